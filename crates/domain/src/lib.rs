@@ -1,1 +1,18 @@
-//! Placeholder while the workspace is laid out.
+//! What is true: records, state machines, scores, schedules, permissions and the query language's tree.
+//!
+//! Pure by contract: no input or output, no clock, no randomness, no async, no SQL. Time is a parameter
+//! everywhere; a decision is a function of its arguments, so it can be tested by tables and properties.
+
+pub mod asset;
+pub mod detection;
+pub mod id;
+pub mod item;
+pub mod job;
+pub mod mitigation;
+pub mod number;
+pub mod refusal;
+pub mod rescan;
+pub mod schedule;
+pub mod score;
+pub mod task;
+pub mod time;

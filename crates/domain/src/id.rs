@@ -1,0 +1,54 @@
+//! Keys given by the database: one newtype per noun, so that an asset's key cannot be passed for a job's.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! keys {
+    ($($(#[$meta:meta])* $name:ident;)*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = std::num::ParseIntError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map($name)
+            }
+        }
+    )*};
+}
+
+keys! {
+    /// A machine.
+    AssetId;
+    /// One subscription of one scanner product.
+    InstanceId;
+    /// What one integration instance calls a machine.
+    SourceHostId;
+    /// One scanner signature in a knowledge base.
+    VulnerabilityId;
+    /// One occurrence of a vulnerability on a source host.
+    DetectionId;
+    /// The thing people work on: vulnerability x asset x integration instance.
+    ItemId;
+    /// What the seven-step wizard makes.
+    JobId;
+    /// One execution of a job.
+    RunId;
+    /// One mitigation on one asset in a run.
+    TaskId;
+    /// A rescan request (VSCAN).
+    ScanId;
+    /// A child of a rescan request: one launch at the scanner.
+    ChildScanId;
+    /// An agent as the server knows it.
+    AgentKey;
+    /// A person or service account.
+    UserId;
+}
