@@ -1,6 +1,10 @@
-//! What is said: messages between agent and server, signed envelopes and orders, the public API's error body.
+//! What is said: messages between agent and server, signed envelopes and orders, the trust root, the public API's error body.
 //!
-//! Bytes that are signed are kept and sent as they were made; nothing here re-canonicalises JSON.
+//! This crate holds shapes and their verification: it opens no socket, reads no file and no clock. Bytes that are signed
+//! are kept and sent as they were made; nothing here re-canonicalises JSON.
 
 pub mod agent;
+pub mod digest;
 pub mod order;
+pub mod root;
+pub mod signed;
