@@ -8,8 +8,8 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::signed::{Envelope, EnvelopeError, KeyId, PublicKey, SigningKey, Verified, VerifyError};
 
@@ -95,7 +95,6 @@ pub struct Root {
     /// Version of this root, from 1, each update exactly one higher.
     pub version: u64,
     /// From this instant on no new work is started under this root.
-    #[serde(with = "rfc3339")]
     pub expires: Timestamp,
     /// Every key named by a role.
     pub keys: Vec<PublicKey>,
@@ -213,7 +212,7 @@ impl Root {
     /// Expiry as UTC microseconds, the form times are stored in.
     #[must_use]
     pub fn expires_us(&self) -> i64 {
-        self.expires.as_microsecond()
+        self.expires.micros()
     }
 
     /// Whether this root has run out at `now`.
@@ -363,27 +362,6 @@ fn first_repeated(keys: &[KeyId]) -> Option<KeyId> {
         [a, b] if a == b => Some(*a),
         _ => None,
     })
-}
-
-/// Instants as RFC 3339 text with `Z`, for `#[serde(with = "protocol::root::rfc3339")]`.
-pub mod rfc3339 {
-    use super::{Deserialize, Deserializer, Serializer, Timestamp};
-
-    /// Write an instant.
-    ///
-    /// # Errors
-    /// Those of the serialiser.
-    pub fn serialize<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(instant)
-    }
-
-    /// Read an instant; a civil time without an offset is refused.
-    ///
-    /// # Errors
-    /// When the text is not an RFC 3339 instant.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 #[cfg(test)]
