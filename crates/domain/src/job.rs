@@ -1,1 +1,349 @@
-//! Being written.
+//! The mitigation job: the rules of its seven steps and of its life.
+//!
+//! R1 to R8, R16, R17, S1.03 to S1.22. Who may do what is decided in `access`; what a task does is in `task`.
+
+use crate::id::{AssetId, VulnerabilityId};
+use crate::refusal::Refusal;
+use crate::task;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Recipients of a job's mail at most (S1.13, R5).
+pub const RECIPIENTS_MAX: usize = 50;
+/// Assets of a job made from eliminations, at most.
+pub const ASSETS_MAX: usize = 10_000;
+/// Characters of a title.
+pub const TITLE_MAX: usize = 200;
+/// Characters of a description.
+pub const DESCRIPTION_MAX: usize = 4_000;
+
+/// Status of a job, as people see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// The wizard is not finished; no job yet.
+    Draft,
+    /// Stored; does not run until enabled (S1.19, S1.20).
+    Disabled,
+    /// Runs, now or at its time.
+    Enabled,
+    /// Ended; no task has code 1.
+    Completed,
+    /// Ended; some task has code 1 (R16).
+    CompletedWithFailures,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Status; 5] =
+        [Status::Draft, Status::Disabled, Status::Enabled, Status::Completed, Status::CompletedWithFailures];
+
+    /// The word used in the database, the API and the query language.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Draft => "DRAFT",
+            Status::Disabled => "DISABLED",
+            Status::Enabled => "ENABLED",
+            Status::Completed => "COMPLETED",
+            Status::CompletedWithFailures => "COMPLETED_WITH_FAILURES",
+        }
+    }
+
+    /// The word back to the value.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+}
+
+/// What a job does to its assets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Put mitigations in place.
+    Mitigation,
+    /// Take ours back.
+    Rollback,
+}
+
+impl Kind {
+    /// The word used in the database and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Mitigation => "mitigation",
+            Kind::Rollback => "rollback",
+        }
+    }
+
+    /// The word back to the value; unknown words are `Mitigation`.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        if word == "rollback" { Kind::Rollback } else { Kind::Mitigation }
+    }
+}
+
+/// A job as far as its life goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Status.
+    pub status: Status,
+    /// A run exists: tasks were made from the job as it stood.
+    pub started: bool,
+    /// Somebody cancelled the run; it ends when every task has.
+    pub cancelled: bool,
+}
+
+/// What people do to a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Act {
+    /// Finish the wizard; the job becomes DISABLED.
+    Save,
+    /// Finish the wizard; the job becomes ENABLED. Only at creation (S1.21, R1).
+    SaveAndEnable,
+    /// Change any of the steps.
+    Edit,
+    /// DISABLED to ENABLED.
+    Enable,
+    /// ENABLED to DISABLED, while nothing has started (S1.22, R7).
+    Disable,
+    /// Stop a run: no further starts, what runs ends and reports.
+    Cancel,
+    /// Remove the job from the lists; its history stays in the audit.
+    Delete,
+}
+
+impl Act {
+    /// Every act.
+    pub const ALL: [Act; 7] =
+        [Act::Save, Act::SaveAndEnable, Act::Edit, Act::Enable, Act::Disable, Act::Cancel, Act::Delete];
+}
+
+/// The life after an act.
+///
+/// # Errors
+/// A refusal that says why the act does not fit the status: `job_is_draft`, `job_not_draft`, `job_enabled`,
+/// `job_started`, `job_ended`, `job_not_enabled`, `job_not_running`.
+pub fn act(life: Life, act: Act) -> Result<Life, Refusal> {
+    let to = |status| Ok(Life { status, ..life });
+    let ended = matches!(life.status, Status::Completed | Status::CompletedWithFailures);
+    match (act, life.status) {
+        (Act::Save, Status::Draft) => to(Status::Disabled),
+        (Act::SaveAndEnable, Status::Draft) => to(Status::Enabled),
+        (Act::Save, Status::Disabled) => Ok(life),
+        (Act::SaveAndEnable, _) => Err(Refusal::new(
+            "job_not_draft",
+            "save and enable is offered only when the job is first created; save it, then enable it",
+        )),
+        (Act::Edit, Status::Draft | Status::Disabled) => Ok(life),
+        (Act::Delete, Status::Draft) => Ok(life),
+        (_, Status::Draft) => {
+            Err(Refusal::new("job_is_draft", "the job is a draft; finish the wizard and save it first"))
+        }
+        (Act::Delete, Status::Enabled) if life.started => {
+            Err(Refusal::new("job_started", "the job is running; cancel it first, then delete it"))
+        }
+        (Act::Delete, _) => Ok(life),
+        (_, _) if ended => {
+            Err(Refusal::new("job_ended", "the job has ended; make a new one from the same eliminations"))
+        }
+        (Act::Enable, Status::Disabled) => to(Status::Enabled),
+        (Act::Enable, _) => Err(Refusal::new("job_enabled", "the job is enabled already")),
+        (Act::Disable, Status::Enabled) if life.started => {
+            Err(Refusal::new("job_started", "the job has started; cancel it to stop what has not run yet"))
+        }
+        (Act::Disable, Status::Enabled) => to(Status::Disabled),
+        (Act::Disable, _) => Err(Refusal::new("job_not_enabled", "the job is not enabled")),
+        (Act::Edit | Act::Save, _) => Err(Refusal::new(
+            "job_enabled",
+            "an enabled job cannot be edited; disable it first, while nothing has started",
+        )),
+        (Act::Cancel, Status::Enabled) if life.started => Ok(Life { cancelled: true, ..life }),
+        (Act::Cancel, _) => Err(Refusal::new("job_not_running", "the job is not running; there is nothing to cancel")),
+    }
+}
+
+/// The status of a job whose tasks have all ended, by their codes (R16).
+#[must_use]
+pub fn ended(codes: impl IntoIterator<Item = u8>) -> Status {
+    if codes.into_iter().any(|code| code == 1) { Status::CompletedWithFailures } else { Status::Completed }
+}
+
+/// The whole run, from the states of its tasks: `None` while one is open.
+#[must_use]
+pub fn outcome(states: &[task::State]) -> Option<Status> {
+    let codes: Option<Vec<u8>> = states.iter().map(|state| state.code()).collect();
+    codes.map(ended)
+}
+
+/// One asset in the job for one vulnerability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// The asset.
+    pub asset: AssetId,
+    /// The vulnerability it is in the job for.
+    pub vulnerability: VulnerabilityId,
+}
+
+/// Remove assets from a job. With them go the vulnerabilities that no remaining asset has (R4, S1.07).
+#[must_use]
+pub fn remove_assets(targets: &[Target], removed: &BTreeSet<AssetId>) -> Vec<Target> {
+    targets.iter().copied().filter(|target| !removed.contains(&target.asset)).collect()
+}
+
+/// Assets that a change would add to a job that was made from eliminations, where they may only be removed (S1.06).
+///
+/// # Errors
+/// `assets_only_removed` when the wanted set is not a part of the present one.
+pub fn only_removed(present: &BTreeSet<AssetId>, wanted: &BTreeSet<AssetId>) -> Result<(), Refusal> {
+    if wanted.is_subset(present) {
+        return Ok(());
+    }
+    Err(Refusal::new("assets_only_removed", "assets of a job made from eliminations can be removed, not added"))
+}
+
+/// What is checked before a job is saved.
+#[derive(Clone, Debug, Default)]
+pub struct Review<'a> {
+    /// Title.
+    pub title: &'a str,
+    /// Description.
+    pub description: &'a str,
+    /// How many assets.
+    pub assets: usize,
+    /// How many actions.
+    pub actions: usize,
+    /// Recipients of mail.
+    pub recipients: &'a [String],
+    /// Percentage of assets reported at which the completion mail is sent; `None` = no mail.
+    pub mail_percent: Option<i64>,
+}
+
+/// A field that cannot be saved as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldRefusal {
+    /// The field's name in the API.
+    pub field: &'static str,
+    /// Why.
+    #[serde(flatten)]
+    pub refusal: Refusal,
+}
+
+/// Everything that keeps a job from being saved; empty = it can be.
+#[must_use]
+pub fn review(job: &Review<'_>) -> Vec<FieldRefusal> {
+    let mut found = Vec::new();
+    let mut refuse =
+        |field, code, sentence: String| found.push(FieldRefusal { field, refusal: Refusal::new(code, sentence) });
+    if job.title.trim().is_empty() {
+        refuse("title", "title_missing", "a job needs a title".to_owned());
+    }
+    if job.title.chars().count() > TITLE_MAX {
+        refuse("title", "title_long", format!("a title has at most {TITLE_MAX} characters"));
+    }
+    if job.description.chars().count() > DESCRIPTION_MAX {
+        refuse("description", "description_long", format!("a description has at most {DESCRIPTION_MAX} characters"));
+    }
+    if job.assets == 0 {
+        refuse("assets", "no_assets", "at least one asset is needed to save the job".to_owned());
+    }
+    if job.assets > ASSETS_MAX {
+        refuse("assets", "too_many_assets", format!("a job holds at most {ASSETS_MAX} assets"));
+    }
+    if job.actions == 0 {
+        refuse("actions", "no_actions", "at least one action is needed to save the job".to_owned());
+    }
+    if job.recipients.len() > RECIPIENTS_MAX {
+        refuse("recipients", "too_many_recipients", format!("a job mails at most {RECIPIENTS_MAX} recipients"));
+    }
+    for address in job.recipients {
+        if !mail_address(address) {
+            refuse("recipients", "bad_recipient", format!("`{}` is not a mail address", address.escape_debug()));
+        }
+    }
+    if job.mail_percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
+        refuse("mail_percent", "bad_percent", "the percentage lies between 1 and 100".to_owned());
+    }
+    found
+}
+
+/// Good enough to hand to a mail server: one `@`, something around it, no white space or control characters.
+fn mail_address(text: &str) -> bool {
+    let plain =
+        text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,;:\"".contains(c));
+    plain
+        && text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(status: Status, started: bool) -> Life {
+        Life { status, started, cancelled: false }
+    }
+
+    #[test]
+    fn r1_s1_19_s1_21_saving() {
+        assert_eq!(act(life(Status::Draft, false), Act::Save).unwrap().status, Status::Disabled);
+        assert_eq!(act(life(Status::Draft, false), Act::SaveAndEnable).unwrap().status, Status::Enabled);
+        assert_eq!(act(life(Status::Disabled, false), Act::SaveAndEnable).unwrap_err().code, "job_not_draft");
+    }
+
+    /// One letter per act (Save, save And enable, Edit, eNable, Disable, Cancel, deLete): capital = allowed.
+    #[test]
+    fn acts_by_table() {
+        for (status, started, allowed) in [
+            (Status::Draft, false, "SAE---L"),
+            (Status::Disabled, false, "S-EN--L"),
+            (Status::Enabled, false, "----D-L"),
+            (Status::Enabled, true, "-----C-"),
+            (Status::Completed, true, "------L"),
+            (Status::CompletedWithFailures, true, "------L"),
+        ] {
+            let found: String = Act::ALL
+                .into_iter()
+                .zip("SAENDCL".chars())
+                .map(|(what, letter)| if act(life(status, started), what).is_ok() { letter } else { '-' })
+                .collect();
+            assert_eq!(found, allowed, "{status:?} started={started}");
+        }
+    }
+
+    #[test]
+    fn r16_any_failure_decides() {
+        assert_eq!(ended([0, 33, 101]), Status::Completed);
+        assert_eq!(ended([0, 1]), Status::CompletedWithFailures);
+        assert_eq!(outcome(&[task::State::Succeeded, task::State::Unknown]), None);
+        assert_eq!(outcome(&[task::State::Succeeded, task::State::Cancelled]), Some(Status::Completed));
+    }
+
+    #[test]
+    fn r4_s1_07_removing_an_asset_removes_its_orphaned_vulnerability() {
+        let target =
+            |asset, vulnerability| Target { asset: AssetId(asset), vulnerability: VulnerabilityId(vulnerability) };
+        let all = [target(1, 10), target(1, 11), target(2, 11)];
+        assert_eq!(remove_assets(&all, &BTreeSet::from([AssetId(1)])), [target(2, 11)]);
+    }
+
+    #[test]
+    fn s1_06_assets_are_never_added() {
+        let present = BTreeSet::from([AssetId(1), AssetId(2)]);
+        assert!(only_removed(&present, &BTreeSet::from([AssetId(1)])).is_ok());
+        assert_eq!(only_removed(&present, &BTreeSet::from([AssetId(3)])).unwrap_err().code, "assets_only_removed");
+    }
+
+    #[test]
+    fn r3_r5_s1_08_s1_13_what_cannot_be_saved() {
+        let good = vec!["a@example.org".to_owned(); 50];
+        let review = |recipients: &[String], assets, percent| {
+            let job = Review { title: "t", description: "", assets, actions: 1, recipients, mail_percent: percent };
+            review(&job).iter().map(|found| found.refusal.code).collect::<Vec<_>>()
+        };
+        assert!(review(&good, 1, Some(100)).is_empty());
+        assert_eq!(review(&good, 0, None), ["no_assets"]);
+        assert_eq!(review(&[good.clone(), good[..1].to_vec()].concat(), 1, None), ["too_many_recipients"]);
+        assert_eq!(review(&["a@b\r\nBcc: x@y".to_owned()], 1, Some(0)), ["bad_recipient", "bad_percent"]);
+    }
+}

@@ -1,1 +1,531 @@
-//! Being written.
+//! The rescan: who may be scanned, how a request is split, what a child goes through, and what was found.
+//!
+//! Design section 7; `vulnerability-response.md` section 1; S2.01 to S2.20. Launching, polling and pulling are
+//! done in the server; here is every decision of it.
+
+use crate::detection::Presence;
+use crate::id::{InstanceId, ItemId, SourceHostId};
+use crate::refusal::Refusal;
+use crate::score::Mitigation;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Addresses in one child at most.
+pub const ADDRESSES_MAX: usize = 500;
+/// Tracking period, in hours, unless the instance says otherwise.
+pub const TRACKING_HOURS: i64 = 24;
+/// First and longest pause between two looks at a running scan, in seconds.
+pub const POLL_SECONDS: (i64, i64) = (60, 300);
+/// How long a launch whose answer was lost is searched for by its title before it is sent again, in seconds.
+pub const LAUNCH_SEARCH_SECONDS: i64 = 120;
+
+/// What decides whether an item can be rescanned, whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Situation<'a> {
+    /// Product of the item's integration instance.
+    pub product: &'a str,
+    /// The scanner is Active.
+    pub active: bool,
+    /// An import run has started since the scanner was activated, once.
+    pub stamped: bool,
+    /// The item is Closed.
+    pub closed: bool,
+    /// Addresses the scanner can be pointed at.
+    pub addresses: usize,
+    /// A default option profile exists, at the appliance or the instance.
+    pub default_profile: bool,
+}
+
+/// May this item be rescanned? The first reason that holds is the one people see.
+///
+/// # Errors
+/// `scanner_inactive`, `source_not_supported`, `source_not_stamped`, `record_closed`, `nothing_to_scan`.
+pub fn permitted(situation: Situation<'_>) -> Result<(), Refusal> {
+    if situation.product != "qualys" {
+        return Err(Refusal::new(
+            "source_not_supported",
+            "the item does not come from Qualys; only Qualys items can be rescanned",
+        ));
+    }
+    if !situation.active {
+        return Err(Refusal::new(
+            "scanner_inactive",
+            "the Qualys scanner is inactive; an administrator activates it under Scanners",
+        ));
+    }
+    if !situation.stamped {
+        return Err(Refusal::new(
+            "source_not_stamped",
+            "the scanner was activated lately; available after the next import",
+        ));
+    }
+    if situation.closed {
+        return Err(Refusal::new("record_closed", "the item is closed; there is nothing left to verify"));
+    }
+    if situation.addresses == 0 {
+        return Err(Refusal::new("nothing_to_scan", "the asset has no address that the scanner can reach"));
+    }
+    Ok(())
+}
+
+/// State of a rescan request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waiting for its first launch.
+    Queued,
+    /// A child runs.
+    Scanning,
+    /// Every child is complete.
+    Complete,
+    /// A child ended in an error, none timed out.
+    Error,
+    /// Tracking ended before the scan did (S2.18, S2.19).
+    TimedOut,
+    /// Cancelled by a person.
+    Cancelled,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [State; 6] =
+        [State::Queued, State::Scanning, State::Complete, State::Error, State::TimedOut, State::Cancelled];
+
+    /// The word used in the database, the API and the query language.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Queued => "queued",
+            State::Scanning => "scanning",
+            State::Complete => "complete",
+            State::Error => "error",
+            State::TimedOut => "timed_out",
+            State::Cancelled => "cancelled",
+        }
+    }
+
+    /// The word back to the value.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// State of one launch at the scanner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Child {
+    /// To be launched.
+    Planned,
+    /// The intent is durable, the answer is not: a restart searches by title before it launches again.
+    Launching,
+    /// The scanner gave a reference.
+    Running,
+    /// The scanner says Finished; its results are being processed.
+    Finished,
+    /// Processed; the targeted pull runs.
+    Pulling,
+    /// Pulled and judged.
+    Complete,
+    /// The launch or the scan failed.
+    Error,
+    /// Tracking ended; the scan itself goes on.
+    TimedOut,
+    /// Cancelled.
+    Cancelled,
+}
+
+impl Child {
+    /// Every state.
+    pub const ALL: [Child; 9] = [
+        Child::Planned,
+        Child::Launching,
+        Child::Running,
+        Child::Finished,
+        Child::Pulling,
+        Child::Complete,
+        Child::Error,
+        Child::TimedOut,
+        Child::Cancelled,
+    ];
+
+    /// The word used in the database, the API and the query language.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Child::Planned => "planned",
+            Child::Launching => "launching",
+            Child::Running => "running",
+            Child::Finished => "finished",
+            Child::Pulling => "pulling",
+            Child::Complete => "complete",
+            Child::Error => "error",
+            Child::TimedOut => "timed_out",
+            Child::Cancelled => "cancelled",
+        }
+    }
+
+    /// The word back to the value.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Nothing more will happen to it.
+    #[must_use]
+    pub fn ended(self) -> bool {
+        matches!(self, Child::Complete | Child::Error | Child::TimedOut | Child::Cancelled)
+    }
+}
+
+/// What the scanner says of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Queued, running, paused or loading.
+    Going,
+    /// Finished; are the results processed?
+    Finished {
+        /// The detections are current.
+        processed: bool,
+    },
+    /// Cancelled at the scanner.
+    Cancelled,
+    /// Ended with an error.
+    Error,
+    /// Not in the scanner's list.
+    Absent,
+}
+
+/// What happens to a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The intent to launch is durable.
+    Launching,
+    /// The scanner gave a reference, or the title search found one.
+    Launched,
+    /// The scanner refused the launch for good.
+    LaunchRefused,
+    /// The title search found nothing and the search time is over: launch again.
+    NotLaunched,
+    /// A look at the scan.
+    Looked(Told),
+    /// The targeted pull is imported and judged.
+    Pulled,
+    /// The targeted pull failed for good.
+    PullFailed,
+    /// The tracking period is over.
+    TrackingEnded,
+    /// A person cancels.
+    Cancel,
+}
+
+/// A child after an event. What changes nothing gives the same state; ended states absorb.
+#[must_use]
+pub fn step(child: Child, event: Event) -> Child {
+    match (child, event) {
+        (child, _) if child.ended() => child,
+        (_, Event::Cancel) => Child::Cancelled,
+        (_, Event::TrackingEnded) => Child::TimedOut,
+        (Child::Planned, Event::Launching) => Child::Launching,
+        (Child::Launching, Event::Launched) => Child::Running,
+        (Child::Launching, Event::NotLaunched) => Child::Planned,
+        (Child::Planned | Child::Launching, Event::LaunchRefused) => Child::Error,
+        (Child::Running, Event::Looked(Told::Finished { processed: false })) => Child::Finished,
+        (Child::Running | Child::Finished, Event::Looked(Told::Finished { processed: true })) => Child::Pulling,
+        (Child::Running | Child::Finished, Event::Looked(Told::Cancelled)) => Child::Cancelled,
+        (Child::Running | Child::Finished, Event::Looked(Told::Error | Told::Absent)) => Child::Error,
+        (Child::Pulling, Event::Pulled) => Child::Complete,
+        (Child::Pulling, Event::PullFailed) => Child::Error,
+        (child, _) => child,
+    }
+}
+
+/// The parent's state from its children's: when all are complete the parent is (S2.16).
+#[must_use]
+pub fn parent(children: &[Child]) -> State {
+    let any = |state| children.contains(&state);
+    if children.iter().all(|child| child.ended()) {
+        if any(Child::TimedOut) {
+            State::TimedOut
+        } else if any(Child::Error) {
+            State::Error
+        } else if any(Child::Cancelled) {
+            State::Cancelled
+        } else {
+            State::Complete
+        }
+    } else if children.iter().all(|child| matches!(child, Child::Planned | Child::Launching)) {
+        State::Queued
+    } else {
+        State::Scanning
+    }
+}
+
+/// Seconds until the next look: 60, growing by half each time, at most 300.
+#[must_use]
+pub fn next_look_seconds(looks: u32) -> i64 {
+    let (first, longest) = POLL_SECONDS;
+    (0..looks.min(10)).fold(first, |pause, _| pause + pause / 2).min(longest)
+}
+
+/// Is the tracking period over?
+#[must_use]
+pub fn tracking_ended(until: Timestamp, now: Timestamp) -> bool {
+    now >= until
+}
+
+/// Something to look at: one item on one source host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The item.
+    pub item: ItemId,
+    /// The host as the scanner knows it.
+    pub source_host: SourceHostId,
+    /// Its subscription.
+    pub instance: InstanceId,
+    /// The scanner's network, empty without networks.
+    pub network: String,
+    /// The appliance that serves it; `External` for the scanner's own.
+    pub appliance: String,
+    /// Key of the option profile to use.
+    pub profile: String,
+    /// Address to point the scanner at.
+    pub address: String,
+}
+
+/// One launch: everything that one call to the scanner can carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Subscription.
+    pub instance: InstanceId,
+    /// Appliance.
+    pub appliance: String,
+    /// Network.
+    pub network: String,
+    /// Option profile.
+    pub profile: String,
+    /// Addresses, at most [`ADDRESSES_MAX`], each once.
+    pub addresses: Vec<String>,
+    /// What is looked at.
+    pub targets: Vec<(ItemId, SourceHostId)>,
+}
+
+/// Split a request: one launch per instance, appliance, network and profile, at most [`ADDRESSES_MAX`] addresses.
+#[must_use]
+pub fn plan(targets: &[Target]) -> Vec<Launch> {
+    type ByAddress<'a> = BTreeMap<&'a str, BTreeSet<(ItemId, SourceHostId)>>;
+    let mut groups: BTreeMap<(InstanceId, &str, &str, &str), ByAddress<'_>> = BTreeMap::new();
+    for target in targets {
+        let key = (target.instance, target.appliance.as_str(), target.network.as_str(), target.profile.as_str());
+        let group = groups.entry(key).or_default();
+        group.entry(&target.address).or_default().insert((target.item, target.source_host));
+    }
+    let mut launches = Vec::new();
+    for ((instance, appliance, network, profile), addresses) in groups {
+        let addresses: Vec<_> = addresses.into_iter().collect();
+        for chunk in addresses.chunks(ADDRESSES_MAX) {
+            launches.push(Launch {
+                instance,
+                appliance: appliance.to_owned(),
+                network: network.to_owned(),
+                profile: profile.to_owned(),
+                addresses: chunk.iter().map(|(address, _)| (*address).to_owned()).collect(),
+                targets: chunk.iter().flat_map(|(_, targets)| targets.iter().copied()).collect(),
+            });
+        }
+    }
+    launches
+}
+
+/// What a rescan says of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The scanner no longer finds it.
+    Fixed,
+    /// The scanner finds it, and no control mitigates it.
+    StillPresent,
+    /// The scanner finds it, and it is mitigated: it stays open with its lower score.
+    StillPresentMitigated,
+    /// The scan did not reach the host.
+    NotReached,
+    /// The host was reached, but this vulnerability was not tested.
+    NotTested,
+}
+
+impl Verdict {
+    /// The word used in the database and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Fixed => "fixed",
+            Verdict::StillPresent => "still_present",
+            Verdict::StillPresentMitigated => "still_present_mitigated",
+            Verdict::NotReached => "not_reached",
+            Verdict::NotTested => "not_tested",
+        }
+    }
+
+    /// As people write it.
+    #[must_use]
+    pub fn title(word: &str) -> &'static str {
+        match word {
+            "fixed" => "Fixed",
+            "still_present" => "Still present",
+            "still_present_mitigated" => "Still present, mitigated",
+            "not_reached" => "Host not reached",
+            "not_tested" => "Not tested",
+            _ => "Waiting",
+        }
+    }
+}
+
+/// What the pull after a scan says of one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// When the scan was launched.
+    pub launched_at: Timestamp,
+    /// When the host was last scanned.
+    pub host_scanned_at: Option<Timestamp>,
+    /// When the vulnerability was last tested there.
+    pub tested_at: Option<Timestamp>,
+    /// What its detections say.
+    pub presence: Presence,
+    /// The item's field.
+    pub mitigation: Mitigation,
+}
+
+/// The verdict. Times of the scanner have whole seconds, so the launch counts from the start of its second.
+#[must_use]
+pub fn judge(evidence: Evidence) -> Verdict {
+    let launched = evidence.launched_at.micros().div_euclid(1_000_000);
+    let since = |at: Option<Timestamp>| at.is_some_and(|at| at.micros().div_euclid(1_000_000) >= launched);
+    if !since(evidence.host_scanned_at) {
+        return Verdict::NotReached;
+    }
+    if !since(evidence.tested_at) {
+        return Verdict::NotTested;
+    }
+    match (evidence.presence, evidence.mitigation) {
+        (Presence::Fixed, _) => Verdict::Fixed,
+        (Presence::Stale, _) => Verdict::NotTested,
+        (Presence::Open, Mitigation::Mitigated) => Verdict::StillPresentMitigated,
+        (Presence::Open, _) => Verdict::StillPresent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_code() {
+        let good = Situation {
+            product: "qualys",
+            active: true,
+            stamped: true,
+            closed: false,
+            addresses: 1,
+            default_profile: true,
+        };
+        assert!(permitted(good).is_ok());
+        for (situation, code) in [
+            (Situation { product: "nessus", ..good }, "source_not_supported"),
+            (Situation { active: false, ..good }, "scanner_inactive"),
+            (Situation { stamped: false, ..good }, "source_not_stamped"),
+            (Situation { closed: true, ..good }, "record_closed"),
+            (Situation { addresses: 0, ..good }, "nothing_to_scan"),
+        ] {
+            assert_eq!(permitted(situation).unwrap_err().code, code);
+        }
+    }
+
+    #[test]
+    fn a_child_walks_its_way_and_absorbs_at_the_end() {
+        let way = [
+            (Event::Launching, Child::Launching),
+            (Event::Launched, Child::Running),
+            (Event::Looked(Told::Going), Child::Running),
+            (Event::Looked(Told::Finished { processed: false }), Child::Finished),
+            (Event::Looked(Told::Finished { processed: true }), Child::Pulling),
+            (Event::Pulled, Child::Complete),
+            (Event::Cancel, Child::Complete),
+            (Event::TrackingEnded, Child::Complete),
+        ];
+        way.into_iter().fold(Child::Planned, |child, (event, expected)| {
+            let next = step(child, event);
+            assert_eq!(next, expected, "{child:?} {event:?}");
+            next
+        });
+        assert_eq!(step(Child::Running, Event::TrackingEnded), Child::TimedOut);
+        assert_eq!(step(Child::Launching, Event::NotLaunched), Child::Planned);
+    }
+
+    #[test]
+    fn s2_16_the_parent_follows_its_children() {
+        use Child::{Cancelled, Complete, Error, Planned, Running, TimedOut};
+        for (children, expected) in [
+            (&[Planned, Planned][..], State::Queued),
+            (&[Planned, Running], State::Scanning),
+            (&[Complete, Running], State::Scanning),
+            (&[Complete, Complete], State::Complete),
+            (&[Complete, Error], State::Error),
+            (&[TimedOut, Error], State::TimedOut),
+            (&[Complete, Cancelled], State::Cancelled),
+        ] {
+            assert_eq!(parent(children), expected, "{children:?}");
+        }
+    }
+
+    #[test]
+    fn looks_grow_apart() {
+        let pauses: Vec<i64> = (0..6).map(next_look_seconds).collect();
+        assert_eq!(pauses, [60, 90, 135, 202, 300, 300]);
+    }
+
+    fn target(item: i64, appliance: &str, address: String) -> Target {
+        Target {
+            item: ItemId(item),
+            source_host: SourceHostId(item),
+            instance: InstanceId(1),
+            network: String::new(),
+            appliance: appliance.to_owned(),
+            profile: "7".to_owned(),
+            address,
+        }
+    }
+
+    #[test]
+    fn requests_are_split_by_appliance_and_size_and_lose_nothing() {
+        let mut targets: Vec<Target> =
+            (0..1_100).map(|n| target(n, "a", format!("10.0.{}.{}", n / 256, n % 256))).collect();
+        targets.push(target(2_000, "b", "10.9.9.9".to_owned()));
+        targets.push(target(2_001, "b", "10.9.9.9".to_owned()));
+        let launches = plan(&targets);
+        assert_eq!(launches.iter().map(|l| l.addresses.len()).collect::<Vec<_>>(), [500, 500, 100, 1]);
+        assert_eq!(launches.iter().map(|l| l.targets.len()).sum::<usize>(), targets.len());
+    }
+
+    #[test]
+    fn verdicts_by_table() {
+        let at = |seconds| Some(Timestamp::default().plus_seconds(seconds));
+        for (host, tested, presence, mitigation, verdict) in [
+            (at(9), at(9), Presence::Fixed, Mitigation::None, Verdict::NotReached),
+            (None, None, Presence::Open, Mitigation::None, Verdict::NotReached),
+            (at(10), at(9), Presence::Open, Mitigation::None, Verdict::NotTested),
+            (at(10), at(10), Presence::Fixed, Mitigation::Mitigated, Verdict::Fixed),
+            (at(11), at(11), Presence::Open, Mitigation::Mitigated, Verdict::StillPresentMitigated),
+            (at(11), at(11), Presence::Open, Mitigation::Partial, Verdict::StillPresent),
+        ] {
+            let evidence = Evidence {
+                launched_at: Timestamp::from_micros(10_400_000),
+                host_scanned_at: host,
+                tested_at: tested,
+                presence,
+                mitigation,
+            };
+            assert_eq!(judge(evidence), verdict, "{host:?} {tested:?} {presence:?}");
+        }
+    }
+}

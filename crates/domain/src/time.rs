@@ -21,7 +21,8 @@ impl Timestamp {
     /// From microseconds since 1970; values jiff cannot show are clamped to the range it can.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
-        Timestamp(micros.clamp(jiff::Timestamp::MIN.as_microsecond(), jiff::Timestamp::MAX.as_microsecond()))
+        let whole = |limit: jiff::Timestamp| limit.as_second().saturating_mul(1_000_000);
+        Timestamp(micros.clamp(whole(jiff::Timestamp::MIN), whole(jiff::Timestamp::MAX)))
     }
 
     /// Microseconds since 1970.
