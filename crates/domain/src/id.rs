@@ -51,4 +51,6 @@ keys! {
     AgentKey;
     /// A person or service account.
     UserId;
+    /// A group of users.
+    GroupId;
 }

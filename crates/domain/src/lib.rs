@@ -3,6 +3,8 @@
 //! Pure by contract: no input or output, no clock, no randomness, no async, no SQL. Time is a parameter
 //! everywhere; a decision is a function of its arguments, so it can be tested by tables and properties.
 
+pub mod access;
+pub mod account;
 pub mod asset;
 pub mod detection;
 pub mod id;

@@ -1,0 +1,152 @@
+//! The hand-written table against the code, and the narrowing rules.
+
+use super::*;
+
+const ME: UserId = UserId(7);
+const OTHER: UserId = UserId(8);
+const MY_GROUP: GroupId = GroupId(3);
+
+fn actor(roles: &[Role]) -> Actor {
+    Actor {
+        user: ME,
+        name: "me".to_owned(),
+        roles: roles.iter().copied().collect(),
+        groups: BTreeSet::from([MY_GROUP]),
+        scope: AssetScope::All,
+        token_scopes: None,
+    }
+}
+
+/// One record per relation, with the letter of the table; the first has none.
+fn records() -> Vec<(char, Record)> {
+    vec![
+        ('n', Record { owner: Some(OTHER), assignee: Some(OTHER), group: Some(GroupId(99)), ..Record::default() }),
+        ('o', Record::owned_by(ME)),
+        ('c', Record::owned_by(OTHER).shared_with([ME])),
+        ('a', Record::assigned_to(Some(ME), None)),
+        ('g', Record::assigned_to(Some(OTHER), Some(MY_GROUP))),
+    ]
+}
+
+#[test]
+fn every_role_action_and_relation_is_as_the_table_says() {
+    let rows: Vec<Vec<&str>> = include_str!("tests.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let named: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(named, ACTIONS.iter().map(|action| action.as_str()).collect::<Vec<_>>(), "one row per action, in order");
+    for (row, action) in rows.iter().zip(ACTIONS) {
+        assert_eq!(row.len(), 9, "{}", row[0]);
+        for (cell, role) in row[1..].iter().zip(ROLES) {
+            for (letter, record) in records() {
+                let expected = *cell == "yes" || cell.chars().all(|c| "ocag".contains(c)) && cell.contains(letter);
+                let decision = may(&actor(&[role]), *action, &record);
+                assert_eq!(decision.allowed(), expected, "{role} {} as {letter}: {decision:?}", row[0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_without_a_role_may_anything() {
+    for action in ACTIONS {
+        assert_eq!(may(&actor(&[]), *action, &Record::owned_by(ME)), Decision::Denied(Reason::RoleMissing(*action)));
+    }
+}
+
+#[test]
+fn roles_add_up() {
+    let both = actor(&[Role::RemediationOwner, Role::JobAuthor]);
+    assert!(may(&both, Action::Rescan, &Record::assigned_to(Some(ME), None)).allowed());
+    assert!(may(&both, Action::JobCreate, &Record::default()).allowed());
+    assert_eq!(reach(&both, Action::ItemsView), Reach::Everything);
+    assert_eq!(reach(&actor(&[Role::RemediationOwner]), Action::ItemsView), Reach::Related(Relations::ASSIGNED));
+}
+
+#[test]
+fn the_reason_names_the_missing_relation() {
+    let other = Record::owned_by(OTHER).shared_with([UserId(9)]);
+    let author = actor(&[Role::JobAuthor]);
+    assert_eq!(may(&author, Action::JobEdit, &other), Decision::Denied(Reason::NotYours));
+    assert_eq!(may(&author, Action::JobDelete, &other), Decision::Denied(Reason::OwnerOnly));
+    let shared = Record::owned_by(OTHER).shared_with([ME]);
+    assert_eq!(
+        may(&author, Action::JobDelete, &shared),
+        Decision::Denied(Reason::OwnerOnly),
+        "a co-author never deletes"
+    );
+    assert_eq!(may(&author, Action::JobShare, &shared), Decision::Denied(Reason::OwnerOnly));
+    let reader = may(&actor(&[Role::JobReader]), Action::JobEdit, &shared);
+    assert_eq!(reader, Decision::Denied(Reason::RoleMissing(Action::JobEdit)), "co-authors act within their own role");
+}
+
+/// S2.07, and design section 7: "not assigned to you" stops remediation owners, not analysts or administrators.
+#[test]
+fn s2_07_a_rescan_needs_assignment_for_remediation_owners_only() {
+    let item = Record::assigned_to(Some(OTHER), None);
+    assert_eq!(may(&actor(&[Role::RemediationOwner]), Action::Rescan, &item), Decision::Denied(Reason::NotAssigned));
+    assert_eq!(Reason::NotAssigned.to_string(), "this record is not assigned to you or to one of your groups");
+    for role in [Role::VulnerabilityAnalyst, Role::VulnerabilityAdministrator, Role::Administrator, Role::SuperUser] {
+        assert!(may(&actor(&[role]), Action::Rescan, &item).allowed(), "{role}");
+    }
+}
+
+#[test]
+fn a_token_narrows_and_never_widens() {
+    let mut author = actor(&[Role::JobAuthor]);
+    author.token_scopes = Some(BTreeSet::from([TokenScope::Read]));
+    assert!(may(&author, Action::JobsView, &Record::default()).allowed());
+    assert_eq!(
+        may(&author, Action::JobCreate, &Record::default()),
+        Decision::Denied(Reason::TokenScope(TokenScope::Jobs))
+    );
+    let mut reader = actor(&[Role::ReadOnly]);
+    reader.token_scopes = Some(TOKEN_SCOPES.into_iter().collect());
+    assert!(!may(&reader, Action::JobCreate, &Record::default()).allowed());
+}
+
+#[test]
+fn the_asset_scope_hides_and_narrows() {
+    let administrator = actor(&[Role::Administrator]);
+    let record = |cover| Record::default().covered(cover);
+    assert!(may(&administrator, Action::JobsView, &record(Cover::Part)).allowed());
+    assert_eq!(
+        may(&administrator, Action::JobEnable, &record(Cover::Part)),
+        Decision::Denied(Reason::PartlyOutOfScope)
+    );
+    let hidden = may(&administrator, Action::JobsView, &record(Cover::Nothing));
+    assert_eq!(hidden, Decision::Denied(Reason::OutOfScope));
+    assert!(Reason::OutOfScope.hides());
+
+    let scope = AssetScope::Tags(BTreeSet::from(["prod".to_owned()]));
+    assert!(scope.sees(["lab", "prod"]) && !scope.sees(["lab"]) && !scope.sees([]));
+    assert!(AssetScope::All.sees([]));
+    assert_eq!(scope.cover([true, true]), Cover::Whole);
+    assert_eq!(scope.cover([true, false]), Cover::Part);
+    assert_eq!(scope.cover([false]), Cover::Nothing);
+    assert_eq!(scope.cover([]), Cover::Whole);
+    assert_eq!(AssetScope::All.cover([false]), Cover::Whole);
+    assert!(scope.within(&AssetScope::All) && !AssetScope::All.within(&scope));
+}
+
+#[test]
+fn the_account_of_a_super_user_is_guarded() {
+    let record = Record { guarded: true, owner: Some(OTHER), ..Record::default() };
+    assert_eq!(may(&actor(&[Role::Administrator]), Action::UserManage, &record), Decision::Denied(Reason::Guarded));
+    assert!(may(&actor(&[Role::Administrator]), Action::UsersView, &record).allowed());
+    assert!(may(&actor(&[Role::SuperUser]), Action::UserManage, &record).allowed());
+}
+
+#[test]
+fn words_survive_a_round_trip() {
+    for role in ROLES {
+        assert_eq!(role.as_str().parse(), Ok(role));
+    }
+    for scope in TOKEN_SCOPES {
+        assert_eq!(scope.as_str().parse(), Ok(scope));
+    }
+    let refused = "root".parse::<Role>().unwrap_err().to_string();
+    assert!(refused.starts_with("\"root\" is not a known role; known are: super_user, "), "{refused}");
+}
