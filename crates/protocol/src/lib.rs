@@ -6,5 +6,6 @@
 pub mod agent;
 pub mod digest;
 pub mod order;
+pub mod problem;
 pub mod root;
 pub mod signed;

@@ -1,1 +1,18 @@
-//! Placeholder while the workspace is laid out.
+//! What happens: the server's edge, its API and pages, its engine, and its connections to the outside.
+//!
+//! Decisions are made in `domain`, records are kept by `store`; this crate carries out and shows.
+
+pub mod api;
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod keys;
+pub mod start;
+pub mod telemetry;
+pub mod wake;
+
+pub use app::App;
+pub use clock::{Clock, HandClock};
+pub use config::Config;
+pub use start::{Server, StartError};

@@ -1,0 +1,42 @@
+//! The public API, `/api/v1`: additive only, described by its OpenAPI text. One file per noun; each has `routes()`,
+//! which [`routes`] lists.
+
+use crate::app::App;
+use crate::http::{limits, router::bounded};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+
+pub mod server;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Quell",
+    version = "1",
+    description = "Errors are problem bodies (RFC 9457, application/problem+json) with a stable code. Lists take q, sort, \
+                   limit and cursor. Send an Idempotency-Key with every POST to be able to repeat it safely."
+))]
+struct Description;
+
+/// Every noun of the API.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", OpenApiRouter::new().merge(server::routes()))
+}
+
+/// The OpenAPI text, pretty-printed with a final line feed: what `docs/api.json` holds.
+pub fn description() -> String {
+    let mut text = routes().into_openapi().to_pretty_json().expect("the description is plain data");
+    text.push('\n');
+    text
+}
+
+/// The API with its bounds and its own not-found answer.
+pub fn router(_app: &App) -> Router<App> {
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes
+        .route("/api/v1/openapi.json", get(async || ([("content-type", "application/json")], description())))
+        .route("/api/{*rest}", axum::routing::any(async || StatusCode::NOT_FOUND));
+    bounded(routes, limits::REQUEST_TIME_MAX, limits::BODY_BYTES_MAX)
+}

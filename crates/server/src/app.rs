@@ -1,0 +1,41 @@
+//! What every handler and engine task works with.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::keys::Keys;
+use crate::wake::Wake;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// The running server's parts; cloning copies handles.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The time.
+    pub clock: Clock,
+    /// What the server was started with.
+    pub config: Arc<Config>,
+    /// Signing keys.
+    pub keys: Keys,
+    /// In-process wake-ups.
+    pub wake: Wake,
+    /// Addresses and trust, known once the listeners are bound.
+    pub site: Arc<Site>,
+    /// Cancelled when the server is asked to stop: loops and long polls end soon after.
+    pub stopping: CancellationToken,
+}
+
+/// Where this server is reached and how it proves itself.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The people's address: scheme, host, port.
+    pub public_url: Url,
+    /// The agents' address.
+    pub agent_url: Url,
+    /// SHA-256 of the certificate authority's DER, in hex; agents pin it.
+    pub ca_fingerprint: String,
+    /// The authority's certificate in PEM.
+    pub ca_pem: String,
+    /// Whether cookies may demand TLS.
+    pub secure: bool,
+}

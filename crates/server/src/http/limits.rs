@@ -1,0 +1,18 @@
+//! Every bound of the edge in one place.
+
+use std::time::Duration;
+
+/// Largest ordinary request body, in bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Largest uploaded file, in bytes; the intake has its own limits on what it makes of one.
+pub const UPLOAD_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
+/// An ordinary request has to be answered within this time.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// An upload and its reading have to be done within this time.
+pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+/// A long poll of an agent is answered within this time, in any case.
+pub const AGENT_TIME_MAX: Duration = Duration::from_secs(90);
+/// Request headers have to arrive within this time.
+pub const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
+/// Requests under way get this long to end when the server stops.
+pub const GRACE_TIME_MAX: Duration = Duration::from_secs(10);

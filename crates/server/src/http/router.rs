@@ -1,0 +1,48 @@
+//! The table of contents of both listeners, and the layers around them. Read a router from the bottom up: the last layer
+//! sees a request first.
+
+use super::{error, headers, health, limits, trace};
+use crate::app::App;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+
+/// What people and their programs reach: the API and the pages.
+pub fn people(app: &App) -> Router {
+    let api = crate::api::router(app).layer(from_fn(error::api));
+    let pages = pages().fallback(async || StatusCode::NOT_FOUND);
+    let pages = bounded(pages, limits::REQUEST_TIME_MAX, limits::BODY_BYTES_MAX).layer(from_fn(error::pages));
+    around(app, Router::new().merge(health::routes()).merge(api).merge(pages))
+}
+
+/// Every page: one file per noun in `pages`, each with `routes()`.
+fn pages() -> Router<App> {
+    Router::new()
+}
+
+/// What agents reach.
+pub fn agents(app: &App) -> Router {
+    let routes = Router::new().fallback(async || StatusCode::NOT_FOUND).layer(from_fn(error::api));
+    around(app, Router::new().merge(health::routes()).merge(routes))
+}
+
+/// Bounds for a group of routes: how long an answer may take, how large a body may be.
+pub fn bounded(routes: Router<App>, time_max: Duration, body_bytes_max: usize) -> Router<App> {
+    routes
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time_max))
+        .layer(CatchPanicLayer::new())
+}
+
+fn around(app: &App, routes: Router<App>) -> Router {
+    routes
+        .layer(CompressionLayer::new())
+        .layer(from_fn_with_state(app.clone(), headers::secure))
+        .layer(from_fn(trace::request))
+        .with_state(app.clone())
+}

@@ -1,0 +1,75 @@
+//! "Something changed": lets a loop or a long poll go on at once instead of waiting for its timer.
+//!
+//! A wake-up is a hint inside one process and may be lost; whoever waits also has a timer, looks at the database, and
+//! never trusts the hint. Replicas do not wake each other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What changed: a kind of record, and which one where it matters.
+pub type Topic = (&'static str, i64);
+
+/// How many topics may be remembered without listeners before they are swept.
+const TOPICS_SWEPT_ABOVE: usize = 1024;
+
+/// The in-process bus.
+#[derive(Clone, Default, Debug)]
+pub struct Wake(Arc<Mutex<HashMap<Topic, watch::Sender<()>>>>);
+
+/// One listener's place on the bus. Changes between two waits are not missed.
+#[derive(Debug)]
+pub struct Listener(watch::Receiver<()>);
+
+impl Wake {
+    /// Tell everybody who listens to `kind` as a whole, and to this record of it.
+    pub fn notify(&self, kind: &'static str, record: i64) {
+        let topics = self.0.lock().expect("nobody panics while holding the lock");
+        for topic in [(kind, 0), (kind, record)] {
+            if let Some(sender) = topics.get(&topic) {
+                sender.send_replace(());
+            }
+        }
+    }
+
+    /// Listen to changes of one record of a kind; record 0 means any.
+    pub fn listen(&self, kind: &'static str, record: i64) -> Listener {
+        let mut topics = self.0.lock().expect("nobody panics while holding the lock");
+        if topics.len() > TOPICS_SWEPT_ABOVE {
+            topics.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        Listener(topics.entry((kind, record)).or_default().subscribe())
+    }
+}
+
+impl Listener {
+    /// Wait for the next change, or until `timeout`; true when there was a change.
+    pub async fn changed_within(&mut self, timeout: Duration) -> bool {
+        matches!(tokio::time::timeout(timeout, self.changed()).await, Ok(()))
+    }
+
+    /// Wait for the next change.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Swept while nobody else held the bus: nothing will ever come.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_reaches_the_listeners_of_the_record_and_of_the_kind() {
+        let wake = Wake::default();
+        let (mut any, mut one, mut other) = (wake.listen("job", 0), wake.listen("job", 7), wake.listen("job", 8));
+        wake.notify("job", 7);
+        assert!(any.changed_within(Duration::from_millis(1)).await);
+        assert!(one.changed_within(Duration::from_millis(1)).await);
+        assert!(!other.changed_within(Duration::from_millis(1)).await);
+        assert!(!one.changed_within(Duration::from_millis(1)).await, "once told, once woken");
+    }
+}
