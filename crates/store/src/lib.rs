@@ -1,1 +1,60 @@
-//! Placeholder while the workspace is laid out.
+//! What is remembered. The only crate that knows SQL: SQLite and PostgreSQL behind one type, every statement written
+//! once.
+//!
+//! A feature is one file here, with the same name as in every other layer. Its functions take a [`Transaction`] and
+//! hold one statement each; the callers open the transaction:
+//!
+//! ```
+//! use store::{Result, Transaction, migrate, record};
+//!
+//! record! {
+//!     /// A setting as it is stored.
+//!     #[derive(Debug, Clone, PartialEq)]
+//!     pub struct SettingRow {
+//!         /// Name.
+//!         pub key: String,
+//!         /// How often it was changed.
+//!         pub version: i64,
+//!     }
+//! }
+//!
+//! /// Settings below a prefix.
+//! pub fn below(tx: &mut Transaction<'_>, prefix: &str) -> Result<Vec<SettingRow>> {
+//!     tx.all(
+//!         "SELECT key, version FROM setting WHERE key >= $1 AND key < $1 || '~' ORDER BY key",
+//!         &[&prefix],
+//!     )
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let folder = tempfile::tempdir().expect("a temporary folder");
+//! let database = store::Database::sqlite(folder.path().join("quell.db"))?;
+//! migrate::run(&database)?;
+//! let rows = database.read_blocking(|tx| below(tx, "scan."))?;
+//! assert!(rows.is_empty());
+//! # Ok(()) }
+//! ```
+//!
+//! A migration is a file in `migrations/` and a line in [`migrate::MIGRATIONS`]; its types are the braces of
+//! [`dialect`]. A test under `tests/` runs on both engines by `testkit::both_engines!`.
+//!
+//! Reading order: [`database`], [`transaction`], [`stage`], [`dialect`], [`migrate`], then any feature.
+
+pub mod database;
+pub mod transaction;
+pub mod stage;
+pub mod dialect;
+pub mod migrate;
+pub mod record;
+pub mod value;
+pub mod sql;
+pub mod error;
+
+pub use database::{Config, Database, Limits, Location};
+pub use dialect::Engine;
+pub use error::{Error, Result};
+pub use record::{Record, Row, Scalar};
+pub use sql::Sql;
+pub use stage::{Kind, Stage, Staged, ends_in_batch, last_per_key};
+pub use transaction::Transaction;
+pub use value::{Cell, Datum, Field, Mismatch, Value};

@@ -1,1 +1,8 @@
-//! Placeholder while the workspace is laid out.
+//! What tests stand on. Nothing here is part of the product.
+//!
+//! [`postgres`] is a private PostgreSQL cluster, [`database`] gives each test a database of its own on both engines.
+
+#![allow(clippy::print_stderr, clippy::allow_attributes, reason = "tests say loudly what they skip")]
+
+pub mod database;
+pub mod postgres;

@@ -1,0 +1,141 @@
+//! Migrations: one set for both engines, in the words of [`dialect`](crate::dialect).
+//!
+//! They only move forward and never change once released: each is recorded with the digest of its text, and a
+//! database that was made by other texts, or by a newer program, is refused. Each runs in one transaction. Two
+//! replicas that start together take turns, because the list of applied migrations is locked first.
+//! Replicas of two versions overlap during an update, so a migration expands and a later one contracts.
+
+use crate::database::Database;
+use crate::dialect::{Engine, translate};
+use crate::error::{Error, Result};
+use crate::transaction::Transaction;
+use sha2::{Digest, Sha256};
+
+/// Every migration in order: name and text. Append at the end; never change one that was released.
+pub const MIGRATIONS: &[(&str, &str)] = &[("0001_foundation", include_str!("../migrations/0001_foundation.sql"))];
+
+/// Bring the database up to this program; gives how many migrations were applied.
+///
+/// # Errors
+/// [`Error::Failed`] where the database is newer than the program, was made by other texts, or refuses a statement;
+/// [`Error::Unavailable`] where it cannot be reached.
+pub fn run(database: &Database) -> Result<usize> {
+    apply(database, MIGRATIONS)
+}
+
+/// As [`run`], with these migrations: for tests of the rules above.
+///
+/// # Errors
+/// As [`run`].
+pub fn apply(database: &Database, migrations: &'static [(&'static str, &'static str)]) -> Result<usize> {
+    database.write_bulk_blocking(prepare)?;
+    let mut applied = 0;
+    for number in 0..migrations.len() {
+        applied += usize::from(database.write_bulk_blocking(move |tx| step(tx, migrations, number))?);
+    }
+    if migrations.is_empty() {
+        database.write_bulk_blocking(move |tx| check(tx, migrations).map(|_| ()))?;
+    }
+    Ok(applied)
+}
+
+/// How many migrations the database has, where it has been set up at all.
+///
+/// # Errors
+/// See [`Error`].
+pub fn version(tx: &mut Transaction<'_>) -> Result<i64> {
+    tx.scalar("SELECT count(*) FROM migration", &[])
+}
+
+fn prepare(tx: &mut Transaction<'_>) -> Result<()> {
+    if tx.engine() == Engine::Postgres {
+        let encoding: String = tx.scalar("SELECT current_setting('server_encoding')", &[])?;
+        if encoding != "UTF8" {
+            let why = format!("its encoding is {encoding}; create it with ENCODING 'UTF8'");
+            return Err(Error::failed("could not use the database", why));
+        }
+    }
+    // A replica that starts at the same moment may create the table first: that is as good.
+    let create = translate(
+        tx.engine(),
+        "CREATE TABLE IF NOT EXISTS migration (
+             number {whole} NOT NULL PRIMARY KEY, name {text} NOT NULL, digest {bytes} NOT NULL
+         ) {strict}",
+    );
+    let created = tx.attempt(|tx| tx.control(&create));
+    match created {
+        Err(Error::Conflict(_)) => Ok(()),
+        other => other,
+    }
+}
+
+/// Apply the migration at this position unless it was; whether it was applied now.
+fn step(tx: &mut Transaction<'_>, migrations: &[(&str, &str)], position: usize) -> Result<bool> {
+    // SQLite has one writer anyway. An exclusive lock on this small table is the turn-taking of replicas.
+    if tx.engine() == Engine::Postgres {
+        tx.control("SET LOCAL lock_timeout = '600s'; LOCK TABLE migration IN EXCLUSIVE MODE")?;
+    }
+    let known = check(tx, migrations)?;
+    let Some((name, text)) = migrations.get(position).filter(|_| known == position) else {
+        return Ok(false);
+    };
+    let statements = translate(tx.engine(), text);
+    tx.control(&statements).map_err(|error| Error::failed(format!("could not apply the migration {name}"), error))?;
+    let number = i64::try_from(position).unwrap_or(i64::MAX) + 1;
+    tx.execute(
+        "INSERT INTO migration (number, name, digest) VALUES ($1, $2, $3)",
+        &[&number, name, &digest(text).as_slice()],
+    )?;
+    Ok(true)
+}
+
+/// Compare what was applied with what this program knows; gives how many were applied.
+fn check(tx: &mut Transaction<'_>, migrations: &[(&str, &str)]) -> Result<usize> {
+    let applied: Vec<(i64, String, Vec<u8>)> = tx.all("SELECT number, name, digest FROM migration ORDER BY number", &[])?;
+    for (position, (number, name, found)) in applied.iter().enumerate() {
+        let why = match migrations.get(position) {
+            None => format!("it was set up by a newer version (migration {number}, {name}); use that version"),
+            Some((ours, text)) if ours != name || digest(text) != found.as_slice() => {
+                format!("its migration {number} is {name} with another content than {ours} of this version")
+            }
+            Some(_) => continue,
+        };
+        return Err(Error::failed("could not use the database", why));
+    }
+    Ok(applied.len())
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Collations and strictness come from the braces, so that both engines agree.
+    #[test]
+    fn migrations_are_written_in_the_words_of_the_dialect() {
+        for (name, text) in MIGRATIONS {
+            let code: String =
+                text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+            for word in ["TEXT", "BIGINT", "INTEGER", "BLOB", "BYTEA", "BOOLEAN", "REAL", "STRICT", "UUID"] {
+                let bare = code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word);
+                assert!(!bare, "{name}: write the brace instead of {word}");
+            }
+            let tables = code.matches("CREATE TABLE").count();
+            let ends = code.matches("{strict}").count() + code.matches("{keyed}").count();
+            assert_eq!(tables, ends, "{name}: every CREATE TABLE ends in {{strict}} or {{keyed}}");
+            let unknown = translate(Engine::Sqlite, &code);
+            assert!(!unknown.contains('{'), "{name}: unknown brace");
+            assert!(!code.contains("now()") && !code.contains("CURRENT_"), "{name}: time is a parameter");
+        }
+    }
+
+    #[test]
+    fn migrations_are_numbered_without_gaps() {
+        for (position, (name, _)) in MIGRATIONS.iter().enumerate() {
+            assert!(name.starts_with(&format!("{:04}_", position + 1)), "{name}");
+        }
+    }
+}
