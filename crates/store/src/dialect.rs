@@ -49,11 +49,7 @@ pub(crate) fn translate(engine: Engine, sql: &str) -> String {
             Some(b'{') => {
                 let end = from.find('}').map_or(from.len(), |end| end + 1);
                 let word = from.get(1..end.saturating_sub(1)).unwrap_or_default();
-                if brace(engine, word, &mut out) {
-                    ("", end)
-                } else {
-                    piece(from.get(..end).unwrap_or(from))
-                }
+                if brace(engine, word, &mut out) { ("", end) } else { piece(from.get(..end).unwrap_or(from)) }
             }
             _ => piece(from.get(..1).unwrap_or(from)),
         };

@@ -41,14 +41,14 @@
 //! Reading order: [`database`], [`transaction`], [`stage`], [`dialect`], [`migrate`], then any feature.
 
 pub mod database;
-pub mod transaction;
-pub mod stage;
 pub mod dialect;
+pub mod error;
 pub mod migrate;
 pub mod record;
-pub mod value;
 pub mod sql;
-pub mod error;
+pub mod stage;
+pub mod transaction;
+pub mod value;
 
 pub use database::{Config, Database, Limits, Location};
 pub use dialect::Engine;

@@ -91,7 +91,8 @@ fn step(tx: &mut Transaction<'_>, migrations: &[(&str, &str)], position: usize) 
 
 /// Compare what was applied with what this program knows; gives how many were applied.
 fn check(tx: &mut Transaction<'_>, migrations: &[(&str, &str)]) -> Result<usize> {
-    let applied: Vec<(i64, String, Vec<u8>)> = tx.all("SELECT number, name, digest FROM migration ORDER BY number", &[])?;
+    let applied: Vec<(i64, String, Vec<u8>)> =
+        tx.all("SELECT number, name, digest FROM migration ORDER BY number", &[])?;
     for (position, (number, name, found)) in applied.iter().enumerate() {
         let why = match migrations.get(position) {
             None => format!("it was set up by a newer version (migration {number}, {name}); use that version"),

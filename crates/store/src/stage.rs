@@ -183,8 +183,9 @@ impl Transaction<'_> {
         }
         let again = self.staged.contains(&R::TABLE);
         let result = match &mut self.inner {
-            Inner::Sqlite(connection) => stage_sqlite(connection, rows)
-                .map_err(|error| sqlite::explain(connection, error, R::TABLE)),
+            Inner::Sqlite(connection) => {
+                stage_sqlite(connection, rows).map_err(|error| sqlite::explain(connection, error, R::TABLE))
+            }
             Inner::Postgres { transaction, .. } => stage_postgres(transaction, rows, again),
         };
         if !again {
@@ -210,8 +211,8 @@ fn stage_sqlite<R: Stage>(connection: &rusqlite::Connection, rows: &[R]) -> rusq
     let mut insert = connection.prepare_cached(&format!("INSERT INTO temp.{table} ({names}) VALUES ({places})"))?;
     for row in rows {
         for (position, value) in row.values().into_iter().enumerate() {
-            let value = to_sqlite(value.datum())
-                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+            let value =
+                to_sqlite(value.datum()).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
             insert.raw_bind_parameter(position + 1, value)?;
         }
         insert.raw_execute()?;

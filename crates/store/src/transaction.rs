@@ -4,12 +4,12 @@
 //! and nothing is kept. Where a failure is expected ("insert, or find it taken") wrap it in
 //! [`Transaction::attempt`]. Nothing here opens or commits a transaction; `database` does.
 
+use crate::database::{postgres as pg, sqlite};
 use crate::dialect::{Engine, translate};
 use crate::error::{Error, Explained, Result, statement_text};
 use crate::record::{Record, Row, RowOf, Scalar};
 use crate::sql::Sql;
 use crate::value::{Bound, Datum, Field, Value};
-use crate::database::{postgres as pg, sqlite};
 use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::ToSql;
 
@@ -219,8 +219,9 @@ impl<'c> Transaction<'c> {
         self.usable()?;
         let text = translate(self.engine(), sql);
         let result = match &mut self.inner {
-            Inner::Sqlite(connection) => sqlite::execute(connection, &text, values)
-                .map_err(|error| sqlite::explain(connection, error, sql)),
+            Inner::Sqlite(connection) => {
+                sqlite::execute(connection, &text, values).map_err(|error| sqlite::explain(connection, error, sql))
+            }
             Inner::Postgres { transaction, statements } => {
                 let bound: Vec<Bound<'_>> = values.iter().map(|value| Bound(value.clone())).collect();
                 let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|value| value as _).collect();
@@ -241,12 +242,14 @@ impl<'c> Transaction<'c> {
     ) -> Result<()> {
         self.usable()?;
         let text = translate(self.engine(), sql);
-        let in_statement = |error: Error| Explained::from(match error {
-            Error::Failed { attempt, source } => {
-                Error::Failed { attempt: format!("{attempt} in: {}", statement_text(sql)), source }
-            }
-            other => other,
-        });
+        let in_statement = |error: Error| {
+            Explained::from(match error {
+                Error::Failed { attempt, source } => {
+                    Error::Failed { attempt: format!("{attempt} in: {}", statement_text(sql)), source }
+                }
+                other => other,
+            })
+        };
         let result = match &mut self.inner {
             Inner::Sqlite(connection) => (|| {
                 let explain = |error| sqlite::explain(connection, error, sql);

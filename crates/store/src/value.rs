@@ -368,8 +368,9 @@ macro_rules! text_value {
         impl $crate::Field for $name {
             fn from_cell(cell: $crate::Cell<'_>) -> ::std::result::Result<Self, $crate::Mismatch> {
                 match cell {
-                    $crate::Cell::Text($text) => $parse
-                        .ok_or_else(|| $crate::Mismatch::new(concat!("a word of ", stringify!($name)), cell)),
+                    $crate::Cell::Text($text) => {
+                        $parse.ok_or_else(|| $crate::Mismatch::new(concat!("a word of ", stringify!($name)), cell))
+                    }
                     _ => Err($crate::Mismatch::new(concat!("a word of ", stringify!($name)), cell)),
                 }
             }
@@ -499,7 +500,11 @@ impl<'a> FromSql<'a> for Cell<'a> {
             Type::TEXT | Type::VARCHAR | Type::NAME | Type::UNKNOWN => Cell::Text(<&str>::from_sql(ty, raw)?),
             Type::BYTEA => Cell::Bytes(raw),
             Type::UUID => Cell::Uuid(Uuid::from_sql(ty, raw)?),
-            _ => return Err(format!("a column of type {ty} has no counterpart in SQLite; write CAST(.. AS BIGINT)").into()),
+            _ => {
+                return Err(
+                    format!("a column of type {ty} has no counterpart in SQLite; write CAST(.. AS BIGINT)").into()
+                );
+            }
         })
     }
 

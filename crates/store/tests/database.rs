@@ -16,7 +16,7 @@ record! {
         bytes: Vec<u8>,
         uuid: Uuid,
         at: jiff::Timestamp,
-        nothing: Option<String>,
+        empty: Option<String>,
     }
 }
 
@@ -25,7 +25,7 @@ const MIGRATION: &[(&str, &str)] = &[(
     "CREATE TABLE everything (
          id {id}, whole {whole} NOT NULL, medium {medium} NOT NULL, small {small} NOT NULL, real {real} NOT NULL,
          yes {bool} NOT NULL, text {text} NOT NULL, bytes {bytes} NOT NULL, uuid {uuid} NOT NULL, at {time} NOT NULL,
-         nothing {text}
+         empty {text}
      ) {strict};",
 )];
 
@@ -49,21 +49,29 @@ both_engines!(every_kind_of_value_comes_back_as_it_went, |db| {
         bytes: vec![0, 1, 255],
         uuid: Uuid::from_u128(0x1234_5678_9abc_def0_0fed_cba9_8765_4321),
         at: jiff::Timestamp::from_microsecond(-1).unwrap(),
-        nothing: None,
+        empty: None,
     };
     let expected = row.clone();
     let read = db
         .write_blocking(move |tx| {
             let id: i64 = tx.insert(
-                "INSERT INTO everything (whole, medium, small, real, yes, text, bytes, uuid, at, nothing)
+                "INSERT INTO everything (whole, medium, small, real, yes, text, bytes, uuid, at, empty)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
                 &[
-                    &row.whole, &row.medium, &row.small, &row.real, &row.yes, &row.text, &row.bytes, &row.uuid,
-                    &row.at, &row.nothing,
+                    &row.whole,
+                    &row.medium,
+                    &row.small,
+                    &row.real,
+                    &row.yes,
+                    &row.text,
+                    &row.bytes,
+                    &row.uuid,
+                    &row.at,
+                    &row.empty,
                 ],
             )?;
             tx.one::<Everything>(
-                "SELECT nothing, at, uuid, bytes, text, yes, real, small, medium, whole FROM everything WHERE id = $1",
+                "SELECT empty, at, uuid, bytes, text, yes, real, small, medium, whole FROM everything WHERE id = $1",
                 &[&id],
             )
         })

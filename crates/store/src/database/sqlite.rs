@@ -131,9 +131,8 @@ fn make_private(path: &Path) -> Result<()> {
 }
 
 fn connect(path: &Path, cache_kib: u32, writer: bool) -> Result<(Connection, Deadline)> {
-    let attempt = |error: rusqlite::Error| {
-        Error::failed(format!("could not open the database file {}", path.display()), error)
-    };
+    let attempt =
+        |error: rusqlite::Error| Error::failed(format!("could not open the database file {}", path.display()), error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(attempt)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(attempt)?;
@@ -323,8 +322,8 @@ fn bind(statement: &mut CachedStatement<'_>, values: &[Datum<'_>]) -> rusqlite::
         return Err(rusqlite::Error::InvalidParameterCount(values.len(), statement.parameter_count()));
     }
     for (position, value) in values.iter().enumerate() {
-        let value = to_sqlite(value.clone())
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let value =
+            to_sqlite(value.clone()).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         statement.raw_bind_parameter(position + 1, value)?;
     }
     Ok(())
