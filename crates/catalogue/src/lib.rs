@@ -1,1 +1,10 @@
-//! Placeholder while the workspace is laid out.
+//! The mitigation entries: their schema and strict parser, the lints an entry must pass, the signed index, and which entry
+//! covers which vulnerability. `docs/catalogue.md` explains all of it for people who write entries.
+//!
+//! Nothing in here acts on a host: the agent has one module per action kind and uses these types as its instructions.
+
+pub mod actions;
+pub mod applies;
+pub mod schema;
+pub mod text;
+pub mod version;

@@ -1,0 +1,114 @@
+//! Tests of [`super`].
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+#[derive(Default)]
+struct Host {
+    os: Option<OsRelease>,
+    packages: Option<BTreeMap<String, String>>,
+    probes: BTreeMap<String, bool>,
+}
+
+impl HostFacts for Host {
+    fn os(&self) -> Option<&OsRelease> {
+        self.os.as_ref()
+    }
+
+    fn version_scheme(&self) -> Option<VersionScheme> {
+        Some(VersionScheme::Dpkg)
+    }
+
+    fn installed(&self, name: &PackageName) -> Option<Option<String>> {
+        self.packages.as_ref().map(|packages| packages.get(name.as_str()).cloned())
+    }
+
+    fn probe(&self, probe: &Probe) -> Option<bool> {
+        self.probes.get(&probe.describe()).copied()
+    }
+}
+
+fn host(os_release: &str, packages: &[(&str, &str)]) -> Host {
+    Host {
+        os: OsRelease::parse(os_release),
+        packages: Some(packages.iter().map(|(name, version)| (name.to_string(), version.to_string())).collect()),
+        probes: BTreeMap::new(),
+    }
+}
+
+fn applies(toml: &str) -> Applies {
+    toml::from_str(toml).unwrap()
+}
+
+const DEBIAN: &str = "ID=debian\nVERSION_ID=\"12\"\n";
+const UBUNTU: &str = "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"22.04\"\n";
+const ROCKY: &str = "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"9.4\"\n";
+const MINT: &str = "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=21\n";
+
+#[test]
+fn operating_systems() {
+    for (condition, release, expected) in [
+        (r#"os = [{ family = "debian", version = ">=12" }]"#, DEBIAN, true),
+        (r#"os = [{ family = "debian", version = ">=13" }]"#, DEBIAN, false),
+        // Ubuntu's 22.04 is not Debian 22.
+        (r#"os = [{ family = "debian", version = ">=12" }]"#, UBUNTU, false),
+        (r#"os = [{ family = "debian" }]"#, UBUNTU, true),
+        (r#"os = [{ family = "debian" }]"#, MINT, true),
+        (r#"os = [{ family = "ubuntu", version = ">=20.04" }]"#, UBUNTU, true),
+        (r#"os = [{ family = "rhel", version = "9" }]"#, ROCKY, true),
+        (r#"os = [{ family = "rhel", version = "8" }]"#, ROCKY, false),
+        (r#"os = [{ family = "suse" }, { family = "rhel" }]"#, ROCKY, true),
+        ("", ROCKY, true),
+    ] {
+        let answer = applies(condition).decide(&host(release, &[]));
+        assert_eq!(answer == Applicability::Applicable, expected, "{condition} on {release}: {answer:?}");
+    }
+    let unknown = Host::default();
+    assert!(matches!(applies(r#"os = [{ family = "rhel" }]"#).decide(&unknown), Applicability::Unknown(_)));
+    assert_eq!(applies("").decide(&unknown), Applicability::Applicable);
+}
+
+#[test]
+fn packages() {
+    let condition = applies(r#"package = [{ any = ["openssh-server", "openssh"], version = ">=8.5" }]"#);
+    let decide = |packages: &[(&str, &str)]| condition.decide(&host(DEBIAN, packages));
+    assert_eq!(decide(&[("openssh-server", "1:9.2p1-2+deb12u2")]), Applicability::Applicable);
+    assert_eq!(decide(&[("openssh", "8.7")]), Applicability::Applicable);
+    let Applicability::NotApplicable(reason) = decide(&[("openssh-server", "1:7.9p1-10")]) else { panic!() };
+    assert_eq!(reason, "openssh-server is installed as 1:7.9p1-10, needed is >=8.5");
+    let Applicability::NotApplicable(reason) = decide(&[]) else { panic!() };
+    assert_eq!(reason, "openssh-server or openssh is not installed");
+    assert!(matches!(condition.decide(&Host::default()), Applicability::Unknown(_)));
+}
+
+#[test]
+fn probes_and_precedence() {
+    let condition = applies(
+        r#"probe = [{ kind = "path.absent", path = "/sys/class/iscsi_session/*" }, { kind = "mount.absent", types = ["overlay"] }]"#,
+    );
+    let mut host = host(DEBIAN, &[]);
+    assert!(matches!(condition.decide(&host), Applicability::Unknown(_)), "nothing known");
+    host.probes.insert("nothing at /sys/class/iscsi_session/*".to_owned(), true);
+    host.probes.insert("no overlay file system is mounted".to_owned(), true);
+    assert_eq!(condition.decide(&host), Applicability::Applicable);
+    // A failed condition decides even where an earlier one is unknown.
+    host.probes.remove("nothing at /sys/class/iscsi_session/*");
+    host.probes.insert("no overlay file system is mounted".to_owned(), false);
+    assert!(matches!(condition.decide(&host), Applicability::NotApplicable(_)));
+}
+
+#[test]
+fn unknown_fields_and_families_are_refused() {
+    for bad in [
+        r#"ox = []"#,
+        r#"os = [{ family = "debian", codename = "x" }]"#,
+        r#"os = [{ family = "plan9" }]"#,
+        r#"package = [{ any = ["x"], all = ["y"] }]"#,
+        r#"probe = [{ kind = "path.exists", path = "/x", more = 1 }]"#,
+        r#"probe = [{ kind = "run", command = "id" }]"#,
+        r#"probe = [{ kind = "path.exists", path = "relative" }]"#,
+    ] {
+        assert!(toml::from_str::<Applies>(bad).is_err(), "{bad}");
+    }
+}

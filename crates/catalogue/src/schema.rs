@@ -1,0 +1,565 @@
+//! What an entry is: the schema of `docs/catalogue.md`, version 1, and the strict parser for its two forms.
+//!
+//! People write TOML; what is signed, sent and stored is one JSON document per entry, fixed once at signing and never
+//! re-encoded. An unknown field or an unknown action kind refuses the entry, because it may be a restriction this program
+//! does not understand. What is merely bad style is a lint ([`crate::lints`]), not a parse error.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use domain::{
+    asset::Platform,
+    mitigation::{Coverage, Implication},
+};
+use jiff::civil::Date;
+use protocol::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actions::Action,
+    applies::Applies,
+    text::{Cve, EntryId, Line, ServiceName, Url},
+};
+
+/// The schema version this program reads.
+pub const SCHEMA: u32 = 1;
+/// Largest entry read, in bytes, in either form.
+pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// Most actions in one entry.
+pub const ACTIONS_MAX: usize = 32;
+/// Most vulnerabilities in one entry.
+pub const VULNERABILITIES_MAX: usize = 64;
+
+/// A mitigation or a fix: a wanted state with what it covers, where it works and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Schema version, [`SCHEMA`].
+    pub schema: u32,
+    /// Never reused for something else.
+    pub id: EntryId,
+    /// From 1; raised with every change that is signed.
+    pub revision: u32,
+    /// What it does, in a few words.
+    pub title: Line,
+    /// Where it is in its life.
+    pub status: Status,
+    /// What it runs on.
+    pub platform: EntryPlatform,
+    /// The headline kind, for filters; the actions decide.
+    #[serde(rename = "type")]
+    pub headline: Headline,
+    /// Whether it lowers exposure or removes the weakness for good.
+    pub implication: Implication,
+    /// The entry to use instead, when superseded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<EntryId>,
+    /// The last day on which it may be offered (workarounds lapse).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Date>,
+    /// What it covers.
+    #[serde(rename = "vulnerability")]
+    pub vulnerabilities: Vec<Covered>,
+    /// Where its settings work.
+    #[serde(default)]
+    pub applies: Applies,
+    /// What is to be in place, applied in order, reverted in reverse.
+    #[serde(rename = "action")]
+    pub actions: Vec<Action>,
+    /// What has to follow.
+    pub after: After,
+    /// What a person has to know before saying yes.
+    pub human: Human,
+    /// Where the facts come from.
+    #[serde(rename = "reference")]
+    pub references: Vec<Reference>,
+}
+
+/// Where an entry is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Being written; never offered.
+    Draft,
+    /// Offered.
+    Active,
+    /// Tells exposure, changes nothing, earns no points.
+    CheckOnly,
+    /// Another entry took its place: no new use, reverts work.
+    Superseded,
+    /// Taken back: no new use, reverts work.
+    Withdrawn,
+}
+
+impl Status {
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Active => "active",
+            Self::CheckOnly => "check-only",
+            Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// What an entry runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryPlatform {
+    /// Microsoft Windows.
+    Windows,
+    /// Any Linux.
+    Linux,
+    /// Both: applications such as Java or Git.
+    Any,
+}
+
+impl EntryPlatform {
+    /// Whether it runs on an asset of this platform.
+    #[must_use]
+    pub fn covers(self, platform: Platform) -> bool {
+        match self {
+            Self::Windows => platform == Platform::Windows,
+            Self::Linux => platform == Platform::Linux,
+            Self::Any => matches!(platform, Platform::Windows | Platform::Linux),
+        }
+    }
+
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Windows => "windows",
+            Self::Linux => "linux",
+            Self::Any => "any",
+        }
+    }
+}
+
+/// The headline kind of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Headline {
+    /// A line in a configuration file.
+    ConfigLine,
+    /// A kernel module.
+    KernelModule,
+    /// A kernel parameter.
+    Sysctl,
+    /// A service.
+    Service,
+    /// Permissions of a file.
+    FilePermission,
+    /// A package.
+    Package,
+    /// A firewall rule.
+    Firewall,
+    /// A Windows registry value.
+    Registry,
+    /// An optional feature.
+    Feature,
+}
+
+impl Headline {
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigLine => "config-line",
+            Self::KernelModule => "kernel-module",
+            Self::Sysctl => "sysctl",
+            Self::Service => "service",
+            Self::FilePermission => "file-permission",
+            Self::Package => "package",
+            Self::Firewall => "firewall",
+            Self::Registry => "registry",
+            Self::Feature => "feature",
+        }
+    }
+}
+
+/// One vulnerability and how much of it the entry covers. Coverage and points are per CVE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Covered {
+    /// The CVE. Left out only for configuration findings that have none; then `qids` names the finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cve: Option<Cve>,
+    /// Scanner ids seen in a public source; normally joined at run time from the customer's knowledge base.
+    #[serde(default)]
+    pub qids: Vec<SourcedQid>,
+    /// How much of it is closed.
+    pub coverage: Coverage,
+    /// By how much the score falls while effective: 1-99 for a mitigation, 100 for a fix, 0 for check-only.
+    pub points: u8,
+    /// Which way in is closed.
+    pub vector: Vector,
+}
+
+/// A Qualys id and where it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourcedQid {
+    /// The id.
+    pub qid: u32,
+    /// Where it was seen, in words or as an address.
+    pub source: Line,
+}
+
+/// From where a weakness is reached, in the words of CVSS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vector {
+    /// From anywhere.
+    Network,
+    /// From the same network segment or radio range.
+    Adjacent,
+    /// By a user or program on the machine.
+    Local,
+    /// By touching the machine.
+    Physical,
+}
+
+impl Vector {
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Adjacent => "adjacent",
+            Self::Local => "local",
+            Self::Physical => "physical",
+        }
+    }
+}
+
+/// What has to follow the actions before they are in effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// Names of one service under different distributions: the first that exists is restarted.
+    #[serde(default)]
+    pub restart: Vec<ServiceName>,
+    /// Whether the machine has to be restarted.
+    pub reboot: Reboot,
+    /// Whether a revert puts everything back.
+    pub reversible: Reversible,
+}
+
+/// Whether a reboot is needed before an entry is effective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reboot {
+    /// No.
+    No,
+    /// Only where a module stays loaded.
+    IfLoaded,
+    /// Always.
+    Required,
+}
+
+impl Reboot {
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::IfLoaded => "if-loaded",
+            Self::Required => "required",
+        }
+    }
+}
+
+/// Whether an entry can be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reversible {
+    /// At once.
+    Yes,
+    /// With the next reboot.
+    AtReboot,
+    /// No.
+    No,
+}
+
+impl Reversible {
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::AtReboot => "at-reboot",
+            Self::No => "no",
+        }
+    }
+}
+
+/// What a person has to know before saying yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Human {
+    /// What the weakness is and how the entry closes it.
+    pub summary: Line,
+    /// What stops working or changes for users.
+    pub side_effects: Line,
+    /// Decides approval and wave sizes.
+    pub risk: Risk,
+    /// Whether it should be reverted once the patch is in.
+    pub remove_when_patched: bool,
+}
+
+/// How much can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Nobody should notice.
+    Low,
+    /// Some users may notice.
+    Medium,
+    /// A service people rely on may stop.
+    High,
+}
+
+impl Risk {
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// Where a fact comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// The page.
+    pub url: Url,
+    /// Whose word it is.
+    pub kind: ReferenceKind,
+    /// How the text was read when the entry was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+    /// The day on which a *person* opened the page and compared it with the entry. Left out until that happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_on: Option<Date>,
+}
+
+/// Whose word a reference is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReferenceKind {
+    /// Who makes or distributes the product.
+    Vendor,
+    /// Who assigned the CVE.
+    Cna,
+    /// A national or sector response team.
+    Cert,
+    /// Who found the weakness.
+    Researcher,
+}
+
+impl ReferenceKind {
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vendor => "vendor",
+            Self::Cna => "cna",
+            Self::Cert => "cert",
+            Self::Researcher => "researcher",
+        }
+    }
+}
+
+/// How a reference was read when the entry was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seen {
+    /// The issuer's own text or data feed.
+    Vendor,
+    /// The issuer's text in somebody else's copy.
+    Mirror,
+}
+
+/// Why an entry was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// Larger than [`ENTRY_BYTES_MAX`]; not parsed.
+    #[error("reading an entry: {0} bytes, at most {ENTRY_BYTES_MAX} are allowed")]
+    TooLarge(usize),
+    /// Written for another version of the schema. Rejects this entry, never the index it is in.
+    #[error("reading an entry: schema version {0}, this program reads {SCHEMA}")]
+    UnknownSchema(u64),
+    /// Not of the schema: a syntax error, an unknown field or kind, a value outside its rule.
+    #[error("reading an entry: {0}")]
+    Malformed(String),
+    /// Of the schema, but breaking a rule across fields.
+    #[error("reading entry {id}: {fault}")]
+    Inconsistent {
+        /// The entry.
+        id: EntryId,
+        /// The rule.
+        fault: EntryFault,
+    },
+}
+
+/// A rule across fields that an entry breaks. These hold for signed entries too; style is for lints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EntryFault {
+    /// Revisions start at 1.
+    #[error("revision 0 does not exist")]
+    RevisionZero,
+    /// Nothing covered.
+    #[error("it covers no vulnerability")]
+    NoVulnerability,
+    /// Too many covered.
+    #[error("it covers more than {VULNERABILITIES_MAX} vulnerabilities")]
+    TooManyVulnerabilities,
+    /// No CVE and no QID.
+    #[error("a vulnerability has neither a cve nor qids")]
+    Unnamed,
+    /// One CVE twice.
+    #[error("a CVE is listed twice")]
+    RepeatedCve,
+    /// Points do not fit implication and status.
+    #[error("points must be 1-99 for a mitigation, 100 for a fix, 0 for check-only")]
+    Points,
+    /// An active entry without actions.
+    #[error("it has no action")]
+    NoAction,
+    /// Too many actions.
+    #[error("it has more than {ACTIONS_MAX} actions")]
+    TooManyActions,
+    /// A path outside of what its kind may write.
+    #[error("an action writes outside of the paths its kind may write")]
+    ForbiddenPath,
+    /// A superseded entry that names no other, or another that does.
+    #[error("superseded_by belongs to status = \"superseded\" and only there")]
+    SupersededBy,
+    /// No source at all.
+    #[error("it names no reference")]
+    NoReference,
+}
+
+/// Read before anything else, so that an entry of another schema says so rather than failing at its first new field.
+#[derive(Deserialize)]
+struct SchemaOnly {
+    schema: u64,
+}
+
+impl Entry {
+    /// Read the form people write.
+    ///
+    /// # Errors
+    /// See [`EntryError`].
+    pub fn from_toml(text: &str) -> Result<Self, EntryError> {
+        check_size(text.len())?;
+        let SchemaOnly { schema } = toml::from_str(text).map_err(|error| malformed(&error))?;
+        check_schema(schema)?;
+        toml::from_str::<Self>(text).map_err(|error| malformed(&error))?.checked()
+    }
+
+    /// Read the form that is signed.
+    ///
+    /// # Errors
+    /// See [`EntryError`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, EntryError> {
+        check_size(bytes.len())?;
+        let SchemaOnly { schema } = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        check_schema(schema)?;
+        serde_json::from_slice::<Self>(bytes).map_err(|error| malformed(&error))?.checked()
+    }
+
+    /// The bytes to sign: compact JSON in the order of the schema. Made once, at signing; from then on the bytes themselves are
+    /// kept, never made again.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an entry holds only texts, numbers, lists and text-keyed maps")
+    }
+
+    /// The digest of [`Entry::to_json`].
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.to_json())
+    }
+
+    /// What the entry covers of one CVE.
+    #[must_use]
+    pub fn covered(&self, cve: &Cve) -> Option<&Covered> {
+        self.vulnerabilities.iter().find(|covered| covered.cve.as_ref() == Some(cve))
+    }
+
+    /// Whether new work may use it: active, and not past its last day. Reverts do not ask.
+    #[must_use]
+    pub fn is_offered(&self, today: Date) -> bool {
+        self.status == Status::Active && self.valid_until.is_none_or(|last| today <= last)
+    }
+
+    /// What an agent must be able to do, `kind@version`, each once.
+    #[must_use]
+    pub fn capabilities(&self) -> BTreeSet<String> {
+        self.actions.iter().map(Action::capability).collect()
+    }
+
+    fn checked(self) -> Result<Self, EntryError> {
+        match self.find_fault() {
+            None => Ok(self),
+            Some(fault) => Err(EntryError::Inconsistent { id: self.id, fault }),
+        }
+    }
+
+    fn find_fault(&self) -> Option<EntryFault> {
+        let points_fit = |covered: &Covered| match (self.status, self.implication) {
+            (Status::CheckOnly, _) => covered.points == 0,
+            (_, Implication::Fix) => covered.points == 100,
+            (_, Implication::Mitigation) => (1..=99).contains(&covered.points),
+        };
+        let cves: Vec<&Cve> = self.vulnerabilities.iter().filter_map(|covered| covered.cve.as_ref()).collect();
+        let distinct: BTreeSet<&Cve> = cves.iter().copied().collect();
+        let rules = [
+            (self.revision == 0, EntryFault::RevisionZero),
+            (self.vulnerabilities.is_empty(), EntryFault::NoVulnerability),
+            (self.vulnerabilities.len() > VULNERABILITIES_MAX, EntryFault::TooManyVulnerabilities),
+            (self.vulnerabilities.iter().any(|c| c.cve.is_none() && c.qids.is_empty()), EntryFault::Unnamed),
+            (distinct.len() != cves.len(), EntryFault::RepeatedCve),
+            (!self.vulnerabilities.iter().all(points_fit), EntryFault::Points),
+            (self.actions.is_empty(), EntryFault::NoAction),
+            (self.actions.len() > ACTIONS_MAX, EntryFault::TooManyActions),
+            (!self.actions.iter().all(Action::path_is_allowed), EntryFault::ForbiddenPath),
+            (self.superseded_by.is_some() != (self.status == Status::Superseded), EntryFault::SupersededBy),
+            (self.references.is_empty(), EntryFault::NoReference),
+        ];
+        rules.into_iter().find_map(|(broken, fault)| broken.then_some(fault))
+    }
+}
+
+impl FromStr for Entry {
+    type Err = EntryError;
+
+    fn from_str(text: &str) -> Result<Self, EntryError> {
+        Self::from_toml(text)
+    }
+}
+
+fn check_size(bytes: usize) -> Result<(), EntryError> {
+    if bytes > ENTRY_BYTES_MAX { Err(EntryError::TooLarge(bytes)) } else { Ok(()) }
+}
+
+fn check_schema(found: u64) -> Result<(), EntryError> {
+    if found == u64::from(SCHEMA) { Ok(()) } else { Err(EntryError::UnknownSchema(found)) }
+}
+
+/// Parsers of foreign text end their messages with a line break and quote the source; one trimmed text is enough.
+fn malformed(error: &impl fmt::Display) -> EntryError {
+    EntryError::Malformed(error.to_string().trim().to_owned())
+}
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

@@ -1,0 +1,337 @@
+//! Texts with a rule: ids, CVE numbers, paths, names. Each is a type that can only be made from a text that keeps its rule, so
+//! that an agent never meets a path with `..` or a value with a line break, not even in a signed entry.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A text that breaks the rule of its type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {expected}")]
+pub struct TextError {
+    /// The text, cut to a readable length.
+    pub text: String,
+    /// What the type asks for.
+    pub expected: &'static str,
+}
+
+fn refused(text: &str, expected: &'static str) -> TextError {
+    TextError { text: text.chars().take(80).collect(), expected }
+}
+
+/// Define a string type with a rule.
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $rule:expr, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = TextError;
+
+            fn try_from(text: String) -> Result<Self, TextError> {
+                let rule: fn(&str) -> bool = $rule;
+                if rule(&text) { Ok(Self(text)) } else { Err(refused(&text, $expected)) }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = TextError;
+
+            fn from_str(text: &str) -> Result<Self, TextError> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text!(
+    /// The name of an entry: kebab case, 3 to 80 characters, never used again for something else.
+    EntryId, is_entry_id, "an entry id (3 to 80 of a-z, 0-9 and single inner hyphens, starting with a letter)"
+);
+text!(
+    /// A CVE number, `CVE-2024-6387`.
+    Cve, is_cve, "a CVE number such as CVE-2024-6387"
+);
+text!(
+    /// An absolute path of a host, without `.`, `..`, empty parts, control characters or wild cards; at most 255 bytes.
+    HostPath, is_host_path, "an absolute path without '.', '..', doubled slashes, wild cards or control characters"
+);
+text!(
+    /// As [`HostPath`], but the last part may hold `*`, which stands for any characters but `/`.
+    PathPattern, is_path_pattern, "an absolute path whose last part may hold '*'"
+);
+text!(
+    /// One line of printable text: a setting's key, section or value; at most 1,000 characters, no line break, no other
+    /// control character, no space at either end.
+    Line, is_line, "one line of 1 to 1000 printable characters without space at its ends"
+);
+text!(
+    /// The text of a whole small file: at most 16 KiB, line breaks and tabs allowed, other control characters not; ends with a
+    /// line break.
+    FileText, is_file_text, "a text of at most 16 KiB ending in a line break, without control characters"
+);
+text!(
+    /// A kernel parameter in dotted form, `net.ipv4.tcp_sack`.
+    SysctlKey, is_sysctl_key, "a kernel parameter such as net.ipv4.tcp_sack"
+);
+text!(
+    /// A kernel module's name. `-` and `_` are the same to the kernel; entries write `_`.
+    ModuleName, is_module_name, "a kernel module name of a-z, 0-9 and _"
+);
+text!(
+    /// A systemd unit with its suffix, `cups-browsed.service`, or a Windows service name.
+    ServiceName, is_service_name, "a service name of letters, digits and . - _ @"
+);
+text!(
+    /// A package's name in one package manager.
+    PackageName, is_package_name, "a package name of letters, digits and . + - _"
+);
+text!(
+    /// A web address that begins with `https://`.
+    Url, is_url, "an https address without spaces"
+);
+
+fn is_entry_id(text: &str) -> bool {
+    (3..=80).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.ends_with('-')
+        && !text.contains("--")
+}
+
+fn is_cve(text: &str) -> bool {
+    let Some((year, number)) = text.strip_prefix("CVE-").and_then(|rest| rest.split_once('-')) else { return false };
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    year.len() == 4 && digits(year) && year >= "1999" && (4..=19).contains(&number.len()) && digits(number)
+}
+
+fn is_path(text: &str, stars_in_last: bool) -> bool {
+    let Some(rest) = text.strip_prefix('/') else { return false };
+    let parts: Vec<&str> = rest.split('/').collect();
+    let last = parts.len().saturating_sub(1);
+    text.len() <= 255
+        && parts.iter().enumerate().all(|(index, part)| {
+            let stars = part.contains('*') && !(stars_in_last && index == last);
+            !part.is_empty()
+                && *part != "."
+                && *part != ".."
+                && !stars
+                && !part.contains(|c: char| c.is_control() || matches!(c, '?' | '[' | ']' | '{' | '}' | '\\'))
+        })
+}
+
+fn is_host_path(text: &str) -> bool {
+    is_path(text, false)
+}
+
+fn is_path_pattern(text: &str) -> bool {
+    is_path(text, true)
+}
+
+fn is_line(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 1000 && text.trim() == text && !text.contains(char::is_control)
+}
+
+fn is_file_text(text: &str) -> bool {
+    text.len() <= 16 * 1024
+        && text.ends_with('\n')
+        && !text.contains(|c: char| c.is_control() && c != '\n' && c != '\t')
+}
+
+fn is_sysctl_key(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    text.len() <= 120
+        && parts.len() >= 2
+        && parts.iter().all(|part| {
+            part.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        })
+}
+
+fn is_module_name(text: &str) -> bool {
+    (1..=55).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn is_name(text: &str, more: &[u8]) -> bool {
+    (1..=128).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+}
+
+fn is_service_name(text: &str) -> bool {
+    is_name(text, b".-_@")
+}
+
+fn is_package_name(text: &str) -> bool {
+    is_name(text, b".+-_")
+}
+
+fn is_url(text: &str) -> bool {
+    text.len() <= 300
+        && text.strip_prefix("https://").is_some_and(|rest| rest.contains('.') && !rest.starts_with(['/', '.']))
+        && !text.contains(|c: char| c.is_control() || c.is_whitespace() || matches!(c, '"' | '<' | '>'))
+}
+
+impl PathPattern {
+    /// The folder that holds the pattern's matches.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        match self.0.rfind('/') {
+            Some(0) | None => "/",
+            Some(end) => self.0.get(..end).unwrap_or("/"),
+        }
+    }
+
+    /// The last part: a file name, possibly with `*`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether it holds a `*`.
+    #[must_use]
+    pub fn is_wild(&self) -> bool {
+        self.0.contains('*')
+    }
+
+    /// Whether a file name in [`PathPattern::folder`] matches. A leading dot must be written.
+    #[must_use]
+    pub fn matches_name(&self, name: &str) -> bool {
+        let pattern = self.name();
+        if name.starts_with('.') && !pattern.starts_with('.') {
+            return false;
+        }
+        let mut parts = pattern.split('*');
+        let Some(rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+        let mut middle: Vec<&str> = parts.collect();
+        let Some(last) = middle.pop() else { return rest.is_empty() };
+        let mut rest = rest;
+        for part in middle {
+            let Some(found) = rest.find(part) else { return false };
+            rest = rest.get(found + part.len()..).unwrap_or_default();
+        }
+        rest.ends_with(last)
+    }
+}
+
+impl ServiceName {
+    /// The unit's name as systemd spells it in full: `.service` added where no suffix is written.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        const SUFFIXES: [&str; 5] = [".service", ".socket", ".timer", ".path", ".target"];
+        if SUFFIXES.iter().any(|suffix| self.0.ends_with(suffix)) {
+            self.0.clone()
+        } else {
+            format!("{}.service", self.0)
+        }
+    }
+}
+
+impl SysctlKey {
+    /// The file below `/proc/sys`, `net/ipv4/tcp_sack`.
+    #[must_use]
+    pub fn proc_path(&self) -> String {
+        self.0.replace('.', "/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table<T: FromStr>(good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(text.parse::<T>().is_ok(), "{text:?} must be accepted");
+        }
+        for text in bad {
+            assert!(text.parse::<T>().is_err(), "{text:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn rules() {
+        table::<EntryId>(
+            &["linux-sshd-login-grace-0"],
+            &["", "ab", "A-b-c", "a--b", "ab-", "-ab", "1ab", "a_b", "a/b"],
+        );
+        table::<Cve>(
+            &["CVE-2024-6387", "CVE-1999-0001", "CVE-2021-1234567"],
+            &["", "cve-2024-6387", "CVE-24-6387", "CVE-2024-638", "CVE-2024-63a7", "CVE-2024-6387 ", "CVE-1998-0001"],
+        );
+        let bad_paths =
+            ["", "/", "etc/x", "/etc//x", "/etc/../x", "/etc/./x", "/etc/", "/etc/x\n", "/etc/x?", "/etc/\0"];
+        table::<HostPath>(&["/etc/ssh/sshd_config", "/usr/bin/pkexec"], &bad_paths);
+        table::<HostPath>(&[], &["/etc/*"]);
+        table::<PathPattern>(&["/etc/*.conf", "/sys/class/iscsi_session/*"], &bad_paths);
+        table::<PathPattern>(&[], &["/etc/*/x"]);
+        table::<Line>(&["0", "a b", "-x@y"], &["", " a", "a ", "a\nb", "a\tb", "a\0"]);
+        table::<FileText>(&["a\n", "a\tb\nc\n"], &["", "a", "a\r\n", "\u{1b}[0m\n"]);
+        table::<SysctlKey>(&["net.ipv4.tcp_sack", "fs.suid_dumpable"], &["fs", "fs..x", ".fs.x", "fs.x/../y", "fs.x "]);
+        table::<ModuleName>(&["dccp", "xt_u32", "8021q"], &["", "a-b", "a/b", "A", "a b", "../x"]);
+        table::<ServiceName>(&["cups-browsed.service", "getty@tty1.service"], &["", "-x", "a b", "a/b", "a;b"]);
+        table::<PackageName>(&["libstdc++6", "telnet-server"], &["", "-y", "a b", "a=1", "a/b"]);
+        table::<Url>(
+            &["https://example.org/a?b=c#d"],
+            &["http://example.org", "https://", "https://a b.c", "https://x/\""],
+        );
+    }
+
+    #[test]
+    fn patterns_match_names() {
+        let matches =
+            |pattern: &str, name: &str| format!("/d/{pattern}").parse::<PathPattern>().unwrap().matches_name(name);
+        for (pattern, name, expected) in [
+            ("*", "x", true),
+            ("*", ".x", false),
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "ab", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "ac", false),
+            ("ab*bc", "abc", false),
+            ("abc", "abc", true),
+            ("abc", "abcd", false),
+            ("*.conf", "x.conf", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+        assert_eq!("/x".parse::<PathPattern>().unwrap().folder(), "/");
+        assert_eq!("/x/y*".parse::<PathPattern>().unwrap().folder(), "/x");
+    }
+
+    #[test]
+    fn unit_names_are_completed() {
+        assert_eq!("ssh".parse::<ServiceName>().unwrap().unit(), "ssh.service");
+        assert_eq!("telnet.socket".parse::<ServiceName>().unwrap().unit(), "telnet.socket");
+    }
+}
