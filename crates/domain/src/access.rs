@@ -5,7 +5,7 @@
 //! Nothing else in the program compares role names. Deliberately not here: whether the record's *state* allows the
 //! action; that is the state machine of the record.
 
-use crate::id::{GroupId, UserId};
+use crate::id::UserId;
 use crate::refusal::Refusal;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -120,8 +120,8 @@ pub struct Actor {
     pub name: String,
     /// The user's roles; several add up.
     pub roles: BTreeSet<Role>,
-    /// The groups the user is a member of.
-    pub groups: BTreeSet<GroupId>,
+    /// The names of the groups the user is a member of.
+    pub groups: BTreeSet<String>,
     /// The assets the user may know of.
     pub scope: AssetScope,
     /// What the token in use may do; `None` for a session, which may do whatever its user may.
@@ -138,8 +138,8 @@ pub struct Record {
     pub co_authors: BTreeSet<UserId>,
     /// To whom it is assigned.
     pub assignee: Option<UserId>,
-    /// To which group it is assigned.
-    pub group: Option<GroupId>,
+    /// The name of the group it is assigned to.
+    pub group: Option<String>,
     /// How much of its assets lie in the actor's scope ([`AssetScope::cover`]).
     pub cover: Cover,
     /// Whether it belongs to a SuperUser's account, which only a SuperUser changes. Without this an Administrator
@@ -160,8 +160,9 @@ impl Record {
         self
     }
 
-    /// A record somebody or some group has to work on.
-    pub fn assigned_to(assignee: Option<UserId>, group: Option<GroupId>) -> Record {
+    /// A record somebody or some group has to work on; an empty group name is no group.
+    pub fn assigned_to(assignee: Option<UserId>, group: Option<&str>) -> Record {
+        let group = group.filter(|name| !name.is_empty()).map(str::to_owned);
         Record { assignee, group, ..Record::default() }
     }
 
@@ -178,7 +179,7 @@ impl Record {
             owner: self.owner == Some(actor.user),
             co_author: self.co_authors.contains(&actor.user),
             assignee: self.assignee == Some(actor.user),
-            group_member: self.group.is_some_and(|group| actor.groups.contains(&group)),
+            group_member: self.group.as_ref().is_some_and(|group| actor.groups.contains(group)),
         }
     }
 }

@@ -12,7 +12,10 @@ use crate::transaction::Transaction;
 use sha2::{Digest, Sha256};
 
 /// Every migration in order: name and text. Append at the end; never change one that was released.
-pub const MIGRATIONS: &[(&str, &str)] = &[("0001_foundation", include_str!("../migrations/0001_foundation.sql"))];
+pub const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_foundation", include_str!("../migrations/0001_foundation.sql")),
+    ("0002_accounts", include_str!("../migrations/0002_accounts.sql")),
+];
 
 /// Bring the database up to this program; gives how many migrations were applied.
 ///

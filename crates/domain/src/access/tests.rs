@@ -4,14 +4,14 @@ use super::*;
 
 const ME: UserId = UserId(7);
 const OTHER: UserId = UserId(8);
-const MY_GROUP: GroupId = GroupId(3);
+const MY_GROUP: &str = "linux-team";
 
 fn actor(roles: &[Role]) -> Actor {
     Actor {
         user: ME,
         name: "me".to_owned(),
         roles: roles.iter().copied().collect(),
-        groups: BTreeSet::from([MY_GROUP]),
+        groups: BTreeSet::from([MY_GROUP.to_owned()]),
         scope: AssetScope::All,
         token_scopes: None,
     }
@@ -20,7 +20,7 @@ fn actor(roles: &[Role]) -> Actor {
 /// One record per relation, with the letter of the table; the first has none.
 fn records() -> Vec<(char, Record)> {
     vec![
-        ('n', Record { owner: Some(OTHER), assignee: Some(OTHER), group: Some(GroupId(99)), ..Record::default() }),
+        ('n', Record { owner: Some(OTHER), assignee: Some(OTHER), group: Some("others".to_owned()), ..Record::default() }),
         ('o', Record::owned_by(ME)),
         ('c', Record::owned_by(OTHER).shared_with([ME])),
         ('a', Record::assigned_to(Some(ME), None)),
