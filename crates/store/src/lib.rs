@@ -49,6 +49,9 @@ pub mod sql;
 pub mod stage;
 pub mod transaction;
 pub mod value;
+pub mod words;
+pub mod catalogue;
+pub mod agents;
 
 pub use database::{Config, Database, Limits, Location};
 pub use dialect::Engine;

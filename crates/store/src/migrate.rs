@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_foundation", include_str!("../migrations/0001_foundation.sql")),
     ("0002_accounts", include_str!("../migrations/0002_accounts.sql")),
+    ("0003_exposure", include_str!("../migrations/0003_exposure.sql")),
+    ("0004_response", include_str!("../migrations/0004_response.sql")),
+    ("0005_rescan", include_str!("../migrations/0005_rescan.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

@@ -1,0 +1,354 @@
+//! Agents, the tokens they enrol with, and which asset each one is.
+
+use crate::{Result, Scalar, Transaction, record};
+use domain::asset::{Candidate, Identity};
+use domain::id::{AgentKey, AssetId, UserId};
+use domain::time::Timestamp;
+use uuid::Uuid;
+
+record! {
+    /// An enrolment token as administrators see it; the secret itself is never stored.
+    #[derive(Debug, Clone)]
+    pub struct TokenRow {
+        /// Id.
+        pub id: Uuid,
+        /// What it is for.
+        pub label: String,
+        /// SHA-256 of the secret.
+        pub secret_hash: Vec<u8>,
+        /// Enrolments it is still good for.
+        pub uses_left: i64,
+        /// Good until.
+        pub expires_at: Timestamp,
+        /// Who made it.
+        pub created_by: UserId,
+        /// When.
+        pub created_at: Timestamp,
+    }
+}
+
+record! {
+    /// An agent.
+    #[derive(Debug, Clone)]
+    pub struct AgentRow {
+        /// Key.
+        pub id: AgentKey,
+        /// Id on the wire.
+        pub agent_id: Uuid,
+        /// Installation.
+        pub instance_id: Uuid,
+        /// Public key, base64.
+        pub public_key: String,
+        /// The asset it sits on, once that is proved.
+        pub asset_id: Option<AssetId>,
+        /// `linked`, `own` or `ambiguous`.
+        pub link: String,
+        /// What proves the link, or why a person has to decide.
+        pub evidence: String,
+        /// Host name as it claims.
+        pub hostname: String,
+        /// IANA zone as it reports, empty = unknown.
+        pub zone: String,
+        /// Facts as JSON.
+        pub facts: String,
+        /// Version of the agent.
+        pub version: String,
+        /// `normal`, `monitor_only` or `halted`: the host owner's choice.
+        pub mode: String,
+        /// Highest request number seen at the last flush.
+        pub request_seq: i64,
+        /// Highest order number given.
+        pub order_seq: i64,
+        /// When it enrolled.
+        pub enrolled_at: Timestamp,
+        /// Last heard, to the minute.
+        pub last_seen_at: Timestamp,
+        /// Set when an administrator ended it.
+        pub revoked_at: Option<Timestamp>,
+    }
+}
+
+const COLUMNS: &str = "id, agent_id, instance_id, public_key, asset_id, link, evidence, hostname, zone, facts, version,
+    mode, request_seq, order_seq, enrolled_at, last_seen_at, revoked_at";
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, agent_id, instance_id, public_key, asset_id, link, evidence, hostname, zone, facts, version,
+             mode, request_seq, order_seq, enrolled_at, last_seen_at, revoked_at FROM agent ",
+            $rest
+        )
+    };
+}
+
+/// The columns of [`AgentRow`], for lists.
+#[must_use]
+pub fn columns() -> &'static str {
+    COLUMNS
+}
+
+/// Keep a token.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn create_token(tx: &mut Transaction<'_>, token: &TokenRow) -> Result<()> {
+    tx.execute(
+        "INSERT INTO enrolment_token (id, label, secret_hash, uses_left, expires_at, created_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        &[
+            &token.id,
+            &token.label,
+            &token.secret_hash,
+            &token.uses_left,
+            &token.expires_at,
+            &token.created_by,
+            &token.created_at,
+        ],
+    )?;
+    Ok(())
+}
+
+/// Every token, newest first.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn tokens(tx: &mut Transaction<'_>) -> Result<Vec<TokenRow>> {
+    tx.all(
+        "SELECT id, label, secret_hash, uses_left, expires_at, created_by, created_at FROM enrolment_token
+         ORDER BY created_at DESC, id LIMIT 1000",
+        &[],
+    )
+}
+
+/// One token.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn token(tx: &mut Transaction<'_>, id: Uuid) -> Result<Option<TokenRow>> {
+    tx.optional(
+        "SELECT id, label, secret_hash, uses_left, expires_at, created_by, created_at FROM enrolment_token WHERE id = $1",
+        &[&id],
+    )
+}
+
+/// Use a token once; `false` when it is used up.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn use_token(tx: &mut Transaction<'_>, id: Uuid) -> Result<bool> {
+    Ok(tx.execute("UPDATE enrolment_token SET uses_left = uses_left - 1 WHERE id = $1 AND uses_left > 0", &[&id])? == 1)
+}
+
+/// Make a token useless.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn revoke_token(tx: &mut Transaction<'_>, id: Uuid) -> Result<bool> {
+    Ok(tx.execute("UPDATE enrolment_token SET uses_left = 0 WHERE id = $1", &[&id])? == 1)
+}
+
+/// An agent that enrols.
+#[derive(Debug, Clone)]
+pub struct NewAgent {
+    /// Id on the wire.
+    pub agent_id: Uuid,
+    /// Installation.
+    pub instance_id: Uuid,
+    /// The token used.
+    pub token_id: Uuid,
+    /// Public key, base64.
+    pub public_key: String,
+    /// Host name.
+    pub hostname: String,
+    /// Zone.
+    pub zone: String,
+    /// Facts as JSON.
+    pub facts: String,
+    /// Version.
+    pub version: String,
+    /// Mode.
+    pub mode: String,
+}
+
+/// Enrol an agent. Its link is decided after, see [`set_link`].
+///
+/// # Errors
+/// [`crate::Error::Conflict`] on `agent_public_key` when this key enrolled with this token before.
+pub fn create(tx: &mut Transaction<'_>, agent: &NewAgent, now: Timestamp) -> Result<AgentKey> {
+    tx.insert(
+        "INSERT INTO agent (agent_id, instance_id, token_id, public_key, asset_id, link, evidence, hostname, zone, facts,
+             version, mode, request_seq, order_seq, enrolled_at, last_seen_at, revoked_at)
+         VALUES ($1, $2, $3, $4, NULL, 'own', '', $5, $6, $7, $8, $9, 0, 0, $10, $10, NULL) RETURNING id",
+        &[
+            &agent.agent_id,
+            &agent.instance_id,
+            &agent.token_id,
+            &agent.public_key,
+            &agent.hostname,
+            &agent.zone,
+            &agent.facts,
+            &agent.version,
+            &agent.mode,
+            &now,
+        ],
+    )
+}
+
+/// The agent that enrolled with this token and key, so that enrolling twice is enrolling once.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn by_enrolment(tx: &mut Transaction<'_>, token: Uuid, public_key: &str) -> Result<Option<AgentRow>> {
+    tx.optional(select!("WHERE token_id = $1 AND public_key = $2"), &[&token, &public_key])
+}
+
+/// An agent by its id on the wire.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn by_agent_id(tx: &mut Transaction<'_>, agent_id: Uuid) -> Result<Option<AgentRow>> {
+    tx.optional(select!("WHERE agent_id = $1"), &[&agent_id])
+}
+
+/// An agent by its key.
+///
+/// # Errors
+/// [`crate::Error::NotFound`] for an unknown key.
+pub fn read(tx: &mut Transaction<'_>, key: AgentKey) -> Result<AgentRow> {
+    tx.one(select!("WHERE id = $1"), &[&key])
+}
+
+/// The agent in force on an asset.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn on_asset(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Option<AgentRow>> {
+    tx.optional(select!("WHERE asset_id = $1 AND revoked_at IS NULL AND link <> 'ambiguous' ORDER BY id DESC"), &[&asset])
+}
+
+/// Record what an agent is linked to.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn set_link(
+    tx: &mut Transaction<'_>,
+    key: AgentKey,
+    asset: Option<AssetId>,
+    link: &str,
+    evidence: &str,
+) -> Result<()> {
+    tx.execute("UPDATE agent SET asset_id = $2, link = $3, evidence = $4 WHERE id = $1", &[&key, &asset, &link, &evidence])?;
+    Ok(())
+}
+
+/// Record new facts.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn set_facts(tx: &mut Transaction<'_>, key: AgentKey, facts: &NewAgent) -> Result<()> {
+    tx.execute(
+        "UPDATE agent SET hostname = $2, zone = $3, facts = $4, version = $5, mode = $6 WHERE id = $1",
+        &[&key, &facts.hostname, &facts.zone, &facts.facts, &facts.version, &facts.mode],
+    )?;
+    Ok(())
+}
+
+/// Record when agents were last heard and how far their request numbers got. Written in batches, never per poll.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn heard(tx: &mut Transaction<'_>, heard: &[(AgentKey, i64, Timestamp)]) -> Result<()> {
+    for (key, seq, at) in heard {
+        tx.execute(
+            "UPDATE agent SET last_seen_at = $3, request_seq = $2 WHERE id = $1 AND request_seq <= $2",
+            &[key, seq, at],
+        )?;
+    }
+    Ok(())
+}
+
+/// The next order number of an agent.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn next_order(tx: &mut Transaction<'_>, key: AgentKey) -> Result<i64> {
+    tx.scalar("UPDATE agent SET order_seq = order_seq + 1 WHERE id = $1 RETURNING order_seq", &[&key])
+}
+
+/// End an agent: its requests are refused from now on.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn revoke(tx: &mut Transaction<'_>, key: AgentKey, now: Timestamp) -> Result<bool> {
+    Ok(tx.execute("UPDATE agent SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", &[&key, &now])? == 1)
+}
+
+type CandidateRow = (AssetId, Option<String>, Option<String>, String, i64);
+
+/// Every asset that this identity could mean, for [`domain::asset::link`]. `except` is the agent that asks.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn candidates(tx: &mut Transaction<'_>, claim: &Identity, except: AgentKey) -> Result<Vec<Candidate>> {
+    let nothing = String::new();
+    let rows: Vec<CandidateRow> = tx.all(
+        "SELECT a.id, a.scanner_uuid, a.machine_id, a.macs,
+                (SELECT count(*) FROM agent g
+                 WHERE g.asset_id = a.id AND g.revoked_at IS NULL AND g.id <> $3)
+         FROM asset a
+         WHERE (a.scanner_uuid = $1 AND $1 <> '') OR (a.machine_id = $2 AND $2 <> '')
+         ORDER BY a.id LIMIT 100",
+        &[claim.scanner_uuid.as_ref().unwrap_or(&nothing), claim.machine_id.as_ref().unwrap_or(&nothing), &except],
+    )?;
+    Ok(rows
+        .into_iter()
+        .map(|(asset, scanner_uuid, machine_id, macs, agents)| Candidate {
+            asset,
+            identity: Identity { scanner_uuid, machine_id, macs: macs.split(' ').map(str::to_owned).collect() },
+            claimed: agents > 0,
+        })
+        .collect())
+}
+
+/// Make an asset of an agent's own, for a machine that no scanner has reported yet.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn create_asset(
+    tx: &mut Transaction<'_>,
+    name: &str,
+    platform: domain::asset::Platform,
+    os: &str,
+    ip: &str,
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<AssetId> {
+    tx.insert(
+        "INSERT INTO asset (name, platform, os, ip, fqdn, netbios, network_id, criticality, zone, scanner_uuid, machine_id,
+             macs, created_at, last_seen_at)
+         VALUES ($1, $2, $3, $4, '', '', '', 3, '', $5, $6, $7, $8, $8) RETURNING id",
+        &[&name, &platform, &os, &ip, &identity.scanner_uuid, &identity.machine_id, &identity.macs.join(" "), &now],
+    )
+}
+
+/// Remember on the asset what a linked agent said of it: later agents and scanners are matched by it.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn teach_asset(tx: &mut Transaction<'_>, asset: AssetId, identity: &Identity, zone: &str) -> Result<()> {
+    tx.execute(
+        "UPDATE asset SET scanner_uuid = coalesce(scanner_uuid, $2), machine_id = coalesce($3, machine_id),
+             macs = $4, zone = $5 WHERE id = $1",
+        &[&asset, &identity.scanner_uuid, &identity.machine_id, &identity.macs.join(" "), &zone],
+    )?;
+    Ok(())
+}
+
+/// Agents that were not revoked, and how many of them are linked: for the dashboard.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn count(tx: &mut Transaction<'_>) -> Result<i64> {
+    let Scalar(count) = tx.one("SELECT count(*) FROM agent WHERE revoked_at IS NULL", &[])?;
+    Ok(count)
+}

@@ -1,0 +1,220 @@
+//! The catalogue in force: its signed release, its entries with their exact bytes, and which CVE each covers.
+//!
+//! Signatures are checked before anything comes here; this file only remembers.
+
+use crate::{Result, Transaction, record};
+use domain::mitigation::Coverage;
+use domain::time::Timestamp;
+
+record! {
+    /// The newest release.
+    #[derive(Debug, Clone)]
+    pub struct Release {
+        /// Version of the index, monotonic.
+        pub version: i64,
+        /// New work stops then.
+        pub expires_at: Timestamp,
+        /// Root metadata envelope, exact text.
+        pub root: String,
+        /// Index envelope, exact text.
+        pub index_envelope: String,
+    }
+}
+
+/// An entry to be installed.
+#[derive(Debug, Clone)]
+pub struct NewEntry {
+    /// Entry id.
+    pub entry: String,
+    /// Revision.
+    pub revision: i64,
+    /// SHA-256 of the bytes, hex.
+    pub digest: String,
+    /// Title.
+    pub title: String,
+    /// Platform word.
+    pub platform: String,
+    /// `mitigation` or `fix`.
+    pub implication: String,
+    /// `low`, `medium`, `high`.
+    pub risk: String,
+    /// Can be rolled back.
+    pub reversible: bool,
+    /// `kind@version` words an agent must list, separated by spaces.
+    pub needs: String,
+    /// The signed bytes.
+    pub body: Vec<u8>,
+    /// What it covers: CVE (empty when a QID is named), QID (0 when a CVE is named), coverage, points.
+    pub covers: Vec<(String, i64, Coverage, i64)>,
+}
+
+record! {
+    /// An entry as lists and orders need it.
+    #[derive(Debug, Clone)]
+    pub struct EntryRow {
+        /// Key.
+        pub id: i64,
+        /// Entry id.
+        pub entry: String,
+        /// Revision.
+        pub revision: i64,
+        /// Digest, hex.
+        pub digest: String,
+        /// Title.
+        pub title: String,
+        /// Platform word.
+        pub platform: String,
+        /// `mitigation` or `fix`.
+        pub implication: String,
+        /// `low`, `medium`, `high`.
+        pub risk: String,
+        /// Can be rolled back.
+        pub reversible: bool,
+        /// Capabilities an agent must list.
+        pub needs: String,
+        /// In the newest release.
+        pub current: bool,
+    }
+}
+
+/// The newest release, if any was installed.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn newest(tx: &mut Transaction<'_>) -> Result<Option<Release>> {
+    tx.optional(
+        "SELECT version, expires_at, root, index_envelope FROM catalogue_release ORDER BY version DESC LIMIT 1",
+        &[],
+    )
+}
+
+/// Install a release: its entries become the current ones, all others stay for reverts only.
+///
+/// # Errors
+/// [`crate::Error::Conflict`] on `catalogue_release_version` when that version was installed before.
+pub fn install(tx: &mut Transaction<'_>, release: &Release, entries: &[NewEntry], now: Timestamp) -> Result<()> {
+    tx.execute(
+        "INSERT INTO catalogue_release (version, expires_at, root, index_envelope, installed_at)
+         VALUES ($1, $2, $3, $4, $5)",
+        &[&release.version, &release.expires_at, &release.root, &release.index_envelope, &now],
+    )?;
+    tx.execute("UPDATE catalogue_entry SET current = $1", &[&false])?;
+    for entry in entries {
+        let key: i64 = tx.insert(
+            "INSERT INTO catalogue_entry
+                 (entry, revision, digest, title, platform, implication, risk, reversible, needs, body, current)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (digest) DO UPDATE SET current = excluded.current
+             RETURNING id",
+            &[
+                &entry.entry,
+                &entry.revision,
+                &entry.digest,
+                &entry.title,
+                &entry.platform,
+                &entry.implication,
+                &entry.risk,
+                &entry.reversible,
+                &entry.needs,
+                &entry.body,
+                &true,
+            ],
+        )?;
+        for (cve, qid, coverage, points) in &entry.covers {
+            tx.execute(
+                "INSERT INTO catalogue_cve (entry_key, cve, qid, coverage, points) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT DO NOTHING",
+                &[&key, cve, qid, coverage, points],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The signed bytes of an entry.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn body(tx: &mut Transaction<'_>, digest: &str) -> Result<Option<Vec<u8>>> {
+    Ok(tx
+        .optional::<crate::Scalar<Vec<u8>>>("SELECT body FROM catalogue_entry WHERE digest = $1", &[&digest])?
+        .map(|crate::Scalar(body)| body))
+}
+
+/// An entry by its key.
+///
+/// # Errors
+/// [`crate::Error::NotFound`] for an unknown key.
+pub fn entry(tx: &mut Transaction<'_>, key: i64) -> Result<EntryRow> {
+    tx.one(
+        "SELECT id, entry, revision, digest, title, platform, implication, risk, reversible, needs, current
+         FROM catalogue_entry WHERE id = $1",
+        &[&key],
+    )
+}
+
+/// The current entries, by id.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn current(tx: &mut Transaction<'_>) -> Result<Vec<EntryRow>> {
+    tx.all(
+        "SELECT id, entry, revision, digest, title, platform, implication, risk, reversible, needs, current
+         FROM catalogue_entry WHERE current = $1 ORDER BY entry",
+        &[&true],
+    )
+}
+
+record! {
+    /// An elimination: a current entry that covers a unit of a vulnerability.
+    #[derive(Debug, Clone)]
+    pub struct Elimination {
+        /// The vulnerability.
+        pub vulnerability_id: domain::id::VulnerabilityId,
+        /// The entry's key.
+        pub entry_key: i64,
+        /// Entry id.
+        pub entry: String,
+        /// Title.
+        pub title: String,
+        /// Platform word.
+        pub platform: String,
+        /// `mitigation` or `fix`.
+        pub implication: String,
+        /// `low`, `medium`, `high`.
+        pub risk: String,
+        /// Can be rolled back.
+        pub reversible: bool,
+        /// The CVE; empty when the entry names the QID itself.
+        pub cve: String,
+        /// Coverage of it.
+        pub coverage: Coverage,
+        /// Points taken off its score while effective.
+        pub points: i64,
+    }
+}
+
+/// The eliminations of some vulnerabilities on every platform, best first within each.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn eliminations(tx: &mut Transaction<'_>, vulnerabilities: &[i64]) -> Result<Vec<Elimination>> {
+    tx.all(
+        "SELECT v.id AS vulnerability_id, e.id AS entry_key, e.entry, e.title, e.platform, e.implication, e.risk,
+                e.reversible, c.cve, c.coverage, c.points
+         FROM vulnerability v
+         JOIN vulnerability_cve vc ON vc.vulnerability_id = v.id
+         JOIN catalogue_cve c ON c.cve = vc.cve AND c.cve <> ''
+         JOIN catalogue_entry e ON e.id = c.entry_key AND e.current = $2
+         WHERE v.id {in $1}
+         UNION ALL
+         SELECT v.id, e.id, e.entry, e.title, e.platform, e.implication, e.risk, e.reversible, c.cve, c.coverage,
+                c.points
+         FROM vulnerability v
+         JOIN catalogue_cve c ON c.qid = v.qid AND c.qid <> 0
+         JOIN catalogue_entry e ON e.id = c.entry_key AND e.current = $2
+         WHERE v.id {in $1}
+         ORDER BY 1, 11 DESC, 3, 9",
+        &[&vulnerabilities, &true],
+    )
+}

@@ -1,0 +1,49 @@
+//! The domain's keys, instants and words as values of a statement and fields of a row.
+//!
+//! A closed enum is stored as its word, never as a number, so that a database can be read without the program.
+
+use crate::{newtype_value, text_value};
+use domain::id::{
+    AgentKey, AssetId, ChildScanId, DetectionId, GroupId, InstanceId, ItemId, JobId, RunId, ScanId, SourceHostId,
+    TaskId, UserId, VulnerabilityId,
+};
+use domain::time::Timestamp;
+
+macro_rules! keys {
+    ($($name:ident),* $(,)?) => { $(newtype_value!($name as i64, |key| key.0, $name);)* };
+}
+
+keys!(
+    AgentKey,
+    AssetId,
+    ChildScanId,
+    DetectionId,
+    GroupId,
+    InstanceId,
+    ItemId,
+    JobId,
+    RunId,
+    ScanId,
+    SourceHostId,
+    TaskId,
+    UserId,
+    VulnerabilityId,
+);
+
+newtype_value!(Timestamp as i64, |at| at.micros(), Timestamp::from_micros);
+
+text_value!(domain::job::Status, |word| word.as_str(), |text| domain::job::Status::parse(&text));
+text_value!(domain::task::State, |word| word.as_str(), |text| domain::task::State::parse(&text));
+text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(&text));
+text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(&text));
+text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(&text));
+text_value!(domain::mitigation::Coverage, |word| word.as_str(), |text| domain::mitigation::Coverage::parse(&text));
+text_value!(domain::mitigation::ControlState, |word| word.as_str(), |text| Some(
+    domain::mitigation::ControlState::parse(&text)
+));
+text_value!(domain::mitigation::Origin, |word| word.as_str(), |text| Some(domain::mitigation::Origin::parse(&text)));
+text_value!(domain::job::Kind, |word| word.as_str(), |text| Some(domain::job::Kind::parse(&text)));
+text_value!(domain::score::Mitigation, |word| word.as_str(), |text| Some(domain::score::Mitigation::parse(&text)));
+text_value!(domain::score::Source, |word| word.as_str(), |text| Some(domain::score::Source::parse(&text)));
+text_value!(domain::item::Substate, |word| word.as_str(), |text| Some(domain::item::Substate::parse(&text)));
+text_value!(domain::asset::Platform, |word| word.as_str(), |text| Some(domain::asset::Platform::parse(&text)));
