@@ -5,6 +5,8 @@
 
 pub mod actions;
 pub mod applies;
+pub mod index;
+pub mod matching;
 pub mod schema;
 pub mod text;
 pub mod version;
