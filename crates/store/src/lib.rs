@@ -40,11 +40,18 @@
 //!
 //! Reading order: [`database`], [`transaction`], [`stage`], [`dialect`], [`migrate`], then any feature.
 
+pub mod audit;
 pub mod database;
 pub mod dialect;
 pub mod error;
+pub mod idempotency;
+mod keys;
+pub mod lease;
 pub mod migrate;
+pub mod numbers;
+pub mod outbox;
 pub mod record;
+pub mod settings;
 pub mod sql;
 pub mod stage;
 pub mod transaction;
