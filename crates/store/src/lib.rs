@@ -45,7 +45,6 @@ pub mod database;
 pub mod dialect;
 pub mod error;
 pub mod idempotency;
-mod keys;
 pub mod lease;
 pub mod migrate;
 pub mod numbers;
