@@ -173,7 +173,8 @@ impl<R: BufRead> BufRead for Clean<R> {
         if self.position >= self.out.len() {
             self.refill()?;
         }
-        Ok(self.out.get(self.position..).unwrap_or_default())
+        let rest = self.out.get(self.position..).unwrap_or_default();
+        Ok(rest.get(..self.token_left).unwrap_or(rest))
     }
 
     fn consume(&mut self, amount: usize) {

@@ -60,10 +60,12 @@ pub enum ReadError {
         limit: u64,
     },
     /// The format is known, and not one that is imported.
-    #[error("{name} is not imported: {advice}")]
+    #[error("{}", refusal(name, *qualys, advice))]
     Refused {
         /// The format's name.
         name: String,
+        /// Whether it is one of Qualys' formats.
+        qualys: bool,
         /// What to use in its place.
         advice: &'static str,
     },
@@ -95,5 +97,13 @@ impl ReadError {
             ReadError::Stopped => "stopped",
             ReadError::Io(_) => "io",
         }
+    }
+}
+
+fn refusal(name: &str, qualys: bool, advice: &str) -> String {
+    if qualys {
+        format!("this is a Qualys {name}, which is not imported: {advice}")
+    } else {
+        format!("not a Qualys file: looks like {name}; {advice}")
     }
 }

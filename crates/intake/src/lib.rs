@@ -10,6 +10,8 @@
 
 pub mod clean;
 pub mod error;
+pub mod file;
+pub mod format;
 
 pub mod limits;
 pub mod observation;

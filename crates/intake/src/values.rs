@@ -16,13 +16,13 @@ pub fn instant(text: &str) -> Option<Micros> {
         .parse::<civil::DateTime>()
         .or_else(|_| text.parse::<civil::Date>().map(|date| date.to_datetime(civil::Time::midnight())))
         .ok()?;
-    TimeZone::UTC.to_timestamp(civil).ok().map(|at| at.as_microsecond())
+    TimeZone::UTC.to_timestamp(civil).ok().map(Timestamp::as_microsecond)
 }
 
 /// The American date of fetched scans, `04/01/2019 00:29:48`, by convention UTC.
 pub fn american_instant(text: &str) -> Option<Micros> {
     let civil = civil::DateTime::strptime("%m/%d/%Y %H:%M:%S", text).ok()?;
-    TimeZone::UTC.to_timestamp(civil).ok().map(|at| at.as_microsecond())
+    TimeZone::UTC.to_timestamp(civil).ok().map(Timestamp::as_microsecond)
 }
 
 /// A flag: `1`, `0`, `true`, `false`, `yes`, `no`, `on`, `off`.

@@ -292,6 +292,7 @@ impl<'l, R: BufRead> Xml<'l, R> {
         ReadError::NotWellFormed { line: self.line(), problem: problem.to_owned() }
     }
 
+    /// Reads up to the next start or end of an element; text on the way goes to the collector.
     fn step(&mut self, mut collector: Option<&mut Collector>) -> Result<Step, ReadError> {
         loop {
             self.buffer.clear();
@@ -300,25 +301,16 @@ impl<'l, R: BufRead> Xml<'l, R> {
                 Ok(event) => event,
                 Err(error) => return Err(self.failure(&error)),
             };
+            let line = self.reader.get_ref().line();
             match event {
                 Event::Start(start) => {
-                    self.depth += 1;
-                    if self.depth > self.limits.depth {
-                        return Err(ReadError::TooLarge {
-                            what: "the nesting of elements",
-                            limit: self.limits.depth as u64,
-                        });
-                    }
                     self.attributes.clear();
                     self.attributes.push_str(start.attributes_raw());
+                    let tag = Tag::new(start.name().as_ref());
                     if !self.attributes.is_empty() && start.attributes().any(|attribute| attribute.is_err()) {
                         return Err(self.broken("an attribute that is none"));
                     }
-                    let tag = Tag::new(start.name().as_ref());
-                    if self.depth > 1 && !self.in_return && is_return(tag.as_str()) {
-                        return Err(self.returned(tag, "data"));
-                    }
-                    return Ok(Step::Start(tag));
+                    return self.enter(tag);
                 }
                 Event::End(_) => {
                     self.depth = self.depth.saturating_sub(1);
@@ -337,36 +329,40 @@ impl<'l, R: BufRead> Xml<'l, R> {
                 }
                 Event::Text(text) => collect(&mut collector, &text.xml10_content()),
                 Event::CData(text) => collect(&mut collector, &text.xml10_content()),
-                Event::GeneralRef(reference) => {
-                    if let Some(character) = values::reference(&reference) {
-                        collect(&mut collector, character.encode_utf8(&mut [0; 4]));
-                    } else if reference.starts_with('#') {
-                        self.summary.dropped_characters += 1;
-                    } else {
-                        let name = reference.chars().take(40).collect();
-                        return Err(ReadError::EntityRefused { name, line: self.line() });
-                    }
-                }
+                Event::GeneralRef(reference) => match values::reference(&reference) {
+                    Some(character) => collect(&mut collector, character.encode_utf8(&mut [0; 4])),
+                    None if reference.starts_with('#') => self.summary.dropped_characters += 1,
+                    None => return Err(ReadError::EntityRefused { name: reference.chars().take(40).collect(), line }),
+                },
                 Event::DocType(declaration) => {
                     self.begun = true;
                     if let Some(name) = own_entity(&declaration) {
-                        return Err(ReadError::EntityRefused { name, line: self.line() });
+                        return Err(ReadError::EntityRefused { name, line });
                     }
                 }
                 Event::Eof if self.depth > 0 => return Err(self.truncated()),
                 Event::Eof => return Ok(Step::Eof),
                 Event::Decl(declaration) => {
                     self.begun = true;
-                    let encoding = declaration.encoding().and_then(Result::ok);
-                    if encoding.is_some_and(|name| {
-                        !["utf-8", "utf8", "us-ascii"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
-                    }) {
+                    if declaration.encoding().and_then(Result::ok).is_some_and(|name| !is_utf8(&name)) {
                         count(&mut self.summary.notes, "declared another encoding, read as UTF-8");
                     }
                 }
                 Event::Comment(_) | Event::PI(_) | Event::Empty(_) => self.begun = true,
             }
         }
+    }
+
+    /// One level deeper; an error answer in the middle of data ends the reading.
+    fn enter(&mut self, tag: Tag) -> Result<Step, ReadError> {
+        self.depth += 1;
+        if self.depth > self.limits.depth {
+            return Err(ReadError::TooLarge { what: "the nesting of elements", limit: self.limits.depth as u64 });
+        }
+        if self.depth > 1 && !self.in_return && is_return(tag.as_str()) {
+            return Err(self.returned(tag, "data"));
+        }
+        Ok(Step::Start(tag))
     }
 
     /// What the parser's complaint means to us.
@@ -427,4 +423,9 @@ fn own_entity(declaration: &str) -> Option<String> {
     }
     let subset = declaration.split_once('[').map(|(_, subset)| subset)?;
     subset.contains('%').then(|| "%".to_owned())
+}
+
+/// Names of UTF-8 and of its ASCII part, in any case.
+fn is_utf8(name: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }

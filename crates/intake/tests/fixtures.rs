@@ -1,5 +1,6 @@
 //! The readers against files nobody here wrote. They lie beside the repository in `../shared/fixtures`; where they are
 //! absent every test says so loudly and passes.
+#![expect(clippy::print_stderr, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use intake::observation::{DetectionKind, DetectionStatus, HostReport, Observation, VulnerabilityReport};
 use intake::qualys::{asset_data_report, hld, knowledge_base};
@@ -120,4 +121,120 @@ fn recorded_knowledge_base() {
         assert_eq!(count(|v| v.kind.is_some() && v.severity.is_some() && v.title.is_some()), 42);
         assert!(summary.notes.is_empty(), "{:?}", summary.notes);
     }
+}
+
+/// Every recorded exchange: the reader its address asks for gives what the recording holds, errors included.
+#[test]
+fn recorded_exchanges() {
+    let Some(folder) = fixtures() else { return };
+    let mut files = Vec::new();
+    for sub in ["jupiterone/har", "jupiterone/har/steps"] {
+        for entry in std::fs::read_dir(folder.join(sub)).expect("folder") {
+            files.push(entry.expect("entry").path());
+        }
+    }
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "har"));
+    files.sort();
+    let mut outcomes = std::collections::BTreeMap::<String, usize>::new();
+    for path in &files {
+        let har: serde_json::Value = serde_json::from_slice(&std::fs::read(path).expect("file")).expect("JSON");
+        for entry in har["log"]["entries"].as_array().expect("entries") {
+            let url = entry["request"]["url"].as_str().expect("url");
+            let body = entry["response"]["content"]["text"].as_str().unwrap_or_default();
+            *outcomes.entry(outcome(url, body.as_bytes())).or_default() += 1;
+        }
+    }
+    let outcomes: Vec<_> = outcomes.iter().map(|(what, n)| format!("{n} {what}")).collect();
+    insta::assert_snapshot!(outcomes.join("\n"));
+}
+
+fn outcome(url: &str, body: &[u8]) -> String {
+    use intake::qualys::{host_list, returns, service};
+    let limits = Limits::default();
+    let mut sink = |_| Ok(());
+    let (what, result) = if url.contains("/vm/detection/") {
+        let found = hld::read(body, &limits, &mut sink).map(|s| format!("{} hosts", s.hosts));
+        ("detections", found)
+    } else if url.contains("/knowledge_base/") {
+        (
+            "knowledge base",
+            knowledge_base::read(body, &limits, &mut sink).map(|s| format!("{} entries", s.vulnerabilities)),
+        )
+    } else if url.contains("/fo/asset/host/") {
+        ("host list", host_list::read(body, &limits, &mut sink).map(|list| format!("{} ids", list.ids.len())))
+    } else if url.contains("/qps/") {
+        ("service", service::read(body, &limits).map(|answer| format!("{:?}", answer.records)))
+    } else {
+        ("answer", returns::answer(body, &limits).map(|answer| answer.text))
+    };
+    match result {
+        Ok(found) => format!("{what}: {found}"),
+        Err(ReadError::ApiError { code, text, .. }) => {
+            let words: String = text.chars().take(40).collect();
+            format!("{what}: error {} {words}", code.unwrap_or_default())
+        }
+        Err(error) => format!("{what}: {}", error.kind()),
+    }
+}
+
+/// What every other file is called when it is refused. The order matters: the first prefix of a path counts.
+const NAMES: &[(&str, bool, &str)] = &[
+    ("qualys/Qualys_Sample_Report.csv", true, "host based scan report (CSV)"),
+    ("qualys_hacker_guardian/", true, "HackerGuardian report (CSV)"),
+    ("qualys_infrascan_webgui/", true, "VM scan results (SCAN XML)"),
+    ("qualys_vmdr/many_vulns_qid.csv", true, "VMDR vulnerability list by QID (CSV)"),
+    ("qualys_vmdr/no_vuln_qid.csv", true, "VMDR vulnerability list by QID (CSV)"),
+    ("qualys_vmdr/one_vuln_qid.csv", true, "VMDR vulnerability list by QID (CSV)"),
+    ("qualys_vmdr/", true, "VMDR vulnerability list by CVE (CSV)"),
+    ("qualys_webapp/", true, "web application scan report (WAS_SCAN_REPORT XML)"),
+    ("host_detections_reconstructed.csv", true, "host list detection (CSV)"),
+    ("ec2-host-assets.xml", true, "asset or web application API answer (ServiceResponse XML)"),
+    ("list-host-assets.xml", true, "asset or web application API answer (ServiceResponse XML)"),
+    ("har/", false, "a recording of HTTP traffic (HAR)"),
+    ("anchore_grype/", false, "a Grype report"),
+    ("csaf/", false, "a CSAF advisory"),
+    ("cyclonedx/", false, "a CycloneDX bill of materials"),
+    ("ms_defender/empty_machines.zip", false, "a ZIP archive"),
+    ("ms_defender/", false, "Microsoft Defender vulnerability data"),
+    ("nexpose/", false, "a Rapid7 Nexpose report (NexposeReport XML)"),
+    ("openvas/many_vuln.xml", false, "an OpenVAS report (GMP XML)"),
+    ("openvas/no_vuln.xml", false, "an OpenVAS report (GMP XML)"),
+    ("openvas/one_vuln.xml", false, "an OpenVAS report (GMP XML)"),
+    ("openvas/", false, "OpenVAS CSV"),
+    ("openvex/openvex_not_a_document.json", false, "a JSON document of an unknown kind"),
+    ("openvex/", false, "an OpenVEX document"),
+    ("osv_scanner/no_findings.json", false, "an empty file"),
+    ("osv_scanner/", false, "an OSV-Scanner report"),
+    ("tenable/nessus/nessus_many_vuln.xml", false, "Nessus XML (NessusClientData_v2)"),
+    ("tenable/nessus/nessus_with_cvssv3.nessus", false, "Nessus XML (NessusClientData_v2)"),
+    ("tenable/", false, "Nessus or Tenable CSV"),
+    ("trivy/legacy_no_vuln.json", false, "a JSON document that is only null"),
+    ("trivy/", false, "a Trivy report"),
+    ("wazuh/", false, "a Wazuh vulnerability list"),
+];
+
+#[test]
+fn every_other_file_is_refused_by_name() {
+    let Some(folder) = fixtures() else { return };
+    let readable = ["qualys/Qualys_Sample_Report.xml", "qualys/empty.xml", "jupiterone/detections.xml"];
+    let mut stack = vec![folder.join("defectdojo"), folder.join("jupiterone")];
+    let mut refused = 0;
+    while let Some(path) = stack.pop() {
+        if path.is_dir() {
+            stack.extend(std::fs::read_dir(&path).expect("folder").map(|entry| entry.expect("entry").path()));
+            continue;
+        }
+        let name = path.display().to_string();
+        let input = std::io::BufReader::new(std::fs::File::open(&path).expect("file"));
+        let outcome = intake::file::check(input, &Limits::default());
+        if readable.iter().any(|known| name.ends_with(known)) {
+            outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
+            continue;
+        }
+        let wanted = NAMES.iter().find(|(part, ..)| name.contains(part)).unwrap_or_else(|| panic!("{name} is new"));
+        let Err(ReadError::Refused { name: found, qualys, .. }) = &outcome else { panic!("{name}: {outcome:?}") };
+        assert!(found.contains(wanted.2) && *qualys == wanted.1, "{name}: {found}");
+        refused += 1;
+    }
+    assert!(refused > 80, "only {refused} files were looked at");
 }

@@ -3,11 +3,18 @@
 //! An answer is good only when its root element is the expected one, no error code stands in it and its end tag was
 //! seen (`spec/qualys-api.md` 2.5); everything else is a [`crate::ReadError`].
 
+pub mod appliances;
 pub mod asset_data_report;
+pub mod asset_groups;
 pub mod hld;
-pub mod knowledge_base;
-
-pub mod returns;
-
 mod host;
+pub mod host_list;
+pub mod knowledge_base;
+pub mod option_profiles;
 mod page;
+pub mod returns;
+pub mod scan_fetch;
+pub mod scans;
+pub mod service;
+
+pub use page::Listing;
