@@ -101,7 +101,9 @@ CREATE TABLE job (
     updated_at {whole} NOT NULL,
     enabled_at {whole},
     started_at {whole},
-    ended_at {whole}
+    ended_at {whole},
+    -- gone from the lists; tasks and controls still name it
+    deleted_at {whole}
 ) {strict};
 CREATE UNIQUE INDEX job_number ON job (number);
 

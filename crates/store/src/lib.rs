@@ -58,6 +58,9 @@ pub mod value;
 pub mod words;
 pub mod catalogue;
 pub mod agents;
+pub mod jobs;
+pub mod tasks;
+pub mod controls;
 
 pub use database::{Config, Database, Limits, Location};
 pub use dialect::Engine;

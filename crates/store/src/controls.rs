@@ -1,0 +1,132 @@
+//! Controls: the mitigations in force on an asset, or that were, with who put them there.
+
+use crate::{Result, Transaction, record};
+use domain::id::{AssetId, TaskId};
+use domain::mitigation::{ControlState, Origin};
+use domain::time::Timestamp;
+
+record! {
+    /// A control on an asset.
+    #[derive(Debug, Clone)]
+    pub struct ControlRow {
+        /// Key.
+        pub id: i64,
+        /// Asset.
+        pub asset_id: AssetId,
+        /// Entry id.
+        pub entry: String,
+        /// The revision that was applied or checked.
+        pub entry_key: i64,
+        /// Its title.
+        pub title: String,
+        /// `mitigation` or `fix`.
+        pub implication: String,
+        /// Can be rolled back.
+        pub reversible: bool,
+        /// State.
+        pub state: ControlState,
+        /// Who put it there.
+        pub origin: Origin,
+        /// The task that did, or that found it.
+        pub task_id: Option<TaskId>,
+        /// Ordinal of that task's job.
+        pub job_number: Option<i64>,
+        /// In this state since.
+        pub since_at: Timestamp,
+        /// Last looked at.
+        pub checked_at: Timestamp,
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.id, c.asset_id, c.entry, c.entry_key, e.title, e.implication, e.reversible, c.state, c.origin,
+                 c.task_id, j.number AS job_number, c.since_at, c.checked_at
+             FROM control c JOIN catalogue_entry e ON e.id = c.entry_key
+                 LEFT JOIN task t ON t.id = c.task_id LEFT JOIN job j ON j.id = t.job_id ",
+            $rest
+        )
+    };
+}
+
+/// A control as a result reports it.
+#[derive(Debug, Clone)]
+pub struct Report<'a> {
+    /// Asset.
+    pub asset: AssetId,
+    /// Entry id.
+    pub entry: &'a str,
+    /// Its revision's key.
+    pub entry_key: i64,
+    /// State.
+    pub state: ControlState,
+    /// Who put it there.
+    pub origin: Origin,
+    /// The task that reports.
+    pub task: TaskId,
+}
+
+/// Store what a result says of a control.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn report(tx: &mut Transaction<'_>, control: &Report<'_>, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "INSERT INTO control (asset_id, entry, entry_key, state, origin, task_id, since_at, checked_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+         ON CONFLICT (asset_id, entry) DO UPDATE SET
+             entry_key = excluded.entry_key, origin = excluded.origin, task_id = excluded.task_id,
+             since_at = CASE WHEN control.state = excluded.state THEN control.since_at ELSE excluded.since_at END,
+             state = excluded.state, checked_at = excluded.checked_at",
+        &[
+            &control.asset,
+            &control.entry,
+            &control.entry_key,
+            &control.state,
+            &control.origin,
+            &control.task,
+            &now,
+        ],
+    )?;
+    Ok(())
+}
+
+/// The control of an entry on an asset.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn find(tx: &mut Transaction<'_>, asset: AssetId, entry: &str) -> Result<Option<ControlRow>> {
+    tx.optional(select!("WHERE c.asset_id = $1 AND c.entry = $2"), &[&asset, &entry])
+}
+
+/// The controls of an asset, by entry.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn of_asset(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Vec<ControlRow>> {
+    tx.all(select!("WHERE c.asset_id = $1 ORDER BY c.entry"), &[&asset])
+}
+
+/// Controls of ours in force that cover one of these vulnerabilities: what a rollback can take back.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn reversible_for(
+    tx: &mut Transaction<'_>,
+    vulnerabilities: &[i64],
+) -> Result<Vec<(domain::id::VulnerabilityId, AssetId, i64)>> {
+    tx.all(
+        "SELECT DISTINCT i.vulnerability_id, c.asset_id, c.entry_key
+         FROM control c
+         JOIN catalogue_entry e ON e.id = c.entry_key AND e.implication = 'mitigation'
+         JOIN catalogue_cve k ON k.entry_key = c.entry_key
+         JOIN vulnerable_item i ON i.asset_id = c.asset_id
+         JOIN vulnerability v ON v.id = i.vulnerability_id
+         LEFT JOIN vulnerability_cve w ON w.vulnerability_id = v.id AND w.cve = k.cve AND k.cve <> ''
+         WHERE i.vulnerability_id {in $1} AND c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
+           AND (w.cve IS NOT NULL OR (k.qid <> 0 AND k.qid = v.qid))
+         ORDER BY 1, 2, 3",
+        &[&vulnerabilities],
+    )
+}

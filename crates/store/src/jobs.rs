@@ -1,0 +1,395 @@
+//! Mitigation jobs: the draft and its seven steps, status, targets, actions, co-authors, runs.
+
+use crate::{Result, Transaction, record};
+use domain::asset::Platform;
+use domain::id::{AssetId, JobId, RunId, UserId, VulnerabilityId};
+use domain::job::{Kind, Life, Status, Target};
+use domain::time::Timestamp;
+
+record! {
+    /// A job.
+    #[derive(Debug, Clone)]
+    pub struct JobRow {
+        /// Key.
+        pub id: JobId,
+        /// Ordinal of its number.
+        pub number: i64,
+        /// Mitigation or rollback.
+        pub kind: Kind,
+        /// One platform per job.
+        pub platform: Platform,
+        /// `elimination` (assets may only be removed) or `free`.
+        pub origin: String,
+        /// Title.
+        pub title: String,
+        /// Description.
+        pub description: String,
+        /// Status.
+        pub status: Status,
+        /// Schedule as JSON of [`domain::schedule::Schedule`].
+        pub schedule: String,
+        /// Mail recipients as a JSON list.
+        pub recipients: String,
+        /// Mail when execution starts.
+        pub mail_started: bool,
+        /// Mail when this percentage of assets has reported.
+        pub mail_percent: Option<i64>,
+        /// Owner.
+        pub owner_id: UserId,
+        /// Counts the edits: the entity tag.
+        pub version: i64,
+        /// Its run was cancelled.
+        pub cancelled: bool,
+        /// Made.
+        pub created_at: Timestamp,
+        /// Changed.
+        pub updated_at: Timestamp,
+        /// Enabled.
+        pub enabled_at: Option<Timestamp>,
+        /// First task due.
+        pub started_at: Option<Timestamp>,
+        /// Last task ended.
+        pub ended_at: Option<Timestamp>,
+    }
+}
+
+impl JobRow {
+    /// The part that decides what may be done to it.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life { status: self.status, started: self.started_at.is_some(), cancelled: self.cancelled }
+    }
+
+    /// `MJ0000001`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        name(self.number)
+    }
+}
+
+/// A job's number as people see it.
+#[must_use]
+pub fn name(ordinal: i64) -> String {
+    domain::number::Number { series: domain::number::Series::Job, ordinal }.to_string()
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, number, kind, platform, origin, title, description, status, schedule, recipients, mail_started,
+                 mail_percent, owner_id, version, cancelled, created_at, updated_at, enabled_at, started_at, ended_at
+             FROM job ",
+            $rest
+        )
+    };
+}
+
+/// The editable part of a job.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Title.
+    pub title: String,
+    /// Description.
+    pub description: String,
+    /// Schedule as JSON.
+    pub schedule: String,
+    /// Recipients as JSON.
+    pub recipients: String,
+    /// Mail at the start.
+    pub mail_started: bool,
+    /// Mail at a percentage.
+    pub mail_percent: Option<i64>,
+}
+
+/// Make a draft under the given number.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn create(
+    tx: &mut Transaction<'_>,
+    number: i64,
+    kind: Kind,
+    platform: Platform,
+    origin: &str,
+    draft: &Draft,
+    owner: UserId,
+    now: Timestamp,
+) -> Result<JobId> {
+    tx.insert(
+        "INSERT INTO job (number, kind, platform, origin, title, description, status, schedule, recipients, mail_started,
+             mail_percent, owner_id, version, cancelled, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $14, $14) RETURNING id",
+        &[
+            &number,
+            &kind,
+            &platform,
+            &origin,
+            &draft.title,
+            &draft.description,
+            &Status::Draft,
+            &draft.schedule,
+            &draft.recipients,
+            &draft.mail_started,
+            &draft.mail_percent,
+            &owner,
+            &false,
+            &now,
+        ],
+    )
+}
+
+/// A job by its number, unless it was deleted.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn by_number(tx: &mut Transaction<'_>, number: i64) -> Result<Option<JobRow>> {
+    tx.optional(select!("WHERE number = $1 AND deleted_at IS NULL"), &[&number])
+}
+
+/// A job by its key.
+///
+/// # Errors
+/// [`crate::Error::NotFound`] for an unknown key.
+pub fn read(tx: &mut Transaction<'_>, id: JobId) -> Result<JobRow> {
+    tx.one(select!("WHERE id = $1"), &[&id])
+}
+
+/// Store the editable part and count the edit; `false` when somebody else edited since `version` was read.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn save(tx: &mut Transaction<'_>, id: JobId, version: i64, draft: &Draft, now: Timestamp) -> Result<bool> {
+    Ok(tx.execute(
+        "UPDATE job SET title = $3, description = $4, schedule = $5, recipients = $6, mail_started = $7, mail_percent = $8,
+             version = version + 1, updated_at = $9
+         WHERE id = $1 AND version = $2",
+        &[
+            &id,
+            &version,
+            &draft.title,
+            &draft.description,
+            &draft.schedule,
+            &draft.recipients,
+            &draft.mail_started,
+            &draft.mail_percent,
+            &now,
+        ],
+    )? == 1)
+}
+
+/// Store what an act made of the job's life.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn set_life(tx: &mut Transaction<'_>, id: JobId, life: Life, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE job SET status = $2, cancelled = $3, updated_at = $4, version = version + 1,
+             enabled_at = CASE WHEN $2 = 'ENABLED' THEN coalesce(enabled_at, $4) ELSE enabled_at END,
+             ended_at = CASE WHEN $2 IN ('COMPLETED', 'COMPLETED_WITH_FAILURES') THEN $4 ELSE ended_at END
+         WHERE id = $1",
+        &[&id, &life.status, &life.cancelled, &now],
+    )?;
+    Ok(())
+}
+
+/// A disabled job forgets that it was enabled.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn forget_enabled(tx: &mut Transaction<'_>, id: JobId) -> Result<()> {
+    tx.execute("UPDATE job SET enabled_at = NULL WHERE id = $1", &[&id])?;
+    Ok(())
+}
+
+/// Take a job from the lists.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn delete(tx: &mut Transaction<'_>, id: JobId, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE job SET deleted_at = $2 WHERE id = $1", &[&id, &now])?;
+    Ok(())
+}
+
+/// Which assets are in the job for which vulnerabilities.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn targets(tx: &mut Transaction<'_>, id: JobId) -> Result<Vec<Target>> {
+    let rows: Vec<(AssetId, VulnerabilityId)> =
+        tx.all("SELECT asset_id, vulnerability_id FROM job_target WHERE job_id = $1 ORDER BY 1, 2", &[&id])?;
+    Ok(rows.into_iter().map(|(asset, vulnerability)| Target { asset, vulnerability }).collect())
+}
+
+struct TargetRow {
+    asset_id: i64,
+    vulnerability_id: i64,
+}
+crate::stage!(TargetRow as "job_target_batch" { asset_id: i64, vulnerability_id: i64 });
+
+/// Replace the targets; actions for vulnerabilities that no target has any more go with them (R4).
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn set_targets(tx: &mut Transaction<'_>, id: JobId, targets: &[Target]) -> Result<()> {
+    let rows: Vec<TargetRow> = targets
+        .iter()
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .map(|target| TargetRow { asset_id: target.asset.0, vulnerability_id: target.vulnerability.0 })
+        .collect();
+    tx.execute("DELETE FROM job_target WHERE job_id = $1", &[&id])?;
+    tx.stage(&rows)?;
+    tx.execute(
+        "INSERT INTO job_target (job_id, asset_id, vulnerability_id)
+         SELECT $1, asset_id, vulnerability_id FROM job_target_batch",
+        &[&id],
+    )?;
+    tx.execute(
+        "DELETE FROM job_action WHERE job_id = $1
+           AND vulnerability_id NOT IN (SELECT vulnerability_id FROM job_target WHERE job_id = $1)",
+        &[&id],
+    )?;
+    Ok(())
+}
+
+/// The actions: vulnerability and catalogue entry.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn actions(tx: &mut Transaction<'_>, id: JobId) -> Result<Vec<(VulnerabilityId, i64)>> {
+    tx.all("SELECT vulnerability_id, entry_key FROM job_action WHERE job_id = $1 ORDER BY 1, 2", &[&id])
+}
+
+/// Replace the actions.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn set_actions(tx: &mut Transaction<'_>, id: JobId, actions: &[(VulnerabilityId, i64)]) -> Result<()> {
+    tx.execute("DELETE FROM job_action WHERE job_id = $1", &[&id])?;
+    for (vulnerability, entry) in actions {
+        tx.execute(
+            "INSERT INTO job_action (job_id, vulnerability_id, entry_key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            &[&id, vulnerability, entry],
+        )?;
+    }
+    Ok(())
+}
+
+/// Co-authors.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn coauthors(tx: &mut Transaction<'_>, id: JobId) -> Result<Vec<UserId>> {
+    let rows: Vec<(UserId,)> = tx.all("SELECT user_id FROM job_coauthor WHERE job_id = $1 ORDER BY 1", &[&id])?;
+    Ok(rows.into_iter().map(|(user,)| user).collect())
+}
+
+/// Replace the co-authors.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn set_coauthors(tx: &mut Transaction<'_>, id: JobId, users: &[UserId]) -> Result<()> {
+    tx.execute("DELETE FROM job_coauthor WHERE job_id = $1", &[&id])?;
+    for user in users {
+        tx.execute(
+            "INSERT INTO job_coauthor (job_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[&id, user],
+        )?;
+    }
+    Ok(())
+}
+
+record! {
+    /// An asset of a job, as the wizard and the job page show it.
+    #[derive(Debug, Clone)]
+    pub struct JobAsset {
+        /// Key.
+        pub id: AssetId,
+        /// Name.
+        pub name: String,
+        /// Address.
+        pub ip: String,
+        /// Operating system.
+        pub os: String,
+        /// Platform.
+        pub platform: Platform,
+        /// QIDs it is in the job for.
+        pub qids: i64,
+    }
+}
+
+/// The assets of a job.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn assets(tx: &mut Transaction<'_>, id: JobId) -> Result<Vec<JobAsset>> {
+    tx.all(
+        "SELECT a.id, a.name, a.ip, a.os, a.platform, count(*) AS qids
+         FROM job_target t JOIN asset a ON a.id = t.asset_id
+         WHERE t.job_id = $1 GROUP BY a.id, a.name, a.ip, a.os, a.platform ORDER BY a.name, a.id",
+        &[&id],
+    )
+}
+
+/// The tags of the assets of a job, one row per asset and tag: what an actor's scope is compared with.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn asset_tags(tx: &mut Transaction<'_>, id: JobId) -> Result<Vec<(AssetId, Option<String>)>> {
+    tx.all(
+        "SELECT DISTINCT t.asset_id, g.tag FROM job_target t LEFT JOIN asset_tag g ON g.asset_id = t.asset_id
+         WHERE t.job_id = $1 ORDER BY 1",
+        &[&id],
+    )
+}
+
+/// Begin a run.
+///
+/// # Errors
+/// [`crate::Error::Conflict`] on `run_ordinal` when it was begun before.
+pub fn begin_run(tx: &mut Transaction<'_>, id: JobId, ordinal: i64, now: Timestamp) -> Result<RunId> {
+    tx.insert(
+        "INSERT INTO run (job_id, ordinal, state, started_at) VALUES ($1, $2, 'open', $3) RETURNING id",
+        &[&id, &ordinal, &now],
+    )
+}
+
+/// The newest run of a job.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn last_run(tx: &mut Transaction<'_>, id: JobId) -> Result<Option<(RunId, i64)>> {
+    tx.optional("SELECT id, ordinal FROM run WHERE job_id = $1 ORDER BY ordinal DESC LIMIT 1", &[&id])
+}
+
+/// Undo a run that has not started: a job that is disabled again has none (R7).
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn drop_run(tx: &mut Transaction<'_>, run: RunId) -> Result<()> {
+    tx.execute("DELETE FROM task WHERE run_id = $1", &[&run])?;
+    tx.execute("DELETE FROM run WHERE id = $1", &[&run])?;
+    Ok(())
+}
+
+/// Runs whose tasks have all ended but that are still open.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn ended_runs(tx: &mut Transaction<'_>) -> Result<Vec<(RunId, JobId)>> {
+    tx.all(
+        "SELECT r.id, r.job_id FROM run r WHERE r.state = 'open'
+           AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.code IS NULL)
+         ORDER BY r.id LIMIT 100",
+        &[],
+    )
+}
+
+/// Close a run.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn end_run(tx: &mut Transaction<'_>, run: RunId, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE run SET state = 'ended', ended_at = $2 WHERE id = $1", &[&run, &now])?;
+    Ok(())
+}

@@ -1,0 +1,402 @@
+//! Tasks: one mitigation on one asset in a run, their orders, and the events agents reported.
+
+use crate::{Result, Scalar, Transaction, record};
+use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
+use domain::task::{Life, State};
+use domain::time::Timestamp;
+use uuid::Uuid;
+
+record! {
+    /// A task with what an order or a result needs to know around it.
+    #[derive(Debug, Clone)]
+    pub struct TaskRow {
+        /// Key.
+        pub id: TaskId,
+        /// Id on the wire.
+        pub uuid: Uuid,
+        /// Run.
+        pub run_id: RunId,
+        /// Job.
+        pub job_id: JobId,
+        /// Ordinal of the job's number.
+        pub job_number: i64,
+        /// Asset.
+        pub asset_id: AssetId,
+        /// Its name.
+        pub asset_name: String,
+        /// The agent it was made for.
+        pub agent_key: Option<AgentKey>,
+        /// Catalogue entry's key.
+        pub entry_key: i64,
+        /// Entry id.
+        pub entry: String,
+        /// Entry's title.
+        pub entry_title: String,
+        /// Its revision.
+        pub entry_revision: i64,
+        /// Its digest.
+        pub digest: String,
+        /// Capabilities it needs.
+        pub needs: String,
+        /// `mitigation` or `fix`.
+        pub implication: String,
+        /// `apply` or `revert`.
+        pub kind: String,
+        /// State.
+        pub state: State,
+        /// Orders made so far.
+        pub epoch: i64,
+        /// Tries used up.
+        pub attempts: i64,
+        /// Somebody cancelled.
+        pub cancel_requested: bool,
+        /// Not before.
+        pub due_at: Timestamp,
+        /// Zone it was resolved in.
+        pub zone: String,
+        /// The order may not start after.
+        pub not_after: Option<Timestamp>,
+        /// The signed order of this epoch.
+        pub order_envelope: Option<String>,
+        /// Digest of the event that resolved the last epoch.
+        pub resolved_by: String,
+        /// Result code once ended.
+        pub code: Option<i64>,
+        /// 203 to 206.
+        pub detail: Option<i64>,
+        /// For people.
+        pub message: String,
+        /// Report as JSON, empty before there is one.
+        pub report: String,
+        /// Started on the host.
+        pub started_at: Option<Timestamp>,
+        /// Ended.
+        pub ended_at: Option<Timestamp>,
+        /// Changed.
+        pub updated_at: Timestamp,
+    }
+}
+
+impl TaskRow {
+    /// The part that decides what may happen to it.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life {
+            state: self.state,
+            epoch: u32::try_from(self.epoch).unwrap_or(u32::MAX),
+            attempts: u32::try_from(self.attempts).unwrap_or(u32::MAX),
+            cancel_requested: self.cancel_requested,
+        }
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.id, t.uuid, t.run_id, t.job_id, j.number AS job_number, t.asset_id, a.name AS asset_name, t.agent_key,
+                 t.entry_key, e.entry, e.title AS entry_title, e.revision AS entry_revision, e.digest, e.needs,
+                 e.implication, t.kind, t.state, t.epoch, t.attempts, t.cancel_requested, t.due_at, t.zone, t.not_after,
+                 t.order_envelope, t.resolved_by, t.code, t.detail, t.message, t.report, t.started_at, t.ended_at,
+                 t.updated_at
+             FROM task t JOIN job j ON j.id = t.job_id JOIN asset a ON a.id = t.asset_id
+                 JOIN catalogue_entry e ON e.id = t.entry_key ",
+            $rest
+        )
+    };
+}
+
+/// A task to be made.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Id on the wire.
+    pub uuid: Uuid,
+    /// Run.
+    pub run_id: RunId,
+    /// Job.
+    pub job_id: JobId,
+    /// Asset.
+    pub asset_id: AssetId,
+    /// The agent in force on it.
+    pub agent_key: Option<AgentKey>,
+    /// Catalogue entry.
+    pub entry_key: i64,
+    /// `apply` or `revert`.
+    pub kind: String,
+    /// Not before.
+    pub due_at: Timestamp,
+    /// Zone it was resolved in.
+    pub zone: String,
+}
+crate::stage!(NewTask as "task_batch" {
+    uuid: Uuid, run_id: RunId, job_id: JobId, asset_id: AssetId, agent_key: Option<AgentKey>, entry_key: i64,
+    kind: String, due_at: Timestamp, zone: String,
+});
+
+/// Make the tasks of a run, all of them pending.
+///
+/// # Errors
+/// [`crate::Error::Conflict`] on `task_key` when one exists.
+pub fn create(tx: &mut Transaction<'_>, tasks: &[NewTask], now: Timestamp) -> Result<u64> {
+    tx.stage(tasks)?;
+    tx.execute(
+        "INSERT INTO task (uuid, run_id, job_id, asset_id, agent_key, entry_key, kind, state, epoch, attempts,
+             cancel_requested, due_at, zone, resolved_by, message, report, updated_at)
+         SELECT uuid, run_id, job_id, asset_id, agent_key, entry_key, kind, 'pending', 0, 0, $2, due_at, zone, '', '', '', $1
+         FROM task_batch",
+        &[&now, &false],
+    )
+}
+
+/// What a job would do: every (asset, entry), each once.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn pairs(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<(AssetId, i64)>> {
+    tx.all(
+        "SELECT DISTINCT t.asset_id, a.entry_key FROM job_target t
+         JOIN job_action a ON a.job_id = t.job_id AND a.vulnerability_id = t.vulnerability_id
+         WHERE t.job_id = $1 ORDER BY 1, 2",
+        &[&job],
+    )
+}
+
+/// A task by its key.
+///
+/// # Errors
+/// [`crate::Error::NotFound`] for an unknown key.
+pub fn read(tx: &mut Transaction<'_>, id: TaskId) -> Result<TaskRow> {
+    tx.one(select!("WHERE t.id = $1"), &[&id])
+}
+
+/// A task by its id on the wire.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn by_uuid(tx: &mut Transaction<'_>, uuid: Uuid) -> Result<Option<TaskRow>> {
+    tx.optional(select!("WHERE t.uuid = $1"), &[&uuid])
+}
+
+/// The tasks of a job, by asset.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<TaskRow>> {
+    tx.all(select!("WHERE t.job_id = $1 ORDER BY a.name, t.id LIMIT 10000"), &[&job])
+}
+
+/// What concerns an agent now: tasks that may be offered, and those whose order is out.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn of_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<Vec<TaskRow>> {
+    tx.all(
+        select!(
+            "WHERE t.agent_key = $1 AND t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
+             ORDER BY t.due_at, t.id LIMIT 200"
+        ),
+        &[&agent],
+    )
+}
+
+/// Is there anything for this agent? Cheap: asked at every poll.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn any_for_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<bool> {
+    let Scalar(count) = tx.one::<Scalar<i64>>(
+        "SELECT count(*) FROM task WHERE agent_key = $1 AND state IN ('ready', 'offered', 'accepted', 'running', 'unknown')",
+        &[&agent],
+    )?;
+    Ok(count > 0)
+}
+
+/// Store a task's life after an event.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestamp) -> Result<()> {
+    let code = life.state.code().map(i64::from);
+    tx.execute(
+        "UPDATE task SET state = $2, epoch = $3, attempts = $4, cancel_requested = $5, code = $6, updated_at = $7,
+             started_at = CASE WHEN $2 = 'running' THEN coalesce(started_at, $7) ELSE started_at END,
+             ended_at = CASE WHEN $6 IS NULL THEN NULL ELSE coalesce(ended_at, $7) END
+         WHERE id = $1",
+        &[
+            &id,
+            &life.state,
+            &i64::from(life.epoch),
+            &i64::from(life.attempts),
+            &life.cancel_requested,
+            &code,
+            &now,
+        ],
+    )?;
+    Ok(())
+}
+
+/// Store the order of the task's present epoch.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn save_order(tx: &mut Transaction<'_>, id: TaskId, envelope: &str, not_after: Timestamp) -> Result<()> {
+    tx.execute("UPDATE task SET order_envelope = $2, not_after = $3 WHERE id = $1", &[&id, &envelope, &not_after])?;
+    Ok(())
+}
+
+/// Store what people read of a task: message, detail code and report.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn save_result(
+    tx: &mut Transaction<'_>,
+    id: TaskId,
+    message: &str,
+    detail: Option<i64>,
+    report: &str,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE task SET message = $2, detail = $3, report = CASE WHEN $4 = '' THEN report ELSE $4 END WHERE id = $1",
+        &[&id, &message, &detail, &report],
+    )?;
+    Ok(())
+}
+
+/// Remember which event resolved the task's present epoch.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn save_resolution(tx: &mut Transaction<'_>, id: TaskId, digest: &str) -> Result<()> {
+    tx.execute("UPDATE task SET resolved_by = $2 WHERE id = $1", &[&id, &digest])?;
+    Ok(())
+}
+
+/// Keep an event; `false` when it was kept before (a repeated report).
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn keep_event(tx: &mut Transaction<'_>, id: TaskId, epoch: i64, n: i64, body: &str, now: Timestamp) -> Result<bool> {
+    Ok(tx.execute(
+        "INSERT INTO task_event (task_id, epoch, n, body, received_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (task_id, epoch, n) DO NOTHING",
+        &[&id, &epoch, &n, &body, &now],
+    )? == 1)
+}
+
+/// The events of a task, oldest first.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn events(tx: &mut Transaction<'_>, id: TaskId) -> Result<Vec<(i64, i64, String, Timestamp)>> {
+    tx.all(
+        "SELECT epoch, n, body, received_at FROM task_event WHERE task_id = $1 ORDER BY epoch, n LIMIT 1000",
+        &[&id],
+    )
+}
+
+/// Pending tasks of enabled jobs whose time has come become ready; gives the agents concerned.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn ready_due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<(Option<AgentKey>, JobId)>> {
+    let rows: Vec<(Option<AgentKey>, JobId)> = tx.all(
+        "UPDATE task SET state = 'ready', updated_at = $1
+         WHERE id IN (SELECT t.id FROM task t JOIN job j ON j.id = t.job_id
+                      WHERE t.state = 'pending' AND t.due_at <= $1 AND j.status = 'ENABLED'
+                      ORDER BY t.due_at, t.id LIMIT 5000)
+         RETURNING agent_key, job_id",
+        &[&now],
+    )?;
+    tx.execute(
+        "UPDATE job SET started_at = $1 WHERE status = 'ENABLED' AND started_at IS NULL
+           AND EXISTS (SELECT 1 FROM task t WHERE t.job_id = job.id AND t.state <> 'pending')",
+        &[&now],
+    )?;
+    Ok(rows)
+}
+
+/// Tasks whose order's time ended before `limit` without a word.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn silent(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<Vec<TaskRow>> {
+    tx.all(
+        select!("WHERE t.state IN ('offered', 'accepted') AND t.not_after < $1 ORDER BY t.id LIMIT 500"),
+        &[&limit],
+    )
+}
+
+/// Open tasks that cannot be tried: no agent, or an agent that was revoked.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn orphaned(tx: &mut Transaction<'_>) -> Result<Vec<TaskRow>> {
+    tx.all(
+        select!(
+            "LEFT JOIN agent g ON g.id = t.agent_key
+             WHERE t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
+               AND (t.agent_key IS NULL OR g.revoked_at IS NOT NULL)
+             ORDER BY t.id LIMIT 500"
+        ),
+        &[],
+    )
+}
+
+/// The tasks of a job that have not ended.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn open_of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<TaskRow>> {
+    tx.all(select!("WHERE t.job_id = $1 AND t.code IS NULL ORDER BY t.id LIMIT 10000"), &[&job])
+}
+
+/// Codes of the tasks of a run.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn codes(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<i64>> {
+    let rows: Vec<(i64,)> = tx.all("SELECT coalesce(code, -1) FROM task WHERE run_id = $1", &[&run])?;
+    Ok(rows.into_iter().map(|(code,)| code).collect())
+}
+
+/// How many tasks of a job are in each state.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn states_of_jobs(tx: &mut Transaction<'_>, jobs: &[i64]) -> Result<Vec<(JobId, State, i64)>> {
+    tx.all("SELECT job_id, state, count(*) FROM task WHERE job_id {in $1} GROUP BY job_id, state ORDER BY 1, 2", &[&jobs])
+}
+
+/// Another job's task is out on this asset: one job at a time (R20).
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn busy_with(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Option<JobId>> {
+    Ok(tx
+        .optional::<Scalar<JobId>>(
+            "SELECT job_id FROM task WHERE asset_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown')
+             ORDER BY id LIMIT 1",
+            &[&asset],
+        )?
+        .map(|Scalar(job)| job))
+}
+
+/// Pending tasks of an agent: their instants are resolved again when its zone changes.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn pending_of_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<Vec<(TaskId, String)>> {
+    tx.all(
+        "SELECT t.id, j.schedule FROM task t JOIN job j ON j.id = t.job_id
+         WHERE t.agent_key = $1 AND t.state = 'pending' ORDER BY t.id",
+        &[&agent],
+    )
+}
+
+/// Store a new instant for a pending task.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn reschedule(tx: &mut Transaction<'_>, id: TaskId, due_at: Timestamp, zone: &str) -> Result<()> {
+    tx.execute("UPDATE task SET due_at = $2, zone = $3 WHERE id = $1 AND state = 'pending'", &[&id, &due_at, &zone])?;
+    Ok(())
+}
