@@ -9,6 +9,8 @@ CREATE TABLE scanner (
     activated_at {whole}
 ) {strict};
 CREATE UNIQUE INDEX scanner_product ON scanner (product);
+-- known from the start, inactive until an administrator says otherwise (S2.02)
+INSERT INTO scanner (product, name, active) VALUES ('qualys', 'Qualys', false);
 
 CREATE TABLE integration_instance (
     id {id},
@@ -16,6 +18,7 @@ CREATE TABLE integration_instance (
     product {text} NOT NULL,
     api_url {text} NOT NULL,
     gateway_url {text} NOT NULL,
+    -- basic, session, token, or files for one that is filled by hand
     auth {text} NOT NULL,
     username {text} NOT NULL,
     -- sealed with the key of the data directory; never leaves the server
@@ -24,11 +27,16 @@ CREATE TABLE integration_instance (
     default_profile {text},
     default_appliance {text},
     tracking_hours {whole} NOT NULL,
+    -- minutes between two scheduled imports; null for none
+    interval_minutes {whole},
+    next_import_at {whole},
     -- what the last finished run covered up to; only a finished run moves them
     knowledge_base_until {whole},
     host_detection_until {whole},
     -- set by the first import run that starts after the scanner was activated; kept for ever after
     source_stamped_at {whole},
+    -- counts the edits: the entity tag
+    version {whole} NOT NULL,
     created_at {whole} NOT NULL,
     updated_at {whole} NOT NULL
 ) {strict};
@@ -81,11 +89,15 @@ CREATE INDEX asset_scanner_uuid ON asset (scanner_uuid);
 CREATE INDEX asset_machine_id ON asset (machine_id);
 CREATE INDEX asset_name ON asset (name);
 
+CREATE INDEX asset_last_seen ON asset (last_seen_at, id);
+
 CREATE TABLE asset_tag (
     asset_id {whole} NOT NULL REFERENCES asset (id),
     tag {text} NOT NULL,
-    PRIMARY KEY (asset_id, tag)
-) {strict};
+    -- the integration instance that reports it; 0 for a tag people gave
+    origin {whole} NOT NULL,
+    PRIMARY KEY (asset_id, tag, origin)
+) {keyed};
 CREATE INDEX asset_tag_tag ON asset_tag (tag);
 
 CREATE TABLE source_host (
@@ -93,6 +105,8 @@ CREATE TABLE source_host (
     instance_id {whole} NOT NULL REFERENCES integration_instance (id),
     -- the scanner's own id of the host; for files without one, its address and network
     host_key {text} NOT NULL,
+    -- whether the scanner gave the key itself
+    keyed {bool} NOT NULL,
     asset_id {whole} NOT NULL REFERENCES asset (id),
     agent_uuid {text},
     asset_key {text},
@@ -105,10 +119,16 @@ CREATE TABLE source_host (
     matched_by {text} NOT NULL,
     last_scan_at {whole},
     last_processed_at {whole},
+    -- what an unchanged host is recognised by
+    digest {bytes} NOT NULL,
     run_id {whole} NOT NULL
 ) {strict};
 CREATE UNIQUE INDEX source_host_key ON source_host (instance_id, host_key);
 CREATE INDEX source_host_asset ON source_host (asset_id);
+CREATE INDEX source_host_agent_uuid ON source_host (agent_uuid);
+CREATE INDEX source_host_fqdn ON source_host (fqdn);
+CREATE INDEX source_host_netbios ON source_host (netbios);
+CREATE INDEX source_host_ip ON source_host (ip);
 
 CREATE TABLE vulnerability (
     id {id},
@@ -132,7 +152,7 @@ CREATE TABLE vulnerability (
     -- known only from a detection so far; the knowledge base fills it in
     placeholder {bool} NOT NULL,
     -- changes when anything above does; what an unchanged row is recognised by
-    digest {text} NOT NULL,
+    digest {bytes} NOT NULL,
     run_id {whole} NOT NULL
 ) {strict};
 CREATE UNIQUE INDEX vulnerability_key ON vulnerability (product, key);
@@ -142,7 +162,7 @@ CREATE TABLE vulnerability_cve (
     cve {text} NOT NULL,
     qvs {whole},
     PRIMARY KEY (vulnerability_id, cve)
-) {strict};
+) {keyed};
 CREATE INDEX vulnerability_cve_cve ON vulnerability_cve (cve);
 
 CREATE TABLE vulnerable_item (
@@ -213,7 +233,8 @@ CREATE TABLE detection (
     last_fixed_at {whole},
     last_test_at {whole},
     last_processed_at {whole},
-    digest {text} NOT NULL,
+    -- of everything the scanner said, what an unchanged row is recognised by
+    digest {bytes} NOT NULL,
     run_id {whole} NOT NULL
 ) {strict};
 CREATE UNIQUE INDEX detection_key ON detection
@@ -251,10 +272,16 @@ CREATE TABLE import_run (
     kind {text} NOT NULL,
     -- schedule, people, scan
     cause {text} NOT NULL,
+    -- who asked: users/ada, engine/import
+    actor {text} NOT NULL,
+    -- name of the file, or what a targeted pull was for
+    source {text} NOT NULL,
     -- running, complete, failed
     state {text} NOT NULL,
     detail {text} NOT NULL,
-    counters {text} NOT NULL,
+    -- host keys a failed run got to: where the next one may go on
+    cursor_key {text} NOT NULL,
+    counters {json} NOT NULL,
     until_at {whole},
     started_at {whole} NOT NULL,
     ended_at {whole}
