@@ -5,7 +5,9 @@
 
 pub mod actions;
 pub mod applies;
+pub mod embedded;
 pub mod index;
+pub mod lints;
 pub mod matching;
 pub mod schema;
 pub mod text;

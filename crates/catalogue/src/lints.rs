@@ -1,0 +1,382 @@
+//! What a good entry keeps to beyond what the parser demands. Errors stop `quell catalogue sign`; warnings are shown.
+//!
+//! Lints judge the text of an entry only. Whether its facts are true is for the person who opens the references.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use domain::mitigation::{Coverage, Implication};
+use serde::Serialize;
+
+use crate::{
+    actions::{Action, FileMode, FileSetting, ModeChange, PackageWant, ServiceStart, SettingFormat, Validator},
+    schema::{Entry, Reboot, ReferenceKind, Reversible, Risk, Status},
+    text::EntryId,
+};
+
+/// Longest title, in characters.
+pub const TITLE_CHARS_MAX: usize = 72;
+/// Points above this are unusual for something that is not a fix.
+pub const POINTS_USUAL_MAX: u8 = 60;
+
+/// How serious a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth a look; does not stop signing.
+    Warning,
+    /// Stops signing.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// One thing found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The entry, as far as it could be read.
+    pub entry: String,
+    /// How serious it is.
+    pub severity: Severity,
+    /// A stable name of the lint.
+    pub lint: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+struct Findings<'a> {
+    entry: &'a EntryId,
+    found: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, broken: bool, severity: Severity, lint: &'static str, message: impl FnOnce() -> String) {
+        if broken {
+            self.found.push(Finding { entry: self.entry.to_string(), severity, lint, message: message() });
+        }
+    }
+
+    fn error(&mut self, broken: bool, lint: &'static str, message: impl FnOnce() -> String) {
+        self.add(broken, Severity::Error, lint, message);
+    }
+
+    fn warn(&mut self, broken: bool, lint: &'static str, message: impl FnOnce() -> String) {
+        self.add(broken, Severity::Warning, lint, message);
+    }
+}
+
+/// Lint one entry.
+#[must_use]
+pub fn lint(entry: &Entry) -> Vec<Finding> {
+    let mut findings = Findings { entry: &entry.id, found: Vec::new() };
+    lint_texts(entry, &mut findings);
+    lint_points(entry, &mut findings);
+    lint_references(entry, &mut findings);
+    lint_reversibility(entry, &mut findings);
+    for action in &entry.actions {
+        lint_action(action, entry, &mut findings);
+    }
+    lint_actions_together(entry, &mut findings);
+    lint_applies(entry, &mut findings);
+    findings.found
+}
+
+/// Lint a set of entries, given with the names of their files without `.toml`: each by itself, then ids and references between
+/// them.
+#[must_use]
+pub fn lint_all<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Entry)>) -> Vec<Finding> {
+    let entries: Vec<(&str, &Entry)> = entries.into_iter().collect();
+    let mut found: Vec<Finding> = entries.iter().flat_map(|(_, entry)| lint(entry)).collect();
+    let mut seen: BTreeSet<&EntryId> = BTreeSet::new();
+    let by_id: BTreeMap<&EntryId, &Entry> = entries.iter().map(|(_, entry)| (&entry.id, *entry)).collect();
+    for (file, entry) in &entries {
+        let mut findings = Findings { entry: &entry.id, found: Vec::new() };
+        findings.error(!seen.insert(&entry.id), "duplicate-id", || "another entry has the same id".to_owned());
+        findings.error(*file != entry.id.as_str(), "file-name", || {
+            format!("the file is called {file}.toml, not {}.toml", entry.id)
+        });
+        for other in entry.applies.conflicts.iter().chain(&entry.superseded_by) {
+            findings.error(!by_id.contains_key(other), "unknown-entry", || {
+                format!("it names entry {other}, which does not exist")
+            });
+        }
+        for other in &entry.applies.conflicts {
+            let mutual = by_id.get(other).is_none_or(|other| other.applies.conflicts.contains(&entry.id));
+            findings.error(!mutual, "one-sided-conflict", || {
+                format!("it conflicts with {other}, which does not say so itself")
+            });
+        }
+        found.append(&mut findings.found);
+    }
+    found
+}
+
+fn lint_texts(entry: &Entry, findings: &mut Findings<'_>) {
+    let title = entry.title.as_str();
+    let length = title.chars().count();
+    findings.error(length > TITLE_CHARS_MAX, "title-length", || {
+        format!("the title has {length} characters, at most {TITLE_CHARS_MAX}")
+    });
+    findings.warn(title.ends_with('.'), "title-stop", || "the title ends with a full stop".to_owned());
+    for (name, text) in [("summary", &entry.human.summary), ("side_effects", &entry.human.side_effects)] {
+        findings
+            .warn(!text.as_str().ends_with('.'), "sentence", || format!("{name} is not a sentence with a full stop"));
+    }
+    let short = entry.human.summary.as_str().chars().count() < 60;
+    findings.warn(short, "summary-length", || {
+        "the summary is too short to say what is weak and how it is closed".to_owned()
+    });
+    findings.warn(entry.status == Status::Draft, "draft", || "a draft is never offered".to_owned());
+}
+
+fn lint_points(entry: &Entry, findings: &mut Findings<'_>) {
+    for covered in &entry.vulnerabilities {
+        let name = covered.cve.as_ref().map_or("the finding without CVE", |cve| cve.as_str());
+        let points = covered.points;
+        if entry.implication == Implication::Fix || entry.status == Status::CheckOnly {
+            continue;
+        }
+        findings.warn(points > POINTS_USUAL_MAX, "points-high", || {
+            format!("{points} points for {name}: above {POINTS_USUAL_MAX} only a fix is credible")
+        });
+        let range = match covered.coverage {
+            Coverage::Full => 20..=65,
+            Coverage::Substantial => 20..=45,
+            Coverage::Partial => 5..=35,
+        };
+        findings.warn(!range.contains(&points), "points-coverage", || {
+            format!(
+                "{points} points for {name} do not fit coverage {} ({} to {} by the rule)",
+                covered.coverage.as_str(),
+                range.start(),
+                range.end()
+            )
+        });
+    }
+}
+
+fn lint_references(entry: &Entry, findings: &mut Findings<'_>) {
+    let official = |kind| matches!(kind, ReferenceKind::Vendor | ReferenceKind::Cna | ReferenceKind::Cert);
+    findings.error(!entry.references.iter().any(|r| official(r.kind)), "no-vendor-reference", || {
+        "no reference is by the vendor, the CNA or a response team".to_owned()
+    });
+    findings.error(!entry.references.iter().any(|r| r.seen.is_some()), "no-source-read", || {
+        "no reference says how it was read (seen = \"vendor\" or \"mirror\")".to_owned()
+    });
+    let mut urls = BTreeSet::new();
+    for reference in &entry.references {
+        findings.warn(reference.read_on.is_none(), "read-on-missing", || {
+            format!("{} has no read_on: a person has to open it before the entry is relied on", reference.url)
+        });
+        findings.warn(!urls.insert(&reference.url), "reference-twice", || format!("{} is listed twice", reference.url));
+    }
+}
+
+fn lint_reversibility(entry: &Entry, findings: &mut Findings<'_>) {
+    let fix = entry.implication == Implication::Fix;
+    let reversible = entry.after.reversible;
+    findings.error(fix && reversible != Reversible::No, "fix-reversible", || {
+        "a fix has no rollback: reversible must be \"no\"".to_owned()
+    });
+    findings.error(!fix && reversible == Reversible::No && entry.human.risk == Risk::Low, "irreversible-risk", || {
+        "what cannot be taken back is never of low risk".to_owned()
+    });
+    findings.warn(!fix && reversible == Reversible::No, "irreversible", || {
+        "it cannot be taken back; say so in side_effects, it needs an approval of its own".to_owned()
+    });
+    let has_modules = entry.actions.iter().any(|action| matches!(action, Action::KernelModule(_)));
+    findings.warn(has_modules && entry.after.reboot == Reboot::No, "module-reboot", || {
+        "a module in use stays loaded: reboot is \"if-loaded\" at least".to_owned()
+    });
+    findings.warn(!has_modules && entry.after.reboot == Reboot::IfLoaded, "no-module-reboot", || {
+        "reboot = \"if-loaded\" is for kernel modules".to_owned()
+    });
+}
+
+fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
+    let target = action.target();
+    if let Some(path) = action.path() {
+        let wanted = required_validator(path);
+        findings.error(wanted.is_some() && action.validator() != wanted, "validator", || {
+            format!(
+                "{path} has to be validated by {}",
+                wanted.map_or_else(String::new, |w| format!("{w:?}").to_lowercase())
+            )
+        });
+    }
+    match action {
+        Action::FileSetting(FileSetting { format, section, .. }) => {
+            findings.error(format.needs_section() != section.is_some(), "section", || {
+                format!("{target}: this format {} a section", if format.needs_section() { "needs" } else { "has no" })
+            });
+            let restarts = matches!(
+                format,
+                SettingFormat::Sshd | SettingFormat::Smbconf | SettingFormat::Postconf | SettingFormat::Bind
+            );
+            findings.error(restarts && entry.after.restart.is_empty(), "restart", || {
+                format!("{target}: the service reads its configuration at its start, name it in after.restart")
+            });
+        }
+        Action::FileDropin(dropin) => {
+            findings.error(dropin.mode.bits() & 0o7022 != 0, "dropin-mode", || {
+                format!("{target}: a file of ours is never writable by others nor has special bits")
+            });
+            let named = dropin.path.as_str().rsplit('/').next().is_some_and(|name| name.contains("quell"));
+            findings
+                .warn(!named, "dropin-name", || format!("{target}: the name does not say whose file it is (quell)"));
+        }
+        Action::FileMode(FileMode { path, change }) => {
+            let opens = matches!(change, ModeChange::Set(bits) if bits.bits() & 0o7022 != 0);
+            findings.error(opens, "mode-opens", || format!("{target}: sets a special bit or lets others write"));
+            let shell = [
+                "/bin/sh",
+                "/bin/bash",
+                "/usr/bin/sh",
+                "/usr/bin/bash",
+                "/bin/dash",
+                "/usr/bin/dash",
+                "/usr/bin/sudo",
+                "/usr/bin/su",
+            ];
+            findings.error(shell.contains(&path.as_str()), "own-shell", || {
+                format!("{target}: taking this away locks people out")
+            });
+        }
+        Action::KernelSysctl(_) => {}
+        Action::KernelModule(module) => {
+            let vital =
+                ["ext4", "xfs", "btrfs", "virtio_net", "virtio_blk", "e1000e", "dm_mod", "nvme", "ahci", "sd_mod"];
+            findings.error(vital.contains(&module.name.as_str()), "vital-module", || {
+                format!("{target}: machines do not start without it")
+            });
+        }
+        Action::ServiceState(service) => {
+            let stops = !service.running || matches!(service.start, ServiceStart::Disabled | ServiceStart::Masked);
+            let unit = service.name.unit();
+            findings.error(stops && is_access_unit(&unit), "own-access", || {
+                format!("{target}: stopping it cuts off administrators or the agent")
+            });
+            let contradiction =
+                service.running && matches!(service.start, ServiceStart::Disabled | ServiceStart::Masked);
+            findings.error(contradiction, "service-contradiction", || format!("{target}: running, but never started"));
+        }
+        Action::PackageState(state) => {
+            let names = state.names.values().flatten().map(|name| name.as_str());
+            let vital: Vec<&str> = names.filter(|name| is_vital_package(name)).collect();
+            findings.error(state.want == PackageWant::Absent && !vital.is_empty(), "own-access", || {
+                format!("removing {} cuts off administrators or breaks the system", vital.join(", "))
+            });
+            findings.warn(entry.human.risk == Risk::Low && state.want != PackageWant::Present, "package-risk", || {
+                format!("{target}: taking packages away is not of low risk")
+            });
+        }
+    }
+}
+
+/// Files that lock people or services out when they are wrong.
+fn required_validator(path: &str) -> Option<Validator> {
+    let below = |prefix: &str| path.starts_with(prefix);
+    match path {
+        "/etc/ssh/sshd_config" => Some(Validator::Sshd),
+        "/etc/samba/smb.conf" => Some(Validator::Testparm),
+        "/etc/postfix/main.cf" => Some(Validator::Postfix),
+        _ if below("/etc/ssh/sshd_config.d/") => Some(Validator::Sshd),
+        _ if below("/etc/sudoers.d/") => Some(Validator::Visudo),
+        _ if below("/etc/apache2/") || below("/etc/httpd/") => Some(Validator::Apachectl),
+        _ if below("/etc/bind/") => Some(Validator::Named),
+        _ if below("/etc/polkit-1/") => Some(Validator::Polkit),
+        _ => None,
+    }
+}
+
+fn is_access_unit(unit: &str) -> bool {
+    const UNITS: [&str; 9] = [
+        "ssh.service",
+        "sshd.service",
+        "ssh.socket",
+        "sshd.socket",
+        "systemd-logind.service",
+        "dbus.service",
+        "NetworkManager.service",
+        "systemd-networkd.service",
+        "networking.service",
+    ];
+    UNITS.contains(&unit) || unit.starts_with("quell") || unit.starts_with("getty@")
+}
+
+fn is_vital_package(name: &str) -> bool {
+    const PACKAGES: [&str; 14] = [
+        "openssh-server",
+        "openssh",
+        "bash",
+        "dash",
+        "coreutils",
+        "systemd",
+        "sudo",
+        "apt",
+        "dpkg",
+        "rpm",
+        "dnf",
+        "yum",
+        "libc6",
+        "glibc",
+    ];
+    PACKAGES.contains(&name)
+        || name.starts_with("linux-image")
+        || name.starts_with("kernel")
+        || name.starts_with("quell")
+}
+
+fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
+    let mut targets = BTreeSet::new();
+    for action in &entry.actions {
+        let target = action.target();
+        let new = targets.insert((action.kind(), target.clone()));
+        findings.error(!new, "same-target", || format!("two actions of kind {} on {target}", action.kind()));
+    }
+    let restarts_itself = entry.after.restart.iter().any(|name| name.unit().starts_with("quell"));
+    findings.error(restarts_itself, "own-access", || "it restarts the agent that runs it".to_owned());
+    let stopped: BTreeSet<String> = entry
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::ServiceState(service) if !service.running => Some(service.name.unit()),
+            _ => None,
+        })
+        .collect();
+    for name in &entry.after.restart {
+        findings
+            .error(stopped.contains(&name.unit()), "restart-stopped", || format!("it stops {name} and restarts it"));
+    }
+}
+
+fn lint_applies(entry: &Entry, findings: &mut Findings<'_>) {
+    let conflict = entry.applies.conflicts.contains(&entry.id);
+    findings.error(conflict, "conflicts-with-itself", || "it conflicts with itself".to_owned());
+    for condition in &entry.applies.package {
+        findings
+            .error(condition.any.is_empty(), "empty-condition", || "a package condition names no package".to_owned());
+        let removed = entry.actions.iter().any(|action| match action {
+            Action::PackageState(state) if state.want == PackageWant::Absent => {
+                state.names.values().flatten().any(|name| condition.any.contains(name))
+            }
+            _ => false,
+        });
+        findings.error(removed, "condition-removed", || {
+            "it needs a package that it removes: once in place it would no longer apply".to_owned()
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "lints_tests.rs"]
+mod tests;
