@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod asset;
 pub mod detection;
+pub mod filter;
 pub mod id;
 pub mod item;
 pub mod job;

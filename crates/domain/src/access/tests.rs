@@ -20,7 +20,10 @@ fn actor(roles: &[Role]) -> Actor {
 /// One record per relation, with the letter of the table; the first has none.
 fn records() -> Vec<(char, Record)> {
     vec![
-        ('n', Record { owner: Some(OTHER), assignee: Some(OTHER), group: Some("others".to_owned()), ..Record::default() }),
+        (
+            'n',
+            Record { owner: Some(OTHER), assignee: Some(OTHER), group: Some("others".to_owned()), ..Record::default() },
+        ),
         ('o', Record::owned_by(ME)),
         ('c', Record::owned_by(OTHER).shared_with([ME])),
         ('a', Record::assigned_to(Some(ME), None)),
