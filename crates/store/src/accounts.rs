@@ -1,0 +1,350 @@
+//! Accounts and groups of people. Passwords arrive here as hashes; who may change what is decided before.
+
+use crate::{Error, Result, Transaction, record};
+use domain::access::{Actor, AssetScope, Role, TokenScope};
+use domain::id::UserId;
+use domain::time::Timestamp;
+use std::collections::BTreeSet;
+
+/// An account with its groups.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Key.
+    pub id: UserId,
+    /// Sign-in name, folded.
+    pub name: String,
+    /// What people call the user.
+    pub full_name: String,
+    /// Where notices go; may be empty.
+    pub email: String,
+    /// PHC string.
+    pub password_hash: String,
+    /// Has to be replaced at the next sign-in.
+    pub password_temporary: bool,
+    /// Roles.
+    pub roles: BTreeSet<Role>,
+    /// Assets the user may know of.
+    pub scope: AssetScope,
+    /// May sign in.
+    pub active: bool,
+    /// Counts the edits.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was edited last.
+    pub changed_at: Timestamp,
+    /// When the user signed in last.
+    pub signed_in_at: Option<Timestamp>,
+    /// Names of the user's groups.
+    pub groups: BTreeSet<String>,
+}
+
+/// Without the password's hash.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("id", &self.id).field("name", &self.name).field("roles", &self.roles).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// The account as the one who asks; `token_scopes` when it asks by token.
+    #[must_use]
+    pub fn actor(&self, token_scopes: Option<BTreeSet<TokenScope>>) -> Actor {
+        Actor {
+            user: self.id,
+            name: self.name.clone(),
+            roles: self.roles.clone(),
+            groups: self.groups.clone(),
+            scope: self.scope.clone(),
+            token_scopes,
+        }
+    }
+
+    /// The account as a record that permissions are asked about.
+    #[must_use]
+    pub fn access_record(&self) -> domain::access::Record {
+        domain::access::Record {
+            guarded: self.roles.contains(&Role::SuperUser),
+            ..domain::access::Record::owned_by(self.id)
+        }
+    }
+}
+
+record! {
+    struct AccountRow {
+        id: i64,
+        name: String,
+        full_name: String,
+        email: String,
+        password_hash: String,
+        password_temporary: bool,
+        roles: String,
+        scope: Option<String>,
+        active: bool,
+        version: i64,
+        created_at: i64,
+        changed_at: i64,
+        signed_in_at: Option<i64>,
+    }
+}
+
+/// What a new account begins with.
+#[derive(Clone)]
+pub struct NewAccount {
+    /// Sign-in name, folded.
+    pub name: String,
+    /// What people call the user.
+    pub full_name: String,
+    /// Where notices go; may be empty.
+    pub email: String,
+    /// PHC string.
+    pub password_hash: String,
+    /// Has to be replaced at the first sign-in.
+    pub password_temporary: bool,
+    /// Roles.
+    pub roles: BTreeSet<Role>,
+    /// Assets the user may know of.
+    pub scope: AssetScope,
+}
+
+/// The words of a set in one text, each between spaces, so that `LIKE '% word %'` finds one.
+pub(crate) fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
+    let mut text = " ".to_owned();
+    for word in words {
+        text.push_str(word);
+        text.push(' ');
+    }
+    text
+}
+
+/// The scope as it is stored.
+fn scope_text(scope: &AssetScope) -> Option<String> {
+    match scope {
+        AssetScope::All => None,
+        AssetScope::Tags(tags) => Some(serde_json::to_string(tags).expect("a set of texts is plain data")),
+    }
+}
+
+fn whole(tx: &mut Transaction<'_>, row: AccountRow) -> Result<Account> {
+    let damaged = |what: &str, source: String| {
+        Error::failed(format!("could not read the {what} of the account {}", row.name), source)
+    };
+    // An unknown word would silently take or give power: the record is refused instead.
+    let roles = row
+        .roles
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<BTreeSet<Role>, _>>()
+        .map_err(|error| damaged("roles", error.to_string()))?;
+    let scope = match &row.scope {
+        None => AssetScope::All,
+        Some(text) => AssetScope::Tags(serde_json::from_str(text).map_err(|error| damaged("scope", error.to_string()))?),
+    };
+    let groups: Vec<(String,)> = tx.all(
+        "SELECT g.name FROM account_group_member m JOIN account_group g ON g.id = m.group_id
+         WHERE m.account_id = $1 ORDER BY g.name",
+        &[&row.id],
+    )?;
+    Ok(Account {
+        id: UserId(row.id),
+        name: row.name,
+        full_name: row.full_name,
+        email: row.email,
+        password_hash: row.password_hash,
+        password_temporary: row.password_temporary,
+        roles,
+        scope,
+        active: row.active,
+        version: row.version,
+        created_at: Timestamp::from_micros(row.created_at),
+        changed_at: Timestamp::from_micros(row.changed_at),
+        signed_in_at: row.signed_in_at.map(Timestamp::from_micros),
+        groups: groups.into_iter().map(|(name,)| name).collect(),
+    })
+}
+
+/// The account of this folded name.
+///
+/// # Errors
+/// See [`Error`].
+pub fn by_name(tx: &mut Transaction<'_>, name: &str) -> Result<Option<Account>> {
+    let row: Option<AccountRow> = tx.optional(
+        "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
+                created_at, changed_at, signed_in_at
+         FROM account WHERE name = $1",
+        &[&name],
+    )?;
+    row.map(|row| whole(tx, row)).transpose()
+}
+
+/// The account of this key.
+///
+/// # Errors
+/// See [`Error`].
+pub fn by_id(tx: &mut Transaction<'_>, id: UserId) -> Result<Option<Account>> {
+    let row: Option<AccountRow> = tx.optional(
+        "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
+                created_at, changed_at, signed_in_at
+         FROM account WHERE id = $1",
+        &[&id.0],
+    )?;
+    row.map(|row| whole(tx, row)).transpose()
+}
+
+/// Names by key, for showing owners and authors; every account ever made is in it.
+///
+/// # Errors
+/// See [`Error`].
+pub fn names(tx: &mut Transaction<'_>, ids: &[UserId]) -> Result<Vec<(UserId, String)>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(i64, String)> = tx.all("SELECT id, name FROM account WHERE id {in $1} ORDER BY id", &[&ids])?;
+    Ok(rows.into_iter().map(|(id, name)| (UserId(id), name)).collect())
+}
+
+/// Whether there is any account.
+///
+/// # Errors
+/// See [`Error`].
+pub fn any(tx: &mut Transaction<'_>) -> Result<bool> {
+    let count: i64 = tx.scalar("SELECT count(*) FROM account", &[])?;
+    Ok(count > 0)
+}
+
+/// How many active SuperUsers there are besides this account.
+///
+/// # Errors
+/// See [`Error`].
+pub fn other_super_users(tx: &mut Transaction<'_>, but: UserId) -> Result<i64> {
+    tx.scalar("SELECT count(*) FROM account WHERE active AND roles LIKE '% super_user %' AND id <> $1", &[&but.0])
+}
+
+/// Make an account; gives its key.
+///
+/// # Errors
+/// [`Error::Conflict`] with `account_name` where the name is taken.
+pub fn create(tx: &mut Transaction<'_>, new: &NewAccount, now: Timestamp) -> Result<UserId> {
+    let roles = words(new.roles.iter().map(|role| role.as_str()));
+    let id: i64 = tx.insert(
+        "INSERT INTO account (name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
+                              created_at, changed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, true, 1, $8, $8) RETURNING id",
+        &[
+            &new.name,
+            &new.full_name,
+            &new.email,
+            &new.password_hash,
+            &new.password_temporary,
+            &roles,
+            &scope_text(&new.scope),
+            &now.micros(),
+        ],
+    )?;
+    Ok(UserId(id))
+}
+
+/// Write back what may be edited of an account (names, roles, scope, active); false where `version` is no longer the
+/// stored one, so somebody else was faster.
+///
+/// # Errors
+/// See [`Error`].
+pub fn save(tx: &mut Transaction<'_>, account: &Account, now: Timestamp) -> Result<bool> {
+    let roles = words(account.roles.iter().map(|role| role.as_str()));
+    let changed = tx.execute(
+        "UPDATE account SET full_name = $1, email = $2, roles = $3, scope = $4, active = $5, version = version + 1,
+                            changed_at = $6
+         WHERE id = $7 AND version = $8",
+        &[
+            &account.full_name,
+            &account.email,
+            &roles,
+            &scope_text(&account.scope),
+            &account.active,
+            &now.micros(),
+            &account.id.0,
+            &account.version,
+        ],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Replace a password's hash.
+///
+/// # Errors
+/// See [`Error`].
+pub fn set_password(tx: &mut Transaction<'_>, id: UserId, hash: &str, temporary: bool, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE account SET password_hash = $1, password_temporary = $2, version = version + 1, changed_at = $3
+         WHERE id = $4",
+        &[&hash, &temporary, &now.micros(), &id.0],
+    )?;
+    Ok(())
+}
+
+/// Note a sign-in.
+///
+/// # Errors
+/// See [`Error`].
+pub fn signed_in(tx: &mut Transaction<'_>, id: UserId, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE account SET signed_in_at = $1 WHERE id = $2", &[&now.micros(), &id.0])?;
+    Ok(())
+}
+
+/// A group and its members' names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Name.
+    pub name: String,
+    /// Sign-in names of the members, in order.
+    pub members: Vec<String>,
+}
+
+/// The groups after this name, in the order of their names.
+///
+/// # Errors
+/// See [`Error`].
+pub fn groups(tx: &mut Transaction<'_>, after: &str, limit: i64) -> Result<Vec<Group>> {
+    let rows: Vec<(i64, String)> =
+        tx.all("SELECT id, name FROM account_group WHERE name > $1 ORDER BY name LIMIT $2", &[&after, &limit])?;
+    let mut groups = Vec::with_capacity(rows.len());
+    for (id, name) in rows {
+        let members: Vec<(String,)> = tx.all(
+            "SELECT a.name FROM account_group_member m JOIN account a ON a.id = m.account_id
+             WHERE m.group_id = $1 ORDER BY a.name",
+            &[&id],
+        )?;
+        groups.push(Group { name, members: members.into_iter().map(|(name,)| name).collect() });
+    }
+    Ok(groups)
+}
+
+/// Make a group where there is none of this name, and give it exactly these members.
+///
+/// # Errors
+/// [`Error::NotFound`] where a member has no account.
+pub fn set_group(tx: &mut Transaction<'_>, name: &str, members: &[String], now: Timestamp) -> Result<()> {
+    tx.execute(
+        "INSERT INTO account_group (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+        &[&name, &now.micros()],
+    )?;
+    let group: i64 = tx.scalar("SELECT id FROM account_group WHERE name = $1", &[&name])?;
+    tx.execute("DELETE FROM account_group_member WHERE group_id = $1", &[&group])?;
+    let members: Vec<String> = members.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let added = tx.execute(
+        "INSERT INTO account_group_member (group_id, account_id)
+         SELECT $1, id FROM account WHERE name {in $2}",
+        &[&group, &members],
+    )?;
+    if added == members.len() as u64 { Ok(()) } else { Err(Error::NotFound) }
+}
+
+/// Remove a group; whether there was one.
+///
+/// # Errors
+/// See [`Error`].
+pub fn remove_group(tx: &mut Transaction<'_>, name: &str) -> Result<bool> {
+    tx.execute(
+        "DELETE FROM account_group_member WHERE group_id = (SELECT id FROM account_group WHERE name = $1)",
+        &[&name],
+    )?;
+    Ok(tx.execute("DELETE FROM account_group WHERE name = $1", &[&name])? > 0)
+}

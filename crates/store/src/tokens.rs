@@ -1,0 +1,186 @@
+//! API tokens. Only digests of them come here; the token itself is shown once, when it is made.
+
+use crate::accounts::words;
+use crate::{Error, Result, Transaction, record};
+use domain::access::TokenScope;
+use domain::id::UserId;
+use domain::time::Timestamp;
+use std::collections::BTreeSet;
+
+/// A token's use is noted at most this often, in seconds.
+const USE_NOTED_SECONDS: i64 = 3_600;
+
+/// A token, without the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Key.
+    pub id: i64,
+    /// Whose.
+    pub user: UserId,
+    /// Name of the owner.
+    pub user_name: String,
+    /// What it is for.
+    pub name: String,
+    /// Its first characters.
+    pub hint: String,
+    /// What it may be used for.
+    pub scopes: BTreeSet<TokenScope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When it was used last, to the hour.
+    pub used_at: Option<Timestamp>,
+    /// When it was ended.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Token {
+    /// Whether it can be used at `now`.
+    #[must_use]
+    pub fn valid(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at
+    }
+
+    /// Whether its use at `now` has to be noted with [`used`].
+    #[must_use]
+    pub fn use_is_news(&self, now: Timestamp) -> bool {
+        self.used_at.is_none_or(|used_at| now >= used_at.plus_seconds(USE_NOTED_SECONDS))
+    }
+}
+
+record! {
+    struct TokenRow {
+        id: i64,
+        account_id: i64,
+        account_name: String,
+        name: String,
+        hint: String,
+        scopes: String,
+        created_at: i64,
+        expires_at: i64,
+        used_at: Option<i64>,
+        revoked_at: Option<i64>,
+    }
+}
+
+impl TokenRow {
+    fn whole(self) -> Result<Token> {
+        let scopes = self.scopes.split_whitespace().map(str::parse).collect::<Result<BTreeSet<TokenScope>, _>>();
+        let scopes = scopes.map_err(|error| Error::failed(format!("could not read the scopes of token {}", self.id), error))?;
+        Ok(Token {
+            id: self.id,
+            user: UserId(self.account_id),
+            user_name: self.account_name,
+            name: self.name,
+            hint: self.hint,
+            scopes,
+            created_at: Timestamp::from_micros(self.created_at),
+            expires_at: Timestamp::from_micros(self.expires_at),
+            used_at: self.used_at.map(Timestamp::from_micros),
+            revoked_at: self.revoked_at.map(Timestamp::from_micros),
+        })
+    }
+}
+
+/// What a new token begins with.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// Whose.
+    pub user: UserId,
+    /// What it is for.
+    pub name: String,
+    /// SHA-256 of the token.
+    pub digest: Vec<u8>,
+    /// Its first characters.
+    pub hint: String,
+    /// What it may be used for.
+    pub scopes: BTreeSet<TokenScope>,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// Make a token; gives its key.
+///
+/// # Errors
+/// See [`Error`].
+pub fn create(tx: &mut Transaction<'_>, new: &NewToken, now: Timestamp) -> Result<i64> {
+    let scopes = words(new.scopes.iter().map(|scope| scope.as_str()));
+    tx.insert(
+        "INSERT INTO token (account_id, name, digest, hint, scopes, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+        &[
+            &new.user.0,
+            &new.name,
+            &new.digest,
+            &new.hint,
+            &scopes,
+            &now.micros(),
+            &new.expires_at.micros(),
+        ],
+    )
+}
+
+/// The token of this digest, valid or not.
+///
+/// # Errors
+/// See [`Error`].
+pub fn by_digest(tx: &mut Transaction<'_>, digest: &[u8]) -> Result<Option<Token>> {
+    let row: Option<TokenRow> = tx.optional(
+        "SELECT t.id, t.account_id, a.name AS account_name, t.name, t.hint, t.scopes, t.created_at, t.expires_at,
+                t.used_at, t.revoked_at
+         FROM token t JOIN account a ON a.id = t.account_id WHERE t.digest = $1",
+        &[&digest],
+    )?;
+    row.map(TokenRow::whole).transpose()
+}
+
+/// The token of this key.
+///
+/// # Errors
+/// See [`Error`].
+pub fn by_id(tx: &mut Transaction<'_>, id: i64) -> Result<Option<Token>> {
+    let row: Option<TokenRow> = tx.optional(
+        "SELECT t.id, t.account_id, a.name AS account_name, t.name, t.hint, t.scopes, t.created_at, t.expires_at,
+                t.used_at, t.revoked_at
+         FROM token t JOIN account a ON a.id = t.account_id WHERE t.id = $1",
+        &[&id],
+    )?;
+    row.map(TokenRow::whole).transpose()
+}
+
+/// Tokens with a key below `before`, newest first: of one user, or of everybody.
+///
+/// # Errors
+/// See [`Error`].
+pub fn page(tx: &mut Transaction<'_>, user: Option<UserId>, before: i64, limit: i64) -> Result<Vec<Token>> {
+    let user = user.map(|user| user.0);
+    let rows: Vec<TokenRow> = tx.all(
+        "SELECT t.id, t.account_id, a.name AS account_name, t.name, t.hint, t.scopes, t.created_at, t.expires_at,
+                t.used_at, t.revoked_at
+         FROM token t JOIN account a ON a.id = t.account_id
+         WHERE t.id < $1 AND (CAST($2 AS BIGINT) IS NULL OR t.account_id = $2)
+         ORDER BY t.id DESC LIMIT $3",
+        &[&before, &user, &limit],
+    )?;
+    rows.into_iter().map(TokenRow::whole).collect()
+}
+
+/// Note that a token was used.
+///
+/// # Errors
+/// See [`Error`].
+pub fn used(tx: &mut Transaction<'_>, id: i64, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE token SET used_at = $1 WHERE id = $2", &[&now.micros(), &id])?;
+    Ok(())
+}
+
+/// End a token; false where it was ended before.
+///
+/// # Errors
+/// See [`Error`].
+pub fn revoke(tx: &mut Transaction<'_>, id: i64, now: Timestamp) -> Result<bool> {
+    let ended =
+        tx.execute("UPDATE token SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL", &[&now.micros(), &id])?;
+    Ok(ended == 1)
+}
