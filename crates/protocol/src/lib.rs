@@ -4,6 +4,7 @@
 //! are kept and sent as they were made; nothing here re-canonicalises JSON.
 
 pub mod agent;
+pub mod api;
 pub mod digest;
 pub mod order;
 pub mod problem;

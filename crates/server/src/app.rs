@@ -2,21 +2,33 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::idempotency::InFlight;
 use crate::keys::Keys;
+use crate::passwords::Passwords;
 use crate::wake::Wake;
+use domain::account::SessionLimits;
 use std::sync::Arc;
+use store::Database;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 /// The running server's parts; cloning copies handles.
 #[derive(Clone, Debug)]
 pub struct App {
+    /// What is remembered.
+    pub database: Database,
     /// The time.
     pub clock: Clock,
     /// What the server was started with.
     pub config: Arc<Config>,
     /// Signing keys.
     pub keys: Keys,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// How long people stay signed in.
+    pub session_limits: SessionLimits,
+    /// Requests with an idempotency key that are being worked on.
+    pub in_flight: InFlight,
     /// In-process wake-ups.
     pub wake: Wake,
     /// Addresses and trust, known once the listeners are bound.

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod keys;
+pub mod passwords;
 pub mod start;
 pub mod telemetry;
 pub mod wake;

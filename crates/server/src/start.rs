@@ -2,20 +2,30 @@
 
 use crate::app::{App, Site};
 use crate::clock::Clock;
-use crate::config::{Config, People, Tls};
+use crate::config::{Config, People, Storage, Tls};
+use crate::http::idempotency::InFlight;
 use crate::http::listener::{self, Bound, Serving};
 use crate::http::tls::{self, Authority, TlsError};
 use crate::http::{limits, router};
 use crate::keys::{KeyError, Keys};
+use crate::passwords::{self, Passwords};
 use crate::wake::Wake;
 use axum_server::tls_rustls::RustlsConfig;
+use domain::access::{AssetScope, Role};
+use domain::account::SessionLimits;
+use domain::time::Timestamp;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use store::Database;
+use store::accounts::{self, NewAccount};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+
+/// The name of the first SuperUser.
+pub const FIRST_NAME: &str = "admin";
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +44,12 @@ pub enum StartError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The database cannot be used.
+    #[error("cannot use the database")]
+    Database(#[from] store::Error),
+    /// The first account cannot be made.
+    #[error("cannot make the first account: {0}")]
+    FirstAccount(String),
     /// An address cannot be taken.
     #[error("cannot listen on {address}")]
     Listen {
@@ -53,8 +69,25 @@ pub struct Server {
     pub address: SocketAddr,
     /// The agents' address in use.
     pub agent_address: SocketAddr,
+    /// The account made because there was none, with its one-time password: to be shown to whoever started the server.
+    pub first_account: Option<FirstAccount>,
     listeners: Vec<Serving>,
     tasks: JoinSet<()>,
+}
+
+/// The first SuperUser. The password is stored nowhere and has to be replaced at the first sign-in.
+#[derive(Clone)]
+pub struct FirstAccount {
+    /// Sign-in name.
+    pub name: String,
+    /// One-time password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for FirstAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FirstAccount({})", self.name)
+    }
 }
 
 impl Server {
@@ -75,14 +108,21 @@ impl Server {
             .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
         let keys = Keys::load_or_create(&config.data_dir)?;
         let authority = Authority::load_or_create(&config.data_dir)?;
+        let database = open(&config.storage).await?;
+        let passwords = Passwords::default();
+        let first_account = first_account(&database, &passwords, clock.now()).await?;
         let people = bind(config.listen)?;
         let agents = bind(config.agent_listen)?;
         let site = site(&config, &authority, &people, &agents);
         let certificates = Certificates::new(&config, authority, &site)?;
         let app = App {
+            database,
             clock,
             config: Arc::new(config),
             keys,
+            passwords,
+            session_limits: SessionLimits::default(),
+            in_flight: InFlight::default(),
             wake: Wake::default(),
             site: Arc::new(site),
             stopping: CancellationToken::new(),
@@ -99,7 +139,7 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(certificates.renew(app.stopping.clone()));
         tracing::info!(%address, %agent_address, "serving people on {address} and agents on {agent_address}");
-        Ok(Server { app, address, agent_address, listeners, tasks })
+        Ok(Server { app, address, agent_address, first_account, listeners, tasks })
     }
 
     /// Stop: no new connections, loops end, requests under way get [`limits::GRACE_TIME_MAX`].
@@ -114,6 +154,47 @@ impl Server {
             tracing::warn!("some engine tasks did not end in time and were stopped");
             self.tasks.shutdown().await;
         }
+    }
+}
+
+async fn open(storage: &Storage) -> Result<Database, store::Error> {
+    let storage = storage.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let database = match &storage {
+            Storage::Sqlite(path) => Database::sqlite(path)?,
+            Storage::Postgres(url) => Database::postgres(url)?,
+        };
+        store::migrate::run(&database)?;
+        Ok(database)
+    });
+    opened.await.unwrap_or_else(|error| Err(store::Error::failed("could not open the database", error)))
+}
+
+/// Make the first SuperUser where there is no account at all. Two replicas that start together make one: the name is
+/// unique, and the slower one finds it taken.
+async fn first_account(
+    database: &Database,
+    passwords: &Passwords,
+    now: Timestamp,
+) -> Result<Option<FirstAccount>, StartError> {
+    if database.read(accounts::any).await? {
+        return Ok(None);
+    }
+    let password = passwords::one_time();
+    let hash = passwords.hash(password.clone()).await;
+    let new = NewAccount {
+        name: FIRST_NAME.to_owned(),
+        full_name: "First SuperUser".to_owned(),
+        email: String::new(),
+        password_hash: hash.map_err(|error| StartError::FirstAccount(error.to_problem().detail))?,
+        password_temporary: true,
+        roles: [Role::SuperUser].into(),
+        scope: AssetScope::All,
+    };
+    match database.write(move |tx| accounts::create(tx, "engine/start", &new, now)).await {
+        Ok(_) => Ok(Some(FirstAccount { name: FIRST_NAME.to_owned(), password })),
+        Err(store::Error::Conflict(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

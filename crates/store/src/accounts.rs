@@ -1,5 +1,6 @@
 //! Accounts and groups of people. Passwords arrive here as hashes; who may change what is decided before.
 
+use crate::audit::{self, Entry};
 use crate::{Error, Result, Transaction, record};
 use domain::access::{Actor, AssetScope, Role, TokenScope};
 use domain::id::UserId;
@@ -42,7 +43,11 @@ pub struct Account {
 /// Without the password's hash.
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("id", &self.id).field("name", &self.name).field("roles", &self.roles).finish_non_exhaustive()
+        f.debug_struct("Account")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,7 +143,9 @@ fn whole(tx: &mut Transaction<'_>, row: AccountRow) -> Result<Account> {
         .map_err(|error| damaged("roles", error.to_string()))?;
     let scope = match &row.scope {
         None => AssetScope::All,
-        Some(text) => AssetScope::Tags(serde_json::from_str(text).map_err(|error| damaged("scope", error.to_string()))?),
+        Some(text) => {
+            AssetScope::Tags(serde_json::from_str(text).map_err(|error| damaged("scope", error.to_string()))?)
+        }
     };
     let groups: Vec<(String,)> = tx.all(
         "SELECT g.name FROM account_group_member m JOIN account_group g ON g.id = m.group_id
@@ -218,11 +225,33 @@ pub fn other_super_users(tx: &mut Transaction<'_>, but: UserId) -> Result<i64> {
     tx.scalar("SELECT count(*) FROM account WHERE active AND roles LIKE '% super_user %' AND id <> $1", &[&but.0])
 }
 
-/// Make an account; gives its key.
+/// What an audit entry says of power.
+fn power(roles: &BTreeSet<Role>, scope: &AssetScope) -> serde_json::Value {
+    let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let scope = match scope {
+        AssetScope::All => serde_json::Value::Null,
+        AssetScope::Tags(tags) => serde_json::json!(tags),
+    };
+    serde_json::json!({ "roles": roles, "scope": scope })
+}
+
+fn note(
+    tx: &mut Transaction<'_>,
+    by: &str,
+    action: &str,
+    name: &str,
+    detail: serde_json::Value,
+    now: Timestamp,
+) -> Result<()> {
+    audit::append(tx, &Entry { at: now, actor: by, action, resource: &format!("users/{name}"), detail })?;
+    Ok(())
+}
+
+/// Make an account; gives its key. `by` is the audit's name of who does it.
 ///
 /// # Errors
 /// [`Error::Conflict`] with `account_name` where the name is taken.
-pub fn create(tx: &mut Transaction<'_>, new: &NewAccount, now: Timestamp) -> Result<UserId> {
+pub fn create(tx: &mut Transaction<'_>, by: &str, new: &NewAccount, now: Timestamp) -> Result<UserId> {
     let roles = words(new.roles.iter().map(|role| role.as_str()));
     let id: i64 = tx.insert(
         "INSERT INTO account (name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
@@ -239,6 +268,7 @@ pub fn create(tx: &mut Transaction<'_>, new: &NewAccount, now: Timestamp) -> Res
             &now.micros(),
         ],
     )?;
+    note(tx, by, "user.create", &new.name, power(&new.roles, &new.scope), now)?;
     Ok(UserId(id))
 }
 
@@ -247,7 +277,8 @@ pub fn create(tx: &mut Transaction<'_>, new: &NewAccount, now: Timestamp) -> Res
 ///
 /// # Errors
 /// See [`Error`].
-pub fn save(tx: &mut Transaction<'_>, account: &Account, now: Timestamp) -> Result<bool> {
+pub fn save(tx: &mut Transaction<'_>, by: &str, account: &Account, now: Timestamp) -> Result<bool> {
+    let Some(before) = by_id(tx, account.id)? else { return Ok(false) };
     let roles = words(account.roles.iter().map(|role| role.as_str()));
     let changed = tx.execute(
         "UPDATE account SET full_name = $1, email = $2, roles = $3, scope = $4, active = $5, version = version + 1,
@@ -264,14 +295,36 @@ pub fn save(tx: &mut Transaction<'_>, account: &Account, now: Timestamp) -> Resu
             &account.version,
         ],
     )?;
-    Ok(changed == 1)
+    if changed != 1 {
+        return Ok(false);
+    }
+    let detail = serde_json::json!({
+        "before": power(&before.roles, &before.scope), "after": power(&account.roles, &account.scope),
+        "active": account.active,
+    });
+    let action = match (before.active, account.active) {
+        (true, false) => "user.disable",
+        (false, true) => "user.enable",
+        _ => "user.change",
+    };
+    note(tx, by, action, &account.name, detail, now)?;
+    Ok(true)
 }
 
 /// Replace a password's hash.
 ///
 /// # Errors
-/// See [`Error`].
-pub fn set_password(tx: &mut Transaction<'_>, id: UserId, hash: &str, temporary: bool, now: Timestamp) -> Result<()> {
+/// [`Error::NotFound`] where there is no such account.
+pub fn set_password(
+    tx: &mut Transaction<'_>,
+    by: &str,
+    id: UserId,
+    hash: &str,
+    temporary: bool,
+    now: Timestamp,
+) -> Result<()> {
+    let account = by_id(tx, id)?.ok_or(Error::NotFound)?;
+    note(tx, by, "user.password", &account.name, serde_json::json!({ "temporary": temporary }), now)?;
     tx.execute(
         "UPDATE account SET password_hash = $1, password_temporary = $2, version = version + 1, changed_at = $3
          WHERE id = $4",
@@ -317,11 +370,30 @@ pub fn groups(tx: &mut Transaction<'_>, after: &str, limit: i64) -> Result<Vec<G
     Ok(groups)
 }
 
+/// A page of accounts after this name, in the order of their names, with this text in one of their names.
+///
+/// # Errors
+/// See [`Error`].
+pub fn page(tx: &mut Transaction<'_>, after: &str, text: &str, limit: i64) -> Result<Vec<Account>> {
+    let rows: Vec<AccountRow> = tx.all(
+        "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
+                created_at, changed_at, signed_in_at
+         FROM account
+         WHERE name > $1 AND ($2 = '' OR lower(name || ' ' || full_name || ' ' || email) LIKE '%' || lower($2) || '%')
+         ORDER BY name LIMIT $3",
+        &[&after, &text, &limit],
+    )?;
+    rows.into_iter().map(|row| whole(tx, row)).collect()
+}
+
 /// Make a group where there is none of this name, and give it exactly these members.
 ///
 /// # Errors
 /// [`Error::NotFound`] where a member has no account.
-pub fn set_group(tx: &mut Transaction<'_>, name: &str, members: &[String], now: Timestamp) -> Result<()> {
+pub fn set_group(tx: &mut Transaction<'_>, by: &str, name: &str, members: &[String], now: Timestamp) -> Result<()> {
+    let detail = serde_json::json!({ "members": members });
+    let resource = format!("groups/{name}");
+    audit::append(tx, &Entry { at: now, actor: by, action: "group.change", resource: &resource, detail })?;
     tx.execute(
         "INSERT INTO account_group (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
         &[&name, &now.micros()],
@@ -341,10 +413,16 @@ pub fn set_group(tx: &mut Transaction<'_>, name: &str, members: &[String], now: 
 ///
 /// # Errors
 /// See [`Error`].
-pub fn remove_group(tx: &mut Transaction<'_>, name: &str) -> Result<bool> {
+pub fn remove_group(tx: &mut Transaction<'_>, by: &str, name: &str, now: Timestamp) -> Result<bool> {
     tx.execute(
         "DELETE FROM account_group_member WHERE group_id = (SELECT id FROM account_group WHERE name = $1)",
         &[&name],
     )?;
-    Ok(tx.execute("DELETE FROM account_group WHERE name = $1", &[&name])? > 0)
+    let removed = tx.execute("DELETE FROM account_group WHERE name = $1", &[&name])? > 0;
+    if removed {
+        let resource = format!("groups/{name}");
+        let detail = serde_json::Value::Null;
+        audit::append(tx, &Entry { at: now, actor: by, action: "group.remove", resource: &resource, detail })?;
+    }
+    Ok(removed)
 }

@@ -40,30 +40,30 @@
 //!
 //! Reading order: [`database`], [`transaction`], [`stage`], [`dialect`], [`migrate`], then any feature.
 
+pub mod accounts;
+pub mod agents;
 pub mod audit;
+pub mod catalogue;
+pub mod controls;
 pub mod database;
 pub mod dialect;
 pub mod error;
 pub mod idempotency;
+pub mod jobs;
 pub mod lease;
-pub mod accounts;
-pub mod sessions;
-pub mod tokens;
 pub mod migrate;
 pub mod numbers;
 pub mod outbox;
 pub mod record;
+pub mod sessions;
 pub mod settings;
 pub mod sql;
 pub mod stage;
+pub mod tasks;
+pub mod tokens;
 pub mod transaction;
 pub mod value;
 pub mod words;
-pub mod catalogue;
-pub mod agents;
-pub mod jobs;
-pub mod tasks;
-pub mod controls;
 
 pub use database::{Config, Database, Limits, Location};
 pub use dialect::Engine;

@@ -1,6 +1,7 @@
 //! API tokens. Only digests of them come here; the token itself is shown once, when it is made.
 
 use crate::accounts::words;
+use crate::audit::{self, Entry};
 use crate::{Error, Result, Transaction, record};
 use domain::access::TokenScope;
 use domain::id::UserId;
@@ -67,7 +68,8 @@ record! {
 impl TokenRow {
     fn whole(self) -> Result<Token> {
         let scopes = self.scopes.split_whitespace().map(str::parse).collect::<Result<BTreeSet<TokenScope>, _>>();
-        let scopes = scopes.map_err(|error| Error::failed(format!("could not read the scopes of token {}", self.id), error))?;
+        let scopes =
+            scopes.map_err(|error| Error::failed(format!("could not read the scopes of token {}", self.id), error))?;
         Ok(Token {
             id: self.id,
             user: UserId(self.account_id),
@@ -104,21 +106,17 @@ pub struct NewToken {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn create(tx: &mut Transaction<'_>, new: &NewToken, now: Timestamp) -> Result<i64> {
+pub fn create(tx: &mut Transaction<'_>, by: &str, new: &NewToken, now: Timestamp) -> Result<i64> {
     let scopes = words(new.scopes.iter().map(|scope| scope.as_str()));
-    tx.insert(
+    let id: i64 = tx.insert(
         "INSERT INTO token (account_id, name, digest, hint, scopes, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
-        &[
-            &new.user.0,
-            &new.name,
-            &new.digest,
-            &new.hint,
-            &scopes,
-            &now.micros(),
-            &new.expires_at.micros(),
-        ],
-    )
+        &[&new.user.0, &new.name, &new.digest, &new.hint, &scopes, &now.micros(), &new.expires_at.micros()],
+    )?;
+    let detail = serde_json::json!({ "name": new.name, "scopes": scopes.trim(), "expires_at": new.expires_at });
+    let resource = format!("tokens/{id}");
+    audit::append(tx, &Entry { at: now, actor: by, action: "token.create", resource: &resource, detail })?;
+    Ok(id)
 }
 
 /// The token of this digest, valid or not.
@@ -179,8 +177,13 @@ pub fn used(tx: &mut Transaction<'_>, id: i64, now: Timestamp) -> Result<()> {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn revoke(tx: &mut Transaction<'_>, id: i64, now: Timestamp) -> Result<bool> {
+pub fn revoke(tx: &mut Transaction<'_>, by: &str, id: i64, now: Timestamp) -> Result<bool> {
     let ended =
         tx.execute("UPDATE token SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL", &[&now.micros(), &id])?;
+    if ended == 1 {
+        let resource = format!("tokens/{id}");
+        let detail = serde_json::Value::Null;
+        audit::append(tx, &Entry { at: now, actor: by, action: "token.revoke", resource: &resource, detail })?;
+    }
     Ok(ended == 1)
 }

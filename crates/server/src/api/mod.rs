@@ -33,7 +33,7 @@ pub fn description() -> String {
 }
 
 /// The API with its bounds and its own not-found answer.
-pub fn router(_app: &App) -> Router<App> {
+pub fn router() -> Router<App> {
     let (routes, _) = routes().split_for_parts();
     let routes = routes
         .route("/api/v1/openapi.json", get(async || ([("content-type", "application/json")], description())))

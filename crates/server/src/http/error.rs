@@ -95,6 +95,28 @@ impl From<Refusal> for Error {
     }
 }
 
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Error {
+        let waiting =
+            |code: &str, why: &str| Error::Problem(Box::new(Problem::new(503, code, why).with_retry_after(1)));
+        match error {
+            store::Error::NotFound => Error::NotFound("such record".to_owned()),
+            store::Error::Conflict(name) if name == store::settings::CHANGED => super::conditional::changed_meanwhile(),
+            store::Error::Conflict(name) => {
+                let why = format!("another record is in the way ({name})");
+                Error::problem(StatusCode::CONFLICT, "conflict", why)
+            }
+            store::Error::Busy => waiting("busy", "the database is busy; try again in a moment"),
+            store::Error::Unavailable(source) => {
+                let why = causes(source.as_ref());
+                tracing::error!(error = why, "the database cannot be reached: {why}");
+                waiting("database_unavailable", "the database cannot be reached at the moment")
+            }
+            failed @ store::Error::Failed { .. } => Error::internal(failed),
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if let Error::Internal(error) = &self {

@@ -1,7 +1,7 @@
 //! The table of contents of both listeners, and the layers around them. Read a router from the bottom up: the last layer
 //! sees a request first.
 
-use super::{error, headers, health, limits, trace};
+use super::{auth, csrf, error, headers, health, idempotency, limits, trace};
 use crate::app::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -14,7 +14,11 @@ use tower_http::timeout::TimeoutLayer;
 
 /// What people and their programs reach: the API and the pages.
 pub fn people(app: &App) -> Router {
-    let api = crate::api::router(app).layer(from_fn(error::api));
+    let api = crate::api::router()
+        .layer(from_fn_with_state(app.clone(), idempotency::once))
+        .layer(from_fn_with_state(app.clone(), csrf::protect))
+        .layer(from_fn_with_state(app.clone(), auth::identify))
+        .layer(from_fn(error::api));
     let pages = pages().fallback(async || StatusCode::NOT_FOUND);
     let pages = bounded(pages, limits::REQUEST_TIME_MAX, limits::BODY_BYTES_MAX).layer(from_fn(error::pages));
     around(app, Router::new().merge(health::routes()).merge(api).merge(pages))

@@ -1,0 +1,7 @@
+//! Bodies of the public API, shared by the server and the command line: one file per noun.
+//!
+//! One resource key per body (`{"user": …}`, `{"users": […], "next": …}`). The API is additive only: a field that was
+//! released keeps its name, type and meaning; readers ignore fields they do not know. Roles and scopes are texts here,
+//! so that an older client can show a newer server's words.
+
+pub mod accounts;

@@ -1,0 +1,153 @@
+//! `Idempotency-Key` on every POST of the API: a repetition within a day gets the first answer and does nothing.
+//!
+//! Only successes are kept: a refused request did nothing and may be tried again. An answer that showed a secret is not
+//! kept either; its repetition is refused, because a secret is shown once. Two requests with one key at the same time
+//! are told apart inside this process; after a crash between the work and its note the work is done again.
+
+use super::auth::Caller;
+use super::error::Error;
+use super::limits::BODY_BYTES_MAX;
+use crate::app::App;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use store::idempotency::{self, Begun};
+
+/// How long answers are kept, in seconds.
+pub const KEPT_SECONDS: i64 = 86_400;
+/// The largest answer kept, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+const HEADER: &str = "idempotency-key";
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Marks a response that shows a secret: `response.extensions_mut().insert(ShownOnce)`.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownOnce;
+
+/// The keys being worked on in this process.
+#[derive(Clone, Debug, Default)]
+pub struct InFlight(Arc<Mutex<HashSet<(String, String)>>>);
+
+struct Turn {
+    keys: InFlight,
+    key: (String, String),
+}
+
+impl InFlight {
+    fn take(&self, actor: &str, key: &str) -> Option<Turn> {
+        let key = (actor.to_owned(), key.to_owned());
+        let fresh = self.0.lock().expect("nobody panics while holding the lock").insert(key.clone());
+        fresh.then(|| Turn { keys: self.clone(), key })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Ok(mut keys) = self.keys.0.lock() {
+            keys.remove(&self.key);
+        }
+    }
+}
+
+/// An answer as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    headers: Vec<(String, String)>,
+    body: String,
+    shown_once: bool,
+}
+
+/// Answer repetitions from what is kept, and keep answers.
+pub async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
+    let key = request.headers().get(HEADER).cloned();
+    let author = request.extensions().get::<Caller>().map(Caller::author);
+    let (Some(key), Some(author), &Method::POST) = (key, author, request.method()) else {
+        return next.run(request).await;
+    };
+    answered(&app, &author, &key, request, next).await.unwrap_or_else(|error| error.into_response())
+}
+
+async fn answered(app: &App, author: &str, key: &HeaderValue, request: Request, next: Next) -> Result<Response, Error> {
+    let fits = |key: &&str| (1..=128).contains(&key.len());
+    let key = key.to_str().ok().filter(fits).ok_or_else(|| {
+        Error::problem(StatusCode::BAD_REQUEST, "idempotency_key", "an Idempotency-Key has 1 to 128 visible characters")
+    })?;
+    let turn = app.in_flight.take(author, key).ok_or_else(|| {
+        let why = "the first request with this Idempotency-Key is still being worked on";
+        Error::problem(StatusCode::CONFLICT, "idempotency_in_progress", why)
+    })?;
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+        Error::problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this address accepts")
+    })?;
+    let mut digest = Sha256::new();
+    for part in [parts.uri.path().as_bytes(), b"\0", parts.uri.query().unwrap_or_default().as_bytes(), b"\0", &body] {
+        digest.update(part);
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    let (actor, name, now) = (author.to_owned(), key.to_owned(), app.clock.now());
+    let begun = app
+        .database
+        .write(move |tx| {
+            idempotency::forget_before(tx, now.plus_seconds(-KEPT_SECONDS))?;
+            idempotency::begin(tx, &actor, &name, &digest, now)
+        })
+        .await?;
+    match begun {
+        Begun::New => {}
+        Begun::Repeated { status, answer } => return repeated(status, &answer),
+        Begun::Misused => {
+            let why = "this Idempotency-Key was used for another request; take a new one";
+            return Err(Error::problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", why));
+        }
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let response = if response.status().is_success() { keep(app, author, key, response).await? } else { response };
+    drop(turn);
+    Ok(response)
+}
+
+fn repeated(status: u16, answer: &[u8]) -> Result<Response, Error> {
+    let kept: Kept = serde_json::from_slice(answer).map_err(Error::internal)?;
+    if kept.shown_once {
+        let why = "this was done before, and the answer held a secret that is shown only once";
+        return Err(Error::problem(StatusCode::CONFLICT, "shown_once", why));
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in kept.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    let status = StatusCode::from_u16(status).map_err(Error::internal)?;
+    Ok((status, headers, kept.body).into_response())
+}
+
+async fn keep(app: &App, author: &str, key: &str, response: Response) -> Result<Response, Error> {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.map_err(Error::internal)?;
+    let shown_once = parts.extensions.get::<ShownOnce>().is_some();
+    let header = |name: &HeaderName| {
+        let value = parts.headers.get(name)?.to_str().ok()?;
+        Some((name.to_string(), value.to_owned()))
+    };
+    let kept = Kept {
+        headers: [CONTENT_TYPE, LOCATION, ETAG].iter().filter_map(header).collect(),
+        body: if shown_once { String::new() } else { String::from_utf8_lossy(&body).into_owned() },
+        shown_once,
+    };
+    if body.len() <= ANSWER_BYTES_MAX {
+        let answer = serde_json::to_vec(&kept).map_err(Error::internal)?;
+        let (actor, key, status) = (author.to_owned(), key.to_owned(), parts.status.as_u16());
+        app.database.write(move |tx| idempotency::finish(tx, &actor, &key, status, &answer)).await?;
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
