@@ -6,6 +6,8 @@
 pub mod actions;
 pub mod applies;
 pub mod embedded;
+pub mod ephemeral;
+pub mod folder;
 pub mod index;
 pub mod lints;
 pub mod matching;

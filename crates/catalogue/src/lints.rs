@@ -215,6 +215,11 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
     }
     match action {
         Action::FileSetting(FileSetting { format, section, .. }) => {
+            findings.error(
+                matches!(format, SettingFormat::Bind | SettingFormat::Pam | SettingFormat::Ntp),
+                "format-unsupported",
+                || format!("{target}: agents of this version cannot change files of this format"),
+            );
             findings.error(format.needs_section() != section.is_some(), "section", || {
                 format!("{target}: this format {} a section", if format.needs_section() { "needs" } else { "has no" })
             });

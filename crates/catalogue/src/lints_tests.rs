@@ -119,6 +119,7 @@ fn every_lint_speaks() {
         ("validate = \"sshd\"", "validate = \"visudo\"", "validator"),
         ("key = \"LoginGraceTime\"", "section = \"x\"\nkey = \"LoginGraceTime\"", "section"),
         ("restart = [\"ssh\", \"sshd\"]", "", "restart"),
+        ("format = \"sshd\"", "format = \"pam\"", "format-unsupported"),
         (
             action,
             "kind = \"file.dropin\"\npath = \"/etc/x/quell.conf\"\nmode = \"0666\"\ncontent = \"x\\n\"\n",
