@@ -1,0 +1,552 @@
+//! Source hosts: what one integration instance calls a machine, and which asset each one is.
+//!
+//! Matching, first rule that holds (design, section 2): the host is known; another source host or an asset has the
+//! same agent UUID; then name and address in the same network, where exactly one asset fits: FQDN, NetBIOS name, IP.
+//! Two hosts of one instance are one machine by name only where the scanner gave one of them no id of its own, as in
+//! report files. Two different agent UUIDs are never one machine. Otherwise a new asset is made. The rule that held is
+//! kept with the host, so that people can see why.
+//!
+//! Agents are linked to assets elsewhere, by stricter rules ([`domain::asset::link`]).
+
+use crate::imports::{Counters, Run};
+use crate::{Result, Transaction, last_per_key, stage};
+use domain::asset::Platform;
+use domain::id::{AssetId, InstanceId, SourceHostId};
+use domain::time::Timestamp;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Digest by which an unchanged row is recognised: the first half of a SHA-256.
+pub(crate) type RowDigest = [u8; 16];
+
+/// A machine as a scanner reports it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostSeen {
+    /// The scanner's own id of the host; for files without one a text made of its address and network.
+    pub host_key: String,
+    /// Whether the scanner gave the key.
+    pub keyed: bool,
+    /// Id in the scanner's asset inventory.
+    pub asset_key: Option<String>,
+    /// UUID of the scanner's agent, lower case.
+    pub agent_uuid: Option<String>,
+    /// IPv4 address, else IPv6.
+    pub ip: String,
+    /// Fully qualified name, lower case.
+    pub fqdn: String,
+    /// NetBIOS name, upper case.
+    pub netbios: String,
+    /// Operating system as reported.
+    pub os: String,
+    /// The scanner's network; empty without networks.
+    pub network_id: String,
+    /// How the scanner tells machines apart.
+    pub tracking: String,
+    /// Tags; `None` where the input says nothing of tags.
+    pub tags: Option<Vec<String>>,
+    /// The scanner's criticality, 1 to 5.
+    pub criticality: Option<u8>,
+    /// Last vulnerability scan.
+    pub last_scan_at: Option<Timestamp>,
+    /// The latest time the platform processed one of its rows.
+    pub last_processed_at: Option<Timestamp>,
+}
+
+impl HostSeen {
+    fn name(&self) -> &str {
+        [&self.fqdn, &self.netbios, &self.ip].into_iter().find(|name| !name.is_empty()).unwrap_or(&self.host_key)
+    }
+
+    fn seen_at(&self, now: Timestamp) -> Timestamp {
+        self.last_scan_at.max(self.last_processed_at).unwrap_or(now)
+    }
+
+    fn digest(&self) -> RowDigest {
+        let mut digest = RowHash::new();
+        digest.option(self.asset_key.as_deref()).option(self.agent_uuid.as_deref());
+        for text in [&self.ip, &self.fqdn, &self.netbios, &self.os, &self.network_id, &self.tracking] {
+            digest.text(text);
+        }
+        digest.whole(self.last_scan_at.map(Timestamp::micros)).whole(self.last_processed_at.map(Timestamp::micros));
+        for tag in self.tags.iter().flatten().collect::<BTreeSet<_>>() {
+            digest.text(tag);
+        }
+        digest.done()
+    }
+}
+
+/// Builds a row digest: every value with its length, so that no two rows run together.
+pub(crate) struct RowHash(Sha256);
+
+impl RowHash {
+    pub(crate) fn new() -> Self {
+        RowHash(Sha256::new())
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text.as_bytes());
+        self
+    }
+
+    pub(crate) fn option(&mut self, text: Option<&str>) -> &mut Self {
+        match text {
+            Some(text) => self.text(text),
+            None => self.whole(None),
+        }
+    }
+
+    pub(crate) fn whole(&mut self, number: Option<i64>) -> &mut Self {
+        match number {
+            Some(number) => {
+                self.0.update([1]);
+                self.0.update(number.to_le_bytes());
+            }
+            None => self.0.update([0]),
+        }
+        self
+    }
+
+    pub(crate) fn done(&mut self) -> RowDigest {
+        let whole: [u8; 32] = self.0.clone().finalize().into();
+        let mut half = RowDigest::default();
+        for (to, from) in half.iter_mut().zip(whole) {
+            *to = from;
+        }
+        half
+    }
+}
+
+/// A host after the merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its key.
+    pub source_host: SourceHostId,
+    /// The asset it is.
+    pub asset: AssetId,
+}
+
+struct HostRow {
+    instance_id: InstanceId,
+    host_key: String,
+    keyed: bool,
+    asset_id: AssetId,
+    agent_uuid: Option<String>,
+    asset_key: Option<String>,
+    ip: String,
+    fqdn: String,
+    netbios: String,
+    os: String,
+    network_id: String,
+    tracking: String,
+    matched_by: &'static str,
+    last_scan_at: Option<Timestamp>,
+    last_processed_at: Option<Timestamp>,
+    digest: RowDigest,
+    run_id: i64,
+}
+stage!(HostRow as "source_host_batch" {
+    instance_id: InstanceId, host_key: String, keyed: bool, asset_id: AssetId, agent_uuid: Option<String>,
+    asset_key: Option<String>, ip: String, fqdn: String, netbios: String, os: String, network_id: String,
+    tracking: String, matched_by: &'static str, last_scan_at: Option<Timestamp>, last_processed_at: Option<Timestamp>,
+    digest: RowDigest, run_id: i64,
+});
+
+struct AssetRow {
+    // position within the batch, or the key of a known asset
+    n: i64,
+    name: String,
+    platform: Platform,
+    os: String,
+    ip: String,
+    fqdn: String,
+    netbios: String,
+    network_id: String,
+    criticality: i64,
+    scanner_uuid: Option<String>,
+    seen_at: Timestamp,
+}
+stage!(AssetRow as "asset_batch" {
+    n: i64, name: String, platform: Platform, os: String, ip: String, fqdn: String, netbios: String,
+    network_id: String, criticality: i64, scanner_uuid: Option<String>, seen_at: Timestamp,
+});
+
+struct TagRow {
+    asset_id: AssetId,
+    tag: String,
+    origin: InstanceId,
+}
+stage!(TagRow as "asset_tag_batch" { asset_id: AssetId, tag: String, origin: InstanceId });
+
+/// What is known of a host before the merge.
+struct Known {
+    id: SourceHostId,
+    asset: AssetId,
+    digest: Vec<u8>,
+}
+
+/// Merge the hosts of one batch; gives each one's keys by its `host_key`. Of several rows of one host the last counts.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn merge(
+    tx: &mut Transaction<'_>,
+    run: &Run,
+    hosts: &[HostSeen],
+    now: Timestamp,
+    counters: &mut Counters,
+) -> Result<HashMap<String, Placed>> {
+    let hosts = last_per_key(hosts.iter().collect(), |host: &&HostSeen| host.host_key.clone());
+    let known = known(tx, run, &hosts)?;
+    let mut placed = HashMap::with_capacity(hosts.len());
+    let mut changed: Vec<(&HostSeen, AssetId, &'static str, RowDigest)> = Vec::new();
+    let mut unknown: Vec<(&HostSeen, RowDigest)> = Vec::new();
+    for host in hosts {
+        let digest = host.digest();
+        match known.get(&host.host_key) {
+            Some(known) if known.digest == digest => {
+                counters.hosts.unchanged += 1;
+                placed.insert(host.host_key.clone(), Placed { source_host: known.id, asset: known.asset });
+            }
+            Some(known) => {
+                counters.hosts.updated += 1;
+                changed.push((host, known.asset, "", digest));
+            }
+            None => unknown.push((host, digest)),
+        }
+    }
+    counters.hosts.new += unknown.len() as u64;
+    let assets = place(tx, run, &unknown, now, counters)?;
+    changed.extend(unknown.into_iter().zip(assets).map(|((host, digest), (asset, by))| (host, asset, by, digest)));
+    if changed.is_empty() {
+        return Ok(placed);
+    }
+    refresh_assets(tx, run, &changed, now)?;
+    for (key, id, asset) in upsert(tx, run, &changed)? {
+        placed.insert(key, Placed { source_host: id, asset });
+    }
+    Ok(placed)
+}
+
+fn known(tx: &mut Transaction<'_>, run: &Run, hosts: &[&HostSeen]) -> Result<HashMap<String, Known>> {
+    let keys: Vec<String> = hosts.iter().map(|host| host.host_key.clone()).collect();
+    let rows: Vec<(String, SourceHostId, AssetId, Vec<u8>)> = tx.all(
+        "SELECT host_key, id, asset_id, digest FROM source_host WHERE instance_id = $1 AND host_key {in $2}",
+        &[&run.instance, &keys],
+    )?;
+    Ok(rows.into_iter().map(|(key, id, asset, digest)| (key, Known { id, asset, digest })).collect())
+}
+
+fn upsert(
+    tx: &mut Transaction<'_>,
+    run: &Run,
+    changed: &[(&HostSeen, AssetId, &'static str, RowDigest)],
+) -> Result<Vec<(String, SourceHostId, AssetId)>> {
+    let rows: Vec<HostRow> = changed
+        .iter()
+        .map(|(host, asset, matched_by, digest)| HostRow {
+            instance_id: run.instance,
+            host_key: host.host_key.clone(),
+            keyed: host.keyed,
+            asset_id: *asset,
+            agent_uuid: host.agent_uuid.clone(),
+            asset_key: host.asset_key.clone(),
+            ip: host.ip.clone(),
+            fqdn: host.fqdn.clone(),
+            netbios: host.netbios.clone(),
+            os: host.os.clone(),
+            network_id: host.network_id.clone(),
+            tracking: host.tracking.clone(),
+            matched_by,
+            last_scan_at: host.last_scan_at,
+            last_processed_at: host.last_processed_at,
+            digest: *digest,
+            run_id: run.id,
+        })
+        .collect();
+    tx.stage(&rows)?;
+    // A file may be silent where the API speaks: what is known is not forgotten for that, times never go back.
+    tx.all(
+        "INSERT INTO source_host (instance_id, host_key, keyed, asset_id, agent_uuid, asset_key, ip, fqdn, netbios, os,
+             network_id, tracking, matched_by, last_scan_at, last_processed_at, digest, run_id)
+         SELECT instance_id, host_key, keyed, asset_id, agent_uuid, asset_key, ip, fqdn, netbios, os,
+             network_id, tracking, matched_by, last_scan_at, last_processed_at, digest, run_id
+         FROM source_host_batch WHERE true
+         ON CONFLICT (instance_id, host_key) DO UPDATE SET
+             agent_uuid = coalesce(excluded.agent_uuid, source_host.agent_uuid),
+             asset_key = coalesce(excluded.asset_key, source_host.asset_key),
+             ip = CASE WHEN excluded.ip = '' THEN source_host.ip ELSE excluded.ip END,
+             fqdn = CASE WHEN excluded.fqdn = '' THEN source_host.fqdn ELSE excluded.fqdn END,
+             netbios = CASE WHEN excluded.netbios = '' THEN source_host.netbios ELSE excluded.netbios END,
+             os = CASE WHEN excluded.os = '' THEN source_host.os ELSE excluded.os END,
+             network_id = excluded.network_id,
+             tracking = CASE WHEN excluded.tracking = '' THEN source_host.tracking ELSE excluded.tracking END,
+             last_scan_at = CASE WHEN source_host.last_scan_at > coalesce(excluded.last_scan_at, 0)
+                                 THEN source_host.last_scan_at ELSE excluded.last_scan_at END,
+             last_processed_at = CASE WHEN source_host.last_processed_at > coalesce(excluded.last_processed_at, 0)
+                                      THEN source_host.last_processed_at ELSE excluded.last_processed_at END,
+             digest = excluded.digest,
+             run_id = excluded.run_id
+         RETURNING host_key, id, asset_id",
+        &[],
+    )
+}
+
+// --- Matching --------------------------------------------------------------------------------------------------------
+
+/// A host that another source told us of, as far as matching needs it.
+struct Candidate {
+    asset: AssetId,
+    instance: InstanceId,
+    keyed: bool,
+    agent_uuid: Option<String>,
+    network_id: String,
+}
+
+/// Where the candidates of one rule are found: by the value they share.
+type Candidates = HashMap<String, Vec<Candidate>>;
+
+/// The asset of each unknown host, and the rule that found it.
+fn place(
+    tx: &mut Transaction<'_>,
+    run: &Run,
+    unknown: &[(&HostSeen, RowDigest)],
+    now: Timestamp,
+    counters: &mut Counters,
+) -> Result<Vec<(AssetId, &'static str)>> {
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hosts: Vec<&HostSeen> = unknown.iter().map(|(host, _)| *host).collect();
+    let by_uuid = by_uuid(tx, &hosts)?;
+    let rules: [(&'static str, fn(&HostSeen) -> &str, Candidates); 3] = [
+        ("fqdn", |host| &host.fqdn, by_name(tx, "fqdn", &hosts, |host| &host.fqdn)?),
+        ("netbios", |host| &host.netbios, by_name(tx, "netbios", &hosts, |host| &host.netbios)?),
+        ("ip", |host| &host.ip, by_name(tx, "ip", &hosts, |host| &host.ip)?),
+    ];
+    let taken = taken(tx, run, &rules)?;
+    let mut found: Vec<Option<(AssetId, &'static str)>> = Vec::with_capacity(hosts.len());
+    for host in &hosts {
+        let uuid = host.agent_uuid.as_deref().and_then(|uuid| by_uuid.get(uuid));
+        found.push(match uuid.map(Vec::as_slice) {
+            Some([asset]) => Some((*asset, "agent_uuid")),
+            // Several assets claim this agent: a wrong link would mitigate the wrong machine.
+            Some(_) => None,
+            None => rules.iter().find_map(|(rule, value, candidates)| {
+                one_by_name(host, run.instance, candidates.get(value(host))?, &taken).map(|asset| (asset, *rule))
+            }),
+        });
+    }
+    // Two hosts of one batch cannot both be an asset by name; neither is then.
+    let mut claims: HashMap<AssetId, usize> = HashMap::new();
+    for (asset, rule) in found.iter().flatten() {
+        if *rule != "agent_uuid" {
+            *claims.entry(*asset).or_default() += 1;
+        }
+    }
+    for place in &mut found {
+        if let Some((asset, rule)) = place
+            && *rule != "agent_uuid"
+            && claims.get(asset).is_some_and(|claims| *claims > 1)
+        {
+            *place = None;
+        }
+    }
+    create_missing(tx, &hosts, found, now, counters)
+}
+
+/// Assets by agent UUID: those of source hosts, and those an agent of ours reported the UUID for.
+fn by_uuid(tx: &mut Transaction<'_>, hosts: &[&HostSeen]) -> Result<HashMap<String, Vec<AssetId>>> {
+    let uuids: Vec<String> = hosts.iter().filter_map(|host| host.agent_uuid.clone()).collect();
+    let mut found: HashMap<String, Vec<AssetId>> = HashMap::new();
+    if uuids.is_empty() {
+        return Ok(found);
+    }
+    let rows: Vec<(String, AssetId)> = tx.all(
+        "SELECT agent_uuid, asset_id FROM source_host WHERE agent_uuid {in $1}
+         UNION
+         SELECT scanner_uuid, id FROM asset WHERE scanner_uuid {in $1}
+         ORDER BY 1, 2",
+        &[&uuids],
+    )?;
+    for (uuid, asset) in rows {
+        found.entry(uuid).or_default().push(asset);
+    }
+    Ok(found)
+}
+
+fn by_name(
+    tx: &mut Transaction<'_>,
+    rule: &str,
+    hosts: &[&HostSeen],
+    value: impl Fn(&HostSeen) -> &str,
+) -> Result<Candidates> {
+    let wanted: BTreeSet<&str> = hosts.iter().map(|host| value(host)).filter(|value| !value.is_empty()).collect();
+    let mut found = Candidates::new();
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
+    let sql = match rule {
+        "fqdn" => {
+            "SELECT fqdn, asset_id, instance_id, keyed, agent_uuid, network_id FROM source_host WHERE fqdn {in $1}"
+        }
+        "netbios" => {
+            "SELECT netbios, asset_id, instance_id, keyed, agent_uuid, network_id FROM source_host
+             WHERE netbios {in $1}"
+        }
+        _ => "SELECT ip, asset_id, instance_id, keyed, agent_uuid, network_id FROM source_host WHERE ip {in $1}",
+    };
+    let rows: Vec<(String, AssetId, InstanceId, bool, Option<String>, String)> = tx.all(sql, &[&wanted])?;
+    for (value, asset, instance, keyed, agent_uuid, network_id) in rows {
+        found.entry(value).or_default().push(Candidate { asset, instance, keyed, agent_uuid, network_id });
+    }
+    Ok(found)
+}
+
+/// Which of the candidates' assets this instance has a host for already, and whether the scanner gave its key.
+fn taken(
+    tx: &mut Transaction<'_>,
+    run: &Run,
+    rules: &[(&'static str, fn(&HostSeen) -> &str, Candidates); 3],
+) -> Result<HashSet<(AssetId, bool)>> {
+    let assets: BTreeSet<i64> =
+        rules.iter().flat_map(|(_, _, found)| found.values().flatten()).map(|candidate| candidate.asset.0).collect();
+    let assets: Vec<i64> = assets.into_iter().collect();
+    let rows: Vec<(AssetId, bool)> = tx.all(
+        "SELECT DISTINCT asset_id, keyed FROM source_host WHERE instance_id = $1 AND asset_id {in $2}",
+        &[&run.instance, &assets],
+    )?;
+    Ok(rows.into_iter().collect())
+}
+
+fn one_by_name(
+    host: &HostSeen,
+    instance: InstanceId,
+    candidates: &[Candidate],
+    taken: &HashSet<(AssetId, bool)>,
+) -> Option<AssetId> {
+    let fits = |candidate: &&Candidate| {
+        candidate.network_id == host.network_id
+            && (candidate.instance != instance || candidate.keyed != host.keyed)
+            && !taken.contains(&(candidate.asset, host.keyed))
+            && !matches!((&candidate.agent_uuid, &host.agent_uuid), (Some(theirs), Some(ours)) if theirs != ours)
+    };
+    let assets: BTreeSet<AssetId> = candidates.iter().filter(fits).map(|candidate| candidate.asset).collect();
+    match assets.len() {
+        1 => assets.first().copied(),
+        _ => None,
+    }
+}
+
+/// Make an asset for every host that matched none; hosts of one agent UUID share theirs.
+fn create_missing(
+    tx: &mut Transaction<'_>,
+    hosts: &[&HostSeen],
+    found: Vec<Option<(AssetId, &'static str)>>,
+    now: Timestamp,
+    counters: &mut Counters,
+) -> Result<Vec<(AssetId, &'static str)>> {
+    let mut rows: Vec<AssetRow> = Vec::new();
+    let mut of_uuid: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut new_asset: Vec<Option<usize>> = Vec::with_capacity(hosts.len());
+    for (host, found) in hosts.iter().zip(&found) {
+        if found.is_some() {
+            new_asset.push(None);
+            continue;
+        }
+        let shared = host.agent_uuid.as_deref().and_then(|uuid| of_uuid.get(uuid).copied());
+        let position = shared.unwrap_or(rows.len());
+        if shared.is_none() {
+            if let Some(uuid) = host.agent_uuid.as_deref() {
+                of_uuid.insert(uuid, position);
+            }
+            rows.push(asset_row(host, i64::try_from(position).unwrap_or(i64::MAX), now));
+        }
+        new_asset.push(Some(position));
+    }
+    counters.assets_new += rows.len() as u64;
+    let mut ids: Vec<AssetId> = Vec::new();
+    if !rows.is_empty() {
+        tx.stage(&rows)?;
+        // Keys are given in the order of the rows, so that sorted keys meet sorted rows.
+        let given: Vec<(AssetId,)> = tx.all(
+            "INSERT INTO asset (name, platform, os, ip, fqdn, netbios, network_id, criticality, zone, scanner_uuid,
+                 machine_id, macs, created_at, last_seen_at)
+             SELECT name, platform, os, ip, fqdn, netbios, network_id, criticality, '', scanner_uuid, NULL, '', $1,
+                 seen_at
+             FROM asset_batch ORDER BY n RETURNING id",
+            &[&now],
+        )?;
+        ids = given.into_iter().map(|(id,)| id).collect();
+        ids.sort_unstable();
+    }
+    let placed = found.into_iter().zip(new_asset).map(|(found, new)| {
+        found.or_else(|| ids.get(new?).map(|id| (*id, "new"))).expect("every host was found or has a new asset")
+    });
+    Ok(placed.collect())
+}
+
+fn asset_row(host: &HostSeen, n: i64, now: Timestamp) -> AssetRow {
+    AssetRow {
+        n,
+        name: host.name().to_owned(),
+        platform: Platform::from_os(&host.os),
+        os: host.os.clone(),
+        ip: host.ip.clone(),
+        fqdn: host.fqdn.clone(),
+        netbios: host.netbios.clone(),
+        network_id: host.network_id.clone(),
+        criticality: i64::from(host.criticality.unwrap_or(3).clamp(1, 5)),
+        scanner_uuid: host.agent_uuid.clone(),
+        seen_at: host.seen_at(now),
+    }
+}
+
+/// Bring what people see of an asset up to its newest report. Criticality and people's tags are people's.
+fn refresh_assets(
+    tx: &mut Transaction<'_>,
+    run: &Run,
+    changed: &[(&HostSeen, AssetId, &'static str, RowDigest)],
+    now: Timestamp,
+) -> Result<()> {
+    let rows = changed.iter().filter(|(_, _, by, _)| *by != "new").map(|(host, asset, _, _)| asset_row(host, asset.0, now));
+    let mut rows: Vec<AssetRow> = rows.collect();
+    rows.sort_by_key(|row| row.seen_at);
+    let rows = last_per_key(rows, |row| row.n);
+    if !rows.is_empty() {
+        tx.stage(&rows)?;
+        tx.execute(
+            "UPDATE asset SET
+                 name = CASE WHEN b.fqdn = '' AND b.netbios = '' THEN asset.name ELSE b.name END,
+                 platform = CASE WHEN b.os = '' THEN asset.platform ELSE b.platform END,
+                 os = CASE WHEN b.os = '' THEN asset.os ELSE b.os END,
+                 ip = CASE WHEN b.ip = '' THEN asset.ip ELSE b.ip END,
+                 fqdn = CASE WHEN b.fqdn = '' THEN asset.fqdn ELSE b.fqdn END,
+                 netbios = CASE WHEN b.netbios = '' THEN asset.netbios ELSE b.netbios END,
+                 network_id = b.network_id,
+                 scanner_uuid = coalesce(b.scanner_uuid, asset.scanner_uuid),
+                 last_seen_at = b.seen_at
+             FROM asset_batch b WHERE asset.id = b.n AND asset.last_seen_at <= b.seen_at",
+            &[],
+        )?;
+    }
+    let mut tags: Vec<TagRow> = Vec::new();
+    let mut told: BTreeSet<i64> = BTreeSet::new();
+    for (host, asset, _, _) in changed {
+        let Some(names) = &host.tags else { continue };
+        told.insert(asset.0);
+        tags.extend(names.iter().map(|tag| TagRow { asset_id: *asset, tag: tag.clone(), origin: run.instance }));
+    }
+    if told.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<i64> = told.into_iter().collect();
+    tx.stage(&last_per_key(tags, |row| (row.asset_id, row.tag.clone())))?;
+    tx.execute("DELETE FROM asset_tag WHERE origin = $1 AND asset_id {in $2}", &[&run.instance, &told])?;
+    tx.execute(
+        "INSERT INTO asset_tag (asset_id, tag, origin) SELECT asset_id, tag, origin FROM asset_tag_batch",
+        &[],
+    )?;
+    Ok(())
+}

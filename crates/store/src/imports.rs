@@ -1,0 +1,344 @@
+//! Import runs (`VINTRUN0000001`): what was imported when, why, what came of it, and what had to be left out.
+//!
+//! The cursors of an instance move only when a run finishes; a failed run keeps the complete hosts it merged and
+//! says so. Reading files and talking to scanners is done by the server; merging by [`crate::detections`] and
+//! [`crate::vulnerabilities`].
+
+use crate::audit::{self, Entry};
+use crate::{Result, Transaction, numbers, text_value};
+use domain::id::InstanceId;
+use domain::number::{Number, Series};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// What a run imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The knowledge base, by modification time.
+    KnowledgeBase,
+    /// Detections, by processing time.
+    HostDetection,
+    /// Option profiles, appliances and asset groups: what a rescan needs.
+    Setup,
+    /// A file that somebody loaded.
+    File,
+    /// Chosen hosts and vulnerabilities after a rescan; moves no cursor.
+    Targeted,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 5] = [Kind::KnowledgeBase, Kind::HostDetection, Kind::Setup, Kind::File, Kind::Targeted];
+
+    /// The word used in the database and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::KnowledgeBase => "knowledge_base",
+            Kind::HostDetection => "host_detection",
+            Kind::Setup => "setup",
+            Kind::File => "file",
+            Kind::Targeted => "targeted",
+        }
+    }
+
+    /// The word back to the value.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+text_value!(Kind, |kind| kind.as_str(), |text| Kind::parse(text));
+
+/// Why a run was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The interval of the instance.
+    Schedule,
+    /// Somebody asked.
+    People,
+    /// A rescan ended.
+    Scan,
+}
+
+impl Cause {
+    /// The word used in the database and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Schedule => "schedule",
+            Cause::People => "people",
+            Cause::Scan => "scan",
+        }
+    }
+
+    /// The word back to the value.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Cause::Schedule, Cause::People, Cause::Scan].into_iter().find(|cause| cause.as_str() == word)
+    }
+}
+text_value!(Cause, |cause| cause.as_str(), |text| Cause::parse(text));
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// At work, or its server stopped and nobody has noticed yet.
+    Running,
+    /// Everything that was asked for is in.
+    Complete,
+    /// It stopped before the end; complete hosts are kept, the cursor has not moved.
+    Failed,
+}
+
+impl State {
+    /// The word used in the database and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Complete => "complete",
+            State::Failed => "failed",
+        }
+    }
+
+    /// The word back to the value.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [State::Running, State::Complete, State::Failed].into_iter().find(|state| state.as_str() == word)
+    }
+}
+text_value!(State, |state| state.as_str(), |text| State::parse(text));
+
+/// How many rows of one kind a run met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Count {
+    /// Not known before.
+    pub new: u64,
+    /// Known, and different now.
+    pub updated: u64,
+    /// Known and the same: not written.
+    pub unchanged: u64,
+    /// Left out on purpose: a second row of the same key in the same input.
+    pub ignored: u64,
+    /// Not usable; the first are described one by one.
+    pub rejected: u64,
+}
+
+impl Count {
+    /// Adds another count.
+    pub fn add(&mut self, other: &Count) {
+        self.new += other.new;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.ignored += other.ignored;
+        self.rejected += other.rejected;
+    }
+}
+
+/// What became of the items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ItemCount {
+    /// Made.
+    pub new: u64,
+    /// Changed in any way.
+    pub updated: u64,
+    /// Of these: closed.
+    pub closed: u64,
+    /// Of these: opened again.
+    pub reopened: u64,
+}
+
+/// The counters of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Entries of the knowledge base.
+    pub vulnerabilities: Count,
+    /// Of the new ones: known from a detection only.
+    pub placeholders: u64,
+    /// Hosts as the scanner knows them.
+    pub hosts: Count,
+    /// Assets made for hosts that matched none.
+    pub assets_new: u64,
+    /// Detections.
+    pub detections: Count,
+    /// Items.
+    pub items: ItemCount,
+    /// Option profiles, appliances and asset groups.
+    pub setup: Count,
+}
+
+impl Counters {
+    /// Adds another set.
+    pub fn add(&mut self, other: &Counters) {
+        self.vulnerabilities.add(&other.vulnerabilities);
+        self.placeholders += other.placeholders;
+        self.hosts.add(&other.hosts);
+        self.assets_new += other.assets_new;
+        self.detections.add(&other.detections);
+        self.items.new += other.items.new;
+        self.items.updated += other.items.updated;
+        self.items.closed += other.items.closed;
+        self.items.reopened += other.items.reopened;
+        self.setup.add(&other.setup);
+    }
+}
+
+/// A run that is at work: what every merge needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Key of the run.
+    pub id: i64,
+    /// Number people see.
+    pub number: Number,
+    /// The instance that is imported.
+    pub instance: InstanceId,
+    /// Its product: `qualys`.
+    pub product: String,
+}
+
+/// What a run is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'s> {
+    /// The instance.
+    pub instance: InstanceId,
+    /// What is imported.
+    pub kind: Kind,
+    /// Why.
+    pub cause: Cause,
+    /// Who asked: `users/ada`, `engine/import`.
+    pub actor: &'s str,
+    /// The file's name, or what a targeted pull is for.
+    pub source: &'s str,
+}
+
+/// Begin a run. The first run that starts after the scanner was activated stamps the instance's source (S2.04). Runs
+/// of this instance that still say `running` were left behind by a server that stopped and become `failed`, so the
+/// caller has to hold the instance's lease.
+///
+/// # Errors
+/// [`Error::NotFound`](crate::Error::NotFound) for an unknown instance.
+pub fn start(tx: &mut Transaction<'_>, start: Start<'_>, now: Timestamp) -> Result<Run> {
+    let product: String =
+        tx.scalar("SELECT product FROM integration_instance WHERE id = $1", &[&start.instance])?;
+    tx.execute(
+        "UPDATE integration_instance SET source_stamped_at = $2
+         WHERE id = $1 AND source_stamped_at IS NULL
+           AND EXISTS (SELECT 1 FROM scanner s WHERE s.product = integration_instance.product AND s.active
+                       AND s.activated_at <= $2)",
+        &[&start.instance, &now],
+    )?;
+    tx.execute(
+        "UPDATE import_run SET state = 'failed', ended_at = $2,
+             detail = 'the server stopped while this run was at work; complete hosts are kept'
+         WHERE instance_id = $1 AND state = 'running'",
+        &[&start.instance, &now],
+    )?;
+    let number = numbers::next(tx, Series::IntegrationRun)?;
+    let id: i64 = tx.insert(
+        "INSERT INTO import_run
+             (number, instance_id, kind, cause, actor, source, state, detail, cursor_key, counters, started_at)
+         VALUES ($1, $2, $3, $4, $5, $6, 'running', '', '', '{}', $7) RETURNING id",
+        &[&number.ordinal, &start.instance, &start.kind, &start.cause, &start.actor, &start.source, &now],
+    )?;
+    Ok(Run { id, number, instance: start.instance, product })
+}
+
+/// Write down how far a run is: its counters, and the key up to which its hosts are complete.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn progress(tx: &mut Transaction<'_>, run: &Run, counters: &Counters, cursor: &str) -> Result<()> {
+    tx.execute(
+        "UPDATE import_run SET counters = $2, cursor_key = $3 WHERE id = $1",
+        &[&run.id, &json(counters), &cursor],
+    )?;
+    Ok(())
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'o> {
+    /// Everything is in. `until` moves the cursor of what was imported: detections and knowledge base only.
+    Complete {
+        /// What the run covered up to.
+        until: Option<Timestamp>,
+    },
+    /// It stopped, for this reason. No cursor moves.
+    Failed {
+        /// Why, and what to do.
+        reason: &'o str,
+    },
+}
+
+/// End a run and write it into the audit, bound to its rows by the chain of their digests ([`chain`]).
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn finish(
+    tx: &mut Transaction<'_>,
+    run: &Run,
+    counters: &Counters,
+    digest: &[u8; 32],
+    outcome: Outcome<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    let (state, detail, until) = match outcome {
+        Outcome::Complete { until } => (State::Complete, "", until),
+        Outcome::Failed { reason } => (State::Failed, reason, None),
+    };
+    let kind: Kind = tx.scalar("SELECT kind FROM import_run WHERE id = $1", &[&run.id])?;
+    tx.execute(
+        "UPDATE import_run SET state = $2, detail = $3, counters = $4, until_at = $5, ended_at = $6 WHERE id = $1",
+        &[&run.id, &state, &detail, &json(counters), &until, &now],
+    )?;
+    match (kind, until) {
+        (Kind::KnowledgeBase, Some(until)) => tx.execute(
+            "UPDATE integration_instance SET knowledge_base_until = $2 WHERE id = $1",
+            &[&run.instance, &until],
+        )?,
+        (Kind::HostDetection, Some(until)) => tx.execute(
+            "UPDATE integration_instance SET host_detection_until = $2 WHERE id = $1",
+            &[&run.instance, &until],
+        )?,
+        _ => 0,
+    };
+    let actor: String = tx.scalar("SELECT actor FROM import_run WHERE id = $1", &[&run.id])?;
+    let resource = format!("imports/{}", run.number);
+    let detail = serde_json::json!({
+        "kind": kind, "state": state, "detail": detail, "counters": counters,
+        "instance": run.instance, "rows_digest": hex(digest),
+    });
+    audit::append(tx, &Entry { at: now, actor: &actor, action: "import.finish", resource: &resource, detail })?;
+    Ok(())
+}
+
+/// Describe a row that could not be used.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn reject(tx: &mut Transaction<'_>, run: &Run, what: &str, reason: &str) -> Result<()> {
+    tx.execute("INSERT INTO import_rejection (run_id, what, reason) VALUES ($1, $2, $3)", &[&run.id, &what, &reason])?;
+    Ok(())
+}
+
+/// The digest of what a run wrote so far, and of the rows of its next batch.
+#[must_use]
+pub fn chain(before: &[u8; 32], batch: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(before).chain_update(batch).finalize().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn json(counters: &Counters) -> String {
+    serde_json::to_string(counters).expect("numbers under fixed names are JSON")
+}

@@ -1,0 +1,440 @@
+//! Integration instances: one subscription of one scanner product, with what a rescan needs of it.
+//!
+//! The secret is sealed by the server before it comes here and opened there again; nothing here can read it, and no
+//! record that is shown holds it.
+
+use crate::audit::{self, Entry};
+use crate::{Error, Result, Transaction, record, stage};
+use domain::id::InstanceId;
+use domain::time::Timestamp;
+
+/// What people may set of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Name, unique.
+    pub name: String,
+    /// Product: `qualys`.
+    pub product: String,
+    /// Base URL of the API.
+    pub api_url: String,
+    /// Base URL of the gateway.
+    pub gateway_url: String,
+    /// `basic`, `session`, `token`, or `files` for an instance that is filled by hand.
+    pub auth: String,
+    /// User name at the scanner.
+    pub username: String,
+    /// Versions of the API by endpoint, where they differ from the program's: JSON object.
+    pub versions: String,
+    /// Option profile of rescans, where nothing nearer says otherwise.
+    pub default_profile: Option<String>,
+    /// Appliance for addresses that no appliance's ranges hold; `External` for the scanner's own.
+    pub default_appliance: Option<String>,
+    /// How long a rescan is tracked.
+    pub tracking_hours: i64,
+    /// Minutes between two scheduled imports; none for imports by hand.
+    pub interval_minutes: Option<i64>,
+}
+
+record! {
+    /// An instance, without its secret.
+    #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+    pub struct Instance {
+        /// Key.
+        pub id: InstanceId,
+        /// Name.
+        pub name: String,
+        /// Product.
+        pub product: String,
+        /// Base URL of the API.
+        pub api_url: String,
+        /// Base URL of the gateway.
+        pub gateway_url: String,
+        /// As [`Settings::auth`].
+        pub auth: String,
+        /// User name at the scanner.
+        pub username: String,
+        /// A secret is kept.
+        pub has_secret: bool,
+        /// As [`Settings::versions`].
+        pub versions: String,
+        /// As [`Settings::default_profile`].
+        pub default_profile: Option<String>,
+        /// As [`Settings::default_appliance`].
+        pub default_appliance: Option<String>,
+        /// As [`Settings::tracking_hours`].
+        pub tracking_hours: i64,
+        /// As [`Settings::interval_minutes`].
+        pub interval_minutes: Option<i64>,
+        /// When the next scheduled import is due.
+        pub next_import_at: Option<Timestamp>,
+        /// What the last finished import of the knowledge base covered up to.
+        pub knowledge_base_until: Option<Timestamp>,
+        /// What the last finished import of detections covered up to.
+        pub host_detection_until: Option<Timestamp>,
+        /// Since when its items show the scanner as their source (S2.04).
+        pub source_stamped_at: Option<Timestamp>,
+        /// Counts the edits: the entity tag.
+        pub version: i64,
+        /// Made.
+        pub created_at: Timestamp,
+        /// Last edited.
+        pub updated_at: Timestamp,
+    }
+}
+
+impl Instance {
+    /// Whether it is filled from files only.
+    #[must_use]
+    pub fn files_only(&self) -> bool {
+        self.auth == "files"
+    }
+}
+
+const SELECT: &str = "
+    SELECT id, name, product, api_url, gateway_url, auth, username, length(secret) > 0 AS has_secret, versions,
+        default_profile, default_appliance, tracking_hours, interval_minutes, next_import_at, knowledge_base_until,
+        host_detection_until, source_stamped_at, version, created_at, updated_at
+    FROM integration_instance
+    WHERE (id = $1 OR $1 = 0) AND (name = $2 OR $2 = '')
+    ORDER BY name";
+
+/// Every instance, by name.
+///
+/// # Errors
+/// See [`Error`].
+pub fn list(tx: &mut Transaction<'_>) -> Result<Vec<Instance>> {
+    tx.all(SELECT, &[&0_i64, &""])
+}
+
+/// One instance.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown key.
+pub fn one(tx: &mut Transaction<'_>, id: InstanceId) -> Result<Instance> {
+    if id.0 < 1 {
+        return Err(Error::NotFound);
+    }
+    tx.one(SELECT, &[&id, &""])
+}
+
+/// The instance of this name.
+///
+/// # Errors
+/// See [`Error`].
+pub fn by_name(tx: &mut Transaction<'_>, name: &str) -> Result<Option<Instance>> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    tx.optional(SELECT, &[&0_i64, &name])
+}
+
+/// The sealed secret.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown key.
+pub fn secret(tx: &mut Transaction<'_>, id: InstanceId) -> Result<Vec<u8>> {
+    tx.scalar("SELECT secret FROM integration_instance WHERE id = $1", &[&id])
+}
+
+fn detail(settings: &Settings, secret_changed: bool) -> serde_json::Value {
+    serde_json::json!({
+        "name": settings.name, "product": settings.product, "api_url": settings.api_url,
+        "gateway_url": settings.gateway_url, "auth": settings.auth, "username": settings.username,
+        "default_profile": settings.default_profile, "default_appliance": settings.default_appliance,
+        "tracking_hours": settings.tracking_hours, "interval_minutes": settings.interval_minutes,
+        "secret_changed": secret_changed,
+    })
+}
+
+fn next_import(settings: &Settings, now: Timestamp) -> Option<Timestamp> {
+    settings.interval_minutes.map(|minutes| now.plus_seconds(minutes.saturating_mul(60)))
+}
+
+/// Make an instance. `secret` is sealed already.
+///
+/// # Errors
+/// [`Error::Conflict`] with `integration_instance_name` where the name is taken.
+pub fn create(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    settings: &Settings,
+    secret: &[u8],
+    now: Timestamp,
+) -> Result<InstanceId> {
+    let id: InstanceId = tx.insert(
+        "INSERT INTO integration_instance (name, product, api_url, gateway_url, auth, username, secret, versions,
+             default_profile, default_appliance, tracking_hours, interval_minutes, next_import_at, version, created_at,
+             updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $14) RETURNING id",
+        &[
+            &settings.name,
+            &settings.product,
+            &settings.api_url,
+            &settings.gateway_url,
+            &settings.auth,
+            &settings.username,
+            &secret,
+            &settings.versions,
+            &settings.default_profile,
+            &settings.default_appliance,
+            &settings.tracking_hours,
+            &settings.interval_minutes,
+            &next_import(settings, now),
+            &now,
+        ],
+    )?;
+    audit_change(tx, actor, "instance.create", id, detail(settings, !secret.is_empty()), now)?;
+    Ok(id)
+}
+
+/// Change an instance of this version. `secret` replaces the kept one where it is given, sealed already.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown key; [`Error::Conflict`] with `version` where it was edited meanwhile, with
+/// `integration_instance_name` where the name is taken.
+pub fn update(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    id: InstanceId,
+    version: i64,
+    settings: &Settings,
+    secret: Option<&[u8]>,
+    now: Timestamp,
+) -> Result<()> {
+    if one(tx, id)?.version != version {
+        return Err(Error::Conflict("version".to_owned()));
+    }
+    tx.execute(
+        "UPDATE integration_instance SET name = $2, api_url = $3, gateway_url = $4, auth = $5, username = $6,
+             secret = coalesce($7, secret), versions = $8, default_profile = $9, default_appliance = $10,
+             tracking_hours = $11,
+             next_import_at = CASE WHEN interval_minutes IS NOT DISTINCT FROM $12 THEN next_import_at ELSE $13 END,
+             interval_minutes = $12, version = version + 1, updated_at = $14
+         WHERE id = $1",
+        &[
+            &id,
+            &settings.name,
+            &settings.api_url,
+            &settings.gateway_url,
+            &settings.auth,
+            &settings.username,
+            &secret,
+            &settings.versions,
+            &settings.default_profile,
+            &settings.default_appliance,
+            &settings.tracking_hours,
+            &settings.interval_minutes,
+            &next_import(settings, now),
+            &now,
+        ],
+    )?;
+    audit_change(tx, actor, "instance.update", id, detail(settings, secret.is_some()), now)
+}
+
+fn audit_change(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    action: &str,
+    id: InstanceId,
+    detail: serde_json::Value,
+    now: Timestamp,
+) -> Result<()> {
+    let resource = format!("instances/{id}");
+    audit::append(tx, &Entry { at: now, actor, action, resource: &resource, detail })?;
+    Ok(())
+}
+
+/// The instance of this name for files, made where there is none.
+///
+/// # Errors
+/// [`Error::Conflict`] with `instance_product` where the name belongs to an instance of another product.
+pub fn for_files(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    name: &str,
+    product: &str,
+    now: Timestamp,
+) -> Result<InstanceId> {
+    if let Some(instance) = by_name(tx, name)? {
+        if instance.product != product {
+            return Err(Error::Conflict("instance_product".to_owned()));
+        }
+        return Ok(instance.id);
+    }
+    let settings = Settings {
+        name: name.to_owned(),
+        product: product.to_owned(),
+        auth: "files".to_owned(),
+        versions: "{}".to_owned(),
+        tracking_hours: domain::rescan::TRACKING_HOURS,
+        ..Settings::default()
+    };
+    create(tx, actor, &settings, &[], now)
+}
+
+/// Instances whose scheduled import is due.
+///
+/// # Errors
+/// See [`Error`].
+pub fn due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<InstanceId>> {
+    let rows: Vec<(InstanceId,)> = tx.all(
+        "SELECT id FROM integration_instance
+         WHERE interval_minutes IS NOT NULL AND auth <> 'files' AND next_import_at <= $1 ORDER BY next_import_at, id",
+        &[&now],
+    )?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Set the time of the next scheduled import after one was begun.
+///
+/// # Errors
+/// See [`Error`].
+pub fn reschedule(tx: &mut Transaction<'_>, id: InstanceId, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE integration_instance SET next_import_at = $2 + interval_minutes * 60000000
+         WHERE id = $1 AND interval_minutes IS NOT NULL",
+        &[&id, &now],
+    )?;
+    Ok(())
+}
+
+record! {
+    /// An option profile: the scanner's own set of scan settings.
+    #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+    pub struct Profile {
+        /// The scanner's key.
+        pub key: String,
+        /// Title.
+        pub title: String,
+        /// The scanner's default one.
+        pub is_default: bool,
+        /// It looks for every vulnerability, not for a list of some.
+        pub complete: bool,
+    }
+}
+stage!(Profile as "option_profile_batch" { key: String, title: String, is_default: bool, complete: bool });
+
+record! {
+    /// A scanner appliance with the addresses it serves.
+    #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+    pub struct Appliance {
+        /// The scanner's key.
+        pub key: String,
+        /// Name.
+        pub name: String,
+        /// What the scanner last said of it.
+        pub status: String,
+        /// Ranges served: JSON list of `[low, high]` addresses.
+        pub addresses: String,
+        /// The scanner's network, empty without networks.
+        pub network_id: String,
+        /// Profile to use with it.
+        pub profile: Option<String>,
+        /// Lower wins where several serve an address.
+        pub precedence: i64,
+    }
+}
+stage!(Appliance as "appliance_batch" {
+    key: String, name: String, status: String, addresses: String, network_id: String, profile: Option<String>,
+    precedence: i64,
+});
+
+/// Replace the option profiles of an instance by what the scanner lists; gives how many there were before.
+///
+/// # Errors
+/// See [`Error`].
+pub fn replace_profiles(
+    tx: &mut Transaction<'_>,
+    id: InstanceId,
+    profiles: Vec<Profile>,
+    now: Timestamp,
+) -> Result<()> {
+    tx.stage(&crate::last_per_key(profiles, |profile| profile.key.clone()))?;
+    tx.execute(
+        "INSERT INTO option_profile (instance_id, key, title, is_default, complete, seen_at)
+         SELECT $1, key, title, is_default, complete, $2 FROM option_profile_batch WHERE true
+         ON CONFLICT (instance_id, key) DO UPDATE SET title = excluded.title, is_default = excluded.is_default,
+             complete = excluded.complete, seen_at = excluded.seen_at",
+        &[&id, &now],
+    )?;
+    tx.execute(
+        "DELETE FROM option_profile WHERE instance_id = $1
+         AND NOT EXISTS (SELECT 1 FROM option_profile_batch b WHERE b.key = option_profile.key)",
+        &[&id],
+    )?;
+    Ok(())
+}
+
+/// Replace the appliances of an instance by what the scanner lists. Profile and precedence that people set stay.
+///
+/// # Errors
+/// See [`Error`].
+pub fn replace_appliances(
+    tx: &mut Transaction<'_>,
+    id: InstanceId,
+    appliances: Vec<Appliance>,
+    now: Timestamp,
+) -> Result<()> {
+    tx.stage(&crate::last_per_key(appliances, |appliance| appliance.key.clone()))?;
+    tx.execute(
+        "INSERT INTO appliance (instance_id, key, name, status, addresses, network_id, profile, precedence, seen_at)
+         SELECT $1, key, name, status, addresses, network_id, profile, precedence, $2 FROM appliance_batch WHERE true
+         ON CONFLICT (instance_id, key) DO UPDATE SET name = excluded.name, status = excluded.status,
+             addresses = excluded.addresses, network_id = excluded.network_id, seen_at = excluded.seen_at",
+        &[&id, &now],
+    )?;
+    tx.execute(
+        "DELETE FROM appliance WHERE instance_id = $1
+         AND NOT EXISTS (SELECT 1 FROM appliance_batch b WHERE b.key = appliance.key)",
+        &[&id],
+    )?;
+    Ok(())
+}
+
+/// Set which profile an appliance uses and where it stands among those that serve an address.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown appliance.
+pub fn set_appliance(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    id: InstanceId,
+    key: &str,
+    profile: Option<&str>,
+    precedence: i64,
+    now: Timestamp,
+) -> Result<()> {
+    let changed = tx.execute(
+        "UPDATE appliance SET profile = $3, precedence = $4 WHERE instance_id = $1 AND key = $2",
+        &[&id, &key, &profile, &precedence],
+    )?;
+    if changed == 0 {
+        return Err(Error::NotFound);
+    }
+    let detail = serde_json::json!({ "appliance": key, "profile": profile, "precedence": precedence });
+    audit_change(tx, actor, "instance.appliance", id, detail, now)
+}
+
+/// The option profiles of an instance, the scanner's default first, then by title.
+///
+/// # Errors
+/// See [`Error`].
+pub fn profiles(tx: &mut Transaction<'_>, id: InstanceId) -> Result<Vec<Profile>> {
+    tx.all(
+        "SELECT key, title, is_default, complete FROM option_profile WHERE instance_id = $1
+         ORDER BY is_default DESC, title, key",
+        &[&id],
+    )
+}
+
+/// The appliances of an instance in their precedence.
+///
+/// # Errors
+/// See [`Error`].
+pub fn appliances(tx: &mut Transaction<'_>, id: InstanceId) -> Result<Vec<Appliance>> {
+    tx.all(
+        "SELECT key, name, status, addresses, network_id, profile, precedence FROM appliance WHERE instance_id = $1
+         ORDER BY precedence, name, key",
+        &[&id],
+    )
+}
