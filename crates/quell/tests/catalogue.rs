@@ -1,0 +1,198 @@
+//! `quell catalogue` from a key on an empty disk to a refused catalogue, as a person types it.
+
+#[path = "../src/commands/catalogue.rs"]
+mod command;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use clap::Parser as _;
+use command::{Command, Error, Output};
+use serde_json::Value;
+
+#[derive(Debug, clap::Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const NOW: &str = "2026-11-22T12:00:00Z";
+
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// Words of the form `@name` are files on the desk.
+    fn run_at(&self, now: &str, output: Output, line: &str) -> Result<String, Error> {
+        let words = line.split_whitespace().map(|word| match word.split_once('@') {
+            Some((before, name)) if !word.starts_with("ed25519:") => format!("{before}{}", self.path(name)),
+            _ => word.to_owned(),
+        });
+        let cli = Cli::try_parse_from(std::iter::once("catalogue".to_owned()).chain(words)).unwrap();
+        let mut out = Vec::new();
+        command::run(&cli.command, output, now.parse().unwrap(), &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.run_at(NOW, Output::Json, line).unwrap()).unwrap()
+    }
+
+    fn refused(&self, line: &str) -> Error {
+        self.run_at(NOW, Output::Json, line).expect_err(line)
+    }
+
+    fn key(&self, name: &str) -> String {
+        self.json(&format!("key new @{name}"))["public_key"].as_str().unwrap().to_owned()
+    }
+
+    /// Keys, a root of version 1, and a catalogue of version 5.
+    fn with_catalogue() -> Self {
+        let desk = Self::new();
+        desk.key("root.pem");
+        let [content, organisation, order] =
+            ["content.pem", "organisation.pem", "order.pem"].map(|name| desk.key(name));
+        desk.json(&format!(
+            "root new --root-key @root.pem --content {content} --organisation {organisation} --order {order} \
+             --expires 2027-11-22 --out @root.json"
+        ));
+        desk.json("sign --key @content.pem --version 5 --expires 2027-02-01 --out @signed");
+        desk
+    }
+}
+
+#[test]
+fn keys_are_private_and_never_overwritten() {
+    let desk = Desk::new();
+    let public = desk.key("a.pem");
+    let path = desk.path("a.pem");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(desk.refused("key new @a.pem"), Error::File { .. }));
+    let shown = desk.run_at(NOW, Output::Table, "key show @a.pem").unwrap();
+    assert!(shown.contains(&public) && !shown.contains("PRIVATE"), "{shown}");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(desk.refused("key show @a.pem"), Error::KeyOpen { .. }));
+}
+
+#[test]
+fn a_signed_catalogue_verifies_and_its_enemies_do_not() {
+    let desk = Desk::with_catalogue();
+    let good = desk.json("verify @signed --root @root.json --highest-seen 5");
+    assert_eq!(good["version"], 5);
+    assert_eq!(good["entries"].as_array().unwrap().len(), catalogue::embedded::sources().len());
+    assert_eq!(good["rejected"], serde_json::json!([]));
+
+    let older = desk.refused("verify @signed --root @root.json --highest-seen 6");
+    assert!(matches!(older, Error::Catalogue(catalogue::index::CatalogueError::Older { highest_seen: 6, found: 5 })));
+    let late = desk.run_at("2027-02-01T00:00:00Z", Output::Json, "verify @signed --root @root.json");
+    assert!(matches!(late, Err(Error::Catalogue(catalogue::index::CatalogueError::Expired(_)))));
+    let too_late = desk.run_at("2028-01-01T00:00:00Z", Output::Json, "verify @signed --root @root.json");
+    assert!(matches!(too_late, Err(Error::Catalogue(catalogue::index::CatalogueError::RootExpired(_)))));
+
+    desk.json("sign --key @order.pem --version 6 --expires 2027-02-01 --out @wrong");
+    let wrong = desk.refused("verify @wrong --root @root.json");
+    assert!(matches!(wrong, Error::Catalogue(catalogue::index::CatalogueError::WrongKey)));
+
+    let entries = desk.path("signed/entries");
+    let first = fs::read_dir(entries).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    let tampered = desk.refused("verify @signed --root @root.json");
+    assert!(matches!(tampered, Error::Catalogue(catalogue::index::CatalogueError::WrongDigest { .. })));
+    fs::remove_file(&first).unwrap();
+    let missing = desk.refused("verify @signed --root @root.json");
+    assert!(matches!(missing, Error::Catalogue(catalogue::index::CatalogueError::Missing { .. })));
+}
+
+#[test]
+fn revoked_entries_are_named() {
+    let desk = Desk::with_catalogue();
+    let line =
+        "sign --key @content.pem --version 6 --expires 2027-02-01 --out @signed --revoke linux-tcp-sack-off=withdrawn";
+    assert_eq!(desk.json(line)["revoked"], 1);
+    let verified = desk.json("verify @signed --root @root.json --highest-seen 5");
+    assert_eq!(verified["rejected"][0]["id"], "linux-tcp-sack-off");
+}
+
+#[test]
+fn a_root_is_rotated_and_an_old_client_follows() {
+    let desk = Desk::with_catalogue();
+    desk.key("root2.pem");
+    let [content, organisation, order] = ["content2.pem", "organisation2.pem", "order2.pem"].map(|name| desk.key(name));
+    let roles = format!("--content {content} --organisation {organisation} --order {order} --expires 2028-06-01");
+    // Signed by the new root key only: refused and not written.
+    let alone = desk.refused(&format!("root update --from @root.json --root-key @root2.pem {roles} --out @root2.json"));
+    assert!(matches!(alone, Error::Root(protocol::root::RootError::Untrusted(_))), "{alone:?}");
+    assert!(!Path::new(&desk.path("root2.json")).exists());
+    let both = "--root-key @root2.pem --old-root-key @root.pem";
+    let updated = desk.json(&format!("root update --from @root.json {both} {roles} --out @root2.json"));
+    assert_eq!(updated["root"]["version"], 2);
+    desk.json(
+        "sign --key @content2.pem --version 7 --expires 2027-02-01 --out @signed --root @root.json --root @root2.json",
+    );
+    // The client still trusts version 1 and finds the way through the folder.
+    assert_eq!(desk.json("verify @signed --root @root.json")["root_version"], 2);
+    // The content key of version 1 is worth nothing any more.
+    desk.json("sign --key @content.pem --version 8 --expires 2027-02-01 --out @old --root @root2.json");
+    assert!(matches!(
+        desk.refused("verify @old --root @root.json"),
+        Error::Catalogue(catalogue::index::CatalogueError::WrongKey)
+    ));
+}
+
+#[test]
+fn careless_arguments_are_refused() {
+    let desk = Desk::with_catalogue();
+    let late = desk.refused("sign --key @content.pem --version 6 --expires 2026-11-22 --out @x");
+    assert!(matches!(late, Error::AlreadyExpired(_)));
+    let order = desk.json("key show @order.pem")["public_key"].as_str().unwrap().to_owned();
+    let shared = desk.refused(&format!(
+        "root new --root-key @root.pem --content {order} --organisation {order} --order {order} --expires 2028-01-01 --out @bad.json"
+    ));
+    assert!(matches!(shared, Error::Root(protocol::root::RootError::Inconsistent(_))));
+    assert!(
+        Cli::try_parse_from(["catalogue", "sign", "--version", "1", "--expires", "soon", "--out", "x", "--key", "k"])
+            .is_err()
+    );
+    assert!(
+        Cli::try_parse_from(["catalogue", "sign", "--version", "1", "--expires", "2027-01-01", "--out", "x"]).is_err()
+    );
+}
+
+#[test]
+fn lint_and_show_read_entries() {
+    let desk = Desk::new();
+    let linted = desk.json("lint");
+    assert_eq!(linted["errors"], 0);
+    assert!(linted["warnings"].as_u64().unwrap() > 0, "no reference has been read by a person yet");
+    let found = desk.json("show --cve cve-2024-6387");
+    assert_eq!(found["entries"][0]["entry"]["id"], "linux-sshd-login-grace-0");
+    let text = desk.run_at(NOW, Output::Table, "show linux-sshd-login-grace-0").unwrap();
+    for part in ["LoginGraceTime = 0", "CVE-2024-6387", "not yet read by a person", "MaxStartups"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(matches!(desk.refused("show nothing"), Error::NoSuchEntry(_)));
+
+    let good =
+        catalogue::embedded::sources().iter().find(|s| s.path.ends_with("linux-tcp-sack-off.toml")).unwrap().text;
+    fs::create_dir(desk.path("mine")).unwrap();
+    fs::write(desk.path("mine/linux-tcp-sack-off.toml"), good.replace("points = 40", "points = 100")).unwrap();
+    assert!(matches!(desk.refused("lint @mine"), Error::Entry { .. }));
+    fs::write(desk.path("mine/linux-tcp-sack-off.toml"), good).unwrap();
+    assert_eq!(desk.json("lint @mine/linux-tcp-sack-off.toml")["errors"], 0);
+    fs::rename(desk.path("mine/linux-tcp-sack-off.toml"), desk.path("mine/other.toml")).unwrap();
+    assert!(matches!(desk.refused("lint @mine"), Error::LintErrors(1)));
+    desk.key("content.pem");
+    let refused =
+        desk.refused("sign --key @content.pem --version 1 --expires 2027-01-01 --out @signed --entries @mine");
+    assert!(matches!(refused, Error::LintErrors(1)));
+}
