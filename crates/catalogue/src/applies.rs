@@ -42,6 +42,23 @@ pub struct OsCondition {
     pub version: Option<VersionRange>,
 }
 
+impl OsCondition {
+    fn describe(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{} {version}", self.family.title()),
+            None => self.family.title().to_owned(),
+        }
+    }
+}
+
+impl PackageCondition {
+    fn describe(&self) -> String {
+        let names: Vec<&str> = self.any.iter().map(PackageName::as_str).collect();
+        let version = self.version.as_ref().map_or_else(String::new, |version| format!(" in version {version}"));
+        format!("{} is installed{version}", names.join(" or "))
+    }
+}
+
 /// Families of distributions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -63,6 +80,18 @@ pub enum OsFamily {
 }
 
 impl OsFamily {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Debian => "Debian",
+            Self::Ubuntu => "Ubuntu",
+            Self::Rhel => "RHEL",
+            Self::Fedora => "Fedora",
+            Self::Suse => "SUSE",
+            Self::Amazon => "Amazon Linux",
+            Self::Alpine => "Alpine",
+        }
+    }
+
     /// The `ID`s whose `VERSION_ID` counts as this family's version.
     fn ids(self) -> &'static [&'static str] {
         match self {
@@ -161,7 +190,7 @@ impl Probe {
     pub fn describe(&self) -> String {
         match self {
             Self::PathExists(PathProbe { path }) => format!("{path} exists"),
-            Self::PathAbsent(PathProbe { path }) => format!("nothing at {path}"),
+            Self::PathAbsent(PathProbe { path }) => format!("there is nothing at {path}"),
             Self::MountAbsent(MountProbe { types }) => {
                 let types: Vec<&str> = types.iter().map(Line::as_str).collect();
                 format!("no {} file system is mounted", types.join(" or "))
@@ -225,6 +254,21 @@ impl Applies {
             }
         }
         unknown.unwrap_or(Applicability::Applicable)
+    }
+
+    /// The conditions as people read them, each to follow "only where".
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        let mut conditions = Vec::new();
+        if !self.os.is_empty() {
+            let systems: Vec<String> = self.os.iter().map(OsCondition::describe).collect();
+            conditions.push(format!("the system is {}", systems.join(" or ")));
+        }
+        conditions.extend(self.package.iter().map(PackageCondition::describe));
+        conditions.extend(self.probe.iter().map(Probe::describe));
+        conditions.extend(self.requires_fixed.iter().map(|cve| format!("{cve} is patched")));
+        conditions.extend(self.conflicts.iter().map(|entry| format!("{entry} is not in force")));
+        conditions
     }
 
     fn decide_os(&self, host: &impl HostFacts) -> Applicability {

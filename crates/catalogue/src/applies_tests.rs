@@ -89,11 +89,11 @@ fn probes_and_precedence() {
     );
     let mut host = host(DEBIAN, &[]);
     assert!(matches!(condition.decide(&host), Applicability::Unknown(_)), "nothing known");
-    host.probes.insert("nothing at /sys/class/iscsi_session/*".to_owned(), true);
+    host.probes.insert("there is nothing at /sys/class/iscsi_session/*".to_owned(), true);
     host.probes.insert("no overlay file system is mounted".to_owned(), true);
     assert_eq!(condition.decide(&host), Applicability::Applicable);
     // A failed condition decides even where an earlier one is unknown.
-    host.probes.remove("nothing at /sys/class/iscsi_session/*");
+    host.probes.remove("there is nothing at /sys/class/iscsi_session/*");
     host.probes.insert("no overlay file system is mounted".to_owned(), false);
     assert!(matches!(condition.decide(&host), Applicability::NotApplicable(_)));
 }
@@ -111,4 +111,25 @@ fn unknown_fields_and_families_are_refused() {
     ] {
         assert!(toml::from_str::<Applies>(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn conditions_are_told_in_words() {
+    let condition = applies(
+        r#"
+        os = [{ family = "debian" }, { family = "rhel", version = "9" }]
+        package = [{ any = ["a", "b"], version = ">=2" }]
+        probe = [{ kind = "path.exists", path = "/x" }]
+        requires_fixed = ["CVE-2022-26937"]
+        conflicts = ["linux-other"]
+        "#,
+    );
+    let told = [
+        "the system is Debian or RHEL 9",
+        "a or b is installed in version >=2",
+        "/x exists",
+        "CVE-2022-26937 is patched",
+        "linux-other is not in force",
+    ];
+    assert_eq!(condition.describe(), told);
 }

@@ -16,7 +16,7 @@ use std::{fmt, str::FromStr};
 
 use ed25519_dalek::{
     Signer as _,
-    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, spki::der::pem::LineEnding},
+    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes, spki::der::pem::LineEnding},
 };
 use rand::{TryRng as _, rngs::SysRng};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -196,7 +196,9 @@ impl SigningKey {
     /// The PKCS#8 PEM text. Secret: write it with mode 0600 and nowhere else.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        let pem = self.0.to_pkcs8_pem(LineEnding::LF).expect("an Ed25519 key always has a PKCS#8 form");
+        // Without the optional public half, because OpenSSL does not read keys that have it.
+        let key = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        let pem = key.to_pkcs8_pem(LineEnding::LF).expect("an Ed25519 key always has a PKCS#8 form");
         String::clone(&pem)
     }
 

@@ -1,5 +1,6 @@
 //! Tests of [`super`]: the encoding against the specification's vector, and every way an envelope must be refused.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 
 use super::*;
@@ -153,4 +154,21 @@ fn weak_and_malformed_public_keys_are_refused() {
     for bad in ["", "ed25519:", "rsa:00", &key(1).public().to_string().to_uppercase()] {
         assert_eq!(bad.parse::<PublicKey>(), Err(KeyError::PublicText), "{bad:?}");
     }
+}
+
+#[test]
+fn other_programs_agree_on_key_id_and_signature() {
+    // Made with OpenSSL 3.0 from the first key of RFC 8032 (7.1): the id is sha256 of `openssl pkey -pubout -outform DER`, the
+    // signature is `openssl pkeyutl -sign -rawin` over the encoded text.
+    let key = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let key = SigningKey::from_secret(&read_hex(key).unwrap());
+    assert_eq!(key.to_pem().lines().nth(1), Some("MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g"));
+    assert_eq!(SigningKey::from_pem(&key.to_pem()).unwrap().id(), key.id());
+    assert_eq!(key.public().to_string(), "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+    assert_eq!(key.id().to_string(), "06e3fd8fda29bb60ab59557de61edb0aecdb231134be30e75b455f8e1b792fa9");
+    let envelope = Envelope::sign("http://example.com/HelloWorld", b"hello world", &[&key]);
+    assert_eq!(
+        STANDARD.encode(&envelope.signatures()[0].sig),
+        "4DHX3Zn4qpBKvEj7maE8O9u9bjXEnPLLnyXVUJ2PXJR8DSLcL3QDpFvfJOj3pB/SPHsl6Jg4boxsMb6KvuYABw=="
+    );
 }

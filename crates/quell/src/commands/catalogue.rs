@@ -17,7 +17,7 @@ use catalogue::{
     schema::{ENTRY_BYTES_MAX, Entry, EntryError},
     text::EntryId,
 };
-use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use domain::time::Timestamp;
 use protocol::{
     digest::Digest,
@@ -303,7 +303,7 @@ fn print_json(value: &serde_json::Value, out: &mut impl Write) -> Result<(), Err
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_header(header);
+    table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     table
 }
 
@@ -627,8 +627,8 @@ fn show_entry(entry: &Entry, output: Output, out: &mut impl Write) -> Result<(),
         actions.add_row([action.kind().to_owned(), action.target(), action.wanted()]);
     }
     writeln!(out, "{covers}\n{actions}")?;
-    for probe in &entry.applies.probe {
-        writeln!(out, "Only where {}.", probe.describe())?;
+    for condition in entry.applies.describe() {
+        writeln!(out, "Only where {condition}.")?;
     }
     for reference in &entry.references {
         let read =
