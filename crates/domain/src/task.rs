@@ -186,6 +186,8 @@ pub enum Event {
     Cancel,
     /// The agent is revoked or re-enrolled elsewhere: it will never answer.
     AgentGone,
+    /// Nobody can be asked: the asset has no agent, or one that cannot do this kind of action.
+    Unable,
 }
 
 /// A task as far as its life goes.
@@ -279,6 +281,7 @@ pub fn step(life: Life, event: Event) -> Result<Life, Refusal> {
         Event::Revoked if out => life.to(Ready),
         Event::Silence if matches!(life.state, Offered | Accepted) => life.to(Unknown),
         Event::Silence => life,
+        Event::Unable if matches!(life.state, Pending | Ready) => life.to(Refused),
         Event::AgentGone if out => life.to(Lost),
         Event::AgentGone => life,
         _ => {
@@ -325,6 +328,7 @@ mod tests {
             Event::Silence,
             Event::Cancel,
             Event::AgentGone,
+            Event::Unable,
         ];
         events.extend(ends.map(Event::Finished));
         events
@@ -396,7 +400,7 @@ mod tests {
     proptest! {
         /// S2, S5, S13 on the server's side, over random histories.
         #[test]
-        fn histories_keep_the_invariants(picks in proptest::collection::vec(0usize..19, 0..40)) {
+        fn histories_keep_the_invariants(picks in proptest::collection::vec(0usize..20, 0..40)) {
             let events = all_events();
             let mut life = Life::new();
             let mut resolved = true;

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::engine::agents::Presence;
 use crate::http::idempotency::InFlight;
 use crate::keys::Keys;
 use crate::passwords::Passwords;
@@ -29,6 +30,8 @@ pub struct App {
     pub session_limits: SessionLimits,
     /// Requests with an idempotency key that are being worked on.
     pub in_flight: InFlight,
+    /// When agents were last heard, not yet written.
+    pub presence: Presence,
     /// In-process wake-ups.
     pub wake: Wake,
     /// Addresses and trust, known once the listeners are bound.

@@ -2,6 +2,7 @@
 
 use crate::app::{App, Site};
 use crate::clock::Clock;
+use crate::engine::agents::Presence;
 use crate::config::{Config, People, Storage, Tls};
 use crate::http::idempotency::InFlight;
 use crate::http::listener::{self, Bound, Serving};
@@ -123,6 +124,7 @@ impl Server {
             passwords,
             session_limits: SessionLimits::default(),
             in_flight: InFlight::default(),
+            presence: Presence::default(),
             wake: Wake::default(),
             site: Arc::new(site),
             stopping: CancellationToken::new(),
@@ -138,6 +140,7 @@ impl Server {
             vec![serve(people, router::people(&app), people_tls)?, serve(agents, router::agents(&app), Some(tls))?];
         let mut tasks = JoinSet::new();
         tasks.spawn(certificates.renew(app.stopping.clone()));
+        crate::engine::start(&app, &mut tasks);
         tracing::info!(%address, %agent_address, "serving people on {address} and agents on {agent_address}");
         Ok(Server { app, address, agent_address, first_account, listeners, tasks })
     }

@@ -33,6 +33,14 @@ impl Wake {
         }
     }
 
+    /// Tell everybody who listens to any record of `kind`.
+    pub fn notify_all(&self, kind: &'static str) {
+        let topics = self.0.lock().expect("nobody panics while holding the lock");
+        for (_, sender) in topics.iter().filter(|((of, _), _)| *of == kind) {
+            sender.send_replace(());
+        }
+    }
+
     /// Listen to changes of one record of a kind; record 0 means any.
     pub fn listen(&self, kind: &'static str, record: i64) -> Listener {
         let mut topics = self.0.lock().expect("nobody panics while holding the lock");

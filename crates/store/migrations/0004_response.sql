@@ -1,11 +1,17 @@
 -- The catalogue in force, agents, mitigation jobs and what they did.
 
+-- Root metadata, every version: an agent that was away follows the chain.
+CREATE TABLE trust_root (
+    version {whole} NOT NULL PRIMARY KEY,
+    envelope {text} NOT NULL,
+    installed_at {time} NOT NULL
+) {strict};
+
 CREATE TABLE catalogue_release (
     id {id},
     version {whole} NOT NULL,
     expires_at {whole} NOT NULL,
-    -- signed envelopes, exact bytes
-    root {text} NOT NULL,
+    -- the signed envelope, exact bytes
     index_envelope {text} NOT NULL,
     installed_at {whole} NOT NULL
 ) {strict};

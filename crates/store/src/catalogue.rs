@@ -14,8 +14,6 @@ record! {
         pub version: i64,
         /// New work stops then.
         pub expires_at: Timestamp,
-        /// Root metadata envelope, exact text.
-        pub root: String,
         /// Index envelope, exact text.
         pub index_envelope: String,
     }
@@ -77,13 +75,33 @@ record! {
     }
 }
 
+/// Root metadata above a version, oldest first: (version, envelope).
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn roots_above(tx: &mut Transaction<'_>, version: i64) -> Result<Vec<(i64, String)>> {
+    tx.all("SELECT version, envelope FROM trust_root WHERE version > $1 ORDER BY version LIMIT 100", &[&version])
+}
+
+/// Keep root metadata that was verified.
+///
+/// # Errors
+/// [`crate::Error::Conflict`] when that version is known.
+pub fn add_root(tx: &mut Transaction<'_>, version: i64, envelope: &str, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "INSERT INTO trust_root (version, envelope, installed_at) VALUES ($1, $2, $3)",
+        &[&version, &envelope, &now],
+    )?;
+    Ok(())
+}
+
 /// The newest release, if any was installed.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn newest(tx: &mut Transaction<'_>) -> Result<Option<Release>> {
     tx.optional(
-        "SELECT version, expires_at, root, index_envelope FROM catalogue_release ORDER BY version DESC LIMIT 1",
+        "SELECT version, expires_at, index_envelope FROM catalogue_release ORDER BY version DESC LIMIT 1",
         &[],
     )
 }
@@ -94,9 +112,8 @@ pub fn newest(tx: &mut Transaction<'_>) -> Result<Option<Release>> {
 /// [`crate::Error::Conflict`] on `catalogue_release_version` when that version was installed before.
 pub fn install(tx: &mut Transaction<'_>, release: &Release, entries: &[NewEntry], now: Timestamp) -> Result<()> {
     tx.execute(
-        "INSERT INTO catalogue_release (version, expires_at, root, index_envelope, installed_at)
-         VALUES ($1, $2, $3, $4, $5)",
-        &[&release.version, &release.expires_at, &release.root, &release.index_envelope, &now],
+        "INSERT INTO catalogue_release (version, expires_at, index_envelope, installed_at) VALUES ($1, $2, $3, $4)",
+        &[&release.version, &release.expires_at, &release.index_envelope, &now],
     )?;
     tx.execute("UPDATE catalogue_entry SET current = $1", &[&false])?;
     for entry in entries {

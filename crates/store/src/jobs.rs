@@ -84,6 +84,21 @@ macro_rules! select {
     };
 }
 
+/// What a job is from its first draft on and for ever.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Ordinal of its number.
+    pub number: i64,
+    /// Mitigation or rollback.
+    pub kind: Kind,
+    /// Platform.
+    pub platform: Platform,
+    /// `elimination` or `free`.
+    pub origin: String,
+    /// Owner.
+    pub owner: UserId,
+}
+
 /// The editable part of a job.
 #[derive(Debug, Clone)]
 pub struct Draft {
@@ -101,29 +116,20 @@ pub struct Draft {
     pub mail_percent: Option<i64>,
 }
 
-/// Make a draft under the given number.
+/// Make a draft.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn create(
-    tx: &mut Transaction<'_>,
-    number: i64,
-    kind: Kind,
-    platform: Platform,
-    origin: &str,
-    draft: &Draft,
-    owner: UserId,
-    now: Timestamp,
-) -> Result<JobId> {
+pub fn create(tx: &mut Transaction<'_>, job: &NewJob, draft: &Draft, now: Timestamp) -> Result<JobId> {
     tx.insert(
         "INSERT INTO job (number, kind, platform, origin, title, description, status, schedule, recipients, mail_started,
              mail_percent, owner_id, version, cancelled, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $14, $14) RETURNING id",
         &[
-            &number,
-            &kind,
-            &platform,
-            &origin,
+            &job.number,
+            &job.kind,
+            &job.platform,
+            &job.origin,
             &draft.title,
             &draft.description,
             &Status::Draft,
@@ -131,7 +137,7 @@ pub fn create(
             &draft.recipients,
             &draft.mail_started,
             &draft.mail_percent,
-            &owner,
+            &job.owner,
             &false,
             &now,
         ],

@@ -45,6 +45,7 @@ pub mod agents;
 pub mod audit;
 pub mod catalogue;
 pub mod controls;
+pub mod eliminations;
 pub mod database;
 pub mod detections;
 pub mod dialect;

@@ -1,5 +1,6 @@
 //! The edge: listeners, TLS, limits, who is asking, and how errors look. What a request *does* is in `api` and `pages`.
 
+pub mod agent;
 pub mod auth;
 pub mod conditional;
 pub mod csrf;

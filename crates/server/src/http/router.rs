@@ -1,7 +1,7 @@
 //! The table of contents of both listeners, and the layers around them. Read a router from the bottom up: the last layer
 //! sees a request first.
 
-use super::{auth, csrf, error, headers, health, idempotency, limits, trace};
+use super::{agent, auth, csrf, error, headers, health, idempotency, limits, trace};
 use crate::app::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -31,7 +31,7 @@ fn pages() -> Router<App> {
 
 /// What agents reach.
 pub fn agents(app: &App) -> Router {
-    let routes = Router::new().fallback(async || StatusCode::NOT_FOUND).layer(from_fn(error::api));
+    let routes = agent::routes().fallback(async || StatusCode::NOT_FOUND).layer(from_fn(error::api));
     around(app, Router::new().merge(health::routes()).merge(routes))
 }
 

@@ -1,0 +1,298 @@
+//! Agents: enrolment, who a request is from, which asset it sits on, and when it was last heard.
+
+use crate::app::App;
+use crate::engine::catalogue;
+use crate::http::error::Error;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use domain::asset::{Link, Platform, link};
+use domain::id::AgentKey;
+use domain::schedule::Schedule;
+use domain::time::Timestamp;
+use protocol::agent::{BODY_BYTES_MAX, Enrol, Enrolled, Facts, PROTOCOL_VERSION, REQUEST_TYPE, Request};
+use protocol::signed::{Envelope, PublicKey};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use store::agents::{AgentRow, NewAgent};
+use store::audit::{self, Entry};
+use store::{Transaction, agents, tasks};
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+/// Seconds between two flushes of what is known of agents' last words.
+const FLUSH_SECONDS: i64 = 60;
+/// Longest text of a fact, in characters.
+const FACT_MAX: usize = 255;
+/// Addresses and capabilities kept of one agent at most.
+const FACTS_MAX: usize = 64;
+
+/// What is known of agents that have spoken lately, not yet written: polls are far too many to write each.
+#[derive(Clone, Default, Debug)]
+pub struct Presence(Arc<Mutex<HashMap<AgentKey, Seen>>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    seq: i64,
+    at: Timestamp,
+    flushed: bool,
+}
+
+impl Presence {
+    /// Note a request; `false` when its number was seen before: replayed, or a second agent with the same key.
+    fn note(&self, agent: &AgentRow, seq: i64, at: Timestamp) -> bool {
+        let mut seen = self.0.lock().expect("nobody panics while holding the lock");
+        let known = seen.get(&agent.id).map_or(agent.request_seq, |seen| seen.seq.max(agent.request_seq));
+        if seq <= known {
+            return false;
+        }
+        seen.insert(agent.id, Seen { seq, at, flushed: false });
+        true
+    }
+
+    /// When an agent was last heard, where that is later than what is stored.
+    #[must_use]
+    pub fn last_seen(&self, agent: AgentKey) -> Option<Timestamp> {
+        self.0.lock().expect("nobody panics while holding the lock").get(&agent).map(|seen| seen.at)
+    }
+
+    fn take(&self) -> Vec<(AgentKey, i64, Timestamp)> {
+        let mut seen = self.0.lock().expect("nobody panics while holding the lock");
+        let fresh = seen.iter_mut().filter(|(_, seen)| !seen.flushed);
+        fresh
+            .map(|(key, seen)| {
+                seen.flushed = true;
+                (*key, seen.seq, seen.at)
+            })
+            .collect()
+    }
+}
+
+/// Write down now and then when agents were last heard; the last time when the server stops.
+pub async fn flush(app: App) {
+    loop {
+        let stopping = tokio::select! {
+            () = app.stopping.cancelled() => true,
+            () = app.clock.sleep(FLUSH_SECONDS) => false,
+        };
+        let heard = app.presence.take();
+        if !heard.is_empty()
+            && let Err(error) = app.database.write(move |tx| agents::heard(tx, &heard)).await
+        {
+            tracing::error!("when agents were last heard was not written: {error}");
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+/// Find out who a signed request is from, and whether it is new.
+///
+/// # Errors
+/// 401 for an unknown, revoked or wrongly signed one; 409 for a replayed one or another installation.
+pub async fn authenticate(app: &App, body: &[u8]) -> Result<(AgentRow, Request), Error> {
+    let refuse = |code: &str, detail: &str| Error::problem(StatusCode::UNAUTHORIZED, code, detail);
+    let envelope = Envelope::parse(body, BODY_BYTES_MAX)
+        .map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_envelope", error.to_string()))?;
+    // Only the name is read before the signature is checked, to find the key; everything else is read after.
+    let claimed: Request = serde_json::from_slice(envelope.unverified_payload())
+        .map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))?;
+    let id = claimed.agent_id;
+    let agent = app.database.read(move |tx| agents::by_agent_id(tx, id)).await?;
+    let agent = agent.ok_or_else(|| refuse("agent_unknown", "no agent of this id is enrolled here; enrol it again"))?;
+    let key = public_key(&agent.public_key).ok_or_else(|| refuse("agent_unknown", "the agent's key cannot be read"))?;
+    let verified = envelope
+        .verify(REQUEST_TYPE, &[key], 1)
+        .map_err(|_| refuse("bad_signature", "the request is not signed by this agent's key"))?;
+    let request: Request = verified
+        .parse()
+        .map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))?;
+    if agent.revoked_at.is_some() {
+        return Err(refuse("agent_revoked", "this agent was revoked; an administrator can enrol it again"));
+    }
+    if request.instance_id != agent.instance_id {
+        let detail = "this is another installation of the agent; enrol it again";
+        return Err(Error::problem(StatusCode::CONFLICT, "instance_changed", detail));
+    }
+    if request.v > PROTOCOL_VERSION {
+        let detail = "the agent speaks a newer protocol than this server; update the server first";
+        return Err(Error::problem(StatusCode::BAD_REQUEST, "protocol_newer", detail));
+    }
+    let seq = i64::try_from(request.seq).unwrap_or(i64::MAX);
+    if !app.presence.note(&agent, seq, app.clock.now()) {
+        let detail = "the request's number was used before: it is replayed, or two agents share one key";
+        return Err(Error::problem(StatusCode::CONFLICT, "replayed", detail));
+    }
+    Ok((agent, request))
+}
+
+fn public_key(text: &str) -> Option<PublicKey> {
+    let bytes: [u8; 32] = STANDARD.decode(text).ok()?.try_into().ok()?;
+    PublicKey::from_bytes(&bytes).ok()
+}
+
+/// Enrol an agent. Doing it again with the same token and key gives the same answer.
+///
+/// # Errors
+/// 401 for a token or proof that does not hold, 409 while no root metadata is in force.
+pub async fn enrol(app: &App, enrol: Enrol) -> Result<Enrolled, Error> {
+    let refuse = |detail: &str| Error::problem(StatusCode::UNAUTHORIZED, "enrolment_refused", detail);
+    let key = public_key(&enrol.public_key).ok_or_else(|| refuse("the public key is none"))?;
+    let said = format!("quell-enrol-v1:{}:{}", enrol.token_id, enrol.public_key);
+    let proof = STANDARD.decode(&enrol.proof).unwrap_or_default();
+    if !key.verifies(said.as_bytes(), &proof) {
+        return Err(refuse("the proof is not signed by the key"));
+    }
+    let secret = URL_SAFE_NO_PAD.decode(&enrol.secret).unwrap_or_default();
+    let hash: [u8; 32] = Sha256::digest(&secret).into();
+    let now = app.clock.now();
+    let (agent, root) = app.database.try_write(move |tx| enrol_in(tx, &enrol, &hash, now)).await?;
+    app.wake.notify("agent", 0);
+    Ok(Enrolled { agent_id: agent.agent_id, instance_id: agent.instance_id, root, now })
+}
+
+fn enrol_in(
+    tx: &mut Transaction<'_>,
+    enrol: &Enrol,
+    hash: &[u8; 32],
+    now: Timestamp,
+) -> Result<(AgentRow, String), Error> {
+    let refuse = || {
+        let detail = "the enrolment token is unknown, used up or expired; ask for a new one under Agents";
+        Error::problem(StatusCode::UNAUTHORIZED, "enrolment_refused", detail)
+    };
+    let token = agents::token(tx, enrol.token_id)?.ok_or_else(refuse)?;
+    if !bool::from(token.secret_hash.as_slice().ct_eq(hash)) || token.expires_at <= now {
+        return Err(refuse());
+    }
+    let (_, root) = catalogue::root(tx)?.ok_or_else(|| {
+        let sentence = "no root metadata is in force on the server; install a signed catalogue first";
+        domain::refusal::Refusal::new("no_root", sentence)
+    })?;
+    if let Some(known) = agents::by_enrolment(tx, enrol.token_id, &enrol.public_key)? {
+        return Ok((known, root));
+    }
+    if !agents::use_token(tx, enrol.token_id)? {
+        return Err(refuse());
+    }
+    let facts = bounded(enrol.facts.clone());
+    let new = described(Uuid::now_v7(), Uuid::new_v4(), enrol.token_id, &enrol.public_key, &facts)?;
+    let key = agents::create(tx, &new, now)?;
+    attach(tx, key, &facts, now)?;
+    let agent = agents::read(tx, key)?;
+    let detail = serde_json::json!({ "hostname": facts.hostname, "link": agent.link, "evidence": agent.evidence });
+    let resource = format!("agents/{}", agent.agent_id);
+    audit::append(tx, &Entry { at: now, actor: &resource, action: "agent.enrol", resource: &resource, detail })?;
+    Ok((agent, root))
+}
+
+/// Decide which asset an agent sits on and record it with the evidence.
+fn attach(tx: &mut Transaction<'_>, key: AgentKey, facts: &Facts, now: Timestamp) -> Result<(), Error> {
+    let candidates = agents::candidates(tx, &facts.identity, key)?;
+    match link(&facts.identity, &candidates) {
+        Link::Linked(asset, evidence) => {
+            agents::teach_asset(tx, asset, &facts.identity, &facts.zone)?;
+            agents::set_link(tx, key, Some(asset), "linked", &evidence)?;
+        }
+        Link::Unknown => {
+            let ip = facts.addresses.first().map_or("", String::as_str);
+            let platform = match Platform::from_os(&facts.os_title) {
+                Platform::Other => Platform::Linux,
+                known => known,
+            };
+            let asset =
+                agents::create_asset(tx, &facts.hostname, platform, &facts.os_title, ip, &facts.identity, now)?;
+            agents::teach_asset(tx, asset, &facts.identity, &facts.zone)?;
+            agents::set_link(tx, key, Some(asset), "own", "no scanner has reported this machine yet")?;
+        }
+        Link::Ambiguous(why) => agents::set_link(tx, key, None, "ambiguous", &why)?,
+    }
+    Ok(())
+}
+
+/// Record new facts; tasks that wait for a time of the agent's own zone are placed again when it changes.
+///
+/// # Errors
+/// A failure of the store.
+pub fn learn(tx: &mut Transaction<'_>, agent: &AgentRow, facts: &Facts, now: Timestamp) -> Result<(), Error> {
+    let facts = bounded(facts.clone());
+    let row = described(agent.agent_id, agent.instance_id, Uuid::nil(), &agent.public_key, &facts)?;
+    agents::set_facts(tx, agent.id, &row)?;
+    if let Some(asset) = agent.asset_id {
+        agents::teach_asset(tx, asset, &facts.identity, &facts.zone)?;
+    }
+    if facts.zone != agent.zone {
+        for (task, schedule) in tasks::pending_of_agent(tx, agent.id)? {
+            let schedule: Schedule = serde_json::from_str(&schedule).map_err(Error::internal)?;
+            let resolved = schedule.resolve(&facts.zone, now)?;
+            tasks::reschedule(tx, task, resolved.at, &resolved.zone)?;
+        }
+    }
+    Ok(())
+}
+
+fn described(
+    agent_id: Uuid,
+    instance_id: Uuid,
+    token_id: Uuid,
+    public_key: &str,
+    facts: &Facts,
+) -> Result<NewAgent, Error> {
+    Ok(NewAgent {
+        agent_id,
+        instance_id,
+        token_id,
+        public_key: public_key.to_owned(),
+        hostname: facts.hostname.clone(),
+        zone: facts.zone.clone(),
+        facts: serde_json::to_string(facts).map_err(Error::internal)?,
+        version: facts.agent_version.clone(),
+        mode: facts.mode.clone(),
+    })
+}
+
+/// What a host says of itself is kept within bounds.
+fn bounded(mut facts: Facts) -> Facts {
+    let cut = |text: &mut String| *text = text.chars().filter(|c| !c.is_control()).take(FACT_MAX).collect();
+    for text in [
+        &mut facts.hostname,
+        &mut facts.os_id,
+        &mut facts.os_version,
+        &mut facts.os_title,
+        &mut facts.kernel,
+        &mut facts.zone,
+        &mut facts.agent_version,
+        &mut facts.mode,
+    ] {
+        cut(text);
+    }
+    for list in [&mut facts.addresses, &mut facts.capabilities, &mut facts.identity.macs] {
+        list.truncate(FACTS_MAX);
+        list.iter_mut().for_each(cut);
+    }
+    for text in [&mut facts.identity.scanner_uuid, &mut facts.identity.machine_id].into_iter().flatten() {
+        cut(text);
+        text.make_ascii_lowercase();
+    }
+    facts.identity.macs.iter_mut().for_each(|mac| mac.make_ascii_lowercase());
+    // An identifier of zeros or nothing is that of every badly imaged machine.
+    let blank = |text: &Option<String>| {
+        text.as_deref().is_some_and(|text| text.chars().all(|c| matches!(c, '0' | '-' | ':')))
+    };
+    if blank(&facts.identity.scanner_uuid) {
+        facts.identity.scanner_uuid = None;
+    }
+    if blank(&facts.identity.machine_id) {
+        facts.identity.machine_id = None;
+    }
+    facts.identity.macs.retain(|mac| !mac.chars().all(|c| matches!(c, '0' | ':')));
+    facts
+}
+
+/// What an agent listed as its capabilities.
+#[must_use]
+pub fn capabilities(agent: &AgentRow) -> BTreeSet<String> {
+    serde_json::from_str::<Facts>(&agent.facts).map(|facts| facts.capabilities.into_iter().collect()).unwrap_or_default()
+}

@@ -1,0 +1,119 @@
+//! Keeps jobs moving: tasks whose time has come, orders that nobody answered, tasks that cannot be tried, runs that
+//! are over. Takes no input but the database, so the happy path, a restart and a second replica are one path.
+
+use crate::app::App;
+use crate::engine::orders;
+use crate::http::error::Error;
+use domain::id::{AgentKey, JobId};
+use domain::job::{self, Life};
+use domain::task::{self, Event, State};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use store::audit::{self, Entry};
+use store::{Transaction, jobs, settings, tasks};
+
+/// Pause between two looks without a wake-up.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Setting of the global halt.
+pub const HALT: &str = "halt";
+
+/// The global halt: nothing new is offered while it stands, what is out is revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// It stands.
+    pub halted: bool,
+    /// Why, for everybody who sees it.
+    pub reason: String,
+    /// By whom.
+    pub by: String,
+}
+
+/// Is everything halted, and why?
+///
+/// # Errors
+/// A failure of the store.
+pub fn halt(tx: &mut Transaction<'_>) -> Result<Option<Halt>, Error> {
+    Ok(settings::get::<Halt>(tx, HALT)?.map(|setting| setting.value).filter(|halt| halt.halted))
+}
+
+/// What one look changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Agents for which something is ready.
+    pub agents: BTreeSet<AgentKey>,
+    /// Jobs whose tasks or status changed.
+    pub jobs: BTreeSet<JobId>,
+}
+
+/// Run until the server stops.
+pub async fn run(app: App) {
+    let mut woken = app.wake.listen("dispatch", 0);
+    while !app.stopping.is_cancelled() {
+        let now = app.clock.now();
+        match app.database.try_write(move |tx| look(tx, now)).await {
+            Ok(moved) => {
+                for agent in moved.agents {
+                    app.wake.notify("agent", agent.0);
+                }
+                for job in moved.jobs {
+                    app.wake.notify("job", job.0);
+                }
+            }
+            Err(error) => tracing::error!("jobs were not looked after, the next look will: {error:?}"),
+        }
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            _ = woken.changed_within(PAUSE) => {}
+        }
+    }
+}
+
+/// One look at everything that may have to move.
+///
+/// # Errors
+/// A failure of the store; then nothing was changed.
+pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
+    let mut moved = Moved::default();
+    for (agent, job) in tasks::ready_due(tx, now)? {
+        moved.agents.extend(agent);
+        moved.jobs.insert(job);
+    }
+    for task in tasks::silent(tx, now.plus_seconds(-task::SILENCE_SECONDS))? {
+        let life = task::step(task.life(), Event::Silence)?;
+        tasks::save_life(tx, task.id, life, now)?;
+        tasks::save_result(tx, task.id, "the agent has not answered; it is asked what became of it", None, "")?;
+        moved.jobs.insert(task.job_id);
+    }
+    for task in tasks::orphaned(tx)? {
+        if matches!(task.state, State::Ready) {
+            let message = format!("{} has no agent in force; enrol one and run the job again", task.asset_name);
+            orders::unable(tx, &task, &message, now)?;
+        } else {
+            let life = task::step(task.life(), Event::AgentGone)?;
+            tasks::save_life(tx, task.id, life, now)?;
+            tasks::save_result(tx, task.id, "the agent was revoked before it reported; nobody knows what it did", None, "")?;
+        }
+        moved.jobs.insert(task.job_id);
+    }
+    for (run, job) in jobs::ended_runs(tx)? {
+        end(tx, run, job, now)?;
+        moved.jobs.insert(job);
+    }
+    Ok(moved)
+}
+
+/// Close a run whose tasks have all ended, and with it the job (R16).
+fn end(tx: &mut Transaction<'_>, run: domain::id::RunId, id: JobId, now: Timestamp) -> Result<(), Error> {
+    let codes = tasks::codes(tx, run)?;
+    let status = job::ended(codes.iter().map(|code| u8::try_from(*code).unwrap_or(1)));
+    let row = jobs::read(tx, id)?;
+    jobs::end_run(tx, run, now)?;
+    jobs::set_life(tx, id, Life { status, ..row.life() }, now)?;
+    let detail = serde_json::json!({ "status": status, "tasks": codes.len() });
+    let resource = format!("jobs/{}", row.name());
+    audit::append(tx, &Entry { at: now, actor: "engine/dispatch", action: "job.end", resource: &resource, detail })?;
+    Ok(())
+}

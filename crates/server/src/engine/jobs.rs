@@ -1,0 +1,510 @@
+//! What people do to mitigation jobs, for the API, the pages and the command line alike: drafts from eliminations,
+//! the seven steps, saving, enabling, disabling, cancelling, deleting.
+//!
+//! `domain::job` holds the rules and `domain::access` the permissions; this file loads, asks and stores.
+
+use crate::app::App;
+use crate::http::auth::Caller;
+use crate::http::error::Error;
+use domain::access::{Action, AssetScope, Cover, Record};
+use domain::asset::Platform;
+use domain::id::{AssetId, JobId, UserId, VulnerabilityId};
+use domain::job::{self, Act, Kind, Review, Target};
+use domain::number::Series;
+use domain::refusal::Refusal;
+use domain::schedule::Schedule;
+use domain::task::Event;
+use domain::time::Timestamp;
+use protocol::problem::FieldError;
+use std::collections::{BTreeMap, BTreeSet};
+use store::audit::{self, Entry};
+use store::jobs::{Draft, JobRow, NewJob};
+use store::tasks::NewTask;
+use store::{Transaction, agents, catalogue, eliminations, jobs, numbers, tasks};
+use uuid::Uuid;
+
+/// What a job is to be made for.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// The QID.
+    pub qid: i64,
+    /// Only these assets; `None` = every asset that has it, has an agent and lies in the caller's scope.
+    pub assets: Option<Vec<AssetId>>,
+}
+
+/// A job to be made.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Mitigation or rollback.
+    pub kind: Kind,
+    /// Needed only where the eliminations exist on several platforms.
+    pub platform: Option<Platform>,
+    /// For which vulnerabilities.
+    pub selections: Vec<Selection>,
+    /// Title; empty = one is made up.
+    pub title: String,
+    /// Description.
+    pub description: String,
+}
+
+/// Changes to a draft or disabled job; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct Patch {
+    /// Title.
+    pub title: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// The assets that remain.
+    pub assets: Option<Vec<AssetId>>,
+    /// The actions: vulnerability and entry key.
+    pub actions: Option<Vec<(VulnerabilityId, i64)>>,
+    /// Schedule.
+    pub schedule: Option<Schedule>,
+    /// Recipients.
+    pub recipients: Option<Vec<String>>,
+    /// Mail at the start.
+    pub mail_started: Option<bool>,
+    /// Mail at a percentage, or none.
+    pub mail_percent: Option<Option<i64>>,
+    /// Co-authors.
+    pub coauthors: Option<Vec<UserId>>,
+}
+
+/// A job with everything that a page or an API body shows of it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The row.
+    pub row: JobRow,
+    /// Who may do what with it is decided on this.
+    pub record: Record,
+    /// Assets per vulnerability.
+    pub targets: Vec<Target>,
+    /// What is done for each vulnerability.
+    pub actions: Vec<(VulnerabilityId, i64)>,
+    /// Co-authors.
+    pub coauthors: Vec<UserId>,
+    /// Schedule.
+    pub schedule: Schedule,
+    /// Recipients.
+    pub recipients: Vec<String>,
+}
+
+/// Load a job that the caller may look at.
+///
+/// # Errors
+/// Not found, also where the caller may not know of it.
+pub fn load(tx: &mut Transaction<'_>, caller: &Caller, number: i64) -> Result<Job, Error> {
+    let missing = || Error::NotFound(format!("job {}", jobs::name(number)));
+    let row = jobs::by_number(tx, number)?.ok_or_else(missing)?;
+    let job = complete(tx, caller, row)?;
+    caller.may(Action::JobsView, &job.record)?;
+    Ok(job)
+}
+
+fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -> Result<Job, Error> {
+    let coauthors = jobs::coauthors(tx, row.id)?;
+    let cover = cover(tx, &caller.scope, row.id)?;
+    let record = Record::owned_by(row.owner_id).shared_with(coauthors.iter().copied()).covered(cover);
+    Ok(Job {
+        record,
+        targets: jobs::targets(tx, row.id)?,
+        actions: jobs::actions(tx, row.id)?,
+        coauthors,
+        schedule: serde_json::from_str(&row.schedule).map_err(Error::internal)?,
+        recipients: serde_json::from_str(&row.recipients).map_err(Error::internal)?,
+        row,
+    })
+}
+
+fn cover(tx: &mut Transaction<'_>, scope: &AssetScope, job: JobId) -> Result<Cover, Error> {
+    if *scope == AssetScope::All {
+        return Ok(Cover::Whole);
+    }
+    let mut tags: BTreeMap<AssetId, Vec<String>> = BTreeMap::new();
+    for (asset, tag) in jobs::asset_tags(tx, job)? {
+        tags.entry(asset).or_default().extend(tag);
+    }
+    Ok(scope.cover(tags.values().map(|tags| scope.sees(tags.iter().map(String::as_str)))))
+}
+
+/// Make a draft from eliminations (S1.02, S1.05): assets and actions are filled in.
+///
+/// # Errors
+/// A missing permission, an unknown QID, nothing that could be done, or several platforms to choose from.
+pub async fn create(app: &App, caller: &Caller, wanted: Wanted) -> Result<Job, Error> {
+    let action = if wanted.kind == Kind::Rollback { Action::Rollback } else { Action::JobCreate };
+    caller.may(action, &Record::owned_by(caller.user))?;
+    let (caller, now) = (caller.clone(), app.clock.now());
+    app.database.try_write(move |tx| create_in(tx, &caller, &wanted, now)).await
+}
+
+fn create_in(tx: &mut Transaction<'_>, caller: &Caller, wanted: &Wanted, now: Timestamp) -> Result<Job, Error> {
+    let found = fill_in(tx, caller, wanted)?;
+    let number = numbers::next(tx, Series::Job)?;
+    let verb = if wanted.kind == Kind::Rollback { "Roll back" } else { "Mitigate" };
+    let qids: Vec<String> = wanted.selections.iter().map(|selection| selection.qid.to_string()).collect();
+    let title = if wanted.title.trim().is_empty() { format!("{verb} QID {}", qids.join(", ")) } else { wanted.title.clone() };
+    let draft = Draft {
+        title: title.chars().take(job::TITLE_MAX).collect(),
+        description: wanted.description.clone(),
+        schedule: serde_json::to_string(&Schedule::OnDemand).map_err(Error::internal)?,
+        recipients: "[]".to_owned(),
+        mail_started: false,
+        mail_percent: None,
+    };
+    let new = NewJob {
+        number: number.ordinal,
+        kind: wanted.kind,
+        platform: found.platform,
+        origin: "elimination".to_owned(),
+        owner: caller.user,
+    };
+    let id = jobs::create(tx, &new, &draft, now)?;
+    jobs::set_targets(tx, id, &found.targets)?;
+    jobs::set_actions(tx, id, &found.actions)?;
+    let detail = serde_json::json!({ "kind": wanted.kind, "qids": qids, "assets": assets_of(&found.targets).len() });
+    note(tx, caller, "job.create", &number.to_string(), detail, now)?;
+    let row = jobs::read(tx, id)?;
+    complete(tx, caller, row)
+}
+
+struct FilledIn {
+    platform: Platform,
+    targets: Vec<Target>,
+    actions: Vec<(VulnerabilityId, i64)>,
+}
+
+/// Which assets and actions a selection of QIDs gives.
+fn fill_in(tx: &mut Transaction<'_>, caller: &Caller, wanted: &Wanted) -> Result<FilledIn, Error> {
+    let mut chosen: BTreeMap<VulnerabilityId, &Selection> = BTreeMap::new();
+    for selection in &wanted.selections {
+        let id = eliminations::by_qid(tx, selection.qid)?
+            .ok_or_else(|| Error::NotFound(format!("vulnerability with QID {}", selection.qid)))?;
+        chosen.insert(id, selection);
+    }
+    if chosen.is_empty() {
+        return Err(Error::field("vulnerabilities", "no_vulnerabilities", "name at least one QID"));
+    }
+    let keys: Vec<i64> = chosen.keys().map(|id| id.0).collect();
+    let (mut targets, actions) = match wanted.kind {
+        Kind::Mitigation => forward(tx, caller, &keys)?,
+        Kind::Rollback => backward(tx, caller, &keys)?,
+    };
+    targets.retain(|(target, _)| {
+        let only = chosen.get(&target.vulnerability).and_then(|selection| selection.assets.as_ref());
+        only.is_none_or(|assets| assets.contains(&target.asset))
+    });
+    let platform = one_platform(wanted, &targets, &actions)?;
+    let actions: Vec<_> = actions.into_iter().filter(|(_, _, on)| on.contains(&platform)).map(|(v, e, _)| (v, e)).collect();
+    let doable: BTreeSet<VulnerabilityId> = actions.iter().map(|(vulnerability, _)| *vulnerability).collect();
+    let targets: Vec<Target> = targets
+        .into_iter()
+        .filter(|(target, on)| *on == platform && doable.contains(&target.vulnerability))
+        .map(|(target, _)| target)
+        .collect();
+    if targets.is_empty() {
+        return Err(Refusal::new(
+            "no_assets",
+            "no asset with this vulnerability can be chosen: it needs an enrolled agent, an open item and your asset scope",
+        )
+        .into());
+    }
+    let used: BTreeSet<VulnerabilityId> = targets.iter().map(|target| target.vulnerability).collect();
+    let actions = actions.into_iter().filter(|(vulnerability, _)| used.contains(vulnerability)).collect();
+    Ok(FilledIn { platform, targets, actions })
+}
+
+type Candidates = (Vec<(Target, Platform)>, Vec<(VulnerabilityId, i64, Vec<Platform>)>);
+
+fn forward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Candidates, Error> {
+    let targets = eliminations::assets(tx, keys)?
+        .into_iter()
+        .filter(|asset| asset.agent && caller.scope.sees(asset.tags()))
+        .map(|asset| (Target { asset: asset.asset_id, vulnerability: asset.vulnerability_id }, asset.platform))
+        .collect();
+    let mut best: BTreeMap<(VulnerabilityId, String, String), &catalogue::Elimination> = BTreeMap::new();
+    let all = catalogue::eliminations(tx, keys)?;
+    if all.is_empty() {
+        return Err(Refusal::new("no_elimination", "the catalogue in force holds nothing for this vulnerability").into());
+    }
+    // Per CVE and platform the reversible entry with the most points; a fix only where there is no mitigation.
+    let rank = |e: &catalogue::Elimination| (e.implication == "mitigation", e.points);
+    for elimination in &all {
+        let key = (elimination.vulnerability_id, elimination.platform.clone(), elimination.cve.clone());
+        let slot = best.entry(key).or_insert(elimination);
+        if rank(elimination) > rank(slot) {
+            *slot = elimination;
+        }
+    }
+    let actions: BTreeMap<(VulnerabilityId, i64), Vec<Platform>> = best
+        .into_values()
+        .map(|e| ((e.vulnerability_id, e.entry_key), platforms(&e.platform)))
+        .collect();
+    Ok((targets, actions.into_iter().map(|((vulnerability, entry), on)| (vulnerability, entry, on)).collect()))
+}
+
+fn backward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Candidates, Error> {
+    let rows = store::controls::reversible_for(tx, keys)?;
+    if rows.is_empty() {
+        return Err(Refusal::new("nothing_to_roll_back", "no mitigation of ours is in force for this vulnerability").into());
+    }
+    let visible = eliminations::assets(tx, keys)?;
+    let mut targets = BTreeSet::new();
+    let mut actions: BTreeMap<(VulnerabilityId, i64), BTreeSet<Platform>> = BTreeMap::new();
+    for (vulnerability, asset, entry) in rows {
+        let seen = visible.iter().find(|row| row.asset_id == asset && row.vulnerability_id == vulnerability);
+        if let Some(row) = seen.filter(|row| row.agent && caller.scope.sees(row.tags())) {
+            targets.insert((Target { asset, vulnerability }, row.platform));
+            actions.entry((vulnerability, entry)).or_default().insert(row.platform);
+        }
+    }
+    let actions = actions.into_iter().map(|((v, e), on)| (v, e, on.into_iter().collect())).collect();
+    Ok((targets.into_iter().collect(), actions))
+}
+
+fn platforms(word: &str) -> Vec<Platform> {
+    match word {
+        "any" => vec![Platform::Linux, Platform::Windows],
+        word => vec![Platform::parse(word)],
+    }
+}
+
+/// A job has one platform (R8): the one asked for, or the only one there is.
+fn one_platform(
+    wanted: &Wanted,
+    targets: &[(Target, Platform)],
+    actions: &[(VulnerabilityId, i64, Vec<Platform>)],
+) -> Result<Platform, Error> {
+    let doable: BTreeSet<Platform> = actions.iter().flat_map(|(_, _, on)| on.iter().copied()).collect();
+    if let Some(platform) = wanted.platform {
+        if !matches!(platform, Platform::Windows | Platform::Linux) {
+            return Err(Refusal::new("platform_unsupported", format!("{} assets cannot be mitigated", platform.title())).into());
+        }
+        return Ok(platform);
+    }
+    let present: BTreeSet<Platform> = targets.iter().map(|(_, on)| *on).filter(|on| doable.contains(on)).collect();
+    match present.into_iter().collect::<Vec<_>>().as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Refusal::new(
+            "no_assets",
+            "no asset with this vulnerability can be chosen: it needs an enrolled agent, an open item and your asset scope",
+        )
+        .into()),
+        several => {
+            let names: Vec<&str> = several.iter().map(|on| on.title()).collect();
+            let sentence = format!("the assets run {}; a job has one platform, choose which", names.join(" and "));
+            Err(Error::field("platform", "platform_needed", sentence))
+        }
+    }
+}
+
+/// Change a draft or a disabled job; `version` is the one the caller has read.
+///
+/// # Errors
+/// A missing permission, a job that cannot be edited, an edit by somebody else, assets that would be added.
+pub async fn edit(app: &App, caller: &Caller, number: i64, version: i64, patch: Patch) -> Result<Job, Error> {
+    let (caller, now) = (caller.clone(), app.clock.now());
+    app.database.try_write(move |tx| edit_in(tx, &caller, number, version, &patch, now)).await
+}
+
+fn edit_in(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    number: i64,
+    version: i64,
+    patch: &Patch,
+    now: Timestamp,
+) -> Result<Job, Error> {
+    let job = load(tx, caller, number)?;
+    caller.may(Action::JobEdit, &job.record)?;
+    if patch.coauthors.is_some() {
+        caller.may(Action::JobShare, &job.record)?;
+    }
+    job::act(job.row.life(), Act::Edit)?;
+    if let Some(schedule) = &patch.schedule {
+        schedule.validate().map_err(|refusal| Error::field("schedule", refusal.code, refusal.sentence))?;
+    }
+    let draft = Draft {
+        title: patch.title.clone().unwrap_or(job.row.title),
+        description: patch.description.clone().unwrap_or(job.row.description),
+        schedule: serde_json::to_string(patch.schedule.as_ref().unwrap_or(&job.schedule)).map_err(Error::internal)?,
+        recipients: serde_json::to_string(patch.recipients.as_ref().unwrap_or(&job.recipients)).map_err(Error::internal)?,
+        mail_started: patch.mail_started.unwrap_or(job.row.mail_started),
+        mail_percent: patch.mail_percent.unwrap_or(job.row.mail_percent),
+    };
+    let id = job.row.id;
+    if !jobs::save(tx, id, version, &draft, now)? {
+        return Err(edited_meanwhile(number));
+    }
+    if let Some(assets) = &patch.assets {
+        let (present, left) = (assets_of(&job.targets), assets.iter().copied().collect::<BTreeSet<_>>());
+        job::only_removed(&present, &left)?;
+        let removed: BTreeSet<AssetId> = present.difference(&left).copied().collect();
+        jobs::set_targets(tx, id, &job::remove_assets(&job.targets, &removed))?;
+    }
+    if let Some(actions) = &patch.actions {
+        let offered = catalogue::eliminations(tx, &vulnerability_keys(&job.targets))?;
+        let fits = |(vulnerability, entry): &(VulnerabilityId, i64)| {
+            offered.iter().any(|e| {
+                e.vulnerability_id == *vulnerability
+                    && e.entry_key == *entry
+                    && platforms(&e.platform).contains(&job.row.platform)
+            }) || job.actions.contains(&(*vulnerability, *entry))
+        };
+        if !actions.iter().all(fits) {
+            return Err(Error::field("actions", "unknown_action", "an action is not an elimination of its vulnerability on this platform"));
+        }
+        jobs::set_actions(tx, id, actions)?;
+    }
+    if let Some(coauthors) = &patch.coauthors {
+        jobs::set_coauthors(tx, id, coauthors)?;
+    }
+    note(tx, caller, "job.edit", &jobs::name(number), serde_json::json!({ "version": version + 1 }), now)?;
+    load(tx, caller, number)
+}
+
+fn edited_meanwhile(number: i64) -> Error {
+    let sentence = format!("{} was changed by somebody else since you opened it; load it again", jobs::name(number));
+    Error::problem(axum::http::StatusCode::PRECONDITION_FAILED, "edited_meanwhile", sentence)
+}
+
+/// Do one of the acts of `domain::job` to a job: save, save and enable, enable, disable, cancel, delete.
+///
+/// # Errors
+/// A missing permission, or the refusal of the state machine, or fields that keep it from being saved.
+pub async fn act(app: &App, caller: &Caller, number: i64, act: Act) -> Result<Job, Error> {
+    let (doer, now) = (caller.clone(), app.clock.now());
+    let job = app.database.try_write(move |tx| act_in(tx, &doer, number, act, now)).await?;
+    app.wake.notify("job", job.row.id.0);
+    app.wake.notify("dispatch", 0);
+    Ok(job)
+}
+
+fn act_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, act: Act, now: Timestamp) -> Result<Job, Error> {
+    let job = load(tx, caller, number)?;
+    let (permission, word) = match act {
+        Act::Save => (Action::JobEdit, "job.save"),
+        Act::SaveAndEnable => (Action::JobEnable, "job.save_and_enable"),
+        Act::Edit => (Action::JobEdit, "job.edit"),
+        Act::Enable => (Action::JobEnable, "job.enable"),
+        Act::Disable => (Action::JobDisable, "job.disable"),
+        Act::Cancel => (Action::JobCancel, "job.cancel"),
+        Act::Delete => (Action::JobDelete, "job.delete"),
+    };
+    caller.may(permission, &job.record)?;
+    let life = job::act(job.row.life(), act)?;
+    if matches!(act, Act::Save | Act::SaveAndEnable | Act::Enable) {
+        reviewed(&job)?;
+    }
+    let id = job.row.id;
+    match act {
+        Act::Delete => {
+            withdraw(tx, id)?;
+            jobs::delete(tx, id, now)?;
+        }
+        Act::Edit => {}
+        _ => jobs::set_life(tx, id, life, now)?,
+    }
+    match act {
+        Act::Enable | Act::SaveAndEnable => begin(tx, &job, now)?,
+        Act::Disable => {
+            withdraw(tx, id)?;
+            jobs::forget_enabled(tx, id)?;
+        }
+        Act::Cancel => cancel_tasks(tx, id, now)?,
+        Act::Save | Act::Edit | Act::Delete => {}
+    }
+    note(tx, caller, word, &jobs::name(number), serde_json::json!({ "status": life.status }), now)?;
+    if act == Act::Delete {
+        return Ok(job);
+    }
+    load(tx, caller, number)
+}
+
+/// Refuse a job that cannot be saved, naming every field.
+fn reviewed(job: &Job) -> Result<(), Error> {
+    let found = job::review(&Review {
+        title: &job.row.title,
+        description: &job.row.description,
+        assets: assets_of(&job.targets).len(),
+        actions: job.actions.len(),
+        recipients: &job.recipients,
+        mail_percent: job.row.mail_percent,
+    });
+    if found.is_empty() {
+        return Ok(());
+    }
+    let field = |found: job::FieldRefusal| FieldError::new(found.field, found.refusal.code, found.refusal.sentence);
+    Err(Error::Invalid(found.into_iter().map(field).collect()))
+}
+
+/// Make the run and its tasks, each with the instant its schedule resolves to on its asset.
+fn begin(tx: &mut Transaction<'_>, job: &Job, now: Timestamp) -> Result<(), Error> {
+    let id = job.row.id;
+    let ordinal = jobs::last_run(tx, id)?.map_or(1, |(_, ordinal)| ordinal + 1);
+    let run = jobs::begin_run(tx, id, ordinal, now)?;
+    let mut new = Vec::new();
+    let mut agents_of: BTreeMap<AssetId, Option<agents::AgentRow>> = BTreeMap::new();
+    for (asset, entry_key) in tasks::pairs(tx, id)? {
+        if !agents_of.contains_key(&asset) {
+            agents_of.insert(asset, agents::on_asset(tx, asset)?);
+        }
+        let agent = agents_of.get(&asset).and_then(Option::as_ref);
+        let resolved = job.schedule.resolve(agent.map_or("", |agent| agent.zone.as_str()), now)?;
+        new.push(NewTask {
+            uuid: Uuid::now_v7(),
+            run_id: run,
+            job_id: id,
+            asset_id: asset,
+            agent_key: agent.map(|agent| agent.id),
+            entry_key,
+            kind: if job.row.kind == Kind::Rollback { "revert" } else { "apply" }.to_owned(),
+            due_at: resolved.at,
+            zone: resolved.zone,
+        });
+    }
+    tasks::create(tx, &new, now)?;
+    Ok(())
+}
+
+/// Take back a run in which nothing has started.
+fn withdraw(tx: &mut Transaction<'_>, id: JobId) -> Result<(), Error> {
+    if let Some((run, _)) = jobs::last_run(tx, id)?
+        && jobs::read(tx, id)?.started_at.is_none()
+    {
+        jobs::drop_run(tx, run)?;
+    }
+    Ok(())
+}
+
+fn cancel_tasks(tx: &mut Transaction<'_>, id: JobId, now: Timestamp) -> Result<(), Error> {
+    for task in tasks::open_of_job(tx, id)? {
+        let life = domain::task::step(task.life(), Event::Cancel)?;
+        tasks::save_life(tx, task.id, life, now)?;
+        if life.state.ended() {
+            tasks::save_result(tx, task.id, "cancelled before it started", None, "")?;
+        }
+    }
+    Ok(())
+}
+
+fn assets_of(targets: &[Target]) -> BTreeSet<AssetId> {
+    targets.iter().map(|target| target.asset).collect()
+}
+
+fn vulnerability_keys(targets: &[Target]) -> Vec<i64> {
+    targets.iter().map(|target| target.vulnerability.0).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn note(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    action: &str,
+    number: &str,
+    detail: serde_json::Value,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (actor, resource) = (caller.author(), format!("jobs/{number}"));
+    audit::append(tx, &Entry { at: now, actor: &actor, action, resource: &resource, detail })?;
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! What happens without anybody asking, and what people's requests set in motion. One task per file.
+//!
+//! A loop here takes no input but the database, may be killed at any instruction and may run on two replicas at once.
+
+pub mod agents;
+pub mod catalogue;
+pub mod dispatch;
+pub mod jobs;
+pub mod orders;
+pub mod results;
+
+use crate::app::App;
+use tokio::task::JoinSet;
+
+/// Start every loop.
+pub fn start(app: &App, tasks: &mut JoinSet<()>) {
+    tasks.spawn(dispatch::run(app.clone()));
+    tasks.spawn(agents::flush(app.clone()));
+}

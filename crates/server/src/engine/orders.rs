@@ -1,0 +1,148 @@
+//! What an agent is offered: orders made, signed and re-sent; revocations for what must not start any more.
+//!
+//! Everything here happens inside one transaction: an order exists for the agent only once its bytes are stored.
+//! `domain::task` decides; nothing is repeated on silence alone.
+
+use crate::http::error::Error;
+use domain::id::JobId;
+use domain::task::{self, Event, State};
+use domain::time::Timestamp;
+use protocol::agent::TaskEpoch;
+use protocol::digest::Digest;
+use protocol::order::{ORDER_TYPE, Order, OrderKind, Supersedes};
+use protocol::signed::{Envelope, SigningKey};
+use std::collections::BTreeSet;
+use store::agents::AgentRow;
+use store::tasks::TaskRow;
+use store::{Transaction, agents, catalogue, tasks};
+use uuid::Uuid;
+
+/// How long a native action may take on the host, in seconds.
+const RUN_TIMEOUT_SECONDS: u32 = 300;
+/// How much output and evidence a report may carry, in bytes.
+const OUTPUT_CAP_BYTES: u32 = 64 * 1024;
+/// Orders handed out in one poll at most: an agent does them one after the other.
+const ORDERS_MAX: usize = 20;
+
+/// What an agent gets at a poll.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Signed orders, exact text.
+    pub orders: Vec<String>,
+    /// What must not start any more.
+    pub revoke: Vec<TaskEpoch>,
+    /// Jobs whose tasks changed here.
+    pub touched: BTreeSet<JobId>,
+}
+
+impl Offer {
+    /// Nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.revoke.is_empty()
+    }
+}
+
+/// What an order is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Maker<'a> {
+    /// The order key.
+    pub key: &'a SigningKey,
+    /// Everything is halted: nothing is offered, what is out is revoked.
+    pub halted: bool,
+    /// What the agent says it can do, `kind@version`.
+    pub capabilities: &'a BTreeSet<String>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Collect what `agent` is to get now; makes orders for tasks that are ready.
+///
+/// # Errors
+/// A failure of the store.
+pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Result<Offer, Error> {
+    let mut offer = Offer::default();
+    let all = tasks::of_agent(tx, agent.id)?;
+    // One job at a time per asset (R20): the job that is out, else the one due first.
+    let busy = all.iter().find(|task| task.state != State::Ready).map(|task| task.job_id);
+    let mut turn = busy;
+    for task in all {
+        match task.state {
+            State::Ready if !maker.halted && *turn.get_or_insert(task.job_id) == task.job_id => {
+                if offer.orders.len() < ORDERS_MAX {
+                    let made = make(tx, agent, &task, maker)?;
+                    offer.touched.insert(task.job_id);
+                    offer.orders.extend(made);
+                }
+            }
+            State::Offered | State::Accepted | State::Unknown if maker.halted || task.life().to_revoke() => {
+                offer.revoke.push(TaskEpoch { task: task.uuid, epoch: task.life().epoch });
+            }
+            State::Offered => offer.orders.extend(task.order_envelope),
+            _ => {}
+        }
+    }
+    Ok(offer)
+}
+
+/// Make and store the order of the task's next epoch; `None` when this agent cannot do it.
+fn make(
+    tx: &mut Transaction<'_>,
+    agent: &AgentRow,
+    task: &TaskRow,
+    maker: Maker<'_>,
+) -> Result<Option<String>, Error> {
+    let now = maker.now;
+    if let Some(missing) = task.needs.split_whitespace().find(|need| !maker.capabilities.contains(*need)) {
+        let message = format!("the agent on {} cannot do {missing}; update it and run the job again", task.asset_name);
+        unable(tx, task, &message, now)?;
+        return Ok(None);
+    }
+    let Some(release) = catalogue::newest(tx)? else { return Ok(None) };
+    let life = task::step(task.life(), Event::Offer)?;
+    let supersedes =
+        (life.epoch > 1).then(|| Supersedes { epoch: life.epoch - 1, result_digest: task.resolved_by.clone() });
+    let order = Order {
+        v: 1,
+        kind: if task.kind == "revert" { OrderKind::Revert } else { OrderKind::Apply },
+        order_id: Uuid::now_v7(),
+        job: store::jobs::name(task.job_number),
+        task: task.uuid,
+        epoch: life.epoch,
+        supersedes,
+        agent_id: agent.agent_id,
+        instance_id: agent.instance_id,
+        order_seq: u64::try_from(agents::next_order(tx, agent.id)?).unwrap_or(0),
+        catalogue_min: u64::try_from(release.version).unwrap_or(0),
+        entry_id: task.entry.clone(),
+        entry_revision: u32::try_from(task.entry_revision).unwrap_or(0),
+        content_digest: task.digest.clone(),
+        not_before: task.due_at,
+        not_after: now.plus_seconds(task::ORDER_SECONDS),
+        run_timeout_seconds: RUN_TIMEOUT_SECONDS,
+        output_cap_bytes: OUTPUT_CAP_BYTES,
+        dry_run: false,
+    };
+    let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
+    let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);
+    let text = String::from_utf8(envelope.to_json()).map_err(Error::internal)?;
+    tasks::save_life(tx, task.id, life, now)?;
+    tasks::save_order(tx, task.id, &text, order.not_after)?;
+    Ok(Some(text))
+}
+
+/// End a task that nobody can be asked to do.
+///
+/// # Errors
+/// A failure of the store.
+pub fn unable(tx: &mut Transaction<'_>, task: &TaskRow, message: &str, now: Timestamp) -> Result<(), Error> {
+    let life = task::step(task.life(), Event::Unable)?;
+    tasks::save_life(tx, task.id, life, now)?;
+    tasks::save_result(tx, task.id, message, None, "")?;
+    Ok(())
+}
+
+/// The digest by which an event resolves an epoch, the same on both sides.
+#[must_use]
+pub fn event_digest(text: &str) -> String {
+    Digest::of(text.as_bytes()).to_string()
+}

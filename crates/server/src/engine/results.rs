@@ -1,0 +1,239 @@
+//! What agents report: events become task states, controls and lower scores, in one transaction per batch.
+//!
+//! A report is a claim of the host it comes from: it moves only the tasks of that agent, only within the present
+//! epoch, and never closes an item. Every event is kept once, by (task, epoch, n); repeated ones change nothing.
+
+use super::orders::event_digest;
+use crate::http::error::Error;
+use domain::id::{AssetId, ItemId, JobId};
+use domain::mitigation::{ControlState, Origin};
+use domain::task::{self, End, Event as TaskEvent};
+use domain::time::Timestamp;
+use protocol::agent::{Acked, Event, EventKind, Outcome, TaskReport};
+use std::collections::BTreeSet;
+use store::agents::AgentRow;
+use store::controls::{self, Report};
+use store::tasks::{self, TaskRow};
+use store::{Transaction, eliminations, scores};
+
+/// Longest message kept for people, in characters; a host could send anything.
+const MESSAGE_MAX: usize = 2_000;
+
+/// What a batch of events did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// What the agent may forget.
+    pub acked: Vec<Acked>,
+    /// Jobs whose tasks changed.
+    pub touched: BTreeSet<JobId>,
+}
+
+/// Store a batch of events of one agent, oldest first. What cannot be understood is neither stored nor acknowledged.
+///
+/// # Errors
+/// A failure of the store; then nothing of the batch is kept.
+pub fn store(tx: &mut Transaction<'_>, agent: &AgentRow, events: &[String], now: Timestamp) -> Result<Stored, Error> {
+    let mut stored = Stored::default();
+    for text in events {
+        let Ok(event) = serde_json::from_str::<Event>(text) else {
+            tracing::warn!(agent = %agent.agent_id, "agent {} sent an event that is none", agent.agent_id);
+            continue;
+        };
+        let Some(task) = tasks::by_uuid(tx, event.task)?.filter(|task| task.agent_key == Some(agent.id)) else {
+            // Acknowledged all the same: the task is gone or another agent's, sending it again changes nothing.
+            tracing::warn!(agent = %agent.agent_id, task = %event.task, "agent {} reports on a task that is not its own", agent.agent_id);
+            stored.acked.push(Acked { task: event.task, epoch: event.epoch, n: event.n });
+            continue;
+        };
+        stored.acked.push(Acked { task: event.task, epoch: event.epoch, n: event.n });
+        let (epoch, n) = (i64::from(event.epoch), i64::from(event.n));
+        if epoch > task.epoch || !tasks::keep_event(tx, task.id, epoch, n, text, now)? || epoch < task.epoch {
+            continue;
+        }
+        if apply(tx, agent, &task, &event, text, now)? {
+            stored.touched.insert(task.job_id);
+        }
+    }
+    Ok(stored)
+}
+
+/// Carry one new event out; `false` when it cannot follow the task's state.
+fn apply(
+    tx: &mut Transaction<'_>,
+    agent: &AgentRow,
+    task: &TaskRow,
+    event: &Event,
+    text: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let meant = match &event.event {
+        EventKind::Accepted => TaskEvent::Accepted,
+        EventKind::Refused { code, .. } => TaskEvent::Refused { transient: code.transient() },
+        EventKind::Started => TaskEvent::Started,
+        EventKind::Finished(report) => TaskEvent::Finished(end(report.outcome)),
+        EventKind::Interrupted { .. } => TaskEvent::Interrupted,
+        EventKind::Revoked => TaskEvent::Revoked,
+    };
+    let life = match task::step(task.life(), meant) {
+        Ok(life) => life,
+        Err(refusal) => {
+            tracing::warn!(agent = %agent.agent_id, task = %task.uuid, "an impossible report was kept and ignored: {refusal}");
+            return Ok(false);
+        }
+    };
+    if task.state.ended() {
+        return Ok(false);
+    }
+    tasks::save_life(tx, task.id, life, now)?;
+    if !matches!(event.event, EventKind::Accepted | EventKind::Started) {
+        tasks::save_resolution(tx, task.id, &event_digest(text))?;
+    }
+    match &event.event {
+        EventKind::Refused { code, reason } => {
+            let message = format!("the agent refused ({}): {}", code.as_str(), cut(reason));
+            tasks::save_result(tx, task.id, &message, None, "")?;
+        }
+        EventKind::Interrupted { state, reason } => {
+            tasks::save_result(tx, task.id, &format!("interrupted on the host: {}", cut(reason)), None, "")?;
+            if *state == ControlState::Effective {
+                // It was done before the executor died; the next try finds it in place and says whose it is.
+                tracing::info!(task = %task.uuid, "an interrupted task left its control in force");
+            }
+        }
+        EventKind::Revoked => tasks::save_result(tx, task.id, "withdrawn before it started", None, "")?,
+        EventKind::Finished(report) => finished(tx, task, report, now)?,
+        EventKind::Accepted | EventKind::Started => {}
+    }
+    Ok(true)
+}
+
+fn end(outcome: Outcome) -> End {
+    match outcome {
+        Outcome::Succeeded => End::Succeeded,
+        Outcome::Unchanged | Outcome::NotOurs | Outcome::Reported => End::Unchanged,
+        Outcome::NotApplicable => End::NotApplicable,
+        Outcome::Failed | Outcome::TimedOut => End::Failed,
+        Outcome::VerifyFailed => End::VerifyFailed,
+        Outcome::Reverted => End::Reverted,
+        Outcome::DriftedSinceApply => End::DriftedSinceApply,
+        Outcome::RevertFailed => End::RevertFailed,
+    }
+}
+
+/// Keep a result: its message and detail, the control, and what that makes of the scores.
+fn finished(tx: &mut Transaction<'_>, task: &TaskRow, report: &TaskReport, now: Timestamp) -> Result<(), Error> {
+    let known = controls::find(tx, task.asset_id, &task.entry)?;
+    let detail = detail(report, known.as_ref().map(|control| (control.origin, control.state)));
+    let json = serde_json::to_string(report).map_err(Error::internal)?;
+    tasks::save_result(tx, task.id, cut(&report.message), detail, &json)?;
+    if task.kind == "revert" && known.is_none() {
+        return Ok(());
+    }
+    let origin = report.origin.unwrap_or_else(|| known.as_ref().map_or(Origin::External, |control| control.origin));
+    let control = Report {
+        asset: task.asset_id,
+        entry: &task.entry,
+        entry_key: task.entry_key,
+        state: report.state,
+        origin,
+        task: task.id,
+    };
+    // A check that found nothing on a host that never had it leaves no trace.
+    if known.is_some() || matches!(report.state, ControlState::Effective | ControlState::Configured) {
+        controls::report(tx, &control, now)?;
+    }
+    let cause = cause(task, report);
+    rescore(tx, task.asset_id, &cause, now)?;
+    if task.implication == "fix" && report.state == ControlState::Effective && task.kind == "apply" {
+        fixed(tx, task, &cause, now)?;
+    }
+    Ok(())
+}
+
+/// A verified fix resolves the items it covers; a scan has to confirm it (design, section 5).
+fn fixed(tx: &mut Transaction<'_>, task: &TaskRow, cause: &str, now: Timestamp) -> Result<(), Error> {
+    for (item, before) in eliminations::items_fixed_by(tx, task.asset_id, task.entry_key)? {
+        let after = domain::item::fix_verified(before, now);
+        if after != before {
+            eliminations::save_workflow(tx, item, before, after, cause, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// 203 to 206 (mitigation rules 3.3, R13 to R15).
+fn detail(report: &TaskReport, known: Option<(Origin, ControlState)>) -> Option<i64> {
+    match (report.outcome, report.origin) {
+        (Outcome::NotOurs, _) => Some(205),
+        (Outcome::Unchanged, Some(Origin::Ours)) => Some(204),
+        (Outcome::Unchanged, _) => match known {
+            Some((Origin::External, ControlState::Effective)) => Some(206),
+            _ => Some(203),
+        },
+        _ => None,
+    }
+}
+
+fn cause(task: &TaskRow, report: &TaskReport) -> String {
+    let job = store::jobs::name(task.job_number);
+    let what = match report.outcome {
+        Outcome::Succeeded => "applied",
+        Outcome::Unchanged | Outcome::NotOurs | Outcome::Reported => "found in place",
+        Outcome::Reverted => "rolled back",
+        Outcome::DriftedSinceApply => "found changed by somebody",
+        Outcome::NotApplicable => "does not apply:",
+        Outcome::Failed | Outcome::TimedOut | Outcome::VerifyFailed | Outcome::RevertFailed => "failed:",
+    };
+    format!("{job} {what} {}", task.entry)
+}
+
+/// Compute the scores of an asset's items again.
+///
+/// # Errors
+/// A failure of the store.
+pub fn rescore(tx: &mut Transaction<'_>, asset: AssetId, cause: &str, now: Timestamp) -> Result<(), Error> {
+    let items: Vec<ItemId> = scores::items_of_assets(tx, &[asset])?;
+    scores::recompute(tx, &items, cause, now)?;
+    Ok(())
+}
+
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(MESSAGE_MAX).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(outcome: Outcome, origin: Option<Origin>) -> TaskReport {
+        TaskReport {
+            outcome,
+            state: ControlState::Effective,
+            origin,
+            message: String::new(),
+            actions: vec![],
+            left_changed: false,
+            restart_needed: None,
+        }
+    }
+
+    #[test]
+    fn r13_r14_r15_details_by_table() {
+        let external = Some((Origin::External, ControlState::Effective));
+        for (outcome, origin, known, expected) in [
+            (Outcome::Succeeded, Some(Origin::Ours), None, None),
+            (Outcome::Unchanged, Some(Origin::Ours), None, Some(204)),
+            (Outcome::Unchanged, Some(Origin::External), None, Some(203)),
+            (Outcome::Unchanged, Some(Origin::External), external, Some(206)),
+            (Outcome::NotOurs, Some(Origin::External), external, Some(205)),
+        ] {
+            assert_eq!(detail(&report(outcome, origin), known), expected, "{outcome:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_a_host_is_cut_on_a_character() {
+        let long = "ä".repeat(MESSAGE_MAX + 5);
+        assert_eq!(cut(&long).chars().count(), MESSAGE_MAX);
+    }
+}

@@ -1,0 +1,151 @@
+//! What agents reach: enrolment, long poll, events, content, and the authority's certificate.
+//!
+//! Every request but enrolment is an envelope signed by the agent's own key (see [`protocol::agent`]).
+
+use crate::app::App;
+use crate::engine::{agents, catalogue, dispatch, orders, results};
+use crate::http::error::Error;
+use crate::http::limits;
+use crate::http::router::bounded;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use protocol::agent::{
+    BODY_BYTES_MAX, Body, CA_PATH, CONTENT_PATH, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled, EventsReply, HOLD_SECONDS_MAX,
+    POLL_PATH, Poll, PollReply,
+};
+use std::time::Duration;
+use store::agents::AgentRow;
+use store::tasks;
+
+/// The routes.
+pub fn routes() -> Router<App> {
+    let routes = Router::new()
+        .route(CA_PATH, get(authority))
+        .route(ENROL_PATH, post(enrol))
+        .route(POLL_PATH, post(poll))
+        .route(EVENTS_PATH, post(events))
+        .route(CONTENT_PATH, post(content));
+    bounded(routes, limits::AGENT_TIME_MAX, BODY_BYTES_MAX)
+}
+
+async fn authority(State(app): State<App>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/x-pem-file")], app.site.ca_pem.clone())
+}
+
+async fn enrol(State(app): State<App>, Json(body): Json<Enrol>) -> Result<Json<Enrolled>, Error> {
+    Ok(Json(agents::enrol(&app, body).await?))
+}
+
+fn misplaced() -> Error {
+    Error::problem(StatusCode::BAD_REQUEST, "misplaced", "the request's body belongs to another address")
+}
+
+async fn poll(State(app): State<App>, body: Bytes) -> Result<Json<PollReply>, Error> {
+    let (agent, request) = agents::authenticate(&app, &body).await?;
+    let Body::Poll(poll) = request.body else { return Err(misplaced()) };
+    // Listen before looking, or what changes in between is missed until the hold is over.
+    let mut woken = app.wake.listen("agent", agent.id.0);
+    let agent = learn(&app, agent, &poll).await?;
+    let hold = Duration::from_secs(u64::from(poll.hold_seconds.min(HOLD_SECONDS_MAX)));
+    let deadline = tokio::time::Instant::now() + hold;
+    loop {
+        let reply = reply(&app, &agent, &poll).await?;
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let said = !(reply.orders.is_empty() && reply.revoke.is_empty() && reply.roots.is_empty() && reply.index.is_none());
+        if said || left.is_zero() || app.stopping.is_cancelled() {
+            return Ok(Json(reply));
+        }
+        tokio::select! {
+            () = app.stopping.cancelled() => {}
+            _ = woken.changed_within(left) => {}
+        }
+    }
+}
+
+async fn learn(app: &App, agent: AgentRow, poll: &Poll) -> Result<AgentRow, Error> {
+    let Some(facts) = poll.facts.clone() else { return Ok(agent) };
+    let (now, key, known) = (app.clock.now(), agent.id, agent.clone());
+    let agent = app
+        .database
+        .try_write(move |tx| {
+            agents::learn(tx, &known, &facts, now)?;
+            Ok::<_, Error>(store::agents::read(tx, key)?)
+        })
+        .await?;
+    app.wake.notify("agents", 0);
+    Ok(agent)
+}
+
+/// What there is to say now. Writes only where an order has to be made.
+async fn reply(app: &App, agent: &AgentRow, poll: &Poll) -> Result<PollReply, Error> {
+    let now = app.clock.now();
+    let mut reply = PollReply {
+        now,
+        roots: Vec::new(),
+        index: None,
+        orders: Vec::new(),
+        revoke: Vec::new(),
+        acked: Vec::new(),
+        wait_seconds: 0,
+    };
+    let (agent_key, root_version, index_version) = (agent.id, poll.root_version, poll.index_version);
+    let (roots, index, any) = app
+        .database
+        .read(move |tx| {
+            let roots = store::catalogue::roots_above(tx, i64::try_from(root_version).unwrap_or(i64::MAX))?;
+            let newest = store::catalogue::newest(tx)?;
+            let newer = newest.filter(|release| u64::try_from(release.version).unwrap_or(0) > index_version);
+            Ok((roots, newer.map(|release| release.index_envelope), tasks::any_for_agent(tx, agent_key)?))
+        })
+        .await?;
+    reply.roots = roots.into_iter().map(|(_, envelope)| envelope).collect();
+    reply.index = index;
+    // An agent without an asset of its own gets nothing to do: which machine it is has to be decided first.
+    if any && agent.asset_id.is_some() {
+        let (agent, key) = (agent.clone(), catalogue::order_key(app));
+        let offer = app
+            .database
+            .try_write(move |tx| {
+                let halted = dispatch::halt(tx)?.is_some();
+                let capabilities = agents::capabilities(&agent);
+                orders::offer(tx, &agent, orders::Maker { key: &key, halted, capabilities: &capabilities, now })
+            })
+            .await?;
+        for job in offer.touched {
+            app.wake.notify("job", job.0);
+        }
+        reply.orders = offer.orders;
+        reply.revoke = offer.revoke;
+    }
+    Ok(reply)
+}
+
+async fn events(State(app): State<App>, body: Bytes) -> Result<Json<EventsReply>, Error> {
+    let (agent, request) = agents::authenticate(&app, &body).await?;
+    let Body::Events(events) = request.body else { return Err(misplaced()) };
+    let now = app.clock.now();
+    let key = agent.id;
+    let stored = app.database.try_write(move |tx| results::store(tx, &agent, &events.events, now)).await?;
+    if !stored.touched.is_empty() {
+        app.wake.notify("dispatch", 0);
+        app.wake.notify("agent", key.0);
+    }
+    for job in &stored.touched {
+        app.wake.notify("job", job.0);
+    }
+    Ok(Json(EventsReply { now, acked: stored.acked }))
+}
+
+async fn content(State(app): State<App>, body: Bytes) -> Result<impl IntoResponse, Error> {
+    let (_, request) = agents::authenticate(&app, &body).await?;
+    let Body::Content(content) = request.body else { return Err(misplaced()) };
+    let digest = content.digest.clone();
+    let bytes = app.database.read(move |tx| store::catalogue::body(tx, &content.digest)).await?;
+    let bytes = bytes.ok_or_else(|| Error::NotFound(format!("catalogue entry with the digest {digest}")))?;
+    Ok(([(CONTENT_TYPE, "application/json")], bytes))
+}
