@@ -10,6 +10,7 @@ pub mod engine;
 pub mod http;
 pub mod keys;
 pub mod passwords;
+pub mod accounts;
 pub mod start;
 pub mod telemetry;
 pub mod wake;

@@ -107,6 +107,20 @@ pub fn of_resource(tx: &mut Transaction<'_>, resource: &str, before: Option<i64>
     )
 }
 
+/// Entries below the key `before`, newest first, whose actor, action or resource begins with `start`.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn page(tx: &mut Transaction<'_>, start: &str, before: i64, limit: i64) -> Result<Vec<Written>> {
+    tx.all(
+        "SELECT id, at, actor, action, resource, body, seal FROM audit_entry
+         WHERE id < $1 AND ($2 = '' OR substr(actor, 1, length($2)) = $2 OR substr(action, 1, length($2)) = $2
+                                  OR substr(resource, 1, length($2)) = $2)
+         ORDER BY id DESC LIMIT $3",
+        &[&before, &start, &limit],
+    )
+}
+
 /// The newest seal: keep a copy elsewhere, then even a removed end shows.
 ///
 /// # Errors

@@ -9,7 +9,11 @@ use axum::routing::get;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
+pub mod accounts;
+pub mod audit;
 pub mod server;
+pub mod session;
+pub mod tokens;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(info(
@@ -22,7 +26,13 @@ struct Description;
 
 /// Every noun of the API.
 fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", OpenApiRouter::new().merge(server::routes()))
+    let nouns = OpenApiRouter::new()
+        .merge(server::routes())
+        .merge(session::routes())
+        .merge(accounts::routes())
+        .merge(tokens::routes())
+        .merge(audit::routes());
+    OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", nouns)
 }
 
 /// The OpenAPI text, pretty-printed with a final line feed: what `docs/api.json` holds.

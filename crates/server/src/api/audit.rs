@@ -1,0 +1,43 @@
+//! The audit log, to be read.
+
+use crate::app::App;
+use crate::http::list::next_page;
+use crate::http::{Caller, Error, ListQuery};
+use axum::Json;
+use axum::extract::State;
+use domain::access::{Action, Record};
+use protocol::api::accounts::{AuditBody, AuditEntry};
+use store::audit::Written;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this noun.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+fn said(entry: Written) -> AuditEntry {
+    // The body's own bytes are what was hashed; here only its detail is shown, beside the columns.
+    let body: serde_json::Value = serde_json::from_slice(&entry.body).unwrap_or_default();
+    AuditEntry {
+        id: entry.id,
+        at: entry.at,
+        actor: entry.actor,
+        action: entry.action,
+        resource: entry.resource,
+        detail: body.get("detail").cloned().unwrap_or_default(),
+        seal: entry.seal,
+    }
+}
+
+/// List audit entries, newest first
+///
+/// `q` is a word that actor, action or resource begins with.
+#[utoipa::path(get, path = "/audit", tag = "audit", params(ListQuery), responses((status = OK, body = AuditBody)))]
+async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<AuditBody>, Error> {
+    caller.may(Action::AuditView, &Record::default())?;
+    let (before, limit, start) = (query.after::<i64>()?.unwrap_or(i64::MAX), query.limit(), query.q);
+    let mut entries = app.database.read(move |tx| store::audit::page(tx, &start, before, limit + 1)).await?;
+    let next = next_page(&mut entries, limit, |entry| entry.id)?;
+    Ok(Json(AuditBody { entries: entries.into_iter().map(said).collect(), next }))
+}
