@@ -160,12 +160,7 @@ pub async fn reset_password(app: &App, caller: &Caller, name: String) -> Result<
 ///
 /// # Errors
 /// Without the permission, for an unacceptable name, and where a member has no account.
-pub async fn set_group(
-    app: &App,
-    caller: &Caller,
-    name: &str,
-    members: Vec<String>,
-) -> Result<accounts::Group, Error> {
+pub async fn set_group(app: &App, caller: &Caller, name: &str, members: Vec<String>) -> Result<accounts::Group, Error> {
     caller.may(Action::UserManage, &Record::default())?;
     let name = account::name(name).map_err(|error| Error::field("name", error.code(), error.to_string()))?;
     if members.len() > MEMBERS_MAX {

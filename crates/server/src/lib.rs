@@ -2,6 +2,7 @@
 //!
 //! Decisions are made in `domain`, records are kept by `store`; this crate carries out and shows.
 
+pub mod accounts;
 pub mod api;
 pub mod app;
 pub mod clock;
@@ -10,7 +11,6 @@ pub mod engine;
 pub mod http;
 pub mod keys;
 pub mod passwords;
-pub mod accounts;
 pub mod start;
 pub mod telemetry;
 pub mod wake;

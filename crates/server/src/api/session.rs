@@ -1,7 +1,7 @@
 //! Signing in and out, and who one is.
 
-use crate::app::App;
 use crate::api::accounts::user;
+use crate::app::App;
 use crate::http::session::{self, Credentials, SignedIn};
 use crate::http::{AnyCaller, ClientAddress, Error};
 use axum::Json;

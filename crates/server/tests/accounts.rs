@@ -1,0 +1,211 @@
+//! Users, groups, tokens, idempotency, entity tags and the audit log over real HTTP.
+
+use reqwest::Method;
+use serde_json::json;
+use testkit::both_servers;
+use testkit::server::USER_PASSWORD;
+
+both_servers!(users_are_made_shown_listed_and_changed, |server| async move {
+    let admin = server.admin().await;
+    let new = json!({ "name": "Ada.L", "full_name": "Ada Lovelace", "email": "ada@example.org", "roles": ["job_author", "read_only"], "scope": ["prod"] });
+    let made = admin.post("/api/v1/users", &new).await.expect(201);
+    assert_eq!(made["user"]["name"], "ada.l", "names are folded");
+    assert_eq!(made["user"]["roles"], json!(["job_author", "read_only"]));
+    assert_eq!(made["user"]["scope"], json!(["prod"]));
+    let taken = admin.post("/api/v1/users", &new).await;
+    assert_eq!((taken.status, taken.json["errors"][0]["code"].as_str()), (422, Some("taken")));
+    for (body, field) in [
+        (json!({ "name": "" }), "name"),
+        (json!({ "name": "a b" }), "name"),
+        (json!({ "name": "bob", "roles": ["root"] }), "roles.0"),
+        (json!({ "name": "bob", "scope": [""] }), "scope.0"),
+        (json!({ "name": "bob", "full_name": "a\u{7}b" }), "full_name"),
+    ] {
+        assert_eq!(admin.post("/api/v1/users", &body).await.expect(422)["errors"][0]["field"], field);
+    }
+    let shown = admin.get("/api/v1/users/ADA.L").await;
+    assert_eq!(shown.json["user"]["full_name"], "Ada Lovelace");
+    let tag = shown.headers["etag"].to_str().unwrap().to_owned();
+    let change = |tag: String| {
+        let request = admin.request(Method::PATCH, "/api/v1/users/ada.l").header("if-match", tag);
+        admin.send(request.json(&json!({ "full_name": "Countess", "scope": { "tags": null } })))
+    };
+    let changed = change(tag.clone()).await.expect(200);
+    assert_eq!((&changed["user"]["full_name"], &changed["user"]["scope"]), (&json!("Countess"), &json!(null)));
+    let late = change(tag).await;
+    assert_eq!((late.status, late.code()), (412, "changed_meanwhile"));
+
+    for n in 0..5 {
+        admin.post("/api/v1/users", &json!({ "name": format!("user{n}") })).await.expect(201);
+    }
+    let mut names = Vec::new();
+    let mut path = "/api/v1/users?limit=3".to_owned();
+    loop {
+        let page = admin.get(&path).await.expect(200);
+        names.extend(page["users"].as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/v1/users?limit=3&cursor={next}");
+    }
+    assert_eq!(names, ["ada.l", "admin", "user0", "user1", "user2", "user3", "user4"]);
+    let found = admin.get("/api/v1/users?q=countess").await.expect(200);
+    assert_eq!(found["users"].as_array().unwrap().len(), 1);
+});
+
+both_servers!(power_is_handed_out_by_a_super_user_only, |server| async move {
+    let admin = server.admin().await;
+    let boss = server.user("boss", &["administrator"]).await;
+    boss.post("/api/v1/users", &json!({ "name": "reader" })).await.expect(201);
+    let refused = boss.post("/api/v1/users", &json!({ "name": "x", "roles": ["administrator"] })).await;
+    assert_eq!((refused.status, refused.code()), (403, "role_missing"));
+    assert_eq!(refused.json["detail"], "your roles do not include the permission to change roles and asset scopes");
+    let roles = json!({ "roles": ["super_user"] });
+    assert_eq!(boss.patch("/api/v1/users/boss", &roles).await.status, 403, "not even for oneself");
+    assert_eq!(boss.patch("/api/v1/users/admin", &json!({ "active": false })).await.code(), "guarded");
+    assert_eq!(boss.post("/api/v1/users/admin/password-reset", &json!({})).await.code(), "guarded");
+    boss.post("/api/v1/users/reader/password-reset", &json!({})).await.expect(200);
+    let last = admin.patch("/api/v1/users/admin", &json!({ "roles": ["read_only"] })).await;
+    assert_eq!((last.status, last.code()), (409, "last_super_user"));
+    assert_eq!(admin.patch("/api/v1/users/admin", &json!({ "active": false })).await.code(), "last_super_user");
+    admin.patch("/api/v1/users/boss", &roles).await.expect(200);
+    assert_eq!(boss.patch("/api/v1/users/admin", &json!({ "active": false })).await.status, 200);
+
+    // A scoped administrator makes nobody who sees more than he does.
+    boss.post("/api/v1/users", &json!({ "name": "part", "roles": ["administrator"], "scope": ["lab"] }))
+        .await
+        .expect(201);
+    let once = boss.post("/api/v1/users/part/password-reset", &json!({})).await.expect(200);
+    let once = once["one_time_password"].as_str().unwrap().to_owned();
+    let part = server.client().sign_in("part", &once).await.choose_password(&once, USER_PASSWORD).await;
+    assert_eq!(part.post("/api/v1/users", &json!({ "name": "wide" })).await.status, 403);
+    part.post("/api/v1/users", &json!({ "name": "narrow", "scope": ["lab"] })).await.expect(201);
+});
+
+both_servers!(groups_hold_users, |server| async move {
+    let admin = server.admin().await;
+    server.user("ada", &["remediation_owner"]).await;
+    let group =
+        admin.put("/api/v1/groups/linux-team", &json!({ "members": ["ada", "ADMIN", "ada"] })).await.expect(200);
+    assert_eq!(group["group"]["members"], json!(["ada", "admin"]));
+    let unknown = admin.put("/api/v1/groups/linux-team", &json!({ "members": ["ghost"] })).await;
+    assert_eq!(unknown.json["errors"][0]["code"], "unknown_user");
+    let listed = admin.get("/api/v1/groups").await.expect(200);
+    assert_eq!(
+        listed["groups"],
+        json!([{ "name": "linux-team", "members": ["ada", "admin"] }]),
+        "a refused change changed nothing"
+    );
+    assert_eq!(admin.get("/api/v1/users/ada").await.json["user"]["groups"], json!(["linux-team"]));
+    assert_eq!(admin.delete("/api/v1/groups/linux-team").await.status, 204);
+    assert_eq!(admin.delete("/api/v1/groups/linux-team").await.status, 404);
+});
+
+both_servers!(tokens_are_narrow_expire_and_are_revoked, |server| async move {
+    let admin = server.admin().await;
+    let read = admin.with_token(&admin.make_token(&["read"]).await);
+    assert_eq!(read.get("/api/v1/users").await.status, 200);
+    let refused = read.post("/api/v1/users", &json!({ "name": "x" })).await;
+    assert_eq!((refused.status, refused.code()), (403, "token_scope"));
+    assert_eq!(refused.json["detail"], "the token in use lacks the scope `accounts`");
+    let me = read.get("/api/v1/me").await.expect(200);
+    assert_eq!(me["me"]["token_scopes"], json!(["read"]));
+    let accounts = admin.with_token(&admin.make_token(&["read", "accounts"]).await);
+    let wider = accounts.post("/api/v1/tokens", &json!({ "name": "w", "scopes": ["system"] })).await;
+    assert_eq!((wider.status, wider.code()), (403, "token_scope"), "a token makes no stronger one");
+    let change = json!({ "password": "a", "new_password": "b" });
+    assert_eq!(accounts.post("/api/v1/me/password", &change).await.code(), "session_required");
+    for (body, code) in [
+        (json!({ "name": "", "scopes": ["read"] }), "empty"),
+        (json!({ "name": "n", "scopes": [] }), "empty"),
+        (json!({ "name": "n", "scopes": ["everything"] }), "unknown"),
+        (json!({ "name": "n", "scopes": ["read"], "days": 367 }), "range"),
+    ] {
+        assert_eq!(admin.post("/api/v1/tokens", &body).await.expect(422)["errors"][0]["code"], code);
+    }
+
+    let made =
+        admin.post("/api/v1/tokens", &json!({ "name": "short", "scopes": ["read"], "days": 1 })).await.expect(201);
+    let short = admin.with_token(made["secret"].as_str().unwrap());
+    assert_eq!(made["token"]["hint"], made["secret"].as_str().unwrap()[..10]);
+    assert_eq!(short.get("/api/v1/me").await.status, 200);
+    server.clock.advance(86_400);
+    assert_eq!(short.get("/api/v1/me").await.status, 401, "ended by itself");
+    assert_eq!(read.get("/api/v1/me").await.status, 200);
+
+    let admin = server.admin().await;
+    let listed = admin.get("/api/v1/tokens").await.expect(200);
+    let tokens = listed["tokens"].as_array().unwrap();
+    assert_eq!(tokens.len(), 3);
+    assert_eq!(tokens[2]["used_at"], "2026-11-23T12:00:00Z", "noted, to the hour");
+    let id = tokens[2]["id"].as_i64().unwrap();
+    let ada = server.user("ada", &["read_only"]).await;
+    assert_eq!(ada.delete(&format!("/api/v1/tokens/{id}")).await.status, 404, "other people's tokens do not exist");
+    assert_eq!(ada.get("/api/v1/tokens").await.json["tokens"], json!([]));
+    assert_eq!(admin.delete(&format!("/api/v1/tokens/{id}")).await.status, 204);
+    assert_eq!(read.get("/api/v1/me").await.status, 401);
+    for wrong in ["quell_wrong", "wrong", ""] {
+        assert_eq!(admin.with_token(wrong).get("/api/v1/me").await.status, 401);
+    }
+});
+
+both_servers!(a_repeated_post_gets_the_first_answer_and_does_nothing, |server| async move {
+    let admin = server.admin().await;
+    let post = |path: &'static str, key: &'static str, body: serde_json::Value| {
+        let request = admin.request(Method::POST, path).header("idempotency-key", key);
+        admin.send(request.json(&body))
+    };
+    // Secrets are shown once: the repetition is refused and made no second token.
+    let token = json!({ "name": "t", "scopes": ["read"] });
+    post("/api/v1/tokens", "k1", token.clone()).await.expect(201);
+    let again = post("/api/v1/tokens", "k1", token.clone()).await;
+    assert_eq!((again.status, again.code()), (409, "shown_once"));
+    assert_eq!(admin.get("/api/v1/tokens").await.json["tokens"].as_array().unwrap().len(), 1);
+    let other = post("/api/v1/tokens", "k1", json!({ "name": "u", "scopes": ["read"] })).await;
+    assert_eq!((other.status, other.code()), (422, "idempotency_key_reused"));
+    // A refused request did nothing; its key can be used again.
+    assert_eq!(post("/api/v1/users", "k2", json!({ "name": "a b" })).await.status, 422);
+    assert_eq!(post("/api/v1/users", "k2", json!({ "name": "a b" })).await.status, 422);
+    // An ordinary answer comes back as it was.
+    let changes = json!({ "password": testkit::server::ADMIN_PASSWORD, "new_password": "another good password" });
+    let first = post("/api/v1/me/password", "k3", changes).await;
+    assert_eq!(first.status, 200);
+    server.clock.advance(86_401);
+    let admin = server.client().sign_in("admin", "another good password").await;
+    let request = admin.request(Method::POST, "/api/v1/tokens").header("idempotency-key", "k1");
+    assert_eq!(admin.send(request.json(&token)).await.status, 201, "forgotten after a day");
+    let bad = admin.request(Method::POST, "/api/v1/tokens").header("idempotency-key", "x".repeat(129));
+    assert_eq!(admin.send(bad.json(&token)).await.code(), "idempotency_key");
+});
+
+both_servers!(every_change_is_in_the_audit_log, |server| async move {
+    let admin = server.admin().await;
+    server.user("ada", &["job_author"]).await;
+    admin.patch("/api/v1/users/ada", &json!({ "roles": ["job_reader"], "active": false })).await.expect(200);
+    admin.make_token(&["read"]).await;
+    let log = admin.get("/api/v1/audit?limit=500").await.expect(200);
+    let said: Vec<(String, String, String)> = log["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|entry| ["actor", "action", "resource"].map(|key| entry[key].as_str().unwrap().to_owned()).into())
+        .collect();
+    let expected = [
+        ("engine/start", "user.create", "users/admin"),
+        ("users/admin", "session.begin", "users/admin"),
+        ("users/admin", "user.password", "users/admin"),
+        ("users/admin", "session.begin", "users/admin"),
+        ("users/admin", "session.begin", "users/admin"),
+        ("users/admin", "user.create", "users/ada"),
+        ("users/ada", "session.begin", "users/ada"),
+        ("users/ada", "user.password", "users/ada"),
+        ("users/admin", "user.disable", "users/ada"),
+        ("users/admin", "token.create", "tokens/1"),
+    ];
+    let expected: Vec<_> =
+        expected.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect();
+    assert_eq!(said, expected);
+    let disabled = admin.get("/api/v1/audit?q=user.disable").await.expect(200);
+    assert_eq!(disabled["entries"][0]["detail"]["before"]["roles"], json!(["job_author"]));
+    assert_eq!(disabled["entries"][0]["detail"]["after"]["roles"], json!(["job_reader"]));
+    assert!(!log.to_string().contains("argon2id"), "no hash in the log");
+});
