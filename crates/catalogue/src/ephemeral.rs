@@ -9,10 +9,7 @@ use protocol::{
     signed::{KeyError, PublicKey, SigningKey},
 };
 
-use crate::{
-    index::{Bundle, CatalogueError},
-    schema::Entry,
-};
+use crate::{bundle::Bundle, index::CatalogueError, schema::Entry};
 
 /// What was made.
 #[derive(Debug, Clone)]

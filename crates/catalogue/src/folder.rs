@@ -20,7 +20,8 @@ use protocol::{
 };
 
 use crate::{
-    index::{Bundle, INDEX_BYTES_MAX, INDEX_ENTRIES_MAX},
+    bundle::Bundle,
+    index::{INDEX_BYTES_MAX, INDEX_ENTRIES_MAX},
     schema::ENTRY_BYTES_MAX,
 };
 
@@ -166,7 +167,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{embedded, ephemeral::Ephemeral, index::verify_bundle};
+    use crate::{bundle::verify_bundle, embedded, ephemeral::Ephemeral};
 
     #[test]
     fn a_bundle_survives_the_folder() {

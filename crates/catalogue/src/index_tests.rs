@@ -3,6 +3,7 @@
 use protocol::root::{RoleKeys, Roles};
 
 use super::*;
+use crate::bundle::{VerifiedCatalogue, verify_bundle};
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_secret(&[seed; 32])

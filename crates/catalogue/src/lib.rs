@@ -5,6 +5,7 @@
 
 pub mod actions;
 pub mod applies;
+pub mod bundle;
 pub mod embedded;
 pub mod ephemeral;
 pub mod folder;

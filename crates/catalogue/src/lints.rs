@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     actions::{Action, FileMode, FileSetting, ModeChange, PackageWant, ServiceStart, SettingFormat, Validator},
     schema::{Entry, Reboot, ReferenceKind, Reversible, Risk, Status},
-    text::EntryId,
+    text::{EntryId, PackageName},
 };
 
 /// Longest title, in characters.
@@ -275,7 +275,7 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
             findings.error(contradiction, "service-contradiction", || format!("{target}: running, but never started"));
         }
         Action::PackageState(state) => {
-            let names = state.names.values().flatten().map(|name| name.as_str());
+            let names = state.names.values().flatten().map(PackageName::as_str);
             let vital: Vec<&str> = names.filter(|name| is_vital_package(name)).collect();
             findings.error(state.want == PackageWant::Absent && !vital.is_empty(), "own-access", || {
                 format!("removing {} cuts off administrators or breaks the system", vital.join(", "))

@@ -4,12 +4,11 @@
 //! re-encoded. An unknown field or an unknown action kind refuses the entry, because it may be a restriction this program
 //! does not understand. What is merely bad style is a lint ([`crate::lints`]), not a parse error.
 
+mod words;
+
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use domain::{
-    asset::Platform,
-    mitigation::{Coverage, Implication},
-};
+use domain::mitigation::{Coverage, Implication};
 use jiff::civil::Date;
 use protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,8 @@ use crate::{
     applies::Applies,
     text::{Cve, EntryId, Line, ServiceName, Url},
 };
+
+pub use words::{EntryPlatform, Headline, Reboot, ReferenceKind, Reversible, Risk, Seen, Status, Vector};
 
 /// The schema version this program reads.
 pub const SCHEMA: u32 = 1;
@@ -74,112 +75,6 @@ pub struct Entry {
     pub references: Vec<Reference>,
 }
 
-/// Where an entry is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// Being written; never offered.
-    Draft,
-    /// Offered.
-    Active,
-    /// Tells exposure, changes nothing, earns no points.
-    CheckOnly,
-    /// Another entry took its place: no new use, reverts work.
-    Superseded,
-    /// Taken back: no new use, reverts work.
-    Withdrawn,
-}
-
-impl Status {
-    /// The word used in entries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Active => "active",
-            Self::CheckOnly => "check-only",
-            Self::Superseded => "superseded",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-}
-
-/// What an entry runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EntryPlatform {
-    /// Microsoft Windows.
-    Windows,
-    /// Any Linux.
-    Linux,
-    /// Both: applications such as Java or Git.
-    Any,
-}
-
-impl EntryPlatform {
-    /// Whether it runs on an asset of this platform.
-    #[must_use]
-    pub fn covers(self, platform: Platform) -> bool {
-        match self {
-            Self::Windows => platform == Platform::Windows,
-            Self::Linux => platform == Platform::Linux,
-            Self::Any => matches!(platform, Platform::Windows | Platform::Linux),
-        }
-    }
-
-    /// The word used in entries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Windows => "windows",
-            Self::Linux => "linux",
-            Self::Any => "any",
-        }
-    }
-}
-
-/// The headline kind of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Headline {
-    /// A line in a configuration file.
-    ConfigLine,
-    /// A kernel module.
-    KernelModule,
-    /// A kernel parameter.
-    Sysctl,
-    /// A service.
-    Service,
-    /// Permissions of a file.
-    FilePermission,
-    /// A package.
-    Package,
-    /// A firewall rule.
-    Firewall,
-    /// A Windows registry value.
-    Registry,
-    /// An optional feature.
-    Feature,
-}
-
-impl Headline {
-    /// The word used in entries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ConfigLine => "config-line",
-            Self::KernelModule => "kernel-module",
-            Self::Sysctl => "sysctl",
-            Self::Service => "service",
-            Self::FilePermission => "file-permission",
-            Self::Package => "package",
-            Self::Firewall => "firewall",
-            Self::Registry => "registry",
-            Self::Feature => "feature",
-        }
-    }
-}
-
 /// One vulnerability and how much of it the entry covers. Coverage and points are per CVE.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -208,33 +103,6 @@ pub struct SourcedQid {
     pub source: Line,
 }
 
-/// From where a weakness is reached, in the words of CVSS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vector {
-    /// From anywhere.
-    Network,
-    /// From the same network segment or radio range.
-    Adjacent,
-    /// By a user or program on the machine.
-    Local,
-    /// By touching the machine.
-    Physical,
-}
-
-impl Vector {
-    /// The word used in entries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Network => "network",
-            Self::Adjacent => "adjacent",
-            Self::Local => "local",
-            Self::Physical => "physical",
-        }
-    }
-}
-
 /// What has to follow the actions before they are in effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -246,54 +114,6 @@ pub struct After {
     pub reboot: Reboot,
     /// Whether a revert puts everything back.
     pub reversible: Reversible,
-}
-
-/// Whether a reboot is needed before an entry is effective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reboot {
-    /// No.
-    No,
-    /// Only where a module stays loaded.
-    IfLoaded,
-    /// Always.
-    Required,
-}
-
-impl Reboot {
-    /// The word used in entries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::No => "no",
-            Self::IfLoaded => "if-loaded",
-            Self::Required => "required",
-        }
-    }
-}
-
-/// Whether an entry can be taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reversible {
-    /// At once.
-    Yes,
-    /// With the next reboot.
-    AtReboot,
-    /// No.
-    No,
-}
-
-impl Reversible {
-    /// The word used in entries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::AtReboot => "at-reboot",
-            Self::No => "no",
-        }
-    }
 }
 
 /// What a person has to know before saying yes.
@@ -310,30 +130,6 @@ pub struct Human {
     pub remove_when_patched: bool,
 }
 
-/// How much can go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Risk {
-    /// Nobody should notice.
-    Low,
-    /// Some users may notice.
-    Medium,
-    /// A service people rely on may stop.
-    High,
-}
-
-impl Risk {
-    /// The word used in entries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
-
 /// Where a fact comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -348,43 +144,6 @@ pub struct Reference {
     /// The day on which a *person* opened the page and compared it with the entry. Left out until that happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_on: Option<Date>,
-}
-
-/// Whose word a reference is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReferenceKind {
-    /// Who makes or distributes the product.
-    Vendor,
-    /// Who assigned the CVE.
-    Cna,
-    /// A national or sector response team.
-    Cert,
-    /// Who found the weakness.
-    Researcher,
-}
-
-impl ReferenceKind {
-    /// The word used in entries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Vendor => "vendor",
-            Self::Cna => "cna",
-            Self::Cert => "cert",
-            Self::Researcher => "researcher",
-        }
-    }
-}
-
-/// How a reference was read when the entry was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Seen {
-    /// The issuer's own text or data feed.
-    Vendor,
-    /// The issuer's text in somebody else's copy.
-    Mirror,
 }
 
 /// Why an entry was refused.

@@ -1,6 +1,8 @@
 //! `quell catalogue` from a key on an empty disk to a refused catalogue, as a person types it.
 
-#[path = "../src/commands/catalogue.rs"]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails says so by panicking")]
+
+#[path = "../src/commands/catalogue/mod.rs"]
 mod command;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};

@@ -1,0 +1,303 @@
+//! `quell catalogue`: keys, the trust root, signing, checking and reading the catalogue. Works on files, needs no server.
+//!
+//! Private keys are read from and written to files of mode 0600 and appear nowhere else.
+
+mod ceremony;
+mod reading;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use catalogue::{
+    folder::FolderError,
+    index::{CatalogueError, Revocation, Revoked},
+    schema::EntryError,
+    text::EntryId,
+};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
+use domain::time::Timestamp;
+use protocol::{
+    digest::Digest,
+    root::RootError,
+    signed::{EnvelopeError, KeyError, PublicKey},
+};
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// What `quell catalogue` can do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Make or show signing keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Make, update or show trust roots.
+    #[command(subcommand)]
+    Root(RootCommand),
+    /// Sign entries into a catalogue folder.
+    Sign(Sign),
+    /// Check a catalogue folder as a server or an agent does before it adopts it.
+    Verify(Verify),
+    /// Check entries for mistakes; exits with 1 when there are errors.
+    Lint(Lint),
+    /// List entries, or show one.
+    Show(Show),
+}
+
+/// What `quell catalogue key` can do.
+#[derive(Debug, clap::Subcommand)]
+pub enum KeyCommand {
+    /// Make a key from the system's randomness and write it to FILE with mode 0600. Never overwrites.
+    New {
+        /// Where the private key goes.
+        file: PathBuf,
+    },
+    /// Print the public half and the id of the private key in FILE.
+    Show {
+        /// The private key.
+        file: PathBuf,
+    },
+}
+
+/// What `quell catalogue root` can do.
+#[derive(Debug, clap::Subcommand)]
+pub enum RootCommand {
+    /// Make version 1 of a trust root, signed with its own root keys.
+    New(RootNew),
+    /// Make the next version of a trust root. Signed with the root keys of both versions.
+    Update(RootUpdate),
+    /// Show a trust root and whether it is signed by its own root keys.
+    Show {
+        /// The sealed root.
+        file: PathBuf,
+    },
+}
+
+/// The keys of a root's roles. Each may be given several times.
+#[derive(Debug, clap::Args)]
+pub struct RoleArguments {
+    /// Public key that may sign catalogues, `ed25519:...`.
+    #[arg(long = "content", required = true, value_name = "PUBLIC_KEY")]
+    content: Vec<PublicKey>,
+    /// Public key that may sign approvals of the organisation.
+    #[arg(long = "organisation", required = true, value_name = "PUBLIC_KEY")]
+    organisation: Vec<PublicKey>,
+    /// Public key of the server, which signs orders.
+    #[arg(long = "order", required = true, value_name = "PUBLIC_KEY")]
+    order: Vec<PublicKey>,
+    /// How many content keys must sign a catalogue.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    content_threshold: u32,
+    /// How many root keys must sign the next root.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    root_threshold: u32,
+    /// When the root runs out: a date or an instant in UTC.
+    #[arg(long, value_name = "DATE", value_parser = parse_expiry)]
+    expires: Timestamp,
+}
+
+/// Arguments of `root new`.
+#[derive(Debug, clap::Args)]
+pub struct RootNew {
+    /// Private root key file; all of them sign.
+    #[arg(long = "root-key", required = true, value_name = "FILE")]
+    root_keys: Vec<PathBuf>,
+    #[command(flatten)]
+    roles: RoleArguments,
+    /// Where the sealed root goes. Never overwrites.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Arguments of `root update`.
+#[derive(Debug, clap::Args)]
+pub struct RootUpdate {
+    /// The sealed root to follow.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Private root key file of the new root; all of them sign.
+    #[arg(long = "root-key", required = true, value_name = "FILE")]
+    root_keys: Vec<PathBuf>,
+    /// Private root key file of the root before, where it is not one of the new ones.
+    #[arg(long = "old-root-key", value_name = "FILE")]
+    old_root_keys: Vec<PathBuf>,
+    #[command(flatten)]
+    roles: RoleArguments,
+    /// Where the sealed root goes. Never overwrites.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Arguments of `sign`.
+#[derive(Debug, clap::Args)]
+pub struct Sign {
+    /// Private content key file. Several sign together.
+    #[arg(long = "key", required = true, value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    /// Version of the index; higher than every one signed before.
+    #[arg(long, value_name = "N")]
+    version: u64,
+    /// When the index runs out: a date or an instant in UTC.
+    #[arg(long, value_name = "DATE", value_parser = parse_expiry)]
+    expires: Timestamp,
+    /// The folder to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A folder of entries instead of those that come with the program.
+    #[arg(long, value_name = "DIR")]
+    entries: Option<PathBuf>,
+    /// Sealed roots to put into the folder, oldest first.
+    #[arg(long = "root", value_name = "FILE")]
+    roots: Vec<PathBuf>,
+    /// Revoke an entry id or a digest, with the reason: `ID=REASON`.
+    #[arg(long = "revoke", value_name = "ID=REASON", value_parser = parse_revocation)]
+    revoke: Vec<Revocation>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// The catalogue folder.
+    folder: PathBuf,
+    /// The sealed root that is trusted. Updates in the folder are followed from it.
+    #[arg(long, value_name = "FILE")]
+    root: PathBuf,
+    /// The highest index version ever seen: an older one is refused.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    highest_seen: u64,
+}
+
+/// Arguments of `lint`.
+#[derive(Debug, clap::Args)]
+pub struct Lint {
+    /// A folder of entries, or one entry's file; without it those that come with the program.
+    path: Option<PathBuf>,
+    /// Show warnings too.
+    #[arg(long)]
+    warnings: bool,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// The entry; without it all are listed.
+    id: Option<String>,
+    /// Only entries that cover this CVE.
+    #[arg(long, value_name = "CVE")]
+    cve: Option<String>,
+    /// A folder of entries instead of those that come with the program.
+    #[arg(long, value_name = "DIR")]
+    entries: Option<PathBuf>,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{doing} {path}", path = path.display())]
+    File {
+        /// What was attempted.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A private key that others may read.
+    #[error("{path} can be read by others; run chmod 600 on it, and replace the key if they may have", path = path.display())]
+    KeyOpen {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A file that holds no key.
+    #[error("{path}: {source}", path = path.display())]
+    Key {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong.
+        source: KeyError,
+    },
+    /// A folder of the catalogue.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A trust root.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// Not an envelope.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The catalogue is not accepted.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// An entry does not parse.
+    #[error("{path}: {source}")]
+    Entry {
+        /// Its file.
+        path: String,
+        /// What is wrong.
+        source: EntryError,
+    },
+    /// Entries with errors are not signed.
+    #[error("{0} errors in the entries; see quell catalogue lint")]
+    LintErrors(usize),
+    /// The instant given lies in the past.
+    #[error("{0} is over; give a later date")]
+    AlreadyExpired(Timestamp),
+    /// No such entry.
+    #[error("there is no entry {0}; see quell catalogue show")]
+    NoSuchEntry(String),
+    /// The result could not be printed.
+    #[error("printing the result")]
+    Print(#[from] io::Error),
+}
+
+/// Run a command; `now` decides what has expired.
+///
+/// # Errors
+/// See [`Error`]. Whatever is not an error exits with 0.
+pub fn run(command: &Command, output: Output, now: Timestamp, out: &mut impl Write) -> Result<(), Error> {
+    match command {
+        Command::Key(KeyCommand::New { file }) => ceremony::key_new(file, output, out),
+        Command::Key(KeyCommand::Show { file }) => ceremony::key_show(file, output, out),
+        Command::Root(RootCommand::New(arguments)) => ceremony::root_new(arguments, output, now, out),
+        Command::Root(RootCommand::Update(arguments)) => ceremony::root_update(arguments, output, now, out),
+        Command::Root(RootCommand::Show { file }) => ceremony::root_show(file, output, now, out),
+        Command::Sign(arguments) => ceremony::sign(arguments, output, now, out),
+        Command::Verify(arguments) => reading::verify(arguments, output, now, out),
+        Command::Lint(arguments) => reading::lint(arguments, output, out),
+        Command::Show(arguments) => reading::show(arguments, output, out),
+    }
+}
+
+/// A date means its first instant in UTC.
+fn parse_expiry(text: &str) -> Result<Timestamp, String> {
+    let instant = if text.contains('T') { text.parse() } else { format!("{text}T00:00:00Z").parse() };
+    instant.map_err(|_| format!("`{text}` is not a date such as 2027-06-30 or an instant such as 2027-06-30T12:00:00Z"))
+}
+
+fn parse_revocation(text: &str) -> Result<Revocation, String> {
+    let (what, reason) = text.split_once('=').ok_or("expected ID=REASON")?;
+    let what = match what.parse::<Digest>() {
+        Ok(digest) => Revoked::Digest(digest),
+        Err(_) => Revoked::Id(what.parse::<EntryId>().map_err(|error| error.to_string())?),
+    };
+    Ok(Revocation { what, reason: reason.parse().map_err(|error: catalogue::text::TextError| error.to_string())? })
+}
+
+fn print_json(value: &serde_json::Value, out: &mut impl Write) -> Result<(), Error> {
+    Ok(writeln!(out, "{value:#}")?)
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+}
