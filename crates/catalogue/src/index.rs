@@ -22,6 +22,9 @@ use crate::{
     text::{EntryId, Line},
 };
 
+// An index is rarely used without the entries it lists.
+pub use crate::bundle::{Bundle, VerifiedCatalogue, verify_bundle};
+
 /// Payload type of an index.
 pub const INDEX_TYPE: &str = "application/vnd.quell.catalogue-index+json";
 /// The version of the index format that this program reads.
