@@ -248,7 +248,14 @@ pub struct Finding {
 
 impl Record {
     /// Takes over the findings of a scan that ended at `scanned` and was processed at `processed` (spec section 3.3).
-    pub fn apply(&mut self, source: &Source, index: u32, findings: &[Finding], scanned: Timestamp, processed: Timestamp) {
+    pub fn apply(
+        &mut self,
+        source: &Source,
+        index: u32,
+        findings: &[Finding],
+        scanned: Timestamp,
+        processed: Timestamp,
+    ) {
         for finding in findings {
             let mut known = false;
             for row in self.detections.iter_mut().filter(|row| row.qid == finding.qid) {

@@ -148,10 +148,11 @@ fn persisted_sysctl(root: &Path, key: &str) -> Option<i64> {
 
 /// Masked, not wanted by any target, or not there at all.
 fn service_is_off(root: &Path, unit: &str) -> bool {
-    let masked = ["etc/systemd/system", "run/systemd/system"].iter().map(|folder| root.join(folder).join(unit)).any(|path| {
-        std::fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null"))
-            || std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == 0)
-    });
+    let masked =
+        ["etc/systemd/system", "run/systemd/system"].iter().map(|folder| root.join(folder).join(unit)).any(|path| {
+            std::fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null"))
+                || std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == 0)
+        });
     let folders = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
     let exists = folders.iter().any(|folder| root.join(folder).join(unit).symlink_metadata().is_ok());
     let wanted = folders.iter().filter_map(|folder| std::fs::read_dir(root.join(folder)).ok()).any(|entries| {

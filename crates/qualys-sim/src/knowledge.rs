@@ -102,7 +102,11 @@ pub struct Entry {
 
 /// Information gathered: QID offset, title, category, diagnosis.
 const INFORMATION: &[(&str, &str, &str)] = &[
-    ("Operating System Detected", "Information gathering", "The scanner recognised the operating system from its answers or by logging in."),
+    (
+        "Operating System Detected",
+        "Information gathering",
+        "The scanner recognised the operating system from its answers or by logging in.",
+    ),
     ("Host Names Found", "Information gathering", "Names by which the host is known to name services."),
     ("Open TCP Services List", "TCP/IP", "Ports that accept connections and the service behind each."),
     ("Installed Packages on Host", "Local", "The package manager's list, read after logging in."),
@@ -119,10 +123,34 @@ const WINDOWS: &[(&str, &[&str], u8, u8, &str)] = &[
         96,
         "Exploit_Public,Active_Attacks,Ransomware,Cisa_Known_Exploited_Vulns,Remote_Code_Execution",
     ),
-    ("Microsoft Windows SMB Signing Not Required", &["CVE-2025-33073"], 4, 83, "Exploit_Public,Active_Attacks,Cisa_Known_Exploited_Vulns"),
-    ("Microsoft Windows HTTP Protocol Stack Remote Code Execution", &["CVE-2022-21907"], 5, 85, "Exploit_Public,Remote_Code_Execution"),
-    ("WinVerifyTrust Signature Validation Not Enforced", &["CVE-2013-3900"], 4, 74, "Active_Attacks,Cisa_Known_Exploited_Vulns"),
-    ("Windows Server Update Services Remote Code Execution", &["CVE-2025-59287"], 5, 95, "Exploit_Public,Active_Attacks,Cisa_Known_Exploited_Vulns"),
+    (
+        "Microsoft Windows SMB Signing Not Required",
+        &["CVE-2025-33073"],
+        4,
+        83,
+        "Exploit_Public,Active_Attacks,Cisa_Known_Exploited_Vulns",
+    ),
+    (
+        "Microsoft Windows HTTP Protocol Stack Remote Code Execution",
+        &["CVE-2022-21907"],
+        5,
+        85,
+        "Exploit_Public,Remote_Code_Execution",
+    ),
+    (
+        "WinVerifyTrust Signature Validation Not Enforced",
+        &["CVE-2013-3900"],
+        4,
+        74,
+        "Active_Attacks,Cisa_Known_Exploited_Vulns",
+    ),
+    (
+        "Windows Server Update Services Remote Code Execution",
+        &["CVE-2025-59287"],
+        5,
+        95,
+        "Exploit_Public,Active_Attacks,Cisa_Known_Exploited_Vulns",
+    ),
 ];
 
 const PRODUCTS: &[(&str, &str)] = &[
@@ -250,9 +278,7 @@ impl Knowledge {
         let (kind, severity, score, port) = self.brief(qid)?;
         let mut roll = Roll::new(self.seed, &[21, u64::from(qid)]);
         let published = self.days_ago(roll.between(60, 1500), roll.between(0, 86_399));
-        let modified = published
-            .checked_add(SignedDuration::from_hours(24 * roll.between(1, 59)))
-            .unwrap_or(published);
+        let modified = published.checked_add(SignedDuration::from_hours(24 * roll.between(1, 59))).unwrap_or(published);
         let blank = Entry {
             qid,
             kind,
@@ -396,9 +422,8 @@ fn ordinary(roll: &mut Roll, blank: Entry) -> Entry {
     let windows = Knowledge::is_windows(blank.qid);
     let (product, vendor) = *roll.pick(if windows { WINDOWS_PRODUCTS } else { PRODUCTS });
     let (flaw, gain) = *roll.pick(FLAWS);
-    let cves = (0..roll.below(3) + u64::from(!roll.chance(20)))
-        .map(|at| format!("CVE-2025-{}{}", blank.qid, at))
-        .collect();
+    let cves =
+        (0..roll.below(3) + u64::from(!roll.chance(20))).map(|at| format!("CVE-2025-{}{}", blank.qid, at)).collect();
     let base = f32::from(blank.severity) * 1.9 + f32::from(u8::try_from(roll.below(5)).unwrap_or(0)) / 10.0;
     Entry {
         title: format!("{product} Security Update: {flaw} (SIM-{})", blank.qid),
@@ -411,7 +436,10 @@ fn ordinary(roll: &mut Roll, blank: Entry) -> Entry {
              The check compares the installed version with the first corrected one.<BR>"
         ),
         consequence: consequence(gain).to_owned(),
-        solution: format!("Update {product} to the version named in <A HREF=\"https://advisories.example/SIM-{}\">the advisory</A>.", blank.qid),
+        solution: format!(
+            "Update {product} to the version named in <A HREF=\"https://advisories.example/SIM-{}\">the advisory</A>.",
+            blank.qid
+        ),
         cvss3: Some((base.min(10.0), "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:L/I:L/A:L".to_owned())),
         threat_intelligence: if roll.chance(15) { threats("Exploit_Public") } else { Vec::new() },
         remote: blank.port.is_some(),

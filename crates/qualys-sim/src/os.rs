@@ -29,7 +29,10 @@ pub enum Os {
     Windows11,
 }
 
-use Os::{Debian11, Debian12, Rhel9, Ubuntu1604, Ubuntu1804, Ubuntu2004, Ubuntu2204, Ubuntu2404, Windows11, Windows2019, Windows2022};
+use Os::{
+    Debian11, Debian12, Rhel9, Ubuntu1604, Ubuntu1804, Ubuntu2004, Ubuntu2204, Ubuntu2404, Windows11, Windows2019,
+    Windows2022,
+};
 
 /// Releases that a root folder can be written for.
 pub const DEBIAN_FAMILY: &[Os] = &[Debian11, Debian12, Ubuntu1604, Ubuntu1804, Ubuntu2004, Ubuntu2204, Ubuntu2404];

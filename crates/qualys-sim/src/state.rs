@@ -242,9 +242,9 @@ impl World {
 
     fn reaches(&self, scan: &Scan, changing: &Changing, index: u32) -> bool {
         let network = self.fleet().network_of(index);
-        let by_appliance = APPLIANCES
-            .iter()
-            .any(|appliance| scan.appliances.contains(&appliance.id) && appliance.network == network && appliance.online);
+        let by_appliance = APPLIANCES.iter().any(|appliance| {
+            scan.appliances.contains(&appliance.id) && appliance.network == network && appliance.online
+        });
         let by_external = scan.appliances.is_empty() && self.options.switches.external_reaches_private;
         (by_appliance || by_external) && network == scan.network && !changing.dead.contains(&index)
     }

@@ -108,8 +108,7 @@ pub const APPLIANCES: &[Appliance] = &[
 ];
 
 /// Networks of the subscription.
-pub const NETWORKS: &[(u32, &str)] =
-    &[(GLOBAL_NETWORK, "Global Default Network"), (BRANCH_NETWORK, "Branch office")];
+pub const NETWORKS: &[(u32, &str)] = &[(GLOBAL_NETWORK, "Global Default Network"), (BRANCH_NETWORK, "Branch office")];
 
 /// The title of a network.
 pub fn network_name(id: u32) -> &'static str {
@@ -145,7 +144,19 @@ pub enum Members {
 /// Asset groups of the subscription.
 pub const GROUPS: &[Group] = &[
     Group { id: 7_001, title: "Head office", network: GLOBAL_NETWORK, appliance: Some(11_001), members: Members::All },
-    Group { id: 7_002, title: "Branch office", network: BRANCH_NETWORK, appliance: Some(11_002), members: Members::All },
-    Group { id: 7_003, title: "Demo servers", network: GLOBAL_NETWORK, appliance: Some(11_001), members: Members::Demo },
+    Group {
+        id: 7_002,
+        title: "Branch office",
+        network: BRANCH_NETWORK,
+        appliance: Some(11_002),
+        members: Members::All,
+    },
+    Group {
+        id: 7_003,
+        title: "Demo servers",
+        network: GLOBAL_NETWORK,
+        appliance: Some(11_001),
+        members: Members::Demo,
+    },
     Group { id: 7_004, title: "Planned site", network: GLOBAL_NETWORK, appliance: None, members: Members::None },
 ];

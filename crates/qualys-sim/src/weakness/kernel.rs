@@ -7,8 +7,10 @@ use crate::os::Os::{Debian11, Debian12, Ubuntu1604, Ubuntu1804, Ubuntu2004, Ubun
 const KERNEL: Weakness = Weakness { package: "linux-image", ..LOCAL };
 
 const NO_USER_NAMESPACES: Safeguard = Safeguard::Sysctl(&[("user.max_user_namespaces", Comparison::Equal, 0)]);
-const NO_UNPRIVILEGED_CLONE: Safeguard = Safeguard::Sysctl(&[("kernel.unprivileged_userns_clone", Comparison::Equal, 0)]);
-const NO_UNPRIVILEGED_BPF: Safeguard = Safeguard::Sysctl(&[("kernel.unprivileged_bpf_disabled", Comparison::AtLeast, 1)]);
+const NO_UNPRIVILEGED_CLONE: Safeguard =
+    Safeguard::Sysctl(&[("kernel.unprivileged_userns_clone", Comparison::Equal, 0)]);
+const NO_UNPRIVILEGED_BPF: Safeguard =
+    Safeguard::Sysctl(&[("kernel.unprivileged_bpf_disabled", Comparison::AtLeast, 1)]);
 
 const BLOCK: &str = "Keep the module from being loaded: install NAME /bin/false in modprobe.d, where nothing needs it.";
 

@@ -236,11 +236,7 @@ pub(super) const WEAKNESSES: &[Weakness] = &[
         severity: 3,
         safeguard: NO_SUID_DUMPS,
         package: "systemd",
-        fixed: &[
-            (Debian12, "252.38-1~deb12u1"),
-            (Ubuntu2204, "249.11-0ubuntu3.16"),
-            (Ubuntu2404, "255.4-1ubuntu8.8"),
-        ],
+        fixed: &[(Debian12, "252.38-1~deb12u1"), (Ubuntu2204, "249.11-0ubuntu3.16"), (Ubuntu2404, "255.4-1ubuntu8.8")],
         cvss: 4.7,
         vector: "CVSS:3.1/AV:L/AC:H/PR:L/UI:N/S:U/C:H/I:N/A:N",
         epss: 0.003,

@@ -68,7 +68,11 @@ fn identity(root: &Root<'_>, host: &Host) -> io::Result<()> {
     if let Some(uuid) = host.agent_uuid {
         root.file("etc/qualys/hostid", 0o600, &format!("{uuid}\n"))?;
     }
-    root.file("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/bash\nops:x:1000:1000:Operations:/home/ops:/bin/bash\n")?;
+    root.file(
+        "etc/passwd",
+        0o644,
+        "root:x:0:0:root:/root:/bin/bash\nops:x:1000:1000:Operations:/home/ops:/bin/bash\n",
+    )?;
     root.file("etc/group", 0o644, "root:x:0:\nsudo:x:27:ops\nops:x:1000:\n")
 }
 
@@ -124,7 +128,11 @@ fn ssh(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
     root.file("etc/ssh/sshd_config", 0o644, &server)?;
     root.folder("etc/ssh/sshd_config.d")?;
     if plan.grace_in_dropin {
-        root.file("etc/ssh/sshd_config.d/40-login.conf", 0o644, "# kept short for the jump hosts\nLoginGraceTime 60\n")?;
+        root.file(
+            "etc/ssh/sshd_config.d/40-login.conf",
+            0o644,
+            "# kept short for the jump hosts\nLoginGraceTime 60\n",
+        )?;
     }
     root.file("etc/ssh/sshd_config.d/50-audit.conf", 0o600, "LogLevel VERBOSE\nClientAliveInterval 300\n")?;
     root.folder("etc/ssh/ssh_config.d")?;
@@ -162,12 +170,20 @@ fn kernel(root: &Root<'_>, host: &Host, plan: &Plan) -> io::Result<()> {
     root.file("proc/cmdline", 0o444, &format!("BOOT_IMAGE=/boot/vmlinuz-{} root=/dev/vda1 ro quiet\n", plan.kernel))?;
     root.file("proc/mounts", 0o444, "/dev/vda1 / ext4 rw,relatime 0 0\nproc /proc proc rw,nosuid,nodev,noexec 0 0\n")?;
     root.file("etc/sysctl.conf", 0o644, "# Local settings belong into sysctl.d.\n")?;
-    root.file("etc/sysctl.d/10-network.conf", 0o644, "# no redirects on servers\nnet.ipv4.conf.all.accept_redirects = 0\n")?;
+    root.file(
+        "etc/sysctl.d/10-network.conf",
+        0o644,
+        "# no redirects on servers\nnet.ipv4.conf.all.accept_redirects = 0\n",
+    )?;
     root.file("usr/lib/sysctl.d/50-default.conf", 0o644, "fs.protected_symlinks = 1\nkernel.randomize_va_space = 2\n")
 }
 
 fn modules(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
-    root.file("etc/modprobe.d/blacklist-framebuffer.conf", 0o644, "# old framebuffers\nblacklist vesafb\nblacklist vga16fb\n")?;
+    root.file(
+        "etc/modprobe.d/blacklist-framebuffer.conf",
+        0o644,
+        "# old framebuffers\nblacklist vesafb\nblacklist vga16fb\n",
+    )?;
     root.file("etc/modprobe.d/local.conf", 0o644, "options nf_conntrack hashsize=65536\n")?;
     root.file(
         "proc/modules",
@@ -207,7 +223,10 @@ fn module_folder(name: &str) -> &'static str {
 
 fn services(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
     root.folder("etc/systemd/system/multi-user.target.wants")?;
-    let mut units = vec![("ssh.service", "SSH server", "/usr/sbin/sshd -D"), ("cron.service", "Job scheduler", "/usr/sbin/cron -f")];
+    let mut units = vec![
+        ("ssh.service", "SSH server", "/usr/sbin/sshd -D"),
+        ("cron.service", "Job scheduler", "/usr/sbin/cron -f"),
+    ];
     for (package, unit) in [
         ("cups-browsed", ("cups-browsed.service", "Printer discovery", "/usr/sbin/cups-browsed")),
         ("postfix", ("postfix.service", "Mail server", "/usr/sbin/postfix start")),
@@ -223,7 +242,10 @@ fn services(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
              [Install]\nWantedBy=multi-user.target\n"
         );
         root.file(&format!("usr/lib/systemd/system/{unit}"), 0o644, &text)?;
-        root.link(&format!("etc/systemd/system/multi-user.target.wants/{unit}"), &format!("/usr/lib/systemd/system/{unit}"))?;
+        root.link(
+            &format!("etc/systemd/system/multi-user.target.wants/{unit}"),
+            &format!("/usr/lib/systemd/system/{unit}"),
+        )?;
     }
     Ok(())
 }
@@ -233,9 +255,17 @@ fn programs(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
     root.file("usr/bin/sudo", 0o4755, "a setuid program of the simulated host\n")?;
     root.file("usr/bin/scp", 0o755, "a program of the simulated host\n")?;
     root.file("usr/sbin/sshd", 0o755, "a program of the simulated host\n")?;
-    root.file("etc/sudoers", 0o440, "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n")?;
+    root.file(
+        "etc/sudoers",
+        0o440,
+        "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n",
+    )?;
     root.file("etc/sudoers.d/README", 0o440, "# files here must be mode 0440\n")?;
-    root.file("etc/apt/apt.conf.d/70debconf", 0o644, "DPkg::Pre-Install-Pkgs {\"/usr/sbin/dpkg-preconfigure --apt || true\";};\n")?;
+    root.file(
+        "etc/apt/apt.conf.d/70debconf",
+        0o644,
+        "DPkg::Pre-Install-Pkgs {\"/usr/sbin/dpkg-preconfigure --apt || true\";};\n",
+    )?;
     root.folder("etc/polkit-1/rules.d")?;
     if plan.packages.contains_key("needrestart") {
         root.file("etc/needrestart/needrestart.conf", 0o644, "$nrconf{restart} = 'i';\n")?;
@@ -246,11 +276,23 @@ fn programs(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
         root.file("etc/inetd.conf", 0o644, "telnet\tstream\ttcp\tnowait\troot\t/usr/sbin/tcpd\t/usr/sbin/telnetd\n")?;
     }
     if plan.packages.contains_key("postfix") {
-        root.file("etc/postfix/main.cf", 0o644, "smtpd_banner = $myhostname ESMTP\ninet_interfaces = all\nmynetworks = 127.0.0.0/8\n")?;
+        root.file(
+            "etc/postfix/main.cf",
+            0o644,
+            "smtpd_banner = $myhostname ESMTP\ninet_interfaces = all\nmynetworks = 127.0.0.0/8\n",
+        )?;
     }
     if plan.packages.contains_key("apache2") {
-        root.file("etc/apache2/apache2.conf", 0o644, "Timeout 300\nKeepAlive On\nIncludeOptional conf-enabled/*.conf\n")?;
-        root.file("etc/apache2/mods-enabled/http2.conf", 0o644, "<IfModule http2_module>\n    Protocols h2 h2c http/1.1\n</IfModule>\n")?;
+        root.file(
+            "etc/apache2/apache2.conf",
+            0o644,
+            "Timeout 300\nKeepAlive On\nIncludeOptional conf-enabled/*.conf\n",
+        )?;
+        root.file(
+            "etc/apache2/mods-enabled/http2.conf",
+            0o644,
+            "<IfModule http2_module>\n    Protocols h2 h2c http/1.1\n</IfModule>\n",
+        )?;
         root.folder("etc/apache2/conf-enabled")?;
     }
     Ok(())

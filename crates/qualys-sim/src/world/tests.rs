@@ -17,8 +17,10 @@ fn every_weakness_of_a_plan_is_found_and_exposed_in_its_folder_and_no_other_is()
         for index in 0..8 {
             let (folder, plan) = written(seed, index);
             let planned: BTreeSet<u32> = plan.weaknesses().map(|weakness| weakness.qid).collect();
-            let found: BTreeSet<u32> =
-                weakness::all().filter(|weakness| judge::scan(folder.path(), weakness).present).map(|weakness| weakness.qid).collect();
+            let found: BTreeSet<u32> = weakness::all()
+                .filter(|weakness| judge::scan(folder.path(), weakness).present)
+                .map(|weakness| weakness.qid)
+                .collect();
             assert_eq!(planned, found, "seed {seed}, host {index}");
             for qid in &found {
                 assert!(is_exposed(folder.path(), *qid).expect("a demo qid"), "seed {seed}, host {index}, qid {qid}");
@@ -36,7 +38,9 @@ fn what_a_demo_relies_on_is_there_with_every_seed() {
         let fleet = Fleet::new(seed, 3, 3);
         let qids: Vec<BTreeSet<u32>> = fleet
             .iter()
-            .map(|host| Plan::of(seed, &host).expect("a Debian-family host").weaknesses().map(|weakness| weakness.qid).collect())
+            .map(|host| {
+                Plan::of(seed, &host).expect("a Debian-family host").weaknesses().map(|weakness| weakness.qid).collect()
+            })
             .collect();
         assert!(qids.iter().all(|host| host.contains(&900_002) && host.contains(&900_101)), "seed {seed}");
         assert!([0, 1].iter().all(|at| qids[*at].contains(&900_001)), "seed {seed}");
