@@ -1,0 +1,101 @@
+//! Eliminations: catalogue entries that apply to open detections, and the details of one entry.
+
+use super::chips::{Change, Chip};
+use super::lists::{Action, Column, List, Menu};
+use super::records::Fact;
+use super::shell::Shell;
+use askama::Template;
+
+/// The columns of the list.
+pub const COLUMNS: [Column; 8] = [
+    Column::sorted("Mitigation", "", "title"),
+    Column::new("Kind", "w-4"),
+    Column::sorted("Platform", "w-3", "platform"),
+    Column::sorted("QIDs", "w-3", "qid"),
+    Column::sorted("Assets", "w-2", "assets").end(),
+    Column::sorted("Score", "w-4", "score"),
+    Column::new("Takes back", "w-4"),
+    Column::new("", "w-6"),
+];
+
+/// One mitigation or fix that applies.
+#[derive(Debug, Clone)]
+pub struct EliminationRow {
+    /// Its key, for selection.
+    pub key: String,
+    /// The title of the entry.
+    pub title: String,
+    /// The entry's id and version.
+    pub entry: String,
+    /// Its details.
+    pub href: String,
+    /// Mitigation or fix.
+    pub kind: Chip,
+    /// The platform and its icon.
+    pub platform: (String, &'static str),
+    /// "38628", or "38628 +2".
+    pub qids: String,
+    /// How many assets it can be used on now, of how many that have the weakness.
+    pub assets: (i64, i64),
+    /// The items behind that number.
+    pub assets_href: String,
+    /// The worst score before and after.
+    pub change: Change,
+    /// Whether and how it is undone; a restart when needed.
+    pub reversible: String,
+    /// Mitigate Now.
+    pub mitigate: Action,
+    /// Quick actions.
+    pub menu: Menu,
+}
+
+/// The list.
+#[derive(Debug, Clone, Template)]
+#[template(path = "eliminations.html")]
+pub struct EliminationsPage {
+    /// The frame.
+    pub shell: Shell,
+    /// The list's frame.
+    pub list: List,
+    /// The vulnerability it was opened from: words and page.
+    pub about: Option<(String, String)>,
+    /// The rows.
+    pub rows: Vec<EliminationRow>,
+}
+
+/// What an entry says about one CVE.
+#[derive(Debug, Clone)]
+pub struct CoverRow {
+    /// The CVE.
+    pub cve: String,
+    /// Full, substantial or partial.
+    pub coverage: Chip,
+    /// Points off its score.
+    pub points: i64,
+    /// Why.
+    pub note: String,
+}
+
+/// One catalogue entry, as a page and in the dialog.
+#[derive(Debug, Clone, Template)]
+#[template(path = "mitigation.html")]
+pub struct MitigationPage {
+    /// The frame.
+    pub shell: Shell,
+    /// Marks: kind, risk class, restart.
+    pub marks: Vec<Chip>,
+    /// What it does and what it costs.
+    pub summary: String,
+    /// What it may break.
+    pub side_effects: Vec<String>,
+    /// Version, digest, platform, sources, signature.
+    pub facts: Vec<Fact>,
+    /// What it covers.
+    pub covers: Vec<CoverRow>,
+    /// The wanted state, as the agent will bring it about: heading and text.
+    pub steps: Vec<(String, String)>,
+    /// Where the facts come from: words and address.
+    pub references: Vec<(String, String)>,
+    /// Mitigate Now and others.
+    pub actions: Vec<Action>,
+}

@@ -1,0 +1,160 @@
+//! Vulnerable items: the list, one record, and the request for a rescan (S2.09-S2.14).
+
+use super::chips::{Change, Chip, When};
+use super::forms::{Choice, Faults};
+use super::lists::{Action, Column, List, Menu};
+use super::records::{Entry, Fact};
+use super::sanitise::Clean;
+use super::shell::Shell;
+use askama::Template;
+
+/// The columns of the list.
+pub const COLUMNS: [Column; 10] = [
+    Column::sorted("Number", "w-4", "number"),
+    Column::sorted("Vulnerability", "", "title"),
+    Column::sorted("Asset", "w-6", "asset"),
+    Column::sorted("State", "w-4", "state"),
+    Column::sorted("Mitigation", "w-4", "mitigation"),
+    Column::sorted("Score", "w-4", "score"),
+    Column::new("Source", "w-3"),
+    Column::sorted("Assigned to", "w-4", "assignee"),
+    Column::sorted("Last seen", "w-3", "seen"),
+    Column::new("", "w-1"),
+];
+
+/// One item.
+#[derive(Debug, Clone)]
+pub struct ItemRow {
+    /// Its number.
+    pub number: String,
+    /// Its page.
+    pub href: String,
+    /// The vulnerability's title.
+    pub title: String,
+    /// "38628".
+    pub qid: String,
+    /// The asset.
+    pub asset: String,
+    /// Its page.
+    pub asset_href: String,
+    /// Its workflow state.
+    pub state: Chip,
+    /// Its mitigation; nothing for none.
+    pub mitigation: Option<Chip>,
+    /// Its score.
+    pub change: Change,
+    /// The product that stands in its source field; empty until the scanner is active and has imported.
+    pub source: String,
+    /// Who works on it.
+    pub assignee: String,
+    /// When a scanner last saw it.
+    pub seen: Option<When>,
+    /// Quick actions, Rescan among them.
+    pub menu: Menu,
+}
+
+/// The list.
+#[derive(Debug, Clone, Template)]
+#[template(path = "items.html")]
+pub struct ItemsPage {
+    /// The frame.
+    pub shell: Shell,
+    /// The list's frame.
+    pub list: List,
+    /// The rows.
+    pub rows: Vec<ItemRow>,
+}
+
+/// One occurrence that the item rolls up.
+#[derive(Debug, Clone)]
+pub struct DetectionRow {
+    /// "22/tcp", or a dash.
+    pub place: String,
+    /// New, Active, Fixed, Re-Opened.
+    pub status: Chip,
+    /// Its score.
+    pub change: Change,
+    /// When it was first seen.
+    pub first: Option<When>,
+    /// When it was last seen.
+    pub last: Option<When>,
+    /// What the scanner found, as text.
+    pub result: String,
+}
+
+/// A rescan that covered it.
+#[derive(Debug, Clone)]
+pub struct ScanLine {
+    /// The scan's number.
+    pub number: String,
+    /// Its page.
+    pub href: String,
+    /// Its state.
+    pub state: Chip,
+    /// What it said about this item.
+    pub verdict: Option<Chip>,
+    /// When it was asked for.
+    pub at: When,
+}
+
+/// One item.
+#[derive(Debug, Clone, Template)]
+#[template(path = "item.html")]
+pub struct ItemPage {
+    /// The frame; Rescan is the first action of the record.
+    pub shell: Shell,
+    /// Its number.
+    pub number: String,
+    /// The vulnerability's title.
+    pub title: String,
+    /// State, mitigation, severity.
+    pub marks: Vec<Chip>,
+    /// Its score.
+    pub change: Change,
+    /// At the upper right: Rescan first (S2.10), then the legal transitions.
+    pub actions: Vec<Action>,
+    /// The asset, the vulnerability, source, owner, dates, task.
+    pub facts: Vec<Fact>,
+    /// The occurrences.
+    pub detections: Vec<DetectionRow>,
+    /// The mitigations in force on the asset that count here: title, state, points, page.
+    pub controls: Vec<(String, Chip, i64, String)>,
+    /// What can be done: title, text, page.
+    pub remedies: Vec<(String, String, String)>,
+    /// The rescans.
+    pub scans: Vec<ScanLine>,
+    /// What the scanner says about it.
+    pub texts: Vec<(&'static str, Clean)>,
+    /// What happened, newest first.
+    pub log: Vec<Entry>,
+}
+
+/// The request for a rescan, as a dialog and as a page.
+#[derive(Debug, Clone, Template)]
+#[template(path = "rescan.html")]
+pub struct RescanPage {
+    /// The frame.
+    pub shell: Shell,
+    /// Where it is sent.
+    pub to: String,
+    /// What is rescanned: items, assets, scanner, addresses.
+    pub facts: Vec<Fact>,
+    /// The default profile of the integration instance; none when none was chosen at set-up.
+    pub default_profile: Option<String>,
+    /// The profiles one may name instead.
+    pub profiles: Vec<Choice>,
+    /// The one named before.
+    pub chosen: String,
+    /// Whether one is named rather than the default used.
+    pub specify: bool,
+    /// What is wrong.
+    pub faults: Faults,
+    /// Unique per dialog, so that a second press asks for nothing twice.
+    pub key: String,
+    /// Why nothing can be rescanned.
+    pub reason: Option<String>,
+    /// Items left out, each with its reason.
+    pub left_out: Vec<(String, String)>,
+    /// Where closing leads without scripts.
+    pub back: String,
+}

@@ -1,0 +1,168 @@
+//! Mitigation jobs: the list and the page of one job, whose progress is live.
+
+use super::chips::{Bar, Change, Chip, Tone, When};
+use super::lists::{Action, Column, List, Menu, Tab};
+use super::records::{Entry, Fact};
+use super::shell::Shell;
+use askama::Template;
+use askama::filters::HtmlSafe;
+
+/// The columns of the list.
+pub const COLUMNS: [Column; 8] = [
+    Column::sorted("Job", "", "title"),
+    Column::sorted("Status", "w-5", "status"),
+    Column::new("Assets done", "w-6"),
+    Column::new("Score", "w-4"),
+    Column::new("Schedule", "w-5"),
+    Column::sorted("Owner", "w-4", "owner"),
+    Column::sorted("Activity", "w-3", "activity"),
+    Column::new("", "w-1"),
+];
+
+/// One job.
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    /// Its number.
+    pub number: String,
+    /// Its page.
+    pub href: String,
+    /// Its title.
+    pub title: String,
+    /// The icon of its platform and the platform's name.
+    pub platform: (&'static str, &'static str),
+    /// Its status; a run under way shows as Running.
+    pub status: Chip,
+    /// How far it is.
+    pub bar: Bar,
+    /// Assets that have reported.
+    pub done: i64,
+    /// Of how many.
+    pub of: i64,
+    /// The worst score before and the one expected or reached.
+    pub change: Change,
+    /// "On demand", "24 Nov 02:00 agent".
+    pub schedule: String,
+    /// Who owns it.
+    pub owner: String,
+    /// When something last happened or will happen.
+    pub activity: Option<When>,
+    /// Quick actions: Enable, Disable, Edit, View progress, Cancel, Roll back, Delete.
+    pub menu: Menu,
+}
+
+/// The list.
+#[derive(Debug, Clone, Template)]
+#[template(path = "jobs.html")]
+pub struct JobsPage {
+    /// The frame.
+    pub shell: Shell,
+    /// The list's frame.
+    pub list: List,
+    /// The rows.
+    pub rows: Vec<JobRow>,
+}
+
+/// One task: a mitigation on an asset.
+#[derive(Debug, Clone)]
+pub struct TaskRow {
+    /// Unique on the page.
+    pub id: String,
+    /// The asset.
+    pub asset: String,
+    /// Its page.
+    pub href: String,
+    /// Its address.
+    pub ip: String,
+    /// The mitigation, shown when the job has several.
+    pub action: String,
+    /// Its state.
+    pub state: Chip,
+    /// Fetched, checked, applied, verified, reported.
+    pub steps: [Tone; 5],
+    /// The result code with its reason, or what happens now.
+    pub detail: String,
+    /// How long it took or has taken.
+    pub took: String,
+    /// The score before and after.
+    pub change: Change,
+    /// The evidence: what was there, what is there now; empty without any.
+    pub evidence: String,
+}
+
+/// A count above the bar.
+#[derive(Debug, Clone)]
+pub struct CountPart {
+    /// Its colour.
+    pub tone: Tone,
+    /// How many.
+    pub number: i64,
+    /// Of what.
+    pub label: &'static str,
+}
+
+/// The live part of a job's page: rendered in the page and sent again as a server-sent event named `job`.
+#[derive(Debug, Clone, Template)]
+#[template(path = "job_live.html")]
+pub struct JobLive {
+    /// Its status.
+    pub status: Chip,
+    /// One line: schedule, started when and by whom, elapsed.
+    pub line: String,
+    /// The counts.
+    pub counts: Vec<CountPart>,
+    /// The bar.
+    pub bar: Bar,
+    /// At the right of the counts: "2 failed of 60".
+    pub aside: String,
+    /// Views of the tasks by state, as links within the page.
+    pub tabs: Vec<Tab>,
+    /// The tasks of this view; failed first, then running.
+    pub tasks: Vec<TaskRow>,
+    /// Whether the mitigation's name is shown per task.
+    pub many: bool,
+    /// Further tasks not shown.
+    pub more: i64,
+    /// The average score before, now and when all succeed.
+    pub risk: Vec<(&'static str, Bar, i64, &'static str)>,
+    /// What happened, newest first.
+    pub log: Vec<Entry>,
+}
+impl HtmlSafe for JobLive {}
+
+/// One job.
+#[derive(Debug, Clone, Template)]
+#[template(path = "job.html")]
+pub struct JobPage {
+    /// The frame; its title is the number.
+    pub shell: Shell,
+    /// Its title.
+    pub title: String,
+    /// What it is for.
+    pub description: String,
+    /// Quick actions beside the main ones.
+    pub menu: Menu,
+    /// Where progress comes from; none once it is over.
+    pub live_from: Option<String>,
+    /// The live part.
+    pub live: JobLive,
+    /// Platform, owner, co-authors, schedule, recipients, actions, QIDs.
+    pub facts: Vec<Fact>,
+    /// Something that must be known, such as a draft of an edit.
+    pub note: Option<String>,
+}
+
+/// The five steps of a task from how far it came and how it ended.
+#[must_use]
+pub fn steps(done: usize, now: Option<Tone>, all: Tone) -> [Tone; 5] {
+    let mut steps = [Tone::Idle; 5];
+    for (at, step) in steps.iter_mut().enumerate() {
+        if at < done {
+            *step = all;
+        } else if at == done
+            && let Some(now) = now
+        {
+            *step = now;
+        }
+    }
+    steps
+}

@@ -1,0 +1,520 @@
+//! What every list has: tabs, the query bar, facets, columns with sorting, quick actions, paging, and what is said when
+//! there is nothing to show.
+//!
+//! The text of the query bar (`q=`) is the only truth of a list: facets and tabs are links to another text. The rows
+//! themselves belong to the page of each noun.
+
+use super::chips::count;
+use askama::Template;
+use askama::filters::HtmlSafe;
+
+/// What pressing an action does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Does {
+    /// Follows a link.
+    Go(String),
+    /// Shows that page's `#q-modal` in the dialog; without scripts it is a link.
+    Show(String),
+    /// Posts to an address through the form of the layout, which holds the CSRF token.
+    Post(String),
+    /// Opens a dialog that is part of the page, by its id.
+    Open(String),
+}
+
+/// How an action looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Look {
+    /// Like any other.
+    #[default]
+    Plain,
+    /// The one main action of a page.
+    Primary,
+    /// Hard to take back.
+    Danger,
+}
+
+/// A question asked before an action that cannot be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirm {
+    /// Verb, object and count: "Delete MJ0000012".
+    pub title: String,
+    /// What will happen.
+    pub text: String,
+    /// The word on the button.
+    pub verb: String,
+}
+
+/// A button or menu entry. One that is not allowed is shown all the same, disabled, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "parts/action.html")]
+pub struct Action {
+    /// What it says.
+    pub label: String,
+    /// What it shows before the label.
+    pub icon: Option<&'static str>,
+    /// What it does.
+    pub does: Does,
+    /// How it looks.
+    pub look: Look,
+    /// Why it cannot be done now; the words of a `Refusal` or a denied permission.
+    pub reason: Option<String>,
+    /// Its key on the page.
+    pub key: Option<char>,
+    /// The question before it.
+    pub confirm: Option<Confirm>,
+}
+impl HtmlSafe for Action {}
+
+impl Action {
+    fn new(label: impl Into<String>, does: Does) -> Self {
+        Self { label: label.into(), icon: None, does, look: Look::Plain, reason: None, key: None, confirm: None }
+    }
+
+    /// A link.
+    pub fn go(label: impl Into<String>, href: impl Into<String>) -> Self {
+        Self::new(label, Does::Go(href.into()))
+    }
+
+    /// A page shown in the dialog.
+    pub fn show(label: impl Into<String>, href: impl Into<String>) -> Self {
+        Self::new(label, Does::Show(href.into()))
+    }
+
+    /// A change.
+    pub fn post(label: impl Into<String>, to: impl Into<String>) -> Self {
+        Self::new(label, Does::Post(to.into()))
+    }
+
+    /// A dialog of the same page.
+    pub fn open(label: impl Into<String>, dialog: impl Into<String>) -> Self {
+        Self::new(label, Does::Open(dialog.into()))
+    }
+
+    /// With an icon.
+    #[must_use]
+    pub fn icon(mut self, icon: &'static str) -> Self {
+        self.icon = Some(icon);
+        self
+    }
+
+    /// As the main action of the page.
+    #[must_use]
+    pub fn primary(mut self) -> Self {
+        self.look = Look::Primary;
+        self
+    }
+
+    /// As one that is hard to take back.
+    #[must_use]
+    pub fn danger(mut self) -> Self {
+        self.look = Look::Danger;
+        self
+    }
+
+    /// With a key.
+    #[must_use]
+    pub fn key(mut self, key: char) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Disabled for this reason, or not when there is none.
+    #[must_use]
+    pub fn unless(mut self, reason: Option<String>) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    /// With a question first.
+    #[must_use]
+    pub fn asking(mut self, title: impl Into<String>, text: impl Into<String>, verb: impl Into<String>) -> Self {
+        self.confirm = Some(Confirm { title: title.into(), text: text.into(), verb: verb.into() });
+        self
+    }
+
+    fn class(&self) -> &'static str {
+        match self.look {
+            Look::Plain => "btn",
+            Look::Primary => "btn btn-primary",
+            Look::Danger => "btn btn-danger",
+        }
+    }
+
+    fn slug(&self) -> String {
+        self.label.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
+    }
+}
+
+/// Quick actions behind one button.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "parts/menu.html")]
+pub struct Menu {
+    /// Unique on the page.
+    pub id: String,
+    /// What a screen reader calls it: "Quick actions for QID 38628".
+    pub label: String,
+    /// A visible word on the button; three dots without one.
+    pub text: Option<&'static str>,
+    /// The entries; dangerous ones stand below a line.
+    pub actions: Vec<Action>,
+}
+impl HtmlSafe for Menu {}
+
+impl Menu {
+    /// A menu behind three dots.
+    pub fn dots(id: impl Into<String>, label: impl Into<String>, actions: Vec<Action>) -> Self {
+        Self { id: id.into(), label: label.into(), text: None, actions }
+    }
+}
+
+/// A saved view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tab {
+    /// Its name.
+    pub label: String,
+    /// How many it holds.
+    pub count: Option<i64>,
+    /// Where it leads.
+    pub href: String,
+    /// Whether it is shown now.
+    pub current: bool,
+}
+
+/// One choice in a facet group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facet {
+    /// Its name.
+    pub label: String,
+    /// A colour key before the name, as a class.
+    pub key: Option<&'static str>,
+    /// How many match.
+    pub count: Option<i64>,
+    /// The list with the query text edited.
+    pub href: String,
+    /// Whether the query text holds it.
+    pub on: bool,
+}
+
+/// Facets under one heading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FacetGroup {
+    /// The heading.
+    pub label: &'static str,
+    /// The choices.
+    pub facets: Vec<Facet>,
+}
+
+/// A query text that could not be read, cut where reading stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryError {
+    /// What was understood.
+    pub before: String,
+    /// What was not.
+    pub at: String,
+    /// The rest.
+    pub after: String,
+    /// What is wrong, as the parser words it.
+    pub message: String,
+    /// What could be written instead.
+    pub hint: Option<String>,
+}
+
+impl QueryError {
+    /// Cuts `q` at the byte range `from..to`; a range outside the text, or inside a character, is moved to its end.
+    #[must_use]
+    pub fn cut(q: &str, from: usize, to: usize, message: impl Into<String>) -> Self {
+        let from = if q.is_char_boundary(from) { from } else { q.len() };
+        let to = if q.is_char_boundary(to) && to >= from { to } else { q.len() };
+        let part = |range: std::ops::Range<usize>| q.get(range).unwrap_or_default().to_owned();
+        let at = if from == to { "▯".to_owned() } else { part(from..to) };
+        Self { before: part(0..from), at, after: part(to..q.len()), message: message.into(), hint: None }
+    }
+}
+
+/// A column head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// The words; empty for the quick actions.
+    pub label: &'static str,
+    /// The width class of the style sheet; empty takes what is left.
+    pub width: &'static str,
+    /// Whether it holds numbers, set to the right.
+    pub end: bool,
+    /// The name it is sorted by.
+    pub sort: Option<&'static str>,
+}
+
+impl Column {
+    /// A column that cannot be sorted.
+    #[must_use]
+    pub const fn new(label: &'static str, width: &'static str) -> Self {
+        Self { label, width, end: false, sort: None }
+    }
+
+    /// One that can.
+    #[must_use]
+    pub const fn sorted(label: &'static str, width: &'static str, sort: &'static str) -> Self {
+        Self { label, width, end: false, sort: Some(sort) }
+    }
+
+    /// Set to the right.
+    #[must_use]
+    pub const fn end(mut self) -> Self {
+        self.end = true;
+        self
+    }
+}
+
+/// The head of a table, with a link to sort by every column that can be sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "parts/columns.html")]
+pub struct Columns {
+    /// Left to right.
+    pub columns: Vec<Column>,
+    /// Whether rows can be picked.
+    pub pick: bool,
+    /// The path of the list.
+    pub path: String,
+    /// The query text, kept when sorting.
+    pub q: String,
+    /// The order in use: a name, with `-` before it when descending.
+    pub sort: String,
+}
+impl HtmlSafe for Columns {}
+
+impl Columns {
+    fn order(&self, column: &Column) -> Option<&'static str> {
+        let name = column.sort?;
+        match self.sort.strip_prefix('-') {
+            Some(sort) if sort == name => Some("descending"),
+            None if self.sort == name => Some("ascending"),
+            _ => None,
+        }
+    }
+
+    /// The list sorted by that column; a second click turns the order round.
+    fn href(&self, name: &str) -> String {
+        let sort = if self.sort == format!("-{name}") { name.to_owned() } else if self.sort == name { format!("-{name}") } else { name.to_owned() };
+        address(&self.path, &[("q", &self.q), ("sort", &sort)])
+    }
+}
+
+/// Where the previous and the next page are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pager {
+    /// The page before.
+    pub previous: Option<String>,
+    /// The page after.
+    pub next: Option<String>,
+}
+
+/// What is said instead of rows.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "parts/empty.html")]
+pub struct Empty {
+    /// A large icon.
+    pub icon: &'static str,
+    /// "No jobs yet".
+    pub title: String,
+    /// One sentence.
+    pub text: String,
+    /// The query that found nothing.
+    pub query: Option<String>,
+    /// What can be done.
+    pub actions: Vec<Action>,
+}
+impl HtmlSafe for Empty {}
+
+impl Empty {
+    /// Nothing exists yet.
+    pub fn yet(icon: &'static str, title: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { icon, title: title.into(), text: text.into(), query: None, actions: Vec::new() }
+    }
+
+    /// Nothing matches the query.
+    pub fn unmatched(noun: &str, q: impl Into<String>, path: impl Into<String>) -> Self {
+        Self {
+            icon: "search",
+            title: format!("No {noun} match"),
+            text: "The filter below leaves nothing to show.".into(),
+            query: Some(q.into()),
+            actions: vec![Action::go("Clear the filter", path)],
+        }
+    }
+
+    /// Nothing may be seen.
+    pub fn denied(reason: impl Into<String>) -> Self {
+        Self { icon: "lock", title: "You cannot see this list".into(), text: reason.into(), query: None, actions: Vec::new() }
+    }
+
+    /// With something to do.
+    #[must_use]
+    pub fn with(mut self, action: Action) -> Self {
+        self.actions.push(action);
+        self
+    }
+}
+
+/// The frame of a list; the rows stand in the page.
+#[derive(Debug, Clone)]
+pub struct List {
+    /// Its path.
+    pub path: String,
+    /// What it lists, plural: "mitigation jobs".
+    pub noun: &'static str,
+    /// The query text as typed.
+    pub q: String,
+    /// Why it could not be read; the rows are then empty.
+    pub error: Option<QueryError>,
+    /// The head.
+    pub columns: Columns,
+    /// How many rows are on this page.
+    pub shown: usize,
+    /// How many match in all.
+    pub total: Option<i64>,
+    /// Whether `total` is a floor because counting stopped there.
+    pub capped: bool,
+    /// Saved views.
+    pub tabs: Vec<Tab>,
+    /// Facets; the rail is left out without any.
+    pub facets: Vec<FacetGroup>,
+    /// Other pages.
+    pub pager: Pager,
+    /// What is said when there are no rows.
+    pub empty: Empty,
+    /// The fields a query may name, with their meaning, for the help beside the bar.
+    pub fields: Vec<(String, String)>,
+    /// What can be done with picked rows.
+    pub bulk: Vec<Action>,
+}
+
+impl List {
+    /// A list at `path` in its given order, with nothing in it yet.
+    pub fn new(path: impl Into<String>, noun: &'static str, columns: Vec<Column>, q: &str, sort: &str, empty: Empty) -> Self {
+        let path = path.into();
+        let columns = Columns { columns, pick: false, path: path.clone(), q: q.to_owned(), sort: sort.to_owned() };
+        Self {
+            path,
+            noun,
+            q: q.to_owned(),
+            error: None,
+            columns,
+            shown: 0,
+            total: None,
+            capped: false,
+            tabs: Vec::new(),
+            facets: Vec::new(),
+            pager: Pager::default(),
+            empty,
+            fields: Vec::new(),
+            bulk: Vec::new(),
+        }
+    }
+
+    /// Adds a saved view; it is the current one when the query text is its own.
+    pub fn tab(&mut self, label: &str, q: &str, number: Option<i64>) {
+        let tab = Tab { label: label.to_owned(), count: number, href: address(&self.path, &[("q", q)]), current: self.q == q };
+        self.tabs.push(tab);
+    }
+
+    /// Adds a facet group whose choices each stand for one term of the query text.
+    pub fn facet(&mut self, label: &'static str, choices: &[(&str, &str, Option<&'static str>, Option<i64>)]) {
+        let facets = choices
+            .iter()
+            .map(|(name, term, key, number)| {
+                let (text, on) = toggled(&self.q, term);
+                Facet { label: (*name).to_owned(), key: *key, count: *number, href: address(&self.path, &[("q", &text), ("sort", &self.columns.sort)]), on }
+            })
+            .collect();
+        self.facets.push(FacetGroup { label, facets });
+    }
+
+    /// "17 of 128", "100 of 10,000+", "17".
+    #[must_use]
+    pub fn numbers(&self) -> String {
+        let shown = count(i64::try_from(self.shown).unwrap_or(i64::MAX));
+        match self.total {
+            Some(total) => format!("{shown} of {}{}", count(total), if self.capped { "+" } else { "" }),
+            None => shown,
+        }
+    }
+
+    /// The whole number, for "select all that match".
+    #[must_use]
+    pub fn whole(&self) -> i64 {
+        self.total.unwrap_or_else(|| i64::try_from(self.shown).unwrap_or(i64::MAX))
+    }
+}
+
+/// The query text with `term` added by `and`, or taken out where it stands as a part of its own, and whether it stood
+/// there. A text with `or` or brackets is put in brackets before a term is added.
+fn toggled(q: &str, term: &str) -> (String, bool) {
+    let parts: Vec<&str> = q.split(" and ").map(str::trim).filter(|part| !part.is_empty()).collect();
+    if parts.contains(&term) {
+        return (parts.into_iter().filter(|part| *part != term).collect::<Vec<_>>().join(" and "), true);
+    }
+    let text = match q.trim() {
+        "" => term.to_owned(),
+        q if q.contains(" or ") && !(q.starts_with('(') && q.ends_with(')')) => format!("({q}) and {term}"),
+        q => format!("{q} and {term}"),
+    };
+    (text, false)
+}
+
+/// A path with its query string; empty values are left out.
+#[must_use]
+pub fn address(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
+        pairs.append_pair(name, value);
+    }
+    match pairs.finish() {
+        text if text.is_empty() => path.to_owned(),
+        text => format!("{path}?{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_facet_edits_the_query_text_both_ways() {
+        for (q, text, on) in [
+            ("", "severity:5", false),
+            ("is:open", "is:open and severity:5", false),
+            ("is:open and severity:5", "is:open", true),
+            ("severity:5", "", true),
+            ("a:1 or b:2", "(a:1 or b:2) and severity:5", false),
+            ("severity:51", "severity:51 and severity:5", false),
+        ] {
+            assert_eq!(toggled(q, "severity:5"), (text.to_owned(), on), "{q}");
+        }
+    }
+
+    #[test]
+    fn sorting_turns_round_and_keeps_the_query() {
+        let mut head = Columns { columns: vec![], pick: false, path: "/jobs".into(), q: "is:mine & x".into(), sort: "title".into() };
+        assert_eq!(head.href("title"), "/jobs?q=is%3Amine+%26+x&sort=-title");
+        head.sort = "-title".into();
+        assert_eq!(head.href("title"), "/jobs?q=is%3Amine+%26+x&sort=title");
+        assert_eq!(head.order(&Column::sorted("Job", "", "title")), Some("descending"));
+    }
+
+    #[test]
+    fn a_query_error_is_cut_without_panicking_on_foreign_offsets() {
+        let error = QueryError::cut("qid:é x", 5, 6, "expected a number");
+        assert_eq!((error.before.as_str(), error.at.as_str()), ("qid:é x", "▯"));
+        let error = QueryError::cut("severity:x", 9, 10, "expected a number");
+        assert_eq!((error.before.as_str(), error.at.as_str(), error.after.as_str()), ("severity:", "x", ""));
+        assert_eq!(QueryError::cut("a", 90, 2, "").before, "a");
+    }
+
+    #[test]
+    fn a_disabled_action_says_why_and_does_nothing() {
+        let html = Action::post("Rescan", "/items/VIT0000001/rescan").unless(Some("the scanner is <inactive>".into())).to_string();
+        assert!(html.contains("aria-disabled=\"true\"") && html.contains("aria-describedby"), "{html}");
+        assert!(html.contains("the scanner is &#60;inactive&#62;"), "{html}");
+        assert!(!html.contains("formaction") && !html.contains("href"), "{html}");
+    }
+}

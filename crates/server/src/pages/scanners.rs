@@ -1,0 +1,118 @@
+//! Scanners and their integration instances: the Active tick (S2.03), the set-up of a Qualys subscription.
+
+use super::chips::{Chip, When};
+use super::forms::{Faults, Field};
+use super::lists::{Action, Column, List};
+use super::records::{Entry, Fact};
+use super::shell::Shell;
+use askama::Template;
+
+/// The columns of the list.
+pub const COLUMNS: [Column; 6] = [
+    Column::sorted("Scanner", "", "name"),
+    Column::sorted("Active", "w-5", "active"),
+    Column::new("Source on items", "w-7"),
+    Column::new("Integrations", "w-6"),
+    Column::new("Last import", "w-6"),
+    Column::new("Default option profile", "w-8"),
+];
+
+/// One product.
+#[derive(Debug, Clone)]
+pub struct ScannerRow {
+    /// Its name.
+    pub name: String,
+    /// Its page.
+    pub href: String,
+    /// Active or inactive.
+    pub active: Chip,
+    /// Whether items carry it as their source yet, or after the next import.
+    pub source: String,
+    /// Names of its integration instances.
+    pub integrations: String,
+    /// When it was last imported from.
+    pub imported: Option<When>,
+    /// The default option profile.
+    pub profile: String,
+}
+
+/// The list.
+#[derive(Debug, Clone, Template)]
+#[template(path = "scanners.html")]
+pub struct ScannersPage {
+    /// The frame.
+    pub shell: Shell,
+    /// The list's frame.
+    pub list: List,
+    /// The rows.
+    pub rows: Vec<ScannerRow>,
+}
+
+/// One integration instance.
+#[derive(Debug, Clone)]
+pub struct IntegrationRow {
+    /// Its name.
+    pub name: String,
+    /// Its set-up.
+    pub href: String,
+    /// The platform's address.
+    pub address: String,
+    /// How it is.
+    pub state: Chip,
+    /// When it last imported.
+    pub last: Option<When>,
+    /// When it will next.
+    pub next: Option<When>,
+    /// Its default option profile.
+    pub profile: String,
+    /// Import now.
+    pub import: Action,
+}
+
+/// One product.
+#[derive(Debug, Clone, Template)]
+#[template(path = "scanner.html")]
+pub struct ScannerPage {
+    /// The frame.
+    pub shell: Shell,
+    /// Where Update posts to.
+    pub to: String,
+    /// Whether it is active.
+    pub active: bool,
+    /// Why this person cannot change it.
+    pub locked: Option<String>,
+    /// What being active means now: not yet in the source field, or since when.
+    pub note: String,
+    /// Facts.
+    pub facts: Vec<Fact>,
+    /// Its instances.
+    pub integrations: Vec<IntegrationRow>,
+    /// Add one.
+    pub add: Action,
+    /// What happened.
+    pub log: Vec<Entry>,
+}
+
+/// The set-up of one integration instance.
+#[derive(Debug, Clone, Template)]
+#[template(path = "integration.html")]
+pub struct IntegrationPage {
+    /// The frame.
+    pub shell: Shell,
+    /// Where it is saved.
+    pub to: String,
+    /// Groups of fields: heading, a sentence, the fields.
+    pub groups: Vec<(&'static str, &'static str, Vec<Field>)>,
+    /// What is wrong.
+    pub faults: Faults,
+    /// What the last test of the connection said: good or not, and the words.
+    pub tested: Option<(bool, String)>,
+    /// Where the connection is tested with what is typed.
+    pub test: String,
+    /// Where option profiles, appliances and asset groups are fetched; none before it is saved.
+    pub sync: Option<String>,
+    /// What was fetched: profiles, appliances, asset groups, when.
+    pub facts: Vec<Fact>,
+    /// Import now, delete.
+    pub actions: Vec<Action>,
+}

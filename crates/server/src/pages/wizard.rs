@@ -1,0 +1,287 @@
+//! The seven steps that make a mitigation job. Each step is a page of its own on a draft kept by the server, so that
+//! it can be linked, left and taken up again.
+//!
+//! Titles and order follow S1.03; the rules behind the fields are `domain`'s.
+
+use super::chips::{Change, Chip};
+use super::forms::{Choice, Faults, Field};
+use super::records::Fact;
+use super::shell::Shell;
+use askama::Template;
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Filled in.
+    Done,
+    /// Shown now.
+    Current,
+    /// Still to come.
+    Ahead,
+    /// Something in it is wrong.
+    Wrong,
+}
+
+impl Progress {
+    fn class(self) -> &'static str {
+        match self {
+            Progress::Done => "done",
+            Progress::Current => "cur",
+            Progress::Ahead => "todo",
+            Progress::Wrong => "bad",
+        }
+    }
+}
+
+/// One step in the stepper.
+#[derive(Debug, Clone)]
+pub struct StepLink {
+    /// Its name.
+    pub label: &'static str,
+    /// One line that sums up what was chosen.
+    pub recap: String,
+    /// How far it is.
+    pub progress: Progress,
+    /// Its page; empty while it cannot be opened.
+    pub href: String,
+}
+
+/// The names of the steps, in order (S1.03).
+pub const STEPS: [&str; 7] = ["Basic information", "Select assets", "Select actions", "Schedule", "Options", "Job access", "Confirmation"];
+
+/// What surrounds a step.
+#[derive(Debug, Clone)]
+pub struct WizardFrame {
+    /// The steps.
+    pub steps: Vec<StepLink>,
+    /// The heading of the step.
+    pub heading: String,
+    /// A question below it.
+    pub question: String,
+    /// Where the form goes.
+    pub to: String,
+    /// The draft's version, sent back so that a change by somebody else is noticed.
+    pub version: String,
+    /// What is wrong.
+    pub faults: Faults,
+    /// The page before; none on the first.
+    pub back: Option<String>,
+    /// The words on the button: "Next: Schedule".
+    pub next: String,
+    /// Platform, assets, actions, QIDs, score, reversible.
+    pub summary: Vec<Fact>,
+    /// When it will run: a group of assets and the time; then a sentence.
+    pub runs: Vec<(String, String)>,
+    /// The range of instants, or what "on demand" means.
+    pub runs_note: String,
+    /// "Draft saved 14:02".
+    pub saved: String,
+    /// Where closing leads.
+    pub close: String,
+    /// Where the draft is thrown away.
+    pub discard: String,
+}
+
+/// Step 1.
+#[derive(Debug, Clone, Template)]
+#[template(path = "wizard/basic.html")]
+pub struct BasicPage {
+    /// The frame.
+    pub shell: Shell,
+    /// What surrounds the step.
+    pub frame: WizardFrame,
+    /// `title` and `description`.
+    pub fields: Vec<Field>,
+}
+
+/// An asset of the job.
+#[derive(Debug, Clone)]
+pub struct AssetRow {
+    /// Its key.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// Its page.
+    pub href: String,
+    /// Its address.
+    pub ip: String,
+    /// Its system.
+    pub os: String,
+    /// The icon of its platform.
+    pub icon: &'static str,
+    /// How its agent is.
+    pub agent: Chip,
+    /// The QIDs it brings along.
+    pub qids: String,
+    /// Its score now and afterwards.
+    pub change: Change,
+    /// Why it cannot be part of the job, with the install line where it has no agent.
+    pub reason: Option<String>,
+}
+
+/// Step 2.
+#[derive(Debug, Clone, Template)]
+#[template(path = "wizard/assets.html")]
+pub struct AssetsPage {
+    /// The frame.
+    pub shell: Shell,
+    /// What surrounds the step.
+    pub frame: WizardFrame,
+    /// The assets of the job.
+    pub chosen: Vec<AssetRow>,
+    /// Those with the weakness that cannot be part of it, with the reason.
+    pub barred: Vec<AssetRow>,
+    /// Whether assets can only be removed, because the job was started from an elimination (S1.06).
+    pub remove_only: bool,
+    /// Where one is removed; its key is the value of `asset`.
+    pub remove: String,
+    /// What happened to the QIDs with the last removal (S1.07).
+    pub removed_note: Option<String>,
+    /// The line that installs an agent.
+    pub install: Option<String>,
+}
+
+/// An action of the job.
+#[derive(Debug, Clone)]
+pub struct ActionRow {
+    /// Its key.
+    pub key: String,
+    /// The mitigation.
+    pub title: String,
+    /// Its id and version.
+    pub entry: String,
+    /// Its details, shown in the dialog (S1.09).
+    pub details: String,
+    /// The QIDs it is for.
+    pub qids: String,
+    /// The CVEs it covers.
+    pub cves: String,
+    /// How far it covers them.
+    pub coverage: Chip,
+    /// Points off.
+    pub points: i64,
+    /// Takes back, restarts.
+    pub notes: Vec<Chip>,
+    /// On how many of the assets it applies.
+    pub assets: i64,
+    /// Whether it can be removed.
+    pub removable: bool,
+}
+
+/// Step 3.
+#[derive(Debug, Clone, Template)]
+#[template(path = "wizard/actions.html")]
+pub struct ActionsPage {
+    /// The frame.
+    pub shell: Shell,
+    /// What surrounds the step.
+    pub frame: WizardFrame,
+    /// The actions.
+    pub rows: Vec<ActionRow>,
+    /// QIDs that no action covers any more, with the reason.
+    pub uncovered: Vec<String>,
+    /// Where one is removed.
+    pub remove: String,
+}
+
+/// Step 4.
+#[derive(Debug, Clone, Template)]
+#[template(path = "wizard/schedule.html")]
+pub struct SchedulePage {
+    /// The frame.
+    pub shell: Shell,
+    /// What surrounds the step.
+    pub frame: WizardFrame,
+    /// Whether it runs at a time rather than on demand.
+    pub timed: bool,
+    /// `date`, `time` and `zone`.
+    pub date: Field,
+    /// The time of day.
+    pub time: Field,
+    /// The zone; empty is each agent's own (S1.12).
+    pub zone: Field,
+    /// The instant the choice means, read back.
+    pub echo: Option<String>,
+    /// Something to know, such as a daylight saving gap.
+    pub warning: Option<String>,
+}
+
+/// Step 5.
+#[derive(Debug, Clone, Template)]
+#[template(path = "wizard/options.html")]
+pub struct OptionsPage {
+    /// The frame.
+    pub shell: Shell,
+    /// What surrounds the step.
+    pub frame: WizardFrame,
+    /// `recipients`, one address per line, at most fifty (S1.13).
+    pub recipients: Field,
+    /// Whether mail is sent when it starts.
+    pub on_start: bool,
+    /// Whether mail is sent when the percentage has reported.
+    pub on_share: bool,
+    /// `share`, 1 to 100.
+    pub share: Field,
+    /// Whether this server can send mail; the reason when it cannot.
+    pub no_mail: Option<String>,
+}
+
+/// A co-author.
+#[derive(Debug, Clone)]
+pub struct AuthorRow {
+    /// The key of the user.
+    pub key: String,
+    /// The name.
+    pub name: String,
+    /// What the role allows.
+    pub allows: String,
+}
+
+/// Step 6.
+#[derive(Debug, Clone, Template)]
+#[template(path = "wizard/access.html")]
+pub struct AccessPage {
+    /// The frame.
+    pub shell: Shell,
+    /// What surrounds the step.
+    pub frame: WizardFrame,
+    /// Who owns the job.
+    pub owner: String,
+    /// Those who may act on it.
+    pub authors: Vec<AuthorRow>,
+    /// Those who may be added.
+    pub candidates: Vec<Choice>,
+    /// Why co-authors cannot be changed.
+    pub locked: Option<String>,
+}
+
+/// One part of the review.
+#[derive(Debug, Clone)]
+pub struct ReviewPart {
+    /// The step.
+    pub label: &'static str,
+    /// Where it is changed.
+    pub href: String,
+    /// What was chosen.
+    pub facts: Vec<Fact>,
+}
+
+/// Step 7.
+#[derive(Debug, Clone, Template)]
+#[template(path = "wizard/confirm.html")]
+pub struct ConfirmPage {
+    /// The frame.
+    pub shell: Shell,
+    /// What surrounds the step.
+    pub frame: WizardFrame,
+    /// The review.
+    pub parts: Vec<ReviewPart>,
+    /// What the agents will do, exactly: the entry, its digest, its steps.
+    pub exact: Vec<(String, String)>,
+    /// Whether the job is new: only then can it be enabled at once (S1.21).
+    pub first: bool,
+    /// Why it cannot be enabled now.
+    pub no_enable: Option<String>,
+    /// Why it cannot be saved.
+    pub no_save: Option<String>,
+}
