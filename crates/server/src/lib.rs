@@ -5,11 +5,13 @@
 pub mod accounts;
 pub mod api;
 pub mod app;
+pub mod assets;
 pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod http;
 pub mod keys;
+pub mod pages;
 pub mod passwords;
 pub mod start;
 pub mod telemetry;

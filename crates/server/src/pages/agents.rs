@@ -10,13 +10,13 @@ use askama::Template;
 /// The columns of the list.
 pub const COLUMNS: [Column; 8] = [
     Column::sorted("Host", "", "name"),
-    Column::sorted("State", "w-5", "state"),
-    Column::sorted("Version", "w-4", "version"),
-    Column::sorted("Platform", "w-6", "platform"),
-    Column::sorted("Last contact", "w-4", "contact"),
-    Column::new("Time zone", "w-6"),
-    Column::new("Asset", "w-6"),
-    Column::new("", "w-1"),
+    Column::sorted("State", "q-w5", "state"),
+    Column::sorted("Version", "q-w4", "version"),
+    Column::sorted("Platform", "q-w6", "platform"),
+    Column::sorted("Last contact", "q-w4", "contact"),
+    Column::new("Time zone", "q-w6"),
+    Column::new("Asset", "q-w6"),
+    Column::new("", "q-w1"),
 ];
 
 /// One agent.

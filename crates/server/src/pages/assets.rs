@@ -9,14 +9,14 @@ use askama::Template;
 /// The columns of the list.
 pub const COLUMNS: [Column; 9] = [
     Column::sorted("Asset", "", "name"),
-    Column::sorted("Address", "w-4", "ip"),
-    Column::sorted("System", "w-7", "os"),
-    Column::new("Tags", "w-5"),
-    Column::sorted("Criticality", "w-3", "criticality").end(),
-    Column::sorted("Agent", "w-5", "agent"),
-    Column::sorted("Open", "w-5", "open"),
-    Column::sorted("Risk", "w-2", "risk").end(),
-    Column::new("", "w-1"),
+    Column::sorted("Address", "q-w4", "ip"),
+    Column::sorted("System", "q-w7", "os"),
+    Column::new("Tags", "q-w5"),
+    Column::sorted("Criticality", "q-w3", "criticality").end(),
+    Column::sorted("Agent", "q-w5", "agent"),
+    Column::sorted("Open", "q-w5", "open"),
+    Column::sorted("Risk", "q-w2", "risk").end(),
+    Column::new("", "q-w1"),
 ];
 
 /// The icon of a platform: `windows`, `linux`, `macos`, anything else.

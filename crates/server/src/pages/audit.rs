@@ -7,13 +7,13 @@ use askama::Template;
 
 /// The columns of the list.
 pub const COLUMNS: [Column; 7] = [
-    Column::sorted("Entry", "w-3", "sequence"),
-    Column::sorted("Time", "w-6", "at"),
-    Column::sorted("Who", "w-5", "actor"),
-    Column::sorted("Action", "w-6", "action"),
-    Column::sorted("Record", "w-6", "record"),
+    Column::sorted("Entry", "q-w3", "sequence"),
+    Column::sorted("Time", "q-w6", "at"),
+    Column::sorted("Who", "q-w5", "actor"),
+    Column::sorted("Action", "q-w6", "action"),
+    Column::sorted("Record", "q-w6", "record"),
     Column::new("What changed", ""),
-    Column::new("Sealed", "w-3"),
+    Column::new("Sealed", "q-w3"),
 ];
 
 /// One entry.

@@ -1,6 +1,6 @@
 //! Charts drawn on the server as SVG: they need no script, print well and carry a table beside them.
 
-use super::chips::Tone;
+use super::chips::{Tone, escape};
 use askama::filters::HtmlSafe;
 use std::fmt;
 
@@ -39,6 +39,14 @@ pub struct Layer {
     pub class: &'static str,
     /// One value per point in time.
     pub values: Vec<i64>,
+}
+
+impl Layer {
+    /// The value at one point in time, for the table beside the chart.
+    #[must_use]
+    pub fn at(&self, point: &usize) -> i64 {
+        self.values.get(*point).copied().unwrap_or(0)
+    }
 }
 
 /// Stacked areas over time, the first layer at the bottom.
@@ -177,10 +185,6 @@ fn nice_step(highest: i64) -> i64 {
         power *= 10;
     }
     [1, 2, 3, 5, 10].into_iter().map(|times| times * power).find(|step| *step >= wanted).unwrap_or(power * 10)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -22,14 +22,50 @@ impl HtmlSafe for Icon {}
 
 /// An icon by its name; see the table in `build.rs`.
 #[must_use]
-pub fn icon(name: &'static str) -> Icon {
-    debug_assert!(assets::ICONS.contains(&name), "the sprite has no icon {name}");
-    Icon(name)
+pub fn icon(name: &str) -> Icon {
+    let found = assets::ICONS.iter().find(|icon| **icon == name);
+    debug_assert!(found.is_some(), "the sprite has no icon {name}");
+    Icon(found.copied().unwrap_or("minus"))
+}
+
+/// Text made safe between tags and inside quoted attributes, for the parts that print themselves.
+pub(super) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// A number, however many references a template puts before it.
+pub trait Number: Copy {
+    /// The number.
+    fn number(self) -> i64;
+}
+
+impl Number for i64 {
+    fn number(self) -> i64 {
+        self
+    }
+}
+
+impl<T: Number> Number for &T {
+    fn number(self) -> i64 {
+        (*self).number()
+    }
 }
 
 /// A number with thousands separated by commas.
 #[must_use]
-pub fn count(number: i64) -> String {
+pub fn count(number: impl Number) -> String {
+    let number = number.number();
     let digits = number.unsigned_abs().to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
     if number < 0 {
@@ -100,7 +136,7 @@ impl Tone {
 #[derive(Debug, Clone, PartialEq, Eq, Template)]
 #[template(
     ext = "html",
-    source = r#"<span class="q-chip {{ tone.class() }}"{% if let Some(title) = title %} title="{{ title }}"{% endif %}>{% if *tone == Tone::Run && icon.is_none() %}<span class="q-dot"></span>{% elif let Some(name) = icon %}{{ super::icon(name) }}{% endif %}{{ text }}</span>"#
+    source = r#"<span class="q-chip {{ tone.class() }}"{% if let Some(title) = title %} title="{{ title }}"{% endif %}>{% if tone == Tone::Run && icon.is_none() %}<span class="q-dot"></span>{% elif let Some(name) = icon %}{{ super::icon(name) }}{% endif %}{{ text }}</span>"#
 )]
 pub struct Chip {
     tone: Tone,
@@ -219,6 +255,12 @@ impl fmt::Display for Score {
     }
 }
 impl HtmlSafe for Score {}
+
+/// A score, for templates.
+#[must_use]
+pub fn score(number: impl Number) -> Score {
+    Score(number.number())
+}
 
 /// A score before and after mitigation. Nothing is shown where there is no score, one badge where nothing changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Template)]

@@ -9,13 +9,13 @@ use askama::Template;
 /// The columns of the list.
 pub const COLUMNS: [Column; 8] = [
     Column::sorted("Mitigation", "", "title"),
-    Column::new("Kind", "w-4"),
-    Column::sorted("Platform", "w-3", "platform"),
-    Column::sorted("QIDs", "w-3", "qid"),
-    Column::sorted("Assets", "w-2", "assets").end(),
-    Column::sorted("Score", "w-4", "score"),
-    Column::new("Takes back", "w-4"),
-    Column::new("", "w-6"),
+    Column::new("Kind", "q-w4"),
+    Column::sorted("Platform", "q-w3", "platform"),
+    Column::sorted("QIDs", "q-w3", "qid"),
+    Column::sorted("Assets", "q-w2", "assets").end(),
+    Column::sorted("Score", "q-w4", "score"),
+    Column::new("Takes back", "q-w4"),
+    Column::new("", "q-w6"),
 ];
 
 /// One mitigation or fix that applies.

@@ -44,7 +44,7 @@ pub struct NextRow {
     pub change: Change,
     /// On how many assets.
     pub assets: i64,
-    /// How many points it takes off all detections together.
+    /// How the points of all detections together change; negative.
     pub drop: i64,
     /// Where "Mitigate" leads, as a post.
     pub mitigate: String,
@@ -98,4 +98,10 @@ pub struct HomePage {
     pub next: Vec<NextRow>,
     /// What runs now.
     pub running: Vec<RunningRow>,
+}
+
+impl HomePage {
+    fn setting_up(&self) -> bool {
+        self.setup.iter().any(|step| !step.done)
+    }
 }

@@ -10,14 +10,14 @@ use askama::Template;
 
 /// The columns of the list.
 pub const COLUMNS: [Column; 8] = [
-    Column::sorted("Run", "w-5", "number"),
+    Column::sorted("Run", "q-w5", "number"),
     Column::new("What", ""),
-    Column::sorted("State", "w-5", "state"),
-    Column::new("New", "w-3").end(),
-    Column::new("Updated", "w-3").end(),
-    Column::new("Unchanged", "w-3").end(),
-    Column::new("Rejected", "w-3").end(),
-    Column::sorted("Started", "w-5", "started"),
+    Column::sorted("State", "q-w5", "state"),
+    Column::new("New", "q-w3").end(),
+    Column::new("Updated", "q-w3").end(),
+    Column::new("Unchanged", "q-w3").end(),
+    Column::new("Rejected", "q-w3").end(),
+    Column::sorted("Started", "q-w5", "started"),
 ];
 
 /// One run.

@@ -10,16 +10,16 @@ use askama::Template;
 
 /// The columns of the list.
 pub const COLUMNS: [Column; 10] = [
-    Column::sorted("Number", "w-4", "number"),
+    Column::sorted("Number", "q-w4", "number"),
     Column::sorted("Vulnerability", "", "title"),
-    Column::sorted("Asset", "w-6", "asset"),
-    Column::sorted("State", "w-4", "state"),
-    Column::sorted("Mitigation", "w-4", "mitigation"),
-    Column::sorted("Score", "w-4", "score"),
-    Column::new("Source", "w-3"),
-    Column::sorted("Assigned to", "w-4", "assignee"),
-    Column::sorted("Last seen", "w-3", "seen"),
-    Column::new("", "w-1"),
+    Column::sorted("Asset", "q-w6", "asset"),
+    Column::sorted("State", "q-w4", "state"),
+    Column::sorted("Mitigation", "q-w4", "mitigation"),
+    Column::sorted("Score", "q-w4", "score"),
+    Column::new("Source", "q-w3"),
+    Column::sorted("Assigned to", "q-w4", "assignee"),
+    Column::sorted("Last seen", "q-w3", "seen"),
+    Column::new("", "q-w1"),
 ];
 
 /// One item.

@@ -1,7 +1,7 @@
 //! Mitigation jobs: the list and the page of one job, whose progress is live.
 
 use super::chips::{Bar, Change, Chip, Tone, When};
-use super::lists::{Action, Column, List, Menu, Tab};
+use super::lists::{Column, List, Menu, Tab};
 use super::records::{Entry, Fact};
 use super::shell::Shell;
 use askama::Template;
@@ -10,13 +10,13 @@ use askama::filters::HtmlSafe;
 /// The columns of the list.
 pub const COLUMNS: [Column; 8] = [
     Column::sorted("Job", "", "title"),
-    Column::sorted("Status", "w-5", "status"),
-    Column::new("Assets done", "w-6"),
-    Column::new("Score", "w-4"),
-    Column::new("Schedule", "w-5"),
-    Column::sorted("Owner", "w-4", "owner"),
-    Column::sorted("Activity", "w-3", "activity"),
-    Column::new("", "w-1"),
+    Column::sorted("Status", "q-w5", "status"),
+    Column::new("Assets done", "q-w6"),
+    Column::new("Score", "q-w4"),
+    Column::new("Schedule", "q-w5"),
+    Column::sorted("Owner", "q-w4", "owner"),
+    Column::sorted("Activity", "q-w3", "activity"),
+    Column::new("", "q-w1"),
 ];
 
 /// One job.

@@ -29,7 +29,7 @@ pub mod errors;
 mod gallery;
 
 pub use charts::{Areas, Spark};
-pub use chips::{Band, Bar, Change, Chip, Icon, Score, Segment, Severity, Tone, When, count, icon};
+pub use chips::{Band, Bar, Change, Chip, Icon, Score, Segment, Severity, Tone, When, count, icon, score};
 pub use forms::{Choice, Field, Fault};
 pub use lists::{Action, Column, Columns, Empty, FacetGroup, Facet, List, Menu, Pager, QueryError, Tab};
 pub use records::{Entry, Fact, Value};

@@ -1,15 +1,11 @@
 //! What record pages share: named facts, typed values and the log of what happened.
 
-use super::chips::{Change, Chip, Severity, Tone, When};
-use askama::Template;
+use super::chips::{Change, Chip, Severity, Tone, When, escape};
 use askama::filters::HtmlSafe;
+use std::fmt;
 
 /// A value of a fact, printed in its own way.
-#[derive(Debug, Clone, PartialEq, Eq, Template)]
-#[template(
-    ext = "html",
-    source = r#"{% match self %}{% when Value::Text(text) %}{% if text.is_empty() %}<span class="q-mute">–</span>{% else %}{{ text }}{% endif %}{% when Value::Code(text) %}<code>{{ text }}</code>{% when Value::Link(text, href) %}<a href="{{ href }}">{{ text }}</a>{% when Value::Chip(chip) %}{{ chip }}{% when Value::Change(change) %}{{ change }}{% when Value::When(when) %}{{ when }}{% when Value::Severity(severity) %}{{ severity }}{% endmatch %}"#
-)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// Words; a dash when empty.
     Text(String),
@@ -27,6 +23,21 @@ pub enum Value {
     Severity(Severity),
 }
 impl HtmlSafe for Value {}
+
+impl fmt::Display for Value {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) if text.is_empty() => out.write_str("<span class=\"q-mute\">–</span>"),
+            Value::Text(text) => out.write_str(&escape(text)),
+            Value::Code(text) => write!(out, "<code>{}</code>", escape(text)),
+            Value::Link(text, href) => write!(out, "<a href=\"{}\">{}</a>", escape(href), escape(text)),
+            Value::Chip(chip) => chip.fmt(out),
+            Value::Change(change) => change.fmt(out),
+            Value::When(when) => when.fmt(out),
+            Value::Severity(severity) => severity.fmt(out),
+        }
+    }
+}
 
 impl Value {
     /// Words.
@@ -83,6 +94,19 @@ impl Entry {
             Tone::Run => "player-play",
             Tone::Info => "info-circle",
             tone => tone.icon().unwrap_or("info-circle"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_escape_what_they_hold() {
+        for value in [Value::text("<i>"), Value::code("<i>"), Value::link("<i>", "/x?a=\"<i>")] {
+            let html = value.to_string();
+            assert!(!html.contains("<i>") && !html.contains("=\"<"), "{html}");
         }
     }
 }

@@ -10,11 +10,11 @@ use askama::Template;
 /// The columns of the list.
 pub const COLUMNS: [Column; 6] = [
     Column::sorted("Scanner", "", "name"),
-    Column::sorted("Active", "w-5", "active"),
-    Column::new("Source on items", "w-7"),
-    Column::new("Integrations", "w-6"),
-    Column::new("Last import", "w-6"),
-    Column::new("Default option profile", "w-8"),
+    Column::sorted("Active", "q-w5", "active"),
+    Column::new("Source on items", "q-w7"),
+    Column::new("Integrations", "q-w6"),
+    Column::new("Last import", "q-w6"),
+    Column::new("Default option profile", "q-w8"),
 ];
 
 /// One product.

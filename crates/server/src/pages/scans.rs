@@ -10,14 +10,14 @@ use askama::filters::HtmlSafe;
 
 /// The columns of the list.
 pub const COLUMNS: [Column; 8] = [
-    Column::sorted("Number", "w-5", "number"),
-    Column::sorted("State", "w-6", "state"),
-    Column::new("Scans", "w-6"),
-    Column::new("Items", "w-2").end(),
+    Column::sorted("Number", "q-w5", "number"),
+    Column::sorted("State", "q-w6", "state"),
+    Column::new("Scans", "q-w6"),
+    Column::new("Items", "q-w2").end(),
     Column::new("Verdicts", ""),
-    Column::sorted("Source", "w-4", "source"),
-    Column::sorted("Requested by", "w-5", "by"),
-    Column::sorted("Requested", "w-4", "requested"),
+    Column::sorted("Source", "q-w4", "source"),
+    Column::sorted("Requested by", "q-w5", "by"),
+    Column::sorted("Requested", "q-w4", "requested"),
 ];
 
 /// One parent scan.

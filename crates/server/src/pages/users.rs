@@ -9,23 +9,23 @@ use askama::Template;
 /// The columns of the list of users.
 pub const COLUMNS: [Column; 7] = [
     Column::sorted("User", "", "name"),
-    Column::new("Roles", "w-8"),
-    Column::new("Scope", "w-6"),
-    Column::new("Groups", "w-6"),
-    Column::sorted("State", "w-4", "state"),
-    Column::sorted("Last sign-in", "w-4", "seen"),
-    Column::new("", "w-1"),
+    Column::new("Roles", "q-w8"),
+    Column::new("Scope", "q-w6"),
+    Column::new("Groups", "q-w6"),
+    Column::sorted("State", "q-w4", "state"),
+    Column::sorted("Last sign-in", "q-w4", "seen"),
+    Column::new("", "q-w1"),
 ];
 
 /// The columns of the list of tokens.
 pub const TOKEN_COLUMNS: [Column; 7] = [
     Column::sorted("Token", "", "name"),
-    Column::sorted("Owner", "w-5", "owner"),
-    Column::new("May", "w-8"),
-    Column::sorted("State", "w-4", "state"),
-    Column::sorted("Expires", "w-4", "expires"),
-    Column::sorted("Last used", "w-4", "used"),
-    Column::new("", "w-1"),
+    Column::sorted("Owner", "q-w5", "owner"),
+    Column::new("May", "q-w8"),
+    Column::sorted("State", "q-w4", "state"),
+    Column::sorted("Expires", "q-w4", "expires"),
+    Column::sorted("Last used", "q-w4", "used"),
+    Column::new("", "q-w1"),
 ];
 
 /// One user.

@@ -10,14 +10,14 @@ use askama::Template;
 
 /// The columns of the list; sort names are those of the query language.
 pub const COLUMNS: [Column; 8] = [
-    Column::sorted("QID", "w-2", "qid"),
+    Column::sorted("QID", "q-w2", "qid"),
     Column::sorted("Title", "", "title"),
-    Column::new("CVEs", "w-5"),
-    Column::sorted("Severity", "w-4", "severity"),
-    Column::sorted("Score", "w-4", "score"),
-    Column::sorted("Assets", "w-2", "assets").end(),
-    Column::new("Response", "w-4"),
-    Column::new("", "w-1"),
+    Column::new("CVEs", "q-w5"),
+    Column::sorted("Severity", "q-w4", "severity"),
+    Column::sorted("Score", "q-w4", "score"),
+    Column::sorted("Assets", "q-w2", "assets").end(),
+    Column::new("Response", "q-w4"),
+    Column::new("", "q-w1"),
 ];
 
 /// One vulnerability with its open detections rolled up.
