@@ -1,6 +1,7 @@
-//! The private keys the server holds in its data folder: the authority's and the order key, each in a file that only
-//! its owner can read. The content and organisation keys of the trust root never come here.
+//! The private keys the server holds in its data folder: the authority's, the order key and the key that seals
+//! scanners' credentials, each in a file that only its owner can read. The content and organisation keys of the trust root never come here.
 
+use crate::secrets::Sealer;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
@@ -35,11 +36,13 @@ pub enum KeyError {
     },
 }
 
-/// The signing keys of the running server.
+/// The keys of the running server.
 #[derive(Clone)]
 pub struct Keys {
     /// Signs orders for agents.
     pub order: Arc<SigningKey>,
+    /// Seals the credentials of scanners.
+    pub sealer: Arc<Sealer>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -60,7 +63,10 @@ impl Keys {
             key.to_pkcs8_pem(LineEnding::LF).expect("an ed25519 key can be encoded").to_string()
         })?;
         let order = SigningKey::from_pkcs8_pem(&pem).map_err(|_| KeyError::Unusable { path })?;
-        Ok(Keys { order: Arc::new(order) })
+        let path = data_dir.join("keys").join("secrets.key");
+        let text = load_or_create(&path, Sealer::fresh_key)?;
+        let sealer = Sealer::from_key(&text).ok_or(KeyError::Unusable { path })?;
+        Ok(Keys { order: Arc::new(order), sealer: Arc::new(sealer) })
     }
 }
 

@@ -13,6 +13,7 @@ pub mod http;
 pub mod keys;
 pub mod pages;
 pub mod passwords;
+pub mod secrets;
 pub mod start;
 pub mod telemetry;
 pub mod wake;

@@ -80,13 +80,9 @@ impl DetectionSeen {
         }
         digest.whole(self.severity.map(i64::from)).whole(self.qds.map(i64::from)).whole(Some(self.port));
         digest.whole(Some(i64::from(self.ignored) * 2 + i64::from(self.disabled))).whole(Some(self.times_found));
-        for at in [
-            self.first_found_at,
-            self.last_found_at,
-            self.last_fixed_at,
-            self.last_test_at,
-            self.last_processed_at,
-        ] {
+        for at in
+            [self.first_found_at, self.last_found_at, self.last_fixed_at, self.last_test_at, self.last_processed_at]
+        {
             digest.whole(at.map(Timestamp::micros));
         }
         digest.done()
@@ -345,14 +341,7 @@ fn last_per_known(rows: Vec<Resolved<'_>>) -> Vec<Resolved<'_>> {
 }
 
 fn key(host: SourceHostId, vulnerability: VulnerabilityId, seen: &DetectionSeen) -> Key {
-    (
-        host,
-        vulnerability,
-        seen.protocol.clone(),
-        seen.port,
-        seen.fqdn.clone(),
-        seen.service_instance.clone(),
-    )
+    (host, vulnerability, seen.protocol.clone(), seen.port, seen.fqdn.clone(), seen.service_instance.clone())
 }
 
 impl Known {

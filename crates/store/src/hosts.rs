@@ -510,7 +510,8 @@ fn refresh_assets(
     changed: &[(&HostSeen, AssetId, &'static str, RowDigest)],
     now: Timestamp,
 ) -> Result<()> {
-    let rows = changed.iter().filter(|(_, _, by, _)| *by != "new").map(|(host, asset, _, _)| asset_row(host, asset.0, now));
+    let rows =
+        changed.iter().filter(|(_, _, by, _)| *by != "new").map(|(host, asset, _, _)| asset_row(host, asset.0, now));
     let mut rows: Vec<AssetRow> = rows.collect();
     rows.sort_by_key(|row| row.seen_at);
     let rows = last_per_key(rows, |row| row.n);
@@ -544,9 +545,6 @@ fn refresh_assets(
     let told: Vec<i64> = told.into_iter().collect();
     tx.stage(&last_per_key(tags, |row| (row.asset_id, row.tag.clone())))?;
     tx.execute("DELETE FROM asset_tag WHERE origin = $1 AND asset_id {in $2}", &[&run.instance, &told])?;
-    tx.execute(
-        "INSERT INTO asset_tag (asset_id, tag, origin) SELECT asset_id, tag, origin FROM asset_tag_batch",
-        &[],
-    )?;
+    tx.execute("INSERT INTO asset_tag (asset_id, tag, origin) SELECT asset_id, tag, origin FROM asset_tag_batch", &[])?;
     Ok(())
 }

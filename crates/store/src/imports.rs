@@ -226,8 +226,7 @@ pub struct Start<'s> {
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) for an unknown instance.
 pub fn start(tx: &mut Transaction<'_>, start: Start<'_>, now: Timestamp) -> Result<Run> {
-    let product: String =
-        tx.scalar("SELECT product FROM integration_instance WHERE id = $1", &[&start.instance])?;
+    let product: String = tx.scalar("SELECT product FROM integration_instance WHERE id = $1", &[&start.instance])?;
     tx.execute(
         "UPDATE integration_instance SET source_stamped_at = $2
          WHERE id = $1 AND source_stamped_at IS NULL

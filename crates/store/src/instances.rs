@@ -150,17 +150,11 @@ fn next_import(settings: &Settings, now: Timestamp) -> Option<Timestamp> {
     settings.interval_minutes.map(|minutes| now.plus_seconds(minutes.saturating_mul(60)))
 }
 
-/// Make an instance. `secret` is sealed already.
+/// Make an instance; its secret follows by [`set_secret`], because it is sealed for the key given here.
 ///
 /// # Errors
 /// [`Error::Conflict`] with `integration_instance_name` where the name is taken.
-pub fn create(
-    tx: &mut Transaction<'_>,
-    actor: &str,
-    settings: &Settings,
-    secret: &[u8],
-    now: Timestamp,
-) -> Result<InstanceId> {
+pub fn create(tx: &mut Transaction<'_>, actor: &str, settings: &Settings, now: Timestamp) -> Result<InstanceId> {
     let id: InstanceId = tx.insert(
         "INSERT INTO integration_instance (name, product, api_url, gateway_url, auth, username, secret, versions,
              default_profile, default_appliance, tracking_hours, interval_minutes, next_import_at, version, created_at,
@@ -173,7 +167,7 @@ pub fn create(
             &settings.gateway_url,
             &settings.auth,
             &settings.username,
-            &secret,
+            &Vec::<u8>::new(),
             &settings.versions,
             &settings.default_profile,
             &settings.default_appliance,
@@ -183,8 +177,17 @@ pub fn create(
             &now,
         ],
     )?;
-    audit_change(tx, actor, "instance.create", id, detail(settings, !secret.is_empty()), now)?;
+    audit_change(tx, actor, "instance.create", id, detail(settings, false), now)?;
     Ok(id)
+}
+
+/// Keep a secret, sealed already, in place of the one before.
+///
+/// # Errors
+/// See [`Error`].
+pub fn set_secret(tx: &mut Transaction<'_>, id: InstanceId, sealed: &[u8]) -> Result<()> {
+    tx.execute("UPDATE integration_instance SET secret = $2 WHERE id = $1", &[&id, &sealed])?;
+    Ok(())
 }
 
 /// Change an instance of this version. `secret` replaces the kept one where it is given, sealed already.
@@ -269,7 +272,7 @@ pub fn for_files(
         tracking_hours: domain::rescan::TRACKING_HOURS,
         ..Settings::default()
     };
-    create(tx, actor, &settings, &[], now)
+    create(tx, actor, &settings, now)
 }
 
 /// Instances whose scheduled import is due.

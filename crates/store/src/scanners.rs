@@ -50,13 +50,7 @@ pub fn one(tx: &mut Transaction<'_>, product: &str) -> Result<Scanner> {
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown product.
-pub fn set_active(
-    tx: &mut Transaction<'_>,
-    actor: &str,
-    product: &str,
-    active: bool,
-    now: Timestamp,
-) -> Result<bool> {
+pub fn set_active(tx: &mut Transaction<'_>, actor: &str, product: &str, active: bool, now: Timestamp) -> Result<bool> {
     if one(tx, product)?.active == active {
         return Ok(false);
     }

@@ -50,15 +50,9 @@ pub struct VulnerabilitySeen {
 impl VulnerabilitySeen {
     fn digest(&self) -> RowDigest {
         let mut digest = RowHash::new();
-        for text in [
-            &self.title,
-            &self.kind,
-            &self.category,
-            &self.cvss3_vector,
-            &self.threat,
-            &self.impact,
-            &self.solution,
-        ] {
+        for text in
+            [&self.title, &self.kind, &self.category, &self.cvss3_vector, &self.threat, &self.impact, &self.solution]
+        {
             digest.text(text);
         }
         let bits = |score: Option<f64>| score.map(|score| i64::from_ne_bytes(score.to_bits().to_ne_bytes()));
@@ -289,10 +283,8 @@ pub fn references(
         return Ok(found);
     }
     let severity = |qid: &i64| i64::from(qids.get(qid).copied().unwrap_or(0));
-    let rows: Vec<PlaceholderRow> = missing
-        .iter()
-        .map(|qid| PlaceholderRow { key: qid.to_string(), qid: *qid, severity: severity(qid) })
-        .collect();
+    let rows: Vec<PlaceholderRow> =
+        missing.iter().map(|qid| PlaceholderRow { key: qid.to_string(), qid: *qid, severity: severity(qid) }).collect();
     tx.stage(&rows)?;
     let empty = RowHash::new().done();
     let made = tx.execute(
@@ -309,11 +301,7 @@ pub fn references(
     Ok(found)
 }
 
-fn known(
-    tx: &mut Transaction<'_>,
-    run: &Run,
-    qids: impl Iterator<Item = i64>,
-) -> Result<HashMap<i64, Reference>> {
+fn known(tx: &mut Transaction<'_>, run: &Run, qids: impl Iterator<Item = i64>) -> Result<HashMap<i64, Reference>> {
     let keys: Vec<String> = qids.map(|qid| qid.to_string()).collect();
     let rows: Vec<Reference> = tx.all(
         "SELECT id, qid, kind, severity, cvss2, cvss3, placeholder FROM vulnerability

@@ -19,8 +19,7 @@ fn instance(db: &Database, name: &'static str) -> InstanceId {
 }
 
 fn start(db: &Database, instance: InstanceId) -> Run {
-    let start =
-        Start { instance, kind: Kind::File, cause: Cause::People, actor: "users/test", source: "hosts.xml" };
+    let start = Start { instance, kind: Kind::File, cause: Cause::People, actor: "users/test", source: "hosts.xml" };
     db.write_blocking(move |tx| imports::start(tx, start, at(1))).unwrap()
 }
 
@@ -104,7 +103,9 @@ both_engines!(a_detection_goes_and_comes_back_and_the_item_follows, |db| {
     let back = merge(db, &run, with("reopened", 9), at(4)).counters;
     assert_eq!((back.items.reopened, back.items.closed), (1, 0));
     let history: Vec<(String, String, String)> = db
-        .read_blocking(|tx| tx.all("SELECT before, after, cause FROM item_history WHERE what = 'state' ORDER BY id", &[]))
+        .read_blocking(|tx| {
+            tx.all("SELECT before, after, cause FROM item_history WHERE what = 'state' ORDER BY id", &[])
+        })
         .unwrap();
     let cause = run.number.to_string();
     assert_eq!(
@@ -265,11 +266,8 @@ both_engines!(s1_24_a_control_lowers_the_score_and_drift_puts_it_back, |db| {
     let run = start(db, instance(db, "Files"));
     let run2 = run.clone();
     db.write_bulk_blocking(move |tx| {
-        let entry = VulnerabilitySeen {
-            qid: 7,
-            cves: vec![("CVE-2024-1".to_owned(), None)],
-            ..VulnerabilitySeen::default()
-        };
+        let entry =
+            VulnerabilitySeen { qid: 7, cves: vec![("CVE-2024-1".to_owned(), None)], ..VulnerabilitySeen::default() };
         vulnerabilities::merge(tx, &run2, &[entry], &mut Counters::default())
     })
     .unwrap();

@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod catalogue;
 pub mod dispatch;
+pub mod import;
 pub mod jobs;
 pub mod orders;
 pub mod results;

@@ -198,12 +198,7 @@ pub(crate) fn words(state: State, substate: Substate) -> String {
     }
 }
 
-pub(crate) fn write_history(
-    tx: &mut Transaction<'_>,
-    rows: &[HistoryRow],
-    cause: &str,
-    now: Timestamp,
-) -> Result<()> {
+pub(crate) fn write_history(tx: &mut Transaction<'_>, rows: &[HistoryRow], cause: &str, now: Timestamp) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -287,12 +282,8 @@ fn sums(tx: &mut Transaction<'_>, items: &[i64]) -> Result<HashMap<ItemId, Sum>>
 }
 
 fn after(item: &Before, sum: &Sum, now: Timestamp) -> AfterRow {
-    let workflow = Workflow {
-        state: item.state,
-        substate: item.substate,
-        resolved_at: item.resolved_at,
-        reopened: item.reopened,
-    };
+    let workflow =
+        Workflow { state: item.state, substate: item.substate, resolved_at: item.resolved_at, reopened: item.reopened };
     let seen = Sightings { presence: sum.presence, last_found_at: sum.last_found_at };
     let next = item::roll_up(workflow, seen);
     // Without an open detection the last known score stays, so that a closed item still says how bad it was.

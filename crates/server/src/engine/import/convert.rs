@@ -1,0 +1,162 @@
+//! A scanner's word in the store's terms: keys, normal forms, and what a silent field means.
+
+use domain::time::Timestamp;
+use intake::observation::{
+    CvssReport, DetectionKind, DetectionReport, DetectionStatus, HostReport, VulnerabilityKind, VulnerabilityReport,
+};
+use store::detections::{DetectionSeen, Machine};
+use store::hosts::HostSeen;
+use store::vulnerabilities::VulnerabilitySeen;
+
+/// A machine with its detections.
+#[must_use]
+pub fn machine(report: HostReport) -> Machine {
+    let processed = report.detections.iter().filter_map(|detection| detection.last_processed_at).max();
+    let (host_key, keyed) = host_key(&report);
+    let fqdn = report.fqdn.or(report.dns).unwrap_or_default();
+    let host = HostSeen {
+        host_key,
+        keyed,
+        asset_key: report.asset_id.map(|id| id.to_string()),
+        agent_uuid: report.agent_uuid.map(|uuid| uuid.to_lowercase()),
+        ip: report.ip.or(report.ipv6).unwrap_or_default(),
+        fqdn: fqdn.trim_end_matches('.').to_lowercase(),
+        netbios: report.netbios.unwrap_or_default().to_uppercase(),
+        os: report.os.unwrap_or_default(),
+        network_id: report.network_id.filter(|id| *id != 0).map(|id| id.to_string()).unwrap_or_default(),
+        tracking: report.tracking_method.unwrap_or_default(),
+        tags: (!report.tags.is_empty()).then(|| report.tags.into_iter().map(|tag| tag.name).collect()),
+        criticality: report.criticality.and_then(|criticality| u8::try_from(criticality).ok()),
+        last_scan_at: report.last_vm_scan_at.or(report.last_scan_at).map(Timestamp::from_micros),
+        last_processed_at: processed.map(Timestamp::from_micros),
+    };
+    Machine { host, detections: report.detections.into_iter().map(detection).collect() }
+}
+
+/// The scanner's own id; for a host without one what the report tells it apart by.
+fn host_key(report: &HostReport) -> (String, bool) {
+    if let Some(id) = report.host_id {
+        return (id.to_string(), true);
+    }
+    if let Some(uuid) = &report.agent_uuid {
+        return (format!("agent {}", uuid.to_lowercase()), false);
+    }
+    let network = match report.network_id.filter(|id| *id != 0) {
+        Some(id) => format!(" network {id}"),
+        None => String::new(),
+    };
+    let by_dns = report.tracking_method.as_deref().is_some_and(|tracking| tracking.eq_ignore_ascii_case("dns"));
+    let ip = report.ip.as_ref().or(report.ipv6.as_ref());
+    let key = match (ip, &report.dns, &report.netbios) {
+        (_, Some(dns), _) if by_dns => format!("dns {}", dns.to_lowercase()),
+        (Some(ip), _, _) => format!("ip {ip}"),
+        (None, Some(dns), _) => format!("dns {}", dns.to_lowercase()),
+        (None, None, Some(netbios)) => format!("netbios {}", netbios.to_uppercase()),
+        (None, None, None) => "unnamed".to_owned(),
+    };
+    (key + &network, false)
+}
+
+fn detection(report: DetectionReport) -> DetectionSeen {
+    let cvss = [&report.cvss3, &report.cvss2].into_iter().flatten().find_map(|cvss| cvss.base);
+    DetectionSeen {
+        qid: report.qid,
+        unique_id: report.unique_id.map(|id| id.to_string()).unwrap_or_default(),
+        kind: match report.kind {
+            DetectionKind::Confirmed => "confirmed".to_owned(),
+            DetectionKind::Potential => "potential".to_owned(),
+            DetectionKind::Info => "info".to_owned(),
+            DetectionKind::Other(word) => word,
+        },
+        severity: small(report.severity),
+        protocol: report.protocol.unwrap_or_default(),
+        port: report.port.unwrap_or(0),
+        fqdn: report.fqdn.unwrap_or_default(),
+        service_instance: report.instance.unwrap_or_default(),
+        status: match report.status {
+            None => String::new(),
+            Some(DetectionStatus::New) => "new".to_owned(),
+            Some(DetectionStatus::Active) => "active".to_owned(),
+            Some(DetectionStatus::Fixed) => "fixed".to_owned(),
+            Some(DetectionStatus::Reopened) => "reopened".to_owned(),
+            Some(DetectionStatus::Other(word)) => word,
+        },
+        qds: small(report.score).filter(|score| *score > 0),
+        cvss,
+        results: report.results.unwrap_or_default(),
+        ignored: report.ignored,
+        disabled: report.disabled,
+        times_found: report.times_found.unwrap_or(0),
+        first_found_at: report.first_found_at.map(Timestamp::from_micros),
+        last_found_at: report.last_found_at.map(Timestamp::from_micros),
+        last_fixed_at: report.last_fixed_at.map(Timestamp::from_micros),
+        last_test_at: report.last_test_at.map(Timestamp::from_micros),
+        last_processed_at: report.last_processed_at.map(Timestamp::from_micros),
+    }
+}
+
+/// An entry of the knowledge base.
+#[must_use]
+pub fn vulnerability(report: VulnerabilityReport) -> VulnerabilitySeen {
+    let base = |cvss: &Option<CvssReport>| cvss.as_ref().and_then(|cvss| cvss.base);
+    VulnerabilitySeen {
+        qid: report.qid,
+        title: report.title.unwrap_or_default(),
+        kind: match report.kind {
+            None => String::new(),
+            Some(VulnerabilityKind::Vulnerability) => "vulnerability".to_owned(),
+            Some(VulnerabilityKind::Potential) => "potential".to_owned(),
+            Some(VulnerabilityKind::VulnerabilityOrPotential) => "vulnerability_or_potential".to_owned(),
+            Some(VulnerabilityKind::Information) => "information".to_owned(),
+            Some(VulnerabilityKind::Other(word)) => word,
+        },
+        severity: small(report.severity),
+        category: report.category.unwrap_or_default(),
+        cvss2: base(&report.cvss2),
+        cvss3: base(&report.cvss3),
+        cvss3_vector: report.cvss3.and_then(|cvss| cvss.vector).unwrap_or_default(),
+        patchable: report.patchable.unwrap_or(false),
+        threat: with_comment(report.threat, report.threat_comment),
+        impact: with_comment(report.impact, report.impact_comment),
+        solution: with_comment(report.solution, report.solution_comment),
+        published_at: report.published_at.map(Timestamp::from_micros),
+        modified_at: report.modified_at.map(Timestamp::from_micros),
+        disabled: report.disabled,
+        cves: report.cves.into_iter().map(|cve| (cve, None)).collect(),
+    }
+}
+
+/// The subscription's own remark follows the vendor's text.
+fn with_comment(text: Option<String>, comment: Option<String>) -> String {
+    match (text, comment) {
+        (Some(text), Some(comment)) => format!("{text}<br><br>{comment}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => String::new(),
+    }
+}
+
+fn small(number: Option<i64>) -> Option<u8> {
+    number.and_then(|number| u8::try_from(number).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_an_id_is_keyed_by_what_its_report_tracks() {
+        let report = |ip: Option<&str>, dns: Option<&str>, tracking: &str, network| HostReport {
+            ip: ip.map(str::to_owned),
+            dns: dns.map(str::to_owned),
+            tracking_method: Some(tracking.to_owned()),
+            network_id: network,
+            ..HostReport::default()
+        };
+        let key = |report: HostReport| machine(report).host.host_key;
+        assert_eq!(key(report(Some("10.0.0.1"), Some("A.b"), "IP", Some(0))), "ip 10.0.0.1");
+        assert_eq!(key(report(Some("10.0.0.1"), Some("A.b"), "DNS", Some(5))), "dns a.b network 5");
+        assert_eq!(key(report(None, Some("A.b"), "IP", None)), "dns a.b");
+        let keyed = machine(HostReport { host_id: Some(7), ..report(Some("10.0.0.1"), None, "IP", None) }).host;
+        assert_eq!((keyed.host_key.as_str(), keyed.keyed), ("7", true));
+    }
+}

@@ -1,0 +1,138 @@
+//! Imports of files that people load.
+
+use super::Error;
+use super::batch::{self, Wanted};
+use super::merger::Merger;
+use crate::app::App;
+use domain::id::InstanceId;
+use domain::number::Number;
+use intake::file::FileReport;
+use intake::{Limits, ReadError, Stop};
+use std::fs::File;
+use std::io::{BufReader, Seek as _};
+use store::imports::{Cause, Counters, Kind, Start};
+use store::instances;
+
+/// The instance of files whose loader names none.
+pub const DEFAULT_INSTANCE: &str = "Files (Qualys)";
+
+/// A file that was put aside whole.
+#[derive(Debug)]
+pub struct Upload {
+    /// Its bytes, on the disk and without a name there.
+    pub file: File,
+    /// What the loader calls it.
+    pub name: String,
+}
+
+/// A good file, read to its end once, not merged yet.
+#[derive(Debug)]
+pub struct Checked {
+    upload: Upload,
+    /// What it is and what it holds.
+    pub report: FileReport,
+}
+
+/// An import of a file that has begun.
+#[derive(Debug)]
+pub struct Started {
+    /// The run's number.
+    pub number: Number,
+    /// The run's key.
+    pub id: i64,
+    merger: Merger,
+    checked: Checked,
+}
+
+/// Read an upload to its end and keep nothing.
+///
+/// # Errors
+/// [`Error::Input`] for a file that is broken, hostile or of a kind that is not imported.
+pub async fn check(upload: Upload) -> Result<Checked, Error> {
+    let (upload, report) = blocking(move || {
+        let mut upload = upload;
+        upload.file.rewind().map_err(Error::Spool)?;
+        let report = intake::file::check(BufReader::with_capacity(64 << 10, &upload.file), &Limits::default())?;
+        Ok((upload, report))
+    })
+    .await?;
+    Ok(Checked { upload, report })
+}
+
+/// Begin the import of a good file into the instance of this name, which is made where there is none.
+///
+/// # Errors
+/// [`Error::Refused`] while another import of the instance runs, or where the name belongs to another product.
+pub async fn start(app: &App, actor: &str, instance: &str, checked: Checked) -> Result<Started, Error> {
+    let (name, author, now) = (instance.to_owned(), actor.to_owned(), app.clock.now());
+    let instance: InstanceId =
+        app.database.write(move |tx| instances::for_files(tx, &author, &name, "qualys", now)).await?;
+    let source = checked.upload.name.clone();
+    let start = Start { instance, kind: Kind::File, cause: Cause::People, actor, source: &source };
+    let merger = Merger::start(app, start).await?;
+    Ok(Started { number: merger.run.number, id: merger.run.id, merger, checked })
+}
+
+impl Started {
+    /// What the file holds.
+    #[must_use]
+    pub fn report(&self) -> &FileReport {
+        &self.checked.report
+    }
+
+    /// Merge the file. However it ends, the run's record says so.
+    ///
+    /// # Errors
+    /// What ended it early; complete hosts are kept.
+    pub async fn run(self) -> Result<Counters, Error> {
+        let Started { mut merger, checked, .. } = self;
+        let outcome = merge(&mut merger, checked).await;
+        let reason = outcome.as_ref().err().map(Error::reason);
+        let counters = merger.finish(None, reason).await?;
+        outcome.map(|()| counters)
+    }
+}
+
+async fn merge(merger: &mut Merger, checked: Checked) -> Result<(), Error> {
+    let Checked { upload, report } = checked;
+    merger.reject(&report.summary).await?;
+    // A report lists its hosts before the glossary that explains them. Scores and kinds hang on the glossary, so it
+    // goes first.
+    let passes: &[Wanted] = if report.summary.hosts > 0 && report.summary.vulnerabilities > 0 {
+        &[Wanted::Vulnerabilities, Wanted::Machines]
+    } else {
+        &[Wanted::Everything]
+    };
+    let mut file = upload.file;
+    for wanted in passes {
+        file = pass(merger, file, *wanted).await?;
+    }
+    Ok(())
+}
+
+async fn pass(merger: &mut Merger, mut file: File, wanted: Wanted) -> Result<File, Error> {
+    let (mut collector, mut batches) = batch::channel(wanted);
+    let reading = tokio::task::spawn_blocking(move || {
+        file.rewind().map_err(Error::Spool)?;
+        let input = BufReader::with_capacity(64 << 10, &file);
+        intake::file::read(input, &Limits::default(), &mut |observation| collector.push(observation))?;
+        collector.finish().map_err(|Stop| Error::Input(ReadError::Stopped))?;
+        Ok(file)
+    });
+    let mut merged = Ok(());
+    while let Some(batch) = batches.recv().await {
+        merged = merger.merge(batch).await;
+        if merged.is_err() {
+            break;
+        }
+    }
+    // The reader stops at its next portion once nobody takes it.
+    drop(batches);
+    let read = reading.await.map_err(|error| Error::Spool(std::io::Error::other(error)))?;
+    merged?;
+    read
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Spool(std::io::Error::other(error)))?
+}

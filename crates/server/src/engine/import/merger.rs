@@ -1,0 +1,218 @@
+//! One import run at work: its lease, its counters, and the merging of portions into the store.
+
+use super::Error;
+use super::batch::Batch;
+use crate::app::App;
+use domain::id::{InstanceId, VulnerabilityId};
+use std::sync::Arc;
+use std::time::Duration;
+use store::imports::{self, Counters, Outcome, Run, Start};
+use store::lease::{self, Lease};
+use store::{detections, scores, vulnerabilities};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+/// How long an instance stays taken after its server died, in seconds.
+const LEASE_SECONDS: i64 = 90;
+/// How often a living server renews that.
+const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// Items whose scores are computed again in one transaction.
+const RESCORED_MAX: usize = 5_000;
+
+/// A run at work. One per instance at a time: it holds the instance's lease.
+#[derive(Debug)]
+pub struct Merger {
+    app: App,
+    /// The run.
+    pub run: Run,
+    /// What it did so far.
+    pub counters: Counters,
+    digest: [u8; 32],
+    lease: Lease,
+    _renewing: DropGuard,
+}
+
+fn lease_name(instance: InstanceId) -> String {
+    format!("import/{instance}")
+}
+
+impl Merger {
+    /// Take the instance's lease and begin a run.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] `import_running` while another run of the instance is at work.
+    pub async fn start(app: &App, start: Start<'_>) -> Result<Merger, Error> {
+        let now = app.clock.now();
+        let (instance, kind, cause) = (start.instance, start.kind, start.cause);
+        let (actor, source) = (start.actor.to_owned(), start.source.to_owned());
+        let begun = app
+            .database
+            .write(move |tx| {
+                let holder = Uuid::new_v4();
+                let Some(lease) = lease::acquire(tx, &lease_name(instance), holder, now, LEASE_SECONDS)? else {
+                    return Ok(None);
+                };
+                let start = Start { instance, kind, cause, actor: &actor, source: &source };
+                Ok(Some((imports::start(tx, start, now)?, lease)))
+            })
+            .await?;
+        let (run, lease) = begun.ok_or_else(super::running)?;
+        let stop = CancellationToken::new();
+        tokio::spawn(renew(app.clone(), lease.clone(), stop.clone()));
+        app.wake.notify("import", run.id);
+        let (counters, digest) = (Counters::default(), [0; 32]);
+        Ok(Merger { app: app.clone(), run, counters, digest, lease, _renewing: stop.drop_guard() })
+    }
+
+    /// Merge a portion. Whole machines are kept even when the run fails later.
+    ///
+    /// # Errors
+    /// [`Error::Store`], also where the lease was lost to another server; [`Error::Stopping`].
+    pub async fn merge(&mut self, batch: Batch) -> Result<(), Error> {
+        if self.app.stopping.is_cancelled() {
+            return Err(Error::Stopping);
+        }
+        let batch = Arc::new(batch);
+        if !batch.vulnerabilities.is_empty() {
+            self.merge_vulnerabilities(&batch).await?;
+        }
+        if batch.machines.is_empty() {
+            return Ok(());
+        }
+        let (run, lease, before, now) = (self.run.clone(), self.lease.clone(), self.counters, self.app.clock.now());
+        let merged = self
+            .app
+            .database
+            .write_bulk(move |tx| {
+                lease::hold(tx, &lease)?;
+                let merged = detections::merge(tx, &run, &batch.machines, now)?;
+                let mut counters = before;
+                counters.add(&merged.counters);
+                let upto = batch.machines.last().map(|machine| machine.host.host_key.as_str()).unwrap_or_default();
+                imports::progress(tx, &run, &counters, upto)?;
+                Ok(merged)
+            })
+            .await?;
+        self.counters.add(&merged.counters);
+        self.digest = imports::chain(&self.digest, &merged.digest);
+        self.app.wake.notify("import", self.run.id);
+        Ok(())
+    }
+
+    async fn merge_vulnerabilities(&mut self, batch: &Arc<Batch>) -> Result<(), Error> {
+        let (run, lease, before) = (self.run.clone(), self.lease.clone(), self.counters);
+        let batch = Arc::clone(batch);
+        let (changed, counters) = self
+            .app
+            .database
+            .write_bulk(move |tx| {
+                lease::hold(tx, &lease)?;
+                let mut counters = before;
+                let changed = vulnerabilities::merge(tx, &run, &batch.vulnerabilities, &mut counters)?;
+                imports::progress(tx, &run, &counters, "")?;
+                Ok((changed, counters))
+            })
+            .await?;
+        self.counters = counters;
+        self.app.wake.notify("import", self.run.id);
+        self.look_again(changed).await
+    }
+
+    /// Scores that hang on what changed in the knowledge base.
+    async fn look_again(&mut self, changed: Vec<VulnerabilityId>) -> Result<(), Error> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let changed = Arc::new(changed);
+        let mut after = None;
+        loop {
+            let (run, lease, before, ids) = (self.run.clone(), self.lease.clone(), self.counters, Arc::clone(&changed));
+            let now = self.app.clock.now();
+            let (next, counters) = self
+                .app
+                .database
+                .write_bulk(move |tx| {
+                    lease::hold(tx, &lease)?;
+                    let mut counters = before;
+                    let next = detections::estimate_again(tx, &run, &ids, after, now, &mut counters)?;
+                    Ok((next, counters))
+                })
+                .await?;
+            self.counters = counters;
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let ids = Arc::clone(&changed);
+        let items = self.app.database.read(move |tx| scores::controlled_items_of(tx, &ids)).await?;
+        for chunk in items.chunks(RESCORED_MAX) {
+            let (chunk, cause, now) = (chunk.to_vec(), self.run.number.to_string(), self.app.clock.now());
+            self.app.database.write_bulk(move |tx| scores::recompute(tx, &chunk, &cause, now)).await?;
+        }
+        Ok(())
+    }
+
+    /// Count and describe rows of the input that could not be used.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn reject(&mut self, summary: &intake::Summary) -> Result<(), Error> {
+        self.counters.detections.rejected += summary.rejected;
+        if summary.rejections.is_empty() {
+            return Ok(());
+        }
+        let (run, rejections) = (self.run.clone(), summary.rejections.clone());
+        let described = move |tx: &mut store::Transaction<'_>| {
+            for rejection in &rejections {
+                let what = format!("{} (line {})", rejection.row, rejection.line);
+                imports::reject(tx, &run, &what, &rejection.reason)?;
+            }
+            Ok(())
+        };
+        Ok(self.app.database.write(described).await?)
+    }
+
+    /// End the run and give the instance back. A failure of the work is kept with its reason; complete hosts stay.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where the end cannot be written down; the next run of the instance will see to it.
+    pub async fn finish(
+        self,
+        until: Option<domain::time::Timestamp>,
+        failure: Option<String>,
+    ) -> Result<Counters, Error> {
+        let (run, lease, counters, digest) = (self.run.clone(), self.lease.clone(), self.counters, self.digest);
+        let now = self.app.clock.now();
+        self.app
+            .database
+            .write(move |tx| {
+                lease::hold(tx, &lease)?;
+                let outcome = match &failure {
+                    None => Outcome::Complete { until },
+                    Some(reason) => Outcome::Failed { reason },
+                };
+                imports::finish(tx, &run, &counters, &digest, outcome, now)?;
+                lease::release(tx, &lease)
+            })
+            .await?;
+        self.app.wake.notify("import", self.run.id);
+        self.app.wake.notify("instance", self.run.instance.0);
+        Ok(self.counters)
+    }
+}
+
+async fn renew(app: App, lease: Lease, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(RENEW_EVERY) => {}
+        }
+        let (lease, now) = (lease.clone(), app.clock.now());
+        match app.database.write(move |tx| lease::renew(tx, &lease, now, LEASE_SECONDS)).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return,
+            Err(error) => tracing::warn!("the lease of an import was not renewed: {error}"),
+        }
+    }
+}
