@@ -1,2 +1,26 @@
-//! Placeholder.
-fn main() {}
+//! The `quell` binary: arguments in, one command, an exit code out.
+
+mod client;
+mod commands;
+mod failure;
+mod output;
+mod profile;
+mod prompt;
+mod trust;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The TLS library wants its cryptography named once per process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = commands::Arguments::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::failed(&failure::Failure::internal("cannot start", error)),
+    };
+    match runtime.block_on(commands::run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output::failed(&failure),
+    }
+}

@@ -1,11 +1,13 @@
 //! Making and changing accounts, groups and tokens: what the API and the pages both do, asked and audited once.
 
 use crate::app::App;
+use crate::clock::system_now;
+use crate::config::Config;
 use crate::http::auth::{Caller, Proof};
 use crate::http::conditional::changed_meanwhile;
 use crate::http::error::Error;
 use crate::http::secret;
-use crate::passwords;
+use crate::passwords::{self, Passwords};
 use domain::access::{Action, AssetScope, Record, Role, TOKEN_SCOPES, TokenScope};
 use domain::account;
 use domain::refusal::Refusal;
@@ -264,6 +266,32 @@ pub async fn revoke_token(app: &App, caller: &Caller, id: i64) -> Result<(), Err
             Ok(())
         })
         .await
+}
+
+/// Give a user a one-time password without a running server: for whoever can write its database. The account is made
+/// active, because a locked-out administrator is what this is for.
+///
+/// # Errors
+/// Where the database cannot be used or there is no such user.
+pub async fn recover(config: &Config, name: &str) -> Result<String, Error> {
+    let database = crate::start::open(&config.storage).await?;
+    let password = passwords::one_time();
+    let hash = Passwords::default().hash(password.clone()).await?;
+    let (name, now) = (name.to_owned(), system_now());
+    database
+        .try_write(move |tx| -> Result<(), Error> {
+            let author = "engine/recover";
+            let account = known(tx, &name)?;
+            if !account.active {
+                accounts::save(tx, author, &Account { active: true, ..account.clone() }, now)?;
+            }
+            accounts::set_password(tx, author, account.id, &hash, true, now)?;
+            sessions::end_all(tx, account.id)?;
+            sessions::forgive(tx, &account.name)?;
+            Ok(())
+        })
+        .await?;
+    Ok(password)
 }
 
 /// The account of this name, or 404.

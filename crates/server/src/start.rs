@@ -2,8 +2,8 @@
 
 use crate::app::{App, Site};
 use crate::clock::Clock;
-use crate::engine::agents::Presence;
 use crate::config::{Config, People, Storage, Tls};
+use crate::engine::agents::Presence;
 use crate::http::idempotency::InFlight;
 use crate::http::listener::{self, Bound, Serving};
 use crate::http::tls::{self, Authority, TlsError};
@@ -160,7 +160,8 @@ impl Server {
     }
 }
 
-async fn open(storage: &Storage) -> Result<Database, store::Error> {
+/// Open the database and bring it up to this program.
+pub(crate) async fn open(storage: &Storage) -> Result<Database, store::Error> {
     let storage = storage.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let database = match &storage {

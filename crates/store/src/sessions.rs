@@ -157,6 +157,15 @@ pub fn succeeded(tx: &mut Transaction<'_>, account: &str, address: &str) -> Resu
     Ok(())
 }
 
+/// Forget the failed sign-ins of an account.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn forgive(tx: &mut Transaction<'_>, account: &str) -> Result<()> {
+    tx.execute("DELETE FROM sign_in_failure WHERE subject = $1", &[&format!("account:{account}")])?;
+    Ok(())
+}
+
 fn failures(
     tx: &mut Transaction<'_>,
     subject: &str,

@@ -106,9 +106,8 @@ pub async fn authenticate(app: &App, body: &[u8]) -> Result<(AgentRow, Request),
     let verified = envelope
         .verify(REQUEST_TYPE, &[key], 1)
         .map_err(|_| refuse("bad_signature", "the request is not signed by this agent's key"))?;
-    let request: Request = verified
-        .parse()
-        .map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))?;
+    let request: Request =
+        verified.parse().map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))?;
     if agent.revoked_at.is_some() {
         return Err(refuse("agent_revoked", "this agent was revoked; an administrator can enrol it again"));
     }
@@ -202,8 +201,7 @@ fn attach(tx: &mut Transaction<'_>, key: AgentKey, facts: &Facts, now: Timestamp
                 Platform::Other => Platform::Linux,
                 known => known,
             };
-            let asset =
-                agents::create_asset(tx, &facts.hostname, platform, &facts.os_title, ip, &facts.identity, now)?;
+            let asset = agents::create_asset(tx, &facts.hostname, platform, &facts.os_title, ip, &facts.identity, now)?;
             agents::teach_asset(tx, asset, &facts.identity, &facts.zone)?;
             agents::set_link(tx, key, Some(asset), "own", "no scanner has reported this machine yet")?;
         }
@@ -278,9 +276,8 @@ fn bounded(mut facts: Facts) -> Facts {
     }
     facts.identity.macs.iter_mut().for_each(|mac| mac.make_ascii_lowercase());
     // An identifier of zeros or nothing is that of every badly imaged machine.
-    let blank = |text: &Option<String>| {
-        text.as_deref().is_some_and(|text| text.chars().all(|c| matches!(c, '0' | '-' | ':')))
-    };
+    let blank =
+        |text: &Option<String>| text.as_deref().is_some_and(|text| text.chars().all(|c| matches!(c, '0' | '-' | ':')));
     if blank(&facts.identity.scanner_uuid) {
         facts.identity.scanner_uuid = None;
     }
@@ -294,5 +291,7 @@ fn bounded(mut facts: Facts) -> Facts {
 /// What an agent listed as its capabilities.
 #[must_use]
 pub fn capabilities(agent: &AgentRow) -> BTreeSet<String> {
-    serde_json::from_str::<Facts>(&agent.facts).map(|facts| facts.capabilities.into_iter().collect()).unwrap_or_default()
+    serde_json::from_str::<Facts>(&agent.facts)
+        .map(|facts| facts.capabilities.into_iter().collect())
+        .unwrap_or_default()
 }

@@ -109,7 +109,8 @@ fn install_in(
         index_envelope: parcel.index.clone(),
     };
     catalogue::install(tx, &release, &entries, now)?;
-    let rejected = verified.rejected().iter().map(|(id, error)| (id.to_string(), error.to_string())).collect::<Vec<_>>();
+    let rejected =
+        verified.rejected().iter().map(|(id, error)| (id.to_string(), error.to_string())).collect::<Vec<_>>();
     let detail = serde_json::json!({ "version": version, "entries": entries.len(), "rejected": rejected });
     let actor = caller.author();
     audit::append(tx, &Entry { at: now, actor: &actor, action: "catalogue.install", resource: "catalogue", detail })?;

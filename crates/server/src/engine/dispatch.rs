@@ -94,7 +94,13 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
         } else {
             let life = task::step(task.life(), Event::AgentGone)?;
             tasks::save_life(tx, task.id, life, now)?;
-            tasks::save_result(tx, task.id, "the agent was revoked before it reported; nobody knows what it did", None, "")?;
+            tasks::save_result(
+                tx,
+                task.id,
+                "the agent was revoked before it reported; nobody knows what it did",
+                None,
+                "",
+            )?;
         }
         moved.jobs.insert(task.job_id);
     }

@@ -143,7 +143,8 @@ fn create_in(tx: &mut Transaction<'_>, caller: &Caller, wanted: &Wanted, now: Ti
     let number = numbers::next(tx, Series::Job)?;
     let verb = if wanted.kind == Kind::Rollback { "Roll back" } else { "Mitigate" };
     let qids: Vec<String> = wanted.selections.iter().map(|selection| selection.qid.to_string()).collect();
-    let title = if wanted.title.trim().is_empty() { format!("{verb} QID {}", qids.join(", ")) } else { wanted.title.clone() };
+    let title =
+        if wanted.title.trim().is_empty() { format!("{verb} QID {}", qids.join(", ")) } else { wanted.title.clone() };
     let draft = Draft {
         title: title.chars().take(job::TITLE_MAX).collect(),
         description: wanted.description.clone(),
@@ -195,7 +196,8 @@ fn fill_in(tx: &mut Transaction<'_>, caller: &Caller, wanted: &Wanted) -> Result
         only.is_none_or(|assets| assets.contains(&target.asset))
     });
     let platform = one_platform(wanted, &targets, &actions)?;
-    let actions: Vec<_> = actions.into_iter().filter(|(_, _, on)| on.contains(&platform)).map(|(v, e, _)| (v, e)).collect();
+    let actions: Vec<_> =
+        actions.into_iter().filter(|(_, _, on)| on.contains(&platform)).map(|(v, e, _)| (v, e)).collect();
     let doable: BTreeSet<VulnerabilityId> = actions.iter().map(|(vulnerability, _)| *vulnerability).collect();
     let targets: Vec<Target> = targets
         .into_iter()
@@ -225,7 +227,9 @@ fn forward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Ca
     let mut best: BTreeMap<(VulnerabilityId, String, String), &catalogue::Elimination> = BTreeMap::new();
     let all = catalogue::eliminations(tx, keys)?;
     if all.is_empty() {
-        return Err(Refusal::new("no_elimination", "the catalogue in force holds nothing for this vulnerability").into());
+        return Err(
+            Refusal::new("no_elimination", "the catalogue in force holds nothing for this vulnerability").into()
+        );
     }
     // Per CVE and platform the reversible entry with the most points; a fix only where there is no mitigation.
     let rank = |e: &catalogue::Elimination| (e.implication == "mitigation", e.points);
@@ -236,17 +240,17 @@ fn forward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Ca
             *slot = elimination;
         }
     }
-    let actions: BTreeMap<(VulnerabilityId, i64), Vec<Platform>> = best
-        .into_values()
-        .map(|e| ((e.vulnerability_id, e.entry_key), platforms(&e.platform)))
-        .collect();
+    let actions: BTreeMap<(VulnerabilityId, i64), Vec<Platform>> =
+        best.into_values().map(|e| ((e.vulnerability_id, e.entry_key), platforms(&e.platform))).collect();
     Ok((targets, actions.into_iter().map(|((vulnerability, entry), on)| (vulnerability, entry, on)).collect()))
 }
 
 fn backward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Candidates, Error> {
     let rows = store::controls::reversible_for(tx, keys)?;
     if rows.is_empty() {
-        return Err(Refusal::new("nothing_to_roll_back", "no mitigation of ours is in force for this vulnerability").into());
+        return Err(
+            Refusal::new("nothing_to_roll_back", "no mitigation of ours is in force for this vulnerability").into()
+        );
     }
     let visible = eliminations::assets(tx, keys)?;
     let mut targets = BTreeSet::new();
@@ -278,7 +282,11 @@ fn one_platform(
     let doable: BTreeSet<Platform> = actions.iter().flat_map(|(_, _, on)| on.iter().copied()).collect();
     if let Some(platform) = wanted.platform {
         if !matches!(platform, Platform::Windows | Platform::Linux) {
-            return Err(Refusal::new("platform_unsupported", format!("{} assets cannot be mitigated", platform.title())).into());
+            return Err(Refusal::new(
+                "platform_unsupported",
+                format!("{} assets cannot be mitigated", platform.title()),
+            )
+            .into());
         }
         return Ok(platform);
     }
@@ -328,7 +336,8 @@ fn edit_in(
         title: patch.title.clone().unwrap_or(job.row.title),
         description: patch.description.clone().unwrap_or(job.row.description),
         schedule: serde_json::to_string(patch.schedule.as_ref().unwrap_or(&job.schedule)).map_err(Error::internal)?,
-        recipients: serde_json::to_string(patch.recipients.as_ref().unwrap_or(&job.recipients)).map_err(Error::internal)?,
+        recipients: serde_json::to_string(patch.recipients.as_ref().unwrap_or(&job.recipients))
+            .map_err(Error::internal)?,
         mail_started: patch.mail_started.unwrap_or(job.row.mail_started),
         mail_percent: patch.mail_percent.unwrap_or(job.row.mail_percent),
     };
@@ -352,7 +361,11 @@ fn edit_in(
             }) || job.actions.contains(&(*vulnerability, *entry))
         };
         if !actions.iter().all(fits) {
-            return Err(Error::field("actions", "unknown_action", "an action is not an elimination of its vulnerability on this platform"));
+            return Err(Error::field(
+                "actions",
+                "unknown_action",
+                "an action is not an elimination of its vulnerability on this platform",
+            ));
         }
         jobs::set_actions(tx, id, actions)?;
     }

@@ -85,12 +85,7 @@ pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Re
 }
 
 /// Make and store the order of the task's next epoch; `None` when this agent cannot do it.
-fn make(
-    tx: &mut Transaction<'_>,
-    agent: &AgentRow,
-    task: &TaskRow,
-    maker: Maker<'_>,
-) -> Result<Option<String>, Error> {
+fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker<'_>) -> Result<Option<String>, Error> {
     let now = maker.now;
     if let Some(missing) = task.needs.split_whitespace().find(|need| !maker.capabilities.contains(*need)) {
         let message = format!("the agent on {} cannot do {missing}; update it and run the job again", task.asset_name);

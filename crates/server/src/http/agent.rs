@@ -15,8 +15,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use protocol::agent::{
-    BODY_BYTES_MAX, Body, CA_PATH, CONTENT_PATH, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled, EventsReply, HOLD_SECONDS_MAX,
-    POLL_PATH, Poll, PollReply,
+    BODY_BYTES_MAX, Body, CA_PATH, CONTENT_PATH, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled, EventsReply,
+    HOLD_SECONDS_MAX, POLL_PATH, Poll, PollReply,
 };
 use std::time::Duration;
 use store::agents::AgentRow;
@@ -56,7 +56,8 @@ async fn poll(State(app): State<App>, body: Bytes) -> Result<Json<PollReply>, Er
     loop {
         let reply = reply(&app, &agent, &poll).await?;
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let said = !(reply.orders.is_empty() && reply.revoke.is_empty() && reply.roots.is_empty() && reply.index.is_none());
+        let said =
+            !(reply.orders.is_empty() && reply.revoke.is_empty() && reply.roots.is_empty() && reply.index.is_none());
         if said || left.is_zero() || app.stopping.is_cancelled() {
             return Ok(Json(reply));
         }

@@ -1,0 +1,101 @@
+//! The command line: one file per noun, the same nouns as in the API and the pages.
+//!
+//! A noun's file has a `Command` (clap) and a `run(command, context)`; it is listed in [`Command`] and [`run`] below.
+
+mod catalogue;
+mod complete;
+mod login;
+mod recover;
+mod serve;
+mod tokens;
+mod users;
+
+use crate::client::Client;
+use crate::failure::{EXIT_CODES, Failure};
+use crate::output::Format;
+use crate::profile::ServerArguments;
+use clap::{Parser, Subcommand};
+
+/// Quell: closes the loop on vulnerabilities
+#[derive(Debug, Parser)]
+#[command(name = "quell", version, after_help = EXIT_CODES, arg_required_else_help = true, max_term_width = 120)]
+pub struct Arguments {
+    #[command(flatten)]
+    server: ServerArguments,
+    /// How results are written
+    #[arg(short, long, global = true, value_enum, default_value_t, env = "QUELL_OUTPUT", value_name = "FORMAT")]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(Box<serve::Arguments>),
+    /// Give a user a new one-time password, on the server's own machine
+    Recover(recover::Arguments),
+    /// Sign in and keep a token for the commands below
+    Login(login::Login),
+    /// End the kept token
+    Logout,
+    /// Show who one is and what one may do
+    Whoami,
+    /// Users and groups
+    #[command(subcommand)]
+    Users(users::Command),
+    /// API tokens
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Keys, trust roots, signing and checking of the catalogue; needs no server
+    #[command(subcommand)]
+    Catalogue(catalogue::Command),
+    /// Write completions for a shell
+    Complete(complete::Arguments),
+}
+
+/// What every command works with.
+#[derive(Debug)]
+pub struct Context {
+    /// Server, token and where they are kept.
+    pub server: ServerArguments,
+    /// How results are written.
+    pub format: Format,
+}
+
+impl Context {
+    /// A client for the server in use.
+    ///
+    /// # Errors
+    /// [`Failure::NoServer`] where none is named.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.server.profile()?)
+    }
+}
+
+/// Run the command.
+///
+/// # Errors
+/// Whatever the command fails with.
+pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let context = Context { server: arguments.server, format: arguments.output };
+    match arguments.command {
+        Command::Serve(arguments) => serve::run(*arguments).await,
+        Command::Recover(arguments) => recover::run(arguments, &context).await,
+        Command::Login(arguments) => login::login(arguments, &context).await,
+        Command::Logout => login::logout(&context).await,
+        Command::Whoami => login::whoami(&context).await,
+        Command::Users(command) => users::run(command, &context).await,
+        Command::Tokens(command) => tokens::run(command, &context).await,
+        Command::Catalogue(command) => run_catalogue(&command, context.format),
+        Command::Complete(arguments) => complete::run(&arguments),
+    }
+}
+
+fn run_catalogue(command: &catalogue::Command, format: Format) -> Result<(), Failure> {
+    let output = if format == Format::Table { catalogue::Output::Table } else { catalogue::Output::Json };
+    let now = server::clock::system_now();
+    catalogue::run(command, output, now, &mut std::io::stdout().lock())
+        .map_err(|error| Failure::Failed(Box::new(error)))
+}

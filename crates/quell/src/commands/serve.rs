@@ -1,0 +1,111 @@
+//! `quell serve`: run the server until it is told to stop.
+
+use crate::failure::Failure;
+use crate::output::{line, note};
+use server::config::Layer;
+use server::{Server, telemetry};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+use url::Url;
+
+/// The few values needed before a database can be opened. Flags win over the environment, which wins over the file.
+#[derive(Debug, Default, clap::Args)]
+#[group(id = "serve_arguments")]
+pub struct Arguments {
+    /// TOML file with any of the values below, dashes written as underscores
+    #[arg(long, env = "QUELL_SERVE_CONFIG", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Folder of the database, the keys and the certificate authority
+    #[arg(long, env = "QUELL_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// URL of a PostgreSQL database [default: SQLite in the data folder]
+    #[arg(long, env = "QUELL_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// Address for people and their programs [default: 0.0.0.0:8443]
+    #[arg(long, env = "QUELL_LISTEN", value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Address for agents [default: 0.0.0.0:8444]
+    #[arg(long, env = "QUELL_AGENT_LISTEN", value_name = "IP:PORT")]
+    agent_listen: Option<SocketAddr>,
+    /// How people reach the server, when it is not this host's name
+    #[arg(long, env = "QUELL_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<Url>,
+    /// How agents reach the server, when it is not this host's name
+    #[arg(long, env = "QUELL_AGENT_URL", value_name = "URL")]
+    agent_url: Option<Url>,
+    /// Certificate chain in PEM [default: one by the server's own authority]
+    #[arg(long, env = "QUELL_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, env = "QUELL_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Further host names and addresses for the server's own certificate
+    #[arg(long, env = "QUELL_TLS_NAMES", value_name = "NAME", value_delimiter = ',')]
+    tls_name: Vec<String>,
+    /// Serve people without TLS; on a loopback address only
+    #[arg(long, env = "QUELL_PLAIN_HTTP")]
+    plain_http: bool,
+    /// Proxies whose X-Forwarded-For is believed
+    #[arg(long, env = "QUELL_TRUSTED_PROXIES", value_name = "IP", value_delimiter = ',')]
+    trusted_proxy: Vec<IpAddr>,
+    /// What is logged: info, server=debug [default: info]
+    #[arg(long, env = "QUELL_LOG", value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl Arguments {
+    /// The configuration of these arguments over that of the file.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or a value contradicts another.
+    pub fn resolve(self) -> Result<server::Config, Failure> {
+        let file = self.file.clone();
+        let given = Layer {
+            data_dir: self.data_dir,
+            database: self.database,
+            listen: self.listen,
+            agent_listen: self.agent_listen,
+            public_url: self.public_url,
+            agent_url: self.agent_url,
+            tls_certificate: self.tls_certificate,
+            tls_key: self.tls_key,
+            tls_names: (!self.tls_name.is_empty()).then_some(self.tls_name),
+            plain_http: self.plain_http.then_some(true),
+            trusted_proxies: (!self.trusted_proxy.is_empty()).then_some(self.trusted_proxy),
+            log: self.log,
+        };
+        let below =
+            file.map(|path| Layer::read(&path)).transpose().map_err(|error| Failure::Failed(Box::new(error)))?;
+        given.over(below.unwrap_or_default()).resolve().map_err(|error| Failure::Failed(Box::new(error)))
+    }
+}
+
+/// Run the server until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Where it cannot start.
+pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let config = arguments.resolve()?;
+    telemetry::start(&config.log).map_err(Failure::Said)?;
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| Failure::internal("cannot wait for signals", error))?;
+    let server = Server::start(config).await.map_err(|error| Failure::Failed(Box::new(error)))?;
+    let site = server.app.site.clone();
+    line(&format!("people:          {}", site.public_url))?;
+    line(&format!("agents:          {}", site.agent_url))?;
+    line(&format!("CA fingerprint:  {}", site.ca_fingerprint))?;
+    if let Some(first) = &server.first_account {
+        line("")?;
+        line("There was no account, so one was made. The password works once and is shown only here:")?;
+        line(&format!("  name:      {}", first.name))?;
+        line(&format!("  password:  {}", first.password))?;
+    }
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    note("stopping");
+    server.shutdown().await;
+    Ok(())
+}
