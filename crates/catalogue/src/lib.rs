@@ -11,6 +11,7 @@ pub mod ephemeral;
 pub mod folder;
 pub mod index;
 pub mod lints;
+pub mod listing;
 pub mod matching;
 pub mod schema;
 pub mod text;

@@ -266,6 +266,28 @@ impl Entry {
         self.actions.iter().map(Action::capability).collect()
     }
 
+    /// How much can go wrong, as a class from 0 to 4 (`spec/fleet-execution.md` 3.3): 0 only reads, 1 is undone at once, 2 is of
+    /// high risk or undone only by a reboot, 3 needs a reboot to take effect, 4 cannot be undone.
+    #[must_use]
+    pub fn class(&self) -> u8 {
+        if self.status == Status::CheckOnly {
+            return 0;
+        }
+        match (self.after.reversible, self.after.reboot, self.human.risk) {
+            (Reversible::No, _, _) => 4,
+            (_, Reboot::Required, _) => 3,
+            (Reversible::AtReboot, _, _) | (_, _, Risk::High) => 2,
+            (Reversible::Yes, _, Risk::Low | Risk::Medium) => 1,
+        }
+    }
+
+    /// Whether an order for it needs an approval manifest: class 2 and above. Until such manifests exist, agents refuse
+    /// these orders (`design.md` 10).
+    #[must_use]
+    pub fn needs_approval(&self) -> bool {
+        self.class() >= 2
+    }
+
     fn checked(self) -> Result<Self, EntryError> {
         match self.find_fault() {
             None => Ok(self),

@@ -296,3 +296,23 @@ fn offers_end_with_status_and_date() {
         assert!(!entry.is_offered(today), "{status:?}");
     }
 }
+
+#[test]
+fn classes() {
+    type Change = fn(&mut Entry);
+    let table: [(Change, u8); 7] = [
+        (|_| {}, 1),
+        (|e| e.status = Status::CheckOnly, 0),
+        (|e| e.human.risk = Risk::Medium, 1),
+        (|e| e.human.risk = Risk::High, 2),
+        (|e| e.after.reversible = Reversible::AtReboot, 2),
+        (|e| e.after.reboot = Reboot::Required, 3),
+        (|e| e.after.reversible = Reversible::No, 4),
+    ];
+    for (change, class) in table {
+        let mut entry = good();
+        change(&mut entry);
+        assert_eq!(entry.class(), class);
+        assert_eq!(entry.needs_approval(), class >= 2);
+    }
+}
