@@ -223,7 +223,10 @@ pub fn read(tx: &mut Transaction<'_>, key: AgentKey) -> Result<AgentRow> {
 /// # Errors
 /// See [`crate::Error`].
 pub fn on_asset(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Option<AgentRow>> {
-    tx.optional(select!("WHERE asset_id = $1 AND revoked_at IS NULL AND link <> 'ambiguous' ORDER BY id DESC"), &[&asset])
+    tx.optional(
+        select!("WHERE asset_id = $1 AND revoked_at IS NULL AND link <> 'ambiguous' ORDER BY id DESC"),
+        &[&asset],
+    )
 }
 
 /// Record what an agent is linked to.
@@ -237,7 +240,10 @@ pub fn set_link(
     link: &str,
     evidence: &str,
 ) -> Result<()> {
-    tx.execute("UPDATE agent SET asset_id = $2, link = $3, evidence = $4 WHERE id = $1", &[&key, &asset, &link, &evidence])?;
+    tx.execute(
+        "UPDATE agent SET asset_id = $2, link = $3, evidence = $4 WHERE id = $1",
+        &[&key, &asset, &link, &evidence],
+    )?;
     Ok(())
 }
 

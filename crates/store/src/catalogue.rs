@@ -100,10 +100,7 @@ pub fn add_root(tx: &mut Transaction<'_>, version: i64, envelope: &str, now: Tim
 /// # Errors
 /// See [`crate::Error`].
 pub fn newest(tx: &mut Transaction<'_>) -> Result<Option<Release>> {
-    tx.optional(
-        "SELECT version, expires_at, index_envelope FROM catalogue_release ORDER BY version DESC LIMIT 1",
-        &[],
-    )
+    tx.optional("SELECT version, expires_at, index_envelope FROM catalogue_release ORDER BY version DESC LIMIT 1", &[])
 }
 
 /// Install a release: its entries become the current ones, all others stay for reverts only.

@@ -79,15 +79,7 @@ pub fn report(tx: &mut Transaction<'_>, control: &Report<'_>, now: Timestamp) ->
              entry_key = excluded.entry_key, origin = excluded.origin, task_id = excluded.task_id,
              since_at = CASE WHEN control.state = excluded.state THEN control.since_at ELSE excluded.since_at END,
              state = excluded.state, checked_at = excluded.checked_at",
-        &[
-            &control.asset,
-            &control.entry,
-            &control.entry_key,
-            &control.state,
-            &control.origin,
-            &control.task,
-            &now,
-        ],
+        &[&control.asset, &control.entry, &control.entry_key, &control.state, &control.origin, &control.task, &now],
     )?;
     Ok(())
 }

@@ -297,10 +297,7 @@ pub fn coauthors(tx: &mut Transaction<'_>, id: JobId) -> Result<Vec<UserId>> {
 pub fn set_coauthors(tx: &mut Transaction<'_>, id: JobId, users: &[UserId]) -> Result<()> {
     tx.execute("DELETE FROM job_coauthor WHERE job_id = $1", &[&id])?;
     for user in users {
-        tx.execute(
-            "INSERT INTO job_coauthor (job_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            &[&id, user],
-        )?;
+        tx.execute("INSERT INTO job_coauthor (job_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", &[&id, user])?;
     }
     Ok(())
 }

@@ -221,15 +221,7 @@ pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestam
              started_at = CASE WHEN $2 = 'running' THEN coalesce(started_at, $7) ELSE started_at END,
              ended_at = CASE WHEN $6 IS NULL THEN NULL ELSE coalesce(ended_at, $7) END
          WHERE id = $1",
-        &[
-            &id,
-            &life.state,
-            &i64::from(life.epoch),
-            &i64::from(life.attempts),
-            &life.cancel_requested,
-            &code,
-            &now,
-        ],
+        &[&id, &life.state, &i64::from(life.epoch), &i64::from(life.attempts), &life.cancel_requested, &code, &now],
     )?;
     Ok(())
 }
@@ -274,7 +266,14 @@ pub fn save_resolution(tx: &mut Transaction<'_>, id: TaskId, digest: &str) -> Re
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn keep_event(tx: &mut Transaction<'_>, id: TaskId, epoch: i64, n: i64, body: &str, now: Timestamp) -> Result<bool> {
+pub fn keep_event(
+    tx: &mut Transaction<'_>,
+    id: TaskId,
+    epoch: i64,
+    n: i64,
+    body: &str,
+    now: Timestamp,
+) -> Result<bool> {
     Ok(tx.execute(
         "INSERT INTO task_event (task_id, epoch, n, body, received_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (task_id, epoch, n) DO NOTHING",
@@ -287,10 +286,7 @@ pub fn keep_event(tx: &mut Transaction<'_>, id: TaskId, epoch: i64, n: i64, body
 /// # Errors
 /// See [`crate::Error`].
 pub fn events(tx: &mut Transaction<'_>, id: TaskId) -> Result<Vec<(i64, i64, String, Timestamp)>> {
-    tx.all(
-        "SELECT epoch, n, body, received_at FROM task_event WHERE task_id = $1 ORDER BY epoch, n LIMIT 1000",
-        &[&id],
-    )
+    tx.all("SELECT epoch, n, body, received_at FROM task_event WHERE task_id = $1 ORDER BY epoch, n LIMIT 1000", &[&id])
 }
 
 /// Pending tasks of enabled jobs whose time has come become ready; gives the agents concerned.
@@ -319,10 +315,7 @@ pub fn ready_due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<(Option
 /// # Errors
 /// See [`crate::Error`].
 pub fn silent(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<Vec<TaskRow>> {
-    tx.all(
-        select!("WHERE t.state IN ('offered', 'accepted') AND t.not_after < $1 ORDER BY t.id LIMIT 500"),
-        &[&limit],
-    )
+    tx.all(select!("WHERE t.state IN ('offered', 'accepted') AND t.not_after < $1 ORDER BY t.id LIMIT 500"), &[&limit])
 }
 
 /// Open tasks that cannot be tried: no agent, or an agent that was revoked.
@@ -363,7 +356,10 @@ pub fn codes(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<i64>> {
 /// # Errors
 /// See [`crate::Error`].
 pub fn states_of_jobs(tx: &mut Transaction<'_>, jobs: &[i64]) -> Result<Vec<(JobId, State, i64)>> {
-    tx.all("SELECT job_id, state, count(*) FROM task WHERE job_id {in $1} GROUP BY job_id, state ORDER BY 1, 2", &[&jobs])
+    tx.all(
+        "SELECT job_id, state, count(*) FROM task WHERE job_id {in $1} GROUP BY job_id, state ORDER BY 1, 2",
+        &[&jobs],
+    )
 }
 
 /// Another job's task is out on this asset: one job at a time (R20).

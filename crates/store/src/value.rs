@@ -461,6 +461,13 @@ impl ToSql for Bound<'_> {
             (Datum::Bytes(value), &Type::BYTEA) => value.as_ref().to_sql(ty, out),
             (Datum::Uuid(value), &Type::UUID) => value.to_sql(ty, out),
             (Datum::Wholes(list), &Type::INT8_ARRAY) => list.as_ref().to_sql(ty, out),
+            // What does not fit the column cannot be in it.
+            (Datum::Wholes(list), &Type::INT4_ARRAY) => {
+                list.iter().filter_map(|item| i32::try_from(*item).ok()).collect::<Vec<_>>().to_sql(ty, out)
+            }
+            (Datum::Wholes(list), &Type::INT2_ARRAY) => {
+                list.iter().filter_map(|item| i16::try_from(*item).ok()).collect::<Vec<_>>().to_sql(ty, out)
+            }
             (Datum::Texts(list), &Type::TEXT_ARRAY | &Type::VARCHAR_ARRAY) => {
                 list.iter().map(|item| text(&Cow::Borrowed(item.as_str()))).collect::<Vec<_>>().to_sql(ty, out)
             }
