@@ -12,7 +12,7 @@
 //!     flags: &[],
 //!     free: &["key"],
 //! };
-//! const SETTINGS: List = List {
+//! const WAITING: List = List {
 //!     name: "number-series",
 //!     select: "outbox.id, outbox.topic, outbox.key",
 //!     from: "outbox",
