@@ -1,0 +1,324 @@
+//! Eliminations, mitigation jobs and their tasks, the global halt.
+
+use crate::app::App;
+use crate::engine::jobs::{self, Job, Patch, Selection, Wanted};
+use crate::engine::{dispatch, views};
+use crate::http::conditional::{IfMatch, etag};
+use crate::http::list::next_page;
+use crate::http::{Caller, Error, ListQuery};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use domain::access::{Action, Record};
+use domain::asset::Platform;
+use domain::id::{AssetId, UserId};
+use domain::job::{Act, Kind};
+use domain::number::{Number, Series};
+use domain::schedule::{Schedule, Zone};
+use protocol::api::response as body;
+use serde::Deserialize;
+use store::audit::{self, Entry};
+use store::{Transaction, settings};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this noun.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(eliminations))
+        .routes(routes!(list, create))
+        .routes(routes!(show, edit, delete))
+        .routes(routes!(save))
+        .routes(routes!(enable))
+        .routes(routes!(disable))
+        .routes(routes!(cancel))
+        .routes(routes!(tasks))
+        .routes(routes!(halted, halt))
+}
+
+type Tagged = ([(HeaderName, HeaderValue); 1], Json<body::JobBody>);
+
+/// A job's ordinal from its number in a path.
+///
+/// # Errors
+/// Not found for anything that is no job number.
+pub fn ordinal(number: &str) -> Result<i64, Error> {
+    match number.parse::<Number>() {
+        Ok(Number { series: Series::Job, ordinal }) => Ok(ordinal),
+        _ => Err(Error::NotFound(format!("job {number}"))),
+    }
+}
+
+async fn tagged(app: &App, caller: &Caller, job: Job) -> Result<Tagged, Error> {
+    let version = job.row.version;
+    let (caller, now) = (caller.clone(), app.clock.now());
+    let job = app.database.try_read(move |tx| views::job(tx, &caller, &job, now)).await?;
+    Ok((etag(version), Json(body::JobBody { job })))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EliminationsQuery {
+    /// QIDs, separated by commas.
+    qid: String,
+}
+
+/// Show what can be done about vulnerabilities
+///
+/// The catalogue's entries for them, and the assets that have them, with the reason where one cannot be chosen.
+#[utoipa::path(get, path = "/eliminations", tag = "jobs", params(EliminationsQuery),
+    responses((status = OK, body = body::EliminationsBody)))]
+async fn eliminations(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<EliminationsQuery>,
+) -> Result<Json<body::EliminationsBody>, Error> {
+    caller.may(Action::VulnerabilitiesView, &Record::default())?;
+    let qids: Result<Vec<i64>, _> = query.qid.split(',').map(|qid| qid.trim().parse::<i64>()).collect();
+    let qids = qids.map_err(|_| Error::field("qid", "bad_qid", "QIDs are numbers separated by commas"))?;
+    let found = app.database.try_read(move |tx| views::eliminations(tx, &caller, &qids)).await?;
+    Ok(Json(found))
+}
+
+/// List jobs
+#[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery), responses((status = OK, body = body::JobsBody)))]
+async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<body::JobsBody>, Error> {
+    caller.may(Action::JobsView, &Record::default())?;
+    let (before, limit) = (query.after::<i64>()?.unwrap_or(i64::MAX), query.limit());
+    let mut jobs = app.database.try_read(move |tx| views::jobs(tx, &caller, before, limit + 1)).await?;
+    let next = next_page(&mut jobs, limit, |(id, _)| *id)?;
+    Ok(Json(body::JobsBody { jobs: jobs.into_iter().map(|(_, job)| job).collect(), next }))
+}
+
+/// Make a draft from eliminations
+///
+/// Assets and actions are filled in; assets can then be removed, not added.
+#[utoipa::path(post, path = "/jobs", tag = "jobs", request_body = body::NewJob,
+    responses((status = CREATED, body = body::JobBody)))]
+async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Json(new): Json<body::NewJob>,
+) -> Result<(StatusCode, Tagged), Error> {
+    let kind = match new.kind.as_str() {
+        "" | "mitigation" => Kind::Mitigation,
+        "rollback" => Kind::Rollback,
+        _ => return Err(Error::field("kind", "bad_kind", "the kind is `mitigation` or `rollback`")),
+    };
+    let selections = new
+        .vulnerabilities
+        .into_iter()
+        .map(|chosen| Selection {
+            qid: chosen.qid,
+            assets: chosen.assets.map(|assets| assets.into_iter().map(AssetId).collect()),
+        })
+        .collect();
+    let platform = new.platform.as_deref().map(Platform::parse);
+    let wanted = Wanted { kind, platform, selections, title: new.title, description: new.description };
+    let job = jobs::create(&app, &caller, wanted).await?;
+    Ok((StatusCode::CREATED, tagged(&app, &caller, job).await?))
+}
+
+/// Show a job
+#[utoipa::path(get, path = "/jobs/{number}", tag = "jobs", params(("number" = String, Path)),
+    responses((status = OK, body = body::JobBody)))]
+async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
+    let number = ordinal(&number)?;
+    let asker = caller.clone();
+    let job = app.database.try_read(move |tx| jobs::load(tx, &asker, number)).await?;
+    tagged(&app, &caller, job).await
+}
+
+/// Edit a draft or a disabled job
+///
+/// Needs `If-Match` with the entity tag of the job as it was seen.
+#[utoipa::path(patch, path = "/jobs/{number}", tag = "jobs", params(("number" = String, Path)),
+    request_body = body::JobPatch, responses((status = OK, body = body::JobBody)))]
+async fn edit(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+    Json(patch): Json<body::JobPatch>,
+) -> Result<Tagged, Error> {
+    let (number, version) = (ordinal(&number)?, seen.required()?);
+    let patch = app.database.try_read(move |tx| understood(tx, &patch)).await?;
+    let job = jobs::edit(&app, &caller, number, version, patch).await?;
+    tagged(&app, &caller, job).await
+}
+
+/// Names in a patch become keys.
+fn understood(tx: &mut Transaction<'_>, patch: &body::JobPatch) -> Result<Patch, Error> {
+    let actions = patch.actions.as_ref().map(|chosen| views::actions(tx, chosen)).transpose()?;
+    let coauthors = match &patch.coauthors {
+        None => None,
+        Some(names) => Some(users(tx, names)?),
+    };
+    Ok(Patch {
+        title: patch.title.clone(),
+        description: patch.description.clone(),
+        assets: patch.assets.as_ref().map(|assets| assets.iter().copied().map(AssetId).collect()),
+        actions,
+        schedule: patch.schedule.as_ref().map(schedule).transpose()?,
+        recipients: patch.recipients.clone(),
+        mail_started: patch.mail_started,
+        mail_percent: patch.mail_percent.map(|percent| (percent != 0).then_some(percent)),
+        coauthors,
+    })
+}
+
+/// Users by their sign-in names.
+///
+/// # Errors
+/// 422 `coauthors` naming one that does not exist.
+pub fn users(tx: &mut Transaction<'_>, names: &[String]) -> Result<Vec<UserId>, Error> {
+    names
+        .iter()
+        .map(|name| {
+            let account = store::accounts::by_name(tx, name)?;
+            account
+                .map(|account| account.id)
+                .ok_or_else(|| Error::field("coauthors", "unknown_user", format!("there is no user `{name}`")))
+        })
+        .collect()
+}
+
+/// A schedule as people write it.
+///
+/// # Errors
+/// 422 `schedule` for what is none.
+pub fn schedule(given: &body::ScheduleBody) -> Result<Schedule, Error> {
+    let refuse = |code: &str, why: &str| Error::field("schedule", code, why.to_owned());
+    match given.when.as_str() {
+        "on_demand" => Ok(Schedule::OnDemand),
+        "once" => {
+            let at = given.at.as_deref().unwrap_or_default();
+            let at = at
+                .parse()
+                .map_err(|_| refuse("bad_time", "give date and time as 2026-11-22T03:00, without a zone"))?;
+            let zone = match given.zone.as_deref() {
+                None | Some("" | "agent") => Zone::Agent,
+                Some(name) => Zone::Named(name.to_owned()),
+            };
+            Ok(Schedule::Once { at, zone })
+        }
+        _ => Err(refuse("bad_schedule", "a job runs `on_demand` or `once`")),
+    }
+}
+
+async fn done(app: &App, caller: &Caller, number: &str, act: Act) -> Result<Tagged, Error> {
+    let job = jobs::act(app, caller, ordinal(number)?, act).await?;
+    tagged(app, caller, job).await
+}
+
+/// Save a draft
+///
+/// Gives a disabled job, or an enabled one with `enable`.
+#[utoipa::path(post, path = "/jobs/{number}/save", tag = "jobs", params(("number" = String, Path)),
+    request_body = body::JobSave, responses((status = OK, body = body::JobBody)))]
+async fn save(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    Json(save): Json<body::JobSave>,
+) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, if save.enable { Act::SaveAndEnable } else { Act::Save }).await
+}
+
+/// Enable a job
+#[utoipa::path(post, path = "/jobs/{number}/enable", tag = "jobs", params(("number" = String, Path)),
+    responses((status = OK, body = body::JobBody)))]
+async fn enable(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::Enable).await
+}
+
+/// Disable a job that has not started
+#[utoipa::path(post, path = "/jobs/{number}/disable", tag = "jobs", params(("number" = String, Path)),
+    responses((status = OK, body = body::JobBody)))]
+async fn disable(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::Disable).await
+}
+
+/// Cancel a running job
+///
+/// Nothing more starts; what runs on a host ends and reports.
+#[utoipa::path(post, path = "/jobs/{number}/cancel", tag = "jobs", params(("number" = String, Path)),
+    responses((status = OK, body = body::JobBody)))]
+async fn cancel(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
+    let done = done(&app, &caller, &number, Act::Cancel).await?;
+    app.wake.notify_all("agent");
+    Ok(done)
+}
+
+/// Delete a job that is not running
+#[utoipa::path(delete, path = "/jobs/{number}", tag = "jobs", params(("number" = String, Path)),
+    responses((status = NO_CONTENT)))]
+async fn delete(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<StatusCode, Error> {
+    jobs::act(&app, &caller, ordinal(&number)?, Act::Delete).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List the tasks of a job
+#[utoipa::path(get, path = "/jobs/{number}/tasks", tag = "jobs", params(("number" = String, Path)),
+    responses((status = OK, body = body::TasksBody)))]
+async fn tasks(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+) -> Result<Json<body::TasksBody>, Error> {
+    let number = ordinal(&number)?;
+    let tasks = app.database.try_read(move |tx| {
+        let job = jobs::load(tx, &caller, number)?;
+        views::tasks(tx, job.row.id)
+    });
+    Ok(Json(body::TasksBody { tasks: tasks.await? }))
+}
+
+/// Show whether everything is halted
+#[utoipa::path(get, path = "/halt", tag = "jobs", responses((status = OK, body = body::HaltBody)))]
+async fn halted(State(app): State<App>, caller: Caller) -> Result<Json<body::HaltBody>, Error> {
+    caller.may(Action::JobsView, &Record::default())?;
+    let halt = app.database.try_read(dispatch::halt).await?;
+    Ok(Json(match halt {
+        Some(halt) => body::HaltBody { halted: true, reason: halt.reason, by: halt.by },
+        None => body::HaltBody { halted: false, reason: String::new(), by: String::new() },
+    }))
+}
+
+/// Halt everything, or go on
+///
+/// While halted nothing is offered to agents, and what they have not started is withdrawn.
+#[utoipa::path(put, path = "/halt", tag = "jobs", request_body = body::HaltRequest,
+    responses((status = OK, body = body::HaltBody)))]
+async fn halt(
+    State(app): State<App>,
+    caller: Caller,
+    Json(request): Json<body::HaltRequest>,
+) -> Result<Json<body::HaltBody>, Error> {
+    set_halt(&app, &caller, request).await.map(Json)
+}
+
+/// Set or lift the global halt.
+///
+/// # Errors
+/// A missing permission, or no reason given.
+pub async fn set_halt(app: &App, caller: &Caller, request: body::HaltRequest) -> Result<body::HaltBody, Error> {
+    caller.may(Action::Halt, &Record::default())?;
+    if request.halted && request.reason.trim().is_empty() {
+        return Err(Error::field("reason", "reason_missing", "say why everything is halted; everybody sees it"));
+    }
+    let halt = dispatch::Halt { halted: request.halted, reason: request.reason, by: caller.name.clone() };
+    let (now, author, stored) = (app.clock.now(), caller.author(), halt.clone());
+    app.database
+        .try_write(move |tx| {
+            settings::put(tx, &author, dispatch::HALT, &stored, None, now)?;
+            let action = if stored.halted { "jobs.halt" } else { "jobs.go_on" };
+            let detail = serde_json::json!({ "reason": stored.reason });
+            audit::append(tx, &Entry { at: now, actor: &author, action, resource: "jobs", detail })?;
+            Ok::<_, Error>(())
+        })
+        .await?;
+    app.wake.notify_all("agent");
+    app.wake.notify_all("job");
+    Ok(body::HaltBody { halted: halt.halted, reason: halt.reason, by: halt.by })
+}
