@@ -89,6 +89,16 @@ impl From<Reason> for Error {
     }
 }
 
+impl From<store::list::Error> for Error {
+    fn from(error: store::list::Error) -> Error {
+        match error {
+            store::list::Error::Store(error) => error.into(),
+            store::list::Error::UnknownSort { .. } => Error::field("sort", "sort", error.to_string()),
+            store::list::Error::ForeignCursor => Error::field("cursor", "cursor", error.to_string()),
+        }
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         Error::Refused(refusal)

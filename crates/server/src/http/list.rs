@@ -37,6 +37,31 @@ impl ListQuery {
         self.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
     }
 
+    /// The query of a [`store::list`]: the text parsed by the list's fields, order, limit and cursor. `fallback` is the
+    /// order where none is asked for.
+    ///
+    /// # Errors
+    /// 422 `q` with the place of the mistake and a suggestion.
+    pub fn of_list(
+        &self,
+        fields: &domain::filter::Fields,
+        fallback: &str,
+        now: domain::time::Timestamp,
+        me: &str,
+    ) -> Result<store::list::Query, Error> {
+        let filter = domain::filter::parse(&self.q, fields)
+            .map_err(|error| Error::field("q", "query", error.to_string()))?;
+        let context = domain::filter::Context { me: Some(me.to_owned()), ..domain::filter::Context::at(now) };
+        let sort = if self.sort.is_empty() { fallback } else { &self.sort };
+        Ok(store::list::Query {
+            filter,
+            context,
+            order: store::list::Order::parse(sort),
+            limit: u32::try_from(self.limit()).unwrap_or(store::list::LIMIT_MAX),
+            cursor: self.cursor.clone().filter(|cursor| !cursor.is_empty()),
+        })
+    }
+
     /// Where the page before ended; `None` for the first page.
     ///
     /// # Errors
