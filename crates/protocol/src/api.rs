@@ -5,3 +5,4 @@
 //! so that an older client can show a newer server's words.
 
 pub mod accounts;
+pub mod integrations;

@@ -5,7 +5,7 @@
 //! [`crate::vulnerabilities`].
 
 use crate::audit::{self, Entry};
-use crate::{Result, Transaction, numbers, text_value};
+use crate::{Result, Transaction, numbers, record, text_value};
 use domain::id::InstanceId;
 use domain::number::{Number, Series};
 use domain::time::Timestamp;
@@ -16,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// Set-up, knowledge base and detections, one after the other.
+    Everything,
     /// The knowledge base, by modification time.
     KnowledgeBase,
     /// Detections, by processing time.
@@ -30,12 +32,20 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 5] = [Kind::KnowledgeBase, Kind::HostDetection, Kind::Setup, Kind::File, Kind::Targeted];
+    pub const ALL: [Kind; 6] = [
+        Kind::Everything,
+        Kind::KnowledgeBase,
+        Kind::HostDetection,
+        Kind::Setup,
+        Kind::File,
+        Kind::Targeted,
+    ];
 
     /// The word used in the database and the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Kind::Everything => "everything",
             Kind::KnowledgeBase => "knowledge_base",
             Kind::HostDetection => "host_detection",
             Kind::Setup => "setup",
@@ -269,6 +279,8 @@ pub enum Outcome<'o> {
     Complete {
         /// What the run covered up to.
         until: Option<Timestamp>,
+        /// Something worth knowing; mostly empty.
+        remark: &'o str,
     },
     /// It stopped, for this reason. No cursor moves.
     Failed {
@@ -290,7 +302,7 @@ pub fn finish(
     now: Timestamp,
 ) -> Result<()> {
     let (state, detail, until) = match outcome {
-        Outcome::Complete { until } => (State::Complete, "", until),
+        Outcome::Complete { until, remark } => (State::Complete, remark, until),
         Outcome::Failed { reason } => (State::Failed, reason, None),
     };
     let kind: Kind = tx.scalar("SELECT kind FROM import_run WHERE id = $1", &[&run.id])?;
@@ -298,17 +310,18 @@ pub fn finish(
         "UPDATE import_run SET state = $2, detail = $3, counters = $4, until_at = $5, ended_at = $6 WHERE id = $1",
         &[&run.id, &state, &detail, &json(counters), &until, &now],
     )?;
-    match (kind, until) {
-        (Kind::KnowledgeBase, Some(until)) => tx.execute(
-            "UPDATE integration_instance SET knowledge_base_until = $2 WHERE id = $1",
+    if matches!(kind, Kind::KnowledgeBase | Kind::Everything) {
+        tx.execute(
+            "UPDATE integration_instance SET knowledge_base_until = coalesce($2, knowledge_base_until) WHERE id = $1",
             &[&run.instance, &until],
-        )?,
-        (Kind::HostDetection, Some(until)) => tx.execute(
-            "UPDATE integration_instance SET host_detection_until = $2 WHERE id = $1",
+        )?;
+    }
+    if matches!(kind, Kind::HostDetection | Kind::Everything) {
+        tx.execute(
+            "UPDATE integration_instance SET host_detection_until = coalesce($2, host_detection_until) WHERE id = $1",
             &[&run.instance, &until],
-        )?,
-        _ => 0,
-    };
+        )?;
+    }
     let actor: String = tx.scalar("SELECT actor FROM import_run WHERE id = $1", &[&run.id])?;
     let resource = format!("imports/{}", run.number);
     let detail = serde_json::json!({
@@ -326,6 +339,76 @@ pub fn finish(
 pub fn reject(tx: &mut Transaction<'_>, run: &Run, what: &str, reason: &str) -> Result<()> {
     tx.execute("INSERT INTO import_rejection (run_id, what, reason) VALUES ($1, $2, $3)", &[&run.id, &what, &reason])?;
     Ok(())
+}
+
+record! {
+    /// A run as people see it.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct RunRow {
+        /// Key.
+        pub id: i64,
+        /// Ordinal of its number.
+        pub number: i64,
+        /// The instance.
+        pub instance_id: InstanceId,
+        /// Its name.
+        pub instance: String,
+        /// What was imported.
+        pub kind: Kind,
+        /// Why.
+        pub cause: Cause,
+        /// Who asked.
+        pub actor: String,
+        /// The file's name, or what a targeted pull was for.
+        pub source: String,
+        /// Where it is.
+        pub state: State,
+        /// Why it failed, or a remark.
+        pub detail: String,
+        /// Its counters: see [`RunRow::counters`].
+        pub counters: String,
+        /// What it covered up to.
+        pub until_at: Option<Timestamp>,
+        /// Begun.
+        pub started_at: Timestamp,
+        /// Ended.
+        pub ended_at: Option<Timestamp>,
+    }
+}
+
+impl RunRow {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> Number {
+        Number { series: Series::IntegrationRun, ordinal: self.number }
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        serde_json::from_str(&self.counters).unwrap_or_default()
+    }
+}
+
+/// The run of this ordinal.
+///
+/// # Errors
+/// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
+pub fn one(tx: &mut Transaction<'_>, ordinal: i64) -> Result<RunRow> {
+    tx.one(
+        "SELECT r.id, r.number, r.instance_id, i.name AS instance, r.kind, r.cause, r.actor, r.source, r.state,
+             r.detail, r.counters, r.until_at, r.started_at, r.ended_at
+         FROM import_run r JOIN integration_instance i ON i.id = r.instance_id WHERE r.number = $1",
+        &[&ordinal],
+    )
+}
+
+/// The described rows that a run could not use, in the input's order.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn rejections(tx: &mut Transaction<'_>, run: i64) -> Result<Vec<(String, String)>> {
+    tx.all("SELECT what, reason FROM import_rejection WHERE run_id = $1 ORDER BY id", &[&run])
 }
 
 /// The digest of what a run wrote so far, and of the rows of its next batch.

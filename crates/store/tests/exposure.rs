@@ -340,9 +340,9 @@ both_engines!(only_a_finished_run_moves_the_cursor, |db| {
     };
     run(Kind::HostDetection, imports::Outcome::Failed { reason: "gone" });
     assert_eq!(until(), None);
-    run(Kind::Targeted, imports::Outcome::Complete { until: Some(at(1)) });
+    run(Kind::Targeted, imports::Outcome::Complete { until: Some(at(1)), remark: "" });
     assert_eq!(until(), None, "a targeted pull moves no cursor");
-    run(Kind::HostDetection, imports::Outcome::Complete { until: Some(at(1)) });
+    run(Kind::HostDetection, imports::Outcome::Complete { until: Some(at(1)), remark: "" });
     assert_eq!(until(), Some(at(1)));
     assert_eq!(count(db, "SELECT count(*) FROM audit_entry WHERE action = 'import.finish'"), 3);
 });

@@ -4,14 +4,18 @@ use super::Error;
 use super::batch::{self, Wanted};
 use super::merger::Merger;
 use crate::app::App;
+use crate::http::limits::UPLOAD_BYTES_MAX;
+use axum::body::Bytes;
 use domain::id::InstanceId;
 use domain::number::Number;
+use futures_util::{Stream, StreamExt as _};
 use intake::file::FileReport;
 use intake::{Limits, ReadError, Stop};
 use std::fs::File;
 use std::io::{BufReader, Seek as _};
 use store::imports::{Cause, Counters, Kind, Start};
 use store::instances;
+use tokio::io::AsyncWriteExt as _;
 
 /// The instance of files whose loader names none.
 pub const DEFAULT_INSTANCE: &str = "Files (Qualys)";
@@ -59,6 +63,40 @@ pub async fn check(upload: Upload) -> Result<Checked, Error> {
     Ok(Checked { upload, report })
 }
 
+/// Put an upload aside in the data folder, without a name there.
+///
+/// # Errors
+/// [`Error::Input`] `too_large` beyond the edge's limit for uploads; [`Error::Spool`] where it cannot be kept or the
+/// sender goes away.
+pub async fn spool<E>(
+    app: &App,
+    name: String,
+    body: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<Upload, Error>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let folder = app.config.data_dir.join("spool");
+    let file = blocking(move || {
+        std::fs::create_dir_all(&folder).map_err(Error::Spool)?;
+        tempfile::tempfile_in(&folder).map_err(Error::Spool)
+    })
+    .await?;
+    let mut file = tokio::fs::File::from_std(file);
+    let (mut body, mut length) = (std::pin::pin!(body), 0_usize);
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|error| Error::Spool(std::io::Error::other(error)))?;
+        length += piece.len();
+        if length > UPLOAD_BYTES_MAX {
+            let limit = UPLOAD_BYTES_MAX as u64;
+            return Err(Error::Input(ReadError::TooLarge { what: "the uploaded file", limit }));
+        }
+        file.write_all(&piece).await.map_err(Error::Spool)?;
+    }
+    file.flush().await.map_err(Error::Spool)?;
+    Ok(Upload { file: file.into_std().await, name })
+}
+
 /// Begin the import of a good file into the instance of this name, which is made where there is none.
 ///
 /// # Errors
@@ -87,8 +125,8 @@ impl Started {
     pub async fn run(self) -> Result<Counters, Error> {
         let Started { mut merger, checked, .. } = self;
         let outcome = merge(&mut merger, checked).await;
-        let reason = outcome.as_ref().err().map(Error::reason);
-        let counters = merger.finish(None, reason).await?;
+        let said = outcome.as_ref().map(|()| String::new()).map_err(Error::reason);
+        let counters = merger.finish(None, said).await?;
         outcome.map(|()| counters)
     }
 }

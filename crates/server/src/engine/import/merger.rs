@@ -4,6 +4,7 @@ use super::Error;
 use super::batch::Batch;
 use crate::app::App;
 use domain::id::{InstanceId, VulnerabilityId};
+use domain::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use store::imports::{self, Counters, Outcome, Run, Start};
@@ -173,14 +174,14 @@ impl Merger {
         Ok(self.app.database.write(described).await?)
     }
 
-    /// End the run and give the instance back. A failure of the work is kept with its reason; complete hosts stay.
+    /// End the run and give the instance back, with a remark, or with the reason of its failure; complete hosts stay.
     ///
     /// # Errors
     /// [`Error::Store`] where the end cannot be written down; the next run of the instance will see to it.
     pub async fn finish(
         self,
-        until: Option<domain::time::Timestamp>,
-        failure: Option<String>,
+        until: Option<Timestamp>,
+        outcome: Result<String, String>,
     ) -> Result<Counters, Error> {
         let (run, lease, counters, digest) = (self.run.clone(), self.lease.clone(), self.counters, self.digest);
         let now = self.app.clock.now();
@@ -188,9 +189,9 @@ impl Merger {
             .database
             .write(move |tx| {
                 lease::hold(tx, &lease)?;
-                let outcome = match &failure {
-                    None => Outcome::Complete { until },
-                    Some(reason) => Outcome::Failed { reason },
+                let outcome = match &outcome {
+                    Ok(remark) => Outcome::Complete { until, remark },
+                    Err(reason) => Outcome::Failed { reason },
                 };
                 imports::finish(tx, &run, &counters, &digest, outcome, now)?;
                 lease::release(tx, &lease)

@@ -1,0 +1,393 @@
+//! Scanners, integration instances and import runs.
+
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `{"scanner": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScannerBody {
+    /// The scanner.
+    pub scanner: Scanner,
+}
+
+/// `{"scanners": […]}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScannersBody {
+    /// Every scanner, by name.
+    pub scanners: Vec<Scanner>,
+    /// The cursor of the next page; there is none, because scanners are few.
+    pub next: Option<String>,
+}
+
+/// A product that detects.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Scanner {
+    /// `qualys`.
+    pub product: String,
+    /// What people call it.
+    pub name: String,
+    /// Rescans may be requested of it.
+    pub active: bool,
+    /// When it was last activated.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub activated_at: Option<Timestamp>,
+    /// Integration instances that use it.
+    pub instances: i64,
+    /// Those whose items show it as their source: from the first import after activation on.
+    pub stamped: i64,
+}
+
+/// What changes of a scanner.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ScannerChange {
+    /// Whether rescans may be requested of it.
+    pub active: bool,
+}
+
+/// `{"instance": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct InstanceBody {
+    /// The instance.
+    pub instance: Instance,
+}
+
+/// `{"instances": […]}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct InstancesBody {
+    /// Every instance, by name.
+    pub instances: Vec<Instance>,
+    /// The cursor of the next page; there is none, because instances are few.
+    pub next: Option<String>,
+}
+
+/// One subscription of one scanner product. Its password is never shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Instance {
+    /// Key.
+    pub id: i64,
+    /// Name.
+    pub name: String,
+    /// `qualys`.
+    pub product: String,
+    /// Base URL of the API.
+    pub api_url: String,
+    /// Base URL of the gateway; empty where none is used.
+    pub gateway_url: String,
+    /// `basic`, `session`, `token`, or `files` for one that is filled by hand.
+    pub auth: String,
+    /// User name at the scanner.
+    pub username: String,
+    /// A password is kept.
+    pub has_password: bool,
+    /// Versions of the API by endpoint, where they differ from the program's.
+    pub versions: BTreeMap<String, u8>,
+    /// Key of the option profile of rescans, where no appliance says otherwise.
+    pub default_profile: Option<String>,
+    /// Appliance for addresses that no appliance's ranges hold; `External` for the scanner's own.
+    pub default_appliance: Option<String>,
+    /// How long a rescan is tracked.
+    pub tracking_hours: i64,
+    /// Minutes between two scheduled imports.
+    pub interval_minutes: Option<i64>,
+    /// When the next scheduled import is due.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub next_import_at: Option<Timestamp>,
+    /// What the last finished import of the knowledge base covered up to.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub knowledge_base_until: Option<Timestamp>,
+    /// What the last finished import of detections covered up to.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub host_detection_until: Option<Timestamp>,
+    /// The scanner's name as the items of this instance show it; absent until the first import after its activation.
+    pub source: Option<String>,
+    /// Last edited.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub updated_at: Timestamp,
+}
+
+/// A new instance.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewInstance {
+    /// Name, unique.
+    pub name: String,
+    /// Base URL of the API.
+    pub api_url: String,
+    /// Base URL of the gateway, where one is used.
+    #[serde(default)]
+    pub gateway_url: String,
+    /// `basic` when absent, `session` or `token`.
+    pub auth: Option<String>,
+    /// User name at the scanner.
+    pub username: String,
+    /// Password at the scanner; kept sealed, never shown.
+    pub password: String,
+    /// Versions of the API by endpoint, where they differ from the program's.
+    #[serde(default)]
+    pub versions: BTreeMap<String, u8>,
+    /// Key of the option profile of rescans.
+    pub default_profile: Option<String>,
+    /// Appliance of rescans; `External` for the scanner's own.
+    pub default_appliance: Option<String>,
+    /// How long a rescan is tracked, 1 to 168; 24 when absent.
+    pub tracking_hours: Option<i64>,
+    /// Minutes between two scheduled imports, at least 15; none when absent.
+    pub interval_minutes: Option<i64>,
+}
+
+/// What changes of an instance; what is absent stays. Another address or user name needs the password again.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct InstanceChange {
+    /// Name, unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Base URL of the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<String>,
+    /// Base URL of the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_url: Option<String>,
+    /// `basic`, `session` or `token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<String>,
+    /// User name at the scanner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password at the scanner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// Versions of the API by endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<BTreeMap<String, u8>>,
+    /// Key of the option profile of rescans; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_profile: Option<String>,
+    /// Appliance of rescans; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_appliance: Option<String>,
+    /// How long a rescan is tracked, 1 to 168.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking_hours: Option<i64>,
+    /// Minutes between two scheduled imports, at least 15; 0 for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_minutes: Option<i64>,
+}
+
+/// Whether a connection works.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ConnectionTestBody {
+    /// What came of it.
+    pub test: ConnectionTest,
+}
+
+/// What came of a connection test.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ConnectionTest {
+    /// The scanner answered, and the credentials are good.
+    pub works: bool,
+    /// What was found, or what to do.
+    pub detail: String,
+}
+
+/// `{"option_profiles": […]}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OptionProfilesBody {
+    /// The scanner's default first, then by title.
+    pub option_profiles: Vec<OptionProfile>,
+}
+
+/// The scanner's own set of scan settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OptionProfile {
+    /// The scanner's key.
+    pub key: String,
+    /// Title.
+    pub title: String,
+    /// The scanner's default one.
+    pub is_default: bool,
+    /// It looks for every vulnerability, not for a list of some.
+    pub complete: bool,
+}
+
+/// `{"appliances": […]}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AppliancesBody {
+    /// In their precedence.
+    pub appliances: Vec<Appliance>,
+}
+
+/// A scanner appliance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Appliance {
+    /// The scanner's key.
+    pub key: String,
+    /// Name.
+    pub name: String,
+    /// What the scanner last said of it.
+    pub status: String,
+    /// Ranges it serves, low and high address of each.
+    pub addresses: Vec<(String, String)>,
+    /// The scanner's network; empty without networks.
+    pub network_id: String,
+    /// Key of the option profile used with it.
+    pub profile: Option<String>,
+    /// Lower wins where several serve an address.
+    pub precedence: i64,
+}
+
+/// What is imported now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ImportRequest {
+    /// `everything` when absent, `knowledge_base`, `host_detection` or `setup`.
+    pub kind: Option<String>,
+}
+
+/// `{"import": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ImportBody {
+    /// The run.
+    pub import: Import,
+    /// The first rows of the input that could not be used.
+    #[serde(default)]
+    pub rejections: Vec<ImportRejection>,
+}
+
+/// `{"import": …, "report": …}`: a file whose import has begun, and what it holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct FileImportBody {
+    /// The run.
+    pub import: Import,
+    /// The account of the reading: format, raw counts by type, what is skipped by name.
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
+    pub report: serde_json::Value,
+}
+
+/// `{"imports": […], "next": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ImportsBody {
+    /// Newest first, unless sorted otherwise.
+    pub imports: Vec<Import>,
+    /// The cursor of the next page.
+    pub next: Option<String>,
+}
+
+/// A run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Import {
+    /// `VINTRUN0000001`.
+    pub number: String,
+    /// Key of the instance.
+    pub instance_id: i64,
+    /// Its name.
+    pub instance: String,
+    /// `everything`, `knowledge_base`, `host_detection`, `setup`, `file` or `targeted`.
+    pub kind: String,
+    /// `schedule`, `people` or `scan`.
+    pub cause: String,
+    /// Who asked: `users/ada`, `engine/import`.
+    pub actor: String,
+    /// The file's name, or what a targeted pull is for.
+    pub source: String,
+    /// `running`, `complete` or `failed`.
+    pub state: String,
+    /// Why it failed, or a remark.
+    pub detail: String,
+    /// What became of the rows.
+    pub counters: ImportCounters,
+    /// What a finished run covered up to.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub until_at: Option<Timestamp>,
+    /// Begun.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub started_at: Timestamp,
+    /// Ended.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How many rows of one kind a run met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct ImportCount {
+    /// Not known before.
+    pub new: u64,
+    /// Known, and different now.
+    pub updated: u64,
+    /// Known and the same: not written.
+    pub unchanged: u64,
+    /// Left out on purpose: a second row of the same key in the same input.
+    pub ignored: u64,
+    /// Not usable.
+    pub rejected: u64,
+}
+
+/// What became of the items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct ImportItemCount {
+    /// Made.
+    pub new: u64,
+    /// Changed in any way.
+    pub updated: u64,
+    /// Of these: closed.
+    pub closed: u64,
+    /// Of these: opened again.
+    pub reopened: u64,
+}
+
+/// The counters of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct ImportCounters {
+    /// Entries of the knowledge base.
+    pub vulnerabilities: ImportCount,
+    /// Of the new ones: known from a detection only.
+    pub placeholders: u64,
+    /// Hosts as the scanner knows them.
+    pub hosts: ImportCount,
+    /// Assets made for hosts that matched none.
+    pub assets_new: u64,
+    /// Detections.
+    pub detections: ImportCount,
+    /// Items.
+    pub items: ImportItemCount,
+    /// Option profiles, appliances and asset groups.
+    pub setup: ImportCount,
+}
+
+/// A row that could not be used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ImportRejection {
+    /// Which row.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
