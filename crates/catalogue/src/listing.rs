@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::schema::{Covered, Entry};
+use crate::{
+    actions::Action,
+    schema::{Covered, Entry},
+};
 
 /// The page as Markdown. A test compares it with the file; `UPDATE_DOCS=1` makes the test write it.
 #[must_use]
@@ -16,7 +19,7 @@ pub fn markdown(entries: &[Entry]) -> String {
     );
     for entry in entries {
         let covers: Vec<String> = entry.vulnerabilities.iter().map(cover).collect();
-        let mut actions: Vec<&str> = entry.actions.iter().map(|action| action.kind()).collect();
+        let mut actions: Vec<&str> = entry.actions.iter().map(Action::kind).collect();
         actions.dedup();
         writeln!(
             page,
