@@ -5,7 +5,10 @@
 //! [`crate::vulnerabilities`].
 
 use crate::audit::{self, Entry};
+use crate::filter::{Column, Source};
+use crate::list::{List, Sort, SortKind};
 use crate::{Result, Transaction, numbers, record, text_value};
+use domain::filter::{self, Field, Fields, Flag};
 use domain::id::InstanceId;
 use domain::number::{Number, Series};
 use domain::time::Timestamp;
@@ -32,14 +35,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 6] = [
-        Kind::Everything,
-        Kind::KnowledgeBase,
-        Kind::HostDetection,
-        Kind::Setup,
-        Kind::File,
-        Kind::Targeted,
-    ];
+    pub const ALL: [Kind; 6] =
+        [Kind::Everything, Kind::KnowledgeBase, Kind::HostDetection, Kind::Setup, Kind::File, Kind::Targeted];
 
     /// The word used in the database and the API.
     #[must_use]
@@ -389,6 +386,59 @@ impl RunRow {
         serde_json::from_str(&self.counters).unwrap_or_default()
     }
 }
+
+/// What runs can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field { name: "instance", kind: filter::Kind::Name, doc: "integration instance" },
+        Field { name: "instance.id", kind: filter::Kind::Number, doc: "key of the integration instance" },
+        Field {
+            name: "kind",
+            kind: filter::Kind::Words(&["everything", "knowledge_base", "host_detection", "setup", "file", "targeted"]),
+            doc: "what was imported",
+        },
+        Field { name: "cause", kind: filter::Kind::Words(&["schedule", "people", "scan"]), doc: "why it was started" },
+        Field { name: "state", kind: filter::Kind::Words(&["running", "complete", "failed"]), doc: "where it is" },
+        Field { name: "actor", kind: filter::Kind::Name, doc: "who asked: users/ada" },
+        Field { name: "source", kind: filter::Kind::Text, doc: "name of the file" },
+        Field { name: "started", kind: filter::Kind::Instant, doc: "begun" },
+        Field { name: "ended", kind: filter::Kind::Instant, doc: "ended" },
+    ],
+    flags: &[
+        Flag { name: "running", field: "state", words: &["running"], doc: "at work" },
+        Flag { name: "failed", field: "state", words: &["failed"], doc: "did not get to its end" },
+    ],
+    free: &["instance", "source", "actor"],
+};
+
+/// The list of runs.
+pub const LIST: List = List {
+    name: "imports",
+    select: "r.id, r.number, r.instance_id, i.name AS instance, r.kind, r.cause, r.actor, r.source, r.state, r.detail,
+             r.counters, r.until_at, r.started_at, r.ended_at",
+    from: "import_run r JOIN integration_instance i ON i.id = r.instance_id",
+    key: "r.id",
+    fields: &FIELDS,
+    columns: &[
+        Column { field: "instance", source: Source::One("i.name") },
+        Column { field: "instance.id", source: Source::One("i.id") },
+        Column { field: "kind", source: Source::One("r.kind") },
+        Column { field: "cause", source: Source::One("r.cause") },
+        Column { field: "state", source: Source::One("r.state") },
+        Column { field: "actor", source: Source::One("r.actor") },
+        Column { field: "source", source: Source::One("r.source") },
+        Column { field: "started", source: Source::One("r.started_at") },
+        Column { field: "ended", source: Source::One("r.ended_at") },
+    ],
+    sorts: &[
+        Sort { name: "number", sql: "r.number", kind: SortKind::Whole, nullable: false },
+        Sort { name: "instance", sql: "i.name", kind: SortKind::Text, nullable: false },
+        Sort { name: "kind", sql: "r.kind", kind: SortKind::Text, nullable: false },
+        Sort { name: "state", sql: "r.state", kind: SortKind::Text, nullable: false },
+        Sort { name: "started", sql: "r.started_at", kind: SortKind::Whole, nullable: false },
+        Sort { name: "ended", sql: "r.ended_at", kind: SortKind::Whole, nullable: true },
+    ],
+};
 
 /// The run of this ordinal.
 ///

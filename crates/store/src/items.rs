@@ -1,5 +1,12 @@
 //! Vulnerable items: a vulnerability on an asset as one integration instance reports it, the thing people work on.
 
+mod change;
+mod list;
 mod merge;
 
+pub use change::{ChangeError, assign, set_state};
+pub use list::{
+    DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,
+    visible,
+};
 pub(crate) use merge::{Ensured, HistoryRow, Observed, ensure, roll_up, write_history};

@@ -42,6 +42,7 @@
 
 pub mod accounts;
 pub mod agents;
+pub mod assets;
 pub mod audit;
 pub mod catalogue;
 pub mod controls;

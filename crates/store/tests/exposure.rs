@@ -346,3 +346,98 @@ both_engines!(only_a_finished_run_moves_the_cursor, |db| {
     assert_eq!(until(), Some(at(1)));
     assert_eq!(count(db, "SELECT count(*) FROM audit_entry WHERE action = 'import.finish'"), 3);
 });
+
+/// Every field of every list can be filtered by, every sort can be sorted by, on both engines.
+fn try_list<R: store::Record>(db: &Database, list: &'static store::list::List) {
+    use domain::filter::{Context, Kind as FieldKind, parse};
+    assert_eq!(store::filter::mistakes(list.fields, list.columns), Vec::<String>::new(), "{}", list.name);
+    let mut queries = vec![String::new(), "something".to_owned()];
+    for field in list.fields.fields {
+        queries.push(format!("has:{}", field.name));
+        queries.push(match field.kind {
+            FieldKind::Text | FieldKind::Name => format!("{}:x", field.name),
+            FieldKind::Person => format!("{}:me", field.name),
+            FieldKind::Number => format!("{}:>=1", field.name),
+            FieldKind::Decimal => format!("{}:<9.5", field.name),
+            FieldKind::Instant => format!("{}:>now-30d", field.name),
+            FieldKind::Truth => format!("is:{}", field.name),
+            FieldKind::Words(words) => format!("{}:{}", field.name, words[0]),
+        });
+    }
+    queries.extend(list.fields.flags.iter().map(|flag| format!("not is:{}", flag.name)));
+    for text in queries {
+        let filter = parse(&text, list.fields).unwrap_or_else(|error| panic!("{}: {text}: {error}", list.name));
+        let context = Context { me: Some("ada".to_owned()), ..Context::at(at(10)) };
+        let query = store::list::Query::new(filter, context);
+        let found = db.read_blocking(move |tx| {
+            store::list::page::<R>(tx, list, None, &query).map(|_| ()).map_err(|error| match error {
+                store::list::Error::Store(error) => error,
+                other => store::Error::failed("list", other.to_string()),
+            })
+        });
+        found.unwrap_or_else(|error| panic!("{}: {text}: {error:?}", list.name));
+    }
+    for sort in list.sorts {
+        for order in [sort.name.to_owned(), format!("-{}", sort.name)] {
+            let mut query = store::list::Query::new(parse("", list.fields).unwrap(), Context::at(at(10)));
+            query.order = store::list::Order::parse(&order);
+            query.limit = 1;
+            let found = db.read_blocking(move |tx| {
+                let mut query = query.clone();
+                let first = store::list::page::<R>(tx, list, None, &query).expect("the first page");
+                query.cursor = first.next_cursor;
+                if query.cursor.is_some() {
+                    let second = store::list::page::<R>(tx, list, None, &query).expect("the second page");
+                    assert_eq!(second.rows.len(), 1);
+                }
+                Ok(())
+            });
+            found.unwrap_or_else(|error| panic!("{}: {order}: {error:?}", list.name));
+        }
+    }
+}
+
+both_engines!(every_list_filters_and_sorts_by_what_it_says, |db| {
+    let run = start(db, instance(db, "Files"));
+    let mut one = machine("1", "10.0.0.1");
+    one.detections = vec![detection(7, "active", Some(90)), detection(8, "new", None)];
+    let mut two = machine("2", "10.0.0.2");
+    two.detections = vec![detection(7, "active", Some(40))];
+    merge(db, &run, vec![one, two], at(2));
+    start(db, run.instance);
+    try_list::<store::items::ItemRow>(db, &store::items::LIST);
+    try_list::<store::assets::AssetRow>(db, &store::assets::LIST);
+    try_list::<vulnerabilities::VulnerabilityRow>(db, &vulnerabilities::LIST);
+    try_list::<imports::RunRow>(db, &imports::LIST);
+});
+
+both_engines!(a_scope_clips_what_is_seen, |db| {
+    use domain::access::AssetScope;
+    let run = start(db, instance(db, "Files"));
+    let mut one = machine("1", "10.0.0.1");
+    one.host.tags = Some(vec!["prod".to_owned()]);
+    one.detections = vec![detection(7, "active", Some(90))];
+    let mut two = machine("2", "10.0.0.2");
+    two.detections = vec![detection(7, "active", Some(40))];
+    merge(db, &run, vec![one, two], at(2));
+    for (scope, open, top, assets) in [
+        (AssetScope::All, 2, 90, 2),
+        (AssetScope::Tags(["prod".to_owned()].into()), 1, 90, 1),
+        (AssetScope::Tags(["other".to_owned()].into()), 0, 0, 0),
+    ] {
+        let (found, listed, item) = db
+            .read_blocking(move |tx| {
+                let known = vulnerabilities::one(tx, "qualys", 7)?;
+                let found = vulnerabilities::found(tx, &[known.row.id], &scope)?;
+                let query =
+                    store::list::Query::new(domain::filter::Filter::Everything, domain::filter::Context::at(at(9)));
+                let clip = store::assets::within(&scope, "a.id");
+                let page = store::list::page::<store::assets::AssetRow>(tx, &store::assets::LIST, clip, &query);
+                let item = store::items::one(tx, 1)?;
+                Ok((found.get(&known.row.id).copied().unwrap_or_default(), page.expect("a page").rows.len(), item))
+            })
+            .unwrap();
+        assert_eq!((found.open, found.inherent, listed), (open, top, assets));
+        assert_eq!((item.qid, item.source.as_str()), (7, ""));
+    }
+});

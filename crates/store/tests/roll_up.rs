@@ -43,9 +43,8 @@ fn row() -> impl Strategy<Value = Row> {
         3 => Just("new"), 3 => Just("active"), 4 => Just("fixed"), 2 => Just("reopened"), 2 => Just("stale"),
         1 => Just("strange")
     ];
-    (0u8..2, 100i64..103, 0i64..2, prop::bool::weighted(0.1), status, 0i64..100, 1u8..=100).prop_map(
-        |(host, qid, port, info, status, found, qds)| Row { host, qid, port, info, status, found, qds },
-    )
+    (0u8..2, 100i64..103, 0i64..2, prop::bool::weighted(0.1), status, 0i64..100, 1u8..=100)
+        .prop_map(|(host, qid, port, info, status, found, qds)| Row { host, qid, port, info, status, found, qds })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -123,8 +122,7 @@ impl Model {
         }
         for key in new {
             let sum = self.sum(key);
-            let workflow =
-                Workflow { state: State::Open, substate: Substate::None, resolved_at: None, reopened: 0 };
+            let workflow = Workflow { state: State::Open, substate: Substate::None, resolved_at: None, reopened: 0 };
             self.items.insert(key, Item { workflow, inherent: sum.2.unwrap(), last_found: sum.1 });
         }
         for key in touched {
@@ -330,8 +328,7 @@ fn cve(n: usize) -> String {
 
 /// The oracle: the domain's own functions on the scene.
 fn expected(scene: &Scene) -> (u8, Mitigation) {
-    let cves: Vec<(String, Option<u8>)> =
-        scene.qvs.iter().enumerate().map(|(n, qvs)| (cve(n + 1), *qvs)).collect();
+    let cves: Vec<(String, Option<u8>)> = scene.qvs.iter().enumerate().map(|(n, qvs)| (cve(n + 1), *qvs)).collect();
     let units = score::units(scene.qds, Source::Qds, &cves);
     let controls: Vec<Control> = scene
         .controls
@@ -383,15 +380,7 @@ both_engines!(residuals_are_exactly_what_the_domain_says, |db| {
                 let cves = scene.qvs.iter().enumerate().map(|(n, qvs)| (cve(n + 1), *qvs)).collect();
                 let entry = VulnerabilitySeen { qid: 100, cves, ..VulnerabilitySeen::default() };
                 vulnerabilities::merge(tx, &run, &[entry], &mut Counters::default())?;
-                let row = Row {
-                    host: 0,
-                    qid: 100,
-                    port: 0,
-                    info: false,
-                    status: "active",
-                    found: 1,
-                    qds: scene.qds,
-                };
+                let row = Row { host: 0, qid: 100, port: 0, info: false, status: "active", found: 1, qds: scene.qds };
                 let merged = detections::merge(tx, &run, &machines(&[row]), at(1))?;
                 put_controls(tx, &scene)?;
                 let items: Vec<ItemId> = merged.items.clone();

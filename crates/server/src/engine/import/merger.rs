@@ -178,11 +178,7 @@ impl Merger {
     ///
     /// # Errors
     /// [`Error::Store`] where the end cannot be written down; the next run of the instance will see to it.
-    pub async fn finish(
-        self,
-        until: Option<Timestamp>,
-        outcome: Result<String, String>,
-    ) -> Result<Counters, Error> {
+    pub async fn finish(self, until: Option<Timestamp>, outcome: Result<String, String>) -> Result<Counters, Error> {
         let (run, lease, counters, digest) = (self.run.clone(), self.lease.clone(), self.counters, self.digest);
         let now = self.app.clock.now();
         self.app

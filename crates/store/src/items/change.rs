@@ -1,0 +1,96 @@
+//! What people change of an item: its state by the legal transitions, and who works on it.
+
+use super::list::ItemRow;
+use super::merge::{HistoryRow, words, write_history};
+use crate::audit::{self, Entry};
+use crate::{Result, Transaction};
+use domain::id::UserId;
+use domain::item::{self, State};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The domain forbids it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] crate::Error),
+}
+
+/// Change the state of an item, as [`domain::item::change_state`] allows it.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn set_state(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    item: &ItemRow,
+    to: State,
+    now: Timestamp,
+) -> Result<(), ChangeError> {
+    let before = item.workflow();
+    let after = item::change_state(before, to, now)?;
+    tx.execute(
+        "UPDATE vulnerable_item SET state = $2, substate = $3, resolved_at = $4, updated_at = $5 WHERE id = $1",
+        &[&item.id, &after.state, &after.substate, &after.resolved_at, &now],
+    )?;
+    let line = HistoryRow {
+        item_id: item.id,
+        what: "state",
+        before: words(before.state, before.substate),
+        after: words(after.state, after.substate),
+    };
+    note(tx, actor, item, "item.state", line, now)?;
+    Ok(())
+}
+
+/// Give an item to a person, a group, both or nobody. Nothing happens where it is so already.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn assign(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    item: &ItemRow,
+    owner: Option<(UserId, &str)>,
+    group: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let id = owner.map(|(id, _)| id);
+    if id == item.owner_id && group == item.group_name {
+        return Ok(());
+    }
+    tx.execute(
+        "UPDATE vulnerable_item SET owner_id = $2, group_name = $3, updated_at = $4 WHERE id = $1",
+        &[&item.id, &id, &group, &now],
+    )?;
+    let line = HistoryRow {
+        item_id: item.id,
+        what: "assignment",
+        before: assigned(&item.owner, &item.group_name),
+        after: assigned(owner.map(|(_, name)| name).unwrap_or_default(), group),
+    };
+    note(tx, actor, item, "item.assign", line, now)
+}
+
+fn assigned(owner: &str, group: &str) -> String {
+    [owner, group].into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+fn note(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    item: &ItemRow,
+    action: &str,
+    line: HistoryRow,
+    now: Timestamp,
+) -> Result<()> {
+    let resource = format!("items/{}", item.number());
+    let detail = serde_json::json!({ "before": line.before, "after": line.after });
+    write_history(tx, &[line], actor, now)?;
+    audit::append(tx, &Entry { at: now, actor, action, resource: &resource, detail })?;
+    Ok(())
+}

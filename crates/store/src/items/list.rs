@@ -1,0 +1,383 @@
+//! The list of items, one item, its detections and its history.
+
+use crate::assets;
+use crate::filter::{Column, Source};
+use crate::list::{List, Sort, SortKind};
+use crate::{Result, Sql, Transaction, record};
+use domain::access::{Action, Actor, Reach, Record as AccessRecord, reach};
+use domain::asset::Platform;
+use domain::filter::{Field, Fields, Flag, Kind};
+use domain::id::{AssetId, DetectionId, InstanceId, ItemId, UserId, VulnerabilityId};
+use domain::item::{State, Substate, Workflow};
+use domain::number::{Number, Series};
+use domain::score::{Mitigation, Source as ScoreSource};
+use domain::time::Timestamp;
+
+const STATES: &[&str] = &["open", "under_investigation", "awaiting_implementation", "resolved", "closed"];
+
+/// What items can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field { name: "qid", kind: Kind::Number, doc: "the scanner's number of the vulnerability" },
+        Field { name: "title", kind: Kind::Text, doc: "title of the vulnerability" },
+        Field { name: "cve", kind: Kind::Name, doc: "one of its CVEs" },
+        Field { name: "severity", kind: Kind::Number, doc: "1 to 5, as the scanner numbers it" },
+        Field { name: "state", kind: Kind::Words(STATES), doc: "workflow state" },
+        Field { name: "substate", kind: Kind::Words(&["fixed", "stale", "awaiting_scan"]), doc: "why it is so" },
+        Field {
+            name: "mitigation",
+            kind: Kind::Words(&["none", "partial", "mitigated", "drifted"]),
+            doc: "what the controls in force do",
+        },
+        Field { name: "score", kind: Kind::Number, doc: "residual score, 1 to 100" },
+        Field { name: "inherent", kind: Kind::Number, doc: "score before any mitigation" },
+        Field { name: "asset", kind: Kind::Name, doc: "name of the asset" },
+        Field { name: "asset.id", kind: Kind::Number, doc: "key of the asset" },
+        Field { name: "asset.tag", kind: Kind::Name, doc: "one of the asset's tags" },
+        Field { name: "asset.ip", kind: Kind::Name, doc: "address of the asset" },
+        Field { name: "asset.os", kind: Kind::Text, doc: "operating system of the asset" },
+        Field {
+            name: "platform",
+            kind: Kind::Words(&["windows", "linux", "macos", "other"]),
+            doc: "family of operating system",
+        },
+        Field { name: "assignee", kind: Kind::Person, doc: "who works on it" },
+        Field { name: "group", kind: Kind::Name, doc: "which group works on it" },
+        Field { name: "source", kind: Kind::Name, doc: "the scanner, once it is active and has imported" },
+        Field { name: "instance", kind: Kind::Name, doc: "integration instance" },
+        Field { name: "reopened", kind: Kind::Number, doc: "how often it came back" },
+        Field { name: "opened", kind: Kind::Instant, doc: "last opened" },
+        Field { name: "seen", kind: Kind::Instant, doc: "last found by the scanner" },
+        Field { name: "closed", kind: Kind::Instant, doc: "closed" },
+        Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
+    ],
+    flags: &[
+        Flag {
+            name: "open",
+            field: "state",
+            words: &["open", "under_investigation", "awaiting_implementation", "resolved"],
+            doc: "not closed",
+        },
+        Flag { name: "closed", field: "state", words: &["closed"], doc: "closed" },
+        Flag { name: "resolved", field: "state", words: &["resolved"], doc: "said to be done" },
+        Flag { name: "fixed", field: "substate", words: &["fixed"], doc: "found gone by the scanner" },
+        Flag { name: "mitigated", field: "mitigation", words: &["mitigated"], doc: "every CVE is mitigated" },
+        Flag { name: "drifted", field: "mitigation", words: &["drifted"], doc: "a control was changed" },
+    ],
+    free: &["title", "asset", "cve"],
+};
+
+const FROM: &str = "vulnerable_item i
+    JOIN vulnerability v ON v.id = i.vulnerability_id
+    JOIN asset a ON a.id = i.asset_id
+    JOIN integration_instance n ON n.id = i.instance_id
+    LEFT JOIN scanner s ON s.product = n.product AND n.source_stamped_at IS NOT NULL
+    LEFT JOIN account o ON o.id = i.owner_id";
+
+const SELECT: &str =
+    "i.id, i.number, i.vulnerability_id, v.qid, v.title, v.severity, i.asset_id, a.name AS asset, a.ip,
+    a.platform, i.instance_id, n.name AS instance, n.product, coalesce(s.name, '') AS source, i.state, i.substate,
+    i.mitigation, i.inherent, i.residual, i.score_source, i.owner_id, coalesce(o.name, '') AS owner, i.group_name,
+    i.reopened, i.opened_at, i.resolved_at, i.closed_at, i.last_found_at, i.updated_at";
+
+/// The list of items.
+pub const LIST: List = List {
+    name: "items",
+    select: SELECT,
+    from: FROM,
+    key: "i.id",
+    fields: &FIELDS,
+    columns: &[
+        Column { field: "qid", source: Source::One("v.qid") },
+        Column { field: "title", source: Source::One("v.title") },
+        Column {
+            field: "cve",
+            source: Source::Many {
+                from: "vulnerability_cve c WHERE c.vulnerability_id = i.vulnerability_id",
+                value: "c.cve",
+            },
+        },
+        Column { field: "severity", source: Source::One("v.severity") },
+        Column { field: "state", source: Source::One("i.state") },
+        Column { field: "substate", source: Source::One("nullif(i.substate, '')") },
+        Column { field: "mitigation", source: Source::One("i.mitigation") },
+        Column { field: "score", source: Source::One("i.residual") },
+        Column { field: "inherent", source: Source::One("i.inherent") },
+        Column { field: "asset", source: Source::One("a.name") },
+        Column { field: "asset.id", source: Source::One("i.asset_id") },
+        Column {
+            field: "asset.tag",
+            source: Source::Many { from: "asset_tag t WHERE t.asset_id = i.asset_id", value: "t.tag" },
+        },
+        Column { field: "asset.ip", source: Source::One("a.ip") },
+        Column { field: "asset.os", source: Source::One("a.os") },
+        Column { field: "platform", source: Source::One("a.platform") },
+        Column { field: "assignee", source: Source::One("o.name") },
+        Column { field: "group", source: Source::One("nullif(i.group_name, '')") },
+        Column { field: "source", source: Source::One("s.name") },
+        Column { field: "instance", source: Source::One("n.name") },
+        Column { field: "reopened", source: Source::One("i.reopened") },
+        Column { field: "opened", source: Source::One("i.opened_at") },
+        Column { field: "seen", source: Source::One("i.last_found_at") },
+        Column { field: "closed", source: Source::One("i.closed_at") },
+        Column { field: "updated", source: Source::One("i.updated_at") },
+    ],
+    sorts: &[
+        Sort { name: "number", sql: "i.number", kind: SortKind::Whole, nullable: false },
+        Sort { name: "title", sql: "v.title", kind: SortKind::Text, nullable: false },
+        Sort { name: "qid", sql: "v.qid", kind: SortKind::Whole, nullable: false },
+        Sort { name: "severity", sql: "v.severity", kind: SortKind::Whole, nullable: false },
+        Sort { name: "asset", sql: "a.name", kind: SortKind::Text, nullable: false },
+        Sort { name: "state", sql: "i.state", kind: SortKind::Text, nullable: false },
+        Sort { name: "mitigation", sql: "i.mitigation", kind: SortKind::Text, nullable: false },
+        Sort { name: "score", sql: "i.residual", kind: SortKind::Whole, nullable: false },
+        Sort { name: "inherent", sql: "i.inherent", kind: SortKind::Whole, nullable: false },
+        Sort { name: "assignee", sql: "o.name", kind: SortKind::Text, nullable: true },
+        Sort { name: "opened", sql: "i.opened_at", kind: SortKind::Whole, nullable: false },
+        Sort { name: "seen", sql: "i.last_found_at", kind: SortKind::Whole, nullable: true },
+        Sort { name: "closed", sql: "i.closed_at", kind: SortKind::Whole, nullable: true },
+        Sort { name: "updated", sql: "i.updated_at", kind: SortKind::Whole, nullable: false },
+    ],
+};
+
+record! {
+    /// An item as the list shows it.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct ItemRow {
+        /// Key.
+        pub id: ItemId,
+        /// Ordinal of its number.
+        pub number: i64,
+        /// The vulnerability.
+        pub vulnerability_id: VulnerabilityId,
+        /// Its number at the scanner.
+        pub qid: i64,
+        /// Its title.
+        pub title: String,
+        /// Its severity.
+        pub severity: i64,
+        /// The asset.
+        pub asset_id: AssetId,
+        /// Its name.
+        pub asset: String,
+        /// Its address.
+        pub ip: String,
+        /// Its family of operating system.
+        pub platform: Platform,
+        /// The integration instance.
+        pub instance_id: InstanceId,
+        /// Its name.
+        pub instance: String,
+        /// Its product.
+        pub product: String,
+        /// The scanner's name; empty until it is active and has imported (S2.04).
+        pub source: String,
+        /// Workflow state.
+        pub state: State,
+        /// Why it is in it.
+        pub substate: Substate,
+        /// What the controls in force do.
+        pub mitigation: Mitigation,
+        /// Score before any mitigation.
+        pub inherent: u8,
+        /// Score now.
+        pub residual: u8,
+        /// Where the score comes from.
+        pub score_source: ScoreSource,
+        /// Who works on it.
+        pub owner_id: Option<UserId>,
+        /// That person's sign-in name; empty for nobody.
+        pub owner: String,
+        /// Which group works on it; empty for none.
+        pub group_name: String,
+        /// How often it came back.
+        pub reopened: u32,
+        /// Last opened.
+        pub opened_at: Timestamp,
+        /// Resolved.
+        pub resolved_at: Option<Timestamp>,
+        /// Closed.
+        pub closed_at: Option<Timestamp>,
+        /// Last found by the scanner.
+        pub last_found_at: Option<Timestamp>,
+        /// Last changed.
+        pub updated_at: Timestamp,
+    }
+}
+
+impl ItemRow {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> Number {
+        Number { series: Series::Item, ordinal: self.number }
+    }
+
+    /// Its workflow part, as the domain decides on it.
+    #[must_use]
+    pub fn workflow(&self) -> Workflow {
+        Workflow { state: self.state, substate: self.substate, resolved_at: self.resolved_at, reopened: self.reopened }
+    }
+}
+
+/// The condition that clips the list to what the actor may see: the asset scope, and for those who see only what is
+/// assigned to them or their groups, that. `None` where everything is seen.
+#[must_use]
+pub fn visible(actor: &Actor, action: Action) -> Option<Sql> {
+    let scope = assets::within(&actor.scope, "i.asset_id");
+    let relation = match reach(actor, action) {
+        Reach::Everything => None,
+        Reach::Nothing => Some(Sql::new("FALSE")),
+        Reach::Related(_) => {
+            let groups: Vec<String> = actor.groups.iter().cloned().collect();
+            let sql = Sql::new("(i.owner_id = ").bind(&actor.user);
+            Some(sql.text(" OR (i.group_name <> '' AND i.group_name {in ").bind(&groups).text("}))"))
+        }
+    };
+    match (scope, relation) {
+        (Some(scope), Some(relation)) => Some(scope.text(" AND ").append(relation)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// What a permission has to know of an item.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn access(tx: &mut Transaction<'_>, actor: &Actor, item: &ItemRow) -> Result<AccessRecord> {
+    let tags = assets::tags(tx, &[item.asset_id])?.remove(&item.asset_id).unwrap_or_default();
+    let seen = actor.scope.sees(tags.iter().map(String::as_str));
+    let record = AccessRecord::assigned_to(item.owner_id, Some(&item.group_name));
+    Ok(AccessRecord { cover: actor.scope.cover([seen]), ..record })
+}
+
+/// The item of this ordinal.
+///
+/// # Errors
+/// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
+pub fn one(tx: &mut Transaction<'_>, ordinal: i64) -> Result<ItemRow> {
+    let sql = Sql::new("SELECT ").text(SELECT).text(" FROM ").text(FROM).text(" WHERE i.number = ").bind(&ordinal);
+    tx.all_built(&sql)?.into_iter().next().ok_or(crate::Error::NotFound)
+}
+
+record! {
+    /// An occurrence that an item rolls up.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct DetectionRow {
+        /// Key.
+        pub id: DetectionId,
+        /// The scanner's id of the host.
+        pub host_key: String,
+        /// The scanner's own id of the row; empty where it gave none.
+        pub unique_id: String,
+        /// `confirmed` or `potential`, or the scanner's own word.
+        pub kind: String,
+        /// `tcp`, `udp` or empty.
+        pub protocol: String,
+        /// Port, 0 for none.
+        pub port: i64,
+        /// Name under which the service was reached.
+        pub fqdn: String,
+        /// Which instance of a service.
+        pub service_instance: String,
+        /// Status.
+        pub status: String,
+        /// The scanner's own score.
+        pub qds: Option<i64>,
+        /// Score before any mitigation.
+        pub inherent: u8,
+        /// Where it comes from.
+        pub score_source: ScoreSource,
+        /// Evidence, foreign text.
+        pub results: String,
+        /// Ignored at the scanner.
+        pub ignored: bool,
+        /// How often it was seen.
+        pub times_found: i64,
+        /// First sighting.
+        pub first_found_at: Option<Timestamp>,
+        /// Latest sighting.
+        pub last_found_at: Option<Timestamp>,
+        /// Latest time it was found gone.
+        pub last_fixed_at: Option<Timestamp>,
+        /// Latest test.
+        pub last_test_at: Option<Timestamp>,
+    }
+}
+
+/// The occurrences of an item.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn detections(tx: &mut Transaction<'_>, item: ItemId) -> Result<Vec<DetectionRow>> {
+    tx.all(
+        "SELECT d.id, h.host_key, d.unique_id, d.kind, d.protocol, d.port, d.fqdn, d.service_instance, d.status, d.qds,
+             d.inherent, d.score_source, d.results, d.ignored, d.times_found, d.first_found_at, d.last_found_at,
+             d.last_fixed_at, d.last_test_at
+         FROM detection d JOIN source_host h ON h.id = d.source_host_id
+         WHERE d.item_id = $1 ORDER BY d.protocol, d.port, d.id LIMIT 1000",
+        &[&item],
+    )
+}
+
+record! {
+    /// Something that happened to an item.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct HistoryLine {
+        /// When.
+        pub at: Timestamp,
+        /// `state`, `mitigation`, `assignment`, `verdict` or `score`.
+        pub what: String,
+        /// Before.
+        pub before: String,
+        /// After.
+        pub after: String,
+        /// Why, for people.
+        pub cause: String,
+    }
+}
+
+/// The history of an item, its scores included, newest first.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn history(tx: &mut Transaction<'_>, item: ItemId, limit: i64) -> Result<Vec<HistoryLine>> {
+    tx.all(
+        "SELECT at, what, before, after, cause FROM (
+             SELECT at, id, 1 AS part, what, before, after, cause FROM item_history WHERE item_id = $1
+             UNION ALL
+             SELECT at, id, 2 AS part, 'score' AS what, CAST(before AS TEXT) AS before,
+                 CAST(after AS TEXT) AS after, cause
+             FROM score_history WHERE item_id = $1) AS both_histories
+         ORDER BY at DESC, part DESC, id DESC LIMIT $2",
+        &[&item, &limit],
+    )
+}
+
+record! {
+    /// A change of score.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct ScoreLine {
+        /// When.
+        pub at: Timestamp,
+        /// Inherent score then.
+        pub inherent: u8,
+        /// Residual before.
+        pub before: u8,
+        /// Residual after.
+        pub after: u8,
+        /// Why, for people.
+        pub cause: String,
+    }
+}
+
+/// The changes of an item's score, newest first.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn score_history(tx: &mut Transaction<'_>, item: ItemId, limit: i64) -> Result<Vec<ScoreLine>> {
+    tx.all(
+        "SELECT at, inherent, before, after, cause FROM score_history WHERE item_id = $1
+         ORDER BY at DESC, id DESC LIMIT $2",
+        &[&item, &limit],
+    )
+}

@@ -1,0 +1,326 @@
+//! The list of vulnerabilities, one vulnerability, its CVEs and where it is found.
+//!
+//! The knowledge base is for everybody who may look at vulnerabilities; what is found where is clipped to the actor's
+//! asset scope.
+
+use crate::assets;
+use crate::filter::{Column, Source};
+use crate::list::{List, Sort, SortKind};
+use crate::{Result, Sql, Transaction, record};
+use domain::access::AssetScope;
+use domain::filter::{Field, Fields, Flag, Kind};
+use domain::id::VulnerabilityId;
+use domain::time::Timestamp;
+use std::collections::HashMap;
+
+/// What vulnerabilities can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field { name: "qid", kind: Kind::Number, doc: "the scanner's number" },
+        Field { name: "title", kind: Kind::Text, doc: "title" },
+        Field { name: "cve", kind: Kind::Name, doc: "one of its CVEs" },
+        Field { name: "severity", kind: Kind::Number, doc: "1 to 5, as the scanner numbers it" },
+        Field { name: "category", kind: Kind::Name, doc: "the scanner's category" },
+        Field {
+            name: "kind",
+            kind: Kind::Words(&["vulnerability", "potential", "vulnerability_or_potential", "information"]),
+            doc: "what kind of finding it is",
+        },
+        Field { name: "cvss", kind: Kind::Decimal, doc: "CVSS v3 base score" },
+        Field { name: "patchable", kind: Kind::Truth, doc: "a vendor patch exists" },
+        Field { name: "disabled", kind: Kind::Truth, doc: "disabled at the scanner" },
+        Field { name: "placeholder", kind: Kind::Truth, doc: "known from a detection only so far" },
+        Field { name: "found", kind: Kind::Truth, doc: "an item of it is not closed" },
+        Field { name: "mitigable", kind: Kind::Truth, doc: "the catalogue has a mitigation or a fix" },
+        Field { name: "assets", kind: Kind::Number, doc: "items of it that are not closed" },
+        Field { name: "score", kind: Kind::Number, doc: "highest residual score of them" },
+        Field { name: "inherent", kind: Kind::Number, doc: "highest score of them before any mitigation" },
+        Field {
+            name: "mitigation",
+            kind: Kind::Words(&["none", "partial", "mitigated", "drifted"]),
+            doc: "on one of the assets",
+        },
+        Field { name: "asset", kind: Kind::Name, doc: "found on this asset" },
+        Field { name: "asset.tag", kind: Kind::Name, doc: "found on an asset with this tag" },
+        Field {
+            name: "platform",
+            kind: Kind::Words(&["windows", "linux", "macos", "other"]),
+            doc: "found on an asset of this family",
+        },
+        Field { name: "published", kind: Kind::Instant, doc: "first published" },
+        Field { name: "modified", kind: Kind::Instant, doc: "last changed at the scanner" },
+    ],
+    flags: &[Flag { name: "mitigated", field: "mitigation", words: &["mitigated"], doc: "mitigated on an asset" }],
+    free: &["title", "cve", "category"],
+};
+
+const FOUND: &str = "EXISTS (SELECT 1 FROM vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed')";
+const ASSETS: &str = "(SELECT count(*) FROM vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed')";
+const SCORE: &str =
+    "(SELECT max(i.residual) FROM vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed')";
+const INHERENT: &str =
+    "(SELECT max(i.inherent) FROM vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed')";
+const OPEN_ITEMS: &str = "vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed'";
+const MITIGABLE: &str =
+    "EXISTS (SELECT 1 FROM catalogue_cve k JOIN catalogue_entry e ON e.id = k.entry_key AND e.current
+    WHERE k.qid = v.qid AND k.cve = ''
+       OR k.cve IN (SELECT w.cve FROM vulnerability_cve w WHERE w.vulnerability_id = v.id))";
+
+/// The list of vulnerabilities.
+pub const LIST: List = List {
+    name: "vulnerabilities",
+    select: "v.id, v.qid, v.title, v.kind, v.severity, v.category, v.cvss2, v.cvss3, v.patchable, v.disabled,
+             v.placeholder, v.published_at, v.modified_at,
+             (SELECT count(DISTINCT e.id) FROM catalogue_cve k JOIN catalogue_entry e ON e.id = k.entry_key AND e.current
+              WHERE k.qid = v.qid AND k.cve = ''
+                 OR k.cve IN (SELECT w.cve FROM vulnerability_cve w WHERE w.vulnerability_id = v.id)) AS eliminations",
+    from: "vulnerability v",
+    key: "v.id",
+    fields: &FIELDS,
+    columns: &[
+        Column { field: "qid", source: Source::One("v.qid") },
+        Column { field: "title", source: Source::One("v.title") },
+        Column {
+            field: "cve",
+            source: Source::Many { from: "vulnerability_cve c WHERE c.vulnerability_id = v.id", value: "c.cve" },
+        },
+        Column { field: "severity", source: Source::One("v.severity") },
+        Column { field: "category", source: Source::One("v.category") },
+        Column { field: "kind", source: Source::One("v.kind") },
+        Column { field: "cvss", source: Source::One("v.cvss3") },
+        Column { field: "patchable", source: Source::One("v.patchable") },
+        Column { field: "disabled", source: Source::One("v.disabled") },
+        Column { field: "placeholder", source: Source::One("v.placeholder") },
+        Column { field: "found", source: Source::One(FOUND) },
+        Column { field: "mitigable", source: Source::One(MITIGABLE) },
+        Column { field: "assets", source: Source::One(ASSETS) },
+        Column { field: "score", source: Source::One(SCORE) },
+        Column { field: "inherent", source: Source::One(INHERENT) },
+        Column { field: "mitigation", source: Source::Many { from: OPEN_ITEMS, value: "i.mitigation" } },
+        Column {
+            field: "asset",
+            source: Source::Many {
+                from: "vulnerable_item i JOIN asset a ON a.id = i.asset_id
+                       WHERE i.vulnerability_id = v.id AND i.state <> 'closed'",
+                value: "a.name",
+            },
+        },
+        Column {
+            field: "asset.tag",
+            source: Source::Many {
+                from: "vulnerable_item i JOIN asset_tag t ON t.asset_id = i.asset_id
+                       WHERE i.vulnerability_id = v.id AND i.state <> 'closed'",
+                value: "t.tag",
+            },
+        },
+        Column {
+            field: "platform",
+            source: Source::Many {
+                from: "vulnerable_item i JOIN asset a ON a.id = i.asset_id
+                       WHERE i.vulnerability_id = v.id AND i.state <> 'closed'",
+                value: "a.platform",
+            },
+        },
+        Column { field: "published", source: Source::One("v.published_at") },
+        Column { field: "modified", source: Source::One("v.modified_at") },
+    ],
+    sorts: &[
+        Sort { name: "qid", sql: "v.qid", kind: SortKind::Whole, nullable: false },
+        Sort { name: "title", sql: "v.title", kind: SortKind::Text, nullable: false },
+        Sort { name: "severity", sql: "v.severity", kind: SortKind::Whole, nullable: false },
+        Sort { name: "category", sql: "v.category", kind: SortKind::Text, nullable: false },
+        Sort { name: "cvss", sql: "v.cvss3", kind: SortKind::Real, nullable: true },
+        Sort { name: "assets", sql: ASSETS, kind: SortKind::Whole, nullable: false },
+        Sort { name: "score", sql: SCORE, kind: SortKind::Whole, nullable: true },
+        Sort { name: "inherent", sql: INHERENT, kind: SortKind::Whole, nullable: true },
+        Sort { name: "published", sql: "v.published_at", kind: SortKind::Whole, nullable: true },
+        Sort { name: "modified", sql: "v.modified_at", kind: SortKind::Whole, nullable: true },
+    ],
+};
+
+record! {
+    /// A vulnerability as the list shows it; where it is found comes from [`found`].
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct VulnerabilityRow {
+        /// Key.
+        pub id: VulnerabilityId,
+        /// The scanner's number.
+        pub qid: i64,
+        /// Title; may hold markup.
+        pub title: String,
+        /// What kind of finding it is.
+        pub kind: String,
+        /// 1 to 5.
+        pub severity: i64,
+        /// The scanner's category.
+        pub category: String,
+        /// CVSS v2 base score.
+        pub cvss2: Option<f64>,
+        /// CVSS v3 base score.
+        pub cvss3: Option<f64>,
+        /// A vendor patch exists.
+        pub patchable: bool,
+        /// Disabled at the scanner.
+        pub disabled: bool,
+        /// Known from a detection only so far.
+        pub placeholder: bool,
+        /// First published.
+        pub published_at: Option<Timestamp>,
+        /// Last changed at the scanner.
+        pub modified_at: Option<Timestamp>,
+        /// Catalogue entries in force that apply to it: mitigations and fixes.
+        pub eliminations: i64,
+    }
+}
+
+record! {
+    /// The texts of a vulnerability: foreign HTML.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Texts {
+        cvss3_vector: String,
+        threat: String,
+        impact: String,
+        solution: String,
+    }
+}
+
+/// A vulnerability with its texts and CVEs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vulnerability {
+    /// What the list shows.
+    pub row: VulnerabilityRow,
+    /// CVSS v3 vector.
+    pub cvss3_vector: String,
+    /// What is wrong: foreign HTML.
+    pub threat: String,
+    /// What an attacker gains: foreign HTML.
+    pub impact: String,
+    /// What to do: foreign HTML.
+    pub solution: String,
+    /// Its CVEs.
+    pub cves: Vec<Cve>,
+}
+
+record! {
+    /// A CVE of a vulnerability.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Cve {
+        /// `CVE-2021-44228`.
+        pub cve: String,
+        /// The scanner's score of it.
+        pub qvs: Option<i64>,
+    }
+}
+
+/// The vulnerability of this product with this number.
+///
+/// # Errors
+/// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
+pub fn one(tx: &mut Transaction<'_>, product: &str, qid: i64) -> Result<Vulnerability> {
+    let sql = Sql::new("SELECT ").text(LIST.select).text(" FROM ").text(LIST.from);
+    let sql = sql.text(" WHERE v.product = ").bind(&product).text(" AND v.key = ").bind(&qid.to_string());
+    let row: VulnerabilityRow = tx.all_built(&sql)?.into_iter().next().ok_or(crate::Error::NotFound)?;
+    let texts: Texts =
+        tx.one("SELECT cvss3_vector, threat, impact, solution FROM vulnerability WHERE id = $1", &[&row.id])?;
+    let cves = cves(tx, row.id)?;
+    let Texts { cvss3_vector, threat, impact, solution } = texts;
+    Ok(Vulnerability { row, cvss3_vector, threat, impact, solution, cves })
+}
+
+/// The CVEs of a vulnerability, by name.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn cves(tx: &mut Transaction<'_>, id: VulnerabilityId) -> Result<Vec<Cve>> {
+    tx.all("SELECT cve, qvs FROM vulnerability_cve WHERE vulnerability_id = $1 ORDER BY cve", &[&id])
+}
+
+/// The CVEs of several vulnerabilities, by name.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn cves_of(tx: &mut Transaction<'_>, ids: &[VulnerabilityId]) -> Result<HashMap<VulnerabilityId, Vec<String>>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(VulnerabilityId, String)> = tx.all(
+        "SELECT vulnerability_id, cve FROM vulnerability_cve WHERE vulnerability_id {in $1} ORDER BY 1, 2",
+        &[&ids],
+    )?;
+    let mut cves: HashMap<VulnerabilityId, Vec<String>> = HashMap::new();
+    for (id, cve) in rows {
+        cves.entry(id).or_default().push(cve);
+    }
+    Ok(cves)
+}
+
+/// What is open of a vulnerability within a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Items that are not closed.
+    pub open: i64,
+    /// Of these: mitigated.
+    pub mitigated: i64,
+    /// Of these: partly mitigated or drifted.
+    pub partial: i64,
+    /// Assets they are on.
+    pub assets: i64,
+    /// The highest score before any mitigation.
+    pub inherent: i64,
+    /// The highest residual score.
+    pub residual: i64,
+    /// A job that is not over is about it.
+    pub in_job: bool,
+}
+
+/// What is open of these vulnerabilities within the scope; one that is open nowhere is absent.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn found(
+    tx: &mut Transaction<'_>,
+    ids: &[VulnerabilityId],
+    scope: &AssetScope,
+) -> Result<HashMap<VulnerabilityId, Found>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let sql = Sql::new(
+        "SELECT i.vulnerability_id, count(*), count(*) FILTER (WHERE i.mitigation = 'mitigated'),
+             count(*) FILTER (WHERE i.mitigation IN ('partial', 'drifted')), count(DISTINCT i.asset_id),
+             max(i.inherent), max(i.residual),
+             EXISTS (SELECT 1 FROM job_target t JOIN job j ON j.id = t.job_id
+                     WHERE t.vulnerability_id = i.vulnerability_id AND j.status IN ('DISABLED', 'ENABLED'))
+         FROM vulnerable_item i WHERE i.state <> 'closed' AND i.vulnerability_id {in ",
+    );
+    let mut sql = sql.bind(&ids).text("}");
+    if let Some(scope) = assets::within(scope, "i.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    let mut found = HashMap::new();
+    tx.each_built(
+        &sql.text(" GROUP BY i.vulnerability_id"),
+        |(id, open, mitigated, partial, assets, inherent, residual, in_job): (
+            VulnerabilityId,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            bool,
+        )| {
+            found.insert(id, Found { open, mitigated, partial, assets, inherent, residual, in_job });
+            Ok(())
+        },
+    )?;
+    Ok(found)
+}
+
+/// How many items of a vulnerability there are within a scope, closed ones included.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn found_on(tx: &mut Transaction<'_>, id: VulnerabilityId, scope: &AssetScope) -> Result<i64> {
+    let mut sql = Sql::new("SELECT count(*) FROM vulnerable_item i WHERE i.vulnerability_id = ").bind(&id);
+    if let Some(scope) = assets::within(scope, "i.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    tx.scalar_built(&sql)
+}
