@@ -32,15 +32,85 @@ const OWN: [&str; 4] = ["quell.css", "quell.js", "theme.js", "favicon.svg"];
 /// The icons that pages may name, by their file name in `@tabler/icons`. A page that names another one shows nothing,
 /// which the test of the templates refuses.
 const ICONS: &[&str] = &[
-    "activity", "adjustments-horizontal", "alert-triangle", "arrow-back-up", "arrow-down", "arrow-right", "arrow-up",
-    "ban", "bolt", "brand-apple", "brand-debian", "brand-redhat", "brand-ubuntu", "brand-windows", "bug", "calendar",
-    "check", "chevron-down", "chevron-left", "chevron-right", "circle-check", "circle-x", "clipboard-check", "clock",
-    "clock-off", "copy", "database-import", "device-desktop", "device-desktop-cog", "dots", "download",
-    "external-link", "eye", "file-text", "filter", "flame", "hand-stop", "help", "history", "hourglass",
-    "info-circle", "key", "layout-dashboard", "layout-rows", "link", "list-check", "lock", "logout", "mail", "menu-2",
-    "minus", "moon", "pencil", "player-pause", "player-play", "player-stop", "plug-connected", "plus", "radar",
-    "refresh", "rotate", "search", "server", "settings", "shield", "shield-check", "shield-half", "shield-off",
-    "square", "sun", "tag", "target", "terminal-2", "trash", "upload", "user", "user-plus", "users", "x",
+    "activity",
+    "adjustments-horizontal",
+    "alert-triangle",
+    "arrow-back-up",
+    "arrow-down",
+    "arrow-right",
+    "arrow-up",
+    "ban",
+    "bolt",
+    "brand-apple",
+    "brand-debian",
+    "brand-redhat",
+    "brand-ubuntu",
+    "brand-windows",
+    "bug",
+    "calendar",
+    "check",
+    "chevron-down",
+    "chevron-left",
+    "chevron-right",
+    "circle-check",
+    "circle-x",
+    "clipboard-check",
+    "clock",
+    "clock-off",
+    "copy",
+    "database-import",
+    "device-desktop",
+    "device-desktop-cog",
+    "dots",
+    "download",
+    "external-link",
+    "eye",
+    "file-text",
+    "filter",
+    "flame",
+    "hand-stop",
+    "help",
+    "history",
+    "hourglass",
+    "info-circle",
+    "key",
+    "layout-dashboard",
+    "layout-rows",
+    "link",
+    "list-check",
+    "lock",
+    "logout",
+    "mail",
+    "menu-2",
+    "minus",
+    "moon",
+    "pencil",
+    "player-pause",
+    "player-play",
+    "player-stop",
+    "plug-connected",
+    "plus",
+    "radar",
+    "refresh",
+    "rotate",
+    "search",
+    "server",
+    "settings",
+    "shield",
+    "shield-check",
+    "shield-half",
+    "shield-off",
+    "square",
+    "sun",
+    "tag",
+    "target",
+    "terminal-2",
+    "trash",
+    "upload",
+    "user",
+    "user-plus",
+    "users",
+    "x",
 ];
 
 fn main() {
@@ -116,7 +186,11 @@ fn layered(css: &[u8]) -> Vec<u8> {
     assert!(!css.contains("@import"), "the style kit imports another file");
     for part in css.split("url(").skip(1) {
         let target = part.trim_start_matches(['"', '\'']);
-        assert!(target.starts_with("data:"), "the style kit refers to a file: {}", target.chars().take(60).collect::<String>());
+        assert!(
+            target.starts_with("data:"),
+            "the style kit refers to a file: {}",
+            target.chars().take(60).collect::<String>()
+        );
     }
     let body = css.split("/*# sourceMappingURL").next().expect("split gives at least one part");
     format!("@layer kit{{{body}}}").into_bytes()
@@ -156,7 +230,8 @@ impl Table {
             _ => bytes,
         };
         let (stem, extension) = name.split_once('.').expect("an asset has an extension");
-        let digest = Sha256::digest(&bytes).iter().take(8).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let digest =
+            Sha256::digest(&bytes).iter().take(8).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         let path = format!("/assets/{stem}.{digest}.{extension}");
         if extension == "woff2" {
             self.font.clone_from(&path);
@@ -173,7 +248,8 @@ impl Table {
             "None".to_owned()
         };
         let constant = name.replace(['.', '-'], "_").to_uppercase();
-        writeln!(self.names, "/// Where a page loads `{name}`.\npub const {constant}: &str = {path:?};").expect("writing to a string");
+        writeln!(self.names, "/// Where a page loads `{name}`.\npub const {constant}: &str = {path:?};")
+            .expect("writing to a string");
         writeln!(
             self.rows,
             "    Asset {{ path: {constant}, etag: \"\\\"{digest}\\\"\", content_type: {:?}, bytes: include_bytes!({plain:?}), gzip: {gzip} }},",

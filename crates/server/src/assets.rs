@@ -56,10 +56,13 @@ async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Response {
 /// Whether a comma-separated header names `item`. A refusal (`gzip;q=0`) counts as not named; other weights do not
 /// matter, for there is one encoding to choose.
 fn mentions(headers: &HeaderMap, name: &header::HeaderName, item: &str) -> bool {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|part| {
-        let mut pieces = part.split(';').map(str::trim);
-        pieces.next() == Some(item) && !pieces.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-    })
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
+        |part| {
+            let mut pieces = part.split(';').map(str::trim);
+            pieces.next() == Some(item)
+                && !pieces.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        },
+    )
 }
 
 #[cfg(test)]
@@ -103,7 +106,9 @@ mod tests {
 
     #[test]
     fn first_load_stays_small() {
-        let size = |path: &str| ASSETS.iter().find(|a| a.path == path).map_or(0, |a| a.gzip.map_or(a.bytes.len(), <[u8]>::len));
+        let size = |path: &str| {
+            ASSETS.iter().find(|a| a.path == path).map_or(0, |a| a.gzip.map_or(a.bytes.len(), <[u8]>::len))
+        };
         assert!(size(QUELL_JS) < 10 * 1024, "our script: {} bytes", size(QUELL_JS));
         let total: usize = ASSETS.iter().map(|a| size(a.path)).sum();
         assert!(total < 200 * 1024, "first load: {total} bytes");

@@ -278,6 +278,10 @@ document.addEventListener("keydown", (event) => {
     } else if (key === "Enter" && event.target.matches("input")) {
       event.preventDefault();
       one("#q-palette .cur a")?.click();
+    } else if (key === "Escape") {
+      // A search field would take the first press for itself, to empty the text.
+      event.preventDefault();
+      one("#q-palette").close();
     }
     return;
   }

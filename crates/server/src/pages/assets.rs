@@ -7,14 +7,13 @@ use super::shell::Shell;
 use askama::Template;
 
 /// The columns of the list.
-pub const COLUMNS: [Column; 9] = [
+pub const COLUMNS: [Column; 8] = [
     Column::sorted("Asset", "", "name"),
-    Column::sorted("Address", "q-w4", "ip"),
-    Column::sorted("System", "q-w7", "os"),
-    Column::new("Tags", "q-w5"),
+    Column::sorted("System", "q-w6", "os"),
+    Column::new("Tags", "q-w4"),
     Column::sorted("Criticality", "q-w3", "criticality").end(),
-    Column::sorted("Agent", "q-w5", "agent"),
-    Column::sorted("Open", "q-w5", "open"),
+    Column::sorted("Agent", "q-w4", "agent"),
+    Column::sorted("Open", "q-w4", "open"),
     Column::sorted("Risk", "q-w2", "risk").end(),
     Column::new("", "q-w1"),
 ];
@@ -34,10 +33,16 @@ pub fn platform_icon(platform: &str) -> &'static str {
 #[must_use]
 pub fn system_icon(os: &str, platform: &str) -> &'static str {
     let os = os.to_lowercase();
-    [("ubuntu", "brand-ubuntu"), ("debian", "brand-debian"), ("red hat", "brand-redhat"), ("rhel", "brand-redhat"), ("windows", "brand-windows")]
-        .into_iter()
-        .find(|(name, _)| os.contains(name))
-        .map_or_else(|| platform_icon(platform), |(_, icon)| icon)
+    [
+        ("ubuntu", "brand-ubuntu"),
+        ("debian", "brand-debian"),
+        ("red hat", "brand-redhat"),
+        ("rhel", "brand-redhat"),
+        ("windows", "brand-windows"),
+    ]
+    .into_iter()
+    .find(|(name, _)| os.contains(name))
+    .map_or_else(|| platform_icon(platform), |(_, icon)| icon)
 }
 
 /// One asset.

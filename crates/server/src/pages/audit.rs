@@ -13,7 +13,7 @@ pub const COLUMNS: [Column; 7] = [
     Column::sorted("Action", "q-w6", "action"),
     Column::sorted("Record", "q-w6", "record"),
     Column::new("What changed", ""),
-    Column::new("Sealed", "q-w3"),
+    Column::new("Sealed", "q-w4"),
 ];
 
 /// One entry.

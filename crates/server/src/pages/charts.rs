@@ -19,7 +19,11 @@ impl fmt::Display for Spark {
             return Ok(());
         }
         let (low, high) = range(&self.values);
-        write!(out, "<svg class=\"q-spark\" viewBox=\"0 0 104 38\" aria-hidden=\"true\"><polyline class=\"{}\" points=\"", self.tone.class())?;
+        write!(
+            out,
+            "<svg class=\"q-spark\" viewBox=\"0 0 104 38\" aria-hidden=\"true\"><polyline class=\"{}\" points=\"",
+            self.tone.class()
+        )?;
         for (at, value) in self.values.iter().enumerate() {
             let x = share(at, self.values.len() - 1) * 104.0;
             let y = 35.0 - fraction(*value - low, high - low) * 32.0;
@@ -100,10 +104,20 @@ impl fmt::Display for Areas {
         let x = |at: usize| LEFT + share(at, steps) * (WIDTH - LEFT - 4.0);
         let y = |value: i64| BOTTOM - fraction(value, top) * (BOTTOM - TOP);
 
-        write!(out, "<svg class=\"q-chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(&self.title))?;
+        write!(
+            out,
+            "<svg class=\"q-chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            escape(&self.title)
+        )?;
         for line in 0..=(top / step) {
             let value = line * step;
-            write!(out, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{0:.1}\" y2=\"{0:.1}\"/><text x=\"{1}\" y=\"{2:.1}\" text-anchor=\"end\">{value}</text>", y(value), LEFT - 6.0, y(value) + 4.0)?;
+            write!(
+                out,
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{0:.1}\" y2=\"{0:.1}\"/><text x=\"{1}\" y=\"{2:.1}\" text-anchor=\"end\">{value}</text>",
+                y(value),
+                LEFT - 6.0,
+                y(value) + 4.0
+            )?;
         }
         let ground = vec![0; self.labels.len()];
         for (at, layer) in self.layers.iter().enumerate() {
@@ -130,8 +144,20 @@ impl fmt::Display for Areas {
             if at != steps && steps - at < every.div_ceil(2) {
                 continue;
             }
-            let anchor = if at == 0 { "start" } else if at == steps { "end" } else { "middle" };
-            write!(out, "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>", x(at), HEIGHT - 6.0, escape(label))?;
+            let anchor = if at == 0 {
+                "start"
+            } else if at == steps {
+                "end"
+            } else {
+                "middle"
+            };
+            write!(
+                out,
+                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
+                x(at),
+                HEIGHT - 6.0,
+                escape(label)
+            )?;
         }
         out.write_str("</svg>")
     }
@@ -150,13 +176,26 @@ pub struct Scale {
 impl fmt::Display for Scale {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let x = |score: i64| fraction(score.clamp(0, 100), 100) * 500.0 + 6.0;
-        write!(out, "<svg class=\"q-scale\" viewBox=\"0 0 512 44\" role=\"img\" aria-label=\"score {} before, {} after mitigation\">", self.before, self.after)?;
+        write!(
+            out,
+            "<svg class=\"q-scale\" viewBox=\"0 0 512 44\" role=\"img\" aria-label=\"score {} before, {} after mitigation\">",
+            self.before, self.after
+        )?;
         for (class, from, to) in [("low", 0, 40), ("med", 40, 70), ("high", 70, 90), ("crit", 90, 100)] {
-            write!(out, "<rect class=\"q-seg-{class}\" x=\"{:.1}\" y=\"22\" width=\"{:.1}\" height=\"8\" rx=\"3\"/>", x(from) + 1.0, x(to) - x(from) - 2.0)?;
+            write!(
+                out,
+                "<rect class=\"q-seg-{class}\" x=\"{:.1}\" y=\"22\" width=\"{:.1}\" height=\"8\" rx=\"3\"/>",
+                x(from) + 1.0,
+                x(to) - x(from) - 2.0
+            )?;
         }
         let (from, to) = (x(self.before), x(self.after));
         if self.before != self.after {
-            write!(out, "<path class=\"arc\" d=\"M{from:.1} 18 Q{:.1} -6 {to:.1} 18\"/><circle class=\"knob to\" cx=\"{to:.1}\" cy=\"26\" r=\"6\"/>", f64::midpoint(from, to))?;
+            write!(
+                out,
+                "<path class=\"arc\" d=\"M{from:.1} 18 Q{:.1} -6 {to:.1} 18\"/><circle class=\"knob to\" cx=\"{to:.1}\" cy=\"26\" r=\"6\"/>",
+                f64::midpoint(from, to)
+            )?;
         }
         write!(out, "<circle class=\"knob from\" cx=\"{from:.1}\" cy=\"26\" r=\"6\"/></svg>")
     }
@@ -202,7 +241,11 @@ mod tests {
     fn nothing_and_one_point_draw_nothing_and_do_not_fail() {
         assert_eq!(Areas::default().to_string(), "");
         assert_eq!(Spark { values: vec![4], tone: Tone::Run }.to_string(), "");
-        let flat = Areas { title: "a \"b\"".into(), layers: vec![Layer { label: "x", class: "crit", values: vec![0, 0] }], labels: vec!["<".into(), "b".into()] };
+        let flat = Areas {
+            title: "a \"b\"".into(),
+            layers: vec![Layer { label: "x", class: "crit", values: vec![0, 0] }],
+            labels: vec!["<".into(), "b".into()],
+        };
         assert!(flat.is_empty());
         let svg = flat.to_string();
         assert!(!svg.contains("NaN") && svg.contains("&lt;") && svg.contains("a &quot;b&quot;"), "{svg}");

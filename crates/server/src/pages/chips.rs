@@ -322,7 +322,8 @@ impl Bar {
     /// A bar of named parts.
     #[must_use]
     pub fn new(parts: &[(Tone, i64, &'static str)], total: i64) -> Self {
-        let segments = parts.iter().map(|(tone, value, label)| Segment { class: tone.class(), value: *value, label }).collect();
+        let segments =
+            parts.iter().map(|(tone, value, label)| Segment { class: tone.class(), value: *value, label }).collect();
         Self { segments, total, tall: false }
     }
 
@@ -339,7 +340,12 @@ impl fmt::Display for Bar {
         let parts: Vec<_> = self.segments.iter().filter(|segment| segment.value > 0).collect();
         let label = parts.iter().map(|part| format!("{} {}", part.value, part.label)).collect::<Vec<_>>().join(", ");
         let size = if self.tall { "q-bar tall" } else { "q-bar" };
-        write!(out, "<svg class=\"{size}\" role=\"img\" aria-label=\"{} of {}\">", if label.is_empty() { "none" } else { &label }, self.total)?;
+        write!(
+            out,
+            "<svg class=\"{size}\" role=\"img\" aria-label=\"{} of {}\">",
+            if label.is_empty() { "none" } else { &label },
+            self.total
+        )?;
         let mut at = 0.0;
         for part in parts {
             #[expect(clippy::cast_precision_loss, reason = "a percentage on screen")]
@@ -412,14 +418,25 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (61_204, "61,204"), (-1_234_567, "−1,234,567")] {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (61_204, "61,204"), (-1_234_567, "−1,234,567")]
+        {
             assert_eq!(count(number), text);
         }
     }
 
     #[test]
     fn bands_end_where_the_design_says() {
-        for (score, word) in [(100, "Critical"), (90, "Critical"), (89, "High"), (70, "High"), (69, "Medium"), (40, "Medium"), (39, "Low"), (1, "Low"), (0, "No score")] {
+        for (score, word) in [
+            (100, "Critical"),
+            (90, "Critical"),
+            (89, "High"),
+            (70, "High"),
+            (69, "Medium"),
+            (40, "Medium"),
+            (39, "Low"),
+            (1, "Low"),
+            (0, "No score"),
+        ] {
             assert_eq!(Band::of(score).word(), word, "{score}");
         }
     }
@@ -435,7 +452,13 @@ mod tests {
     #[test]
     fn times_are_relative_both_ways() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
-        for (at, text) in [("2026-11-22T11:54:00Z", "6 min ago"), ("2026-11-23T01:00:00Z", "in 13 h"), ("2026-11-20T12:00:00Z", "2 d ago"), ("2026-11-22T11:59:59Z", "just now"), ("2025-01-02T00:00:00Z", "2 Jan 2025")] {
+        for (at, text) in [
+            ("2026-11-22T11:54:00Z", "6 min ago"),
+            ("2026-11-23T01:00:00Z", "in 13 h"),
+            ("2026-11-20T12:00:00Z", "2 d ago"),
+            ("2026-11-22T11:59:59Z", "just now"),
+            ("2025-01-02T00:00:00Z", "2 Jan 2025"),
+        ] {
             assert_eq!(relative(at.parse().expect("a time"), now), text);
         }
     }

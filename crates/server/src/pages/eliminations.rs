@@ -14,7 +14,7 @@ pub const COLUMNS: [Column; 8] = [
     Column::sorted("QIDs", "q-w3", "qid"),
     Column::sorted("Assets", "q-w2", "assets").end(),
     Column::sorted("Score", "q-w4", "score"),
-    Column::new("Takes back", "q-w4"),
+    Column::new("Reversible", "q-w4"),
     Column::new("", "q-w6"),
 ];
 

@@ -215,15 +215,24 @@ mod tests {
     #[test]
     fn a_field_is_joined_with_its_help_and_error() {
         let faults = [Fault::new("title", "a title is needed")];
-        let html = Field::line("title", "Job title", "<x>").required().help("Shown in lists").faulted(&faults).to_string();
-        for part in ["for=\"f-title\"", "id=\"f-title\"", "aria-describedby=\"error-title help-title\"", "aria-invalid=\"true\"", "a title is needed", "&#60;x&#62;"] {
+        let html =
+            Field::line("title", "Job title", "<x>").required().help("Shown in lists").faulted(&faults).to_string();
+        for part in [
+            "for=\"f-title\"",
+            "id=\"f-title\"",
+            "aria-describedby=\"error-title help-title\"",
+            "aria-invalid=\"true\"",
+            "a title is needed",
+            "&#60;x&#62;",
+        ] {
             assert!(html.contains(part), "{part} in {html}");
         }
     }
 
     #[test]
     fn a_select_keeps_its_value() {
-        let html = Field::select("zone", "Time zone", "b", vec![Choice::new("a", "A"), Choice::new("b", "B")]).to_string();
+        let html =
+            Field::select("zone", "Time zone", "b", vec![Choice::new("a", "A"), Choice::new("b", "B")]).to_string();
         assert!(html.contains("<option value=\"b\" selected>B</option>"), "{html}");
     }
 }

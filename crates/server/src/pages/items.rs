@@ -12,12 +12,12 @@ use askama::Template;
 pub const COLUMNS: [Column; 10] = [
     Column::sorted("Number", "q-w4", "number"),
     Column::sorted("Vulnerability", "", "title"),
-    Column::sorted("Asset", "q-w6", "asset"),
-    Column::sorted("State", "q-w4", "state"),
+    Column::sorted("Asset", "q-w5", "asset"),
+    Column::sorted("State", "q-w5", "state"),
     Column::sorted("Mitigation", "q-w4", "mitigation"),
     Column::sorted("Score", "q-w4", "score"),
-    Column::new("Source", "q-w3"),
-    Column::sorted("Assigned to", "q-w4", "assignee"),
+    Column::new("Source", "q-w2"),
+    Column::sorted("Assigned to", "q-w3", "assignee"),
     Column::sorted("Last seen", "q-w3", "seen"),
     Column::new("", "q-w1"),
 ];

@@ -294,7 +294,13 @@ impl Columns {
 
     /// The list sorted by that column; a second click turns the order round.
     fn href(&self, name: &str) -> String {
-        let sort = if self.sort == format!("-{name}") { name.to_owned() } else if self.sort == name { format!("-{name}") } else { name.to_owned() };
+        let sort = if self.sort == format!("-{name}") {
+            name.to_owned()
+        } else if self.sort == name {
+            format!("-{name}")
+        } else {
+            name.to_owned()
+        };
         address(&self.path, &[("q", &self.q), ("sort", &sort)])
     }
 }
@@ -344,7 +350,13 @@ impl Empty {
 
     /// Nothing may be seen.
     pub fn denied(reason: impl Into<String>) -> Self {
-        Self { icon: "lock", title: "You cannot see this list".into(), text: reason.into(), query: None, actions: Vec::new() }
+        Self {
+            icon: "lock",
+            title: "You cannot see this list".into(),
+            text: reason.into(),
+            query: None,
+            actions: Vec::new(),
+        }
     }
 
     /// With something to do.
@@ -390,7 +402,14 @@ pub struct List {
 
 impl List {
     /// A list at `path` in its given order, with nothing in it yet.
-    pub fn new(path: impl Into<String>, noun: &'static str, columns: Vec<Column>, q: &str, sort: &str, empty: Empty) -> Self {
+    pub fn new(
+        path: impl Into<String>,
+        noun: &'static str,
+        columns: Vec<Column>,
+        q: &str,
+        sort: &str,
+        empty: Empty,
+    ) -> Self {
         let path = path.into();
         let columns = Columns { columns, pick: false, path: path.clone(), q: q.to_owned(), sort: sort.to_owned() };
         Self {
@@ -413,7 +432,12 @@ impl List {
 
     /// Adds a saved view; it is the current one when the query text is its own.
     pub fn tab(&mut self, label: &str, q: &str, number: Option<i64>) {
-        let tab = Tab { label: label.to_owned(), count: number, href: address(&self.path, &[("q", q)]), current: self.q == q };
+        let tab = Tab {
+            label: label.to_owned(),
+            count: number,
+            href: address(&self.path, &[("q", q)]),
+            current: self.q == q,
+        };
         self.tabs.push(tab);
     }
 
@@ -423,7 +447,13 @@ impl List {
             .iter()
             .map(|(name, term, key, number)| {
                 let (text, on) = toggled(&self.q, term);
-                Facet { label: (*name).to_owned(), key: *key, count: *number, href: address(&self.path, &[("q", &text), ("sort", &self.columns.sort)]), on }
+                Facet {
+                    label: (*name).to_owned(),
+                    key: *key,
+                    count: *number,
+                    href: address(&self.path, &[("q", &text), ("sort", &self.columns.sort)]),
+                    on,
+                }
             })
             .collect();
         self.facets.push(FacetGroup { label, facets });
@@ -494,7 +524,13 @@ mod tests {
 
     #[test]
     fn sorting_turns_round_and_keeps_the_query() {
-        let mut head = Columns { columns: vec![], pick: false, path: "/jobs".into(), q: "is:mine & x".into(), sort: "title".into() };
+        let mut head = Columns {
+            columns: vec![],
+            pick: false,
+            path: "/jobs".into(),
+            q: "is:mine & x".into(),
+            sort: "title".into(),
+        };
         assert_eq!(head.href("title"), "/jobs?q=is%3Amine+%26+x&sort=-title");
         head.sort = "-title".into();
         assert_eq!(head.href("title"), "/jobs?q=is%3Amine+%26+x&sort=title");
@@ -512,7 +548,9 @@ mod tests {
 
     #[test]
     fn a_disabled_action_says_why_and_does_nothing() {
-        let html = Action::post("Rescan", "/items/VIT0000001/rescan").unless(Some("the scanner is <inactive>".into())).to_string();
+        let html = Action::post("Rescan", "/items/VIT0000001/rescan")
+            .unless(Some("the scanner is <inactive>".into()))
+            .to_string();
         assert!(html.contains("aria-disabled=\"true\"") && html.contains("aria-describedby"), "{html}");
         assert!(html.contains("the scanner is &#60;inactive&#62;"), "{html}");
         assert!(!html.contains("formaction") && !html.contains("href"), "{html}");

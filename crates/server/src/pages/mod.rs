@@ -9,28 +9,28 @@ pub mod records;
 pub mod sanitise;
 pub mod shell;
 
-pub mod home;
-pub mod sign_in;
-pub mod vulnerabilities;
-pub mod eliminations;
-pub mod wizard;
-pub mod jobs;
-pub mod items;
-pub mod scans;
-pub mod assets;
 pub mod agents;
-pub mod scanners;
-pub mod imports;
-pub mod users;
+pub mod assets;
 pub mod audit;
+pub mod eliminations;
 pub mod errors;
+pub mod home;
+pub mod imports;
+pub mod items;
+pub mod jobs;
+pub mod scanners;
+pub mod scans;
+pub mod sign_in;
+pub mod users;
+pub mod vulnerabilities;
+pub mod wizard;
 
 #[cfg(test)]
 mod gallery;
 
 pub use charts::{Areas, Spark};
 pub use chips::{Band, Bar, Change, Chip, Icon, Score, Segment, Severity, Tone, When, count, icon, score};
-pub use forms::{Choice, Field, Fault};
-pub use lists::{Action, Column, Columns, Empty, FacetGroup, Facet, List, Menu, Pager, QueryError, Tab};
+pub use forms::{Choice, Fault, Field};
+pub use lists::{Action, Column, Columns, Empty, Facet, FacetGroup, List, Menu, Pager, QueryError, Tab};
 pub use records::{Entry, Fact, Value};
 pub use shell::{Crumb, Person, Section, Shell, Toast};

@@ -42,7 +42,10 @@ const NAV: &[Group] = &[
     ),
     (
         "Response",
-        &[(Section::Jobs, "Mitigation jobs", "/jobs", "player-play"), (Section::Scans, "Scan records", "/scans", "radar")],
+        &[
+            (Section::Jobs, "Mitigation jobs", "/jobs", "player-play"),
+            (Section::Scans, "Scan records", "/scans", "radar"),
+        ],
     ),
     (
         "Operations",
@@ -75,7 +78,12 @@ impl Person {
     /// Up to two capitals for the round mark.
     #[must_use]
     pub fn initials(&self) -> String {
-        self.name.split(|c: char| !c.is_alphanumeric()).filter_map(|word| word.chars().next()).take(2).flat_map(char::to_uppercase).collect()
+        self.name
+            .split(|c: char| !c.is_alphanumeric())
+            .filter_map(|word| word.chars().next())
+            .take(2)
+            .flat_map(char::to_uppercase)
+            .collect()
     }
 }
 

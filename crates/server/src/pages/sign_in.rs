@@ -24,7 +24,8 @@ impl SignInPage {
     pub fn new(csrf: &str, name: &str, next: &str, error: Option<String>) -> Self {
         let name_field = Field::line("name", "User name", name).required().autocomplete("username");
         let password = Field::secret("password", "Password", "current-password").required();
-        let fields = if name.is_empty() { vec![name_field.focus(), password] } else { vec![name_field, password.focus()] };
+        let fields =
+            if name.is_empty() { vec![name_field.focus(), password] } else { vec![name_field, password.focus()] };
         Self { shell: Shell::new(csrf, None, Section::Elsewhere, "Sign in"), fields, next: next.to_owned(), error }
     }
 }
@@ -55,6 +56,11 @@ impl PasswordPage {
                 .faulted(&faults),
             Field::secret("again", "New password again", "new-password").required().faulted(&faults),
         ];
-        Self { shell: Shell::new(csrf, None, Section::Elsewhere, "Change password"), fields, faults: Faults(faults), forced }
+        Self {
+            shell: Shell::new(csrf, None, Section::Elsewhere, "Change password"),
+            fields,
+            faults: Faults(faults),
+            forced,
+        }
     }
 }

@@ -47,7 +47,8 @@ pub struct StepLink {
 }
 
 /// The names of the steps, in order (S1.03).
-pub const STEPS: [&str; 7] = ["Basic information", "Select assets", "Select actions", "Schedule", "Options", "Job access", "Confirmation"];
+pub const STEPS: [&str; 7] =
+    ["Basic information", "Select assets", "Select actions", "Schedule", "Options", "Job access", "Confirmation"];
 
 /// What surrounds a step.
 #[derive(Debug, Clone)]
