@@ -120,4 +120,17 @@ mod tests {
         assert!(kit.bytes.starts_with(b"@layer kit{"));
         assert!(kit.bytes.ends_with(b"}"));
     }
+
+    #[test]
+    fn our_style_sheet_closes_what_it_opens() {
+        let css =
+            ASSETS.iter().find(|a| a.path == QUELL_CSS).map(|a| String::from_utf8_lossy(a.bytes)).expect("embedded");
+        let mut depth = 0_i32;
+        for (at, line) in css.lines().enumerate() {
+            depth += i32::try_from(line.matches('{').count()).expect("short")
+                - i32::try_from(line.matches('}').count()).expect("short");
+            assert!((0..=1).contains(&depth), "line {}: {line}", at + 1);
+        }
+        assert_eq!(depth, 0);
+    }
 }

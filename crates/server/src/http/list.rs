@@ -49,8 +49,8 @@ impl ListQuery {
         now: domain::time::Timestamp,
         me: &str,
     ) -> Result<store::list::Query, Error> {
-        let filter = domain::filter::parse(&self.q, fields)
-            .map_err(|error| Error::field("q", "query", error.to_string()))?;
+        let filter =
+            domain::filter::parse(&self.q, fields).map_err(|error| Error::field("q", "query", error.to_string()))?;
         let context = domain::filter::Context { me: Some(me.to_owned()), ..domain::filter::Context::at(now) };
         let sort = if self.sort.is_empty() { fallback } else { &self.sort };
         Ok(store::list::Query {

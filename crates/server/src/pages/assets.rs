@@ -12,7 +12,7 @@ pub const COLUMNS: [Column; 8] = [
     Column::sorted("System", "q-w6", "os"),
     Column::new("Tags", "q-w4"),
     Column::sorted("Criticality", "q-w3", "criticality").end(),
-    Column::sorted("Agent", "q-w4", "agent"),
+    Column::sorted("Agent", "q-w5", "agent"),
     Column::sorted("Open", "q-w4", "open"),
     Column::sorted("Risk", "q-w2", "risk").end(),
     Column::new("", "q-w1"),
