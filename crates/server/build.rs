@@ -5,7 +5,6 @@
 //! scripts of the packages are never executed. Set `QUELL_UI_NODE_MODULES` to a folder that `npm ci` has filled
 //! elsewhere to build without a network. It does not minify, bundle or transpile: files are served as published, except
 //! that the style kit is wrapped in a cascade layer so that our own rules win without `!important`.
-#![expect(clippy::print_stdout, reason = "a build script speaks to cargo on standard output")]
 
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
