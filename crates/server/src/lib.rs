@@ -8,6 +8,7 @@ pub mod app;
 pub mod assets;
 pub mod clock;
 pub mod config;
+pub mod connect;
 pub mod engine;
 pub mod http;
 pub mod keys;

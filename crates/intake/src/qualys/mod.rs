@@ -3,6 +3,7 @@
 //! An answer is good only when its root element is the expected one, no error code stands in it and its end tag was
 //! seen (`spec/qualys-api.md` 2.5); everything else is a [`crate::ReadError`].
 
+pub mod about;
 pub mod appliances;
 pub mod asset_data_report;
 pub mod asset_groups;

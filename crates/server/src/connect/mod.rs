@@ -1,0 +1,3 @@
+//! The outside, and only here: scanner platforms, mail.
+
+pub mod qualys;

@@ -1,0 +1,480 @@
+//! One subscription's client: a call, its tries, its waits.
+
+use crate::connect::qualys::auth::Tickets;
+use crate::connect::qualys::config::{Auth, Config, Endpoint, Secret, Versions};
+use crate::connect::qualys::error::{self, BODY_BYTES, Error, Reply};
+use crate::connect::qualys::lane::Lane;
+use crate::connect::qualys::pace::Pace;
+use crate::connect::qualys::retry::{self, RateHeaders, Then};
+use crate::connect::qualys::spool::Spool;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use intake::qualys::returns;
+use intake::{Limits, ReadError};
+use reqwest::header::HeaderMap;
+use reqwest::{RequestBuilder, Response};
+use std::io::BufRead;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use url::Url;
+
+/// How much of an error's body is read.
+const ERROR_BODY_MAX: u64 = 64 << 10;
+
+/// One subscription. Cloning copies a handle; limits and sessions are shared.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) http: reqwest::Client,
+    pub(crate) pace: Arc<dyn Pace>,
+    pub(crate) tickets: Tickets,
+    pub(crate) limits: Limits,
+    versions: Mutex<Versions>,
+    lanes: [(Endpoint, Lane); 9],
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) parameters: Vec<(String, String)>,
+    /// Parameters that only make the answer richer; older versions may not know them.
+    pub(crate) optional: &'static [&'static str],
+    /// It changes something: it must not be repeated when it is unknown whether it worked.
+    pub(crate) once: bool,
+}
+
+impl Call {
+    pub(crate) fn new(endpoint: Endpoint, action: &str) -> Call {
+        let parameters = vec![("action".to_owned(), action.to_owned())];
+        Call { endpoint, parameters, optional: &[], once: false }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Call {
+        self.parameters.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    pub(crate) fn with_some(self, name: &str, value: Option<impl ToString>) -> Call {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    pub(crate) fn with_list(self, name: &str, values: &[impl ToString]) -> Call {
+        if values.is_empty() {
+            return self;
+        }
+        let list: Vec<String> = values.iter().map(ToString::to_string).collect();
+        self.with(name, list.join(","))
+    }
+}
+
+/// Why one try failed and what follows.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) then: Then,
+    /// The ticket that was used.
+    pub(crate) ticket: u64,
+    /// The request certainly did not reach the platform.
+    pub(crate) unsent: bool,
+}
+
+impl Failure {
+    pub(crate) fn fatal(error: Error) -> Failure {
+        Failure { error, then: Then::GiveUp, ticket: 0, unsent: false }
+    }
+}
+
+/// An answer with a good status, put aside.
+pub(crate) struct Sent {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) rate: RateHeaders,
+    pub(crate) spool: Spool,
+}
+
+impl Sent {
+    /// Reads the body away from the asynchronous threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &mut self,
+        limits: &Limits,
+        reader: fn(&mut dyn BufRead, &Limits) -> Result<T, ReadError>,
+    ) -> Result<Result<T, ReadError>, Failure> {
+        let mut spool = std::mem::replace(&mut self.spool, Spool::new(None));
+        let limits = limits.clone();
+        let (spool, outcome) = tokio::task::spawn_blocking(move || {
+            let outcome = match spool.reader() {
+                Ok(mut input) => reader(&mut input, &limits),
+                Err(error) => Err(ReadError::Io(error)),
+            };
+            (spool, outcome)
+        })
+        .await
+        .map_err(|error| Failure::fatal(Error::Spool(std::io::Error::other(error))))?;
+        self.spool = spool;
+        Ok(outcome)
+    }
+}
+
+impl Client {
+    /// Makes a client. Nothing is sent yet.
+    pub fn new(config: Config, pace: Arc<dyn Pace>) -> Result<Client, Error> {
+        let lanes = Endpoint::ALL.map(|endpoint| {
+            let slots = if endpoint == Endpoint::Detections { config.detection_calls_max } else { 1 };
+            (endpoint, Lane::new(slots))
+        });
+        let http = http_client(&config)?;
+        let versions = Mutex::new(config.versions.clone());
+        let limits = Limits { input_bytes: config.answer_bytes_max, ..Limits::default() };
+        let inner = Inner { config, http, pace, tickets: Tickets::default(), limits, versions, lanes };
+        Ok(Client { inner: Arc::new(inner) })
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Ends the session, where there is one.
+    pub async fn close(&self) {
+        self.inner.log_out().await;
+    }
+
+    /// Makes a call and reads its answer.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        call: Call,
+        reader: fn(&mut dyn BufRead, &Limits) -> Result<T, ReadError>,
+    ) -> Result<T, Error> {
+        self.inner.call(call, reader).await.map(|(value, _)| value)
+    }
+}
+
+fn http_client(config: &Config) -> Result<reqwest::Client, Error> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // A second thread may have done it meanwhile, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let bad = |error: reqwest::Error| Error::Config(reason(&error));
+    let mut roots = Vec::new();
+    for pem in &config.extra_roots_pem {
+        roots.extend(reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(bad)?);
+    }
+    let secure =
+        [Some(&config.api_url), config.gateway_url.as_ref()].into_iter().flatten().any(|url| url.scheme() == "https");
+    let mut builder = reqwest::Client::builder()
+        .user_agent(&config.user_agent)
+        // Credentials go to the configured place and nowhere else.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(config.connect_timeout)
+        .read_timeout(config.read_timeout)
+        .retry(reqwest::retry::never());
+    if !secure {
+        // Plain http (a simulator on this machine) must work where no certificates are installed.
+        builder = builder.tls_certs_only(roots);
+    } else if !roots.is_empty() {
+        builder = builder.tls_certs_merge(roots);
+    }
+    builder.build().map_err(bad)
+}
+
+impl Inner {
+    /// Makes a call: waits for its turn, tries, lives with limits, and reads the answer. One page at most.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        mut call: Call,
+        reader: fn(&mut dyn BufRead, &Limits) -> Result<T, ReadError>,
+    ) -> Result<(T, Sent), Error> {
+        let mut tries = Tries::default();
+        loop {
+            let permit = match self.lane(call.endpoint).enter(&*self.pace, self.config.limit_wait_max).await {
+                Ok(permit) => permit,
+                Err(wait) => {
+                    return Err(Error::Limited { what: call.endpoint.name(), wait, reply: Box::default() });
+                }
+            };
+            let failure = match self.attempt(&call, reader).await {
+                Ok(good) => return Ok(good),
+                Err(failure) => failure,
+            };
+            drop(permit);
+            self.next_try(&mut call, &mut tries, failure).await?;
+        }
+    }
+
+    /// Prepares the next try, or gives the error back.
+    async fn next_try(&self, call: &mut Call, tries: &mut Tries, failure: Failure) -> Result<(), Error> {
+        let Failure { error, then, ticket, .. } = failure;
+        tracing::debug!(call = call.endpoint.name(), error = %error, then = ?then, "a Qualys call did not work");
+        match then {
+            Then::GiveUp => Err(error),
+            Then::Again => {
+                if tries.transient >= self.config.retries_max {
+                    return Err(error);
+                }
+                let pause = retry::pause(Duration::from_secs(2), Duration::from_secs(60), tries.transient);
+                tries.transient += 1;
+                self.pace.sleep(pause + self.pace.jitter(pause / 2)).await;
+                Ok(())
+            }
+            Then::Queue => {
+                let pause = retry::pause(Duration::from_secs(5), Duration::from_secs(300), tries.queued);
+                tries.queued += 1;
+                self.wait_for_limit(tries, pause + self.pace.jitter(pause / 2), call, error).await
+            }
+            Then::Wait(wait) => {
+                let wait = wait + Duration::from_secs(1) + self.pace.jitter(Duration::from_secs(5));
+                self.wait_for_limit(tries, wait, call, error).await
+            }
+            Then::SignInAgain => {
+                if self.config.auth == Auth::Basic || tries.signed_in {
+                    return Err(error);
+                }
+                tries.signed_in = true;
+                self.tickets.forget(ticket).await;
+                Ok(())
+            }
+            Then::UnknownParameter => match unknown_parameter(call, &error) {
+                Some(index) => {
+                    let (name, _) = call.parameters.remove(index);
+                    tracing::info!(parameter = name, "the platform does not know a parameter; asking without it");
+                    Ok(())
+                }
+                None => Err(error),
+            },
+            Then::LaterVersion => {
+                let mut versions = self.versions();
+                let version = versions.get(call.endpoint);
+                match call.endpoint.later_versions(version).next() {
+                    Some(later) => {
+                        versions.set(call.endpoint, later);
+                        Ok(())
+                    }
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn wait_for_limit(&self, tries: &mut Tries, wait: Duration, call: &Call, error: Error) -> Result<(), Error> {
+        if tries.waited + wait > self.config.limit_wait_max {
+            let reply = Box::new(error.reply().cloned().unwrap_or_default());
+            return Err(Error::Limited { what: call.endpoint.name(), wait, reply });
+        }
+        tries.waited += wait;
+        self.pace.sleep(wait).await;
+        Ok(())
+    }
+
+    async fn attempt<T: Send + 'static>(
+        &self,
+        call: &Call,
+        reader: fn(&mut dyn BufRead, &Limits) -> Result<T, ReadError>,
+    ) -> Result<(T, Sent), Failure> {
+        let url = self.endpoint_url(call.endpoint).map_err(Failure::fatal)?;
+        let request = self.http.post(url).header("X-Requested-With", &self.config.user_agent).form(&call.parameters);
+        let (request, ticket) = self.prove(request).await?;
+        let mut sent = match self.send(call.endpoint, request).await {
+            Ok(sent) => sent,
+            Err(failure) => return Err(uncertain(call, Failure { ticket, ..failure })),
+        };
+        match sent.read(&self.limits, reader).await? {
+            Ok(value) => Ok((value, sent)),
+            Err(error) => {
+                let failure = self.body_failure(call.endpoint, &sent, error);
+                Err(uncertain(call, Failure { ticket, ..failure }))
+            }
+        }
+    }
+
+    /// Sends a request and puts the answer aside; anything but a good status is a failure.
+    pub(crate) async fn send(&self, endpoint: Endpoint, request: RequestBuilder) -> Result<Sent, Failure> {
+        let what = endpoint.name();
+        let mut response = request.send().await.map_err(|error| self.unreachable(endpoint, &error))?;
+        let status = response.status().as_u16();
+        let rate = RateHeaders::read(response.headers());
+        self.lane(endpoint).learn(&rate, self.pace.now());
+        if response.status().is_redirection() {
+            let to =
+                response.headers().get(reqwest::header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+            let to = to.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect();
+            return Err(Failure::fatal(Error::Redirected { what, to }));
+        }
+        let headers = std::mem::take(response.headers_mut());
+        let good = response.status().is_success() && status != 202;
+        let bytes_max = if good { self.config.answer_bytes_max } else { ERROR_BODY_MAX };
+        let mut sent = Sent { status, headers, rate, spool: Spool::new(self.config.spool_folder.clone()) };
+        self.download(endpoint, response, &mut sent.spool, bytes_max, good).await?;
+        if good {
+            return Ok(sent);
+        }
+        let outcome = sent.read(&Limits::default(), |input, limits| returns::answer(input, limits)).await?;
+        let (code, text, items) = match outcome {
+            Err(ReadError::ApiError { code, text, items }) => (code, text, items),
+            Ok(answer) => (None, answer.text, answer.items),
+            Err(_) => (None, String::new(), Vec::new()),
+        };
+        let then = retry::judge(status, &sent.rate, code.as_deref(), &text, &items);
+        let reply = self.reply(endpoint, &sent, Some((code, text)));
+        let error = if then == Then::LaterVersion {
+            Error::VersionGone { what, version: self.versions().get(endpoint), reply: Box::new(reply) }
+        } else {
+            error::from_reply(endpoint, reply)
+        };
+        Err(Failure { error, then, ticket: 0, unsent: false })
+    }
+
+    async fn download(
+        &self,
+        endpoint: Endpoint,
+        mut response: Response,
+        spool: &mut Spool,
+        bytes_max: u64,
+        good: bool,
+    ) -> Result<(), Failure> {
+        loop {
+            match response.chunk().await {
+                Ok(Some(bytes)) if spool.len() + bytes.len() as u64 > bytes_max => {
+                    if !good {
+                        return Ok(());
+                    }
+                    let source = ReadError::TooLarge { what: "the answer", limit: bytes_max };
+                    let reply = Box::default();
+                    return Err(Failure::fatal(Error::Answer { what: endpoint.name(), source, reply }));
+                }
+                Ok(Some(bytes)) => spool.push(&bytes).map_err(|error| Failure::fatal(Error::Spool(error)))?,
+                Ok(None) => return Ok(()),
+                // An error's body may be cut; its status says enough.
+                Err(_) if !good => return Ok(()),
+                Err(error) => return Err(self.unreachable(endpoint, &error)),
+            }
+        }
+    }
+
+    /// The failure for a body that was promised good and is not.
+    pub(crate) fn body_failure(&self, endpoint: Endpoint, sent: &Sent, source: ReadError) -> Failure {
+        let then = retry::judge_body(&sent.rate, &source);
+        let error = match source {
+            ReadError::ApiError { code: code @ Some(_), text, .. } => {
+                error::from_reply(endpoint, self.reply(endpoint, sent, Some((code, text))))
+            }
+            source => {
+                let reply = Box::new(self.reply(endpoint, sent, None));
+                Error::Answer { what: endpoint.name(), source, reply }
+            }
+        };
+        Failure { error, then, ticket: 0, unsent: false }
+    }
+
+    /// What an answer said, with every secret masked.
+    pub(crate) fn reply(&self, endpoint: Endpoint, sent: &Sent, said: Option<(Option<String>, String)>) -> Reply {
+        let (code, text) = said.unwrap_or_default();
+        // Option profiles can hold passwords of scanned machines.
+        let kept = if endpoint == Endpoint::OptionProfiles && sent.status == 200 { 0 } else { BODY_BYTES };
+        let body = String::from_utf8_lossy(sent.spool.head(kept)).into_owned();
+        let ticket = self.tickets.latest();
+        Reply {
+            status: sent.status,
+            code,
+            text: self.mask(text, ticket.as_ref().map(Secret::reveal)),
+            body: self.mask(body, ticket.as_ref().map(Secret::reveal)),
+        }
+    }
+
+    fn mask(&self, mut text: String, ticket: Option<&str>) -> String {
+        let password = self.config.password.reveal();
+        let encoded: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
+        let basic = STANDARD.encode(format!("{}:{password}", self.config.username));
+        for secret in [Some(password), Some(&encoded), Some(&basic), ticket].into_iter().flatten() {
+            if !secret.is_empty() && text.contains(secret) {
+                text = text.replace(secret, "***");
+            }
+        }
+        text
+    }
+
+    fn unreachable(&self, endpoint: Endpoint, error: &reqwest::Error) -> Failure {
+        let host = self.config.api_url.host_str().unwrap_or_default().to_owned();
+        let unsent = error.is_connect();
+        let error = Error::Unreachable { host, what: endpoint.name(), reason: reason(error) };
+        Failure { error, then: Then::Again, ticket: 0, unsent }
+    }
+
+    /// Where an end point is, in the version in use.
+    pub(crate) fn endpoint_url(&self, endpoint: Endpoint) -> Result<Url, Error> {
+        let version = self.versions().get(endpoint);
+        join(&self.config.api_url, &format!("api/{version}.0/fo/{}", endpoint.path()))
+    }
+
+    fn lane(&self, endpoint: Endpoint) -> &Lane {
+        let found = self.lanes.iter().find(|(known, _)| *known == endpoint);
+        found.map(|(_, lane)| lane).expect("there is a lane for every end point")
+    }
+
+    fn versions(&self) -> MutexGuard<'_, Versions> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often one call was tried and how long it waited.
+#[derive(Default)]
+struct Tries {
+    transient: u32,
+    queued: u32,
+    waited: Duration,
+    signed_in: bool,
+}
+
+/// Where in the call the parameter is that an error names, if the call can do without it.
+fn unknown_parameter(call: &Call, error: &Error) -> Option<usize> {
+    let text = &error.reply()?.text;
+    let named = |name: &str| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name);
+    call.parameters.iter().position(|(name, _)| call.optional.contains(&name.as_str()) && named(name))
+}
+
+/// A call that changes something and got no clear answer: it is unknown whether it worked, so it is not repeated. Refusals
+/// before the work (limits, sign-in) and requests that never left are repeated like any other.
+fn uncertain(call: &Call, failure: Failure) -> Failure {
+    if !call.once || failure.then != Then::Again || failure.unsent {
+        return failure;
+    }
+    if matches!(&failure.error, Error::Refused { reply, .. } if reply.status < 500) {
+        return Failure { then: Then::GiveUp, ..failure };
+    }
+    let reason = failure.error.to_string();
+    Failure::fatal(Error::Uncertain { what: call.endpoint.name(), reason })
+}
+
+/// A path below a base URL, whatever path the base already has.
+pub(crate) fn join(base: &Url, path: &str) -> Result<Url, Error> {
+    if !matches!(base.scheme(), "https" | "http") || !base.has_host() {
+        return Err(Error::Config(format!("`{base}` is no http or https address")));
+    }
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The causes of an error in one line, without the URL (which the message names by host already).
+fn reason(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() { "timed out".to_owned() } else { String::new() };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    if text.is_empty() { "the connection failed".to_owned() } else { text }
+}

@@ -1,0 +1,40 @@
+//! Short lists: option profiles, scanner appliances, asset groups.
+
+use crate::connect::qualys::client::{Call, Client};
+use crate::connect::qualys::config::Endpoint;
+use crate::connect::qualys::error::Error;
+use crate::connect::qualys::pages::Walk;
+use intake::qualys::appliances::{self, Appliance};
+use intake::qualys::asset_groups::{self, AssetGroup};
+use intake::qualys::option_profiles::{self, OptionProfile};
+
+impl Client {
+    /// Option profiles. The answer may hold passwords of scanned machines; only what is listed survives.
+    pub async fn option_profiles(&self) -> Result<Vec<OptionProfile>, Error> {
+        let call = Call::new(Endpoint::OptionProfiles, "list");
+        let listing = self.call(call, |input, limits| option_profiles::read(input, limits)).await?;
+        Ok(listing.entries)
+    }
+
+    /// Scanner appliances with the groups they serve. External scanners are not among them.
+    pub async fn appliances(&self) -> Result<Vec<Appliance>, Error> {
+        let call = Call::new(Endpoint::Appliances, "list").with("output_mode", "full");
+        let listing = self.call(call, |input, limits| appliances::read(input, limits)).await?;
+        Ok(listing.entries)
+    }
+
+    /// Asset groups with addresses and appliances, all pages.
+    pub async fn asset_groups(&self) -> Result<Vec<AssetGroup>, Error> {
+        let call = Call::new(Endpoint::AssetGroups, "list")
+            .with("show_attributes", "ALL")
+            .with("truncation_limit", self.config().page_size);
+        let mut walk = Walk::new(call, self.config().pages_max);
+        let mut groups = Vec::new();
+        while let Some(call) = walk.call() {
+            let listing = self.call(call, |input, limits| asset_groups::read(input, limits)).await?;
+            groups.extend(listing.entries);
+            walk.advance(listing.summary.warning.as_ref())?;
+        }
+        Ok(groups)
+    }
+}
