@@ -47,8 +47,24 @@ both_servers!(users_are_made_shown_listed_and_changed, |server| async move {
         path = format!("/api/v1/users?limit=3&cursor={next}");
     }
     assert_eq!(names, ["ada.l", "admin", "user0", "user1", "user2", "user3", "user4"]);
-    let found = admin.get("/api/v1/users?q=countess").await.expect(200);
-    assert_eq!(found["users"].as_array().unwrap().len(), 1);
+    for (q, found) in [
+        ("countess", 1),
+        ("name:ada.l", 1),
+        ("name:ada", 0),
+        ("role:job_author and not is:active", 0),
+        ("is:active", 7),
+        ("seen:>now-1h", 1),
+    ] {
+        let page =
+            admin.get(&format!("/api/v1/users?q={}", q.replace(' ', "%20").replace('>', "%3E"))).await.expect(200);
+        assert_eq!(page["users"].as_array().unwrap().len(), found, "{q}");
+    }
+    let syntax = admin.get("/api/v1/users?q=nmae:x").await.expect(422);
+    assert_eq!(syntax["errors"][0]["code"], "query");
+    assert!(syntax["errors"][0]["message"].as_str().unwrap().contains("there is no field `nmae`"), "{syntax}");
+    assert_eq!(admin.get("/api/v1/users?sort=shoe_size").await.expect(422)["errors"][0]["code"], "sort");
+    let last = admin.get("/api/v1/users?sort=-name&limit=1").await.expect(200);
+    assert_eq!(last["users"][0]["name"], "user4");
 });
 
 both_servers!(power_is_handed_out_by_a_super_user_only, |server| async move {
@@ -204,7 +220,7 @@ both_servers!(every_change_is_in_the_audit_log, |server| async move {
     let expected: Vec<_> =
         expected.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect();
     assert_eq!(said, expected);
-    let disabled = admin.get("/api/v1/audit?q=user.disable").await.expect(200);
+    let disabled = admin.get("/api/v1/audit?q=action:user.disable").await.expect(200);
     assert_eq!(disabled["entries"][0]["detail"]["before"]["roles"], json!(["job_author"]));
     assert_eq!(disabled["entries"][0]["detail"]["after"]["roles"], json!(["job_reader"]));
     assert!(!log.to_string().contains("argon2id"), "no hash in the log");

@@ -1,8 +1,11 @@
 //! Accounts and groups of people. Passwords arrive here as hashes; who may change what is decided before.
 
 use crate::audit::{self, Entry};
+use crate::filter::{Column, Source};
+use crate::list::{self, List, Page, Query, Sort, SortKind};
 use crate::{Error, Result, Transaction, record};
 use domain::access::{Actor, AssetScope, Role, TokenScope};
+use domain::filter::{Field, Fields, Kind};
 use domain::id::UserId;
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -351,39 +354,114 @@ pub struct Group {
     pub members: Vec<String>,
 }
 
-/// The groups after this name, in the order of their names.
+/// Groups: what can be asked for and sorted by.
+pub const GROUPS: List = List {
+    name: "groups",
+    select: "account_group.id, account_group.name",
+    from: "account_group",
+    key: "account_group.id",
+    fields: &Fields {
+        fields: &[
+            Field { name: "name", kind: Kind::Name, doc: "name of the group" },
+            Field { name: "member", kind: Kind::Person, doc: "a member" },
+        ],
+        flags: &[],
+        free: &["name"],
+    },
+    columns: &[
+        Column { field: "name", source: Source::One("account_group.name") },
+        Column {
+            field: "member",
+            source: Source::Many {
+                from: "account_group_member JOIN account ON account.id = account_group_member.account_id
+                       WHERE account_group_member.group_id = account_group.id",
+                value: "account.name",
+            },
+        },
+    ],
+    sorts: &[Sort { name: "name", sql: "account_group.name", kind: SortKind::Text, nullable: false }],
+};
+
+record! {
+    struct GroupRow {
+        id: i64,
+        name: String,
+    }
+}
+
+/// A page of groups.
 ///
 /// # Errors
-/// See [`Error`].
-pub fn groups(tx: &mut Transaction<'_>, after: &str, limit: i64) -> Result<Vec<Group>> {
-    let rows: Vec<(i64, String)> =
-        tx.all("SELECT id, name FROM account_group WHERE name > $1 ORDER BY name LIMIT $2", &[&after, &limit])?;
-    let mut groups = Vec::with_capacity(rows.len());
-    for (id, name) in rows {
+/// See [`list::Error`].
+pub fn groups(tx: &mut Transaction<'_>, query: &Query) -> Result<Page<Group>, list::Error> {
+    let page = list::page::<GroupRow>(tx, &GROUPS, None, query)?;
+    let mut rows = Vec::with_capacity(page.rows.len());
+    for group in page.rows {
         let members: Vec<(String,)> = tx.all(
             "SELECT a.name FROM account_group_member m JOIN account a ON a.id = m.account_id
              WHERE m.group_id = $1 ORDER BY a.name",
-            &[&id],
+            &[&group.id],
         )?;
-        groups.push(Group { name, members: members.into_iter().map(|(name,)| name).collect() });
+        rows.push(Group { name: group.name, members: members.into_iter().map(|(name,)| name).collect() });
     }
-    Ok(groups)
+    Ok(Page { rows, next_cursor: page.next_cursor })
 }
 
-/// A page of accounts after this name, in the order of their names, with this text in one of their names.
+/// Users: what can be asked for and sorted by.
+pub const USERS: List = List {
+    name: "users",
+    select: "account.id, account.name, account.full_name, account.email, account.password_hash,
+             account.password_temporary, account.roles, account.scope, account.active, account.version,
+             account.created_at, account.changed_at, account.signed_in_at",
+    from: "account",
+    key: "account.id",
+    fields: &Fields {
+        fields: &[
+            Field { name: "name", kind: Kind::Name, doc: "sign-in name" },
+            Field { name: "full_name", kind: Kind::Text, doc: "what people call the user" },
+            Field { name: "email", kind: Kind::Text, doc: "address for notices" },
+            Field { name: "role", kind: Kind::Text, doc: "a role, as job_author" },
+            Field { name: "group", kind: Kind::Name, doc: "a group the user is a member of" },
+            Field { name: "active", kind: Kind::Truth, doc: "may sign in" },
+            Field { name: "created", kind: Kind::Instant, doc: "when the account was made" },
+            Field { name: "seen", kind: Kind::Instant, doc: "when the user signed in last" },
+        ],
+        flags: &[],
+        free: &["name", "full_name", "email"],
+    },
+    columns: &[
+        Column { field: "name", source: Source::One("account.name") },
+        Column { field: "full_name", source: Source::One("account.full_name") },
+        Column { field: "email", source: Source::One("account.email") },
+        Column { field: "role", source: Source::One("account.roles") },
+        Column {
+            field: "group",
+            source: Source::Many {
+                from: "account_group_member JOIN account_group ON account_group.id = account_group_member.group_id
+                       WHERE account_group_member.account_id = account.id",
+                value: "account_group.name",
+            },
+        },
+        Column { field: "active", source: Source::One("account.active") },
+        Column { field: "created", source: Source::One("account.created_at") },
+        Column { field: "seen", source: Source::One("account.signed_in_at") },
+    ],
+    sorts: &[
+        Sort { name: "name", sql: "account.name", kind: SortKind::Text, nullable: false },
+        Sort { name: "state", sql: "CAST(account.active AS INTEGER)", kind: SortKind::Whole, nullable: false },
+        Sort { name: "created", sql: "account.created_at", kind: SortKind::Whole, nullable: false },
+        Sort { name: "seen", sql: "account.signed_in_at", kind: SortKind::Whole, nullable: true },
+    ],
+};
+
+/// A page of users.
 ///
 /// # Errors
-/// See [`Error`].
-pub fn page(tx: &mut Transaction<'_>, after: &str, text: &str, limit: i64) -> Result<Vec<Account>> {
-    let rows: Vec<AccountRow> = tx.all(
-        "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
-                created_at, changed_at, signed_in_at
-         FROM account
-         WHERE name > $1 AND ($2 = '' OR lower(name || ' ' || full_name || ' ' || email) LIKE '%' || lower($2) || '%')
-         ORDER BY name LIMIT $3",
-        &[&after, &text, &limit],
-    )?;
-    rows.into_iter().map(|row| whole(tx, row)).collect()
+/// See [`list::Error`].
+pub fn page(tx: &mut Transaction<'_>, query: &Query) -> Result<Page<Account>, list::Error> {
+    let page = list::page::<AccountRow>(tx, &USERS, None, query)?;
+    let rows = page.rows.into_iter().map(|row| whole(tx, row)).collect::<Result<Vec<_>>>()?;
+    Ok(Page { rows, next_cursor: page.next_cursor })
 }
 
 /// Make a group where there is none of this name, and give it exactly these members.

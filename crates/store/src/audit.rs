@@ -9,8 +9,11 @@
 //! Hashes: leaf `SHA-256(0x00 ‖ body)`, node `SHA-256(0x01 ‖ left ‖ right)`, link `SHA-256(0x02 ‖ previous root)`.
 //! The link is the first leaf of the tree. The very first previous root is 32 zero bytes.
 
+use crate::filter::{Column, Source};
 use crate::lease::{self, Lease};
+use crate::list::{self, List, Page, Query, Sort, SortKind};
 use crate::{Result, Transaction, record};
+use domain::filter::{Field, Fields, Kind};
 use domain::time::Timestamp;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -107,18 +110,46 @@ pub fn of_resource(tx: &mut Transaction<'_>, resource: &str, before: Option<i64>
     )
 }
 
-/// Entries below the key `before`, newest first, whose actor, action or resource begins with `start`.
+/// Entries: what can be asked for and sorted by.
+pub const ENTRIES: List = List {
+    name: "audit",
+    select: "audit_entry.id, audit_entry.at, audit_entry.actor, audit_entry.action, audit_entry.resource,
+             audit_entry.body, audit_entry.seal",
+    from: "audit_entry",
+    key: "audit_entry.id",
+    fields: &Fields {
+        fields: &[
+            Field { name: "actor", kind: Kind::Text, doc: "who, as users/ada or engine/import" },
+            Field { name: "action", kind: Kind::Text, doc: "what, as job.enable" },
+            Field { name: "record", kind: Kind::Text, doc: "on what, as jobs/MJ0000001" },
+            Field { name: "at", kind: Kind::Instant, doc: "when" },
+            Field { name: "sealed", kind: Kind::Truth, doc: "covered by a seal" },
+        ],
+        flags: &[],
+        free: &["actor", "action", "record"],
+    },
+    columns: &[
+        Column { field: "actor", source: Source::One("audit_entry.actor") },
+        Column { field: "action", source: Source::One("audit_entry.action") },
+        Column { field: "record", source: Source::One("audit_entry.resource") },
+        Column { field: "at", source: Source::One("audit_entry.at") },
+        Column { field: "sealed", source: Source::One("(audit_entry.seal IS NOT NULL)") },
+    ],
+    sorts: &[
+        Sort { name: "sequence", sql: "audit_entry.id", kind: SortKind::Whole, nullable: false },
+        Sort { name: "at", sql: "audit_entry.at", kind: SortKind::Whole, nullable: false },
+        Sort { name: "actor", sql: "audit_entry.actor", kind: SortKind::Text, nullable: false },
+        Sort { name: "action", sql: "audit_entry.action", kind: SortKind::Text, nullable: false },
+        Sort { name: "record", sql: "audit_entry.resource", kind: SortKind::Text, nullable: false },
+    ],
+};
+
+/// A page of entries.
 ///
 /// # Errors
-/// See [`Error`](crate::Error).
-pub fn page(tx: &mut Transaction<'_>, start: &str, before: i64, limit: i64) -> Result<Vec<Written>> {
-    tx.all(
-        "SELECT id, at, actor, action, resource, body, seal FROM audit_entry
-         WHERE id < $1 AND ($2 = '' OR substr(actor, 1, length($2)) = $2 OR substr(action, 1, length($2)) = $2
-                                  OR substr(resource, 1, length($2)) = $2)
-         ORDER BY id DESC LIMIT $3",
-        &[&before, &start, &limit],
-    )
+/// See [`list::Error`].
+pub fn page(tx: &mut Transaction<'_>, query: &Query) -> Result<Page<Written>, list::Error> {
+    list::page(tx, &ENTRIES, None, query)
 }
 
 /// The newest seal: keep a copy elsewhere, then even a removed end shows.

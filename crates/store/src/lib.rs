@@ -66,6 +66,7 @@ pub mod outbox;
 pub mod record;
 pub mod scanners;
 pub mod scores;
+pub mod scope;
 pub mod sessions;
 pub mod settings;
 pub mod sql;

@@ -2,8 +2,11 @@
 
 use crate::accounts::words;
 use crate::audit::{self, Entry};
-use crate::{Error, Result, Transaction, record};
+use crate::filter::{Column, Source};
+use crate::list::{self, List, Page, Query, Sort, SortKind};
+use crate::{Error, Result, Sql, Transaction, record};
 use domain::access::TokenScope;
+use domain::filter::{Field, Fields, Kind};
 use domain::id::UserId;
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -147,21 +150,56 @@ pub fn by_id(tx: &mut Transaction<'_>, id: i64) -> Result<Option<Token>> {
     row.map(TokenRow::whole).transpose()
 }
 
-/// Tokens with a key below `before`, newest first: of one user, or of everybody.
+/// Tokens: what can be asked for and sorted by.
+pub const TOKENS: List = List {
+    name: "tokens",
+    select: "token.id, token.account_id, account.name AS account_name, token.name, token.hint, token.scopes,
+             token.created_at, token.expires_at, token.used_at, token.revoked_at",
+    from: "token JOIN account ON account.id = token.account_id",
+    key: "token.id",
+    fields: &Fields {
+        fields: &[
+            Field { name: "name", kind: Kind::Text, doc: "what the token is for" },
+            Field { name: "owner", kind: Kind::Person, doc: "whose it is" },
+            Field { name: "scope", kind: Kind::Text, doc: "what it may be used for, as jobs" },
+            Field { name: "revoked", kind: Kind::Truth, doc: "was ended by somebody" },
+            Field { name: "expires", kind: Kind::Instant, doc: "when it ends by itself" },
+            Field { name: "used", kind: Kind::Instant, doc: "when it was used last" },
+        ],
+        flags: &[],
+        free: &["name", "owner"],
+    },
+    columns: &[
+        Column { field: "name", source: Source::One("token.name") },
+        Column { field: "owner", source: Source::One("account.name") },
+        Column { field: "scope", source: Source::One("token.scopes") },
+        Column { field: "revoked", source: Source::One("(token.revoked_at IS NOT NULL)") },
+        Column { field: "expires", source: Source::One("token.expires_at") },
+        Column { field: "used", source: Source::One("token.used_at") },
+    ],
+    sorts: &[
+        Sort { name: "name", sql: "token.name", kind: SortKind::Text, nullable: false },
+        Sort { name: "owner", sql: "account.name", kind: SortKind::Text, nullable: false },
+        Sort {
+            name: "state",
+            sql: "CASE WHEN token.revoked_at IS NULL THEN 1 ELSE 0 END",
+            kind: SortKind::Whole,
+            nullable: false,
+        },
+        Sort { name: "expires", sql: "token.expires_at", kind: SortKind::Whole, nullable: false },
+        Sort { name: "used", sql: "token.used_at", kind: SortKind::Whole, nullable: true },
+    ],
+};
+
+/// A page of tokens: of one user, or of everybody.
 ///
 /// # Errors
-/// See [`Error`].
-pub fn page(tx: &mut Transaction<'_>, user: Option<UserId>, before: i64, limit: i64) -> Result<Vec<Token>> {
-    let user = user.map(|user| user.0);
-    let rows: Vec<TokenRow> = tx.all(
-        "SELECT t.id, t.account_id, a.name AS account_name, t.name, t.hint, t.scopes, t.created_at, t.expires_at,
-                t.used_at, t.revoked_at
-         FROM token t JOIN account a ON a.id = t.account_id
-         WHERE t.id < $1 AND (CAST($2 AS BIGINT) IS NULL OR t.account_id = $2)
-         ORDER BY t.id DESC LIMIT $3",
-        &[&before, &user, &limit],
-    )?;
-    rows.into_iter().map(TokenRow::whole).collect()
+/// See [`list::Error`].
+pub fn page(tx: &mut Transaction<'_>, user: Option<UserId>, query: &Query) -> Result<Page<Token>, list::Error> {
+    let scope = user.map(|user| Sql::new("token.account_id = ").bind(&user.0));
+    let page = list::page::<TokenRow>(tx, &TOKENS, scope, query)?;
+    let rows = page.rows.into_iter().map(TokenRow::whole).collect::<Result<Vec<_>>>()?;
+    Ok(Page { rows, next_cursor: page.next_cursor })
 }
 
 /// Note that a token was used.

@@ -9,6 +9,8 @@
 //! // gives the tests jobs_are_listed::sqlite and jobs_are_listed::postgres
 //! ```
 
+#![allow(clippy::indexing_slicing, clippy::allow_attributes, reason = "JSON gives null for what is not there")]
+
 use crate::database::TestDatabase;
 use domain::time::Timestamp;
 use reqwest::Method;

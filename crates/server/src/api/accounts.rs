@@ -4,7 +4,6 @@ use crate::accounts;
 use crate::app::App;
 use crate::http::conditional::etag;
 use crate::http::idempotency::ShownOnce;
-use crate::http::list::next_page;
 use crate::http::{Caller, Error, IfMatch, ListQuery};
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -51,10 +50,9 @@ pub(crate) fn user(account: &Account) -> User {
 #[utoipa::path(get, path = "/users", tag = "users", params(ListQuery), responses((status = OK, body = UsersBody)))]
 async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<UsersBody>, Error> {
     caller.may(Action::UsersView, &Record::default())?;
-    let (after, limit, text) = (query.after::<String>()?.unwrap_or_default(), query.limit(), query.q);
-    let mut users = app.database.read(move |tx| store::accounts::page(tx, &after, &text, limit + 1)).await?;
-    let next = next_page(&mut users, limit, |account| account.name.clone())?;
-    Ok(Json(UsersBody { users: users.iter().map(user).collect(), next }))
+    let wanted = query.of_list(store::accounts::USERS.fields, "name", app.clock.now(), &caller.name)?;
+    let page = app.database.try_read(move |tx| store::accounts::page(tx, &wanted)).await?;
+    Ok(Json(UsersBody { users: page.rows.iter().map(user).collect(), next: page.next_cursor }))
 }
 
 type Made = (StatusCode, Extension<ShownOnce>, Json<UserWithPassword>);
@@ -115,9 +113,9 @@ async fn reset_password(
 #[utoipa::path(get, path = "/groups", tag = "users", params(ListQuery), responses((status = OK, body = GroupsBody)))]
 async fn list_groups(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<GroupsBody>, Error> {
     caller.may(Action::PeopleView, &Record::default())?;
-    let (after, limit) = (query.after::<String>()?.unwrap_or_default(), query.limit());
-    let mut groups = app.database.read(move |tx| store::accounts::groups(tx, &after, limit + 1)).await?;
-    let next = next_page(&mut groups, limit, |group| group.name.clone())?;
+    let wanted = query.of_list(store::accounts::GROUPS.fields, "name", app.clock.now(), &caller.name)?;
+    let page = app.database.try_read(move |tx| store::accounts::groups(tx, &wanted)).await?;
+    let (groups, next) = (page.rows, page.next_cursor);
     let groups = groups.into_iter().map(|group| Group { name: group.name, members: group.members }).collect();
     Ok(Json(GroupsBody { groups, next }))
 }

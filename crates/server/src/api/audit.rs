@@ -1,7 +1,6 @@
 //! The audit log, to be read.
 
 use crate::app::App;
-use crate::http::list::next_page;
 use crate::http::{Caller, Error, ListQuery};
 use axum::Json;
 use axum::extract::State;
@@ -31,13 +30,10 @@ fn said(entry: Written) -> AuditEntry {
 }
 
 /// List audit entries, newest first
-///
-/// `q` is a word that actor, action or resource begins with.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(ListQuery), responses((status = OK, body = AuditBody)))]
 async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<AuditBody>, Error> {
     caller.may(Action::AuditView, &Record::default())?;
-    let (before, limit, start) = (query.after::<i64>()?.unwrap_or(i64::MAX), query.limit(), query.q);
-    let mut entries = app.database.read(move |tx| store::audit::page(tx, &start, before, limit + 1)).await?;
-    let next = next_page(&mut entries, limit, |entry| entry.id)?;
-    Ok(Json(AuditBody { entries: entries.into_iter().map(said).collect(), next }))
+    let wanted = query.of_list(store::audit::ENTRIES.fields, "-", app.clock.now(), &caller.name)?;
+    let page = app.database.try_read(move |tx| store::audit::page(tx, &wanted)).await?;
+    Ok(Json(AuditBody { entries: page.rows.into_iter().map(said).collect(), next: page.next_cursor }))
 }

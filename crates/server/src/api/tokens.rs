@@ -3,7 +3,6 @@
 use crate::accounts;
 use crate::app::App;
 use crate::http::idempotency::ShownOnce;
-use crate::http::list::next_page;
 use crate::http::{Caller, Error, ListQuery};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -39,10 +38,9 @@ fn said(token: store::tokens::Token) -> Token {
 async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<TokensBody>, Error> {
     let all = reach(&caller.actor, Action::TokenRevoke) == Reach::Everything;
     let user = (!all).then_some(caller.user);
-    let (before, limit) = (query.after::<i64>()?.unwrap_or(i64::MAX), query.limit());
-    let mut tokens = app.database.read(move |tx| store::tokens::page(tx, user, before, limit + 1)).await?;
-    let next = next_page(&mut tokens, limit, |token| token.id)?;
-    Ok(Json(TokensBody { tokens: tokens.into_iter().map(said).collect(), next }))
+    let wanted = query.of_list(store::tokens::TOKENS.fields, "-", app.clock.now(), &caller.name)?;
+    let page = app.database.try_read(move |tx| store::tokens::page(tx, user, &wanted)).await?;
+    Ok(Json(TokensBody { tokens: page.rows.into_iter().map(said).collect(), next: page.next_cursor }))
 }
 
 /// Make a token for oneself

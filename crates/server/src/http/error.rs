@@ -201,7 +201,7 @@ pub fn sign_in_path(here: &str) -> String {
     if here == "/" {
         return SIGN_IN_PATH.to_owned();
     }
-    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("return", here).finish();
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", here).finish();
     format!("{SIGN_IN_PATH}?{query}")
 }
 
@@ -280,6 +280,6 @@ mod tests {
     #[test]
     fn the_way_back_is_encoded() {
         assert_eq!(sign_in_path("/"), "/sign-in");
-        assert_eq!(sign_in_path("/jobs?q=a&sort=b"), "/sign-in?return=%2Fjobs%3Fq%3Da%26sort%3Db");
+        assert_eq!(sign_in_path("/jobs?q=a&sort=b"), "/sign-in?next=%2Fjobs%3Fq%3Da%26sort%3Db");
     }
 }

@@ -71,7 +71,7 @@ pub async fn once(State(app): State<App>, request: Request, next: Next) -> Respo
     let (Some(key), Some(author), &Method::POST) = (key, author, request.method()) else {
         return next.run(request).await;
     };
-    answered(&app, &author, &key, request, next).await.unwrap_or_else(|error| error.into_response())
+    answered(&app, &author, &key, request, next).await.unwrap_or_else(Error::into_response)
 }
 
 async fn answered(app: &App, author: &str, key: &HeaderValue, request: Request, next: Next) -> Result<Response, Error> {
