@@ -6,3 +6,4 @@
 
 pub mod accounts;
 pub mod integrations;
+pub mod response;

@@ -17,6 +17,7 @@ pub mod passwords;
 pub mod secrets;
 pub mod start;
 pub mod telemetry;
+pub mod views;
 pub mod wake;
 
 pub use app::App;

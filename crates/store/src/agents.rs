@@ -1,7 +1,10 @@
 //! Agents, the tokens they enrol with, and which asset each one is.
 
+use crate::filter::{Column, Source};
+use crate::list::{List, Sort, SortKind};
 use crate::{Result, Scalar, Transaction, record};
 use domain::asset::{Candidate, Identity};
+use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AgentKey, AssetId, UserId};
 use domain::time::Timestamp;
 use uuid::Uuid;
@@ -68,9 +71,6 @@ record! {
     }
 }
 
-const COLUMNS: &str = "id, agent_id, instance_id, public_key, asset_id, link, evidence, hostname, zone, facts, version,
-    mode, request_seq, order_seq, enrolled_at, last_seen_at, revoked_at";
-
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -79,12 +79,6 @@ macro_rules! select {
             $rest
         )
     };
-}
-
-/// The columns of [`AgentRow`], for lists.
-#[must_use]
-pub fn columns() -> &'static str {
-    COLUMNS
 }
 
 /// Keep a token.
@@ -358,3 +352,84 @@ pub fn count(tx: &mut Transaction<'_>) -> Result<i64> {
     let Scalar(count) = tx.one("SELECT count(*) FROM agent WHERE revoked_at IS NULL", &[])?;
     Ok(count)
 }
+
+record! {
+    /// An agent as lists show it.
+    #[derive(Debug, Clone)]
+    pub struct AgentLine {
+        /// Key.
+        pub id: AgentKey,
+        /// Id on the wire.
+        pub agent_id: Uuid,
+        /// Asset.
+        pub asset_id: Option<AssetId>,
+        /// Its name.
+        pub asset_name: Option<String>,
+        /// Link word.
+        pub link: String,
+        /// Evidence.
+        pub evidence: String,
+        /// Host name.
+        pub hostname: String,
+        /// Zone.
+        pub zone: String,
+        /// Facts.
+        pub facts: String,
+        /// Version.
+        pub version: String,
+        /// Mode.
+        pub mode: String,
+        /// Enrolled.
+        pub enrolled_at: Timestamp,
+        /// Last heard.
+        pub last_seen_at: Timestamp,
+        /// Revoked.
+        pub revoked_at: Option<Timestamp>,
+    }
+}
+
+/// What agent lists can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field { name: "hostname", kind: Kind::Text, doc: "host name as the agent claims" },
+        Field { name: "asset", kind: Kind::Text, doc: "name of the asset it sits on" },
+        Field { name: "link", kind: Kind::Words(&["linked", "own", "ambiguous"]), doc: "how it was linked" },
+        Field {
+            name: "mode",
+            kind: Kind::Words(&["normal", "monitor_only", "halted"]),
+            doc: "the host owner's choice",
+        },
+        Field { name: "version", kind: Kind::Name, doc: "version of the agent" },
+        Field { name: "zone", kind: Kind::Name, doc: "time zone" },
+        Field { name: "last_seen", kind: Kind::Instant, doc: "when it was last heard" },
+        Field { name: "revoked", kind: Kind::Truth, doc: "ended by an administrator" },
+    ],
+    flags: &[Flag { name: "undecided", field: "link", words: &["ambiguous"], doc: "a person has to link it" }],
+    free: &["hostname", "asset"],
+};
+
+/// The list of agents.
+pub const LIST: List = List {
+    name: "agents",
+    select:
+        "agent.id, agent.agent_id, agent.asset_id, asset.name AS asset_name, agent.link, agent.evidence, agent.hostname,
+        agent.zone, agent.facts, agent.version, agent.mode, agent.enrolled_at, agent.last_seen_at, agent.revoked_at",
+    from: "agent LEFT JOIN asset ON asset.id = agent.asset_id",
+    key: "agent.id",
+    fields: &FIELDS,
+    columns: &[
+        Column { field: "hostname", source: Source::One("agent.hostname") },
+        Column { field: "asset", source: Source::One("asset.name") },
+        Column { field: "link", source: Source::One("agent.link") },
+        Column { field: "mode", source: Source::One("agent.mode") },
+        Column { field: "version", source: Source::One("agent.version") },
+        Column { field: "zone", source: Source::One("agent.zone") },
+        Column { field: "last_seen", source: Source::One("agent.last_seen_at") },
+        Column { field: "revoked", source: Source::One("(agent.revoked_at IS NOT NULL)") },
+    ],
+    sorts: &[
+        Sort { name: "hostname", sql: "agent.hostname", kind: SortKind::Text, nullable: false },
+        Sort { name: "last_seen", sql: "agent.last_seen_at", kind: SortKind::Whole, nullable: false },
+        Sort { name: "enrolled", sql: "agent.enrolled_at", kind: SortKind::Whole, nullable: false },
+    ],
+};

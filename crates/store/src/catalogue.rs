@@ -179,6 +179,25 @@ pub fn current(tx: &mut Transaction<'_>) -> Result<Vec<EntryRow>> {
     )
 }
 
+/// What an entry covers of a vulnerability: CVE (empty for the QID itself), coverage, points.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn covers(
+    tx: &mut Transaction<'_>,
+    entry_key: i64,
+    vulnerability: domain::id::VulnerabilityId,
+) -> Result<Vec<(String, Coverage, i64)>> {
+    tx.all(
+        "SELECT c.cve, c.coverage, c.points FROM catalogue_cve c JOIN vulnerability v ON v.id = $2
+         WHERE c.entry_key = $1
+           AND ((c.qid <> 0 AND c.qid = v.qid)
+                OR EXISTS (SELECT 1 FROM vulnerability_cve w WHERE w.vulnerability_id = v.id AND w.cve = c.cve))
+         ORDER BY c.points DESC, c.cve",
+        &[&entry_key, &vulnerability],
+    )
+}
+
 record! {
     /// An elimination: a current entry that covers a unit of a vulnerability.
     #[derive(Debug, Clone)]

@@ -131,3 +131,23 @@ pub fn save_workflow(
     )?;
     Ok(())
 }
+
+/// QID and title of vulnerabilities.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn titles(tx: &mut Transaction<'_>, vulnerabilities: &[i64]) -> Result<Vec<(VulnerabilityId, i64, String)>> {
+    tx.all("SELECT id, qid, title FROM vulnerability WHERE id {in $1} ORDER BY qid", &[&vulnerabilities])
+}
+
+/// The tags of an asset; `None` for an unknown asset.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn tags_of(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Option<Vec<String>>> {
+    let rows: Vec<(AssetId, Option<String>)> = tx.all(
+        "SELECT DISTINCT a.id, g.tag FROM asset a LEFT JOIN asset_tag g ON g.asset_id = a.id WHERE a.id = $1",
+        &[&asset],
+    )?;
+    Ok((!rows.is_empty()).then(|| rows.into_iter().filter_map(|(_, tag)| tag).collect()))
+}

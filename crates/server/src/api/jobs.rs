@@ -1,11 +1,11 @@
 //! Eliminations, mitigation jobs and their tasks, the global halt.
 
 use crate::app::App;
+use crate::engine::dispatch;
 use crate::engine::jobs::{self, Job, Patch, Selection, Wanted};
-use crate::engine::{dispatch, views};
 use crate::http::conditional::{IfMatch, etag};
-use crate::http::list::next_page;
 use crate::http::{Caller, Error, ListQuery};
+use crate::views;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -52,7 +52,7 @@ pub fn ordinal(number: &str) -> Result<i64, Error> {
 async fn tagged(app: &App, caller: &Caller, job: Job) -> Result<Tagged, Error> {
     let version = job.row.version;
     let (caller, now) = (caller.clone(), app.clock.now());
-    let job = app.database.try_read(move |tx| views::job(tx, &caller, &job, now)).await?;
+    let job = app.database.try_read(move |tx| views::jobs::job(tx, &caller, &job, now)).await?;
     Ok((etag(version), Json(body::JobBody { job })))
 }
 
@@ -76,7 +76,7 @@ async fn eliminations(
     caller.may(Action::VulnerabilitiesView, &Record::default())?;
     let qids: Result<Vec<i64>, _> = query.qid.split(',').map(|qid| qid.trim().parse::<i64>()).collect();
     let qids = qids.map_err(|_| Error::field("qid", "bad_qid", "QIDs are numbers separated by commas"))?;
-    let found = app.database.try_read(move |tx| views::eliminations(tx, &caller, &qids)).await?;
+    let found = app.database.try_read(move |tx| views::jobs::eliminations(tx, &caller, &qids)).await?;
     Ok(Json(found))
 }
 
@@ -84,10 +84,9 @@ async fn eliminations(
 #[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery), responses((status = OK, body = body::JobsBody)))]
 async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<body::JobsBody>, Error> {
     caller.may(Action::JobsView, &Record::default())?;
-    let (before, limit) = (query.after::<i64>()?.unwrap_or(i64::MAX), query.limit());
-    let mut jobs = app.database.try_read(move |tx| views::jobs(tx, &caller, before, limit + 1)).await?;
-    let next = next_page(&mut jobs, limit, |(id, _)| *id)?;
-    Ok(Json(body::JobsBody { jobs: jobs.into_iter().map(|(_, job)| job).collect(), next }))
+    let query = query.of_list(&store::jobs::FIELDS, "-number", app.clock.now(), &caller.name)?;
+    let page = app.database.try_read(move |tx| views::jobs::list(tx, &caller, &query)).await?;
+    Ok(Json(body::JobsBody { jobs: page.rows, next: page.next_cursor }))
 }
 
 /// Make a draft from eliminations
@@ -149,7 +148,7 @@ async fn edit(
 
 /// Names in a patch become keys.
 fn understood(tx: &mut Transaction<'_>, patch: &body::JobPatch) -> Result<Patch, Error> {
-    let actions = patch.actions.as_ref().map(|chosen| views::actions(tx, chosen)).transpose()?;
+    let actions = patch.actions.as_ref().map(|chosen| views::jobs::actions(tx, chosen)).transpose()?;
     let coauthors = match &patch.coauthors {
         None => None,
         Some(names) => Some(users(tx, names)?),
@@ -193,9 +192,8 @@ pub fn schedule(given: &body::ScheduleBody) -> Result<Schedule, Error> {
         "on_demand" => Ok(Schedule::OnDemand),
         "once" => {
             let at = given.at.as_deref().unwrap_or_default();
-            let at = at
-                .parse()
-                .map_err(|_| refuse("bad_time", "give date and time as 2026-11-22T03:00, without a zone"))?;
+            let at =
+                at.parse().map_err(|_| refuse("bad_time", "give date and time as 2026-11-22T03:00, without a zone"))?;
             let zone = match given.zone.as_deref() {
                 None | Some("" | "agent") => Zone::Agent,
                 Some(name) => Zone::Named(name.to_owned()),
@@ -269,7 +267,7 @@ async fn tasks(
     let number = ordinal(&number)?;
     let tasks = app.database.try_read(move |tx| {
         let job = jobs::load(tx, &caller, number)?;
-        views::tasks(tx, job.row.id)
+        views::jobs::tasks(tx, job.row.id)
     });
     Ok(Json(body::TasksBody { tasks: tasks.await? }))
 }

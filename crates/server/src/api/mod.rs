@@ -10,7 +10,9 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 pub mod accounts;
+pub mod agents;
 pub mod audit;
+pub mod jobs;
 pub mod server;
 pub mod session;
 pub mod tokens;
@@ -31,7 +33,9 @@ fn routes() -> OpenApiRouter<App> {
         .merge(session::routes())
         .merge(accounts::routes())
         .merge(tokens::routes())
-        .merge(audit::routes());
+        .merge(audit::routes())
+        .merge(jobs::routes())
+        .merge(agents::routes());
     OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", nouns)
 }
 

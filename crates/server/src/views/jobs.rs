@@ -1,0 +1,361 @@
+//! Jobs, tasks and eliminations as bodies.
+
+use super::{number, tags};
+use crate::engine::jobs::Job;
+use crate::http::auth::Caller;
+use crate::http::error::Error;
+use domain::access::Action;
+use domain::id::{JobId, VulnerabilityId};
+use domain::job::{self, Act};
+use domain::number::Series;
+use domain::schedule::{Fit, Schedule, Zone};
+use domain::time::Timestamp;
+use protocol::api::response as body;
+use std::collections::{BTreeMap, BTreeSet};
+use store::jobs::JobLine;
+use store::list::{Page, Query, page};
+use store::{Transaction, accounts, agents, catalogue, eliminations, jobs, tasks};
+
+/// A page of jobs within the caller's scope.
+///
+/// # Errors
+/// 422 for a sort or cursor that is not the list's.
+pub fn list(tx: &mut Transaction<'_>, caller: &Caller, query: &Query) -> Result<Page<body::JobSummary>, Error> {
+    let scope = jobs::within(tags(&caller.scope).as_deref());
+    let found = page::<JobLine>(tx, &jobs::LIST, Some(scope), query)?;
+    let rows = found.rows.into_iter().map(|line| summary(&line)).collect::<Result<_, _>>()?;
+    Ok(Page { rows, next_cursor: found.next_cursor })
+}
+
+fn summary(line: &JobLine) -> Result<body::JobSummary, Error> {
+    let schedule: Schedule = serde_json::from_str(&line.schedule).map_err(Error::internal)?;
+    Ok(body::JobSummary {
+        number: number(Series::Job, line.number),
+        kind: line.kind.as_str().to_owned(),
+        platform: line.platform.as_str().to_owned(),
+        title: line.title.clone(),
+        status: line.status.as_str().to_owned(),
+        owner: line.owner.clone(),
+        schedule: in_words(&schedule),
+        assets: line.assets,
+        tasks: body::TaskCounts {
+            total: line.total,
+            open: line.open,
+            succeeded: line.succeeded,
+            failed: line.failed,
+            skipped: line.total - line.open - line.succeeded - line.failed,
+        },
+        created_at: line.created_at,
+        started_at: line.started_at,
+        ended_at: line.ended_at,
+    })
+}
+
+/// A schedule in words.
+#[must_use]
+pub fn in_words(schedule: &Schedule) -> String {
+    match schedule {
+        Schedule::OnDemand => "On demand".to_owned(),
+        Schedule::Once { at, zone } => {
+            let zone = match zone {
+                Zone::Agent => "each asset's own time zone",
+                Zone::Named(name) => name,
+            };
+            format!("{} ({zone})", at.strftime("%Y-%m-%d %H:%M"))
+        }
+    }
+}
+
+fn schedule_body(schedule: &Schedule) -> body::ScheduleBody {
+    match schedule {
+        Schedule::OnDemand => body::ScheduleBody { when: "on_demand".to_owned(), at: None, zone: None },
+        Schedule::Once { at, zone } => body::ScheduleBody {
+            when: "once".to_owned(),
+            at: Some(at.to_string()),
+            zone: Some(match zone {
+                Zone::Agent => "agent".to_owned(),
+                Zone::Named(name) => name.clone(),
+            }),
+        },
+    }
+}
+
+/// A job in full.
+///
+/// # Errors
+/// A failure of the store.
+pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp) -> Result<body::Job, Error> {
+    let names: BTreeMap<_, _> = people(tx, job)?;
+    let counts = counts(tx, job.row.id)?;
+    let vulnerabilities = titles(tx, job.targets.iter().map(|target| target.vulnerability))?;
+    let qid = |id: &VulnerabilityId| vulnerabilities.get(id).map_or(0, |(qid, _)| *qid);
+    let assets: Vec<body::JobAsset> = jobs::assets(tx, job.row.id)?
+        .into_iter()
+        .map(|asset| body::JobAsset {
+            id: asset.id.0,
+            name: asset.name,
+            ip: asset.ip,
+            os: asset.os,
+            qids: job.targets.iter().filter(|t| t.asset == asset.id).map(|t| qid(&t.vulnerability)).collect(),
+        })
+        .collect();
+    let who = |user| names.get(&user).cloned().unwrap_or_default();
+    Ok(body::Job {
+        summary: body::JobSummary {
+            number: job.row.name(),
+            kind: job.row.kind.as_str().to_owned(),
+            platform: job.row.platform.as_str().to_owned(),
+            title: job.row.title.clone(),
+            status: job.row.status.as_str().to_owned(),
+            owner: who(job.row.owner_id),
+            schedule: in_words(&job.schedule),
+            assets: i64::try_from(assets.len()).unwrap_or(i64::MAX),
+            tasks: counts,
+            created_at: job.row.created_at,
+            started_at: job.row.started_at,
+            ended_at: job.row.ended_at,
+        },
+        description: job.row.description.clone(),
+        version: job.row.version,
+        origin: job.row.origin.clone(),
+        schedule: schedule_body(&job.schedule),
+        instants: instants(tx, job, now)?,
+        recipients: job.recipients.clone(),
+        mail_started: job.row.mail_started,
+        mail_percent: job.row.mail_percent.unwrap_or(0),
+        coauthors: job.coauthors.iter().map(|user| who(*user)).collect(),
+        actions: job_actions(tx, job, &vulnerabilities)?,
+        assets,
+        cancelled: job.row.cancelled,
+        acts: acts(caller, job),
+    })
+}
+
+fn people(tx: &mut Transaction<'_>, job: &Job) -> Result<BTreeMap<domain::id::UserId, String>, Error> {
+    let mut ids = job.coauthors.clone();
+    ids.push(job.row.owner_id);
+    Ok(accounts::names(tx, &ids)?.into_iter().collect())
+}
+
+fn counts(tx: &mut Transaction<'_>, id: JobId) -> Result<body::TaskCounts, Error> {
+    let mut counts = body::TaskCounts::default();
+    for (_, state, tasks) in tasks::states_of_jobs(tx, &[id.0])? {
+        counts.total += tasks;
+        match state.code() {
+            None => counts.open += tasks,
+            Some(0) => counts.succeeded += tasks,
+            Some(1) => counts.failed += tasks,
+            Some(_) => counts.skipped += tasks,
+        }
+    }
+    Ok(counts)
+}
+
+/// What the caller may do to a job now, and why not: permission first, then the state.
+#[must_use]
+pub fn acts(caller: &Caller, job: &Job) -> Vec<body::Act> {
+    let ask = |act: Act| match act {
+        Act::Save | Act::Edit => Action::JobEdit,
+        Act::SaveAndEnable | Act::Enable => Action::JobEnable,
+        Act::Disable => Action::JobDisable,
+        Act::Cancel => Action::JobCancel,
+        Act::Delete => Action::JobDelete,
+    };
+    let word = |act: Act| match act {
+        Act::Save => "save",
+        Act::SaveAndEnable => "save_and_enable",
+        Act::Edit => "edit",
+        Act::Enable => "enable",
+        Act::Disable => "disable",
+        Act::Cancel => "cancel",
+        Act::Delete => "delete",
+    };
+    Act::ALL
+        .into_iter()
+        .map(|act| {
+            let permitted = caller.decide(ask(act), &job.record).ok().map_err(|reason| reason.to_string());
+            let fits = job::act(job.row.life(), act).map_err(|refusal| refusal.sentence);
+            let reason = permitted.and(fits.map(|_| ())).err().unwrap_or_default();
+            body::Act { act: word(act).to_owned(), allowed: reason.is_empty(), reason }
+        })
+        .collect()
+}
+
+/// The instants a schedule resolves to, by zone; on demand has none.
+fn instants(tx: &mut Transaction<'_>, job: &Job, now: Timestamp) -> Result<Vec<body::ResolvedInstant>, Error> {
+    if job.schedule == Schedule::OnDemand {
+        return Ok(Vec::new());
+    }
+    let mut zones: BTreeMap<String, i64> = BTreeMap::new();
+    let assets: BTreeSet<_> = job.targets.iter().map(|target| target.asset).collect();
+    for asset in assets {
+        let zone = agents::on_asset(tx, asset)?.map(|agent| agent.zone).unwrap_or_default();
+        *zones.entry(zone).or_default() += 1;
+    }
+    let mut instants: BTreeMap<(Timestamp, String, &str), i64> = BTreeMap::new();
+    for (zone, assets) in zones {
+        let resolved = job.schedule.resolve(&zone, now)?;
+        let fit = match resolved.fit {
+            Fit::Exact => "exact",
+            Fit::Gap => "gap",
+            Fit::Overlap => "overlap",
+            Fit::UnknownZone => "unknown_zone",
+        };
+        *instants.entry((resolved.at, resolved.zone, fit)).or_default() += assets;
+    }
+    let body = |((at, zone, fit), assets): ((Timestamp, String, &str), i64)| body::ResolvedInstant {
+        zone,
+        at,
+        fit: fit.to_owned(),
+        assets,
+    };
+    Ok(instants.into_iter().map(body).collect())
+}
+
+type Titles = BTreeMap<VulnerabilityId, (i64, String)>;
+
+fn titles(tx: &mut Transaction<'_>, ids: impl Iterator<Item = VulnerabilityId>) -> Result<Titles, Error> {
+    let ids: Vec<i64> = ids.map(|id| id.0).collect::<BTreeSet<_>>().into_iter().collect();
+    let rows = eliminations::titles(tx, &ids)?;
+    Ok(rows.into_iter().map(|(id, qid, title)| (id, (qid, title))).collect())
+}
+
+fn job_actions(tx: &mut Transaction<'_>, job: &Job, titles: &Titles) -> Result<Vec<body::JobAction>, Error> {
+    let mut actions = Vec::new();
+    for (vulnerability, key) in &job.actions {
+        let entry = catalogue::entry(tx, *key)?;
+        let covers = catalogue::covers(tx, *key, *vulnerability)?;
+        let (qid, title) = titles.get(vulnerability).cloned().unwrap_or_default();
+        actions.push(body::JobAction {
+            qid,
+            vulnerability: title,
+            entry: entry.entry,
+            revision: entry.revision,
+            digest: entry.digest,
+            title: entry.title,
+            implication: entry.implication,
+            risk: entry.risk,
+            reversible: entry.reversible,
+            covers: covers
+                .into_iter()
+                .map(|(cve, coverage, points)| body::Cover { cve, coverage: coverage.as_str().to_owned(), points })
+                .collect(),
+        });
+    }
+    Ok(actions)
+}
+
+/// Entries chosen by name become keys.
+///
+/// # Errors
+/// 422 `actions` for a QID or entry that does not exist.
+pub fn actions(
+    tx: &mut Transaction<'_>,
+    chosen: &[body::JobActionChoice],
+) -> Result<Vec<(VulnerabilityId, i64)>, Error> {
+    let current = catalogue::current(tx)?;
+    chosen
+        .iter()
+        .map(|choice| {
+            let unknown = |what: String| Error::field("actions", "unknown_action", format!("there is no {what}"));
+            let vulnerability =
+                eliminations::by_qid(tx, choice.qid)?.ok_or_else(|| unknown(format!("QID {}", choice.qid)))?;
+            let entry = current.iter().find(|entry| entry.entry == choice.entry);
+            let entry = entry.ok_or_else(|| unknown(format!("catalogue entry `{}`", choice.entry)))?;
+            Ok((vulnerability, entry.id))
+        })
+        .collect()
+}
+
+/// The tasks of a job.
+///
+/// # Errors
+/// A failure of the store.
+pub fn tasks(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<body::Task>, Error> {
+    let rows = tasks::of_job(tx, job)?;
+    Ok(rows
+        .into_iter()
+        .map(|task| body::Task {
+            id: task.uuid,
+            asset: task.asset_id.0,
+            asset_name: task.asset_name,
+            entry: task.entry,
+            title: task.entry_title,
+            kind: task.kind,
+            state: task.state.as_str().to_owned(),
+            epoch: task.epoch,
+            code: task.code,
+            detail: task.detail,
+            message: task.message,
+            due_at: task.due_at,
+            zone: task.zone,
+            started_at: task.started_at,
+            ended_at: task.ended_at,
+            report: serde_json::from_str(&task.report).ok(),
+        })
+        .collect())
+}
+
+/// What can be done about some QIDs, and where.
+///
+/// # Errors
+/// Not found for an unknown QID.
+pub fn eliminations(tx: &mut Transaction<'_>, caller: &Caller, qids: &[i64]) -> Result<body::EliminationsBody, Error> {
+    let mut keys = Vec::new();
+    for qid in qids {
+        let id = eliminations::by_qid(tx, *qid)?;
+        keys.push(id.ok_or_else(|| Error::NotFound(format!("vulnerability with QID {qid}")))?);
+    }
+    let titles = titles(tx, keys.iter().copied())?;
+    let keys: Vec<i64> = titles.keys().map(|id| id.0).collect();
+    let mut found: BTreeMap<(VulnerabilityId, i64), body::Elimination> = BTreeMap::new();
+    for row in catalogue::eliminations(tx, &keys)? {
+        let (qid, title) = titles.get(&row.vulnerability_id).cloned().unwrap_or_default();
+        let cover = body::Cover { cve: row.cve, coverage: row.coverage.as_str().to_owned(), points: row.points };
+        let elimination = found.entry((row.vulnerability_id, row.entry_key)).or_insert_with(|| body::Elimination {
+            qid,
+            vulnerability: title,
+            platform: row.platform,
+            entry: row.entry,
+            title: row.title,
+            implication: row.implication,
+            risk: row.risk,
+            reversible: row.reversible,
+            covers: Vec::new(),
+        });
+        elimination.covers.push(cover);
+    }
+    let platforms: BTreeSet<(i64, String)> =
+        found.values().flat_map(|e| expand(&e.platform).into_iter().map(|on| (e.qid, on))).collect();
+    let assets = eliminations::assets(tx, &keys)?
+        .into_iter()
+        .filter(|asset| caller.scope.sees(asset.tags()))
+        .map(|asset| {
+            let qid = titles.get(&asset.vulnerability_id).map_or(0, |(qid, _)| *qid);
+            let platform = asset.platform.as_str().to_owned();
+            let reason = if !asset.agent {
+                "no agent is enrolled on this asset; create an enrolment token under Agents and run its command there"
+            } else if !platforms.contains(&(qid, platform.clone())) {
+                "the catalogue holds nothing for this vulnerability on this platform"
+            } else {
+                ""
+            };
+            body::EliminationAsset {
+                qid,
+                id: asset.asset_id.0,
+                name: asset.name,
+                ip: asset.ip,
+                platform,
+                residual: asset.residual,
+                mitigation: asset.mitigation,
+                selectable: reason.is_empty(),
+                reason: reason.to_owned(),
+            }
+        })
+        .collect();
+    Ok(body::EliminationsBody { eliminations: found.into_values().collect(), assets })
+}
+
+fn expand(platform: &str) -> Vec<String> {
+    if platform == "any" { vec!["linux".to_owned(), "windows".to_owned()] } else { vec![platform.to_owned()] }
+}
