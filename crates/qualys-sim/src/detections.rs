@@ -3,7 +3,7 @@
 //! Rows are functions of the seed. Only hosts that a scan reached are kept as records; everything else is worked out when it is asked for.
 
 use crate::hosts::{Fleet, Host};
-use crate::knowledge::{EntryKind, Knowledge};
+use crate::knowledge::{Brief, EntryKind, Knowledge};
 use crate::roll::Roll;
 use crate::weakness::{self, Weakness};
 use crate::world::Plan;
@@ -148,7 +148,7 @@ impl Source {
         for step in 0..u64::from(wanted.min(available)) {
             let place = (start + step * stride) % u64::from(available);
             let qid = first + u32::try_from(place).unwrap_or(0);
-            let port = self.knowledge.brief(qid).and_then(|(_, _, _, port)| port);
+            let port = self.knowledge.brief(qid).and_then(|brief| brief.port);
             rows.push(self.row(history, qid, port, false));
             if port == Some((443, "tcp")) && place.is_multiple_of(5) {
                 rows.push(self.row(history, qid, Some((8443, "tcp")), false));
@@ -159,7 +159,8 @@ impl Source {
 
     /// A row as the last scan left it. Weaknesses of the demo set are never fixed to begin with: the folder says they are there.
     fn row(&self, history: &History, qid: u32, port: Option<(u16, &'static str)>, is_there: bool) -> Detection {
-        let (kind, severity, score, _) = self.knowledge.brief(qid).unwrap_or((EntryKind::Confirmed, 3, 40, None));
+        let unknown = Brief { kind: EntryKind::Confirmed, severity: 3, score: 40, port: None };
+        let Brief { kind, severity, score, .. } = self.knowledge.brief(qid).unwrap_or(unknown);
         let port_number = port.map_or(0, |(number, _)| number);
         let keys = [33, u64::from(history.index), u64::from(qid), u64::from(port_number)];
         let mut roll = Roll::new(history.seed, &keys);
@@ -263,7 +264,7 @@ impl Record {
                 row.see(finding, scanned, processed);
             }
             if !known && finding.present {
-                let port = source.knowledge.brief(finding.qid).and_then(|(_, _, _, port)| port);
+                let port = source.knowledge.brief(finding.qid).and_then(|brief| brief.port);
                 let history = History { seed: source.seed, index, scanned, processed };
                 let row = source.row(&history, finding.qid, port, true);
                 self.detections.push(Detection {

@@ -70,7 +70,15 @@ pub fn is_safeguarded(root: &Path, safeguard: Safeguard) -> bool {
             !names.iter().any(|name| installed.iter().any(|entry| entry.name == *name))
         }
         Safeguard::Says(path, texts) => says(&root.join(path), texts),
-        Safeguard::Postfix(keyword, value) => is_value(postfix(root, keyword).as_deref(), value),
+        Safeguard::PostfixNoSmuggling => {
+            let is = |keyword: &str, wanted: &[&str]| {
+                postfix(root, keyword).is_some_and(|value| wanted.iter().all(|word| value.contains(word)))
+            };
+            let strict = is("smtpd_forbid_bare_newline", &["yes"]) || is("smtpd_forbid_bare_newline", &["normalize"]);
+            let older = is("smtpd_data_restrictions", &["reject_unauth_pipelining"])
+                && is("smtpd_discard_ehlo_keywords", &["chunking"]);
+            strict || older
+        }
     }
 }
 

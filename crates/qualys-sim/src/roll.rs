@@ -26,14 +26,14 @@ impl Roll {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.state)
     }
 
     /// A value in `0..bound`; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or(0)
+        self.draw().checked_rem(bound).unwrap_or(0)
     }
 
     /// A value in `low..=high`.
@@ -60,7 +60,7 @@ impl Roll {
     pub fn hex(&mut self, length: usize) -> String {
         let mut text = String::with_capacity(length + 16);
         while text.len() < length {
-            text.push_str(&format!("{:016x}", self.next()));
+            text.push_str(&format!("{:016x}", self.draw()));
         }
         text.truncate(length);
         text
@@ -68,8 +68,8 @@ impl Roll {
 
     /// A version 4 UUID in the usual form.
     pub fn uuid(&mut self) -> uuid::Uuid {
-        let high = u128::from(self.next()) << 64;
-        uuid::Builder::from_random_bytes((high | u128::from(self.next())).to_be_bytes()).into_uuid()
+        let high = u128::from(self.draw()) << 64;
+        uuid::Builder::from_random_bytes((high | u128::from(self.draw())).to_be_bytes()).into_uuid()
     }
 }
 

@@ -24,11 +24,14 @@ pub(super) fn answer(call: &Call) -> Reply {
     if call.endpoint == Endpoint::PortalVersion {
         return reply(call, version(call)).with("set-cookie", "JSESSIONID=simulated; Path=/; HttpOnly");
     }
-    let answer = match Search::read(&call.body) {
-        Ok(search) => hosts(call, &search),
-        Err((message, resolution)) => error(call, "2.0/am/hostasset.xsd", "INVALID_REQUEST", &message, resolution),
+    let found = Search::read(&call.body);
+    let text = match &found {
+        Ok(search) => hosts(call, search),
+        Err((message, resolution)) => error(call, "2.0/am/hostasset.xsd", "INVALID_REQUEST", message, resolution),
     };
-    reply(call, answer).with("x-powered-by", powered_by(&call.app)).with("evaluation", "false")
+    let reply = reply(call, text).with("x-powered-by", powered_by(&call.app));
+    // Recorded: only an answer that did search says whether this is an evaluation subscription.
+    if found.is_ok() { reply.with("evaluation", "false") } else { reply }
 }
 
 fn reply(call: &Call, text: String) -> Reply {

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// The longest request body that is read.
 const BODY_MAX: usize = 16 * 1024 * 1024;
+/// Time for the bytes before a planned break to reach the socket.
+const BEFORE_CUT: Duration = Duration::from_millis(30);
 /// Pieces are gathered up to this size before they are sent.
 const PIECE: usize = 64 * 1024;
 
@@ -29,7 +31,11 @@ pub(crate) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         Err(reply) => return frame(&app, reply, None, None, None),
     };
     let number = app.journal.record(entry(&call));
-    let (reply, usage, running) = answer(&call);
+    let (mut reply, usage, running) = answer(&call);
+    let closes = call.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    if closes && !reply.headers.iter().any(|(name, _)| *name == "connection") {
+        reply = reply.with("connection", "close");
+    }
     app.journal.answered(number, reply.status);
     if let Some(fault) = &call.fault {
         let (before, _) = fault.pace();
@@ -277,7 +283,12 @@ fn body(chunks: Chunks, running: Option<Running>, fault: Option<&FaultKind>) -> 
         if let Some((_, pause)) = sending.drip {
             tokio::time::sleep(pause).await;
         }
-        sending.next().map(|piece| (piece, sending))
+        let piece = sending.next();
+        if matches!(piece, Some(Err(_))) {
+            // What was sent before has to leave the buffers, or the client would see no answer at all.
+            tokio::time::sleep(BEFORE_CUT).await;
+        }
+        piece.map(|piece| (piece, sending))
     }))
 }
 

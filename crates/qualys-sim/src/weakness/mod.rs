@@ -55,8 +55,8 @@ pub enum Safeguard {
     PackagesAbsent(&'static [&'static str]),
     /// Some file of the folder (or the file itself) holds every one of the texts, comment lines and blanks left out.
     Says(&'static str, &'static [&'static str]),
-    /// Postfix main.cf: the keyword has the value.
-    Postfix(&'static str, &'static str),
+    /// Postfix refuses bare newlines, or at least pipelining and chunking.
+    PostfixNoSmuggling,
 }
 
 /// What an attacker gains; chooses the wording of the consequence text.

@@ -140,7 +140,6 @@ pub(super) const WEAKNESSES: &[Weakness] = &[
         gain: Gain::Leak,
         diagnosis: "cups-browsed is enabled and answers printer announcements of any sender.",
         workaround: "Stop and mask the cups-browsed service.",
-        ..LOCAL
     },
     Weakness {
         qid: 900_007,
@@ -167,7 +166,6 @@ pub(super) const WEAKNESSES: &[Weakness] = &[
         gain: Gain::RemoteCode,
         diagnosis: "The telnet daemon hands a user name from the network to login in a way that can skip the password.",
         workaround: "Remove the telnet daemon; use SSH.",
-        ..LOCAL
     },
     Weakness {
         qid: 900_008,
@@ -253,7 +251,7 @@ pub(super) const WEAKNESSES: &[Weakness] = &[
         cves: &["CVE-2023-51764"],
         severity: 3,
         category: "Mail services",
-        safeguard: Safeguard::Postfix("smtpd_forbid_bare_newline", "yes"),
+        safeguard: Safeguard::PostfixNoSmuggling,
         package: "postfix",
         fixed: &[(Debian12, "3.7.9-0+deb12u1"), (Ubuntu2204, "3.6.4-1ubuntu1.3")],
         cvss: 5.3,
@@ -264,7 +262,7 @@ pub(super) const WEAKNESSES: &[Weakness] = &[
         port: Some((25, "tcp")),
         gain: Gain::Leak,
         diagnosis: "The mail server accepts more than one way to end a message, so a second message can be hidden inside the first.",
-        workaround: "Set smtpd_forbid_bare_newline = yes.",
+        workaround: "Set smtpd_forbid_bare_newline = yes; older releases refuse unauthorised pipelining and chunking instead.",
         ..LOCAL
     },
     Weakness {
@@ -332,6 +330,26 @@ pub(super) const WEAKNESSES: &[Weakness] = &[
         gain: Gain::RemoteCode,
         diagnosis: "The download helper passes header text of a redirect on to the package manager without cleaning it.",
         workaround: "Forbid redirects: Acquire::http::AllowRedirect \"false\";",
+        ..LOCAL
+    },
+    Weakness {
+        qid: 900_017,
+        title: "Apache HTTP Server HTTP/2 Null Pointer Dereference",
+        cves: &["CVE-2021-31618"],
+        severity: 4,
+        category: "Web server",
+        safeguard: Safeguard::Says("etc/apache2/conf-enabled", &["Protocols http/1.1"]),
+        package: "apache2",
+        fixed: &[(Debian11, "2.4.46-6"), (Ubuntu2004, "2.4.41-4ubuntu3.3")],
+        cvss: 7.5,
+        vector: "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H",
+        epss: 0.31,
+        threats: "Denial_of_Service",
+        score: 57,
+        port: Some((443, "tcp")),
+        gain: Gain::Outage,
+        diagnosis: "A stream whose headers break a limit is answered with the help of memory that was never set up.",
+        workaround: "Leave h2 out of the Protocols directive.",
         ..LOCAL
     },
 ];

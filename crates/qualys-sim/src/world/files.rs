@@ -293,6 +293,11 @@ fn programs(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
             0o644,
             "<IfModule http2_module>\n    Protocols h2 h2c http/1.1\n</IfModule>\n",
         )?;
+        root.file(
+            "etc/apache2/mods-enabled/http2.load",
+            0o644,
+            "LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so\n",
+        )?;
         root.folder("etc/apache2/conf-enabled")?;
     }
     Ok(())

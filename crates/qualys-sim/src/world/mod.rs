@@ -70,7 +70,7 @@ impl Plan {
         for package in packages::OPTIONAL {
             let versions = package.versions(host.os);
             let wanted = roll.chance(package.percent);
-            let chosen = roll.next();
+            let chosen = roll.draw();
             let guaranteed = package.guaranteed_on == Some(host.index);
             if versions.is_empty() || !(wanted || guaranteed) {
                 continue;

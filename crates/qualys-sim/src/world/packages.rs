@@ -54,13 +54,18 @@ pub(super) const OPTIONAL: &[Package] = &[
         guaranteed_on: None,
         versions: &[
             (Debian11, &["0.105-31"]),
-            (Debian12, &["122-3"]),
             (Ubuntu1604, &["0.105-14.1ubuntu0.5"]),
             (Ubuntu1804, &["0.105-20ubuntu0.18.04.5"]),
             (Ubuntu2004, &["0.105-26ubuntu1", "0.105-26ubuntu1.1"]),
             (Ubuntu2204, &["0.105-33"]),
-            (Ubuntu2404, &["124-2ubuntu1"]),
         ],
+    },
+    // From here on polkit is packaged under another name and has no weakness in the table.
+    Package {
+        name: "polkitd",
+        percent: 100,
+        guaranteed_on: None,
+        versions: &[(Debian12, &["122-3"]), (Ubuntu2404, &["124-2ubuntu1"])],
     },
     Package {
         name: "cups-browsed",
@@ -153,8 +158,9 @@ pub(super) const OPTIONAL: &[Package] = &[
         percent: 35,
         guaranteed_on: None,
         versions: &[
-            (Debian11, &["2.4.61-1~deb11u1"]),
+            (Debian11, &["2.4.46-4"]),
             (Debian12, &["2.4.57-2"]),
+            (Ubuntu2004, &["2.4.41-4ubuntu3.1"]),
             (Ubuntu2204, &["2.4.52-1ubuntu4.5", "2.4.52-1ubuntu4.6"]),
         ],
     },

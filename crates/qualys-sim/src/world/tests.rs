@@ -1,5 +1,6 @@
 use super::*;
 use crate::hosts::Fleet;
+use crate::weakness::Comparison;
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -105,7 +106,7 @@ fn mitigate(root: &Path, safeguard: Safeguard) {
             }
         }
         Safeguard::Says(folder, texts) => append(&format!("{folder}/90-test.conf"), &texts.join(" ")),
-        Safeguard::Postfix(keyword, value) => append("etc/postfix/main.cf", &format!("{keyword} = {value}")),
+        Safeguard::PostfixNoSmuggling => append("etc/postfix/main.cf", "smtpd_forbid_bare_newline = yes"),
     }
 }
 
@@ -130,7 +131,7 @@ fn half_a_kernel_setting_is_not_enough() {
     let (folder, _) = written(1, 2);
     let file = folder.path().join("proc/sys/user/max_user_namespaces");
     std::fs::write(&file, "0\n").expect("proc");
-    let safeguard = Safeguard::Sysctl(&[("user.max_user_namespaces", crate::weakness::Comparison::Equal, 0)]);
+    let safeguard = Safeguard::Sysctl(&[("user.max_user_namespaces", Comparison::Equal, 0)]);
     assert!(!judge::is_safeguarded(folder.path(), safeguard), "in force but not persisted");
     mitigate(folder.path(), safeguard);
     assert!(judge::is_safeguarded(folder.path(), safeguard));

@@ -1,0 +1,10 @@
+//! The simulator over real HTTP: what a client sees, byte for byte where it matters.
+
+mod clients;
+mod detections;
+mod door;
+mod faults;
+mod paging;
+mod replay;
+mod scans;
+mod support;
