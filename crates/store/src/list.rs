@@ -24,7 +24,7 @@
 //! store::record! { struct Line { id: i64, topic: String, key: String } }
 //!
 //! fn first(tx: &mut store::Transaction<'_>, query: &Query) -> Result<Vec<Line>, store::list::Error> {
-//!     Ok(page::<Line>(tx, &SETTINGS, None, query)?.rows)
+//!     Ok(page::<Line>(tx, &WAITING, None, query)?.rows)
 //! }
 //! ```
 //!

@@ -414,3 +414,27 @@ both_engines!(the_scope_holds_on_every_page_and_limits_are_bounded, |db| {
     assert_eq!((most.rows.len(), most.next_cursor), (300, None));
     assert!(most.rows.iter().all(|row| row.severity == Some(1)));
 });
+
+both_engines!(wildcards_in_a_query_are_letters, |db| {
+    db.write_blocking(|tx| tx.script(TABLES)).unwrap();
+    let titles = ["100% sure", "100 sure", "a_b", "axb", "a\\b", "ÉTÉ", "été", "AXB"];
+    let rows: Vec<Whole> = titles.iter().zip(1..).map(|(title, id)| sample(id, title, None)).collect();
+    put(db, &rows);
+    let cases: [(&str, &[&str]); 9] = [
+        ("title:\"0%\"", &["100% sure"]),
+        ("title:a_b", &["a_b"]),
+        ("title:\"a_\"*", &["a_b"]),
+        ("title:\"a\\\\b\"", &["a\\b"]),
+        ("title:axb", &["axb", "AXB"]),
+        ("title:`axb`", &["axb"]),
+        ("title:ÉTÉ", &["ÉTÉ"]),
+        ("\"%\"", &["100% sure"]),
+        ("title:\"' OR 1=1 --\"", &[]),
+    ];
+    for (text, expected) in cases {
+        let query = Query::new(parse(text, &FIELDS).unwrap(), context());
+        let found = db.read_blocking(move |tx| page::<Sample>(tx, &LIST, None, &query).map_err(store_error)).unwrap();
+        let found: Vec<&str> = found.rows.iter().map(|row| row.title.as_str()).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+});
