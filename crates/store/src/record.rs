@@ -137,13 +137,9 @@ macro_rules! record {
 macro_rules! record_of {
     ($name:ty { $($field:ident),* $(,)? }) => {
         impl $crate::Record for $name {
-            #[expect(unused_assignments, clippy::allow_attributes, reason = "the last position is not read again")]
             fn read(row: &$crate::Row<'_>) -> $crate::Result<Self> {
-                let mut near = 0_usize;
-                $(
-                    let $field = row.get_near(near, stringify!($field))?;
-                    near += 1;
-                )*
+                let mut near = 0_usize..;
+                $(let $field = row.get_near(near.next().unwrap_or(0), stringify!($field))?;)*
                 Ok(Self { $($field),* })
             }
         }

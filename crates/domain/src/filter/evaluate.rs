@@ -34,8 +34,8 @@ pub fn matches(filter: &Filter, fields: &Fields, subject: &dyn Subject, context:
         Filter::Not(inner) => !matches(inner, fields, subject, context),
         Filter::Present { field } => !subject.values(field).is_empty(),
         Filter::Free(text) => {
-            let found = |field: &&str| subject.values(field).iter().any(|value| contains(value, text));
-            fields.free.iter().any(|field| found(&field))
+            let found = |field: &str| subject.values(field).iter().any(|value| contains(value, text));
+            fields.free.iter().any(|field| found(field))
         }
         Filter::Compare { field, operator, operand } => {
             let kind = fields.kind(field);

@@ -185,8 +185,8 @@ impl Statements {
 /// What an error of PostgreSQL means to us.
 pub(crate) fn explain(error: postgres::Error, sql: &str) -> Explained {
     let Some(db) = error.as_db_error() else {
-        let gone =
-            error.is_closed() || std::error::Error::source(&error).is_some_and(|cause| cause.is::<std::io::Error>());
+        let gone = error.is_closed()
+            || std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         return match gone {
             true => Error::Unavailable(Box::new(error)).into(),
             false => Error::failed(format!("could not run: {}", statement_text(sql)), error).into(),
