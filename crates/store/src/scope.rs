@@ -13,7 +13,8 @@ pub fn assets(scope: &AssetScope, asset_id: &'static str) -> Option<Sql> {
         AssetScope::All => None,
         AssetScope::Tags(tags) => {
             let tags: Vec<String> = tags.iter().cloned().collect();
-            let sql = Sql::new("EXISTS (SELECT 1 FROM asset_tag AS scope_tag WHERE scope_tag.asset_id = ").text(asset_id);
+            let sql =
+                Sql::new("EXISTS (SELECT 1 FROM asset_tag AS scope_tag WHERE scope_tag.asset_id = ").text(asset_id);
             Some(sql.text(" AND scope_tag.tag {in ").bind(&tags).text("})"))
         }
     }

@@ -1,5 +1,13 @@
 //! The doors, the transactions and the traps that the two engines set (style guide 2.6).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test panics rather than returning an error"
+)]
+
 use store::{Error, Sql, migrate, record};
 use testkit::both_engines;
 use uuid::Uuid;

@@ -1,5 +1,13 @@
 //! The doors: group commit, collisions, panics, callers that go away, connections that die.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test panics rather than returning an error"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

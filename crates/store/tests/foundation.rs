@@ -1,5 +1,13 @@
 //! Settings, numbers, leases, the audit, the outbox and kept answers, on both engines.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test panics rather than returning an error"
+)]
+
 use domain::number::Series;
 use domain::time::Timestamp;
 use ed25519_dalek::SigningKey;

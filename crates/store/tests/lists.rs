@@ -1,5 +1,13 @@
 //! The query language and keyset pages in SQL, compared with what the language says, on both engines.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test panics rather than returning an error"
+)]
+
 use domain::filter::{
     Context, Field, Fields, Filter, Flag, Kind, Match, Operand, Operator, Subject, Value, When, matches, parse,
 };

@@ -1,5 +1,13 @@
 //! The traps that two engines set (style guide 2.6): each test shows that a statement means the same on both.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test panics rather than returning an error"
+)]
+
 use store::{Error, Result, Sql, Transaction, last_per_key, record, stage};
 use testkit::both_engines;
 use testkit::database::TestDatabase;
