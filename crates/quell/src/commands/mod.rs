@@ -2,8 +2,10 @@
 //!
 //! A noun's file has a `Command` (clap) and a `run(command, context)`; it is listed in [`Command`] and [`run`] below.
 
+mod agents;
 mod catalogue;
 mod complete;
+mod jobs;
 mod login;
 mod recover;
 mod serve;
@@ -48,6 +50,12 @@ enum Command {
     /// API tokens
     #[command(subcommand)]
     Tokens(tokens::Command),
+    /// Mitigation jobs, from eliminations to results
+    #[command(subcommand)]
+    Jobs(jobs::Command),
+    /// Agents and enrolment
+    #[command(subcommand)]
+    Agents(agents::Command),
     /// Keys, trust roots, signing and checking of the catalogue; needs no server
     #[command(subcommand)]
     Catalogue(catalogue::Command),
@@ -88,6 +96,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Whoami => login::whoami(&context).await,
         Command::Users(command) => users::run(command, &context).await,
         Command::Tokens(command) => tokens::run(command, &context).await,
+        Command::Jobs(command) => jobs::run(command, &context).await,
+        Command::Agents(command) => agents::run(command, &context).await,
         Command::Catalogue(command) => run_catalogue(&command, context.format),
         Command::Complete(arguments) => complete::run(&arguments),
     }

@@ -1,0 +1,318 @@
+//! `quell jobs`: mitigation jobs from eliminations to results, and the global halt.
+
+use super::Context;
+use crate::client::{Client, ListArguments, path};
+use crate::failure::Failure;
+use crate::output::{self, Column, Format, note};
+use protocol::api::response::{
+    Elimination, EliminationAsset, EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobPatch, JobSave,
+    JobSelection, JobSummary, JobsBody, NewJob, ScheduleBody, Task, TasksBody,
+};
+use std::time::Duration;
+
+/// What can be done with jobs.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Show what can be done about QIDs, and on which assets
+    Eliminations {
+        /// QIDs
+        #[arg(required = true, value_delimiter = ',')]
+        qids: Vec<i64>,
+    },
+    /// List jobs
+    List(ListArguments),
+    /// Show a job
+    Show {
+        /// Its number, MJ0000001
+        number: String,
+    },
+    /// Make a draft for QIDs; assets and actions are filled in
+    Create {
+        /// QIDs
+        #[arg(required = true, value_delimiter = ',')]
+        qids: Vec<i64>,
+        /// Only these assets, by key
+        #[arg(long, value_delimiter = ',')]
+        assets: Option<Vec<i64>>,
+        /// linux or windows, where the assets run both
+        #[arg(long)]
+        platform: Option<String>,
+        /// Title
+        #[arg(long, default_value = "")]
+        title: String,
+        /// Description
+        #[arg(long, default_value = "")]
+        description: String,
+        /// Roll mitigations of ours back instead
+        #[arg(long)]
+        rollback: bool,
+    },
+    /// Edit a draft or a disabled job
+    Edit(Box<Edit>),
+    /// Save a draft: the job is DISABLED, or ENABLED with --enable
+    Save {
+        /// Its number
+        number: String,
+        /// Enable it at once; only at creation
+        #[arg(long)]
+        enable: bool,
+    },
+    /// Enable a job: it runs, now or at its time
+    Enable {
+        /// Its number
+        number: String,
+        /// Wait until it is over
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Disable a job that has not started
+    Disable {
+        /// Its number
+        number: String,
+    },
+    /// Cancel a running job: nothing more starts
+    Cancel {
+        /// Its number
+        number: String,
+    },
+    /// Delete a job that is not running
+    Delete {
+        /// Its number
+        number: String,
+    },
+    /// List a job's tasks with their results
+    Tasks {
+        /// Its number
+        number: String,
+    },
+    /// Wait until a job is over
+    Wait {
+        /// Its number
+        number: String,
+    },
+    /// Halt everything: nothing new starts anywhere
+    Halt {
+        /// Why; everybody sees it
+        reason: String,
+    },
+    /// Lift the halt
+    GoOn,
+}
+
+/// Changes to a job; what is not given stays as it is.
+#[derive(Debug, clap::Args)]
+pub struct Edit {
+    /// Its number
+    number: String,
+    /// Title
+    #[arg(long)]
+    title: Option<String>,
+    /// Description
+    #[arg(long)]
+    description: Option<String>,
+    /// The assets that remain, by key
+    #[arg(long, value_delimiter = ',')]
+    assets: Option<Vec<i64>>,
+    /// Run as soon as it is enabled
+    #[arg(long, conflicts_with = "at")]
+    on_demand: bool,
+    /// Run at this date and time, 2026-11-22T03:00
+    #[arg(long, value_name = "DATETIME")]
+    at: Option<String>,
+    /// Zone of --at: an IANA name; each asset's own when absent
+    #[arg(long, requires = "at")]
+    zone: Option<String>,
+    /// Mail recipients, at most 50
+    #[arg(long, value_delimiter = ',')]
+    recipients: Option<Vec<String>>,
+    /// Mail when execution starts
+    #[arg(long)]
+    mail_started: Option<bool>,
+    /// Mail when this percentage of assets has reported; 0 for none
+    #[arg(long)]
+    mail_percent: Option<i64>,
+    /// Co-authors, by sign-in name
+    #[arg(long, value_delimiter = ',')]
+    coauthors: Option<Vec<String>>,
+}
+
+const JOBS: &[Column<JobSummary>] = &[
+    ("NUMBER", |job| job.number.clone()),
+    ("STATUS", |job| job.status.clone()),
+    ("KIND", |job| job.kind.clone()),
+    ("PLATFORM", |job| job.platform.clone()),
+    ("TITLE", |job| job.title.clone()),
+    ("ASSETS", |job| job.assets.to_string()),
+    ("DONE", |job| format!("{}/{}", job.tasks.total - job.tasks.open, job.tasks.total)),
+    ("FAILED", |job| job.tasks.failed.to_string()),
+    ("SCHEDULE", |job| job.schedule.clone()),
+    ("OWNER", |job| job.owner.clone()),
+];
+
+const TASKS: &[Column<Task>] = &[
+    ("ASSET", |task| task.asset_name.clone()),
+    ("ENTRY", |task| task.entry.clone()),
+    ("DOES", |task| task.kind.clone()),
+    ("STATE", |task| task.state.clone()),
+    ("CODE", |task| task.code.map(|code| code.to_string()).unwrap_or_default()),
+    ("DETAIL", |task| task.detail.map(|code| code.to_string()).unwrap_or_default()),
+    ("MESSAGE", |task| task.message.clone()),
+];
+
+const ELIMINATIONS: &[Column<Elimination>] = &[
+    ("QID", |e| e.qid.to_string()),
+    ("ENTRY", |e| e.entry.clone()),
+    ("TITLE", |e| e.title.clone()),
+    ("PLATFORM", |e| e.platform.clone()),
+    ("DOES", |e| e.implication.clone()),
+    ("RISK", |e| e.risk.clone()),
+    ("COVERS", |e| {
+        let covers = e.covers.iter().map(|c| format!("{} {} -{}", c.cve, c.coverage, c.points).trim().to_owned());
+        covers.collect::<Vec<_>>().join("; ")
+    }),
+];
+
+const ASSETS: &[Column<EliminationAsset>] = &[
+    ("ASSET", |asset| asset.id.to_string()),
+    ("NAME", |asset| asset.name.clone()),
+    ("ADDRESS", |asset| asset.ip.clone()),
+    ("QID", |asset| asset.qid.to_string()),
+    ("SCORE", |asset| asset.residual.to_string()),
+    ("MITIGATION", |asset| asset.mitigation.clone()),
+    ("CAN BE CHOSEN", |asset| if asset.selectable { "yes".to_owned() } else { format!("no: {}", asset.reason) }),
+];
+
+/// Run a command.
+///
+/// # Errors
+/// [`Failure`] of the server.
+pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    match command {
+        Command::Eliminations { qids } => eliminations(&client, &qids, context.format).await,
+        Command::List(list) => {
+            let jobs = client.list(&path(&["jobs"]), &list, |body: JobsBody| (body.jobs, body.next)).await?;
+            output::list(context.format, &jobs, JOBS)
+        }
+        Command::Show { number } => show(context.format, &read(&client, &number).await?),
+        Command::Create { qids, assets, platform, title, description, rollback } => {
+            let select = |qid| JobSelection { qid, assets: assets.clone() };
+            let kind = if rollback { "rollback" } else { "mitigation" }.to_owned();
+            let vulnerabilities = qids.into_iter().map(select).collect();
+            let new = NewJob { kind, platform, vulnerabilities, title, description };
+            let made: JobBody = client.post(&path(&["jobs"]), &new).await?;
+            show(context.format, &made.job)
+        }
+        Command::Edit(edit) => {
+            let number = edit.number.clone();
+            let version = read(&client, &number).await?.version;
+            let tag = format!("\"v{version}\"");
+            let edited: JobBody = client.patch(&path(&["jobs", &number]), &patch(*edit), Some(&tag)).await?;
+            show(context.format, &edited.job)
+        }
+        Command::Save { number, enable } => {
+            let saved: JobBody = client.post(&path(&["jobs", &number, "save"]), &JobSave { enable }).await?;
+            show(context.format, &saved.job)
+        }
+        Command::Enable { number, wait: waiting } => {
+            act(&client, &number, "enable", context.format).await?;
+            if waiting { wait(&client, &number, context.format).await } else { Ok(()) }
+        }
+        Command::Disable { number } => act(&client, &number, "disable", context.format).await,
+        Command::Cancel { number } => act(&client, &number, "cancel", context.format).await,
+        Command::Delete { number } => {
+            client.delete(&path(&["jobs", &number])).await?;
+            note(&format!("{number} is deleted"));
+            Ok(())
+        }
+        Command::Tasks { number } => {
+            let tasks: TasksBody = client.get(&path(&["jobs", &number, "tasks"]), &[]).await?;
+            output::list(context.format, &tasks.tasks, TASKS)
+        }
+        Command::Wait { number } => wait(&client, &number, context.format).await,
+        Command::Halt { reason } => halt(&client, HaltRequest { halted: true, reason }, context.format).await,
+        Command::GoOn => halt(&client, HaltRequest::default(), context.format).await,
+    }
+}
+
+async fn read(client: &Client, number: &str) -> Result<Job, Failure> {
+    client.get::<JobBody>(&path(&["jobs", number]), &[]).await.map(|body| body.job)
+}
+
+async fn eliminations(client: &Client, qids: &[i64], format: Format) -> Result<(), Failure> {
+    let qids: Vec<String> = qids.iter().map(ToString::to_string).collect();
+    let found: EliminationsBody = client.get(&path(&["eliminations"]), &[("qid", qids.join(","))]).await?;
+    if format == Format::Json {
+        return output::json(&found);
+    }
+    output::list(format, &found.eliminations, ELIMINATIONS)?;
+    output::line("")?;
+    output::list(format, &found.assets, ASSETS)
+}
+
+async fn act(client: &Client, number: &str, act: &str, format: Format) -> Result<(), Failure> {
+    let nothing = serde_json::Map::<String, serde_json::Value>::new();
+    let done: JobBody = client.post(&path(&["jobs", number, act]), &nothing).await?;
+    show(format, &done.job)
+}
+
+async fn halt(client: &Client, request: HaltRequest, format: Format) -> Result<(), Failure> {
+    let halt: HaltBody = client.put(&path(&["halt"]), &request).await?;
+    let fields = [("halted", halt.halted.to_string()), ("reason", halt.reason.clone()), ("by", halt.by.clone())];
+    output::record(format, &halt, &fields)
+}
+
+fn patch(edit: Edit) -> JobPatch {
+    let schedule = if edit.on_demand {
+        Some(ScheduleBody { when: "on_demand".to_owned(), at: None, zone: None })
+    } else {
+        edit.at.map(|at| ScheduleBody { when: "once".to_owned(), at: Some(at), zone: edit.zone })
+    };
+    JobPatch {
+        title: edit.title,
+        description: edit.description,
+        assets: edit.assets,
+        actions: None,
+        schedule,
+        recipients: edit.recipients,
+        mail_started: edit.mail_started,
+        mail_percent: edit.mail_percent,
+        coauthors: edit.coauthors,
+    }
+}
+
+fn show(format: Format, job: &Job) -> Result<(), Failure> {
+    let summary = &job.summary;
+    let tasks = &summary.tasks;
+    let assets: Vec<String> = job.assets.iter().map(|asset| format!("{} ({})", asset.name, asset.id)).collect();
+    let actions: Vec<String> = job.actions.iter().map(|action| format!("{}: {}", action.qid, action.entry)).collect();
+    let fields = [
+        ("number", summary.number.clone()),
+        ("status", summary.status.clone()),
+        ("title", summary.title.clone()),
+        ("kind", format!("{} on {}", summary.kind, summary.platform)),
+        ("schedule", summary.schedule.clone()),
+        ("owner", summary.owner.clone()),
+        ("assets", assets.join(", ")),
+        ("actions", actions.join(", ")),
+        (
+            "tasks",
+            format!(
+                "{} of {} open, {} succeeded, {} failed, {} skipped",
+                tasks.open, tasks.total, tasks.succeeded, tasks.failed, tasks.skipped
+            ),
+        ),
+    ];
+    output::record(format, job, &fields)
+}
+
+/// Look at a job until it is over.
+async fn wait(client: &Client, number: &str, format: Format) -> Result<(), Failure> {
+    loop {
+        let job = read(client, number).await?;
+        if job.summary.ended_at.is_some() {
+            return show(format, &job);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
