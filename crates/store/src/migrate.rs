@@ -34,7 +34,8 @@ pub fn run(database: &Database) -> Result<usize> {
 /// # Errors
 /// As [`run`].
 pub fn apply(database: &Database, migrations: &'static [(&'static str, &'static str)]) -> Result<usize> {
-    database.write_bulk_blocking(prepare)?;
+    // A replica that starts at the same moment may create the table first; then the second try finds it.
+    database.write_bulk_blocking(prepare).or_else(|_| database.write_bulk_blocking(prepare))?;
     let mut applied = 0;
     for number in 0..migrations.len() {
         applied += usize::from(database.write_bulk_blocking(move |tx| step(tx, migrations, number))?);
@@ -61,18 +62,13 @@ fn prepare(tx: &mut Transaction<'_>) -> Result<()> {
             return Err(Error::failed("could not use the database", why));
         }
     }
-    // A replica that starts at the same moment may create the table first: that is as good.
     let create = translate(
         tx.engine(),
         "CREATE TABLE IF NOT EXISTS migration (
              number {whole} NOT NULL PRIMARY KEY, name {text} NOT NULL, digest {bytes} NOT NULL
          ) {strict}",
     );
-    let created = tx.attempt(|tx| tx.control(&create));
-    match created {
-        Err(Error::Conflict(_)) => Ok(()),
-        other => other,
-    }
+    tx.control(&create)
 }
 
 /// Apply the migration at this position unless it was; whether it was applied now.

@@ -159,12 +159,13 @@ impl<'c> Transaction<'c> {
         self.attempts += 1;
         let name = format!("attempt_{}", self.attempts);
         self.control(&format!("SAVEPOINT {name}"))?;
+        let staged = self.staged.clone();
         let result = work(self);
         if result.is_ok() && !self.failed {
             self.control(&format!("RELEASE {name}"))?;
         } else if !self.collided && !self.lost() {
             self.failed = false;
-            self.staged.clear();
+            self.staged = staged; // what was staged before is back, what was staged inside is gone
             self.control(&format!("ROLLBACK TO {name}"))?;
             self.control(&format!("RELEASE {name}"))?;
         }

@@ -277,6 +277,12 @@ both_engines!(an_attempt_is_undone_alone, |db| {
             Err(Error::NotFound)
         });
         assert!(matches!(chosen, Err(Error::NotFound)));
+        tx.stage(&[pair(3, "before", 3)])?;
+        let undone: Result<()> = tx.attempt(|tx| tx.stage(&[pair(4, "inside", 4)]).and(Err(Error::NotFound)));
+        assert!(undone.is_err());
+        assert_eq!(tx.all::<(i64,)>("SELECT a FROM pair_batch", &[])?, [(3,)]);
+        tx.stage(&[pair(5, "after", 5)])?;
+        assert_eq!(tx.all::<(i64,)>("SELECT a FROM pair_batch", &[])?, [(5,)]);
         tx.attempt(|tx| parent(tx, "e")).map(|_| ())
     })
     .unwrap();

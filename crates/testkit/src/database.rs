@@ -76,6 +76,7 @@ impl Drop for TestDatabase {
 macro_rules! both_engines {
     ($(#[$meta:meta])* $name:ident, |$db:ident| $body:block) => {
         $(#[$meta])*
+        #[cfg(test)]
         mod $name {
             #[allow(unused_imports, clippy::allow_attributes)]
             use super::*;
