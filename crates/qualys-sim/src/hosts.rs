@@ -158,6 +158,10 @@ impl Fleet {
                 _ => *roll.pick(&[Os::Debian12, Os::Ubuntu2204, Os::Ubuntu2404, Os::Debian11, Os::Ubuntu2004]),
             };
         }
+        if index == self.demo {
+            // However small the fleet, it is not all Linux.
+            return Os::Windows2019;
+        }
         *roll.pick(&[
             Os::Debian12,
             Os::Ubuntu2204,

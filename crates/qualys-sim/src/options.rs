@@ -48,6 +48,12 @@ pub struct Switches {
     pub external_reaches_private: bool,
     /// Knowledge base entries carry CVSS blocks.
     pub cvss: bool,
+    /// Bodies are compressed for clients that ask for gzip. Off by default, so that benchmarks measure the client.
+    pub gzip: bool,
+    /// Scan control in the wrong state answers 400 with 1905 instead of 409 with 1920; which one is real is not known.
+    pub wrong_state_is_bad_value: bool,
+    /// JSON scan results arrive labelled as HTML, as some platforms do.
+    pub results_labelled_html: bool,
 }
 
 impl Default for Switches {
@@ -65,6 +71,9 @@ impl Default for Switches {
             evaluation: true,
             external_reaches_private: true,
             cvss: true,
+            gzip: false,
+            wrong_state_is_bad_value: false,
+            results_labelled_html: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 mod control;
+mod cve_scores;
 mod detection_list;
 mod detection_rows;
 pub(crate) mod faults;

@@ -244,13 +244,7 @@ fn control(call: &Call) -> Result<Reply, Refusal> {
     let reference = call.params.require("scan_ref")?;
     let action = call.action()?;
     let world = &call.app.world;
-    let wrong = |state: State| {
-        Refusal::new(
-            409,
-            1920,
-            format!("The scan cannot be {action}d while its state is {}.", state.word().to_lowercase()),
-        )
-    };
+    let wrong = |state: State| wrong_state(call, past(action), state);
     let changed = world.change_scan(reference, |scan, now| {
         let id = scan.id;
         match action {
@@ -273,6 +267,13 @@ fn control(call: &Call) -> Result<Reply, Refusal> {
         _ => "Deleted scan",
     };
     Ok(done(&call.base, call.now, text, &[("ID", id.to_string()), ("REFERENCE", reference.to_owned())]))
+}
+
+/// The refusal of something that cannot be done to a scan in its present state.
+pub(super) fn wrong_state(call: &Call, done: &str, state: State) -> Refusal {
+    let text = format!("The scan cannot be {done} while its state is {}.", state.word().to_lowercase());
+    let bad_value = call.app.world.options.switches.wrong_state_is_bad_value;
+    if bad_value { Refusal::bad(1905, text) } else { Refusal::new(409, 1920, text) }
 }
 
 /// The refusal of a reference nobody knows.
@@ -376,6 +377,15 @@ fn row(xml: &mut Xml, call: &Call, scan: &Scan) {
         xml.close("OPTION_PROFILE");
     }
     xml.close("SCAN");
+}
+
+fn past(action: &str) -> &'static str {
+    match action {
+        "cancel" => "canceled",
+        "pause" => "paused",
+        "resume" => "resumed",
+        _ => "deleted",
+    }
 }
 
 fn priority_name(priority: u8) -> &'static str {

@@ -4,7 +4,7 @@ use super::call::Call;
 use super::detection_rows::results;
 use super::params::{Kind, Known};
 use super::reply::{Family, Refusal, Reply};
-use super::scan::no_such_scan;
+use super::scan::{no_such_scan, wrong_state};
 use crate::detections::Detection;
 use crate::hosts::Host;
 use crate::knowledge::{Entry, EntryKind};
@@ -62,16 +62,16 @@ pub(super) fn fetch(call: &Call) -> Result<Reply, Refusal> {
     let reference = call.params.require("scan_ref")?;
     let scan = call.app.world.scan(reference).ok_or_else(|| no_such_scan(reference))?;
     if !(scan.has_ended() || scan.state == State::Paused) {
-        let text =
-            format!("The results of a scan cannot be fetched while its state is {}.", scan.state.word().to_lowercase());
-        return Err(Refusal::new(409, 1920, text));
+        return Err(wrong_state(call, "fetched", scan.state));
     }
     let format = call.params.get("output_format").unwrap_or("csv");
     let extended = format.ends_with("_extended") || call.params.get("mode") == Some("extended");
     let rows = rows(call, &scan);
     if format.starts_with("json") {
         let body = as_json(call, &scan, &rows, extended);
-        return Ok(Reply::new(200, "application/json", body.to_string(), Family::Api));
+        let html = call.app.world.options.switches.results_labelled_html;
+        let label = if html { "text/html; charset=UTF-8" } else { "application/json" };
+        return Ok(Reply::new(200, label, body.to_string(), Family::Api));
     }
     Ok(Reply::new(200, "text/csv", as_csv(call, &scan, &rows, extended), Family::Api))
 }

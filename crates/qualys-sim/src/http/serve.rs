@@ -7,13 +7,15 @@ use super::journal::JournalEntry;
 use super::params::Params;
 use super::reply::{Chunks, Family, Refusal, Reply};
 use super::route::{self, Endpoint};
-use super::{control, detection_list, host_list, knowledge_base, qps, scan, small, subscription};
+use super::{control, cve_scores, detection_list, host_list, knowledge_base, qps, scan, small, subscription};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::stream;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +39,9 @@ pub(crate) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         reply = reply.with("connection", "close");
     }
     app.journal.answered(number, reply.status);
+    if asks_for_gzip(&call) {
+        reply = compressed(reply);
+    }
     if let Some(fault) = &call.fault {
         let (before, _) = fault.pace();
         if !before.is_zero() {
@@ -44,6 +49,32 @@ pub(crate) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         }
     }
     frame(&app, reply, usage, running, call.fault.as_ref())
+}
+
+fn asks_for_gzip(call: &Call) -> bool {
+    call.app.world.options.switches.gzip
+        && call.endpoint.name() != Endpoint::Control.name()
+        && call.header("accept-encoding").is_some_and(|value| value.contains("gzip"))
+}
+
+/// The same answer with its pieces compressed one after the other.
+fn compressed(reply: Reply) -> Reply {
+    let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut chunks = reply.body;
+    let body = std::iter::from_fn(move || {
+        let mut writing = encoder.take()?;
+        // Writing into memory cannot fail.
+        match chunks.next() {
+            Some(chunk) => {
+                let _ = writing.write_all(&chunk);
+                let piece = std::mem::take(writing.get_mut());
+                encoder = Some(writing);
+                Some(piece)
+            }
+            None => writing.finish().ok(),
+        }
+    });
+    Reply { body: Box::new(body), ..reply }.with("content-encoding", "gzip")
 }
 
 async fn read(app: &Arc<App>, request: Request) -> Result<Call, Reply> {
@@ -169,6 +200,7 @@ fn dispatch(call: &Call) -> Result<Reply, Refusal> {
         Endpoint::HostDetection => detection_list::answer(call),
         Endpoint::HostList => host_list::answer(call),
         Endpoint::KnowledgeBase => knowledge_base::answer(call),
+        Endpoint::CveScores => cve_scores::answer(call),
         Endpoint::Scan => scan::answer(call),
         Endpoint::OptionProfile => subscription::option_profiles(call),
         Endpoint::Appliance => subscription::appliances(call),

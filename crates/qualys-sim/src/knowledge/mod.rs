@@ -247,6 +247,15 @@ impl Knowledge {
         Some(ordinary(&mut roll, &blank))
     }
 
+    /// The score of one CVE of an entry: the first has the entry's, the others less.
+    pub fn cve_score(&self, entry: &Entry, at: usize) -> u8 {
+        if at == 0 {
+            return entry.score;
+        }
+        let less = Roll::new(self.seed, &[23, u64::from(entry.qid), at as u64]).below(25) + 1;
+        entry.score.saturating_sub(u8::try_from(less).unwrap_or(1)).max(1)
+    }
+
     fn vary(&self, qid: u32, score: u8) -> u8 {
         let by = Roll::new(self.seed, &[22, u64::from(qid)]).between(-4, 4);
         u8::try_from((i64::from(score) + by).clamp(1, 100)).unwrap_or(score)

@@ -3,6 +3,7 @@
 use super::{Plan, packages};
 use crate::hosts::Host;
 use crate::os::Os;
+use crate::roll::Roll;
 use crate::weakness::{self, Safeguard};
 use std::fs;
 use std::io;
@@ -53,6 +54,7 @@ pub(super) fn write(path: &Path, host: &Host, plan: &Plan) -> io::Result<()> {
     kernel(&root, host, plan)?;
     modules(&root, plan)?;
     services(&root, plan)?;
+    running(&root)?;
     programs(&root, plan)
 }
 
@@ -65,6 +67,8 @@ fn identity(root: &Root<'_>, host: &Host) -> io::Result<()> {
     root.link("etc/localtime", &format!("/usr/share/zoneinfo/{}", host.time_zone))?;
     root.file("sys/class/net/eth0/address", 0o444, &format!("{}\n", host.mac))?;
     root.file("sys/class/net/lo/address", 0o444, "00:00:00:00:00:00\n")?;
+    root.file("proc/net/fib_trie", 0o444, &local_addresses(host))?;
+    root.file("proc/net/if_inet6", 0o444, "00000000000000000000000000000001 01 80 10 80       lo\n")?;
     if let Some(uuid) = host.agent_uuid {
         root.file("etc/qualys/hostid", 0o600, &format!("{uuid}\n"))?;
     }
@@ -74,6 +78,12 @@ fn identity(root: &Root<'_>, host: &Host) -> io::Result<()> {
         "root:x:0:0:root:/root:/bin/bash\nops:x:1000:1000:Operations:/home/ops:/bin/bash\n",
     )?;
     root.file("etc/group", 0o644, "root:x:0:\nsudo:x:27:ops\nops:x:1000:\n")
+}
+
+/// The kernel's list of local addresses, in the form of its routing tree.
+fn local_addresses(host: &Host) -> String {
+    let leaf = |ip: &str| format!("           |-- {ip}\n              /32 host LOCAL\n");
+    format!("Local:\n  +-- 0.0.0.0/0 3 0 5\n{}{}", leaf(&host.ip.to_string()), leaf("127.0.0.1"))
 }
 
 fn os_release(root: &Root<'_>, os: Os) -> io::Result<()> {
@@ -100,9 +110,19 @@ fn package_database(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
     stanzas.sort();
     let text: Vec<String> = stanzas.into_iter().map(|(_, stanza)| stanza).collect();
     root.file("var/lib/dpkg/status", 0o644, &(text.join("\n") + "\n"))?;
-    root.folder("var/lib/dpkg/info")?;
-    for name in plan.packages.keys() {
-        root.file(&format!("var/lib/dpkg/info/{name}.list"), 0o644, "/.\n/usr\n")?;
+    for folder in ["var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/info", "var/log"] {
+        root.folder(folder)?;
+    }
+    root.file("var/lib/dpkg/available", 0o644, "")?;
+    root.file("var/lib/dpkg/info/format", 0o644, "1\n")?;
+    let names = packages::ORDINARY.iter().map(|(name, _, _)| *name).chain(plan.packages.keys().map(String::as_str));
+    for name in names {
+        let owned = match name {
+            "inetutils-telnetd" => "/usr\n/usr/sbin\n/usr/sbin/telnetd\n",
+            "openssh-server" => "/usr\n/usr/sbin\n/usr/sbin/sshd\n",
+            _ => "",
+        };
+        root.file(&format!("var/lib/dpkg/info/{name}.list"), 0o644, &format!("/.\n{owned}"))?;
     }
     Ok(())
 }
@@ -149,7 +169,7 @@ fn kernel(root: &Root<'_>, host: &Host, plan: &Plan) -> io::Result<()> {
         ("kernel.dmesg_restrict", "0".to_owned()),
         ("kernel.unprivileged_bpf_disabled", "0".to_owned()),
         ("kernel.randomize_va_space", "2".to_owned()),
-        ("kernel.random.boot_id", host.agent_uuid.map(|uuid| uuid.to_string()).unwrap_or_default()),
+        ("kernel.random.boot_id", Roll::new(host.id, &[80]).uuid().to_string()),
         ("fs.suid_dumpable", "2".to_owned()),
         ("fs.protected_symlinks", "1".to_owned()),
         ("net.ipv4.tcp_sack", "1".to_owned()),
@@ -246,6 +266,15 @@ fn services(root: &Root<'_>, plan: &Plan) -> io::Result<()> {
             &format!("etc/systemd/system/multi-user.target.wants/{unit}"),
             &format!("/usr/lib/systemd/system/{unit}"),
         )?;
+    }
+    Ok(())
+}
+
+/// What runs, as the control groups say. Nothing can stop a process that is only a file, so the units a mitigation switches off are
+/// enabled but idle: they would start with the next boot.
+fn running(root: &Root<'_>) -> io::Result<()> {
+    for (unit, process) in [("ssh.service", 612), ("cron.service", 431), ("dbus.service", 399)] {
+        root.file(&format!("sys/fs/cgroup/system.slice/{unit}/cgroup.procs"), 0o644, &format!("{process}\n"))?;
     }
     Ok(())
 }

@@ -159,6 +159,10 @@ fn a_root_folder_names_the_host_and_its_scanner_agent() {
     assert_eq!(read("etc/qualys/hostid"), host.agent_uuid.expect("an agent").to_string());
     assert_eq!(read("etc/machine-id"), host.machine_id);
     assert_eq!(read("sys/class/net/eth0/address"), host.mac);
+    assert!(read("proc/net/fib_trie").contains(&format!("|-- {}\n              /32 host LOCAL", host.ip)));
+    assert_ne!(read("proc/sys/kernel/random/boot_id"), read("etc/qualys/hostid"));
+    assert!(folder.path().join("sys/fs/cgroup/system.slice/ssh.service/cgroup.procs").exists());
+    assert!(!folder.path().join("sys/fs/cgroup/system.slice/cups-browsed.service").exists(), "enabled, but idle");
     assert_eq!(Os::under(folder.path()), Some(host.os));
     write_root(folder.path(), 4, &host).expect("writing it again is allowed");
 }

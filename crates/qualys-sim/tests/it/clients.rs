@@ -17,6 +17,35 @@ fn environment(folder: &Path, package: &str) -> Result<std::path::PathBuf, Strin
     Ok(python)
 }
 
+#[tokio::test]
+async fn the_program_prints_where_it_listens_and_serves_folders_it_wrote() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_qualys-sim"))
+        .args(["--json", "--seed", "9", "--hosts", "20", "--write-truth", "--truth"])
+        .arg(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program");
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(program.stdout.take().expect("its output")));
+    let line = lines.next_line().await.expect("a line").expect("a line");
+    let said: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let text = |name: &str| said[name].as_str().expect("a text").to_owned();
+    let client = reqwest::Client::new();
+    let about =
+        client.get(format!("{}/msp/about.php", text("api_url"))).basic_auth(text("username"), Some(text("password")));
+    assert_eq!(about.send().await.expect("an answer").status(), 200);
+    let hosts = client.get(format!("{}/sim/hosts", text("api_url"))).send().await.expect("hosts");
+    let hosts: serde_json::Value = hosts.json().await.expect("JSON");
+    assert_eq!(hosts.as_array().map(Vec::len), Some(20));
+    let root = std::path::PathBuf::from(hosts[0]["root"].as_str().expect("a folder"));
+    let uuid = std::fs::read_to_string(root.join("etc/qualys/hostid")).expect("the agent's file");
+    assert_eq!(hosts[0]["agent_uuid"].as_str(), Some(uuid.trim()));
+    program.kill().await.expect("the end");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pyqualys_completes_its_script() {
     let folder = tempfile::tempdir().expect("a temporary folder");

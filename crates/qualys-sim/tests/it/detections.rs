@@ -223,3 +223,38 @@ async fn host_assets_carry_the_hardware_address_and_errors_come_with_200() {
     let denied = crate::support::Answer::of(sim.client.get(url).basic_auth("a", Some("b"))).await;
     assert_eq!((denied.status, denied.first("responseCode").as_deref()), (200, Some("INVALID_CREDENTIALS")));
 }
+
+#[tokio::test]
+async fn scores_per_cve_never_exceed_the_detection_score_and_one_equals_it() {
+    let sim = Sim::start(options()).await;
+    let knowledge = sim.simulator.state().knowledge();
+    let cves = "CVE-2024-47076,CVE-2024-47175,CVE-2024-47177,CVE-2021-4034";
+    let answer = sim.get(&format!("/api/3.0/fo/knowledge_base/qvs/?action=list&details=All&cve={cves}")).await;
+    let object: serde_json::Value = serde_json::from_str(&answer.text).expect("JSON");
+    let score =
+        |cve: &str| object[cve]["base"]["qvs"].as_str().and_then(|text| text.parse::<u8>().ok()).expect("a score");
+    assert_eq!(object.as_object().map(serde_json::Map::len), Some(4));
+    assert_eq!(score("CVE-2021-4034"), knowledge.score(900_004));
+    assert!(cves.split(',').take(3).all(|cve| score(cve) < knowledge.score(900_005)));
+    assert!(object["CVE-2021-4034"]["contributingFactors"]["cvss"].is_string());
+}
+
+#[tokio::test]
+async fn bodies_are_compressed_for_those_who_ask_where_switched_on() {
+    let switches = Switches { gzip: true, ..Switches::default() };
+    let (plain, packed) = (Sim::start(options()).await, Sim::start(Options { switches, ..options() }).await);
+    let path = "/api/2.0/fo/knowledge_base/vuln/?action=list";
+    let same = |sim: &Sim, text: &str| text.replace(&sim.simulator.api_url(), "");
+    let (one, other) = (plain.get(path).await, packed.get(path).await);
+    assert_eq!(same(&plain, &one.text), same(&packed, &other.text));
+    let bare = reqwest::Client::builder().no_gzip().build().expect("a client");
+    let raw = bare
+        .get(format!("{}{path}", packed.simulator.api_url()))
+        .basic_auth(packed.simulator.username(), Some(packed.simulator.password()))
+        .header("X-Requested-With", "t")
+        .header("accept-encoding", "gzip");
+    let raw = raw.send().await.expect("an answer");
+    assert_eq!(raw.headers().get("content-encoding").and_then(|value| value.to_str().ok()), Some("gzip"));
+    let bytes = raw.bytes().await.expect("a body");
+    assert!(bytes.starts_with(&[0x1f, 0x8b]) && bytes.len() * 5 < one.text.len());
+}

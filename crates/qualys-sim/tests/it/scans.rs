@@ -251,6 +251,18 @@ async fn results_are_an_array_of_unlike_objects_or_csv_and_only_for_ended_scans(
 }
 
 #[tokio::test]
+async fn platforms_that_differ_can_be_had() {
+    let switches = Switches { wrong_state_is_bad_value: true, results_labelled_html: true, ..Switches::default() };
+    let sim = Sim::start(Options { switches, ..options() }).await;
+    let reference = sim.launch(&sim.simulator.demo_hosts()[0].clone(), "510001").await;
+    let refused = sim.control("resume", &reference).await;
+    assert_eq!((refused.status, refused.code()), (400, Some(1905)));
+    sim.pass(600);
+    let form = [("action", "fetch"), ("scan_ref", reference.as_str()), ("output_format", "json")];
+    assert_eq!(sim.post(SCAN, &form).await.header("content-type"), Some("text/html; charset=UTF-8"));
+}
+
+#[tokio::test]
 async fn the_list_filters_and_shows_what_was_asked_for() {
     let switches = Switches { scan_ids: true, client_element: true, ..Switches::default() };
     let plain = Sim::start(options()).await;
