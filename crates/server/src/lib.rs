@@ -19,6 +19,7 @@ pub mod start;
 pub mod telemetry;
 pub mod views;
 pub mod wake;
+pub mod web;
 
 pub use app::App;
 pub use clock::{Clock, HandClock};

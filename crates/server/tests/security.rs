@@ -119,13 +119,13 @@ async fn errors_are_problem_bodies_and_say_what_to_do() {
 }
 
 #[tokio::test]
-async fn pages_send_people_to_sign_in_and_errors_are_pages() {
+async fn errors_of_pages_are_pages() {
     let server = TestServer::start().await;
     let nobody = server.client();
     let page = nobody.get("/nowhere?x=<script>").await;
     assert_eq!(page.status, 404);
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
-    assert!(!page.text.contains("<script"), "{}", page.text);
+    assert!(page.text.contains("<h1>Not found</h1>") && !page.text.contains("<script>"), "{}", page.text);
     let fragment = nobody.send(nobody.request(Method::GET, "/nowhere").header("hx-request", "true")).await;
     assert!(fragment.text.starts_with("<div role=\"alert\""), "{}", fragment.text);
 }

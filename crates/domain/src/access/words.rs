@@ -76,6 +76,20 @@ impl Role {
             Role::ReadOnly => "Read-only",
         }
     }
+
+    /// What it is for, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Role::SuperUser => "Everything, and alone: roles, asset scopes and keys.",
+            Role::Administrator => "Everything but roles, asset scopes and keys.",
+            Role::JobAuthor => "Creates mitigation jobs and runs his own; works on jobs shared with him.",
+            Role::JobReader => "Looks at jobs and what they do.",
+            Role::VulnerabilityAdministrator => "Runs scanners and imports; works on every item and rescan.",
+            Role::VulnerabilityAnalyst => "Works on every item, task and rescan.",
+            Role::RemediationOwner => "Works on the items and tasks assigned to him or his groups.",
+            Role::ReadOnly => "Looks at everything but accounts, audit log and settings.",
+        }
+    }
 }
 
 impl fmt::Display for Role {
@@ -141,6 +155,20 @@ impl TokenScope {
             TokenScope::Agents => "agents",
             TokenScope::Accounts => "accounts",
             TokenScope::System => "system",
+        }
+    }
+
+    /// What it is for, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            TokenScope::Read => "Look at whatever you may look at.",
+            TokenScope::Items => "Work on vulnerable items, remediation tasks and efforts.",
+            TokenScope::Rescans => "Request rescans.",
+            TokenScope::Jobs => "Create and run mitigation jobs, roll back, halt.",
+            TokenScope::Integrations => "Scanners, integrations and imports.",
+            TokenScope::Agents => "Enrol, link and revoke agents; edit assets.",
+            TokenScope::Accounts => "Users, roles and tokens.",
+            TokenScope::System => "Catalogue, settings and keys.",
         }
     }
 }

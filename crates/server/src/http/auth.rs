@@ -3,14 +3,15 @@
 //! [`identify`] never refuses; a handler that needs somebody takes [`Caller`] (API) or [`PageActor`] (pages).
 
 use super::error::{Error, PASSWORD_CHANGE_REQUIRED};
+use super::flash::{self, Flash};
 use super::secret;
 use crate::app::App;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use domain::access::{Action, Actor, Decision, Record, may};
 use domain::time::Timestamp;
 use std::ops::Deref;
@@ -86,6 +87,8 @@ pub struct PageActor {
     pub caller: Caller,
     /// The anti-forgery token for this page's forms (`<input name="csrf">`) and its `csrf-token` meta element.
     pub csrf: String,
+    /// What was just done, to be said on this page.
+    pub flash: Option<Flash>,
 }
 
 impl Deref for PageActor {
@@ -99,6 +102,21 @@ impl Deref for PageActor {
 #[derive(Clone, Debug)]
 pub struct AnyCaller(pub Caller);
 
+/// Who asks could not be found out: the database does not answer.
+#[derive(Clone, Debug)]
+struct Unknown(std::sync::Arc<protocol::problem::Problem>);
+
+impl<S: Sync> OptionalFromRequestParts<S> for AnyCaller {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
+        match <AnyCaller as FromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(caller) => Ok(Some(caller)),
+            Err(Error::SignInRequired) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// The address a request came from, as far as it can be trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub std::net::IpAddr);
@@ -106,6 +124,9 @@ pub struct ClientAddress(pub std::net::IpAddr);
 impl<S: Sync> FromRequestParts<S> for AnyCaller {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        if let Some(Unknown(problem)) = parts.extensions.get() {
+            return Err(Error::Problem(Box::new((**problem).clone())));
+        }
         parts.extensions.get::<Caller>().cloned().map(AnyCaller).ok_or(Error::SignInRequired)
     }
 }
@@ -113,7 +134,7 @@ impl<S: Sync> FromRequestParts<S> for AnyCaller {
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let AnyCaller(caller) = AnyCaller::from_request_parts(parts, state).await?;
+        let AnyCaller(caller) = <AnyCaller as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         if caller.password_temporary {
             let why = "the password was given by somebody else: choose a new one first";
             return Err(Error::problem(StatusCode::FORBIDDEN, PASSWORD_CHANGE_REQUIRED, why));
@@ -129,7 +150,7 @@ impl<S: Sync> FromRequestParts<S> for PageActor {
         // Pages belong to sessions: a token has no anti-forgery protection and no business here.
         let Proof::Session(session) = &caller.proof else { return Err(Error::SignInRequired) };
         let csrf = secret::csrf(session);
-        Ok(PageActor { caller, csrf })
+        Ok(PageActor { caller, csrf, flash: flash::said(&parts.headers) })
     }
 }
 
@@ -151,13 +172,15 @@ impl FromRequestParts<App> for ClientAddress {
 /// Look up who is asking and put it into the request. A proof that is not (or no longer) valid counts as none.
 pub async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let given = proof_in(request.headers(), app.site.secure);
-    if let Some(given) = given {
-        match look_up(&app, given).await {
-            Ok(Some(caller)) => {
-                request.extensions_mut().insert(caller);
-            }
-            Ok(None) => {}
-            Err(error) => return Error::from(error).into_response(),
+    let Some(given) = given else { return next.run(request).await };
+    match look_up(&app, given).await {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(None) => {}
+        Err(error) => {
+            // The handler would find nobody and ask for a sign-in that cannot work either.
+            request.extensions_mut().insert(Unknown(std::sync::Arc::new(Error::from(error).to_problem())));
         }
     }
     next.run(request).await

@@ -3,9 +3,10 @@
 //! Two independent checks. First the browser's own word: `Sec-Fetch-Site` or `Origin` must name this site. Then, for
 //! everything done in the name of a session's cookie, the session's anti-forgery token, as the header `X-CSRF-Token` or
 //! the form field `csrf`. Requests by API token need neither: no browser adds a token by itself.
-//! A form with files (`multipart/form-data`) has to send the header; its body is not read here.
+//! A form with files (`multipart/form-data`) without the header has to carry the field as its first part.
 
 use super::auth::{Caller, Proof};
+use super::csrf_part;
 use super::error::Error;
 use super::limits::BODY_BYTES_MAX;
 use super::secret;
@@ -71,6 +72,12 @@ async fn token_in(request: Request) -> Result<(Request, Option<String>), Error> 
         return Ok((request, token));
     }
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("multipart/form-data") {
+        let kind = kind.to_owned();
+        let (parts, body) = request.into_parts();
+        let (body, token) = csrf_part::first(&kind, body).await;
+        return Ok((Request::from_parts(parts, body), token));
+    }
     if !kind.starts_with("application/x-www-form-urlencoded") {
         return Ok((request, None));
     }

@@ -2,6 +2,7 @@
 //!
 //! A handler returns [`Error`] and does not care who asked; [`api`] and [`pages`] shape what leaves.
 
+use super::auth::Caller;
 use super::error_page;
 use super::trace::RequestId;
 use axum::body::{Body, to_bytes};
@@ -173,6 +174,7 @@ pub async fn api(request: Request, next: Next) -> Response {
 /// page and from there back to here.
 pub async fn pages(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
+    let caller = request.extensions().get::<Caller>().cloned();
     let fragment = request.headers().contains_key("hx-request");
     let looked = matches!(*request.method(), Method::GET | Method::HEAD);
     let here = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -188,7 +190,7 @@ pub async fn pages(request: Request, next: Next) -> Response {
             match target {
                 Some(path) => redirection(&path, fragment),
                 None => {
-                    let body = error_page::render(&problem, fragment).into_bytes();
+                    let body = error_page::render(&problem, caller.as_ref(), fragment).into_bytes();
                     shaped(&problem, response, "text/html; charset=utf-8", body)
                 }
             }

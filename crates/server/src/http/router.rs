@@ -1,7 +1,7 @@
 //! The table of contents of both listeners, and the layers around them. Read a router from the bottom up: the last layer
 //! sees a request first.
 
-use super::{agent, auth, csrf, error, headers, health, idempotency, limits, trace};
+use super::{agent, auth, csrf, error, flash, headers, health, idempotency, limits, trace};
 use crate::app::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -19,19 +19,19 @@ pub fn people(app: &App) -> Router {
         .layer(from_fn_with_state(app.clone(), csrf::protect))
         .layer(from_fn_with_state(app.clone(), auth::identify))
         .layer(from_fn(error::api));
-    let pages = pages().fallback(async || StatusCode::NOT_FOUND);
-    let pages = bounded(pages, limits::REQUEST_TIME_MAX, limits::BODY_BYTES_MAX).layer(from_fn(error::pages));
+    let pages = crate::web::routes().fallback(async || StatusCode::NOT_FOUND);
+    let pages = bounded(pages, limits::REQUEST_TIME_MAX, limits::BODY_BYTES_MAX)
+        .layer(from_fn_with_state(app.clone(), csrf::protect))
+        .layer(from_fn(error::pages))
+        .layer(from_fn(flash::once))
+        .layer(from_fn_with_state(app.clone(), auth::identify));
     around(app, Router::new().merge(health::routes()).merge(api).merge(pages))
-}
-
-/// Every page: one file per noun in `pages`, each with `routes()`.
-fn pages() -> Router<App> {
-    Router::new()
 }
 
 /// What agents reach.
 pub fn agents(app: &App) -> Router {
-    let routes = agent::routes().fallback(async || StatusCode::NOT_FOUND).layer(from_fn(error::api));
+    let routes = agent::routes().fallback(async || StatusCode::NOT_FOUND);
+    let routes = bounded(routes, limits::AGENT_TIME_MAX, limits::BODY_BYTES_MAX).layer(from_fn(error::api));
     around(app, Router::new().merge(health::routes()).merge(routes))
 }
 

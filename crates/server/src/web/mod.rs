@@ -1,0 +1,27 @@
+//! What pages do: one file of handlers per noun. A handler asks the store, fills the noun's view of `pages` and renders
+//! it; a change calls what the API calls and leads to another page. Nothing is decided here.
+//!
+//! Every noun has `routes()`, listed in [`routes`].
+
+pub mod audit;
+pub mod frame;
+pub mod password;
+pub mod sign_in;
+pub mod tokens;
+pub mod users;
+
+use crate::app::App;
+use axum::Router;
+
+pub use frame::{Show, faults, frame, listed, pager};
+
+/// Every page.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .merge(crate::assets::router())
+        .merge(sign_in::routes())
+        .merge(password::routes())
+        .merge(users::routes())
+        .merge(tokens::routes())
+        .merge(audit::routes())
+}
