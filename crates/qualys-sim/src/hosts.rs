@@ -81,6 +81,7 @@ pub struct Fleet {
     demo: u32,
     first_id: u64,
     octet: u32,
+    networks: bool,
 }
 
 impl Fleet {
@@ -89,7 +90,13 @@ impl Fleet {
         let mut roll = Roll::new(seed, &[1]);
         let first_id = 20_000_000 + roll.below(50_000_000);
         let octet = u32::try_from(roll.below(180)).unwrap_or(0) + 10;
-        Self { seed, count, demo: demo.min(count), first_id, octet }
+        Self { seed, count, demo: demo.min(count), first_id, octet, networks: true }
+    }
+
+    /// The same machines, all in the global network.
+    #[must_use]
+    pub fn without_networks(self) -> Self {
+        Self { networks: false, ..self }
     }
 
     /// Number of hosts.
@@ -142,7 +149,7 @@ impl Fleet {
 
     /// The network of the host at an index.
     pub fn network_of(&self, index: u32) -> u32 {
-        if index >= self.demo && index % 7 == 5 { BRANCH_NETWORK } else { GLOBAL_NETWORK }
+        if self.networks && index >= self.demo && index % 7 == 5 { BRANCH_NETWORK } else { GLOBAL_NETWORK }
     }
 
     /// The operating system of the host at an index.

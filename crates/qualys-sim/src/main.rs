@@ -1,7 +1,7 @@
 //! `qualys-sim`: the simulator as a program of its own.
 
 use clap::Parser;
-use qualys_sim::{Limits, Options, Simulator, world};
+use qualys_sim::{Limits, Options, Simulator, Switches, world};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,6 +47,9 @@ struct Arguments {
     /// Parallel calls per end point
     #[arg(long, default_value_t = 2)]
     concurrency: u32,
+    /// A subscription without the networks feature
+    #[arg(long)]
+    no_networks: bool,
     /// Print one JSON object instead of lines
     #[arg(long)]
     json: bool,
@@ -76,6 +79,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         scan_speed: arguments.scan_speed,
         limits: Limits { rate: arguments.rate_limit, concurrency: arguments.concurrency, ..Limits::default() },
         truth: arguments.truth,
+        switches: Switches { networks: !arguments.no_networks, ..Switches::default() },
         ..Options::default()
     };
     if arguments.write_truth {

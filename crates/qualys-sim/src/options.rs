@@ -48,6 +48,8 @@ pub struct Switches {
     pub external_reaches_private: bool,
     /// Knowledge base entries carry CVSS blocks.
     pub cvss: bool,
+    /// The networks feature: hosts, groups and appliances name their network, and some hosts are in a second one.
+    pub networks: bool,
     /// Bodies are compressed for clients that ask for gzip. Off by default, so that benchmarks measure the client.
     pub gzip: bool,
     /// Scan control in the wrong state answers 400 with 1905 instead of 409 with 1920; which one is real is not known.
@@ -71,6 +73,7 @@ impl Default for Switches {
             evaluation: true,
             external_reaches_private: true,
             cvss: true,
+            networks: true,
             gzip: false,
             wrong_state_is_bad_value: false,
             results_labelled_html: false,

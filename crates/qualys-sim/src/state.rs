@@ -66,12 +66,14 @@ impl World {
         let clock = Clock::new(options.clock);
         let origin = clock.now();
         let ordinary = options.detections_per_host.max(options.detections_per_demo_host).saturating_mul(3).max(120);
+        let fleet = Fleet::new(options.seed, options.hosts, options.demo_hosts);
+        let fleet = if options.switches.networks { fleet } else { fleet.without_networks() };
         let source = Source {
             seed: options.seed,
             origin,
             per_host: options.detections_per_host,
             per_demo_host: options.detections_per_demo_host,
-            fleet: Fleet::new(options.seed, options.hosts, options.demo_hosts),
+            fleet,
             knowledge: Knowledge::new(options.seed, ordinary, ordinary.max(60), origin),
         };
         let world = Self { options, clock, source, changing: Mutex::new(Changing::default()) };
@@ -242,8 +244,9 @@ impl World {
 
     fn reaches(&self, scan: &Scan, changing: &Changing, index: u32) -> bool {
         let network = self.fleet().network_of(index);
+        let networks = self.options.switches.networks;
         let by_appliance = APPLIANCES.iter().any(|appliance| {
-            scan.appliances.contains(&appliance.id) && appliance.network == network && appliance.online
+            scan.appliances.contains(&appliance.id) && (appliance.network == network || !networks) && appliance.online
         });
         let by_external = scan.appliances.is_empty() && self.options.switches.external_reaches_private;
         (by_appliance || by_external) && network == scan.network && !changing.dead.contains(&index)

@@ -41,7 +41,7 @@ impl Show {
             unique_id: switches.unique_vuln_id && call.fault != Some(FaultKind::NoUniqueVulnId),
             twice_escaped: call.fault == Some(FaultKind::DoubleEscapedResults),
             version: call.version,
-            networks: true,
+            networks: switches.networks,
         }
     }
 }

@@ -207,7 +207,9 @@ impl Pieces {
             risk_factors(&mut xml, record);
         }
         xml.leaf("TRACKING_METHOD", host.tracking_method());
-        xml.number("NETWORK_ID", host.network_id);
+        if self.call.app.world.options.switches.networks {
+            xml.number("NETWORK_ID", host.network_id);
+        }
         xml.cdata("DNS", &host.fqdn);
         dns_data(&mut xml, host);
         if let Some(netbios) = &host.netbios {

@@ -168,7 +168,9 @@ fn appliance_row(xml: &mut Xml, call: &Call, appliance: &Appliance, running: u64
     xml.number("ID", appliance.id);
     xml.leaf("UUID", &uuid.to_string());
     xml.cdata("NAME", appliance.name);
-    xml.number("NETWORK_ID", appliance.network);
+    if call.app.world.options.switches.networks {
+        xml.number("NETWORK_ID", appliance.network);
+    }
     xml.leaf("SOFTWARE_VERSION", "3.9");
     xml.number("RUNNING_SLICES_COUNT", running);
     xml.number("RUNNING_SCAN_COUNT", running);
@@ -286,7 +288,7 @@ fn asset_group(xml: &mut Xml, call: &Call, group: &Group) {
         xml.number("OWNER_USER_ID", 1_001_u32);
         xml.number("UNIT_ID", 0_u32);
     }
-    if shows("NETWORK_ID") {
+    if shows("NETWORK_ID") && call.app.world.options.switches.networks {
         xml.number("NETWORK_ID", group.network);
     }
     if shows("LAST_UPDATE") {

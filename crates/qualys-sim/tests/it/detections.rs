@@ -258,3 +258,17 @@ async fn bodies_are_compressed_for_those_who_ask_where_switched_on() {
     let bytes = raw.bytes().await.expect("a body");
     assert!(bytes.starts_with(&[0x1f, 0x8b]) && bytes.len() * 5 < one.text.len());
 }
+
+#[tokio::test]
+async fn a_subscription_without_networks_never_mentions_one() {
+    let switches = Switches { networks: false, ..Switches::default() };
+    let sim = Sim::start(Options { switches, hosts: 30, ..options() }).await;
+    for path in [
+        "/api/5.0/fo/asset/host/vm/detection/?action=list",
+        "/api/5.0/fo/asset/host/?action=list&details=All",
+        "/api/2.0/fo/asset/group/?action=list",
+        "/api/2.0/fo/appliance/?action=list&output_mode=full",
+    ] {
+        assert!(!sim.get(path).await.text.contains("NETWORK"), "{path}");
+    }
+}
