@@ -1,2 +1,2 @@
-//! Placeholder.
+//! The `quell-agent` binary.
 fn main() {}

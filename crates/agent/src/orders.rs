@@ -1,0 +1,484 @@
+//! What the journal means: which orders were taken, how far they came, which events are still to be delivered, what is
+//! ours. A pure state machine over [`Record`]s: it reads and writes nothing, so S1, S2, S4 are properties of its tests.
+//!
+//! The rules (`fleet-execution.md` 6.4, 6.6): a (task, epoch) is taken at most once, whatever is delivered how often; a
+//! higher epoch only after the lower one is resolved here *and* the order names that very result; an intent without an end
+//! is never run again; a tombstone is for ever.
+
+use crate::record::{By, Hold, Holding, Record};
+use protocol::agent::{Acked, Event, EventKind, OpenOrder, TaskEpoch};
+use protocol::digest::Digest;
+use protocol::order::{Order, RefusalCode};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// How many sequence numbers below the highest are told apart; lower ones count as used. Orders are re-sent until they are
+/// answered, so one may well arrive after a younger one; it never lags behind by this many.
+pub const SEQ_WINDOW: u64 = 4096;
+/// Refusals of orders that are not authentic are journalled up to this many, so that nobody can fill the disk with them.
+pub const FORGERIES_KEPT_MAX: usize = 256;
+
+/// How far one (task, epoch) came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Only orders that were not authentic named it: nothing is known.
+    Claimed,
+    /// Taken, not started.
+    Accepted,
+    /// Started; nothing says how it ended.
+    Started,
+    /// Ended, refused or revoked: resolved.
+    Ended,
+}
+
+/// One (task, epoch).
+#[derive(Clone, Debug)]
+pub struct Try {
+    /// How far it came.
+    pub progress: Progress,
+    /// SHA-256 of the envelope.
+    pub digest: String,
+    /// The order, when it was taken.
+    pub order: Option<Box<Order>>,
+    /// Its sequence number, when authentic.
+    pub order_seq: Option<u64>,
+    /// Every event, exact texts, numbered from 1.
+    pub events: Vec<String>,
+    /// Events up to this number are stored at the server.
+    pub acked: u32,
+    /// Effects recorded as done.
+    pub effects: BTreeSet<u32>,
+    /// Entry whose holding this try wrote.
+    pub captured: Option<String>,
+}
+
+impl Try {
+    fn new(progress: Progress, digest: &str) -> Self {
+        Self {
+            progress,
+            digest: digest.to_owned(),
+            order: None,
+            order_seq: None,
+            events: Vec::new(),
+            acked: 0,
+            effects: BTreeSet::new(),
+            captured: None,
+        }
+    }
+
+    fn delivered(&self) -> bool {
+        self.acked as usize >= self.events.len()
+    }
+}
+
+/// What to do with an authentic order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Never seen: go on verifying.
+    Fresh,
+    /// The same bytes again: nothing is done, what is known of it is sent again.
+    Again,
+    /// Not to be acted on.
+    Refuse(RefusalCode, String),
+}
+
+/// The meaning of all records so far.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    tries: BTreeMap<Uuid, BTreeMap<u32, Try>>,
+    tombstones: BTreeSet<(Uuid, u32)>,
+    seqs: BTreeSet<u64>,
+    floor: u64,
+    holdings: BTreeMap<String, Holding>,
+    root_version: u64,
+    index_version: u64,
+    forgeries: usize,
+}
+
+impl Book {
+    /// The book of these records.
+    #[must_use]
+    pub fn read(records: &[Record]) -> Self {
+        let mut book = Self::default();
+        for record in records {
+            book.apply(record);
+        }
+        book
+    }
+
+    /// Take one record in. Total: records that do not fit what came before change nothing that matters.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Opened { .. } => {}
+            Record::Floor { order_seq } => self.floor = self.floor.max(*order_seq),
+            Record::Trust { root_version, index_version } => {
+                self.root_version = self.root_version.max(*root_version);
+                self.index_version = self.index_version.max(*index_version);
+            }
+            Record::Accepted { order, digest, event } => {
+                self.use_up(order.order_seq);
+                let entry = self.entry(order.task, order.epoch, Progress::Accepted, digest);
+                entry.progress = Progress::Accepted;
+                entry.digest.clone_from(digest);
+                entry.order_seq = Some(order.order_seq);
+                entry.order = Some(order.clone());
+                entry.events.push(event.clone());
+            }
+            Record::Refused { task, epoch, order_seq, digest, event } => {
+                match order_seq {
+                    Some(seq) => self.use_up(*seq),
+                    None => self.forgeries += 1,
+                }
+                let entry = self.entry(*task, *epoch, Progress::Claimed, digest);
+                entry.events.push(event.clone());
+                // Only an authentic refusal resolves, and never something that was taken.
+                if order_seq.is_some() && entry.progress == Progress::Claimed {
+                    entry.progress = Progress::Ended;
+                    entry.digest.clone_from(digest);
+                    entry.order_seq = *order_seq;
+                }
+            }
+            Record::Intent { task, epoch, event, .. } => {
+                if let Some(entry) = self.known_mut(*task, *epoch) {
+                    entry.progress = Progress::Started;
+                    entry.events.push(event.clone());
+                }
+            }
+            Record::Captured { task, epoch, holding } => {
+                if let Some(entry) = self.known_mut(*task, *epoch) {
+                    entry.captured = Some(holding.entry_id.clone());
+                }
+                self.hold(holding.clone());
+            }
+            Record::Effect { task, epoch, step } => {
+                if let Some(entry) = self.known_mut(*task, *epoch) {
+                    entry.effects.insert(*step);
+                }
+            }
+            Record::Finished { task, epoch, event } => {
+                if let Some(entry) = self.known_mut(*task, *epoch) {
+                    entry.progress = Progress::Ended;
+                    entry.events.push(event.clone());
+                }
+            }
+            Record::Released { entry_id, passed_on } => self.release(entry_id, passed_on),
+            Record::Tombstone { task, epoch, event } => {
+                self.tombstones.insert((*task, *epoch));
+                let entry = self.entry(*task, *epoch, Progress::Ended, "");
+                if matches!(entry.progress, Progress::Claimed | Progress::Accepted) {
+                    entry.progress = Progress::Ended;
+                }
+                entry.events.push(event.clone());
+            }
+            Record::Acked { task, epoch, n } => {
+                if let Some(entry) = self.known_mut(*task, *epoch) {
+                    let sent = u32::try_from(entry.events.len()).unwrap_or(u32::MAX);
+                    entry.acked = entry.acked.max((*n).min(sent));
+                }
+            }
+            Record::Held { holding } => self.hold(holding.clone()),
+        }
+    }
+
+    /// Judge an authentic order by what was taken before (S1, S2, replay).
+    #[must_use]
+    pub fn judge(&self, order: &Order, digest: &str) -> Judgement {
+        let refuse = |code, text: String| Judgement::Refuse(code, text);
+        let tries = self.tries.get(&order.task);
+        let this = tries.and_then(|tries| tries.get(&order.epoch)).filter(|this| this.progress != Progress::Claimed);
+        if self.tombstones.contains(&(order.task, order.epoch)) {
+            return refuse(RefusalCode::Cancelled, format!("epoch {} was revoked before it came", order.epoch));
+        }
+        if let Some(this) = this {
+            if this.digest == digest {
+                return Judgement::Again;
+            }
+            return refuse(RefusalCode::Replayed, format!("epoch {} was taken as another order", order.epoch));
+        }
+        if let Some(later) = self.highest_taken(order.task).filter(|taken| *taken > order.epoch) {
+            return refuse(RefusalCode::Replayed, format!("epoch {later} of this task was taken before"));
+        }
+        if order.order_seq <= self.floor || self.seqs.contains(&order.order_seq) {
+            return refuse(RefusalCode::Replayed, format!("order number {} was used before", order.order_seq));
+        }
+        self.judge_epoch(order)
+    }
+
+    fn judge_epoch(&self, order: &Order) -> Judgement {
+        let tries = self.tries.get(&order.task);
+        let unresolved = tries.into_iter().flatten().find(|(_, entry)| {
+            matches!(entry.progress, Progress::Accepted | Progress::Started)
+        });
+        if let Some((epoch, _)) = unresolved {
+            let text = format!("epoch {epoch} of this task has not ended here");
+            return Judgement::Refuse(RefusalCode::UnresolvedEpoch, text);
+        }
+        let refuse = |text: String| Judgement::Refuse(RefusalCode::UnresolvedEpoch, text);
+        match (&order.supersedes, order.epoch) {
+            (None, 0 | 1) => Judgement::Fresh,
+            (None, epoch) => refuse(format!("epoch {epoch} names no predecessor")),
+            (Some(named), epoch) if named.epoch >= epoch => refuse(format!("epoch {epoch} names {} before it", named.epoch)),
+            (Some(named), _) => {
+                let known = tries.and_then(|tries| tries.get(&named.epoch));
+                let matches = known.is_some_and(|known| {
+                    known.events.iter().any(|event| resolves(event) && digest_of(event) == named.result_digest)
+                });
+                if matches {
+                    Judgement::Fresh
+                } else {
+                    refuse(format!("epoch {} did not end here with the result the order names", named.epoch))
+                }
+            }
+        }
+    }
+
+    /// The number the next event of (task, epoch) gets.
+    #[must_use]
+    pub fn next_event(&self, task: Uuid, epoch: u32) -> u32 {
+        let count = self.get(task, epoch).map_or(0, |known| known.events.len());
+        u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// What is known of (task, epoch).
+    #[must_use]
+    pub fn get(&self, task: Uuid, epoch: u32) -> Option<&Try> {
+        self.tries.get(&task)?.get(&epoch)
+    }
+
+    /// Whether it will never start.
+    #[must_use]
+    pub fn tombstone(&self, task: Uuid, epoch: u32) -> bool {
+        self.tombstones.contains(&(task, epoch))
+    }
+
+    /// Whether one more refusal of an order that is not authentic may be journalled.
+    #[must_use]
+    pub fn room_for_forgery(&self, task: Uuid, epoch: u32) -> bool {
+        // At most a few per claimed (task, epoch): the same forgery comes with every poll.
+        self.forgeries < FORGERIES_KEPT_MAX && self.next_event(task, epoch) <= 8
+    }
+
+    /// Every event the server has not acknowledged, oldest first within each (task, epoch).
+    #[must_use]
+    pub fn unacknowledged(&self) -> Vec<(TaskEpoch, u32, String)> {
+        let mut events = Vec::new();
+        for (task, epoch, entry) in self.all() {
+            for (at, event) in entry.events.iter().enumerate().skip(entry.acked as usize) {
+                let n = u32::try_from(at + 1).unwrap_or(u32::MAX);
+                events.push((TaskEpoch { task, epoch }, n, event.clone()));
+            }
+        }
+        events
+    }
+
+    /// What a poll says of orders in hand.
+    #[must_use]
+    pub fn open(&self) -> Vec<OpenOrder> {
+        let state = |entry: &Try| match entry.progress {
+            Progress::Accepted => Some("accepted"),
+            Progress::Started => Some("running"),
+            Progress::Ended if !entry.delivered() => Some("done"),
+            Progress::Ended | Progress::Claimed => None,
+        };
+        self.all()
+            .filter_map(|(task, epoch, entry)| Some(OpenOrder { task, epoch, state: state(entry)?.to_owned() }))
+            .collect()
+    }
+
+    /// Orders taken and not started, in the order of their numbers.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Order> {
+        let mut orders: Vec<Order> = self.with(Progress::Accepted);
+        orders.sort_by_key(|order| order.order_seq);
+        orders
+    }
+
+    /// Orders that were started and of which nothing says how they ended: a crash.
+    #[must_use]
+    pub fn interrupted(&self) -> Vec<Order> {
+        self.with(Progress::Started)
+    }
+
+    /// What is ours, by entry.
+    #[must_use]
+    pub fn holdings(&self) -> &BTreeMap<String, Holding> {
+        &self.holdings
+    }
+
+    /// Another entry of ours that wants the same setting.
+    #[must_use]
+    pub fn other_holder(&self, key: &str, entry_id: &str) -> Option<&str> {
+        let holds = |holding: &&Holding| holding.holds.iter().any(|hold| hold.key == key && hold.by != By::Others);
+        self.holdings.values().filter(|holding| holding.entry_id != entry_id).find(holds).map(|h| h.entry_id.as_str())
+    }
+
+    /// The highest root and index versions ever adopted.
+    #[must_use]
+    pub fn trust(&self) -> (u64, u64) {
+        (self.root_version, self.index_version)
+    }
+
+    /// Records that mean the same as this book without what is resolved, acknowledged and older than the window.
+    #[must_use]
+    pub fn compacted(&self, instance_id: Uuid, previous: String, keep: usize) -> Vec<Record> {
+        let mut records = vec![
+            Record::Opened { format: crate::record::FORMAT, instance_id, previous: Some(previous) },
+            Record::Trust { root_version: self.root_version, index_version: self.index_version },
+        ];
+        let mut settled: Vec<(u64, Uuid)> = self
+            .tries
+            .iter()
+            .filter(|(_, tries)| tries.values().all(|entry| entry.progress == Progress::Ended && entry.delivered()))
+            .map(|(task, tries)| (tries.values().filter_map(|entry| entry.order_seq).max().unwrap_or(0), *task))
+            .collect();
+        settled.sort_unstable();
+        settled.truncate(settled.len().saturating_sub(keep));
+        let forgotten: BTreeSet<Uuid> = settled.iter().map(|(_, task)| *task).collect();
+        let floor = self.floor_without(&forgotten);
+        records.push(Record::Floor { order_seq: floor });
+        for (task, epoch, entry) in self.all().filter(|(task, _, _)| !forgotten.contains(task)) {
+            self.write(task, epoch, entry, &mut records);
+        }
+        records.extend(self.holdings.values().map(|holding| Record::Held { holding: holding.clone() }));
+        records
+    }
+
+    /// Whatever is forgotten must stay refused, so the floor rises to the highest number that is dropped; the window
+    /// guarantees that nothing above it is still on its way.
+    fn floor_without(&self, forgotten: &BTreeSet<Uuid>) -> u64 {
+        let dropped = self.all().filter(|(task, _, _)| forgotten.contains(task)).filter_map(|(_, _, e)| e.order_seq);
+        dropped.max().unwrap_or(0).max(self.floor)
+    }
+
+    fn write(&self, task: Uuid, epoch: u32, entry: &Try, records: &mut Vec<Record>) {
+        let mut events = entry.events.iter();
+        match (&entry.order, entry.order_seq) {
+            (Some(order), _) => {
+                let event = events.next().cloned().unwrap_or_default();
+                records.push(Record::Accepted { order: order.clone(), digest: entry.digest.clone(), event });
+            }
+            (None, order_seq) if !self.tombstone(task, epoch) => {
+                let event = events.next().cloned().unwrap_or_default();
+                records.push(Record::Refused { task, epoch, order_seq, digest: entry.digest.clone(), event });
+            }
+            (None, _) => {}
+        }
+        for event in events.cloned() {
+            records.push(match kind_of(&event) {
+                Some(EventKind::Started) => Record::Intent { task, epoch, pre_digest: String::new(), event },
+                Some(EventKind::Revoked) => Record::Tombstone { task, epoch, event },
+                Some(EventKind::Finished(_) | EventKind::Interrupted { .. }) => Record::Finished { task, epoch, event },
+                _ => Record::Refused { task, epoch, order_seq: None, digest: entry.digest.clone(), event },
+            });
+        }
+        if entry.acked > 0 {
+            records.push(Record::Acked { task, epoch, n: entry.acked });
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Uuid, u32, &Try)> {
+        self.tries.iter().flat_map(|(task, tries)| tries.iter().map(move |(epoch, entry)| (*task, *epoch, entry)))
+    }
+
+    fn with(&self, progress: Progress) -> Vec<Order> {
+        self.all()
+            .filter(|(_, _, entry)| entry.progress == progress)
+            .filter_map(|(_, _, entry)| entry.order.as_deref().cloned())
+            .collect()
+    }
+
+    fn entry(&mut self, task: Uuid, epoch: u32, progress: Progress, digest: &str) -> &mut Try {
+        self.tries.entry(task).or_default().entry(epoch).or_insert_with(|| Try::new(progress, digest))
+    }
+
+    fn known_mut(&mut self, task: Uuid, epoch: u32) -> Option<&mut Try> {
+        self.tries.get_mut(&task)?.get_mut(&epoch)
+    }
+
+    fn highest_taken(&self, task: Uuid) -> Option<u32> {
+        let taken = self.tries.get(&task)?.iter().filter(|(_, entry)| entry.progress != Progress::Claimed);
+        taken.map(|(epoch, _)| *epoch).max()
+    }
+
+    fn use_up(&mut self, order_seq: u64) {
+        self.seqs.insert(order_seq);
+        let highest = self.seqs.last().copied().unwrap_or(0);
+        self.floor = self.floor.max(highest.saturating_sub(SEQ_WINDOW));
+        self.seqs = self.seqs.split_off(&self.floor);
+    }
+
+    /// A second apply of the same entry adds to what is held: the prior state is the one before the first.
+    fn hold(&mut self, new: Holding) {
+        let Some(old) = self.holdings.get_mut(&new.entry_id) else {
+            self.holdings.insert(new.entry_id.clone(), new);
+            return;
+        };
+        let offset = u32::try_from(old.steps.len()).unwrap_or(u32::MAX);
+        old.steps.extend(new.steps);
+        (old.revision, old.content_digest) = (new.revision, new.content_digest);
+        for mut hold in new.holds {
+            hold.steps.iter_mut().for_each(|step| *step = step.saturating_add(offset));
+            match old.holds.iter_mut().find(|known| known.key == hold.key) {
+                Some(known) if hold.by == By::Us => {
+                    known.by = By::Us;
+                    known.steps.extend(hold.steps);
+                    known.edit = hold.edit.or(known.edit.take());
+                }
+                Some(_) => {}
+                None => old.holds.push(hold),
+            }
+        }
+    }
+
+    fn release(&mut self, entry_id: &str, passed_on: &[(String, String)]) {
+        let Some(released) = self.holdings.remove(entry_id) else { return };
+        for (key, heir) in passed_on {
+            let Some(hold) = released.holds.iter().find(|hold| hold.key == *key) else { continue };
+            let Some(heir) = self.holdings.get_mut(heir) else { continue };
+            let offset = u32::try_from(heir.steps.len()).unwrap_or(u32::MAX);
+            // A step that made other settings too cannot be taken back for this one; its edit can.
+            let own = hold.steps.iter().filter(|step| sole_user(&released.holds, **step, key));
+            let steps: Vec<_> = own.filter_map(|step| released.steps.get(*step as usize)).cloned().collect();
+            let Some(known) = heir.holds.iter_mut().find(|known| known.key == *key) else { continue };
+            known.by = hold.by;
+            known.edit.clone_from(&hold.edit);
+            known.steps = (offset..).take(steps.len()).collect();
+            heir.steps.extend(steps);
+        }
+    }
+
+    /// Take over what an acknowledgement says; nothing when it is not news.
+    #[must_use]
+    pub fn news(&self, acked: &Acked) -> Option<Record> {
+        let known = self.get(acked.task, acked.epoch)?;
+        let n = acked.n.min(u32::try_from(known.events.len()).unwrap_or(u32::MAX));
+        (n > known.acked).then_some(Record::Acked { task: acked.task, epoch: acked.epoch, n })
+    }
+}
+
+fn sole_user(holds: &[Hold], step: u32, key: &str) -> bool {
+    holds.iter().all(|hold| hold.key == key || !hold.steps.contains(&step))
+}
+
+/// SHA-256 of an event's exact text, in hex.
+#[must_use]
+pub fn digest_of(event: &str) -> String {
+    Digest::of(event.as_bytes()).to_string()
+}
+
+fn kind_of(event: &str) -> Option<EventKind> {
+    serde_json::from_str::<Event>(event).ok().map(|event| event.event)
+}
+
+fn resolves(event: &str) -> bool {
+    matches!(
+        kind_of(event),
+        Some(
+            EventKind::Refused { .. } | EventKind::Finished(_) | EventKind::Interrupted { .. } | EventKind::Revoked
+        )
+    )
+}
+
+#[cfg(test)]
+#[path = "orders_tests.rs"]
+mod tests;

@@ -1,0 +1,285 @@
+//! What the journal remembers, one variant per kind of fact. The meaning of a sequence of records is in [`crate::orders`].
+//!
+//! Events are kept as the exact JSON text that is sent, so that their digests agree on both sides (S2). Bytes of prior
+//! states are not in here: they lie beside the journal, named by their SHA-256.
+
+use crate::format::SettingEdit;
+use catalogue::actions::SettingFormat;
+use protocol::order::Order;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The version of this format.
+pub const FORMAT: u32 = 1;
+
+/// One record of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Record {
+    /// The first record of a file.
+    Opened {
+        /// [`FORMAT`].
+        format: u32,
+        /// The installation that writes it.
+        instance_id: Uuid,
+        /// After compaction: the head of the journal that this one replaces.
+        previous: Option<String>,
+    },
+    /// Sequence numbers up to this one count as used (compaction, replay protection).
+    Floor {
+        /// The highest one forgotten.
+        order_seq: u64,
+    },
+    /// The highest versions of signed metadata ever adopted.
+    Trust {
+        /// Of the root.
+        root_version: u64,
+        /// Of the catalogue index.
+        index_version: u64,
+    },
+    /// An order was verified and taken.
+    Accepted {
+        /// The order.
+        order: Box<Order>,
+        /// SHA-256 of its envelope.
+        digest: String,
+        /// The event that says so.
+        event: String,
+    },
+    /// An order was not acted on.
+    Refused {
+        /// Task the order names.
+        task: Uuid,
+        /// Epoch the order names.
+        epoch: u32,
+        /// Its sequence number, when the order was authentic; a forged one uses nothing up.
+        order_seq: Option<u64>,
+        /// SHA-256 of its envelope.
+        digest: String,
+        /// The event that says so.
+        event: String,
+    },
+    /// The first effect may follow (S3).
+    Intent {
+        /// Task.
+        task: Uuid,
+        /// Epoch.
+        epoch: u32,
+        /// SHA-256 over the prior states of everything that will be changed.
+        pre_digest: String,
+        /// The event that says so.
+        event: String,
+    },
+    /// The prior state of everything that will be changed, and what it will be changed to.
+    Captured {
+        /// Task.
+        task: Uuid,
+        /// Epoch.
+        epoch: u32,
+        /// What will be ours.
+        holding: Holding,
+    },
+    /// One effect is done.
+    Effect {
+        /// Task.
+        task: Uuid,
+        /// Epoch.
+        epoch: u32,
+        /// Which step of the holding.
+        step: u32,
+    },
+    /// A task ended, well or not, or was interrupted.
+    Finished {
+        /// Task.
+        task: Uuid,
+        /// Epoch.
+        epoch: u32,
+        /// The event with the report.
+        event: String,
+    },
+    /// Nothing of this entry is ours any more: it was put back, or undone after a failure.
+    Released {
+        /// Catalogue entry.
+        entry_id: String,
+        /// Settings that another entry of ours still needs, with that entry: they were left in place and are its now.
+        passed_on: Vec<(String, String)>,
+    },
+    /// Revoked before it started: it never will (S4).
+    Tombstone {
+        /// Task.
+        task: Uuid,
+        /// Epoch.
+        epoch: u32,
+        /// The event that says so.
+        event: String,
+    },
+    /// The server has stored all events of this task and epoch up to `n`.
+    Acked {
+        /// Task.
+        task: Uuid,
+        /// Epoch.
+        epoch: u32,
+        /// The highest event stored.
+        n: u32,
+    },
+    /// After compaction: what is ours, without the history that led to it.
+    Held {
+        /// The holding.
+        holding: Holding,
+    },
+}
+
+/// What one entry changed here, with everything needed to put it back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Catalogue entry.
+    pub entry_id: String,
+    /// Its revision.
+    pub revision: u32,
+    /// SHA-256 of its signed bytes.
+    pub content_digest: String,
+    /// What is changed on the host, in order.
+    pub steps: Vec<Step>,
+    /// The settings that this entry wants, one per action.
+    pub holds: Vec<Hold>,
+}
+
+/// One action's share in a [`Holding`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The action's index in the entry.
+    pub index: u32,
+    /// Its kind.
+    pub kind: String,
+    /// Names the setting on this host: two entries with the same key share it.
+    pub key: String,
+    /// For people.
+    pub target: String,
+    /// How it came to be there.
+    pub by: By,
+    /// Steps that made it.
+    pub steps: Vec<u32>,
+    /// For a setting within a file: how to take that setting alone back.
+    pub edit: Option<FileEdit>,
+}
+
+/// Why a setting is in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// This entry changed it.
+    Us,
+    /// Another entry of ours had changed it before.
+    AnotherEntry,
+    /// It was there before we came: never reverted.
+    Others,
+}
+
+/// One setting within a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileEdit {
+    /// The file.
+    pub path: String,
+    /// How to read it.
+    pub format: SettingFormat,
+    /// What was changed in it.
+    pub edit: SettingEdit,
+}
+
+/// A regular file as it was or will be; its bytes are kept under their digest when it is a prior state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileState {
+    /// SHA-256 of its bytes.
+    pub digest: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// One change on the host: what was there and what we put there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Step {
+    /// A regular file is written, replaced or removed.
+    File {
+        /// Where.
+        path: String,
+        /// Before; absent = there was none.
+        before: Option<FileState>,
+        /// After; absent = removed.
+        after: Option<FileState>,
+        /// Directories made for it, outermost first.
+        made: Vec<String>,
+    },
+    /// Permission bits only; the bytes are neither read nor kept.
+    Mode {
+        /// Where.
+        path: String,
+        /// Before.
+        before: u32,
+        /// After.
+        after: u32,
+    },
+    /// A symbolic link of the service manager.
+    Link {
+        /// Where.
+        path: String,
+        /// Before; absent = there was none.
+        before: Option<String>,
+        /// After; absent = removed.
+        after: Option<String>,
+        /// Directories made for it, outermost first.
+        made: Vec<String>,
+    },
+    /// A value of the running kernel, below `/proc/sys`.
+    Kernel {
+        /// Where.
+        path: String,
+        /// Before, without the final line break.
+        before: String,
+        /// After.
+        after: String,
+    },
+    /// A running unit is stopped.
+    Stop {
+        /// The unit.
+        unit: String,
+    },
+    /// Packages are removed.
+    Remove {
+        /// Names and versions that were installed.
+        packages: Vec<Package>,
+    },
+    /// A package is installed.
+    Install {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Step {
+    /// What the step changes, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Step::File { path, .. } | Step::Mode { path, .. } | Step::Link { path, .. } | Step::Kernel { path, .. } => {
+                path.clone()
+            }
+            Step::Stop { unit } => unit.clone(),
+            Step::Remove { packages } => packages.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "),
+            Step::Install { name } => name.clone(),
+        }
+    }
+}
+
+/// An installed package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+}
