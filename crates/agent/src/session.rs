@@ -1,0 +1,473 @@
+//! The conversation with the server as a machine without sockets: inputs and a time go in, requests and frames come out.
+//!
+//! Two lanes, because a poll is held for most of a minute while results must not wait: the poll lane, and the talk lane for
+//! events and content. At most one request per lane is under way. Nothing here is trusted by the executor, and nothing here
+//! touches the disk: sequence numbers come reserved in blocks, events stay at the executor until the server has them.
+
+use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
+use domain::time::Timestamp;
+use protocol::agent::{
+    Acked, BODY_BYTES_MAX, Body, CONTENT_PATH, Content, EVENTS_PATH, Events, EventsReply, Facts, POLL_PATH,
+    PROTOCOL_VERSION, Poll, PollReply, REQUEST_TYPE, Request, TaskEpoch,
+};
+use protocol::signed::{Envelope, KeyError, SigningKey};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+/// Most events in one request.
+pub const EVENTS_PER_REQUEST_MAX: usize = 64;
+/// Most bytes of events in one request; base64 in the envelope makes them a third larger.
+pub const EVENT_BYTES_PER_REQUEST_MAX: usize = BODY_BYTES_MAX / 2;
+/// The first pause after a failure, in milliseconds; it doubles.
+pub const BACKOFF_MS_FIRST: u64 = 1000;
+/// The pause between polls that bring the same again, in milliseconds; it doubles up to 64 times this.
+pub const REPEAT_MS_FIRST: u64 = 250;
+/// When fewer sequence numbers are left, more are asked for.
+const SEQ_LOW: u64 = 64;
+
+/// One of the two lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Long polls.
+    Poll,
+    /// Events and content.
+    Talk,
+}
+
+/// What happens to the session.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Nothing but time.
+    Tick,
+    /// The executor says something.
+    Frame(Box<ToNet>),
+    /// The server answered.
+    Reply {
+        /// On which lane.
+        lane: Lane,
+        /// HTTP status.
+        status: u16,
+        /// `Retry-After` in seconds, when given.
+        retry_after: Option<u64>,
+        /// The body.
+        body: Vec<u8>,
+    },
+    /// There was no answer.
+    Failed {
+        /// On which lane.
+        lane: Lane,
+        /// Why, for the log.
+        reason: String,
+    },
+}
+
+/// What the session wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send a request.
+    Send {
+        /// On which lane.
+        lane: Lane,
+        /// Where to.
+        path: &'static str,
+        /// The signed envelope.
+        body: Vec<u8>,
+        /// Give up after this long, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// Tell the executor.
+    Tell(ToExecutor),
+    /// Worth a line in the log.
+    Log(String),
+    /// The executor wants us to end.
+    End,
+}
+
+/// The time a machine step happens at.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Milliseconds on a clock that only rises.
+    pub ms: u64,
+    /// The host's wall clock.
+    pub wall: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Asked {
+    Nothing,
+    Poll { with_facts: bool },
+    Events,
+    Content { digest: String },
+}
+
+#[derive(Clone, Debug)]
+struct LaneState {
+    asked: Asked,
+    not_before_ms: u64,
+    failures: u32,
+    connected: bool,
+}
+
+impl LaneState {
+    fn new() -> Self {
+        Self { asked: Asked::Nothing, not_before_ms: 0, failures: 0, connected: false }
+    }
+
+    fn free(&self, now_ms: u64) -> bool {
+        self.asked == Asked::Nothing && now_ms >= self.not_before_ms
+    }
+}
+
+/// The session.
+#[derive(Debug)]
+pub struct Session {
+    hello: Hello,
+    key: SigningKey,
+    seq: Range<u64>,
+    more_asked: bool,
+    status: Status,
+    facts: Option<Facts>,
+    outbox: BTreeMap<(TaskKey, u32), String>,
+    order: VecDeque<(TaskKey, u32)>,
+    wants: VecDeque<String>,
+    poll: LaneState,
+    talk: LaneState,
+    repeats: u32,
+    last_orders: Vec<String>,
+    random: u64,
+}
+
+type TaskKey = (uuid::Uuid, u32);
+
+impl Session {
+    /// Begin. `random` seeds the jitter.
+    ///
+    /// # Errors
+    /// When the key is none.
+    pub fn new(hello: Hello, random: u64) -> Result<Self, KeyError> {
+        let key = SigningKey::from_pem(&hello.key)?;
+        Ok(Self {
+            key,
+            seq: hello.seq_from..hello.seq_until,
+            more_asked: false,
+            status: hello.status.clone(),
+            facts: Some(hello.facts.clone()),
+            outbox: BTreeMap::new(),
+            order: VecDeque::new(),
+            wants: VecDeque::new(),
+            poll: LaneState::new(),
+            talk: LaneState::new(),
+            repeats: 0,
+            last_orders: Vec::new(),
+            random: random | 1,
+            hello,
+        })
+    }
+
+    /// Take one input; do what comes out, in order.
+    pub fn handle(&mut self, input: Input, now: Now) -> Vec<Output> {
+        let mut out = Vec::new();
+        match input {
+            Input::Tick => {}
+            Input::Frame(frame) => self.on_frame(*frame, &mut out),
+            Input::Reply { lane, status: 200, body, .. } => self.on_reply(lane, &body, now, &mut out),
+            Input::Reply { lane, status, retry_after, body } => {
+                self.on_refusal(lane, status, retry_after, &body, now, &mut out);
+            }
+            Input::Failed { lane, reason } => {
+                let asked = self.take(lane);
+                self.restore(&asked);
+                let lost = std::mem::take(&mut self.lane(lane).connected);
+                let spread = if lost { self.below(self.settings().spread_ms_max) } else { 0 };
+                let pause = self.back_off(lane, now.ms, spread);
+                out.push(Output::Log(format!("no answer ({reason}), next try in {pause} ms")));
+            }
+        }
+        self.send_what_is_due(now, &mut out);
+        out
+    }
+
+    /// When to call again with [`Input::Tick`] if nothing else happens, in milliseconds of the same clock.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<u64> {
+        let waits = |lane: &LaneState| (lane.asked == Asked::Nothing).then_some(lane.not_before_ms);
+        let talk = (!self.order.is_empty() || !self.wants.is_empty()).then(|| waits(&self.talk)).flatten();
+        [waits(&self.poll), talk].into_iter().flatten().min()
+    }
+
+    /// How many events wait for an acknowledgement.
+    #[must_use]
+    pub fn undelivered(&self) -> usize {
+        self.outbox.len()
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.hello.settings
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut LaneState {
+        match lane {
+            Lane::Poll => &mut self.poll,
+            Lane::Talk => &mut self.talk,
+        }
+    }
+
+    fn take(&mut self, lane: Lane) -> Asked {
+        std::mem::replace(&mut self.lane(lane).asked, Asked::Nothing)
+    }
+
+    fn on_frame(&mut self, frame: ToNet, out: &mut Vec<Output>) {
+        match frame {
+            ToNet::Hello(_) => out.push(Output::Log("a second hello is ignored".to_owned())),
+            ToNet::Status(status) => self.status = status,
+            ToNet::Facts(facts) => self.facts = Some(*facts),
+            ToNet::Event { of, n, text } => {
+                let key = ((of.task, of.epoch), n);
+                if self.outbox.insert(key, text).is_none() {
+                    self.order.push_back(key);
+                }
+            }
+            ToNet::Acked(acked) => self.forget(&[acked]),
+            ToNet::Want { digest } => {
+                let asked = matches!(&self.talk.asked, Asked::Content { digest: under_way } if *under_way == digest);
+                if !asked && !self.wants.contains(&digest) {
+                    self.wants.push_back(digest);
+                }
+            }
+            ToNet::Sequence { from, until } => {
+                self.more_asked = false;
+                self.seq = from..until;
+            }
+            ToNet::Stop => out.push(Output::End),
+        }
+    }
+
+    fn on_reply(&mut self, lane: Lane, body: &[u8], now: Now, out: &mut Vec<Output>) {
+        let asked = self.take(lane);
+        let understood = match &asked {
+            Asked::Nothing => Ok(()),
+            Asked::Poll { .. } => self.on_poll_reply(body, now, out),
+            Asked::Events => serde_json::from_slice::<EventsReply>(body).map(|reply| {
+                out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
+                self.on_acked(reply.acked, out);
+            }),
+            Asked::Content { digest } => {
+                let digest = digest.clone();
+                out.push(Output::Tell(match String::from_utf8(body.to_vec()) {
+                    Ok(text) => ToExecutor::Content { digest, text },
+                    Err(_) => ToExecutor::NoContent { digest, reason: "the content is not text".to_owned() },
+                }));
+                Ok(())
+            }
+        };
+        match understood {
+            Ok(()) => {
+                let state = self.lane(lane);
+                (state.failures, state.connected) = (0, true);
+            }
+            Err(error) => {
+                self.restore(&asked);
+                let pause = self.back_off(lane, now.ms, 0);
+                out.push(Output::Log(format!("the answer cannot be read ({error}), next try in {pause} ms")));
+            }
+        }
+    }
+
+    fn on_poll_reply(&mut self, body: &[u8], now: Now, out: &mut Vec<Output>) -> Result<(), serde_json::Error> {
+        let reply: PollReply = serde_json::from_slice(body)?;
+        out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
+        // Roots before the index, the index before orders: each may be what makes the next one acceptable.
+        if !reply.roots.is_empty() {
+            out.push(Output::Tell(ToExecutor::Roots { envelopes: reply.roots }));
+        }
+        if let Some(envelope) = reply.index {
+            out.push(Output::Tell(ToExecutor::Index { envelope }));
+        }
+        // Revocations before orders: what is revoked in the same breath must not start.
+        if !reply.revoke.is_empty() {
+            out.push(Output::Tell(ToExecutor::Revoke { orders: reply.revoke }));
+        }
+        self.repeats = match reply.orders.is_empty() || reply.orders != self.last_orders {
+            true => 0,
+            false => self.repeats.saturating_add(1),
+        };
+        self.last_orders.clone_from(&reply.orders);
+        out.extend(reply.orders.into_iter().map(|envelope| Output::Tell(ToExecutor::Order { envelope })));
+        self.on_acked(reply.acked, out);
+        let wait = u64::from(reply.wait_seconds) * 1000;
+        // A server that sends the same order again at once must not make us spin.
+        let repeat = if self.repeats == 0 { 0 } else { REPEAT_MS_FIRST << self.repeats.min(6) };
+        self.poll.not_before_ms = now.ms + wait.max(repeat).min(self.settings().backoff_ms_max);
+        Ok(())
+    }
+
+    fn on_acked(&mut self, acked: Vec<Acked>, out: &mut Vec<Output>) {
+        if acked.is_empty() {
+            return;
+        }
+        self.forget(&acked);
+        out.push(Output::Tell(ToExecutor::Acked { acked }));
+    }
+
+    fn forget(&mut self, acked: &[Acked]) {
+        let stored =
+            |key: &(TaskKey, u32)| acked.iter().any(|a| (a.task, a.epoch) == key.0 && key.1 <= a.n);
+        self.outbox.retain(|key, _| !stored(key));
+        self.order.retain(|key| !stored(key));
+    }
+
+    fn on_refusal(
+        &mut self,
+        lane: Lane,
+        status: u16,
+        retry_after: Option<u64>,
+        body: &[u8],
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let asked = self.take(lane);
+        let text: String = String::from_utf8_lossy(body).chars().take(300).collect();
+        self.lane(lane).connected = true;
+        if let (Asked::Content { digest }, 404 | 410) = (&asked, status) {
+            // Not there is an answer: the order that needs it is refused and re-sent when the server has it.
+            let reason = format!("the server answered {status}: {text}");
+            out.push(Output::Tell(ToExecutor::NoContent { digest: digest.clone(), reason }));
+            self.lane(lane).failures = 0;
+            return;
+        }
+        self.restore(&asked);
+        let pause = match retry_after {
+            Some(seconds) => {
+                let pause = (seconds * 1000).min(self.settings().backoff_ms_max);
+                // Everybody is told the same time: spread around it.
+                let pause = pause + self.below(pause / 4 + 1);
+                self.lane(lane).not_before_ms = now.ms + pause;
+                pause
+            }
+            None => self.back_off(lane, now.ms, 0),
+        };
+        out.push(Output::Log(format!("the server answered {status}, next try in {pause} ms: {text}")));
+    }
+
+    /// What was asked and not answered is asked again.
+    fn restore(&mut self, asked: &Asked) {
+        match asked {
+            Asked::Content { digest } => self.wants.push_front(digest.clone()),
+            Asked::Poll { with_facts: true } => {
+                self.facts.get_or_insert_with(|| self.hello.facts.clone());
+            }
+            Asked::Poll { .. } | Asked::Events | Asked::Nothing => {}
+        }
+    }
+
+    fn back_off(&mut self, lane: Lane, now_ms: u64, spread_ms: u64) -> u64 {
+        let failures = self.lane(lane).failures;
+        let ceiling = (BACKOFF_MS_FIRST << failures.min(20)).min(self.settings().backoff_ms_max);
+        // Full jitter, but never a hot loop.
+        let pause = self.below(ceiling).max(100) + spread_ms;
+        let state = self.lane(lane);
+        state.failures = failures.saturating_add(1);
+        state.not_before_ms = now_ms + pause;
+        pause
+    }
+
+    /// A number below `end` (0 when `end` is 0); xorshift is enough to spread agents out.
+    fn below(&mut self, end: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        if end == 0 { 0 } else { self.random % end }
+    }
+
+    fn send_what_is_due(&mut self, now: Now, out: &mut Vec<Output>) {
+        if self.talk.free(now.ms) {
+            if !self.order.is_empty() {
+                self.send_events(now, out);
+            } else if let Some(digest) = self.wants.front().cloned() {
+                let body = Body::Content(Content { digest: digest.clone() });
+                if self.send(Lane::Talk, CONTENT_PATH, body, 60_000, now, out) {
+                    self.wants.pop_front();
+                    self.talk.asked = Asked::Content { digest };
+                }
+            }
+        }
+        if self.poll.free(now.ms) {
+            let facts = self.facts.clone();
+            let with_facts = facts.is_some();
+            let hold_seconds = self.settings().hold_seconds;
+            let body = Body::Poll(Box::new(Poll {
+                boot_id: self.status.boot_id.clone(),
+                root_version: self.status.root_version,
+                index_version: self.status.index_version,
+                open: self.status.open.clone(),
+                journal_head: self.status.journal_head.clone(),
+                hold_seconds,
+                facts,
+            }));
+            let timeout = (u64::from(hold_seconds) + 30) * 1000;
+            if self.send(Lane::Poll, POLL_PATH, body, timeout, now, out) {
+                if let Some(facts) = self.facts.take() {
+                    self.hello.facts = facts;
+                }
+                self.poll.asked = Asked::Poll { with_facts };
+            }
+        }
+    }
+
+    fn send_events(&mut self, now: Now, out: &mut Vec<Output>) {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        for key in self.order.iter().take(EVENTS_PER_REQUEST_MAX) {
+            let Some(text) = self.outbox.get(key) else { continue };
+            bytes += text.len();
+            if !events.is_empty() && bytes > EVENT_BYTES_PER_REQUEST_MAX {
+                break;
+            }
+            events.push(text.clone());
+        }
+        if self.send(Lane::Talk, EVENTS_PATH, Body::Events(Events { events }), 60_000, now, out) {
+            self.talk.asked = Asked::Events;
+            // Whatever the answer leaves unacknowledged is sent again, but not in a hot loop.
+            self.talk.not_before_ms = now.ms + 50;
+        }
+    }
+
+    /// Sign and send with the next sequence number; false when none is left.
+    fn send(
+        &mut self,
+        lane: Lane,
+        path: &'static str,
+        body: Body,
+        timeout_ms: u64,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        if self.seq.end.saturating_sub(self.seq.start) < SEQ_LOW && !self.more_asked {
+            self.more_asked = true;
+            out.push(Output::Tell(ToExecutor::NeedSequence));
+        }
+        let Some(seq) = self.seq.next() else { return false };
+        let request = Request {
+            v: PROTOCOL_VERSION,
+            agent_id: self.hello.agent_id,
+            instance_id: self.hello.instance_id,
+            seq,
+            sent_at: now.wall,
+            body,
+        };
+        let payload = serde_json::to_vec(&request).expect("a request holds only strings and numbers");
+        let body = Envelope::sign(REQUEST_TYPE, &payload, &[&self.key]).to_json();
+        out.push(Output::Send { lane, path, body, timeout_ms });
+        true
+    }
+}
+
+/// The key of an event, for callers that keep their own list.
+#[must_use]
+pub fn event_key(of: TaskEpoch, n: u32) -> ((uuid::Uuid, u32), u32) {
+    ((of.task, of.epoch), n)
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
