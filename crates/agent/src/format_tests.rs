@@ -29,7 +29,10 @@ fn sshd_edits_stand_where_they_decide() {
         ("Port 22\nLoginGraceTime 120\nUsePAM yes\n", "Port 22\nLoginGraceTime 0\nUsePAM yes\n"),
         ("Port 22\nMatch User a\n\tBanner x\n", "Port 22\nLoginGraceTime 0\nMatch User a\n\tBanner x\n"),
         // A drop-in may set it first, so ours goes before the include.
-        ("Include /etc/ssh/sshd_config.d/*.conf\nLoginGraceTime 9\n", "LoginGraceTime 0\nInclude /etc/ssh/sshd_config.d/*.conf\nLoginGraceTime 9\n"),
+        (
+            "Include /etc/ssh/sshd_config.d/*.conf\nLoginGraceTime 9\n",
+            "LoginGraceTime 0\nInclude /etc/ssh/sshd_config.d/*.conf\nLoginGraceTime 9\n",
+        ),
     ] {
         let wanted = sshd("LoginGraceTime", "0");
         let (text, edit) = set(before, &wanted, &none).unwrap();
@@ -120,10 +123,7 @@ fn taking_back_looks_at_our_setting_only() {
     );
     let drifted = text.replace("LoginGraceTime 0", "LoginGraceTime 7");
     assert_eq!(take_back(SettingFormat::Sshd, &drifted, &edit), Ok(TakenBack::Drifted("7".to_owned())));
-    assert_eq!(
-        take_back(SettingFormat::Sshd, "Port 22\n", &edit),
-        Ok(TakenBack::Drifted("(removed)".to_owned()))
-    );
+    assert_eq!(take_back(SettingFormat::Sshd, "Port 22\n", &edit), Ok(TakenBack::Drifted("(removed)".to_owned())));
     assert_eq!(take_back(SettingFormat::Sshd, before, &edit), Ok(TakenBack::AlreadyGone));
 }
 

@@ -38,7 +38,9 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// A record in the middle does not match its chain.
-    #[error("the journal {path} is damaged at byte {offset}: no new work is taken; see docs/agent.md, \"A damaged journal\"")]
+    #[error(
+        "the journal {path} is damaged at byte {offset}: no new work is taken; see docs/agent.md, \"A damaged journal\""
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -127,6 +129,22 @@ impl Journal {
         }
         sync_directory(directory).map_err(io("syncing the directory of", &journal.path))?;
         Ok((journal, parsed.records))
+    }
+
+    /// Read the journal in `directory` without changing anything, while another process may be writing it. Gives where it
+    /// is damaged, if it is, and the intact records.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(directory: &Path) -> Result<(Option<u64>, Vec<Record>), JournalError> {
+        let path = directory.join(NAME);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(JournalError::Io { what: "reading", path, source }),
+        };
+        let parsed = parse(&bytes);
+        Ok((parsed.damage.map(|offset| offset as u64), parsed.records))
     }
 
     /// Append one record; it is on disk when this returns.
@@ -225,10 +243,11 @@ impl Journal {
     }
 
     fn cut(&mut self) -> Result<(), JournalError> {
-        self.file
-            .set_len(self.bytes)
-            .and_then(|()| self.file.sync_all())
-            .map_err(|source| JournalError::Io { what: "cutting the torn end off", path: self.path.clone(), source })
+        self.file.set_len(self.bytes).and_then(|()| self.file.sync_all()).map_err(|source| JournalError::Io {
+            what: "cutting the torn end off",
+            path: self.path.clone(),
+            source,
+        })
     }
 }
 

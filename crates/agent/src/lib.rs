@@ -3,10 +3,30 @@
 //! Two processes. The network half ([`net`]) moves bytes and signs requests; the executor half ([`executor`]) has no network,
 //! verifies everything itself and is the only one that touches the host. `docs/agent.md` is the long form.
 
+pub mod cli;
 pub mod clock;
+pub mod enrol;
+pub mod executor;
 pub mod failpoint;
 pub mod format;
+pub mod frame;
 pub mod fs;
+pub mod host;
 pub mod journal;
+pub mod kinds;
+pub mod launcher;
+pub mod net;
 pub mod orders;
+pub mod owner;
 pub mod record;
+pub mod restore;
+pub mod run;
+pub mod session;
+pub mod state;
+pub mod validators;
+pub mod verify;
+pub mod work;
+
+pub use cli::{
+    Command, EnrolArgs, Failure, NetArgs, RunArgs, enrol_command as enrol, net_command as net, run_command as run,
+};

@@ -206,9 +206,10 @@ impl Book {
 
     fn judge_epoch(&self, order: &Order) -> Judgement {
         let tries = self.tries.get(&order.task);
-        let unresolved = tries.into_iter().flatten().find(|(_, entry)| {
-            matches!(entry.progress, Progress::Accepted | Progress::Started)
-        });
+        let unresolved = tries
+            .into_iter()
+            .flatten()
+            .find(|(_, entry)| matches!(entry.progress, Progress::Accepted | Progress::Started));
         if let Some((epoch, _)) = unresolved {
             let text = format!("epoch {epoch} of this task has not ended here");
             return Judgement::Refuse(RefusalCode::UnresolvedEpoch, text);
@@ -217,7 +218,9 @@ impl Book {
         match (&order.supersedes, order.epoch) {
             (None, 0 | 1) => Judgement::Fresh,
             (None, epoch) => refuse(format!("epoch {epoch} names no predecessor")),
-            (Some(named), epoch) if named.epoch >= epoch => refuse(format!("epoch {epoch} names {} before it", named.epoch)),
+            (Some(named), epoch) if named.epoch >= epoch => {
+                refuse(format!("epoch {epoch} names {} before it", named.epoch))
+            }
             (Some(named), _) => {
                 let known = tries.and_then(|tries| tries.get(&named.epoch));
                 let matches = known.is_some_and(|known| {
@@ -407,7 +410,8 @@ impl Book {
         self.seqs = self.seqs.split_off(&self.floor);
     }
 
-    /// A second apply of the same entry adds to what is held: the prior state is the one before the first.
+    /// A second apply of the same entry adds to what is held; a setting that somebody had changed meanwhile gets a new prior
+    /// state, theirs.
     fn hold(&mut self, new: Holding) {
         let Some(old) = self.holdings.get_mut(&new.entry_id) else {
             self.holdings.insert(new.entry_id.clone(), new);
@@ -415,14 +419,12 @@ impl Book {
         };
         let offset = u32::try_from(old.steps.len()).unwrap_or(u32::MAX);
         old.steps.extend(new.steps);
-        (old.revision, old.content_digest) = (new.revision, new.content_digest);
+        (old.revision, old.content_digest, old.boot_id) = (new.revision, new.content_digest, new.boot_id);
         for mut hold in new.holds {
             hold.steps.iter_mut().for_each(|step| *step = step.saturating_add(offset));
             match old.holds.iter_mut().find(|known| known.key == hold.key) {
                 Some(known) if hold.by == By::Us => {
-                    known.by = By::Us;
-                    known.steps.extend(hold.steps);
-                    known.edit = hold.edit.or(known.edit.take());
+                    (known.by, known.steps, known.edit) = (By::Us, hold.steps, hold.edit);
                 }
                 Some(_) => {}
                 None => old.holds.push(hold),
@@ -473,9 +475,7 @@ fn kind_of(event: &str) -> Option<EventKind> {
 fn resolves(event: &str) -> bool {
     matches!(
         kind_of(event),
-        Some(
-            EventKind::Refused { .. } | EventKind::Finished(_) | EventKind::Interrupted { .. } | EventKind::Revoked
-        )
+        Some(EventKind::Refused { .. } | EventKind::Finished(_) | EventKind::Interrupted { .. } | EventKind::Revoked)
     )
 }
 

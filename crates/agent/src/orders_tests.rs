@@ -48,7 +48,8 @@ fn deliver(book: &mut Book, order: &Order) -> Judgement {
         Judgement::Refuse(code, reason) => {
             let kind = EventKind::Refused { code: *code, reason: reason.clone() };
             let event = event(book, task, epoch, kind);
-            let record = Record::Refused { task, epoch, order_seq: Some(order.order_seq), digest: digest(order), event };
+            let record =
+                Record::Refused { task, epoch, order_seq: Some(order.order_seq), digest: digest(order), event };
             book.apply(&record);
         }
         Judgement::Again => {}

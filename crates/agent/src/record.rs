@@ -138,6 +138,8 @@ pub struct Holding {
     pub revision: u32,
     /// SHA-256 of its signed bytes.
     pub content_digest: String,
+    /// Boot id when it was changed, for entries that need a reboot; empty where unknown.
+    pub boot_id: String,
     /// What is changed on the host, in order.
     pub steps: Vec<Step>,
     /// The settings that this entry wants, one per action.
@@ -253,10 +255,15 @@ pub enum Step {
         /// Names and versions that were installed.
         packages: Vec<Package>,
     },
-    /// A package is installed.
+    /// A unit that was stopped by us is started.
+    Start {
+        /// The unit.
+        unit: String,
+    },
+    /// Packages are installed; an empty version means the newest.
     Install {
-        /// Its name.
-        name: String,
+        /// Names and versions.
+        packages: Vec<Package>,
     },
 }
 
@@ -268,9 +275,27 @@ impl Step {
             Step::File { path, .. } | Step::Mode { path, .. } | Step::Link { path, .. } | Step::Kernel { path, .. } => {
                 path.clone()
             }
-            Step::Stop { unit } => unit.clone(),
-            Step::Remove { packages } => packages.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "),
-            Step::Install { name } => name.clone(),
+            Step::Stop { unit } | Step::Start { unit } => unit.clone(),
+            Step::Remove { packages } | Step::Install { packages } => {
+                packages.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+}
+
+impl Step {
+    /// What takes this step back.
+    #[must_use]
+    pub fn inverse(&self) -> Step {
+        match self.clone() {
+            Step::File { path, before, after, made } => Step::File { path, before: after, after: before, made },
+            Step::Mode { path, before, after } => Step::Mode { path, before: after, after: before },
+            Step::Link { path, before, after, made } => Step::Link { path, before: after, after: before, made },
+            Step::Kernel { path, before, after } => Step::Kernel { path, before: after, after: before },
+            Step::Stop { unit } => Step::Start { unit },
+            Step::Start { unit } => Step::Stop { unit },
+            Step::Remove { packages } => Step::Install { packages },
+            Step::Install { packages } => Step::Remove { packages },
         }
     }
 }

@@ -310,8 +310,7 @@ impl Session {
     }
 
     fn forget(&mut self, acked: &[Acked]) {
-        let stored =
-            |key: &(TaskKey, u32)| acked.iter().any(|a| (a.task, a.epoch) == key.0 && key.1 <= a.n);
+        let stored = |key: &(TaskKey, u32)| acked.iter().any(|a| (a.task, a.epoch) == key.0 && key.1 <= a.n);
         self.outbox.retain(|key, _| !stored(key));
         self.order.retain(|key| !stored(key));
     }

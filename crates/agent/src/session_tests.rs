@@ -100,10 +100,8 @@ fn an_event_is_sent_beside_a_held_poll_until_it_is_acknowledged() {
     session.handle(reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![] }), now(20));
     let outputs = session.handle(Input::Tick, now(session.wake_at().unwrap().max(60)));
     assert_eq!(requests(&outputs).len(), 1);
-    let outputs = session.handle(
-        reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![acked(1)] }),
-        now(200),
-    );
+    let outputs =
+        session.handle(reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![acked(1)] }), now(200));
     assert!(outputs.contains(&Output::Tell(ToExecutor::Acked { acked: vec![acked(1)] })));
     assert_eq!(session.undelivered(), 0);
     assert!(requests(&session.handle(Input::Tick, now(100_000))).is_empty());
@@ -189,7 +187,8 @@ fn the_latest_status_is_what_a_poll_says() {
     let open = vec![OpenOrder { task: Uuid::nil(), epoch: 3, state: "done".to_owned() }];
     let status = Status { root_version: 4, index_version: 5, open: open.clone(), ..Status::default() };
     let outputs = session.handle(Input::Frame(Box::new(ToNet::Status(status))), now(0));
-    let Body::Poll(poll) = &requests(&outputs).first().unwrap().1.body else { panic!() };
+    let sent = requests(&outputs);
+    let Body::Poll(poll) = &sent.first().unwrap().1.body else { panic!() };
     assert_eq!((poll.root_version, poll.index_version, &poll.open), (4, 5, &open));
 }
 

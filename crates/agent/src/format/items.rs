@@ -179,7 +179,9 @@ fn words(format: SettingFormat, line: &Logical) -> Option<Item> {
     Some(item(
         line,
         match key.to_lowercase().as_str() {
-            "match" => What::Section { name: format!("match {rest}"), conditional: !unconditional(format, "match", rest) },
+            "match" => {
+                What::Section { name: format!("match {rest}"), conditional: !unconditional(format, "match", rest) }
+            }
             "host" if format == SettingFormat::Ssh => {
                 What::Section { name: format!("host {rest}"), conditional: !unconditional(format, "host", rest) }
             }

@@ -291,9 +291,7 @@ fn sections(items: &[Item], pattern: Option<&str>) -> Vec<Option<String>> {
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((head, tail)) => {
-            name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
-        }
+        Some((head, tail)) => name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail),
     }
 }
 
@@ -392,18 +390,11 @@ fn set_first(text: &str, items: &[Item], wanted: &Wanted<'_>, name: &str) -> (St
     }
 }
 
-fn set_last(
-    text: &str,
-    items: &[Item],
-    wanted: &Wanted<'_>,
-    name: &str,
-    section: Option<&str>,
-) -> (String, LineEdit) {
+fn set_last(text: &str, items: &[Item], wanted: &Wanted<'_>, name: &str, section: Option<&str>) -> (String, LineEdit) {
     let ours = items::line(wanted.format, wanted.key, wanted.value);
     let here: Vec<&Item> = placed(items).filter(|(place, _)| *place == section).map(|(_, item)| item).collect();
-    let includes_follow = |item: &Item| {
-        here.iter().any(|other| other.first > item.first && matches!(other.what, What::Include { .. }))
-    };
+    let includes_follow =
+        |item: &Item| here.iter().any(|other| other.first > item.first && matches!(other.what, What::Include { .. }));
     match deciding(wanted.format, items, section, name) {
         Some(item) if !includes_follow(item) => replace(text, item, &ours, section),
         _ => match (here.last(), section) {

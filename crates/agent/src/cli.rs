@@ -1,0 +1,289 @@
+//! The command line, as types that the `quell-agent` binary and `quell agent` both use.
+
+use crate::enrol::{EnrolError, enrol};
+use crate::executor::{Executor, ExecutorError};
+use crate::failpoint;
+use crate::frame::Settings;
+use crate::fs::{FsError, Tree};
+use crate::host::Host;
+use crate::launcher::NetCommand;
+use crate::net::NetError;
+use crate::owner;
+use crate::run::{RunError, supervise};
+use crate::state::{StateDir, StateError};
+use clap::{Args, Subcommand};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Where the agent keeps its things unless told otherwise.
+pub const STATE_DEFAULT: &str = "/var/lib/quell-agent";
+
+/// What `quell-agent` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Enrol this host with a server, with a token made there
+    Enrol(EnrolArgs),
+    /// Run the agent
+    Run(RunArgs),
+    /// The network half; started by `run`, not by people
+    #[command(hide = true)]
+    Net(NetArgs),
+    /// Show what this agent is, what it changed here and what it was told
+    Status(OwnerArgs),
+    /// Put back what this agent changed, without asking the server
+    Revert(RevertArgs),
+    /// Stop all changes until `resume`; checks go on
+    Halt(OwnerArgs),
+    /// End `halt`
+    Resume(OwnerArgs),
+    /// Allow checks only, or end that
+    MonitorOnly(MonitorArgs),
+    /// Name the points at which a test can make the agent die
+    #[command(hide = true)]
+    Failpoints,
+}
+
+/// Arguments of `enrol`.
+#[derive(Clone, Debug, Args)]
+pub struct EnrolArgs {
+    /// The token, as the server showed it (quell1.…)
+    #[arg(long, env = "QUELL_AGENT_TOKEN", hide_env_values = true)]
+    pub token: String,
+    /// Where the agent keeps its things
+    #[arg(long, default_value = STATE_DEFAULT)]
+    pub state: PathBuf,
+    /// The host's root directory
+    #[arg(long, default_value = "/")]
+    pub root: PathBuf,
+    /// How often to try while the server cannot be reached, about once a minute
+    #[arg(long, default_value_t = 1)]
+    pub tries: u32,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Where the agent keeps its things
+    #[arg(long, default_value = STATE_DEFAULT)]
+    pub state: PathBuf,
+    /// The host's root directory; every file action works below it
+    #[arg(long, default_value = "/")]
+    pub root: PathBuf,
+    /// Plan only: report what would be changed, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The user the network half runs as, when started as root
+    #[arg(long, default_value = "nobody")]
+    pub user: String,
+    /// How long the server may hold a poll, in seconds
+    #[arg(long, default_value_t = Settings::default().hold_seconds)]
+    pub hold_seconds: u32,
+    /// The longest pause between tries, in seconds
+    #[arg(long, default_value_t = Settings::default().backoff_ms_max / 1000)]
+    pub backoff_seconds_max: u64,
+    /// The longest extra pause after a lost connection, in seconds
+    #[arg(long, default_value_t = Settings::default().spread_ms_max / 1000)]
+    pub spread_seconds_max: u64,
+    /// Let the environment make the process die at a named point; for tests only
+    #[arg(long, hide = true)]
+    pub allow_failpoints: bool,
+    /// What makes this executable the network half, one word per use
+    #[arg(long = "net-arg", hide = true)]
+    pub net_arguments: Vec<String>,
+}
+
+/// Arguments of `net`.
+#[derive(Clone, Debug, Args)]
+pub struct NetArgs {
+    /// As for `run`
+    #[arg(long, hide = true)]
+    pub allow_failpoints: bool,
+}
+
+/// Arguments of commands of the host's owner.
+#[derive(Clone, Debug, Args)]
+pub struct OwnerArgs {
+    /// Where the agent keeps its things
+    #[arg(long, default_value = STATE_DEFAULT)]
+    pub state: PathBuf,
+}
+
+/// Arguments of `monitor-only`.
+#[derive(Clone, Debug, Args)]
+pub struct MonitorArgs {
+    /// `on` or `off`
+    #[arg(value_parser = ["on", "off"])]
+    pub switch: String,
+    /// Where the agent keeps its things
+    #[arg(long, default_value = STATE_DEFAULT)]
+    pub state: PathBuf,
+}
+
+/// Arguments of `revert`.
+#[derive(Clone, Debug, Args)]
+pub struct RevertArgs {
+    /// Everything this agent changed
+    #[arg(long, conflicts_with = "entry", required_unless_present = "entry")]
+    pub all: bool,
+    /// One catalogue entry
+    pub entry: Option<String>,
+    /// Say what would be put back, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where the agent keeps its things
+    #[arg(long, default_value = STATE_DEFAULT)]
+    pub state: PathBuf,
+    /// The host's root directory, as `run` was given
+    #[arg(long, default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Why a command failed; printed once, with exit code 1.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Enrolment.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// The executor half.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The executor half could not begin.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// The network half.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The host's files.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The agent's directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Something else, in a sentence.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Do a command.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Enrol(args) => enrol_command(&args),
+        Command::Run(args) => run_command(&args),
+        Command::Net(args) => net_command(&args),
+        Command::Status(args) => say(&owner::status(&args.state)?),
+        Command::Revert(args) => {
+            let host = Host::new(Tree::open(&args.root)?);
+            let executor = Executor::open(StateDir::open(&args.state)?, host, args.dry_run)?;
+            let (text, all) = owner::revert(executor, args.entry.as_deref(), args.dry_run);
+            say(&text)?;
+            if all { Ok(()) } else { Err(Failure::Other("not everything could be put back".to_owned())) }
+        }
+        Command::Halt(args) => Ok(StateDir::open(&args.state)?.switch("halt", true)?),
+        Command::Resume(args) => Ok(StateDir::open(&args.state)?.switch("halt", false)?),
+        Command::MonitorOnly(args) => Ok(StateDir::open(&args.state)?.switch("monitor-only", args.switch == "on")?),
+        Command::Failpoints => {
+            let lines: Vec<String> = failpoint::ALL.iter().map(|(name, when)| format!("{name:24}{when}")).collect();
+            say(&lines.join("\n"))
+        }
+    }
+}
+
+/// Enrol.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn enrol_command(args: &EnrolArgs) -> Result<(), Failure> {
+    let enrolment = enrol(&args.token, &args.state, &args.root, args.tries)?;
+    tracing::info!("enrolled with {} as agent {}", enrolment.server, enrolment.agent_id);
+    Ok(())
+}
+
+/// Run the executor half, which starts the network half from the same executable.
+///
+/// # Errors
+/// See [`Failure`]; it does not return otherwise.
+pub fn run_command(args: &RunArgs) -> Result<(), Failure> {
+    if args.allow_failpoints {
+        failpoint::allow().map_err(Failure::Other)?;
+    }
+    // The network half is started before any file of the host is read, so that a missing user is said at once.
+    let user = drop_to(&args.user)?;
+    let program = std::env::current_exe();
+    let program = program.map_err(|error| Failure::Other(format!("finding this executable: {error}")))?;
+    let mut arguments = match args.net_arguments.is_empty() {
+        true => vec!["net".to_owned()],
+        false => args.net_arguments.clone(),
+    };
+    if args.allow_failpoints {
+        arguments.push("--allow-failpoints".to_owned());
+    }
+    let settings = Settings {
+        hold_seconds: args.hold_seconds,
+        backoff_ms_max: args.backoff_seconds_max.saturating_mul(1000).max(1000),
+        spread_ms_max: args.spread_seconds_max.saturating_mul(1000),
+    };
+    let host = Host::new(Tree::open(&args.root)?);
+    let executor = Executor::open(StateDir::open(&args.state)?, host, args.dry_run)?;
+    Ok(supervise(executor, &NetCommand { program, arguments, user }, &settings)?)
+}
+
+/// Run the network half.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn net_command(args: &NetArgs) -> Result<(), Failure> {
+    if args.allow_failpoints {
+        failpoint::allow().map_err(Failure::Other)?;
+    }
+    Ok(crate::net::serve()?)
+}
+
+/// User and group of the network half: the named one when we are root, else ours.
+fn drop_to(name: &str) -> Result<Option<(u32, u32)>, Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let found = text.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields.as_slice() {
+            [user, _, uid, gid, ..] if *user == name => Some((uid.parse().ok()?, gid.parse().ok()?)),
+            _ => None,
+        }
+    });
+    match found {
+        Some((0, _)) => Err(Failure::Other("the network half must not run as root; name another --user".to_owned())),
+        Some(ids) => Ok(Some(ids)),
+        None => {
+            Err(Failure::Other(format!("there is no user `{name}` for the network half; name another with --user")))
+        }
+    }
+}
+
+/// Logs go to standard error, plain, without times: the service manager adds those.
+pub fn log_to_stderr() {
+    let level =
+        if std::env::var_os("QUELL_AGENT_DEBUG").is_some() { tracing::Level::DEBUG } else { tracing::Level::INFO };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false);
+    // A second call changes nothing.
+    let _ = subscriber.try_init();
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").map_err(|error| Failure::Other(format!("writing to standard output: {error}")))
+}
+
+/// Where a directory is, for messages.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

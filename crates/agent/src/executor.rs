@@ -1,0 +1,533 @@
+//! The executor: takes frames from the network half, verifies, journals, works, and hands events back.
+//!
+//! No pipes and no threads in here: [`Executor::handle`] takes one frame, [`Executor::step`] does one order, so tests drive it
+//! directly. It owns the trust, the journal and the host; the network half has none of them.
+
+use crate::clock::{self, Clock};
+use crate::failpoint;
+use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
+use crate::host::Host;
+use crate::journal::{Journal, JournalError};
+use crate::orders::Book;
+use crate::record::{FORMAT, Record};
+use crate::state::{Enrolment, StateDir, StateError};
+use crate::verify::{Refusal, Trust, Verdict, verify};
+use catalogue::index::{CatalogueError, INDEX_BYTES_MAX, VerifiedEntry, VerifiedIndex, verify_index};
+use catalogue::schema::{Risk, Status as EntryStatus};
+use protocol::agent::{Acked, Event, EventKind, TaskEpoch};
+use protocol::digest::Digest;
+use protocol::order::{Order, OrderKind, RefusalCode};
+use protocol::root::{ROOT_BYTES_MAX, Root};
+use protocol::signed::Envelope;
+use std::collections::BTreeMap;
+use std::fs::File;
+use uuid::Uuid;
+
+/// The journal is compacted when it is larger, in bytes.
+const COMPACT_BYTES: u64 = 4 * 1024 * 1024;
+/// Ended tasks that are remembered in full after compaction; older ones stay refused by their numbers.
+const REMEMBERED_TASKS: usize = 500;
+/// Orders that wait for their content.
+const WAITING_MAX: usize = 64;
+/// Refusals kept for `status`.
+const REFUSALS_SHOWN: usize = 20;
+
+/// Why the executor could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// Its directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Its journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Its root metadata.
+    #[error("reading the trusted root metadata: {0}; enrol the agent again")]
+    Root(String),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Executor {
+    pub(crate) state: StateDir,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) root: Root,
+    pub(crate) index: Option<VerifiedIndex>,
+    index_fault: Option<String>,
+    pub(crate) journal: Journal,
+    pub(crate) book: Book,
+    pub(crate) host: Host,
+    pub(crate) clock: Clock,
+    /// Plan only, whatever an order says: the command line's `--dry-run`.
+    pub(crate) dry_run: bool,
+    waiting: BTreeMap<String, Vec<String>>,
+    out: Vec<ToNet>,
+    refusals: Vec<Refusal>,
+    _lock: File,
+}
+
+impl Executor {
+    /// Begin: read everything, and report what a crash interrupted. Expired metadata never stops this.
+    ///
+    /// # Errors
+    /// See [`ExecutorError`].
+    pub fn open(state: StateDir, host: Host, dry_run: bool) -> Result<Self, ExecutorError> {
+        let lock = state.lock()?;
+        let enrolment = state.enrolment()?.ok_or_else(|| StateError::NotEnrolled(state.path().to_owned()))?;
+        let root = read_root(&state.root()?).map_err(ExecutorError::Root)?;
+        let (mut journal, records) = Journal::open(&state.journal())?;
+        let book = Book::read(&records);
+        if records.is_empty() && journal.damage().is_none() {
+            let instance_id = enrolment.instance_id;
+            // When even this cannot be written the agent still starts: it can check, and say so.
+            let _ = journal.append(&Record::Opened { format: FORMAT, instance_id, previous: None });
+        }
+        let mut executor = Self {
+            state,
+            enrolment,
+            root,
+            index: None,
+            index_fault: None,
+            journal,
+            book,
+            host,
+            clock: Clock::default(),
+            dry_run,
+            waiting: BTreeMap::new(),
+            out: Vec::new(),
+            refusals: Vec::new(),
+            _lock: lock,
+        };
+        executor.read_index();
+        executor.recover();
+        for (of, n, text) in executor.book.unacknowledged() {
+            executor.out.push(ToNet::Event { of, n, text });
+        }
+        Ok(executor)
+    }
+
+    /// The first frame for a network half, with freshly reserved request numbers.
+    ///
+    /// # Errors
+    /// When something it needs cannot be read or reserved.
+    pub fn hello(&self, settings: Settings) -> Result<Hello, ExecutorError> {
+        let (seq_from, seq_until) = self.state.reserve_seq()?;
+        Ok(Hello {
+            server: self.enrolment.server.clone(),
+            ca: self.state.ca()?,
+            key: self.state.key()?.to_pem(),
+            agent_id: self.enrolment.agent_id,
+            instance_id: self.enrolment.instance_id,
+            settings,
+            facts: self.host.facts(self.state.controls().mode()),
+            status: self.status(),
+            seq_from,
+            seq_until,
+        })
+    }
+
+    /// Everything a fresh network half has to deliver.
+    #[must_use]
+    pub fn undelivered(&self) -> Vec<ToNet> {
+        let events = self.book.unacknowledged().into_iter();
+        events.map(|(of, n, text)| ToNet::Event { of, n, text }).collect()
+    }
+
+    /// What a poll says of us now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            root_version: self.root.version,
+            index_version: self.index.as_ref().map_or(0, VerifiedIndex::version),
+            open: self.book.open(),
+            journal_head: self.journal.head(),
+            boot_id: self.host.boot_id(),
+        }
+    }
+
+    /// Take one frame. Orders are verified and taken, not yet done: see [`Executor::step`].
+    pub fn handle(&mut self, frame: ToExecutor) {
+        match frame {
+            ToExecutor::Time { server } => self.clock.hear(server, clock::boot_micros()),
+            ToExecutor::Roots { envelopes } => self.adopt_roots(&envelopes),
+            ToExecutor::Index { envelope } => self.adopt_index(&envelope),
+            ToExecutor::Order { envelope } => self.take(envelope),
+            ToExecutor::Revoke { orders } => orders.into_iter().for_each(|order| self.revoke(order)),
+            ToExecutor::Acked { acked } => self.acknowledge(&acked),
+            ToExecutor::Content { digest, text } => self.content(&digest, &text),
+            ToExecutor::NoContent { digest, reason } => {
+                // The order is sent again with the next poll; there is nothing to report yet.
+                self.waiting.remove(&digest);
+                tracing::warn!("content {digest} cannot be had: {reason}");
+            }
+            ToExecutor::NeedSequence => match self.state.reserve_seq() {
+                Ok((from, until)) => self.out.push(ToNet::Sequence { from, until }),
+                Err(error) => tracing::error!("no request numbers could be reserved: {error}"),
+            },
+        }
+    }
+
+    /// Do the next order that was taken; false when there is none.
+    pub fn step(&mut self) -> bool {
+        let Some(order) = self.book.waiting().into_iter().next() else { return false };
+        self.work(&order);
+        self.compact_when_large();
+        true
+    }
+
+    /// Whether an order waits to be done.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !self.book.waiting().is_empty()
+    }
+
+    /// Frames for the network half since this was last asked.
+    pub fn take_out(&mut self) -> Vec<ToNet> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// The latest refusals, also of orders that could not be reported because they name nothing.
+    #[must_use]
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// What is ours.
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Look at the host again; facts that changed go to the server.
+    pub fn refresh_facts(&mut self) {
+        self.host.refresh();
+        let facts = self.host.facts(self.state.controls().mode());
+        self.out.push(ToNet::Facts(Box::new(facts)));
+    }
+
+    /// The facts as they are now.
+    #[must_use]
+    pub fn facts(&self) -> protocol::agent::Facts {
+        self.host.facts(self.state.controls().mode())
+    }
+
+    fn take(&mut self, envelope: String) {
+        let now = self.clock.now();
+        let trust = Trust {
+            root: &self.root,
+            index: self.index.as_ref(),
+            index_fault: self.index_fault.as_deref(),
+            agent_id: self.enrolment.agent_id,
+            instance_id: self.enrolment.instance_id,
+        };
+        match verify(envelope.as_bytes(), trust, &self.book, &self.state.controls(), now) {
+            Verdict::Refuse(refusal) => self.refuse(refusal, &envelope),
+            Verdict::Again(order) => self.again(&order),
+            Verdict::Take(order) => match self.entry_for(&order) {
+                Ok(true) => self.accept(order, &envelope),
+                Ok(false) => self.wait_for_content(&order, envelope),
+                Err((code, reason)) => {
+                    let claimed = Some((order.task, order.epoch));
+                    let order_seq = Some(order.order_seq);
+                    self.refuse(Refusal { code, reason, claimed, order_seq }, &envelope);
+                }
+            },
+        }
+    }
+
+    /// Whether the entry is at hand and can be done; a revert needs none.
+    fn entry_for(&self, order: &Order) -> Result<bool, (RefusalCode, String)> {
+        if order.kind == OrderKind::Revert {
+            return Ok(true);
+        }
+        let Some(bytes) = self.state.content(&order.content_digest) else { return Ok(false) };
+        let entry = self.admit(order, &bytes)?;
+        if order.kind == OrderKind::Apply {
+            let entry = entry.entry();
+            if entry.status != EntryStatus::Active {
+                let reason = format!("entry {} is {}, nothing new is done with it", entry.id, entry.status.as_str());
+                return Err((RefusalCode::NotInIndex, reason));
+            }
+            if entry.human.risk == Risk::High {
+                let reason =
+                    format!("entry {} is of high risk and needs an approval this agent cannot check", entry.id);
+                return Err((RefusalCode::ApprovalNeeded, reason));
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn admit(&self, order: &Order, bytes: &[u8]) -> Result<VerifiedEntry, (RefusalCode, String)> {
+        let unlisted = || (RefusalCode::NotInIndex, format!("`{}` is not in the index", order.entry_id));
+        let id = order.entry_id.parse().map_err(|_| unlisted())?;
+        let index = self.index.as_ref().ok_or_else(unlisted)?;
+        index.admit_as(&id, bytes).map_err(|error| {
+            let code = match error {
+                CatalogueError::WrongDigest { .. } => RefusalCode::WrongDigest,
+                CatalogueError::Revoked { .. } => RefusalCode::Revoked,
+                CatalogueError::Entry(_) => RefusalCode::Unsupported,
+                _ => RefusalCode::NotInIndex,
+            };
+            (code, error.to_string())
+        })
+    }
+
+    fn wait_for_content(&mut self, order: &Order, envelope: String) {
+        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&order.content_digest) {
+            return;
+        }
+        let waiting = self.waiting.entry(order.content_digest.clone()).or_default();
+        if !waiting.contains(&envelope) && waiting.len() < WAITING_MAX {
+            waiting.push(envelope);
+        }
+        self.out.push(ToNet::Want { digest: order.content_digest.clone() });
+    }
+
+    fn content(&mut self, digest: &str, text: &str) {
+        let Some(waiting) = self.waiting.remove(digest) else { return };
+        if Digest::of(text.as_bytes()).to_string() != digest {
+            for envelope in waiting {
+                let claimed = self.verified(&envelope).map(|order| ((order.task, order.epoch), order.order_seq));
+                let refusal = Refusal {
+                    code: RefusalCode::WrongDigest,
+                    reason: format!("the content that came is not the one with digest {digest}"),
+                    claimed: claimed.map(|(claimed, _)| claimed),
+                    order_seq: claimed.map(|(_, seq)| seq),
+                };
+                self.refuse(refusal, &envelope);
+            }
+            return;
+        }
+        match self.state.keep_content(text.as_bytes()) {
+            // Everything is verified again: the world may have moved while we waited.
+            Ok(_) => waiting.into_iter().for_each(|envelope| self.take(envelope)),
+            Err(error) => tracing::error!("content {digest} was not kept: {error}"),
+        }
+    }
+
+    fn verified(&self, envelope: &str) -> Option<Order> {
+        let envelope = Envelope::parse(envelope.as_bytes(), protocol::order::ORDER_BYTES_MAX).ok()?;
+        let role = protocol::root::Role::Order;
+        self.root.verify(role, protocol::order::ORDER_TYPE, &envelope).ok()?.parse().ok()
+    }
+
+    fn accept(&mut self, order: Box<Order>, envelope: &str) {
+        failpoint::hit("before-accepted");
+        // Whatever the network half says of the time, it is not earlier than the order's own.
+        self.clock.not_before(order.not_before);
+        let (task, epoch, seq) = (order.task, order.epoch, order.order_seq);
+        let digest = Digest::of(envelope.as_bytes()).to_string();
+        let event = self.event(task, epoch, EventKind::Accepted);
+        if let Err(error) = self.record(Record::Accepted { order, digest, event }) {
+            self.unwritable(task, epoch, seq, &error);
+            return;
+        }
+        failpoint::hit("after-accepted");
+    }
+
+    fn unwritable(&mut self, task: Uuid, epoch: u32, order_seq: u64, error: &JournalError) {
+        let refusal = Refusal {
+            code: RefusalCode::JournalUnwritable,
+            reason: error.to_string(),
+            claimed: Some((task, epoch)),
+            order_seq: Some(order_seq),
+        };
+        tracing::error!("order refused: {}", refusal.reason);
+        // It cannot be journalled either, so it is only said.
+        let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone() };
+        let (n, text) = (self.book.next_event(task, epoch), self.event(task, epoch, kind));
+        self.out.push(ToNet::Event { of: TaskEpoch { task, epoch }, n, text });
+        self.remember(refusal);
+    }
+
+    fn refuse(&mut self, refusal: Refusal, envelope: &str) {
+        tracing::warn!("order refused ({}): {}", refusal.code.as_str(), refusal.reason);
+        if let Some((task, epoch)) = refusal.claimed {
+            let known = self.book.get(task, epoch).is_some_and(|known| known.order.is_some());
+            let digest = Digest::of(envelope.as_bytes()).to_string();
+            // The same forgery comes with every poll; and nothing forged may speak for an order that was taken.
+            let said = self.book.get(task, epoch).is_some_and(|known| known.digest == digest);
+            let room = refusal.order_seq.is_some() || (!known && !said && self.book.room_for_forgery(task, epoch));
+            if room {
+                let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone() };
+                let event = self.event(task, epoch, kind);
+                let order_seq = refusal.order_seq;
+                if let Err(error) = self.record(Record::Refused { task, epoch, order_seq, digest, event }) {
+                    tracing::error!("a refusal was not journalled: {error}");
+                }
+            }
+        }
+        self.remember(refusal);
+    }
+
+    fn remember(&mut self, refusal: Refusal) {
+        self.refusals.push(refusal);
+        let surplus = self.refusals.len().saturating_sub(REFUSALS_SHOWN);
+        self.refusals.drain(..surplus);
+    }
+
+    /// The same order again: whatever became of it is sent again, acknowledged or not, which heals a server that forgot.
+    fn again(&mut self, order: &Order) {
+        let of = TaskEpoch { task: order.task, epoch: order.epoch };
+        let Some(known) = self.book.get(order.task, order.epoch) else { return };
+        let ended = known.progress == crate::orders::Progress::Ended;
+        let events = known.events.clone();
+        for (n, text) in (1..).zip(events) {
+            self.out.push(ToNet::Event { of, n, text });
+        }
+        if ended {
+            self.remember(Refusal {
+                code: RefusalCode::Replayed,
+                reason: format!("epoch {} has ended; its result was sent again", order.epoch),
+                claimed: Some((order.task, order.epoch)),
+                order_seq: Some(order.order_seq),
+            });
+        }
+    }
+
+    fn revoke(&mut self, of: TaskEpoch) {
+        let started = |progress| matches!(progress, crate::orders::Progress::Started | crate::orders::Progress::Ended);
+        let known = self.book.get(of.task, of.epoch);
+        if self.book.tombstone(of.task, of.epoch) || known.is_some_and(|known| started(known.progress)) {
+            let events = known.map(|known| known.events.clone()).unwrap_or_default();
+            for (n, text) in (1..).zip(events) {
+                self.out.push(ToNet::Event { of, n, text });
+            }
+            return;
+        }
+        let event = self.event(of.task, of.epoch, EventKind::Revoked);
+        if let Err(error) = self.record(Record::Tombstone { task: of.task, epoch: of.epoch, event }) {
+            tracing::error!("a revocation was not journalled: {error}");
+        }
+    }
+
+    fn acknowledge(&mut self, acked: &[Acked]) {
+        for acked in acked {
+            failpoint::hit("before-acked");
+            if let Some(record) = self.book.news(acked)
+                && let Err(error) = self.record(record)
+            {
+                tracing::error!("an acknowledgement was not journalled: {error}");
+            }
+            failpoint::hit("after-acked");
+        }
+        self.compact_when_large();
+    }
+
+    fn adopt_roots(&mut self, envelopes: &[String]) {
+        let parsed = envelopes.iter().map(|text| Envelope::parse(text.as_bytes(), ROOT_BYTES_MAX));
+        let chain = parsed.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string());
+        let next = chain.and_then(|chain| self.root.accept_chain(&chain).map_err(|error| error.to_string()));
+        let next = match next {
+            Ok(next) if next.version > self.root.version => next,
+            Ok(_) => return,
+            Err(error) => return tracing::warn!("newer root metadata is not adopted: {error}"),
+        };
+        let text = envelopes.iter().find(|text| read_root(text).is_ok_and(|root| root.version == next.version));
+        let Some(text) = text else { return };
+        if let Err(error) = self.state.keep_root(text) {
+            return tracing::error!("newer root metadata was not kept: {error}");
+        }
+        tracing::info!("root metadata version {} is in force", next.version);
+        self.root = next;
+        self.read_index();
+        self.note_trust();
+    }
+
+    fn adopt_index(&mut self, envelope: &str) {
+        let highest = self.book.trust().1;
+        let checked = verify_index(&self.root, envelope.as_bytes(), highest)
+            .and_then(|index| index.require_fresh(self.clock.now()).map(|()| index));
+        match checked {
+            Ok(index) if self.index.as_ref().is_some_and(|known| known.version() >= index.version()) => {}
+            Ok(index) => {
+                if let Err(error) = self.state.keep_index(envelope) {
+                    return tracing::error!("a newer index was not kept: {error}");
+                }
+                tracing::info!("catalogue index version {} is in force", index.version());
+                (self.index, self.index_fault) = (Some(index), None);
+                self.note_trust();
+            }
+            Err(error) => {
+                tracing::warn!("the index is not adopted: {error}");
+                if self.index.is_none() {
+                    self.index_fault = Some(error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Read the index on the disk under the root in force.
+    fn read_index(&mut self) {
+        (self.index, self.index_fault) = match self.state.index() {
+            Ok(None) => (None, None),
+            Ok(Some(text)) if text.len() <= INDEX_BYTES_MAX => {
+                match verify_index(&self.root, text.as_bytes(), self.book.trust().1) {
+                    Ok(index) => (Some(index), None),
+                    Err(error) => (None, Some(error.to_string())),
+                }
+            }
+            Ok(Some(_)) => (None, Some("the index on the disk is too large".to_owned())),
+            Err(error) => (None, Some(error.to_string())),
+        };
+    }
+
+    fn note_trust(&mut self) {
+        let index_version = self.index.as_ref().map_or(0, VerifiedIndex::version);
+        let record = Record::Trust { root_version: self.root.version, index_version };
+        if let Err(error) = self.record(record) {
+            tracing::error!("the versions seen were not journalled: {error}");
+        }
+        self.out.push(ToNet::Status(self.status()));
+    }
+
+    /// The exact text of the next event of (task, epoch).
+    pub(crate) fn event(&self, task: Uuid, epoch: u32, event: EventKind) -> String {
+        let n = self.book.next_event(task, epoch);
+        let event = Event { task, epoch, n, at: self.clock.now(), event };
+        serde_json::to_string(&event).expect("an event holds only strings and numbers")
+    }
+
+    /// Make a record durable, then believe it, then tell.
+    pub(crate) fn record(&mut self, record: Record) -> Result<(), JournalError> {
+        self.journal.append(&record)?;
+        let event = match &record {
+            Record::Accepted { order, event, .. } => Some((order.task, order.epoch, event.clone())),
+            Record::Refused { task, epoch, event, .. }
+            | Record::Intent { task, epoch, event, .. }
+            | Record::Finished { task, epoch, event }
+            | Record::Tombstone { task, epoch, event } => Some((*task, *epoch, event.clone())),
+            _ => None,
+        };
+        let acked = match &record {
+            Record::Acked { task, epoch, n } => Some(Acked { task: *task, epoch: *epoch, n: *n }),
+            _ => None,
+        };
+        let of = event.map(|(task, epoch, text)| (TaskEpoch { task, epoch }, self.book.next_event(task, epoch), text));
+        self.book.apply(&record);
+        self.out.push(ToNet::Status(self.status()));
+        if let Some((of, n, text)) = of {
+            self.out.push(ToNet::Event { of, n, text });
+        }
+        self.out.extend(acked.map(ToNet::Acked));
+        Ok(())
+    }
+
+    fn compact_when_large(&mut self) {
+        if self.journal.bytes() < COMPACT_BYTES {
+            return;
+        }
+        let records = self.book.compacted(self.enrolment.instance_id, self.journal.head(), REMEMBERED_TASKS);
+        match self.journal.rewrite(&records) {
+            Ok(()) => self.book = Book::read(&records),
+            Err(error) => tracing::error!("the journal was not compacted: {error}"),
+        }
+        let used = crate::restore::priors(&self.book);
+        self.state.drop_priors(&|digest| used.contains(digest));
+    }
+}
+
+fn read_root(text: &str) -> Result<Root, String> {
+    let envelope = Envelope::parse(text.as_bytes(), ROOT_BYTES_MAX).map_err(|error| error.to_string())?;
+    Root::trust_first(&envelope).map_err(|error| error.to_string())
+}

@@ -1,0 +1,338 @@
+//! The host as the kinds see it: its files, what is installed, what runs, and the few programs that may be called.
+//!
+//! Everything is read below the root. A fact that is not there is unknown, never guessed. Programs are called only on the
+//! live system, with argument vectors fixed in this crate, an empty environment and a deadline.
+
+use crate::fs::{Node, Tree};
+use catalogue::applies::{HostFacts, OsRelease, Probe};
+use catalogue::text::{PackageName, PathPattern};
+use catalogue::version::VersionScheme;
+use domain::asset::Identity;
+use protocol::agent::Facts;
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a called program may take.
+pub const COMMAND_SECONDS_MAX: u64 = 120;
+/// Output kept of a called program, in bytes.
+const OUTPUT_BYTES_MAX: usize = 4096;
+
+/// What a called program said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// It ended with 0.
+    pub ok: bool,
+    /// Its output, both streams, cut.
+    pub text: String,
+}
+
+/// The host.
+#[derive(Debug)]
+pub struct Host {
+    /// Its files.
+    pub tree: Tree,
+    os: Option<OsRelease>,
+    packages: Option<BTreeMap<String, String>>,
+}
+
+impl Host {
+    /// Look at the host below this root. Facts are read now; make a new one to read them afresh.
+    #[must_use]
+    pub fn new(tree: Tree) -> Self {
+        let os = tree.fact("/etc/os-release").or_else(|| tree.fact("/usr/lib/os-release"));
+        let os = os.and_then(|text| OsRelease::parse(&text));
+        let packages = installed_packages(&tree);
+        Self { tree, os, packages }
+    }
+
+    /// Read what is installed afresh.
+    pub fn refresh(&mut self) {
+        self.packages = installed_packages(&self.tree);
+    }
+
+    /// Installed packages with their versions, where the package database can be read.
+    #[must_use]
+    pub fn packages(&self) -> Option<&BTreeMap<String, String>> {
+        self.packages.as_ref()
+    }
+
+    /// The first of these programs that exists, on the live system only.
+    #[must_use]
+    pub fn program(&self, candidates: &[&'static str]) -> Option<&'static str> {
+        let live = self.tree.live();
+        candidates.iter().copied().find(|path| live && std::path::Path::new(path).is_file())
+    }
+
+    /// The kernel release, where it is known: of the live system, or the only one below `/lib/modules`.
+    #[must_use]
+    pub fn kernel(&self) -> Option<String> {
+        if let Some(text) = self.tree.fact("/proc/sys/kernel/osrelease") {
+            return Some(text.trim().to_owned());
+        }
+        match self.tree.names("/lib/modules")?.as_slice() {
+            [only] => Some(only.clone()),
+            _ => None,
+        }
+    }
+
+    /// Boot id of the kernel; empty when unknown.
+    #[must_use]
+    pub fn boot_id(&self) -> String {
+        self.tree.fact("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
+    }
+
+    /// Everything the server is told of the host.
+    #[must_use]
+    pub fn facts(&self, mode: &str) -> Facts {
+        let text = |path: &str| self.tree.fact(path).map(|text| text.trim().to_owned()).unwrap_or_default();
+        let release = self.tree.fact("/etc/os-release").or_else(|| self.tree.fact("/usr/lib/os-release"));
+        let title = release.as_deref().and_then(|text| release_field(text, "PRETTY_NAME")).unwrap_or_default();
+        Facts {
+            hostname: self.hostname(),
+            os_id: self.os.as_ref().map(|os| os.id.clone()).unwrap_or_default(),
+            os_version: self.os.as_ref().map(|os| os.version.clone()).unwrap_or_default(),
+            os_title: title,
+            kernel: self.kernel().unwrap_or_default(),
+            zone: zone(&self.tree),
+            identity: Identity {
+                scanner_uuid: some(text("/etc/qualys/hostid").to_lowercase()),
+                machine_id: some(text("/etc/machine-id").to_lowercase()),
+                macs: self.macs(),
+            },
+            addresses: self.addresses(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            capabilities: catalogue::actions::ACTION_KINDS.iter().map(|kind| format!("{kind}@1")).collect(),
+            mode: mode.to_owned(),
+        }
+    }
+
+    fn hostname(&self) -> String {
+        if self.tree.live() {
+            return rustix::system::uname().nodename().to_string_lossy().into_owned();
+        }
+        self.tree.fact("/etc/hostname").map(|text| text.trim().to_owned()).unwrap_or_default()
+    }
+
+    fn macs(&self) -> Vec<String> {
+        let names = self.tree.names("/sys/class/net").unwrap_or_default();
+        let read = |name: &String| self.tree.fact(&format!("/sys/class/net/{name}/address"));
+        let mut macs: Vec<String> = names.iter().filter_map(read).map(|text| text.trim().to_lowercase()).collect();
+        macs.retain(|mac| mac.len() == 17 && mac.chars().any(|c| !matches!(c, '0' | ':')));
+        macs.sort_unstable();
+        macs.dedup();
+        macs
+    }
+
+    /// Addresses as the kernel's routing tables list them: local ones, without loopback and link-local.
+    fn addresses(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let trie = self.tree.fact("/proc/net/fib_trie").unwrap_or_default();
+        let mut last = None;
+        for line in trie.lines() {
+            if let Some(at) = line.find("|-- ") {
+                last = line.get(at + 4..).and_then(|text| text.trim().parse::<std::net::Ipv4Addr>().ok());
+            } else if line.contains("/32 host LOCAL") {
+                found.extend(last.filter(|ip| !ip.is_loopback() && !ip.is_link_local()).map(|ip| ip.to_string()));
+            }
+        }
+        for line in self.tree.fact("/proc/net/if_inet6").unwrap_or_default().lines() {
+            let hex = line.split_whitespace().next().and_then(|hex| u128::from_str_radix(hex, 16).ok());
+            let ip = hex.map(std::net::Ipv6Addr::from);
+            found.extend(
+                ip.filter(|ip| !ip.is_loopback() && (ip.segments()[0] & 0xffc0) != 0xfe80).map(|ip| ip.to_string()),
+            );
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(32);
+        found
+    }
+}
+
+impl HostFacts for Host {
+    fn os(&self) -> Option<&OsRelease> {
+        self.os.as_ref()
+    }
+
+    fn version_scheme(&self) -> Option<VersionScheme> {
+        let os = self.os.as_ref()?;
+        let like = |family| os.is_like(family);
+        use catalogue::applies::OsFamily::{Alpine, Amazon, Debian, Fedora, Rhel, Suse, Ubuntu};
+        if like(Debian) || like(Ubuntu) {
+            Some(VersionScheme::Dpkg)
+        } else if like(Rhel) || like(Fedora) || like(Suse) || like(Amazon) {
+            Some(VersionScheme::Rpm)
+        } else if like(Alpine) {
+            None
+        } else {
+            None
+        }
+    }
+
+    fn installed(&self, name: &PackageName) -> Option<Option<String>> {
+        Some(self.packages.as_ref()?.get(name.as_str()).cloned())
+    }
+
+    fn probe(&self, probe: &Probe) -> Option<bool> {
+        match probe {
+            Probe::PathExists(probe) => Some(self.exists(&probe.path)),
+            Probe::PathAbsent(probe) => Some(!self.exists(&probe.path)),
+            Probe::MountAbsent(probe) => {
+                let mounts = self.tree.fact("/proc/mounts")?;
+                let mounted = |line: &str| {
+                    line.split_whitespace().nth(2).is_some_and(|fs| probe.types.iter().any(|ty| ty.as_str() == fs))
+                };
+                Some(!mounts.lines().any(mounted))
+            }
+        }
+    }
+}
+
+impl Host {
+    fn exists(&self, path: &PathPattern) -> bool {
+        if path.is_wild() {
+            return self.tree.names(path.folder()).unwrap_or_default().iter().any(|name| path.matches_name(name));
+        }
+        // Links are looked at as themselves first: a dangling one exists, and `fact` covers the linked rest.
+        let there = self.tree.node(path.as_str()).is_ok_and(|node| node != Node::Absent);
+        there || self.tree.fact(path.as_str()).is_some() || self.tree.names(path.as_str()).is_some()
+    }
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn release_field(text: &str, key: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))?;
+    Some(value.trim().trim_matches(['"', '\'']).to_owned())
+}
+
+/// The IANA zone: where `/etc/localtime` points, else `/etc/timezone`; empty when unknown.
+#[must_use]
+pub fn zone(tree: &Tree) -> String {
+    let linked = tree.link("/etc/localtime").and_then(|target| {
+        target.split_once("zoneinfo/").map(|(_, zone)| zone.trim_start_matches("posix/").to_owned())
+    });
+    let text = linked.or_else(|| tree.fact("/etc/timezone").map(|text| text.trim().to_owned())).unwrap_or_default();
+    let plausible = text.len() < 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c));
+    if plausible { text } else { String::new() }
+}
+
+/// Installed packages of dpkg. An rpm database is not text; without its own tool it is unknown.
+fn installed_packages(tree: &Tree) -> Option<BTreeMap<String, String>> {
+    if let Some(status) = tree.fact("/var/lib/dpkg/status") {
+        return Some(dpkg_installed(&status));
+    }
+    let rpm =
+        tree.live().then(|| ["/usr/bin/rpm", "/bin/rpm"].into_iter().find(|path| std::path::Path::new(path).is_file()));
+    let said =
+        run(rpm.flatten()?, &["-qa", "--qf", "%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"], usize::MAX).ok()?;
+    let pairs = said.text.lines().filter_map(|line| line.split_once(' '));
+    said.ok.then(|| pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect())
+}
+
+/// Names and versions of what dpkg's status file calls installed.
+#[must_use]
+pub fn dpkg_installed(status: &str) -> BTreeMap<String, String> {
+    let mut installed = BTreeMap::new();
+    for paragraph in status.split("\n\n") {
+        let field =
+            |key: &str| paragraph.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).map(str::trim);
+        if let (Some(name), Some(state), Some(version)) = (field("Package"), field("Status"), field("Version"))
+            && state.split_whitespace().nth(2) == Some("installed")
+        {
+            installed.insert(name.to_owned(), version.to_owned());
+        }
+    }
+    installed
+}
+
+/// Call a program with fixed arguments.
+///
+/// # Errors
+/// A sentence when it cannot be started or takes too long.
+pub fn call(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
+    run(program, arguments, OUTPUT_BYTES_MAX)
+}
+
+fn run(program: &str, arguments: &[&str], keep: usize) -> Result<Said, String> {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("starting {program}: {error}"))?;
+    let readers = [child.stdout.take().map(drain_out), child.stderr.take().map(drain_out)];
+    let deadline = Instant::now() + Duration::from_secs(COMMAND_SECONDS_MAX);
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{program} took longer than {COMMAND_SECONDS_MAX} s and was stopped"));
+            }
+            Err(error) => return Err(format!("waiting for {program}: {error}")),
+        }
+    };
+    let mut text = String::new();
+    for reader in readers.into_iter().flatten() {
+        text.push_str(&reader.join().unwrap_or_default());
+    }
+    let cut = text.char_indices().map(|(at, _)| at).find(|at| *at >= keep);
+    text.truncate(cut.unwrap_or(text.len()));
+    Ok(Said { ok: status.success(), text: text.trim().to_owned() })
+}
+
+fn drain_out(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_come_from_below_the_root() {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+            ("etc/machine-id", "ABCDEF0123456789abcdef0123456789\n"),
+            ("etc/hostname", "web-1\n"),
+            ("etc/qualys/hostid", "11111111-AAAA-4bbb-8ccc-222222222222\n"),
+            ("sys/class/net/eth0/address", "AA:bb:cc:00:11:22\n"),
+            ("sys/class/net/lo/address", "00:00:00:00:00:00\n"),
+            ("proc/net/fib_trie", "Main:\n  |-- 10.1.2.3\n     /32 host LOCAL\n  |-- 127.0.0.1\n     /32 host LOCAL\n"),
+            (
+                "var/lib/dpkg/status",
+                "Package: a\nStatus: install ok installed\nVersion: 1:2-3\n\nPackage: b\nStatus: deinstall ok config-files\nVersion: 1\n",
+            ),
+        ] {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        std::os::unix::fs::symlink("/usr/share/zoneinfo/Europe/Rome", root.path().join("etc/localtime")).unwrap();
+        let host = Host::new(Tree::open(root.path()).unwrap());
+        let facts = host.facts("normal");
+        assert_eq!(
+            (facts.os_id.as_str(), facts.os_version.as_str(), facts.zone.as_str()),
+            ("debian", "12", "Europe/Rome")
+        );
+        assert_eq!(facts.hostname, "web-1");
+        assert_eq!(facts.identity.scanner_uuid.as_deref(), Some("11111111-aaaa-4bbb-8ccc-222222222222"));
+        assert_eq!(facts.identity.macs, ["aa:bb:cc:00:11:22"]);
+        assert_eq!(facts.addresses, ["10.1.2.3"]);
+        assert!(facts.capabilities.contains(&"file.setting@1".to_owned()));
+        assert_eq!(host.packages().unwrap().keys().collect::<Vec<_>>(), ["a"]);
+        let bare = tempfile::tempdir().unwrap();
+        let host = Host::new(Tree::open(bare.path()).unwrap());
+        assert!(host.packages().is_none() && host.facts("normal").zone.is_empty());
+    }
+}

@@ -1,0 +1,155 @@
+//! The kinds of action: one module each. A kind looks at the host through a [`Workspace`] and makes its changes there; what
+//! reaches the host are the workspace's steps, done by [`crate::work`] after they are journalled. So a plan, a dry run and an
+//! apply are the same code, and a file is replaced once however many actions change it.
+
+pub mod file_dropin;
+pub mod file_mode;
+pub mod file_setting;
+pub mod kernel_module;
+pub mod kernel_sysctl;
+pub mod package_state;
+pub mod service_state;
+pub mod workspace;
+
+use crate::fs::FsError;
+use crate::host::Host;
+use crate::record::FileEdit;
+use catalogue::actions::Action;
+use catalogue::schema::Entry;
+use domain::mitigation::ControlState;
+pub use workspace::Workspace;
+
+/// What a check finds for one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The wanted state is not there.
+    Absent,
+    /// It is there and in force.
+    Present,
+    /// It is there but waits for a restart, a reload or a reboot.
+    Partial,
+    /// It cannot be read.
+    Unknown,
+    /// There is nothing here the action could concern.
+    NotHere,
+}
+
+/// See [`Presence`], with what people want to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was found.
+    pub presence: Presence,
+    /// The state as a short text; `(absent)` when there is none.
+    pub shown: String,
+    /// Why, when it is not simply so.
+    pub note: String,
+}
+
+impl Finding {
+    fn new(presence: Presence, shown: impl Into<String>) -> Self {
+        Self { presence, shown: shown.into(), note: String::new() }
+    }
+
+    fn because(presence: Presence, shown: impl Into<String>, note: impl Into<String>) -> Self {
+        Self { presence, shown: shown.into(), note: note.into() }
+    }
+
+    /// Nothing can be said.
+    fn unknown(note: impl Into<String>) -> Self {
+        Self::because(Presence::Unknown, "(unknown)", note)
+    }
+}
+
+/// Why an action cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum KindError {
+    /// The host's files refuse.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A person has to decide, or this agent cannot.
+    #[error("{0}")]
+    Cannot(String),
+    /// The path is not one this kind may write to.
+    #[error("{kind} may not write to {path}")]
+    Forbidden {
+        /// The kind.
+        kind: &'static str,
+        /// The path.
+        path: String,
+    },
+}
+
+/// What is the state of this action here? Read-only.
+#[must_use]
+pub fn check(action: &Action, host: &Host, workspace: &Workspace<'_>) -> Finding {
+    let found = match action {
+        Action::FileSetting(wanted) => file_setting::check(wanted, host, workspace),
+        Action::FileDropin(wanted) => file_dropin::check(wanted, workspace),
+        Action::FileMode(wanted) => file_mode::check(wanted, host, workspace),
+        Action::KernelSysctl(wanted) => kernel_sysctl::check(wanted, host, workspace),
+        Action::KernelModule(wanted) => kernel_module::check(wanted, host, workspace),
+        Action::ServiceState(wanted) => service_state::check(wanted, host, workspace),
+        Action::PackageState(wanted) => package_state::check(wanted, host, workspace),
+    };
+    found.unwrap_or_else(|error| Finding::unknown(error.to_string()))
+}
+
+/// Plan the change in the workspace. Returns the edit of a setting within a file.
+///
+/// # Errors
+/// See [`KindError`]; what the workspace holds is of no use then.
+pub fn plan(action: &Action, host: &Host, workspace: &mut Workspace<'_>) -> Result<Option<FileEdit>, KindError> {
+    // A signed entry is no reason to write just anywhere (catalogue README 3, safety rails).
+    if !action.path_is_allowed() {
+        let path = action.path().unwrap_or_default().to_owned();
+        return Err(KindError::Forbidden { kind: action.kind(), path });
+    }
+    match action {
+        Action::FileSetting(wanted) => file_setting::plan(wanted, host, workspace).map(Some),
+        Action::FileDropin(wanted) => file_dropin::plan(wanted, workspace).map(|()| None),
+        Action::FileMode(wanted) => file_mode::plan(wanted, host, workspace).map(|()| None),
+        Action::KernelSysctl(wanted) => kernel_sysctl::plan(wanted, host, workspace).map(|()| None),
+        Action::KernelModule(wanted) => kernel_module::plan(wanted, host, workspace).map(|()| None),
+        Action::ServiceState(wanted) => service_state::plan(wanted, host, workspace).map(|()| None),
+        Action::PackageState(wanted) => package_state::plan(wanted, host, workspace).map(|()| None),
+    }
+}
+
+/// Names the setting on this host, for sharing between entries.
+#[must_use]
+pub fn key(action: &Action) -> String {
+    match action {
+        Action::FileSetting(wanted) => {
+            let (section, format) = (wanted.section.as_ref().map(|s| s.as_str()), wanted.format);
+            let key = crate::format::items::plain_key(format, wanted.key.as_str());
+            let section = crate::format::items::plain_section(format, section, wanted.key.as_str());
+            let key = key.unwrap_or_else(|| wanted.key.to_string());
+            format!("file.setting:{}:{}:{key}", wanted.path, section.unwrap_or_default())
+        }
+        other => format!("{}:{}", other.kind(), other.target()),
+    }
+}
+
+/// The state of a whole entry from its actions' findings.
+#[must_use]
+pub fn entry_state(findings: &[Finding], ours: bool) -> ControlState {
+    let has = |presence| findings.iter().any(|finding| finding.presence == presence);
+    if findings.iter().all(|finding| finding.presence == Presence::NotHere) {
+        ControlState::NotApplicable
+    } else if has(Presence::Unknown) {
+        ControlState::Unknown
+    } else if has(Presence::Absent) {
+        // What we put there and is gone was changed by somebody.
+        if ours { ControlState::Drifted } else { ControlState::Exposed }
+    } else if has(Presence::Partial) {
+        ControlState::Configured
+    } else {
+        ControlState::Effective
+    }
+}
+
+/// Check every action of an entry.
+#[must_use]
+pub fn check_all(entry: &Entry, host: &Host, workspace: &Workspace<'_>) -> Vec<Finding> {
+    entry.actions.iter().map(|action| check(action, host, workspace)).collect()
+}

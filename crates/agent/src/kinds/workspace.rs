@@ -1,0 +1,285 @@
+//! The host's state with planned changes laid over it: kinds read through it and write into it, nothing else is touched.
+//! Comparing both sides gives the steps to be done, each place once.
+
+use crate::fs::{FsError, Image, Node, Tree};
+use crate::record::Step;
+use std::collections::BTreeMap;
+
+/// Most lines of a diff shown, so that evidence stays readable.
+const DIFF_LINES_MAX: usize = 60;
+
+/// What is, or shall be, at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Thing {
+    File(Option<Image>),
+    Mode(u32),
+    Link(Option<String>),
+    Kernel(String),
+}
+
+#[derive(Clone, Debug)]
+struct Draft {
+    before: Thing,
+    after: Thing,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Workspace<'t> {
+    tree: &'t Tree,
+    order: Vec<String>,
+    drafts: BTreeMap<String, Draft>,
+    /// Steps that are no change of a file: stop a unit, remove packages.
+    acts: Vec<Step>,
+    touched: Vec<String>,
+}
+
+impl<'t> Workspace<'t> {
+    /// Nothing planned yet.
+    #[must_use]
+    pub fn new(tree: &'t Tree) -> Self {
+        Self { tree, order: Vec::new(), drafts: BTreeMap::new(), acts: Vec::new(), touched: Vec::new() }
+    }
+
+    /// A file as planned, or as it is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn file(&self, path: &str) -> Result<Option<Image>, FsError> {
+        match self.drafts.get(path) {
+            Some(Draft { after: Thing::File(image), .. }) => Ok(image.clone()),
+            _ => self.tree.read(path),
+        }
+    }
+
+    /// Plan a file's bytes and attributes; nothing removes it.
+    ///
+    /// # Errors
+    /// When what is there cannot be read.
+    pub fn put_file(&mut self, path: &str, image: Option<Image>) -> Result<(), FsError> {
+        let before = self.tree.read(path)?;
+        self.put(path, Thing::File(before), Thing::File(image));
+        Ok(())
+    }
+
+    /// A file's text with planned bytes, keeping mode and owner; a new one gets `mode` and our owner.
+    #[must_use]
+    pub fn image(&self, old: Option<&Image>, text: String, mode: u32) -> Image {
+        let (uid, gid) = self.tree.owner();
+        match old {
+            Some(old) => Image { bytes: text.into_bytes(), ..old.clone() },
+            None => Image { bytes: text.into_bytes(), mode, uid, gid },
+        }
+    }
+
+    /// What is at a place, permission bits as planned.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn node(&self, path: &str) -> Result<Node, FsError> {
+        Ok(match self.drafts.get(path).map(|draft| &draft.after) {
+            Some(Thing::Mode(mode)) => Node::File { mode: *mode },
+            Some(Thing::Link(Some(target))) => Node::Link(target.clone()),
+            Some(Thing::Link(None) | Thing::File(None)) => Node::Absent,
+            Some(Thing::File(Some(image))) => Node::File { mode: image.mode },
+            Some(Thing::Kernel(_)) | None => self.tree.node(path)?,
+        })
+    }
+
+    /// Plan permission bits.
+    pub fn put_mode(&mut self, path: &str, before: u32, after: u32) {
+        self.put(path, Thing::Mode(before), Thing::Mode(after));
+    }
+
+    /// Plan a link; nothing removes it.
+    pub fn put_link(&mut self, path: &str, before: Option<String>, after: Option<String>) {
+        self.put(path, Thing::Link(before), Thing::Link(after));
+    }
+
+    /// A kernel parameter as planned, or as it is; nothing where there is none.
+    #[must_use]
+    pub fn kernel(&self, path: &str) -> Option<String> {
+        match self.drafts.get(path) {
+            Some(Draft { after: Thing::Kernel(value), .. }) => Some(value.clone()),
+            _ => self.tree.fact(path).map(|text| text.trim().to_owned()),
+        }
+    }
+
+    /// Plan a kernel parameter.
+    pub fn put_kernel(&mut self, path: &str, before: String, after: String) {
+        self.put(path, Thing::Kernel(before), Thing::Kernel(after));
+    }
+
+    /// Plan something that is no change of a file.
+    pub fn act(&mut self, step: Step) {
+        self.touched.push(step.place());
+        self.acts.push(step);
+    }
+
+    /// Whether something is planned that is no change of a file and fits.
+    #[must_use]
+    pub fn acts(&self, fits: impl Fn(&Step) -> bool) -> bool {
+        self.acts.iter().any(fits)
+    }
+
+    fn put(&mut self, path: &str, before: Thing, after: Thing) {
+        self.touched.push(path.to_owned());
+        match self.drafts.get_mut(path) {
+            Some(draft) => draft.after = after,
+            None => {
+                self.order.push(path.to_owned());
+                self.drafts.insert(path.to_owned(), Draft { before, after });
+            }
+        }
+    }
+
+    /// The places planned since this was last asked.
+    pub fn take_touched(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// What has to be done, in the order it was planned, each place once.
+    ///
+    /// # Errors
+    /// When a directory cannot be looked at.
+    pub fn steps(&self) -> Result<Vec<Step>, FsError> {
+        let mut steps = Vec::new();
+        let mut making: Vec<String> = Vec::new();
+        for path in &self.order {
+            let Some(draft) = self.drafts.get(path).filter(|draft| draft.before != draft.after) else { continue };
+            let mut made = match &draft.after {
+                Thing::File(Some(_)) | Thing::Link(Some(_)) => self.tree.missing_parents(path)?,
+                _ => Vec::new(),
+            };
+            made.retain(|directory| !making.contains(directory));
+            making.extend(made.iter().cloned());
+            steps.push(match (&draft.before, &draft.after) {
+                (Thing::File(before), Thing::File(after)) => Step::File {
+                    path: path.clone(),
+                    before: before.as_ref().map(Image::state),
+                    after: after.as_ref().map(Image::state),
+                    made,
+                },
+                (Thing::Link(before), Thing::Link(after)) => {
+                    Step::Link { path: path.clone(), before: before.clone(), after: after.clone(), made }
+                }
+                (Thing::Mode(before), Thing::Mode(after)) => {
+                    Step::Mode { path: path.clone(), before: *before, after: *after }
+                }
+                (Thing::Kernel(before), Thing::Kernel(after)) => {
+                    Step::Kernel { path: path.clone(), before: before.clone(), after: after.clone() }
+                }
+                _ => continue,
+            });
+        }
+        steps.extend(self.acts.iter().cloned());
+        Ok(steps)
+    }
+
+    /// The bytes a file had before, and those it is planned to have.
+    #[must_use]
+    pub fn images(&self, path: &str) -> (Option<&Image>, Option<&Image>) {
+        match self.drafts.get(path) {
+            Some(Draft { before: Thing::File(before), after: Thing::File(after) }) => (before.as_ref(), after.as_ref()),
+            _ => (None, None),
+        }
+    }
+
+    /// The change at one place as people read it.
+    #[must_use]
+    pub fn diff(&self, path: &str) -> String {
+        let Some(draft) = self.drafts.get(path) else {
+            return self
+                .acts
+                .iter()
+                .filter(|step| step.place() == path)
+                .map(|step| format!("! {}\n", act(step)))
+                .collect();
+        };
+        let absent = || "(absent)".to_owned();
+        let short = |thing: &Thing| match thing {
+            Thing::Mode(mode) => format!("mode {mode:04o}"),
+            Thing::Link(target) => target.clone().map_or_else(absent, |target| format!("link to {target}")),
+            Thing::Kernel(value) => value.clone(),
+            Thing::File(_) => String::new(),
+        };
+        match (&draft.before, &draft.after) {
+            (Thing::File(before), Thing::File(after)) => {
+                let text = |image: &Option<Image>| {
+                    image.as_ref().map(|image| String::from_utf8_lossy(&image.bytes).into_owned()).unwrap_or_default()
+                };
+                lines_diff(path, &text(before), &text(after))
+            }
+            (before, after) => format!("--- {path}\n-{}\n+{}\n", short(before), short(after)),
+        }
+    }
+}
+
+fn act(step: &Step) -> String {
+    match step {
+        Step::Stop { unit } => format!("stop {unit}"),
+        Step::Start { unit } => format!("start {unit}"),
+        Step::Remove { packages } | Step::Install { packages } => {
+            let names: Vec<String> = packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect();
+            let verb = if matches!(step, Step::Remove { .. }) { "remove" } else { "install" };
+            format!("{verb} {}", names.join(", "))
+        }
+        other => other.place(),
+    }
+}
+
+/// A diff by common head and tail: our edits are small and in one place, so this is what a full algorithm would show.
+#[must_use]
+pub fn lines_diff(path: &str, before: &str, after: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let rest = old.len().min(new.len()) - head;
+    let tail = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let mut text = format!("--- {path}\n+++ {path}\n@@ line {} @@\n", head + 1);
+    let mut lines = 0;
+    let mut push = |sign: char, line: &str| {
+        lines += 1;
+        if lines <= DIFF_LINES_MAX {
+            text.push(sign);
+            text.push_str(line);
+            text.push('\n');
+        }
+    };
+    old.get(head.saturating_sub(2)..head).unwrap_or_default().iter().for_each(|line| push(' ', line));
+    old.get(head..old.len() - tail).unwrap_or_default().iter().for_each(|line| push('-', line));
+    new.get(head..new.len() - tail).unwrap_or_default().iter().for_each(|line| push('+', line));
+    old.get(old.len() - tail..).unwrap_or_default().iter().take(2).for_each(|line| push(' ', line));
+    if lines > DIFF_LINES_MAX {
+        text.push_str(&format!("({} more lines)\n", lines - DIFF_LINES_MAX));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diff_shows_the_change_and_its_neighbours() {
+        let text = lines_diff("/f", "a\nb\nc\nd\ne\n", "a\nb\nC\nd\ne\n");
+        assert_eq!(text, "--- /f\n+++ /f\n@@ line 3 @@\n a\n b\n-c\n+C\n d\n e\n");
+        assert_eq!(lines_diff("/f", "a\n", "a\na\n").matches('+').count(), 4);
+    }
+
+    #[test]
+    fn a_place_planned_twice_is_one_step_and_nothing_planned_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = Tree::open(root.path()).unwrap();
+        let mut workspace = Workspace::new(&tree);
+        for text in ["one", "two"] {
+            let image = workspace.image(None, text.to_owned(), 0o644);
+            workspace.put_file("/a/b", Some(image)).unwrap();
+        }
+        workspace.put_mode("/x", 0o755, 0o755);
+        let steps = workspace.steps().unwrap();
+        assert!(matches!(steps.as_slice(), [Step::File { before: None, made, .. }] if made == &["/a"]));
+        assert_eq!(workspace.file("/a/b").unwrap().unwrap().bytes, b"two");
+        workspace.put_file("/a/b", None).unwrap();
+        assert!(workspace.steps().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,140 @@
+//! Starting processes that need the network: the network half, and a package manager that has to download.
+//!
+//! The executor's threads lose the network by a seccomp filter ([`seal`]), and children inherit it. One thread is started
+//! before the filter and never parses anything foreign: it takes [`Launch`] messages, each a closed choice, and nothing else.
+
+use crate::host::{Said, call};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+
+/// How the network half is started.
+#[derive(Clone, Debug)]
+pub struct NetCommand {
+    /// The executable.
+    pub program: PathBuf,
+    /// Its arguments, ending in what makes it the network half.
+    pub arguments: Vec<String>,
+    /// User and group to run as; nothing keeps ours.
+    pub user: Option<(u32, u32)>,
+}
+
+enum Launch {
+    Net(NetCommand, Sender<std::io::Result<Child>>),
+    Call(&'static str, Vec<String>, Sender<Result<Said, String>>),
+}
+
+static LAUNCHER: OnceLock<Sender<Launch>> = OnceLock::new();
+
+/// Start the thread. To be called before [`seal`]; a second call changes nothing.
+pub fn start() {
+    let (to, from) = channel::<Launch>();
+    if LAUNCHER.set(to).is_err() {
+        return;
+    }
+    let work = move || {
+        for launch in from {
+            match launch {
+                Launch::Net(command, answer) => drop(answer.send(spawn_net(&command))),
+                Launch::Call(program, arguments, answer) => {
+                    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                    drop(answer.send(call(program, &arguments)));
+                }
+            }
+        }
+    };
+    let spawned = std::thread::Builder::new().name("launcher".to_owned()).stack_size(256 * 1024).spawn(work);
+    drop(spawned);
+}
+
+/// Start the network half with pipes at its standard input and output.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn net(command: NetCommand) -> std::io::Result<Child> {
+    let gone = || std::io::Error::other("the launcher thread is gone");
+    let (answer, heard) = channel();
+    LAUNCHER.get().ok_or_else(gone)?.send(Launch::Net(command, answer)).map_err(|_| gone())?;
+    heard.recv().map_err(|_| gone())?
+}
+
+/// As [`call`], for a program that has to download.
+///
+/// # Errors
+/// See [`call`].
+pub fn call_with_network(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
+    let Some(launcher) = LAUNCHER.get() else { return call(program, arguments) };
+    let (answer, heard) = channel();
+    let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    launcher.send(Launch::Call(program, arguments, answer)).map_err(|_| "the launcher thread is gone".to_owned())?;
+    heard.recv().map_err(|_| "the launcher thread is gone".to_owned())?
+}
+
+fn spawn_net(command: &NetCommand) -> std::io::Result<Child> {
+    use std::os::unix::process::CommandExt as _;
+    let mut process = Command::new(&command.program);
+    process.args(&command.arguments).env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
+    if crate::failpoint::armed() {
+        process.env(crate::failpoint::VARIABLE, std::env::var_os(crate::failpoint::VARIABLE).unwrap_or_default());
+    }
+    if let Some((uid, gid)) = command.user {
+        // Also clears the supplementary groups.
+        process.gid(gid).uid(uid);
+    }
+    process.spawn()
+}
+
+/// Take the network from the calling thread and every thread it starts from now on, for ever.
+///
+/// # Errors
+/// A sentence when the kernel or the architecture does not support it.
+pub fn seal() -> Result<(), String> {
+    const AF_UNIX: u64 = 1;
+    // Families in use that carry nothing off the host: local sockets, and netlink for programs like systemctl.
+    const AF_NETLINK: u64 = 16;
+    let (socket, io_uring_setup): (i64, i64) = match std::env::consts::ARCH {
+        "x86_64" => (41, 425),
+        "aarch64" | "riscv64" => (198, 425),
+        other => return Err(format!("no filter is known for {other}")),
+    };
+    let fail = |error: seccompiler::BackendError| format!("making the filter: {error}");
+    let not = |family| SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family);
+    let rule = SeccompRule::new(vec![not(AF_UNIX).map_err(fail)?, not(AF_NETLINK).map_err(fail)?]).map_err(fail)?;
+    // io_uring can open sockets too, without the system call that is watched.
+    let rules = BTreeMap::from([(socket, vec![rule]), (io_uring_setup, Vec::new())]);
+    let arch = std::env::consts::ARCH.try_into().map_err(fail)?;
+    const EACCES: u32 = 13;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(EACCES), arch).map_err(fail)?;
+    let program: BpfProgram = filter.try_into().map_err(fail)?;
+    seccompiler::apply_filter(&program).map_err(|error| format!("installing the filter: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_thread_has_no_network_and_its_children_have_none_but_the_launcher_has() {
+        start();
+        let sealed = std::thread::spawn(|| {
+            if let Err(reason) = seal() {
+                eprintln!("SKIPPED: {reason}");
+                return;
+            }
+            assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err());
+            assert!(std::net::TcpListener::bind("[::1]:0").is_err());
+            assert!(std::os::unix::net::UnixDatagram::unbound().is_ok());
+            let inherited = std::thread::spawn(|| std::net::TcpListener::bind("127.0.0.1:0").is_err());
+            assert!(inherited.join().unwrap());
+            let said = call_with_network("/bin/sh", &["-c", "true"]).unwrap();
+            assert!(said.ok);
+        });
+        sealed.join().unwrap();
+        assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_ok());
+    }
+}

@@ -1,0 +1,92 @@
+//! The host owner's own view and last word: what the agent is, what it changed, and putting it back without the server.
+
+use crate::executor::Executor;
+use crate::journal::Journal;
+use crate::orders::Book;
+use crate::record::By;
+use crate::state::{StateDir, StateError};
+use protocol::agent::Outcome;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// A page of text about the agent whose directory this is. Works while it runs, too.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn status(state: &Path) -> Result<String, StateError> {
+    let state = StateDir::open(state)?;
+    let Some(enrolment) = state.enrolment()? else { return Err(StateError::NotEnrolled(state.path().to_owned())) };
+    let controls = state.controls();
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:14}{value}");
+    };
+    line("server", &enrolment.server);
+    line("agent", &enrolment.agent_id.to_string());
+    line("instance", &enrolment.instance_id.to_string());
+    line("version", env!("CARGO_PKG_VERSION"));
+    line("running", if state.lock().is_err() { "yes" } else { "no" });
+    line("mode", controls.mode());
+    if !controls.deny.is_empty() {
+        line("denied", &controls.deny.join(", "));
+    }
+    let (journal, records) = match Journal::read(&state.journal()) {
+        Ok(read) => read,
+        Err(error) => {
+            line("journal", &error.to_string());
+            return Ok(text);
+        }
+    };
+    let book = Book::read(&records);
+    match journal {
+        Some(offset) => line("journal", &format!("DAMAGED at byte {offset}: no changes are made")),
+        None => line("journal", &format!("{} records", records.len())),
+    }
+    let (root, index) = book.trust();
+    line("root", &format!("version {root}"));
+    line("index", &format!("version {index}"));
+    line("undelivered", &book.unacknowledged().len().to_string());
+    for order in book.open() {
+        line("order", &format!("{} epoch {}: {}", order.task, order.epoch, order.state));
+    }
+    if book.holdings().is_empty() {
+        line("changed here", "nothing");
+    }
+    for holding in book.holdings().values() {
+        line("changed here", &format!("{} revision {}", holding.entry_id, holding.revision));
+        for hold in &holding.holds {
+            let by = match hold.by {
+                By::Us => "by this agent",
+                By::AnotherEntry => "shared with another entry",
+                By::Others => "was in place before",
+            };
+            line("", &format!("{} ({by})", hold.target));
+        }
+    }
+    Ok(text.trim_end().to_owned())
+}
+
+/// Put back one entry or everything; says what happened, and whether all of it worked. Newest first, so that what was laid on
+/// top of something else comes off before it.
+#[must_use]
+pub fn revert(mut executor: Executor, entry: Option<&str>, dry_run: bool) -> (String, bool) {
+    let mut entries: Vec<String> = match entry {
+        Some(entry) => vec![entry.to_owned()],
+        None => executor.book().holdings().keys().cloned().collect(),
+    };
+    if entries.is_empty() {
+        return ("nothing to put back".to_owned(), true);
+    }
+    let (mut text, mut all) = (String::new(), true);
+    entries.reverse();
+    for entry in entries {
+        let report = executor.revert_entry(&entry, None, dry_run);
+        let ok = matches!(report.outcome, Outcome::Reverted | Outcome::Reported);
+        all &= ok;
+        let _ = writeln!(text, "{entry}: {}", report.message);
+        for action in report.actions.iter().filter(|action| !action.diff.is_empty()) {
+            let _ = write!(text, "{}", action.diff);
+        }
+    }
+    (text.trim_end().to_owned(), all)
+}

@@ -1,0 +1,347 @@
+//! Putting back what we changed, and nothing else: compare-and-swap on every setting (S10).
+//!
+//! The whole file is put back byte for byte only while it is exactly what we wrote. Where somebody changed something else in it,
+//! our setting alone goes back; where somebody changed our setting, the plan stops and nothing at all is written.
+
+use crate::format::{self, TakenBack};
+use crate::fs::{FsError, Image, Node};
+use crate::host::{Host, call};
+use crate::kinds::Workspace;
+use crate::kinds::service_state::SYSTEMCTL;
+use crate::orders::Book;
+use crate::record::{By, FileState, Hold, Holding, Step};
+use crate::state::StateDir;
+use crate::work::perform;
+use catalogue::schema::Entry;
+use catalogue::text::ServiceName;
+use protocol::agent::ActionEvidence;
+use std::collections::BTreeSet;
+
+/// Why nothing is put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody changed our setting: which, and to what.
+    Drifted(String),
+    /// It cannot be done.
+    Failed(String),
+}
+
+impl From<FsError> for Stop {
+    fn from(error: FsError) -> Self {
+        Stop::Failed(error.to_string())
+    }
+}
+
+/// What putting back means.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Steps, in order.
+    pub steps: Vec<Step>,
+    /// Files to be written.
+    pub images: Vec<Image>,
+    /// What is said of each action.
+    pub evidence: Vec<ActionEvidence>,
+}
+
+/// Settings of a holding that another entry of ours still needs, with that entry.
+#[must_use]
+pub fn heirs(holding: &Holding, book: &Book) -> Vec<(String, String)> {
+    let ours = holding.holds.iter().filter(|hold| hold.by != By::Others);
+    ours.filter_map(|hold| Some((hold.key.clone(), book.other_holder(&hold.key, &holding.entry_id)?.to_owned())))
+        .collect()
+}
+
+/// Digests of all prior states that may still be needed.
+#[must_use]
+pub fn priors(book: &Book) -> BTreeSet<String> {
+    let steps = book.holdings().values().flat_map(|holding| &holding.steps);
+    steps
+        .filter_map(|step| match step {
+            Step::File { before: Some(before), .. } => Some(before.digest.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Plan to put back a holding, all of it or nothing.
+///
+/// # Errors
+/// See [`Stop`].
+pub fn plan(holding: &Holding, passed_on: &[(String, String)], host: &Host, state: &StateDir) -> Result<Plan, Stop> {
+    let stays = |hold: &Hold| hold.by != By::Us || passed_on.iter().any(|(key, _)| *key == hold.key);
+    let mut workspace = Workspace::new(&host.tree);
+    let mut plan = Plan::default();
+    let mut whole: BTreeSet<&str> = BTreeSet::new();
+    let mut acts = Vec::new();
+    for hold in holding.holds.iter().rev() {
+        if stays(hold) {
+            plan.evidence.push(evidence(hold, "kept", Vec::new(), String::new()));
+            continue;
+        }
+        match &hold.edit {
+            Some(edit) if whole.contains(edit.path.as_str()) => {}
+            Some(edit) => {
+                if let Some((before, made)) = whole_file(&edit.path, holding, &stays, host)? {
+                    put_whole(&edit.path, before.as_ref(), &mut workspace, state)?;
+                    workspace_made(&mut acts, &edit.path, made);
+                    whole.insert(&edit.path);
+                } else {
+                    setting_alone(hold, &mut workspace)?;
+                }
+            }
+            None => {
+                for step in hold.steps.iter().rev().filter_map(|at| holding.steps.get(*at as usize)) {
+                    one_step(step, hold, host, &mut workspace, state, &mut acts)?;
+                }
+            }
+        }
+        let files = hold.steps.iter().filter_map(|at| holding.steps.get(*at as usize)).map(Step::place);
+        let files: Vec<String> = files.filter(|place| place.starts_with('/')).collect();
+        let diff = files.iter().map(|file| workspace.diff(file)).collect();
+        plan.evidence.push(evidence(hold, "reverted", files, diff));
+    }
+    plan.evidence.reverse();
+    plan.steps = workspace.steps()?;
+    for step in &mut plan.steps {
+        if let Step::File { path, made, after: None, .. } | Step::Link { path, made, after: None, .. } = step {
+            made.extend(acts.iter().filter(|(of, _)| of == path).flat_map(|(_, made)| made.iter().cloned()));
+        }
+    }
+    plan.images = plan.steps.iter().filter_map(|step| workspace.images(&step.place()).1.cloned()).collect();
+    Ok(plan)
+}
+
+fn evidence(hold: &Hold, did: &str, files: Vec<String>, diff: String) -> ActionEvidence {
+    ActionEvidence {
+        kind: hold.kind.clone(),
+        target: hold.target.clone(),
+        before: String::new(),
+        after: String::new(),
+        did: did.to_owned(),
+        files,
+        diff,
+    }
+}
+
+type Made = Vec<(String, Vec<String>)>;
+
+fn workspace_made(all: &mut Made, path: &str, made: Vec<String>) {
+    all.push((path.to_owned(), made));
+}
+
+/// The prior state of a whole file, if it is exactly as we left it and every setting of ours in it goes back with it.
+#[expect(clippy::type_complexity, reason = "the prior state and the directories made for the file, used at one place")]
+fn whole_file(
+    path: &str,
+    holding: &Holding,
+    stays: &dyn Fn(&Hold) -> bool,
+    host: &Host,
+) -> Result<Option<(Option<FileState>, Vec<String>)>, Stop> {
+    let here = |hold: &&Hold| hold.edit.as_ref().is_some_and(|edit| edit.path == path);
+    let mut writes: BTreeSet<u32> = BTreeSet::new();
+    for hold in holding.holds.iter().filter(here) {
+        if stays(hold) {
+            return Ok(None);
+        }
+        writes.extend(hold.steps.iter().copied());
+    }
+    let mut writes = writes.into_iter();
+    let (Some(at), None) = (writes.next(), writes.next()) else { return Ok(None) };
+    let Some(Step::File { before, after: Some(after), made, .. }) = holding.steps.get(at as usize) else {
+        return Ok(None);
+    };
+    let present = host.tree.read(path)?;
+    let untouched = present.is_some_and(|image| image.state() == *after);
+    Ok(untouched.then(|| (before.clone(), made.clone())))
+}
+
+fn put_whole(
+    path: &str,
+    before: Option<&FileState>,
+    workspace: &mut Workspace<'_>,
+    state: &StateDir,
+) -> Result<(), Stop> {
+    let image = match before {
+        None => None,
+        Some(before) => {
+            let bytes = state.prior(&before.digest);
+            let bytes = bytes.ok_or_else(|| Stop::Failed(format!("the prior bytes of {path} are damaged or gone")))?;
+            Some(Image { bytes, mode: before.mode, uid: before.uid, gid: before.gid })
+        }
+    };
+    Ok(workspace.put_file(path, image)?)
+}
+
+fn setting_alone(hold: &Hold, workspace: &mut Workspace<'_>) -> Result<(), Stop> {
+    let Some(edit) = &hold.edit else { return Ok(()) };
+    let Some(image) = workspace.file(&edit.path)? else {
+        return Err(Stop::Drifted(format!("{} is gone", edit.path)));
+    };
+    let text = String::from_utf8(image.bytes.clone());
+    let text = text.map_err(|_| Stop::Failed(format!("{} is not UTF-8 text any more", edit.path)))?;
+    match format::take_back(edit.format, &text, &edit.edit).map_err(|error| Stop::Failed(error.to_string()))? {
+        TakenBack::AlreadyGone => Ok(()),
+        TakenBack::Drifted(value) => Err(Stop::Drifted(format!("{} is now {value}", hold.target))),
+        TakenBack::Text(text) => Ok(workspace.put_file(&edit.path, Some(Image { bytes: text.into_bytes(), ..image }))?),
+    }
+}
+
+/// Put back one step that is no edit within a file.
+fn one_step(
+    step: &Step,
+    hold: &Hold,
+    host: &Host,
+    workspace: &mut Workspace<'_>,
+    state: &StateDir,
+    acts: &mut Made,
+) -> Result<(), Stop> {
+    let drifted = |what: String| Err(Stop::Drifted(format!("{}: {what}", hold.target)));
+    match step {
+        Step::File { path, before, after, made } => {
+            let present = workspace.file(path)?.map(|image| image.state());
+            if present == *before {
+                return Ok(());
+            }
+            if present != *after {
+                return drifted(format!("{path} is not as we left it"));
+            }
+            workspace_made(acts, path, made.clone());
+            put_whole(path, before.as_ref(), workspace, state)
+        }
+        Step::Link { path, before, after, made } => {
+            let present = match workspace.node(path)? {
+                Node::Absent => None,
+                Node::Link(target) => Some(target),
+                Node::File { .. } | Node::Other => return drifted(format!("{path} is no link any more")),
+            };
+            if present != *before && present != *after {
+                return drifted(format!("{path} points to {}", present.unwrap_or_else(|| "nothing".to_owned())));
+            }
+            workspace_made(acts, path, made.clone());
+            workspace.put_link(path, present, before.clone());
+            Ok(())
+        }
+        Step::Mode { path, before, after } => {
+            let Node::File { mode } = workspace.node(path)? else {
+                return drifted(format!("{path} is no file any more"));
+            };
+            // Only the bits we changed are ours.
+            let ours = before ^ after;
+            if mode & ours == before & ours {
+                return Ok(());
+            }
+            if mode & ours != after & ours {
+                return drifted(format!("{path} has mode {mode:04o}"));
+            }
+            workspace.put_mode(path, mode, (mode & !ours) | (before & ours));
+            Ok(())
+        }
+        Step::Kernel { path, before, after } => match workspace.kernel(path) {
+            None => Err(Stop::Failed(format!("{path} cannot be read"))),
+            Some(present) if present == *before => Ok(()),
+            Some(present) if present == *after => {
+                workspace.put_kernel(path, present, before.clone());
+                Ok(())
+            }
+            Some(present) => drifted(format!("{path} is now {present}")),
+        },
+        Step::Stop { .. } | Step::Start { .. } => {
+            workspace.act(step.inverse());
+            Ok(())
+        }
+        Step::Remove { packages } => reinstall(packages, host, workspace),
+        Step::Install { packages } => {
+            let installed = host.packages().cloned().unwrap_or_default();
+            let here = packages.iter().filter_map(|package| {
+                let version = installed.get(&package.name)?.clone();
+                Some(crate::record::Package { name: package.name.clone(), version })
+            });
+            let packages: Vec<_> = here.collect();
+            if !packages.is_empty() {
+                workspace.act(Step::Remove { packages });
+            }
+            Ok(())
+        }
+    }
+}
+
+fn reinstall(packages: &[crate::record::Package], host: &Host, workspace: &mut Workspace<'_>) -> Result<(), Stop> {
+    let installed = host.packages().ok_or_else(|| Stop::Failed("the package database cannot be read".to_owned()))?;
+    let missing: Vec<_> = packages.iter().filter(|package| !installed.contains_key(&package.name)).cloned().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !host.tree.live() {
+        let names: Vec<&str> = missing.iter().map(|package| package.name.as_str()).collect();
+        let text = format!("packages can be installed again on a live system only: {}", names.join(", "));
+        return Err(Stop::Failed(text));
+    }
+    workspace.act(Step::Install { packages: missing });
+    Ok(())
+}
+
+/// Take one step of a failed try back, if it was done at all.
+///
+/// # Errors
+/// A sentence when it could not be, or somebody else was faster.
+pub fn undo(step: &Step, host: &mut Host, bytes: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<(), String> {
+    let as_before = match step {
+        Step::File { path, before, .. } => {
+            host.tree.read(path).map_err(|error| error.to_string())?.map(|image| image.state()) == *before
+        }
+        Step::Mode { path, before, .. } => {
+            host.tree.node(path).map_err(|error| error.to_string())? == Node::File { mode: *before }
+        }
+        Step::Link { path, before, .. } => host.tree.link(path) == *before,
+        Step::Kernel { path, before, .. } => host.tree.fact(path).is_some_and(|text| text.trim() == before),
+        Step::Stop { .. } | Step::Start { .. } => false,
+        Step::Remove { packages } => {
+            host.refresh();
+            host.packages().is_some_and(|installed| packages.iter().all(|p| installed.contains_key(&p.name)))
+        }
+        Step::Install { packages } => {
+            host.refresh();
+            host.packages().is_some_and(|installed| !packages.iter().any(|p| installed.contains_key(&p.name)))
+        }
+    };
+    if as_before { Ok(()) } else { perform(&step.inverse(), host, bytes, "undo") }
+}
+
+/// Call systemctl on the live system.
+///
+/// # Errors
+/// What it said, or that it is not here.
+pub fn systemctl(host: &Host, arguments: &[&str]) -> Result<(), String> {
+    let program = host.program(&SYSTEMCTL).ok_or("there is no systemctl here")?;
+    match call(program, arguments)? {
+        said if said.ok => Ok(()),
+        said => Err(format!("systemctl {}: {}", arguments.join(" "), said.text)),
+    }
+}
+
+/// Restart the first of these services that exists, if it runs. Says what still has to be restarted by hand.
+#[must_use]
+pub fn restart_first(host: &Host, names: &[ServiceName]) -> Option<String> {
+    let all = || names.iter().map(|name| name.unit()).collect::<Vec<_>>().join(" or ");
+    let Some(program) = host.program(&SYSTEMCTL) else { return Some(all()) };
+    for name in names {
+        let unit = name.unit();
+        let loaded = call(program, &["show", "--property=LoadState", "--value", "--", &unit]);
+        if loaded.is_ok_and(|said| said.ok && said.text == "loaded") {
+            let restarted = systemctl(host, &["try-restart", "--", &unit]);
+            return restarted.err().map(|_| unit);
+        }
+    }
+    // None of them is installed, so nothing runs with the old state.
+    None
+}
+
+/// What follows a revert on the live system, as far as it can be done.
+pub fn after(host: &Host, entry: Option<&Entry>, steps: &[Step]) {
+    if steps.iter().any(|step| matches!(step, Step::Link { .. })) {
+        let _ = systemctl(host, &["daemon-reload"]);
+    }
+    if let Some(entry) = entry {
+        let _ = restart_first(host, &entry.after.restart);
+    }
+}

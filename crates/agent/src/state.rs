@@ -1,0 +1,421 @@
+//! The agent's directory: enrolment, key, trust, content, prior states, and the host owner's switches.
+//!
+//! Only the executor half reads or writes here. Every write is a synced file renamed over the old one. What lies where is
+//! listed in `docs/agent.md`.
+
+use crate::journal::sync_directory;
+use protocol::digest::Digest;
+use protocol::signed::SigningKey;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// How many sequence numbers of requests are reserved at once.
+pub const SEQ_BLOCK: u64 = 1000;
+
+/// Why the directory could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file system refused.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// What was attempted.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file holds something else than it should.
+    #[error("reading {path}: {why}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Not enrolled.
+    #[error("{0} is not enrolled: run `quell-agent enrol` with a token from the server first")]
+    NotEnrolled(PathBuf),
+    /// Another agent runs with it.
+    #[error("another agent is running with {0}")]
+    Locked(PathBuf),
+}
+
+/// What enrolment gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// Version of this file.
+    pub format: u32,
+    /// `https://host:port`.
+    pub server: String,
+    /// SHA-256 of the CA certificate's DER, hex, as the token gave it.
+    pub ca_sha256: String,
+    /// Who we are.
+    pub agent_id: Uuid,
+    /// Which installation.
+    pub instance_id: Uuid,
+}
+
+/// The host owner's choices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Controls {
+    /// The file `halt` exists: nothing is changed, reverts included.
+    pub halted: bool,
+    /// The file `monitor-only` exists: checks and plans only.
+    pub monitor_only: bool,
+    /// Entries in the file `deny`, one per line; a final `*` covers all that begin so.
+    pub deny: Vec<String>,
+}
+
+impl Controls {
+    /// The word in the facts.
+    #[must_use]
+    pub fn mode(&self) -> &'static str {
+        match (self.halted, self.monitor_only) {
+            (true, _) => "halted",
+            (false, true) => "monitor_only",
+            (false, false) => "normal",
+        }
+    }
+
+    /// Whether the owner denies an entry.
+    #[must_use]
+    pub fn denies(&self, entry_id: &str) -> bool {
+        self.deny.iter().any(|denied| match denied.strip_suffix('*') {
+            Some(start) => entry_id.starts_with(start),
+            None => denied == entry_id,
+        })
+    }
+}
+
+/// The directory.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Use a directory, making it with mode 0700 if need be.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let io = |source| StateError::Io { what: "making the directory", path: path.to_owned(), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Be the only agent that uses it, until the returned file is dropped.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`].
+    pub fn lock(&self) -> Result<File, StateError> {
+        let path = self.path.join("lock");
+        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = open.map_err(|source| StateError::Io { what: "opening", path: path.clone(), source })?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(_) => Err(StateError::Locked(self.path.clone())),
+        }
+    }
+
+    /// The journal's directory.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
+    /// The enrolment, if there is one.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn enrolment(&self) -> Result<Option<Enrolment>, StateError> {
+        let path = self.path.join("agent.json");
+        let Some(bytes) = self.read(&path)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| StateError::Malformed { path, why: e.to_string() })
+    }
+
+    /// Keep an enrolment: certificate, key and root first, so that `agent.json` is never there without them.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn enrol(&self, enrolment: &Enrolment, ca: &str, root: &str) -> Result<(), StateError> {
+        self.write("ca.pem", ca.as_bytes())?;
+        self.write("root.json", root.as_bytes())?;
+        let json = serde_json::to_vec_pretty(enrolment).expect("an enrolment holds only strings and numbers");
+        self.write("agent.json", &json)
+    }
+
+    /// The request-signing key; made when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    pub fn key(&self) -> Result<SigningKey, StateError> {
+        let path = self.path.join("agent.key");
+        let malformed = |why: String| StateError::Malformed { path: path.clone(), why };
+        if let Some(bytes) = self.read(&path)? {
+            let text = String::from_utf8(bytes).map_err(|e| malformed(e.to_string()))?;
+            return SigningKey::from_pem(&text).map_err(|e| malformed(e.to_string()));
+        }
+        let key = SigningKey::generate().map_err(|e| malformed(e.to_string()))?;
+        self.write("agent.key", key.to_pem().as_bytes())?;
+        Ok(key)
+    }
+
+    /// The pinned CA certificate, PEM.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn ca(&self) -> Result<String, StateError> {
+        self.text("ca.pem")?.ok_or_else(|| StateError::NotEnrolled(self.path.clone()))
+    }
+
+    /// The root metadata envelope.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn root(&self) -> Result<String, StateError> {
+        self.text("root.json")?.ok_or_else(|| StateError::NotEnrolled(self.path.clone()))
+    }
+
+    /// Keep newer root metadata.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_root(&self, envelope: &str) -> Result<(), StateError> {
+        self.write("root.json", envelope.as_bytes())
+    }
+
+    /// The catalogue index envelope, if any.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn index(&self) -> Result<Option<String>, StateError> {
+        self.text("index.json")
+    }
+
+    /// Keep a newer index.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_index(&self, envelope: &str) -> Result<(), StateError> {
+        self.write("index.json", envelope.as_bytes())
+    }
+
+    /// Content by digest; only bytes that have it are returned.
+    #[must_use]
+    pub fn content(&self, digest: &str) -> Option<Vec<u8>> {
+        self.by_digest("content", digest)
+    }
+
+    /// Keep content under its digest.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_content(&self, bytes: &[u8]) -> Result<String, StateError> {
+        self.keep_by_digest("content", bytes)
+    }
+
+    /// Bytes of a prior state by digest; only bytes that have it are returned.
+    #[must_use]
+    pub fn prior(&self, digest: &str) -> Option<Vec<u8>> {
+        self.by_digest("prior", digest)
+    }
+
+    /// Keep the bytes of a prior state.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn keep_prior(&self, bytes: &[u8]) -> Result<String, StateError> {
+        self.keep_by_digest("prior", bytes)
+    }
+
+    /// Lay bytes down for a validator to look at; the caller removes the file.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn stage(&self, bytes: &[u8]) -> Result<PathBuf, StateError> {
+        self.write("staged", bytes)?;
+        Ok(self.path.join("staged"))
+    }
+
+    /// Drop prior states that nothing refers to.
+    pub fn drop_priors(&self, used: &dyn Fn(&str) -> bool) {
+        let Ok(entries) = std::fs::read_dir(self.path.join("prior")) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            if entry.file_name().to_str().is_some_and(|name| !used(name)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Reserve the next block of request numbers, durably, before any of them is used.
+    ///
+    /// # Errors
+    /// When it cannot be written: nothing may be sent then.
+    pub fn reserve_seq(&self) -> Result<(u64, u64), StateError> {
+        let path = self.path.join("seq");
+        let from = match self.text("seq")? {
+            None => 1,
+            Some(text) => text
+                .trim()
+                .parse()
+                .map_err(|_| StateError::Malformed { path, why: "not a number; enrol the agent again".to_owned() })?,
+        };
+        let until = from + SEQ_BLOCK;
+        self.write("seq", format!("{until}\n").as_bytes())?;
+        Ok((from, until))
+    }
+
+    /// The host owner's choices, read afresh. A switch that cannot be read counts as set: the safe side.
+    #[must_use]
+    pub fn controls(&self) -> Controls {
+        let set = |name: &str| {
+            std::fs::symlink_metadata(self.path.join(name))
+                .map_or_else(|e| e.kind() != std::io::ErrorKind::NotFound, |_| true)
+        };
+        let (text, unreadable) = match self.text("deny") {
+            Ok(text) => (text.unwrap_or_default(), false),
+            Err(_) => (String::new(), true),
+        };
+        let deny = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Controls {
+            halted: set("halt") || unreadable,
+            monitor_only: set("monitor-only"),
+            deny: deny.map(str::to_owned).collect(),
+        }
+    }
+
+    /// Set or clear a switch (`halt`, `monitor-only`).
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn switch(&self, name: &str, on: bool) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        if on {
+            return self.write(name, b"set by the host's owner\n");
+        }
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(StateError::Io { what: "removing", path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, StateError> {
+        let path = self.path.join(name);
+        let Some(bytes) = self.read(&path)? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|e| StateError::Malformed { path, why: e.to_string() })
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError::Io { what: "reading", path: path.to_owned(), source }),
+        }
+    }
+
+    fn by_digest(&self, folder: &str, digest: &str) -> Option<Vec<u8>> {
+        // The digest becomes a file name: only ever a parsed one.
+        let digest: Digest = digest.parse().ok()?;
+        let bytes = std::fs::read(self.path.join(folder).join(digest.to_string())).ok()?;
+        (Digest::of(&bytes) == digest).then_some(bytes)
+    }
+
+    fn keep_by_digest(&self, folder: &str, bytes: &[u8]) -> Result<String, StateError> {
+        let digest = Digest::of(bytes).to_string();
+        if self.by_digest(folder, &digest).is_none() {
+            self.write(&format!("{folder}/{digest}"), bytes)?;
+        }
+        Ok(digest)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        let io = |what| {
+            let path = path.clone();
+            move |source| StateError::Io { what, path, source }
+        };
+        let parent = path.parent().unwrap_or(&self.path);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(io("making the directory of"))?;
+        let next = path.with_extension("next");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&next)
+            .map_err(io("creating"))?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io("writing"))?;
+        std::fs::rename(&next, &path).map_err(io("replacing"))?;
+        sync_directory(parent).map_err(io("syncing the directory of"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_numbers_are_never_given_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let (from, until) = state.reserve_seq().unwrap();
+        assert_eq!((from, until), (1, 1001));
+        assert_eq!(StateDir::open(directory.path()).unwrap().reserve_seq().unwrap().0, until);
+        std::fs::write(directory.path().join("seq"), "x").unwrap();
+        assert!(state.reserve_seq().is_err(), "never starts again from one");
+    }
+
+    #[test]
+    fn the_owners_switches_are_read_afresh_and_fail_safe() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        assert_eq!(state.controls().mode(), "normal");
+        state.switch("monitor-only", true).unwrap();
+        assert_eq!(state.controls().mode(), "monitor_only");
+        state.switch("halt", true).unwrap();
+        assert_eq!(state.controls().mode(), "halted");
+        state.switch("halt", false).unwrap();
+        state.switch("halt", false).unwrap();
+        std::fs::write(directory.path().join("deny"), "# mine\nlinux-a\n linux-mod-* \n").unwrap();
+        let controls = state.controls();
+        assert!(controls.denies("linux-a") && controls.denies("linux-mod-tipc"));
+        assert!(!controls.denies("linux-ab"));
+        std::fs::write(directory.path().join("deny"), [0xff]).unwrap();
+        assert!(state.controls().halted, "a deny list that cannot be read denies everything");
+    }
+
+    #[test]
+    fn content_is_only_what_its_digest_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let digest = state.keep_content(b"{}").unwrap();
+        assert_eq!(state.content(&digest).as_deref(), Some(b"{}".as_slice()));
+        std::fs::write(directory.path().join("content").join(&digest), "{} ").unwrap();
+        assert_eq!(state.content(&digest), None);
+        assert_eq!(state.content("../agent.key"), None);
+    }
+
+    #[test]
+    fn only_one_agent_uses_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let held = state.lock().unwrap();
+        assert!(matches!(state.lock(), Err(StateError::Locked(_))));
+        drop(held);
+        assert!(state.lock().is_ok());
+    }
+}

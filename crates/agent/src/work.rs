@@ -1,0 +1,631 @@
+//! Doing an order: plan, intent, prior state, effects, check, result, in that order, each durable before the next (S3).
+//!
+//! A failure puts back what this try changed. A crash is not repaired but reported: what is found by looking is the answer.
+
+use crate::executor::Executor;
+use crate::failpoint;
+use crate::fs::{Image, Tree};
+use crate::host::Host;
+use crate::kinds::{self, Finding, Presence, Workspace};
+use crate::record::{By, Hold, Holding, Record, Step};
+use crate::restore::{self, Stop};
+use crate::state::StateDir;
+use crate::validators;
+use crate::verify::{may_start, reads_only};
+use catalogue::applies::Applicability;
+use catalogue::schema::{Entry, Reboot};
+use domain::mitigation::{ControlState, Origin};
+use protocol::agent::{ActionEvidence, EventKind, Outcome, TaskReport};
+use protocol::digest::Digest;
+use protocol::order::{Order, OrderKind};
+use std::time::{Duration, Instant};
+
+/// A plan for the actions of one entry that are not in place.
+struct Planned {
+    steps: Vec<Step>,
+    holds: Vec<Hold>,
+    diffs: Vec<String>,
+    files: Vec<Vec<String>>,
+    images: Vec<Image>,
+}
+
+/// Why a try failed after its intent.
+enum Broken {
+    Failed(String),
+    TimedOut,
+}
+
+impl Executor {
+    /// Do one order that was taken, whatever comes of it.
+    pub(crate) fn work(&mut self, order: &Order) {
+        let (task, epoch) = (order.task, order.epoch);
+        if let Err((code, reason)) = may_start(order, &self.state.controls(), self.clock.now()) {
+            let event = self.event(task, epoch, EventKind::Refused { code, reason });
+            self.finish(order, event);
+            return;
+        }
+        let report = match order.kind {
+            OrderKind::Revert => self.revert(order),
+            OrderKind::Check | OrderKind::Plan | OrderKind::Apply => self.with_entry(order),
+        };
+        let Some(mut report) = report else { return };
+        cap(&mut report, order.output_cap_bytes as usize);
+        failpoint::hit("before-finished");
+        let event = self.event(task, epoch, EventKind::Finished(Box::new(report)));
+        self.finish(order, event);
+        failpoint::hit("after-finished");
+    }
+
+    fn finish(&mut self, order: &Order, event: String) {
+        let record = Record::Finished { task: order.task, epoch: order.epoch, event };
+        if let Err(error) = self.record(record) {
+            // Without the record a restart reports it as interrupted: late, never wrong.
+            tracing::error!("a result was not journalled: {error}");
+        }
+    }
+
+    fn with_entry(&mut self, order: &Order) -> Option<TaskReport> {
+        let bytes = self.state.content(&order.content_digest).unwrap_or_default();
+        let entry = match self.admit(order, &bytes) {
+            Ok(entry) => entry.entry().clone(),
+            Err((code, reason)) => {
+                // Revoked or replaced between taking and starting.
+                let event = self.event(order.task, order.epoch, EventKind::Refused { code, reason });
+                self.finish(order, event);
+                return None;
+            }
+        };
+        self.host.refresh();
+        match entry.applies.decide(&self.host) {
+            Applicability::Applicable => {}
+            Applicability::NotApplicable(reason) => {
+                return Some(report(Outcome::NotApplicable, ControlState::NotApplicable, reason));
+            }
+            Applicability::Unknown(reason) => {
+                let outcome = if reads_only(order) { Outcome::Reported } else { Outcome::Failed };
+                return Some(report(outcome, ControlState::Unknown, format!("{reason}; nothing was changed")));
+            }
+        }
+        match order.kind {
+            OrderKind::Check => Some(self.checked(&entry)),
+            _ if reads_only(order) || self.dry_run => Some(self.planned(&entry)),
+            _ => self.apply(order, &entry),
+        }
+    }
+
+    /// The state of an entry here, for a check.
+    fn checked(&self, entry: &Entry) -> TaskReport {
+        let findings = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
+        let state = self.entry_state(entry, &findings);
+        let mut report = report(Outcome::Reported, state, notes(&findings, "checked"));
+        report.origin = self.origin(entry, state);
+        report.actions = evidence(entry, &findings, &findings, "checked");
+        report
+    }
+
+    fn planned(&self, entry: &Entry) -> TaskReport {
+        let findings = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
+        let state = self.entry_state(entry, &findings);
+        match self.plan(entry, &findings) {
+            Err(reason) => report(Outcome::Reported, state, format!("it cannot be applied: {reason}")),
+            Ok((planned, after)) => {
+                let text = if planned.steps.is_empty() { "nothing to change" } else { "this would be changed" };
+                let mut report = report(Outcome::Reported, state, text.to_owned());
+                report.origin = self.origin(entry, state);
+                report.actions = evidence(entry, &findings, &after, "planned");
+                show(&mut report.actions, &planned);
+                report
+            }
+        }
+    }
+
+    /// Plan all actions that are not in place, and check the result in the plan.
+    fn plan(&self, entry: &Entry, findings: &[Finding]) -> Result<(Planned, Vec<Finding>), String> {
+        let conflicts = entry.applies.conflicts.iter().find(|id| self.book.holdings().contains_key(id.as_str()));
+        if let Some(other) = conflicts {
+            return Err(format!("it must not be combined with {other}, which is in force here"));
+        }
+        let mut workspace = Workspace::new(&self.host.tree);
+        let mut holds = Vec::new();
+        let mut touched = Vec::new();
+        for (at, (action, finding)) in entry.actions.iter().zip(findings).enumerate() {
+            let key = kinds::key(action);
+            let other = self.book.other_holder(&key, entry.id.as_str());
+            let (by, edit) = match (finding.presence, other) {
+                (Presence::NotHere, _) => {
+                    touched.push(Vec::new());
+                    continue;
+                }
+                (Presence::Unknown, _) => return Err(format!("{}: {}", action.target(), finding.note)),
+                (Presence::Present | Presence::Partial, Some(_)) => (By::AnotherEntry, None),
+                (Presence::Present | Presence::Partial, None) => (By::Others, None),
+                (Presence::Absent, Some(other)) => {
+                    return Err(format!("{} is held by {other} with another value", action.target()));
+                }
+                (Presence::Absent, None) => {
+                    let edit = kinds::plan(action, &self.host, &mut workspace).map_err(|error| error.to_string())?;
+                    (By::Us, edit)
+                }
+            };
+            touched.push(workspace.take_touched());
+            let index = u32::try_from(at).unwrap_or(u32::MAX);
+            let (kind, target) = (action.kind().to_owned(), action.target());
+            holds.push(Hold { index, kind, key, target, by, steps: Vec::new(), edit });
+        }
+        let steps = workspace.steps().map_err(|error| error.to_string())?;
+        for hold in &mut holds {
+            let places = touched.get(hold.index as usize).map(Vec::as_slice).unwrap_or_default();
+            let of = steps.iter().zip(0_u32..).filter(|(step, _)| places.contains(&step.place()));
+            hold.steps = of.map(|(_, at)| at).collect();
+        }
+        let diffs = touched.iter().map(|places| places.iter().map(|place| workspace.diff(place)).collect()).collect();
+        let images = steps.iter().filter_map(|step| workspace.images(&step.place()).1.cloned()).collect();
+        let after = kinds::check_all(entry, &self.host, &workspace);
+        Ok((Planned { steps, holds, diffs, files: touched, images }, after))
+    }
+
+    fn apply(&mut self, order: &Order, entry: &Entry) -> Option<TaskReport> {
+        let findings = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
+        let before = self.entry_state(entry, &findings);
+        let fail = |reason: String| {
+            let mut failed = report(Outcome::Failed, before, format!("{reason}; nothing was changed"));
+            failed.actions = evidence(entry, &findings, &findings, "failed");
+            Some(failed)
+        };
+        if before == ControlState::NotApplicable {
+            return Some(report(Outcome::NotApplicable, before, notes(&findings, "nothing of it is here")));
+        }
+        let planned = match self.plan(entry, &findings) {
+            Ok((planned, _)) => planned,
+            Err(reason) => return fail(reason),
+        };
+        if planned.steps.is_empty() {
+            return Some(self.unchanged(order, entry, &findings, planned.holds));
+        }
+        if let Err(reason) = validators::staged(entry, &self.host, &self.state, &planned.images, &planned.steps) {
+            return fail(reason);
+        }
+        let deadline = Instant::now() + Duration::from_secs(u64::from(order.run_timeout_seconds.max(1)));
+        failpoint::hit("before-intent");
+        let holding = Holding {
+            entry_id: entry.id.to_string(),
+            revision: entry.revision,
+            content_digest: order.content_digest.clone(),
+            boot_id: self.host.boot_id(),
+            steps: planned.steps.clone(),
+            holds: planned.holds.clone(),
+        };
+        if let Err(reason) = self.intend(order, &planned.steps) {
+            return fail(reason);
+        }
+        let mut done = 0;
+        let broken = self.effects(order, &planned, &holding, deadline, &mut done);
+        Some(match broken.and_then(|()| validators::in_place(entry, &self.host).map_err(Broken::Failed)) {
+            Ok(()) => self.applied(entry, &findings, &planned),
+            Err(broken) => self.put_back(order, entry, &findings, &planned, done, broken),
+        })
+    }
+
+    /// S3: the intent, durable, before anything else.
+    pub(crate) fn intend(&mut self, order: &Order, steps: &[Step]) -> Result<(), String> {
+        let json = serde_json::to_vec(steps).expect("steps hold only strings and numbers");
+        let pre_digest = Digest::of(&json).to_string();
+        let (task, epoch) = (order.task, order.epoch);
+        let event = self.event(task, epoch, EventKind::Started);
+        self.record(Record::Intent { task, epoch, pre_digest, event }).map_err(|error| error.to_string())?;
+        failpoint::hit("after-intent");
+        Ok(())
+    }
+
+    fn effects(
+        &mut self,
+        order: &Order,
+        planned: &Planned,
+        holding: &Holding,
+        deadline: Instant,
+        done: &mut usize,
+    ) -> Result<(), Broken> {
+        let failed = |error: &dyn std::fmt::Display| Broken::Failed(error.to_string());
+        for step in &planned.steps {
+            if let Step::File { path, before: Some(before), .. } = step {
+                let image = self.host.tree.read(path).map_err(|e| failed(&e))?;
+                let image = image.filter(|image| image.state() == *before);
+                let image = image.ok_or_else(|| Broken::Failed(format!("{path} changed while we worked on it")))?;
+                self.state.keep_prior(&image.bytes).map_err(|e| failed(&e))?;
+            }
+        }
+        failpoint::hit("after-prior");
+        let (task, epoch) = (order.task, order.epoch);
+        self.record(Record::Captured { task, epoch, holding: holding.clone() }).map_err(|e| failed(&e))?;
+        failpoint::hit("after-captured");
+        let tag = tag(order);
+        for (step, at) in planned.steps.iter().zip(0_u32..) {
+            if Instant::now() >= deadline {
+                return Err(Broken::TimedOut);
+            }
+            let bytes =
+                |digest: &str| planned.images.iter().find(|i| i.state().digest == digest).map(|i| i.bytes.clone());
+            // Counted before it is done: what may have happened is put back, and putting back compares first.
+            *done += 1;
+            perform(step, &mut self.host, &bytes, &tag).map_err(Broken::Failed)?;
+            self.record(Record::Effect { task, epoch, step: at }).map_err(|e| failed(&e))?;
+            failpoint::hit("after-effect");
+        }
+        Ok(())
+    }
+
+    fn applied(&mut self, entry: &Entry, before: &[Finding], planned: &Planned) -> TaskReport {
+        self.host.refresh();
+        let restart = self.restart(entry, planned);
+        let after = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
+        let mut state = self.entry_state(entry, &after);
+        if state == ControlState::Effective && restart.is_some() {
+            state = ControlState::Configured;
+        }
+        let reached = matches!(state, ControlState::Effective | ControlState::Configured);
+        let mut report = match reached {
+            true => report(Outcome::Succeeded, state, notes(&after, "applied")),
+            false => report(Outcome::VerifyFailed, state, notes(&after, "applied, but the check does not find it")),
+        };
+        report.origin = reached.then_some(Origin::Ours);
+        report.restart_needed = restart.or_else(|| (state == ControlState::Configured).then(|| "reboot".to_owned()));
+        report.actions = evidence(entry, before, &after, "changed");
+        show(&mut report.actions, planned);
+        if !reached {
+            let kept = self.undo(&entry.id, planned.steps.len(), planned);
+            report.left_changed = kept.is_some();
+            report.message = match kept {
+                None => format!("{}; it was put back", report.message),
+                Some(why) => format!("{}; it could not be put back: {why}", report.message),
+            };
+        }
+        report
+    }
+
+    fn put_back(
+        &mut self,
+        order: &Order,
+        entry: &Entry,
+        before: &[Finding],
+        planned: &Planned,
+        done: usize,
+        broken: Broken,
+    ) -> TaskReport {
+        let (outcome, reason) = match broken {
+            Broken::Failed(reason) => (Outcome::Failed, reason),
+            Broken::TimedOut => (Outcome::TimedOut, format!("it took longer than {} s", order.run_timeout_seconds)),
+        };
+        let kept = self.undo(&entry.id, done, planned);
+        self.host.refresh();
+        let after = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
+        let text = match &kept {
+            None => format!("{reason}; what was changed was put back"),
+            Some(why) => format!("{reason}; not everything could be put back: {why}"),
+        };
+        let mut report = report(outcome, self.entry_state(entry, &after), text);
+        report.left_changed = kept.is_some();
+        report.actions = evidence(entry, before, &after, "failed");
+        report
+    }
+
+    /// Put back the first `done` steps of this try, last first. Says why when something could not be.
+    fn undo(&mut self, entry_id: &catalogue::text::EntryId, done: usize, planned: &Planned) -> Option<String> {
+        let mut kept = None;
+        for step in planned.steps.iter().take(done).rev() {
+            let state = &self.state;
+            let bytes = |digest: &str| state.prior(digest);
+            if let Err(error) = restore::undo(step, &mut self.host, &bytes) {
+                kept.get_or_insert(error);
+            }
+        }
+        if kept.is_none() && self.book.holdings().contains_key(entry_id.as_str()) {
+            let record = Record::Released { entry_id: entry_id.to_string(), passed_on: Vec::new() };
+            if let Err(error) = self.record(record) {
+                kept = Some(error.to_string());
+            }
+        }
+        kept
+    }
+
+    fn unchanged(&mut self, order: &Order, entry: &Entry, findings: &[Finding], holds: Vec<Hold>) -> TaskReport {
+        let state = self.entry_state(entry, findings);
+        let origin = self.origin(entry, state);
+        let held = self.book.holdings().contains_key(entry.id.as_str());
+        // What another entry of ours put there is ours too now: it stays until the last of us lets go.
+        if !held && holds.iter().any(|hold| hold.by == By::AnotherEntry) {
+            let holding = Holding {
+                entry_id: entry.id.to_string(),
+                revision: entry.revision,
+                content_digest: order.content_digest.clone(),
+                boot_id: self.host.boot_id(),
+                steps: Vec::new(),
+                holds,
+            };
+            if let Err(error) = self.record(Record::Captured { task: order.task, epoch: order.epoch, holding }) {
+                return report(Outcome::Failed, state, error.to_string());
+            }
+        }
+        let mut report = report(Outcome::Unchanged, state, notes(findings, "already in place"));
+        report.origin = self.origin(entry, state).or(origin);
+        report.actions = evidence(entry, findings, findings, "already_present");
+        report
+    }
+
+    /// Restart what the entry says, on the live system. Says what still has to be restarted.
+    fn restart(&mut self, entry: &Entry, planned: &Planned) -> Option<String> {
+        let live = self.host.tree.live();
+        if live && planned.steps.iter().any(|step| matches!(step, Step::Link { .. })) {
+            let _ = restore::systemctl(&self.host, &["daemon-reload"]);
+        }
+        if entry.after.reboot == Reboot::Required {
+            return Some("reboot".to_owned());
+        }
+        if !live || entry.after.restart.is_empty() {
+            // Below another root nothing runs that would have to read its files again.
+            return None;
+        }
+        restore::restart_first(&self.host, &entry.after.restart)
+    }
+
+    pub(crate) fn entry_state(&self, entry: &Entry, findings: &[Finding]) -> ControlState {
+        let holding = self.book.holdings().get(entry.id.as_str());
+        let ours = holding.is_some_and(|holding| holding.holds.iter().any(|hold| hold.by == By::Us));
+        let state = kinds::entry_state(findings, ours);
+        let same_boot = holding.is_some_and(|h| h.boot_id.is_empty() || h.boot_id == self.host.boot_id());
+        if state == ControlState::Effective && entry.after.reboot == Reboot::Required && same_boot {
+            return ControlState::Configured;
+        }
+        state
+    }
+
+    fn origin(&self, entry: &Entry, state: ControlState) -> Option<Origin> {
+        let in_place = matches!(state, ControlState::Effective | ControlState::Configured);
+        let ours = self
+            .book
+            .holdings()
+            .get(entry.id.as_str())
+            .is_some_and(|holding| holding.holds.iter().any(|hold| matches!(hold.by, By::Us | By::AnotherEntry)));
+        in_place.then_some(if ours { Origin::Ours } else { Origin::External })
+    }
+
+    /// Put back what our own apply changed, compare-and-swap (S10).
+    fn revert(&mut self, order: &Order) -> Option<TaskReport> {
+        let dry = order.dry_run || self.dry_run;
+        Some(self.revert_entry(&order.entry_id.clone(), Some(order), dry))
+    }
+
+    /// Revert one entry, for an order or, without one, for the host's owner.
+    pub(crate) fn revert_entry(&mut self, entry_id: &str, order: Option<&Order>, dry: bool) -> TaskReport {
+        let entry = self.held_entry(entry_id);
+        let Some(holding) = self.book.holdings().get(entry_id).cloned() else {
+            let state = self.probe(entry.as_ref());
+            return report(Outcome::NotOurs, state, "nothing of this entry was changed by us".to_owned());
+        };
+        let passed_on = restore::heirs(&holding, &self.book);
+        if holding.holds.iter().all(|hold| hold.by == By::Others) {
+            return report(Outcome::NotOurs, self.probe(entry.as_ref()), "it was in place before we came".to_owned());
+        }
+        let plan = restore::plan(&holding, &passed_on, &self.host, &self.state);
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(Stop::Drifted(what)) => {
+                let text = format!("{what}; somebody changed it since, so nothing was written");
+                return report(Outcome::DriftedSinceApply, ControlState::Drifted, text);
+            }
+            Err(Stop::Failed(why)) => {
+                let text = format!("{why}; nothing was written");
+                return report(Outcome::RevertFailed, self.probe(entry.as_ref()), text);
+            }
+        };
+        let mut actions = plan.evidence.clone();
+        if dry {
+            actions.iter_mut().for_each(|action| action.did = "planned".to_owned());
+            let mut report = report(Outcome::Reported, self.probe(entry.as_ref()), "this would be put back".to_owned());
+            report.actions = actions;
+            return report;
+        }
+        self.carry_out_revert(order, entry.as_ref(), &holding, passed_on, &plan)
+    }
+
+    fn carry_out_revert(
+        &mut self,
+        order: Option<&Order>,
+        entry: Option<&Entry>,
+        holding: &Holding,
+        passed_on: Vec<(String, String)>,
+        plan: &restore::Plan,
+    ) -> TaskReport {
+        failpoint::hit("revert-before-write");
+        if let Some(order) = order
+            && let Err(reason) = self.intend(order, &plan.steps)
+        {
+            return report(Outcome::RevertFailed, self.probe(entry), format!("{reason}; nothing was written"));
+        }
+        let tag = order.map_or_else(|| "owner".to_owned(), tag);
+        let mut later = None;
+        for step in &plan.steps {
+            let bytes = |digest: &str| plan.images.iter().find(|i| i.state().digest == digest).map(|i| i.bytes.clone());
+            match perform(step, &mut self.host, &bytes, &tag) {
+                Ok(()) => {}
+                // A one-way switch of the kernel: what is read at boot is put back, the rest follows with the next boot.
+                Err(_) if matches!(step, Step::Kernel { .. }) => later = Some("reboot".to_owned()),
+                Err(why) => {
+                    let mut failed = report(Outcome::RevertFailed, self.probe(entry), why);
+                    failed.left_changed = true;
+                    return failed;
+                }
+            }
+        }
+        failpoint::hit("revert-after-write");
+        let entry_id = holding.entry_id.clone();
+        if let Err(error) = self.record(Record::Released { entry_id, passed_on }) {
+            let mut failed = report(Outcome::RevertFailed, self.probe(entry), error.to_string());
+            failed.left_changed = true;
+            return failed;
+        }
+        if self.host.tree.live() {
+            restore::after(&self.host, entry, &plan.steps);
+        }
+        self.host.refresh();
+        let state = entry.map_or(ControlState::Exposed, |_| self.probe(entry));
+        let mut report = report(Outcome::Reverted, state, "put back as it was".to_owned());
+        report.restart_needed = later;
+        report.actions.clone_from(&plan.evidence);
+        report
+    }
+
+    /// The entry that a holding was made with; it was verified then, and its bytes still have that digest.
+    fn held_entry(&self, entry_id: &str) -> Option<Entry> {
+        let digest = match self.book.holdings().get(entry_id) {
+            Some(holding) => holding.content_digest.clone(),
+            None => self.index.as_ref()?.find(&entry_id.parse().ok()?)?.digest.to_string(),
+        };
+        Entry::from_json(&self.state.content(&digest)?).ok()
+    }
+
+    /// What a check says of an entry now.
+    fn probe(&self, entry: Option<&Entry>) -> ControlState {
+        let Some(entry) = entry else { return ControlState::Unknown };
+        match entry.applies.decide(&self.host) {
+            Applicability::Applicable => {
+                let findings = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
+                self.entry_state(entry, &findings)
+            }
+            Applicability::NotApplicable(_) => ControlState::NotApplicable,
+            Applicability::Unknown(_) => ControlState::Unknown,
+        }
+    }
+
+    /// After a crash: an intent without an end is looked at and reported, never run again.
+    pub(crate) fn recover(&mut self) {
+        for order in self.book.interrupted() {
+            let (task, epoch) = (order.task, order.epoch);
+            let known = self.book.get(task, epoch);
+            let done = known.map_or(0, |known| known.effects.len());
+            let captured = known.is_some_and(|known| known.captured.is_some());
+            let holding = self.book.holdings().get(&order.entry_id);
+            let places: Vec<String> = holding.map(|h| h.steps.iter().map(Step::place).collect()).unwrap_or_default();
+            for place in places.iter().filter(|place| place.starts_with('/')) {
+                self.host.tree.sweep(place, &tag(&order));
+            }
+            let state = self.probe(self.held_entry(&order.entry_id).as_ref());
+            let reason = match captured {
+                false => "the agent died after its intent; by its journal nothing was changed".to_owned(),
+                true => format!("the agent died in the middle; {done} of {} steps are recorded as done", places.len()),
+            };
+            let event = self.event(task, epoch, EventKind::Interrupted { state, reason });
+            self.finish(&order, event);
+        }
+    }
+}
+
+/// Names temporary files of a try: found again after a crash.
+pub(crate) fn tag(order: &Order) -> String {
+    format!("{}-{}", order.task.simple(), order.epoch)
+}
+
+/// Do one step on the host.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn perform(
+    step: &Step,
+    host: &mut Host,
+    bytes: &dyn Fn(&str) -> Option<Vec<u8>>,
+    tag: &str,
+) -> Result<(), String> {
+    let tree: &Tree = &host.tree;
+    let done = match step {
+        Step::File { path, before, after, made } => match (before, after) {
+            (None, None) => Ok(()),
+            (Some(before), None) => tree.remove(path, before).map(|()| tree.unmake(made)),
+            (before, Some(after)) => {
+                let bytes =
+                    bytes(&after.digest).ok_or_else(|| format!("the bytes for {path} are not kept any more"))?;
+                let image = Image { bytes, mode: after.mode, uid: after.uid, gid: after.gid };
+                tree.make(made).and_then(|()| tree.replace(path, &image, before.as_ref(), tag))
+            }
+        },
+        Step::Mode { path, before, after } => tree.change_mode(path, *before, *after),
+        Step::Link { path, before, after, made } => {
+            let make = if after.is_some() { tree.make(made) } else { Ok(()) };
+            let changed = make.and_then(|()| tree.change_link(path, before.as_deref(), after.as_deref(), tag));
+            changed.map(|()| {
+                if after.is_none() {
+                    tree.unmake(made)
+                }
+            })
+        }
+        Step::Kernel { path, before, after } => tree.write_kernel(path, before, after),
+        Step::Stop { unit } => return restore::systemctl(host, &["stop", "--", unit]),
+        Step::Start { unit } => return restore::systemctl(host, &["start", "--", unit]),
+        Step::Remove { packages } => return kinds::package_state::remove(packages, host),
+        Step::Install { packages } => return kinds::package_state::install(packages, host),
+    };
+    done.map_err(|error| error.to_string())
+}
+
+fn report(outcome: Outcome, state: ControlState, message: String) -> TaskReport {
+    TaskReport { outcome, state, origin: None, message, actions: Vec::new(), left_changed: false, restart_needed: None }
+}
+
+/// The notes of findings, or the word when there are none.
+fn notes(findings: &[Finding], word: &str) -> String {
+    let notes: Vec<&str> = findings.iter().map(|f| f.note.as_str()).filter(|note| !note.is_empty()).collect();
+    if notes.is_empty() { word.to_owned() } else { format!("{word}: {}", notes.join("; ")) }
+}
+
+fn evidence(entry: &Entry, before: &[Finding], after: &[Finding], did: &str) -> Vec<ActionEvidence> {
+    let rows = entry.actions.iter().zip(before.iter().zip(after));
+    rows.map(|(action, (before, after))| {
+        let in_place = matches!(before.presence, Presence::Present | Presence::Partial | Presence::NotHere);
+        let did = if in_place && matches!(did, "changed" | "planned") { "already_present" } else { did };
+        ActionEvidence {
+            kind: action.kind().to_owned(),
+            target: action.target(),
+            before: before.shown.clone(),
+            after: after.shown.clone(),
+            did: did.to_owned(),
+            files: Vec::new(),
+            diff: String::new(),
+        }
+    })
+    .collect()
+}
+
+/// Add files and diffs of a plan to its evidence.
+fn show(actions: &mut [ActionEvidence], planned: &Planned) {
+    for ((action, diff), files) in actions.iter_mut().zip(&planned.diffs).zip(&planned.files) {
+        action.diff.clone_from(diff);
+        action.files = files.iter().filter(|place| place.starts_with('/')).cloned().collect();
+        action.files.dedup();
+    }
+}
+
+/// Cut evidence to the size the order allows, head and tail kept.
+fn cap(report: &mut TaskReport, bytes_max: usize) {
+    let share = (bytes_max / (report.actions.len() + 1)).max(200);
+    for action in &mut report.actions {
+        for text in [&mut action.diff, &mut action.before, &mut action.after] {
+            cut(text, share);
+        }
+    }
+    cut(&mut report.message, share.min(4000));
+}
+
+fn cut(text: &mut String, bytes_max: usize) {
+    if text.len() <= bytes_max {
+        return;
+    }
+    let half = bytes_max / 2;
+    let head = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= half).last().unwrap_or(0);
+    let tail = text.char_indices().map(|(at, _)| at).find(|at| *at >= text.len() - half).unwrap_or(text.len());
+    let cut = format!("{}\n[... {} bytes cut ...]\n{}", &text[..head], tail - head, &text[tail..]);
+    *text = cut;
+}
+
+/// For tests and `status`: where the state directory is.
+#[must_use]
+pub fn state_of(executor: &Executor) -> &StateDir {
+    &executor.state
+}

@@ -1,0 +1,172 @@
+//! `file.setting` from exposed to reverted, on real files.
+
+mod common;
+
+use common::{World, entry, mode, set_mode, sshd};
+use domain::mitigation::{ControlState, Origin};
+use protocol::agent::Outcome;
+
+const ID: &str = "linux-sshd-login-grace-0";
+const FILE: &str = "etc/ssh/sshd_config";
+
+#[test]
+fn exposed_applied_unchanged_reverted_byte_for_byte() {
+    let world = World::new(vec![sshd()]);
+    set_mode(&world.host().join(FILE), 0o640);
+    let before = world.snapshot();
+    assert_eq!(world.check(ID, 1).state, ControlState::Exposed);
+    assert_eq!(world.snapshot(), before, "a check changes nothing");
+
+    let applied = world.apply(ID, 2);
+    assert_eq!((applied.outcome, applied.state), (Outcome::Succeeded, ControlState::Effective), "{}", applied.message);
+    assert_eq!(applied.origin, Some(Origin::Ours));
+    assert_eq!(world.read(FILE), "Port 22\nUsePAM yes\nLoginGraceTime 0\n");
+    assert_eq!(mode(&world.host().join(FILE)), 0o640);
+    let action = &applied.actions[0];
+    assert_eq!((action.before.as_str(), action.after.as_str(), action.did.as_str()), ("(absent)", "0", "changed"));
+    assert_eq!(action.files, ["/etc/ssh/sshd_config"]);
+    assert!(action.diff.contains("+LoginGraceTime 0"));
+
+    let again = world.apply(ID, 3);
+    assert_eq!((again.outcome, again.origin), (Outcome::Unchanged, Some(Origin::Ours)));
+    let reverted = world.revert(ID, 4);
+    assert_eq!((reverted.outcome, reverted.state), (Outcome::Reverted, ControlState::Exposed), "{}", reverted.message);
+    assert_eq!(world.snapshot(), before);
+    assert_eq!(world.revert(ID, 5).outcome, Outcome::NotOurs);
+}
+
+#[test]
+fn what_was_there_before_us_is_never_reverted() {
+    let world = World::new(vec![sshd()]);
+    world.write(FILE, "LoginGraceTime 0\n");
+    let before = world.snapshot();
+    let applied = world.apply(ID, 1);
+    assert_eq!((applied.outcome, applied.origin), (Outcome::Unchanged, Some(Origin::External)));
+    assert_eq!(world.revert(ID, 2).outcome, Outcome::NotOurs);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn another_changed_line_stays_and_only_our_setting_goes_back() {
+    let world = World::new(vec![sshd()]);
+    world.write(FILE, "Port 22\nLoginGraceTime 120\nUsePAM yes\n");
+    world.apply(ID, 1);
+    world.write(FILE, "Port 2222\nLoginGraceTime 0\nUsePAM yes\nBanner none\n");
+    assert_eq!(world.revert(ID, 2).outcome, Outcome::Reverted);
+    assert_eq!(world.read(FILE), "Port 2222\nLoginGraceTime 120\nUsePAM yes\nBanner none\n");
+}
+
+#[test]
+fn our_changed_setting_stops_the_revert_and_nothing_is_written() {
+    let world = World::new(vec![sshd()]);
+    world.apply(ID, 1);
+    world.write(FILE, "Port 22\nUsePAM yes\nLoginGraceTime 30\n");
+    assert_eq!(world.check(ID, 2).state, ControlState::Drifted);
+    let before = world.snapshot();
+    let reverted = world.revert(ID, 3);
+    assert_eq!((reverted.outcome, reverted.state), (Outcome::DriftedSinceApply, ControlState::Drifted));
+    assert!(reverted.message.contains("30"), "{}", reverted.message);
+    assert_eq!(world.snapshot(), before);
+    // Applied again, what the other party set becomes the prior state.
+    assert_eq!(world.apply(ID, 4).outcome, Outcome::Succeeded);
+    assert_eq!(world.revert(ID, 5).outcome, Outcome::Reverted);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn two_settings_in_one_file_are_one_replacement_and_go_back_together() {
+    let actions = r#"
+[[action]]
+kind = "file.setting"
+path = "/etc/ssh/sshd_config"
+format = "sshd"
+key = "Ciphers"
+value = "-chacha20-poly1305@openssh.com"
+
+[[action]]
+kind = "file.setting"
+path = "/etc/ssh/sshd_config"
+format = "sshd"
+key = "MACs"
+value = "-*-etm@openssh.com"
+"#;
+    let world = World::new(vec![entry("linux-two", actions), sshd()]);
+    world.write(FILE, "Include /etc/ssh/sshd_config.d/*.conf\nPort 22");
+    let before = world.snapshot();
+    let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(world.host().join(FILE)).unwrap());
+    assert_eq!(world.apply("linux-two", 1).outcome, Outcome::Succeeded);
+    assert_ne!(std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(world.host().join(FILE)).unwrap()), inode);
+    // Another entry of ours changes the same file: each takes back its own.
+    assert_eq!(world.apply(ID, 2).outcome, Outcome::Succeeded);
+    assert_eq!(world.revert("linux-two", 3).outcome, Outcome::Reverted);
+    assert!(world.read(FILE).contains("LoginGraceTime 0") && !world.read(FILE).contains("MACs"));
+    assert_eq!(world.revert(ID, 4).outcome, Outcome::Reverted);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn a_setting_shared_by_two_entries_stays_until_the_last_lets_go() {
+    let (_, action) = common::SSHD.split_once("[[action]]").unwrap();
+    let (action, _) = action.split_once("[after]").unwrap();
+    let world = World::new(vec![sshd(), entry("linux-other", &format!("[[action]]{action}"))]);
+    let before = world.snapshot();
+    assert_eq!(world.apply(ID, 1).outcome, Outcome::Succeeded);
+    let shared = world.apply("linux-other", 2);
+    assert_eq!((shared.outcome, shared.origin), (Outcome::Unchanged, Some(Origin::Ours)));
+    world.stop();
+    assert_eq!(world.revert(ID, 3).outcome, Outcome::Reverted);
+    assert!(world.read(FILE).contains("LoginGraceTime 0"), "the other entry still needs it");
+    assert_eq!(world.revert("linux-other", 4).outcome, Outcome::Reverted);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn a_plan_and_a_dry_run_show_the_change_and_make_none() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    for kind in [protocol::order::OrderKind::Plan, protocol::order::OrderKind::Apply] {
+        let mut order = world.order(kind, ID, u128::from(kind == protocol::order::OrderKind::Plan) + 1, 1);
+        order.dry_run = true;
+        let planned = world.run(&order);
+        assert_eq!(planned.outcome, Outcome::Reported);
+        assert_eq!(planned.state, ControlState::Exposed);
+        assert!(planned.actions[0].diff.contains("+LoginGraceTime 0"));
+        assert_eq!((planned.actions[0].did.as_str(), planned.actions[0].after.as_str()), ("planned", "0"));
+    }
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn links_and_foreign_directories_are_refused_with_nothing_changed() {
+    let world = World::new(vec![sshd()]);
+    std::fs::rename(world.host().join(FILE), world.host().join("real")).unwrap();
+    std::os::unix::fs::symlink("../../real", world.host().join(FILE)).unwrap();
+    let before = world.snapshot();
+    let report = world.apply(ID, 1);
+    assert_eq!((report.outcome, report.state), (Outcome::Failed, ControlState::Unknown));
+    assert!(report.message.contains("symbolic link"), "{}", report.message);
+    std::fs::remove_file(world.host().join(FILE)).unwrap();
+    std::fs::rename(world.host().join("real"), world.host().join(FILE)).unwrap();
+    set_mode(&world.host().join("etc"), 0o777);
+    let report = world.apply(ID, 2);
+    assert_eq!((report.outcome, report.left_changed), (Outcome::Failed, false));
+    assert!(report.message.contains("can be written by others"), "{}", report.message);
+    assert_ne!(world.snapshot(), before);
+    assert!(!world.read(FILE).contains("LoginGraceTime"));
+}
+
+#[test]
+fn the_owner_reverts_everything_with_the_server_gone() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    world.apply(ID, 1);
+    world.stop();
+    let status = agent::owner::status(&world.state()).unwrap();
+    assert!(status.contains(ID) && status.contains("by this agent"), "{status}");
+    let state = agent::state::StateDir::open(&world.state()).unwrap();
+    let host = agent::host::Host::new(agent::fs::Tree::open(&world.host()).unwrap());
+    let executor = agent::executor::Executor::open(state, host, false).unwrap();
+    let (text, all) = agent::owner::revert(executor, None, false);
+    assert!(all, "{text}");
+    assert_eq!(world.snapshot(), before);
+}
