@@ -285,6 +285,8 @@ fn an_unreachable_server_is_unavailable() {
     let nowhere = Database::postgres("postgresql://nobody@127.0.0.1:1/none").unwrap();
     let result = nowhere.read_blocking(|tx| tx.scalar::<i64>("SELECT 1", &[]));
     assert!(matches!(result, Err(Error::Unavailable(_))), "{result:?}");
+    let encrypted = Database::postgres("postgresql://nobody@127.0.0.1/none?sslmode=require");
+    assert!(encrypted.is_err(), "never in clear text where TLS was asked for");
 }
 
 #[test]

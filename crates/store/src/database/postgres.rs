@@ -7,6 +7,7 @@
 use super::{Limits, Outcome, Pool, Work};
 use crate::error::{Error, Explained, Result, statement_text};
 use crate::transaction::{Inner, Transaction};
+use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::{Client, IsolationLevel, NoTls, Statement};
 use std::collections::HashMap;
@@ -43,8 +44,15 @@ impl Postgres {
             url.parse().map_err(|error| Error::failed("could not understand the database URL", error))?;
         config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(Duration::from_secs(30)).application_name("quell");
         config.notice_callback(|notice| tracing::debug!(code = notice.code().code(), "notice of PostgreSQL"));
+        if config.get_ssl_mode() == SslMode::Require {
+            let why = "TLS to PostgreSQL is not supported yet: use the loopback, a Unix socket or a tunnel";
+            return Err(Error::failed("could not use sslmode=require", why));
+        }
         let open = move || {
-            let mut client = config.connect(NoTls).map_err(|error| explain(error, "connect").error)?;
+            let mut client = config.connect(NoTls).map_err(|error| match explain(error, "connect").error {
+                Error::Failed { source, .. } => Error::failed("could not connect to PostgreSQL", source),
+                other => other,
+            })?;
             client
                 .batch_execute(
                     "SET client_encoding = 'UTF8'; SET client_min_messages = warning; SET lock_timeout = '10s';
