@@ -32,8 +32,9 @@ impl Client {
         let mut groups = Vec::new();
         while let Some(call) = walk.call() {
             let listing = self.call(call, |input, limits| asset_groups::read(input, limits)).await?;
+            let first = listing.entries.iter().map(|group| group.id).min();
             groups.extend(listing.entries);
-            walk.advance(listing.summary.warning.as_ref())?;
+            walk.advance(listing.summary.warning.as_ref(), first)?;
         }
         Ok(groups)
     }

@@ -66,7 +66,7 @@ impl Pages {
             return Err(Error::Paging { what, reason: "the same page came twice".to_owned() });
         }
         self.last_digest = Some(checked.digest);
-        self.walk.advance(checked.summary.warning.as_ref())?;
+        self.walk.advance(checked.summary.warning.as_ref(), checked.first)?;
         self.number += 1;
         Ok(Some(Page {
             number: self.number,
@@ -101,32 +101,45 @@ impl Page {
 struct Checked {
     summary: Summary,
     ids: Vec<i64>,
+    /// The lowest id on the page.
+    first: Option<i64>,
     digest: [u8; 32],
 }
 
 fn check_detections(input: &mut dyn BufRead, limits: &Limits) -> Result<Checked, ReadError> {
-    digested(input, |input| Ok((hld::read(input, limits, &mut |_| Ok(()))?, Vec::new())))
+    digested(input, |input, sink| Ok((hld::read(input, limits, sink)?, Vec::new())))
 }
 
 fn check_hosts(input: &mut dyn BufRead, limits: &Limits) -> Result<Checked, ReadError> {
-    digested(input, |input| {
-        let list = host_list::read(input, limits, &mut |_| Ok(()))?;
+    digested(input, |input, sink| {
+        let list = host_list::read(input, limits, sink)?;
         Ok((list.summary, list.ids))
     })
 }
 
 fn check_knowledge_base(input: &mut dyn BufRead, limits: &Limits) -> Result<Checked, ReadError> {
-    digested(input, |input| Ok((knowledge_base::read(input, limits, &mut |_| Ok(()))?, Vec::new())))
+    digested(input, |input, sink| Ok((knowledge_base::read(input, limits, sink)?, Vec::new())))
 }
 
-/// Reads through a digest, to notice a page that comes twice.
+type Sink<'s> = &'s mut dyn FnMut(Observation) -> Result<(), Stop>;
+
+/// Reads through a digest, to notice a page that comes twice, and keeps the lowest id.
 fn digested(
     input: &mut dyn BufRead,
-    read: impl FnOnce(&mut dyn BufRead) -> Result<(Summary, Vec<i64>), ReadError>,
+    read: impl FnOnce(&mut dyn BufRead, Sink<'_>) -> Result<(Summary, Vec<i64>), ReadError>,
 ) -> Result<Checked, ReadError> {
     let mut digest = Digesting { input, state: Sha256::new() };
-    let (summary, ids) = read(&mut digest)?;
-    Ok(Checked { summary, ids, digest: digest.state.finalize().into() })
+    let mut first: Option<i64> = None;
+    let (summary, ids) = read(&mut digest, &mut |observation| {
+        let id = match observation {
+            Observation::Host(host) => host.host_id,
+            Observation::Vulnerability(vulnerability) => Some(vulnerability.qid),
+        };
+        first = [first, id].into_iter().flatten().min();
+        Ok(())
+    })?;
+    let first = first.or(ids.iter().min().copied());
+    Ok(Checked { summary, ids, first, digest: digest.state.finalize().into() })
 }
 
 struct Digesting<'i> {
@@ -178,8 +191,9 @@ impl Walk {
         self.call.as_ref().and_then(cursor)
     }
 
-    /// Takes in what a page said about the next one. The URL decides; its code can be missing.
-    pub(crate) fn advance(&mut self, warning: Option<&PageWarning>) -> Result<(), Error> {
+    /// Takes in what a page said about the next one, and the lowest id it held: the next page has to leave at least that
+    /// one behind. The URL decides whether there is a next page; the warning's code can be missing.
+    pub(crate) fn advance(&mut self, warning: Option<&PageWarning>, first: Option<i64>) -> Result<(), Error> {
         let Some(call) = self.call.take() else { return Ok(()) };
         let Some(url) = warning.and_then(|warning| warning.url.as_deref()) else { return Ok(()) };
         let refuse = |reason: &str| Err(Error::Paging { what: call.endpoint.name(), reason: reason.to_owned() });
@@ -188,7 +202,7 @@ impl Walk {
             return refuse("more pages than the configured maximum");
         }
         let Some(next) = follow(&call, url) else { return refuse("the address of the next page has no cursor") };
-        if cursor(&next) <= cursor(&call) {
+        if cursor(&next) <= cursor(&call).max(first) {
             return refuse("the cursor does not advance");
         }
         self.call = Some(next);
@@ -239,7 +253,7 @@ mod tests {
     fn only_the_query_is_taken_and_merged() {
         let mut walk = walk();
         let url = "https://evil.example/api/2.0/fo/user/?action=delete&truncation_limit=1&id_min=5&extra=x%20y&output_format=CSV";
-        walk.advance(Some(&warning(url))).expect("goes on");
+        walk.advance(Some(&warning(url)), None).expect("goes on");
         let parameters = walk.call().expect("a call").parameters;
         let shown: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(shown, ["action=list", "ids=1-9", "truncation_limit=1", "id_min=5", "extra=x y"]);
@@ -249,24 +263,27 @@ mod tests {
     #[test]
     fn pages_end() {
         let mut last = walk();
-        last.advance(None).expect("the end");
+        last.advance(None, None).expect("the end");
         assert!(last.call().is_none());
 
         let mut stuck = walk();
-        stuck.advance(Some(&warning("https://x/?id_min=5"))).expect("goes on");
-        let error = stuck.advance(Some(&warning("https://x/?id_min=5"))).expect_err("no progress");
+        stuck.advance(Some(&warning("https://x/?id_min=5")), None).expect("goes on");
+        let error = stuck.advance(Some(&warning("https://x/?id_min=5")), None).expect_err("no progress");
         assert!(error.to_string().contains("does not advance"));
 
+        let mut frozen = walk();
+        assert!(frozen.advance(Some(&warning("https://x/?id_min=5")), Some(5)).is_err(), "the same page again");
+
         let mut backwards = walk();
-        backwards.advance(Some(&warning("https://x/?id_min=5"))).expect("goes on");
-        assert!(backwards.advance(Some(&warning("https://x/?id_min=4"))).is_err());
+        backwards.advance(Some(&warning("https://x/?id_min=5")), None).expect("goes on");
+        assert!(backwards.advance(Some(&warning("https://x/?id_min=4")), None).is_err());
 
         for url in ["https://x/", "?id_min=abc", "not a url"] {
-            assert!(walk().advance(Some(&warning(url))).is_err(), "{url}");
+            assert!(walk().advance(Some(&warning(url)), None).is_err(), "{url}");
         }
 
         let mut endless = walk();
-        let error = (1..20).find_map(|at| endless.advance(Some(&warning(&format!("?id_min={at}")))).err());
+        let error = (1..20).find_map(|at| endless.advance(Some(&warning(&format!("?id_min={at}"))), None).err());
         assert!(error.is_some_and(|error| error.to_string().contains("maximum")));
     }
 }

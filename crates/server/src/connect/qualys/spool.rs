@@ -7,13 +7,18 @@ use std::path::PathBuf;
 /// Answers up to this size never touch the disk.
 const MEMORY_BYTES: usize = 1 << 20;
 
-/// One answer's body. It can be read as often as needed, by one reader at a time.
-#[derive(Debug)]
+/// One answer's body. It can be read as often as needed, by one reader at a time. Never shown: bodies hold evidence.
 pub struct Spool {
     folder: Option<PathBuf>,
     memory: Vec<u8>,
     file: Option<File>,
     length: u64,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Spool({} bytes)", self.length)
+    }
 }
 
 impl Spool {
