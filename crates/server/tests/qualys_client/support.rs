@@ -119,7 +119,7 @@ pub fn answer(status: u16, body: impl Into<String>) -> Answer {
 }
 
 impl Answer {
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Answer {
+    pub fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Answer {
         self.headers.push((name, value.to_string()));
         self
     }

@@ -55,12 +55,12 @@ impl Call {
         Call { endpoint, parameters, optional: &[], once: false }
     }
 
-    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Call {
-        self.parameters.push((name.to_owned(), value.to_string()));
+    pub(crate) fn with(mut self, name: &str, value: impl std::fmt::Display) -> Call {
+        self.parameters.push((name.to_owned(), format!("{value}")));
         self
     }
 
-    pub(crate) fn with_some(self, name: &str, value: Option<impl ToString>) -> Call {
+    pub(crate) fn with_some(self, name: &str, value: Option<impl std::fmt::Display>) -> Call {
         match value {
             Some(value) => self.with(name, value),
             None => self,
