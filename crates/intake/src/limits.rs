@@ -28,8 +28,6 @@ pub struct Limits {
     pub set_ids: usize,
     /// Refusal: records of a small administrative answer (profiles, appliances, groups, scans).
     pub small_records: usize,
-    /// Refusal: bytes of an answer that is held in memory whole (the JSON of a fetched scan, before it is reduced).
-    pub document_bytes: usize,
     /// How many rejected rows are described one by one; the rest is only counted.
     pub rejections_described: usize,
 }
@@ -48,7 +46,6 @@ impl Default for Limits {
             list_entries: 5_000,
             set_ids: 5_000_000,
             small_records: 100_000,
-            document_bytes: 64 << 20,
             rejections_described: 20,
         }
     }

@@ -225,15 +225,18 @@ impl<'l, R: BufRead> Xml<'l, R> {
     }
 
     /// An attribute of the element just opened.
-    pub(crate) fn attribute(&self, name: &str) -> Option<String> {
+    pub(crate) fn attribute(&mut self, name: &str) -> Option<String> {
+        let limit = self.limits.short_text_bytes;
         let start = quick_xml::events::BytesStart::from_content(self.attributes.as_str(), 0);
-        start
+        let value = start
             .attributes()
             .with_checks(false)
             .flatten()
             .find(|attribute| attribute.key.as_ref().eq_ignore_ascii_case(name))
             .map(|attribute| values::unescape(&attribute.value).trim().to_owned())
-            .filter(|value| !value.is_empty() && value.len() <= self.limits.short_text_bytes)
+            .filter(|value| !value.is_empty() && value.len() <= limit)?;
+        self.record_bytes += value.len();
+        Some(value)
     }
 
     /// A whole number; text that is none is noted.
@@ -266,9 +269,11 @@ impl<'l, R: BufRead> Xml<'l, R> {
         Ok(value)
     }
 
-    /// Adds to a list of a record unless it is full.
+    /// Adds to a list of a record unless the list, or the record's share of memory, is full. Entries count with their own
+    /// size, so that empty ones cannot fill the memory either.
     pub(crate) fn push<T>(&mut self, list: &mut Vec<T>, entry: T) {
-        if list.len() < self.limits.list_entries {
+        if list.len() < self.limits.list_entries && self.record_bytes < self.limits.record_bytes {
+            self.record_bytes += size_of::<T>();
             list.push(entry);
         } else {
             self.note("list cut at its limit");

@@ -269,6 +269,16 @@ fn the_limits_hold() {
 }
 
 #[test]
+fn empty_entries_cannot_fill_the_memory() {
+    let factors = "<QDS_FACTOR name='x'/>".repeat(1000);
+    let text = HLD.replace("<QDS_FACTOR name=\"new_one\">x</QDS_FACTOR>", &factors);
+    let tight = Limits { record_bytes: 2_000, ..limits() };
+    let (hosts, summary) = hosts_of(text.as_bytes(), &tight).expect("cut, not refused");
+    assert!(hosts[0].detections[0].score_factors.len() < 100);
+    assert!(summary.notes["list cut at its limit"] > 900);
+}
+
+#[test]
 fn the_receiver_can_stop() {
     let mut calls = 0;
     let outcome = hld::read(HLD.as_bytes(), &limits(), &mut |_| {

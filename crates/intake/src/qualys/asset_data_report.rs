@@ -119,7 +119,7 @@ fn number<R: BufRead>(xml: &mut Xml<'_, R>) -> Result<Option<i64>, ReadError> {
     Ok(xml.number()?.or(attribute))
 }
 
-fn from_attribute<R: BufRead>(xml: &Xml<'_, R>) -> Option<i64> {
+fn from_attribute<R: BufRead>(xml: &mut Xml<'_, R>) -> Option<i64> {
     xml.attribute("id")?.strip_prefix("qid_")?.parse().ok()
 }
 
