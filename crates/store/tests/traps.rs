@@ -349,3 +349,19 @@ both_engines!(rows_stream_and_a_refusal_ends_the_reading, |db| {
     });
     assert!(matches!(stopped, Err(Error::Busy)));
 });
+
+/// PostgreSQL-compatible distributed engines lack it or make it slow (spec, fleet execution 5.3).
+#[test]
+fn locked_rows_are_skipped_in_one_function_only() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut uses = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_file() && name != "dialect.rs" {
+            let text = std::fs::read_to_string(&path).unwrap();
+            uses.extend(text.matches("{skip_locked}").map(|_| name.clone()));
+        }
+    }
+    assert_eq!(uses, ["outbox.rs"]);
+}
