@@ -5,6 +5,7 @@
 
 use crate::detections::Finding;
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
 /// State of a scan as the scanner words it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +127,7 @@ pub struct Scan {
     /// Detections have been brought up to date.
     pub processed: bool,
     /// What it found out, once Running ended.
-    pub results: Vec<HostResult>,
+    pub results: Arc<Vec<HostResult>>,
 }
 
 /// Lengths of the phases.
@@ -317,7 +318,7 @@ mod tests {
             ran: SignedDuration::ZERO,
             ended: None,
             processed: false,
-            results: Vec::new(),
+            results: Arc::default(),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::weakness;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The simulated subscription.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ impl World {
             ran: SignedDuration::ZERO,
             ended: None,
             processed: false,
-            results: Vec::new(),
+            results: Arc::default(),
         };
         changing.scans.push(scan.clone());
         scan
@@ -238,7 +238,7 @@ impl World {
         let kept = if scan.outcome == Outcome::Partial { scan.targets.len().div_ceil(2) } else { usize::MAX };
         let results = reached.take(kept).map(|index| self.findings(changing, &scan, index)).collect();
         if let Some(scan) = changing.scans.get_mut(at) {
-            scan.results = results;
+            scan.results = Arc::new(results);
         }
     }
 
@@ -286,7 +286,7 @@ impl World {
         let Some(scan) = changing.scans.get(at).cloned() else { return };
         let whole = |instant: Timestamp| Timestamp::from_second(instant.as_second()).unwrap_or(instant);
         let (ended, processed) = (whole(scan.ended.unwrap_or(scan.since)), whole(scan.since));
-        for result in &scan.results {
+        for result in scan.results.iter() {
             let host = self.fleet().host(result.index);
             let mut record = changing.records.remove(&result.index).unwrap_or_else(|| self.source.record(&host));
             record.apply(&self.source, result.index, &result.findings, ended, processed);

@@ -82,7 +82,7 @@ fn rows(call: &Call, scan: &Scan) -> Vec<Row> {
     let world = &call.app.world;
     let ranges = call.params.ips("ips");
     let mut rows = Vec::new();
-    for result in &scan.results {
+    for result in scan.results.iter() {
         let host = world.fleet().host(result.index);
         if ranges.as_ref().is_some_and(|ranges| !ranges.iter().any(|(low, high)| (*low..=*high).contains(&host.ip))) {
             continue;
