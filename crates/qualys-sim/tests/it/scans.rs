@@ -292,7 +292,7 @@ async fn the_list_filters_and_shows_what_was_asked_for() {
 
 #[tokio::test]
 async fn groups_tags_and_names_are_targets_too() {
-    let sim = Sim::start(Options { hosts: 30, ..options() }).await;
+    let sim = Sim::start(Options { hosts: 150, ..options() }).await;
     let hosts = sim.simulator.demo_hosts();
     let name = hosts[1].fqdn.clone();
     let excluded = hosts[0].ip.to_string();
@@ -315,6 +315,13 @@ async fn groups_tags_and_names_are_targets_too() {
     let wrong = [("action", "launch"), ("option_id", "510001"), ("ip", ip.as_str())];
     assert_eq!(sim.post(SCAN, &wrong).await.code(), Some(1905), "the address is not in that network");
     assert_eq!(target(&[("ip", &ip), ("ip_network_id", "1103"), ("scanners_in_network", "1")]).await, ip);
+    sim.pass(600);
+    let scans = sim.simulator.scans();
+    let by_tags = &scans[2];
+    let networks = |index: u32| sim.simulator.state().fleet().network_of(index);
+    let own = by_tags.targets.iter().filter(|index| networks(**index) == by_tags.network).count();
+    assert!(own < by_tags.targets.len(), "the tag is used in both networks");
+    assert_eq!(by_tags.results.len(), own, "a scan stays in its network");
     let mixed = format!("{},192.0.2.7", hosts[0].ip);
     assert_eq!(target(&[("ip", &mixed)]).await, hosts[0].ip.to_string(), "foreign addresses are dropped silently");
 }
