@@ -5,5 +5,6 @@
 //! so that an older client can show a newer server's words.
 
 pub mod accounts;
+pub mod exposure;
 pub mod integrations;
 pub mod response;

@@ -11,6 +11,7 @@ pub mod config;
 pub mod connect;
 pub mod engine;
 pub mod http;
+pub mod instances;
 pub mod keys;
 pub mod pages;
 pub mod passwords;

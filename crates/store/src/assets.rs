@@ -5,8 +5,7 @@
 use crate::audit::{self, Entry};
 use crate::filter::{Column, Source};
 use crate::list::{List, Sort, SortKind};
-use crate::{Result, Sql, Transaction, record};
-use domain::access::AssetScope;
+use crate::{Result, Transaction, record};
 use domain::asset::Platform;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, InstanceId, SourceHostId};
@@ -118,16 +117,6 @@ record! {
         /// An agent of ours is on it.
         pub agent: bool,
     }
-}
-
-/// The condition that clips a list to the assets of a scope. `asset` is the SQL of the asset's key in the list's
-/// tables; `None` where the scope is everything.
-#[must_use]
-pub fn within(scope: &AssetScope, asset: &'static str) -> Option<Sql> {
-    let AssetScope::Tags(tags) = scope else { return None };
-    let tags: Vec<String> = tags.iter().cloned().collect();
-    let sql = Sql::new("EXISTS (SELECT 1 FROM asset_tag scope_tag WHERE scope_tag.asset_id = ").text(asset);
-    Some(sql.text(" AND scope_tag.tag {in ").bind(&tags).text("})"))
 }
 
 /// One asset.

@@ -371,7 +371,8 @@ fn rows_digest(rows: &[Resolved<'_>]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// What the weaknesses of this batch say of their items: only those that are new or have no item yet can need one.
+/// What the weaknesses of this batch say of their items: only those that are new or have no item yet can need one. What
+/// somebody told the scanner to ignore is kept, but nobody is asked to work on it.
 fn observed(rows: &[Resolved<'_>]) -> Vec<Observed> {
     rows.iter()
         .filter(|row| row.weakness && row.known.is_none_or(|known| known.item_id.is_none()))
@@ -379,6 +380,7 @@ fn observed(rows: &[Resolved<'_>]) -> Vec<Observed> {
             vulnerability: row.of.id,
             asset: row.host.asset,
             status: row.seen.status.clone(),
+            wanted: !row.seen.ignored && !row.seen.disabled,
             inherent: row.score.0,
             source: row.score.1,
             last_found_at: row.seen.last_found_at,

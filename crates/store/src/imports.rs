@@ -257,16 +257,54 @@ pub fn start(tx: &mut Transaction<'_>, start: Start<'_>, now: Timestamp) -> Resu
     Ok(Run { id, number, instance: start.instance, product })
 }
 
-/// Write down how far a run is: its counters, and the key up to which its hosts are complete.
+/// Write down how far a run is.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn progress(tx: &mut Transaction<'_>, run: &Run, counters: &Counters, cursor: &str) -> Result<()> {
-    tx.execute(
-        "UPDATE import_run SET counters = $2, cursor_key = $3 WHERE id = $1",
-        &[&run.id, &json(counters), &cursor],
-    )?;
+pub fn progress(tx: &mut Transaction<'_>, run: &Run, counters: &Counters) -> Result<()> {
+    tx.execute("UPDATE import_run SET counters = $2 WHERE id = $1", &[&run.id, &json(counters)])?;
     Ok(())
+}
+
+/// Write down that everything before `cursor` is merged, and up to when the whole run would cover.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn reached(tx: &mut Transaction<'_>, run: &Run, cursor: &str, until: Timestamp) -> Result<()> {
+    tx.execute("UPDATE import_run SET cursor_key = $2, until_at = $3 WHERE id = $1", &[&run.id, &cursor, &until])?;
+    Ok(())
+}
+
+record! {
+    /// Where an import of detections goes on after one that failed.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct ResumePoint {
+        /// Everything before this key is merged.
+        pub cursor: String,
+        /// What the two runs together cover up to.
+        pub until: Timestamp,
+    }
+}
+
+/// Where the run `but` goes on: the run of detections before it failed in the middle, not before `since`.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn resume_point(
+    tx: &mut Transaction<'_>,
+    instance: InstanceId,
+    but: i64,
+    since: Timestamp,
+) -> Result<Option<ResumePoint>> {
+    let last: Option<(State, String, Option<Timestamp>, Timestamp)> = tx.optional(
+        "SELECT state, cursor_key, until_at, started_at FROM import_run
+         WHERE instance_id = $1 AND id < $2 AND kind IN ('host_detection', 'everything') ORDER BY id DESC LIMIT 1",
+        &[&instance, &but],
+    )?;
+    Ok(last.and_then(|(state, cursor, until, started)| {
+        let usable = state == State::Failed && !cursor.is_empty() && started >= since;
+        until.filter(|_| usable).map(|until| ResumePoint { cursor, until })
+    }))
 }
 
 /// How a run ended.
@@ -304,7 +342,8 @@ pub fn finish(
     };
     let kind: Kind = tx.scalar("SELECT kind FROM import_run WHERE id = $1", &[&run.id])?;
     tx.execute(
-        "UPDATE import_run SET state = $2, detail = $3, counters = $4, until_at = $5, ended_at = $6 WHERE id = $1",
+        "UPDATE import_run SET state = $2, detail = $3, counters = $4, until_at = coalesce($5, until_at),
+             ended_at = $6 WHERE id = $1",
         &[&run.id, &state, &detail, &json(counters), &until, &now],
     )?;
     if matches!(kind, Kind::KnowledgeBase | Kind::Everything) {

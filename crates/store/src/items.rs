@@ -4,7 +4,7 @@ mod change;
 mod list;
 mod merge;
 
-pub use change::{ChangeError, assign, set_state};
+pub use change::{ChangeError, assign, group_exists, set_state};
 pub use list::{
     DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,
     visible,

@@ -431,7 +431,7 @@ both_engines!(a_scope_clips_what_is_seen, |db| {
                 let found = vulnerabilities::found(tx, &[known.row.id], &scope)?;
                 let query =
                     store::list::Query::new(domain::filter::Filter::Everything, domain::filter::Context::at(at(9)));
-                let clip = store::assets::within(&scope, "a.id");
+                let clip = store::scope::assets(&scope, "a.id");
                 let page = store::list::page::<store::assets::AssetRow>(tx, &store::assets::LIST, clip, &query);
                 let item = store::items::one(tx, 1)?;
                 Ok((found.get(&known.row.id).copied().unwrap_or_default(), page.expect("a page").rows.len(), item))

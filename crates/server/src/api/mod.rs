@@ -11,11 +11,17 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub mod accounts;
 pub mod agents;
+pub mod assets;
 pub mod audit;
+pub mod imports;
+pub mod instances;
+pub mod items;
 pub mod jobs;
+pub mod scanners;
 pub mod server;
 pub mod session;
 pub mod tokens;
+pub mod vulnerabilities;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(info(
@@ -35,13 +41,24 @@ fn routes() -> OpenApiRouter<App> {
         .merge(tokens::routes())
         .merge(audit::routes())
         .merge(jobs::routes())
-        .merge(agents::routes());
+        .merge(agents::routes())
+        .merge(scanners::routes())
+        .merge(instances::routes())
+        .merge(imports::routes())
+        .merge(vulnerabilities::routes())
+        .merge(assets::routes())
+        .merge(items::routes());
     OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", nouns)
+}
+
+/// What takes a large body and a long time.
+fn uploads() -> OpenApiRouter<App> {
+    OpenApiRouter::new().nest("/api/v1", imports::upload_routes())
 }
 
 /// The OpenAPI text, pretty-printed with a final line feed: what `docs/api.json` holds.
 pub fn description() -> String {
-    let mut text = routes().into_openapi().to_pretty_json().expect("the description is plain data");
+    let mut text = routes().merge(uploads()).into_openapi().to_pretty_json().expect("the description is plain data");
     text.push('\n');
     text
 }
@@ -49,8 +66,10 @@ pub fn description() -> String {
 /// The API with its bounds and its own not-found answer.
 pub fn router() -> Router<App> {
     let (routes, _) = routes().split_for_parts();
+    let (uploads, _) = uploads().split_for_parts();
+    let uploads = bounded(uploads, limits::UPLOAD_TIME_MAX, limits::UPLOAD_BYTES_MAX);
     let routes = routes
         .route("/api/v1/openapi.json", get(async || ([("content-type", "application/json")], description())))
         .route("/api/{*rest}", axum::routing::any(async || StatusCode::NOT_FOUND));
-    bounded(routes, limits::REQUEST_TIME_MAX, limits::BODY_BYTES_MAX)
+    bounded(routes, limits::REQUEST_TIME_MAX, limits::BODY_BYTES_MAX).merge(uploads)
 }

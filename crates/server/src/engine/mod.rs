@@ -17,4 +17,5 @@ use tokio::task::JoinSet;
 pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(dispatch::run(app.clone()));
     tasks.spawn(agents::flush(app.clone()));
+    tasks.spawn(import::schedule(app.clone()));
 }

@@ -76,6 +76,15 @@ pub fn assign(
     note(tx, actor, item, "item.assign", line, now)
 }
 
+/// Whether there is a group of this name.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn group_exists(tx: &mut Transaction<'_>, group: &str) -> Result<bool> {
+    let found: i64 = tx.scalar("SELECT count(*) FROM account_group WHERE name = $1", &[&group])?;
+    Ok(found > 0)
+}
+
 fn assigned(owner: &str, group: &str) -> String {
     [owner, group].into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
 }

@@ -3,8 +3,8 @@
 use crate::assets;
 use crate::filter::{Column, Source};
 use crate::list::{List, Sort, SortKind};
-use crate::{Result, Sql, Transaction, record};
-use domain::access::{Action, Actor, Reach, Record as AccessRecord, reach};
+use crate::{Result, Sql, Transaction, record, scope};
+use domain::access::{Action, Actor, Record as AccessRecord, reach};
 use domain::asset::Platform;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, DetectionId, InstanceId, ItemId, UserId, VulnerabilityId};
@@ -223,20 +223,8 @@ impl ItemRow {
 /// assigned to them or their groups, that. `None` where everything is seen.
 #[must_use]
 pub fn visible(actor: &Actor, action: Action) -> Option<Sql> {
-    let scope = assets::within(&actor.scope, "i.asset_id");
-    let relation = match reach(actor, action) {
-        Reach::Everything => None,
-        Reach::Nothing => Some(Sql::new("FALSE")),
-        Reach::Related(_) => {
-            let groups: Vec<String> = actor.groups.iter().cloned().collect();
-            let sql = Sql::new("(i.owner_id = ").bind(&actor.user);
-            Some(sql.text(" OR (i.group_name <> '' AND i.group_name {in ").bind(&groups).text("}))"))
-        }
-    };
-    match (scope, relation) {
-        (Some(scope), Some(relation)) => Some(scope.text(" AND ").append(relation)),
-        (one, other) => one.or(other),
-    }
+    let assigned = scope::assigned(actor, reach(actor, action), "i.owner_id", "nullif(i.group_name, '')");
+    scope::both(scope::assets(&actor.scope, "i.asset_id"), assigned)
 }
 
 /// What a permission has to know of an item.

@@ -19,6 +19,8 @@ pub(crate) struct Observed {
     pub(crate) vulnerability: VulnerabilityId,
     pub(crate) asset: AssetId,
     pub(crate) status: String,
+    /// It may bring an item about.
+    pub(crate) wanted: bool,
     pub(crate) inherent: u8,
     pub(crate) source: Source,
     pub(crate) last_found_at: Option<Timestamp>,
@@ -102,7 +104,7 @@ pub(crate) fn ensure(
     ensured.items = known.into_iter().map(|(id, vulnerability, asset)| ((vulnerability, asset), id)).collect();
     let mut missing: BTreeMap<(AssetId, VulnerabilityId), Sum> = BTreeMap::new();
     for one in observed {
-        if ensured.find(one.vulnerability, one.asset).is_none() {
+        if one.wanted && ensured.find(one.vulnerability, one.asset).is_none() {
             let sum = missing.entry((one.asset, one.vulnerability)).or_insert(Sum::NOTHING);
             sum.add(&one.status, one.inherent, one.source, one.last_found_at);
         }

@@ -3,10 +3,9 @@
 //! The knowledge base is for everybody who may look at vulnerabilities; what is found where is clipped to the actor's
 //! asset scope.
 
-use crate::assets;
 use crate::filter::{Column, Source};
 use crate::list::{List, Sort, SortKind};
-use crate::{Result, Sql, Transaction, record};
+use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::VulnerabilityId;
@@ -290,7 +289,7 @@ pub fn found(
          FROM vulnerable_item i WHERE i.state <> 'closed' AND i.vulnerability_id {in ",
     );
     let mut sql = sql.bind(&ids).text("}");
-    if let Some(scope) = assets::within(scope, "i.asset_id") {
+    if let Some(scope) = scope::assets(scope, "i.asset_id") {
         sql = sql.text(" AND ").append(scope);
     }
     let mut found = HashMap::new();
@@ -319,7 +318,7 @@ pub fn found(
 /// See [`Error`](crate::Error).
 pub fn found_on(tx: &mut Transaction<'_>, id: VulnerabilityId, scope: &AssetScope) -> Result<i64> {
     let mut sql = Sql::new("SELECT count(*) FROM vulnerable_item i WHERE i.vulnerability_id = ").bind(&id);
-    if let Some(scope) = assets::within(scope, "i.asset_id") {
+    if let Some(scope) = scope::assets(scope, "i.asset_id") {
         sql = sql.text(" AND ").append(scope);
     }
     tx.scalar_built(&sql)

@@ -37,12 +37,15 @@ impl Batch {
         self.machines.is_empty() && self.vulnerabilities.is_empty()
     }
 
-    fn push(&mut self, observation: Observation) {
+    fn push(&mut self, observation: Observation, told_of_tags: bool) {
         // A row costs about this much beside its texts.
         const ROW_BYTES: usize = 512;
         match observation {
             Observation::Host(host) => {
-                let machine = convert::machine(*host);
+                let mut machine = convert::machine(*host);
+                if told_of_tags {
+                    machine.host.tags.get_or_insert_default();
+                }
                 self.detections += machine.detections.len().max(1);
                 self.bytes += machine.detections.iter().map(|row| row.results.len() + ROW_BYTES).sum::<usize>();
                 self.machines.push(machine);
@@ -80,6 +83,7 @@ impl Wanted {
 #[derive(Debug)]
 pub struct Collector {
     wanted: Wanted,
+    told_of_tags: bool,
     batch: Batch,
     to: mpsc::Sender<Batch>,
 }
@@ -88,17 +92,23 @@ pub struct Collector {
 #[must_use]
 pub fn channel(wanted: Wanted) -> (Collector, mpsc::Receiver<Batch>) {
     let (to, from) = mpsc::channel(AHEAD);
-    (Collector { wanted, batch: Batch::default(), to }, from)
+    (Collector { wanted, told_of_tags: false, batch: Batch::default(), to }, from)
 }
 
 impl Collector {
+    /// The input tells every tag of a machine: one without any has none.
+    #[must_use]
+    pub fn told_of_tags(self) -> Collector {
+        Collector { told_of_tags: true, ..self }
+    }
+
     /// Take one observation; [`Stop`] once nobody merges any more.
     ///
     /// # Errors
     /// [`Stop`].
     pub fn push(&mut self, observation: Observation) -> Result<(), Stop> {
         if self.wanted.takes(&observation) {
-            self.batch.push(observation);
+            self.batch.push(observation, self.told_of_tags);
         }
         if self.batch.full() { self.send() } else { Ok(()) }
     }

@@ -76,10 +76,10 @@ pub async fn spool<E>(
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let folder = app.config.data_dir.join("spool");
+    let server = app.clone();
     let file = blocking(move || {
-        std::fs::create_dir_all(&folder).map_err(Error::Spool)?;
-        tempfile::tempfile_in(&folder).map_err(Error::Spool)
+        let folder = super::spool_folder(&server).map_err(Error::Spool)?;
+        tempfile::tempfile_in(folder).map_err(Error::Spool)
     })
     .await?;
     let mut file = tokio::fs::File::from_std(file);

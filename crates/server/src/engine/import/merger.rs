@@ -89,8 +89,7 @@ impl Merger {
                 let merged = detections::merge(tx, &run, &batch.machines, now)?;
                 let mut counters = before;
                 counters.add(&merged.counters);
-                let upto = batch.machines.last().map(|machine| machine.host.host_key.as_str()).unwrap_or_default();
-                imports::progress(tx, &run, &counters, upto)?;
+                imports::progress(tx, &run, &counters)?;
                 Ok(merged)
             })
             .await?;
@@ -110,7 +109,7 @@ impl Merger {
                 lease::hold(tx, &lease)?;
                 let mut counters = before;
                 let changed = vulnerabilities::merge(tx, &run, &batch.vulnerabilities, &mut counters)?;
-                imports::progress(tx, &run, &counters, "")?;
+                imports::progress(tx, &run, &counters)?;
                 Ok((changed, counters))
             })
             .await?;
@@ -154,12 +153,27 @@ impl Merger {
         Ok(())
     }
 
+    /// Everything before `cursor` is merged: where a run after a failure of this one goes on, and what the two together
+    /// cover.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn reached(&mut self, cursor: &str, until: Timestamp) -> Result<(), Error> {
+        let (run, cursor) = (self.run.clone(), cursor.to_owned());
+        Ok(self.app.database.write(move |tx| imports::reached(tx, &run, &cursor, until)).await?)
+    }
+
     /// Count and describe rows of the input that could not be used.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn reject(&mut self, summary: &intake::Summary) -> Result<(), Error> {
-        self.counters.detections.rejected += summary.rejected;
+        // A document that lists machines rejects machines and detections; one that does not, entries.
+        let rejected = match summary.hosts + summary.detections {
+            0 if summary.vulnerabilities > 0 => &mut self.counters.vulnerabilities.rejected,
+            _ => &mut self.counters.detections.rejected,
+        };
+        *rejected += summary.rejected;
         if summary.rejections.is_empty() {
             return Ok(());
         }

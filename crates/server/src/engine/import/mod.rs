@@ -9,9 +9,104 @@ mod batch;
 mod convert;
 pub mod file;
 mod merger;
+pub mod platform;
+mod schedule;
 
+pub use schedule::run as schedule;
+
+use crate::app::App;
 use crate::http::error::causes;
+use crate::instances::ConnectError;
+use domain::id::InstanceId;
+use domain::number::Number;
 use domain::refusal::Refusal;
+use store::imports::{Cause, Counters};
+
+/// What is imported from a platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Set-up, knowledge base, detections and what these name.
+    Everything,
+    /// The knowledge base, by modification time.
+    KnowledgeBase,
+    /// Detections by processing time, and the vulnerabilities they name.
+    HostDetection,
+    /// Option profiles, appliances, asset groups.
+    Setup,
+    /// Chosen hosts and vulnerabilities; moves no cursor.
+    Targeted {
+        /// The scanner's ids of the hosts.
+        hosts: Vec<i64>,
+        /// The scanner's numbers of the vulnerabilities.
+        qids: Vec<i64>,
+        /// What it is for: `scans/VSCAN0000001`.
+        source: String,
+    },
+}
+
+/// An import that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The instance.
+    pub instance: InstanceId,
+    /// What is imported.
+    pub what: What,
+    /// Why.
+    pub cause: Cause,
+    /// Who asked: `users/ada`, `engine/import`.
+    pub actor: String,
+}
+
+/// Import from a platform, and wait for the end.
+///
+/// # Errors
+/// [`Error`]; the run's record, where there is one, says the same.
+pub async fn run(app: &App, request: Request) -> Result<(Number, Counters), Error> {
+    let started = platform::start(app, request).await?;
+    let number = started.number;
+    Ok((number, started.run().await?))
+}
+
+/// Begin an import from a platform and leave it to itself; gives the run's number and key.
+///
+/// # Errors
+/// [`Error`] where it cannot begin. What ends it early is in the run's record.
+pub async fn spawn(app: &App, request: Request) -> Result<(Number, i64), Error> {
+    let started = platform::start(app, request).await?;
+    let (number, id) = (started.number, started.id);
+    tokio::spawn(async move {
+        if let Err(error) = started.run().await {
+            tracing::warn!(import = %number, "the import {number} failed: {}", error.reason());
+        }
+    });
+    Ok((number, id))
+}
+
+/// Pull exactly these hosts and vulnerabilities after a rescan, through the same merge, without moving a cursor. `source`
+/// says what it is for.
+///
+/// # Errors
+/// [`Error`]; `import_running` passes by itself: try again later.
+pub async fn import_targeted(
+    app: &App,
+    instance: InstanceId,
+    hosts: Vec<i64>,
+    qids: Vec<i64>,
+    source: String,
+) -> Result<(Number, Counters), Error> {
+    let what = What::Targeted { hosts, qids, source };
+    run(app, Request { instance, what, cause: Cause::Scan, actor: "engine/rescan".to_owned() }).await
+}
+
+/// Where large answers and uploads lie while they are read.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn spool_folder(app: &App) -> std::io::Result<std::path::PathBuf> {
+    let folder = app.config.data_dir.join("spool");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
 
 /// Why an import did not start, or did not get to its end.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +120,12 @@ pub enum Error {
     /// The upload cannot be read back.
     #[error("the upload could not be kept or read")]
     Spool(#[source] std::io::Error),
+    /// The scanner's platform did not do its part.
+    #[error(transparent)]
+    Scanner(#[from] crate::connect::qualys::Error),
+    /// The kept password cannot be opened.
+    #[error(transparent)]
+    Unopenable(#[from] crate::secrets::Unopenable),
     /// The database refused.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -41,12 +142,25 @@ impl Error {
     }
 }
 
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Refused(refusal) => Error::Refused(refusal),
+            ConnectError::Unopenable(error) => Error::Unopenable(error),
+            ConnectError::Scanner(error) => Error::Scanner(error),
+            ConnectError::Store(error) => Error::Store(error),
+        }
+    }
+}
+
 impl From<Error> for crate::http::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Refused(refusal) => refusal.into(),
             Error::Input(error) => crate::http::Error::field("file", error.kind(), error.to_string()),
             Error::Store(error) => error.into(),
+            Error::Scanner(error) => ConnectError::Scanner(error).into(),
+            Error::Unopenable(error) => ConnectError::Unopenable(error).into(),
             Error::Stopping => crate::http::Error::problem(
                 axum::http::StatusCode::SERVICE_UNAVAILABLE,
                 "stopping",

@@ -1,0 +1,471 @@
+//! Vulnerabilities, assets and vulnerable items.
+
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// `{"vulnerabilities": […], "next": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct VulnerabilitiesBody {
+    /// The vulnerabilities.
+    pub vulnerabilities: Vec<Vulnerability>,
+    /// The cursor of the next page.
+    pub next: Option<String>,
+}
+
+/// `{"vulnerability": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct VulnerabilityBody {
+    /// The vulnerability.
+    pub vulnerability: Vulnerability,
+    /// Its texts.
+    pub texts: VulnerabilityTexts,
+    /// CVSS v3 vector; empty where there is none.
+    pub cvss3_vector: String,
+}
+
+/// One scanner signature, and what is open of it on the assets the caller may know of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Vulnerability {
+    /// The scanner's number.
+    pub qid: i64,
+    /// Title, as the scanner writes it: foreign text.
+    pub title: String,
+    /// `vulnerability`, `potential`, `vulnerability_or_potential`, `information`, or the scanner's own word.
+    pub kind: String,
+    /// 1 to 5, as the scanner numbers it; 0 when unknown.
+    pub severity: i64,
+    /// The scanner's category.
+    pub category: String,
+    /// CVEs.
+    pub cves: Vec<String>,
+    /// CVSS v2 base score.
+    pub cvss2: Option<f64>,
+    /// CVSS v3 base score.
+    pub cvss3: Option<f64>,
+    /// A vendor patch exists.
+    pub patchable: bool,
+    /// Disabled at the scanner.
+    pub disabled: bool,
+    /// Known from a detection only so far.
+    pub placeholder: bool,
+    /// First published.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub published_at: Option<Timestamp>,
+    /// Last changed at the scanner.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub modified_at: Option<Timestamp>,
+    /// Mitigations and fixes of the catalogue that apply to it.
+    pub eliminations: i64,
+    /// Items of it that are not closed.
+    pub open_items: i64,
+    /// Of these: mitigated.
+    pub mitigated_items: i64,
+    /// Assets they are on.
+    pub assets: i64,
+    /// Their highest score before any mitigation; absent where nothing is open.
+    pub inherent: Option<i64>,
+    /// Their highest residual score; absent where nothing is open.
+    pub residual: Option<i64>,
+}
+
+/// The scanner's texts: foreign HTML, to be sanitised before it is shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct VulnerabilityTexts {
+    /// What is wrong.
+    pub threat: String,
+    /// What an attacker gains.
+    pub impact: String,
+    /// What to do.
+    pub solution: String,
+}
+
+/// `{"assets": […], "next": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AssetsBody {
+    /// The assets.
+    pub assets: Vec<Asset>,
+    /// The cursor of the next page.
+    pub next: Option<String>,
+}
+
+/// `{"asset": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AssetBody {
+    /// The asset.
+    pub asset: Asset,
+    /// What the integration instances call it, and why they were taken for it.
+    pub sources: Vec<AssetSource>,
+    /// The mitigations in force on it, or that were.
+    pub controls: Vec<AssetControl>,
+}
+
+/// A machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Asset {
+    /// Key.
+    pub id: i64,
+    /// Name.
+    pub name: String,
+    /// `windows`, `linux`, `macos` or `other`.
+    pub platform: String,
+    /// Operating system as the scanner tells it.
+    pub os: String,
+    /// Address.
+    pub ip: String,
+    /// Fully qualified name.
+    pub fqdn: String,
+    /// NetBIOS name.
+    pub netbios: String,
+    /// The scanner's network; empty without networks.
+    pub network_id: String,
+    /// 1 to 5.
+    pub criticality: i64,
+    /// Time zone, as its agent tells it; empty when unknown.
+    pub zone: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// An agent of ours is on it.
+    pub agent: bool,
+    /// Items that are not closed.
+    pub open_items: i64,
+    /// Of these: mitigated.
+    pub mitigated_items: i64,
+    /// Their highest residual score; absent where nothing is open.
+    pub residual: Option<i64>,
+    /// First known.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// Last seen by a scanner.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub last_seen_at: Timestamp,
+}
+
+/// What one integration instance calls a machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AssetSource {
+    /// Name of the instance.
+    pub instance: String,
+    /// The scanner's id of the host.
+    pub host: String,
+    /// UUID of the scanner's agent.
+    pub agent_uuid: Option<String>,
+    /// Address there.
+    pub ip: String,
+    /// The scanner's network.
+    pub network_id: String,
+    /// How the scanner tells machines apart.
+    pub tracking: String,
+    /// The rule that found the asset: `agent_uuid`, `fqdn`, `netbios`, `ip` or `new`.
+    pub matched_by: String,
+    /// Last vulnerability scan.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_scan_at: Option<Timestamp>,
+}
+
+/// A mitigation on an asset.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AssetControl {
+    /// Catalogue entry.
+    pub entry: String,
+    /// What the last check says.
+    pub state: String,
+    /// `ours` or `external`.
+    pub origin: String,
+    /// Since when.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub since_at: Timestamp,
+    /// Last check.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub checked_at: Timestamp,
+}
+
+/// What people change of an asset; what is absent stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AssetChange {
+    /// 1 to 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criticality: Option<u8>,
+    /// The tags people give it, all of them; those of scanners are not touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+}
+
+/// `{"items": […], "next": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemsBody {
+    /// The items.
+    pub items: Vec<Item>,
+    /// The cursor of the next page.
+    pub next: Option<String>,
+}
+
+/// `{"item": …, "detections": […]}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemBody {
+    /// The item.
+    pub item: Item,
+    /// CVEs of its vulnerability.
+    pub cves: Vec<String>,
+    /// The occurrences it rolls up.
+    pub detections: Vec<Detection>,
+}
+
+/// A vulnerability on an asset, as one integration instance reports it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Item {
+    /// `VIT0000001`.
+    pub number: String,
+    /// The scanner's number of the vulnerability.
+    pub qid: i64,
+    /// Its title: foreign text.
+    pub title: String,
+    /// Its severity.
+    pub severity: i64,
+    /// Key of the asset.
+    pub asset_id: i64,
+    /// Its name.
+    pub asset: String,
+    /// Its address.
+    pub ip: String,
+    /// Its family of operating system.
+    pub platform: String,
+    /// Name of the integration instance.
+    pub instance: String,
+    /// The scanner's name; absent until it is active and has imported.
+    pub source: Option<String>,
+    /// Workflow state.
+    pub state: String,
+    /// Why it is in it: `fixed`, `stale`, `awaiting_scan`, or empty.
+    pub substate: String,
+    /// `none`, `partial`, `mitigated` or `drifted`.
+    pub mitigation: String,
+    /// Score before any mitigation.
+    pub inherent: u8,
+    /// Score now.
+    pub residual: u8,
+    /// Where the score comes from: `qds`, `qvs` or `estimated`.
+    pub score_source: String,
+    /// Sign-in name of who works on it.
+    pub assignee: Option<String>,
+    /// Which group works on it.
+    pub group: Option<String>,
+    /// How often it came back.
+    pub reopened: u32,
+    /// Last opened.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub opened_at: Timestamp,
+    /// Resolved.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub resolved_at: Option<Timestamp>,
+    /// Closed.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub closed_at: Option<Timestamp>,
+    /// Last found by the scanner.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_found_at: Option<Timestamp>,
+    /// Last changed.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub updated_at: Timestamp,
+}
+
+/// One occurrence of a vulnerability.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Detection {
+    /// The scanner's id of the host.
+    pub host: String,
+    /// The scanner's own id of the row; empty where it gave none.
+    pub unique_id: String,
+    /// `confirmed`, `potential`, or the scanner's own word.
+    pub kind: String,
+    /// `tcp`, `udp` or empty.
+    pub protocol: String,
+    /// Port; absent for none.
+    pub port: Option<i64>,
+    /// Name under which the service was reached.
+    pub fqdn: String,
+    /// Which instance of a service.
+    pub service_instance: String,
+    /// `new`, `active`, `fixed`, `reopened`, or the scanner's own word.
+    pub status: String,
+    /// The scanner's own score.
+    pub qds: Option<i64>,
+    /// Score before any mitigation.
+    pub inherent: u8,
+    /// Where it comes from.
+    pub score_source: String,
+    /// Evidence: foreign text.
+    pub results: String,
+    /// Ignored at the scanner.
+    pub ignored: bool,
+    /// How often it was seen.
+    pub times_found: i64,
+    /// First sighting.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub first_found_at: Option<Timestamp>,
+    /// Latest sighting.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_found_at: Option<Timestamp>,
+    /// Latest time it was found gone.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_fixed_at: Option<Timestamp>,
+    /// Latest test.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_test_at: Option<Timestamp>,
+}
+
+/// `{"score": …}`: what stands behind an item's score.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScoreBody {
+    /// The score.
+    pub score: Score,
+}
+
+/// What stands behind an item's score.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Score {
+    /// Score before any mitigation: the highest of the units.
+    pub inherent: u8,
+    /// Score now: the highest residual of the units.
+    pub residual: u8,
+    /// Where the detection's score comes from.
+    pub source: String,
+    /// `none`, `partial`, `mitigated` or `drifted`.
+    pub mitigation: String,
+    /// The rule in words.
+    pub formula: String,
+    /// CVEs, or the vulnerability as a whole where it has none.
+    pub units: Vec<ScoreUnit>,
+    /// The controls on the asset that concern it, in force or not.
+    pub controls: Vec<ScoreControl>,
+    /// Changes of the score, newest first.
+    pub history: Vec<ScoreChange>,
+}
+
+/// One part of a score.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScoreUnit {
+    /// The CVE; absent for a vulnerability without CVEs.
+    pub cve: Option<String>,
+    /// Before any mitigation.
+    pub inherent: u8,
+    /// Where that comes from.
+    pub source: String,
+    /// Points taken off by the largest control.
+    pub points: u8,
+    /// What is left, never below 1.
+    pub residual: u8,
+    /// The catalogue entry of that control.
+    pub entry: Option<String>,
+    /// An effective control covers it full or substantially.
+    pub mitigated: bool,
+}
+
+/// A control as far as it concerns one part.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScoreControl {
+    /// Catalogue entry.
+    pub entry: String,
+    /// Its title.
+    pub title: String,
+    /// The CVE; empty for the vulnerability as a whole.
+    pub cve: String,
+    /// `full`, `substantial` or `partial`.
+    pub coverage: String,
+    /// Points while effective.
+    pub points: u8,
+    /// What the last check says.
+    pub state: String,
+    /// `ours` or `external`.
+    pub origin: String,
+    /// The job that put it there, where one of ours did.
+    pub job: Option<String>,
+    /// Since when.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub since_at: Timestamp,
+    /// Last check.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub checked_at: Timestamp,
+}
+
+/// A change of a score.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScoreChange {
+    /// When.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
+    /// Inherent score then.
+    pub inherent: u8,
+    /// Residual before.
+    pub before: u8,
+    /// Residual after.
+    pub after: u8,
+    /// Why.
+    pub cause: String,
+}
+
+/// `{"history": […]}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemHistoryBody {
+    /// Newest first.
+    pub history: Vec<ItemHistoryLine>,
+}
+
+/// Something that happened to an item.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemHistoryLine {
+    /// When.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
+    /// `state`, `mitigation`, `assignment`, `verdict` or `score`.
+    pub what: String,
+    /// Before.
+    pub before: String,
+    /// After.
+    pub after: String,
+    /// Why, or who.
+    pub cause: String,
+}
+
+/// Who works on an item from now on; what is absent or empty is nobody.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// Sign-in name.
+    #[serde(default)]
+    pub assignee: Option<String>,
+    /// Name of a group.
+    #[serde(default)]
+    pub group: Option<String>,
+}
+
+/// The state an item gets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StateChange {
+    /// `open`, `under_investigation`, `awaiting_implementation` or `resolved`.
+    pub state: String,
+}

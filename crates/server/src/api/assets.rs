@@ -1,0 +1,159 @@
+//! Assets, clipped to the caller's scope.
+
+use crate::app::App;
+use crate::http::{Caller, Error, ListQuery};
+use axum::Json;
+use axum::extract::{Path, State};
+use domain::access::{Action, Record};
+use domain::id::AssetId;
+use protocol::api::exposure::{Asset, AssetBody, AssetChange, AssetControl, AssetSource, AssetsBody};
+use store::assets::{self, AssetRow, Exposure};
+use store::{controls, list};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Tags that people give one asset at most.
+const TAGS_MAX: usize = 50;
+/// Longest tag, in bytes.
+const TAG_BYTES_MAX: usize = 100;
+
+/// The routes of this noun.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(index)).routes(routes!(show, change))
+}
+
+fn body(row: AssetRow, tags: Vec<String>, exposure: Exposure) -> Asset {
+    Asset {
+        id: row.id.0,
+        name: row.name,
+        platform: row.platform.as_str().to_owned(),
+        os: row.os,
+        ip: row.ip,
+        fqdn: row.fqdn,
+        netbios: row.netbios,
+        network_id: row.network_id,
+        criticality: row.criticality,
+        zone: row.zone,
+        tags,
+        agent: row.agent,
+        open_items: exposure.open(),
+        mitigated_items: exposure.mitigated,
+        residual: (exposure.open() > 0).then_some(exposure.residual),
+        created_at: row.created_at,
+        last_seen_at: row.last_seen_at,
+    }
+}
+
+/// List assets
+#[utoipa::path(get, path = "/assets", tag = "assets", params(ListQuery), responses((status = OK, body = AssetsBody)))]
+async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<AssetsBody>, Error> {
+    caller.may(Action::AssetsView, &Record::default())?;
+    let query = query.of_list(&assets::FIELDS, "name", app.clock.now(), &caller.name)?;
+    let scope = caller.scope.clone();
+    let (page, mut tags, exposure) = app
+        .database
+        .try_read(move |tx| {
+            let clip = store::scope::assets(&scope, "a.id");
+            let page = list::page::<AssetRow>(tx, &assets::LIST, clip, &query)?;
+            let ids: Vec<AssetId> = page.rows.iter().map(|row| row.id).collect();
+            let (tags, exposure) = (assets::tags(tx, &ids)?, assets::exposure(tx, &ids)?);
+            Ok::<_, Error>((page, tags, exposure))
+        })
+        .await?;
+    let rows = page.rows.into_iter().map(|row| {
+        let (tags, exposure) = (tags.remove(&row.id).unwrap_or_default(), exposure.get(&row.id).copied());
+        body(row, tags, exposure.unwrap_or_default())
+    });
+    Ok(Json(AssetsBody { assets: rows.collect(), next: page.next_cursor }))
+}
+
+/// An asset that the caller may see, with its tags; otherwise it looks absent.
+fn known(
+    tx: &mut store::Transaction<'_>,
+    caller: &Caller,
+    action: Action,
+    id: AssetId,
+) -> Result<(AssetRow, Vec<String>), Error> {
+    let missing = |error| match error {
+        store::Error::NotFound => Error::NotFound(format!("asset {id}")),
+        error => error.into(),
+    };
+    let row = assets::one(tx, id).map_err(missing)?;
+    let tags = assets::tags(tx, &[id])?.remove(&id).unwrap_or_default();
+    let cover = caller.scope.cover([caller.scope.sees(tags.iter().map(String::as_str))]);
+    caller.may(action, &Record { cover, ..Record::default() })?;
+    Ok((row, tags))
+}
+
+fn full(tx: &mut store::Transaction<'_>, row: AssetRow, tags: Vec<String>) -> Result<AssetBody, Error> {
+    let id = row.id;
+    let exposure = assets::exposure(tx, &[id])?.remove(&id).unwrap_or_default();
+    let sources = assets::sources(tx, id)?.into_iter().map(|source| AssetSource {
+        instance: source.instance,
+        host: source.host_key,
+        agent_uuid: source.agent_uuid,
+        ip: source.ip,
+        network_id: source.network_id,
+        tracking: source.tracking,
+        matched_by: source.matched_by,
+        last_scan_at: source.last_scan_at,
+    });
+    let sources = sources.collect();
+    let controls = controls::of_asset(tx, id)?.into_iter().map(|control| AssetControl {
+        entry: control.entry,
+        state: control.state.as_str().to_owned(),
+        origin: control.origin.as_str().to_owned(),
+        since_at: control.since_at,
+        checked_at: control.checked_at,
+    });
+    Ok(AssetBody { asset: body(row, tags, exposure), sources, controls: controls.collect() })
+}
+
+/// Show an asset
+#[utoipa::path(get, path = "/assets/{id}", tag = "assets", params(("id" = i64, Path)),
+    responses((status = OK, body = AssetBody)))]
+async fn show(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Result<Json<AssetBody>, Error> {
+    let shown = app.database.try_read(move |tx| {
+        let (row, tags) = known(tx, &caller, Action::AssetsView, AssetId(id))?;
+        full(tx, row, tags)
+    });
+    Ok(Json(shown.await?))
+}
+
+/// Change an asset's criticality or tags
+#[utoipa::path(patch, path = "/assets/{id}", tag = "assets", params(("id" = i64, Path)), request_body = AssetChange,
+    responses((status = OK, body = AssetBody)))]
+async fn change(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Json(change): Json<AssetChange>,
+) -> Result<Json<AssetBody>, Error> {
+    check(&change)?;
+    let now = app.clock.now();
+    let changed = app.database.try_write(move |tx| {
+        let id = AssetId(id);
+        known(tx, &caller, Action::AssetEdit, id)?;
+        assets::edit(tx, &caller.author(), id, change.criticality, change.tags.as_deref(), now)?;
+        let (row, tags) = (assets::one(tx, id)?, assets::tags(tx, &[id])?.remove(&id).unwrap_or_default());
+        full(tx, row, tags)
+    });
+    Ok(Json(changed.await?))
+}
+
+fn check(change: &AssetChange) -> Result<(), Error> {
+    if change.criticality.is_some_and(|criticality| !(1..=5).contains(&criticality)) {
+        return Err(Error::field("criticality", "out_of_range", "criticality is 1 to 5"));
+    }
+    let tags = change.tags.as_deref().unwrap_or_default();
+    if tags.len() > TAGS_MAX {
+        return Err(Error::field("tags", "too_many", format!("an asset has at most {TAGS_MAX} tags of people")));
+    }
+    let fits =
+        |tag: &String| !tag.trim().is_empty() && tag.len() <= TAG_BYTES_MAX && !tag.chars().any(char::is_control);
+    if !tags.iter().all(fits) {
+        let why = format!("a tag has 1 to {TAG_BYTES_MAX} characters and no control characters");
+        return Err(Error::field("tags", "tag", why));
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! Integration instances: subscriptions of scanner products, their set-up, and imports begun now.
+
+use super::imports;
+use crate::app::App;
+use crate::engine::import::{self, Request, What};
+use crate::http::conditional::etag;
+use crate::http::{Caller, Error, IfMatch};
+use crate::instances as logic;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use domain::access::{Action, Record};
+use domain::id::InstanceId;
+use protocol::api::integrations::{
+    Appliance, AppliancesBody, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody, InstanceChange,
+    InstancesBody, NewInstance, OptionProfile, OptionProfilesBody,
+};
+use store::imports::Cause;
+use store::{Transaction, instances};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this noun.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(index, create))
+        .routes(routes!(show, change))
+        .routes(routes!(test))
+        .routes(routes!(option_profiles))
+        .routes(routes!(appliances))
+        .routes(routes!(import_now))
+}
+
+fn body(row: instances::Instance, scanner: Option<&str>) -> Instance {
+    Instance {
+        id: row.id.0,
+        name: row.name,
+        product: row.product,
+        api_url: row.api_url,
+        gateway_url: row.gateway_url,
+        auth: row.auth,
+        username: row.username,
+        has_password: row.has_secret,
+        versions: logic::versions_of(&row.versions),
+        default_profile: row.default_profile,
+        default_appliance: row.default_appliance,
+        tracking_hours: row.tracking_hours,
+        interval_minutes: row.interval_minutes,
+        next_import_at: row.next_import_at,
+        knowledge_base_until: row.knowledge_base_until,
+        host_detection_until: row.host_detection_until,
+        source: row.source_stamped_at.and(scanner.map(str::to_owned)),
+        updated_at: row.updated_at,
+    }
+}
+
+fn named(tx: &mut Transaction<'_>, row: instances::Instance) -> Result<Instance, Error> {
+    let scanner = store::scanners::one(tx, &row.product).ok().map(|scanner| scanner.name);
+    Ok(body(row, scanner.as_deref()))
+}
+
+type Tagged = ([(HeaderName, HeaderValue); 1], Json<InstanceBody>);
+
+/// List integration instances
+#[utoipa::path(get, path = "/instances", tag = "instances", responses((status = OK, body = InstancesBody)))]
+async fn index(State(app): State<App>, caller: Caller) -> Result<Json<InstancesBody>, Error> {
+    caller.may(Action::IntegrationsView, &Record::default())?;
+    let found = app.database.try_read(|tx| {
+        let rows = instances::list(tx)?;
+        rows.into_iter().map(|row| named(tx, row)).collect::<Result<Vec<_>, Error>>()
+    });
+    Ok(Json(InstancesBody { instances: found.await?, next: None }))
+}
+
+/// Make an integration instance
+///
+/// The password is kept sealed and never shown.
+#[utoipa::path(post, path = "/instances", tag = "instances", request_body = NewInstance,
+    responses((status = CREATED, body = InstanceBody), (status = CONFLICT, description = "`name_taken`")))]
+async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Json(new): Json<NewInstance>,
+) -> Result<(StatusCode, Tagged), Error> {
+    let made = logic::create(&app, &caller, new).await?;
+    let version = made.version;
+    let instance = app.database.try_read(move |tx| named(tx, made.clone())).await?;
+    Ok((StatusCode::CREATED, (etag(version), Json(InstanceBody { instance }))))
+}
+
+/// Show an integration instance
+#[utoipa::path(get, path = "/instances/{id}", tag = "instances", params(("id" = i64, Path)),
+    responses((status = OK, body = InstanceBody)))]
+async fn show(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Result<Tagged, Error> {
+    caller.may(Action::IntegrationsView, &Record::default())?;
+    let shown = app.database.try_read(move |tx| {
+        let row = logic::known(tx, InstanceId(id))?;
+        Ok::<_, Error>((row.version, named(tx, row)?))
+    });
+    let (version, instance) = shown.await?;
+    Ok((etag(version), Json(InstanceBody { instance })))
+}
+
+/// Change an integration instance
+///
+/// Another address or user name needs the password again.
+#[utoipa::path(patch, path = "/instances/{id}", tag = "instances", params(("id" = i64, Path)),
+    request_body = InstanceChange, responses((status = OK, body = InstanceBody),
+    (status = CONFLICT, description = "`name_taken`, `password_needed`"),
+    (status = PRECONDITION_FAILED, description = "`changed_meanwhile`")))]
+async fn change(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    IfMatch(seen): IfMatch,
+    Json(change): Json<InstanceChange>,
+) -> Result<Tagged, Error> {
+    let changed = logic::change(&app, &caller, InstanceId(id), change, seen).await?;
+    let version = changed.version;
+    let instance = app.database.try_read(move |tx| named(tx, changed.clone())).await?;
+    Ok((etag(version), Json(InstanceBody { instance })))
+}
+
+/// Test the connection of an integration instance
+///
+/// Signs in and asks for one host.
+#[utoipa::path(post, path = "/instances/{id}/test", tag = "instances", params(("id" = i64, Path)),
+    responses((status = OK, body = ConnectionTestBody)))]
+async fn test(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Result<Json<ConnectionTestBody>, Error> {
+    Ok(Json(ConnectionTestBody { test: logic::test(&app, &caller, InstanceId(id)).await? }))
+}
+
+/// List the option profiles of an integration instance
+#[utoipa::path(get, path = "/instances/{id}/option-profiles", tag = "instances", params(("id" = i64, Path)),
+    responses((status = OK, body = OptionProfilesBody)))]
+async fn option_profiles(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<OptionProfilesBody>, Error> {
+    // Whoever may ask for a rescan chooses among them.
+    let looks = caller.may(Action::IntegrationsView, &Record::default());
+    let asks = Record { assignee: Some(caller.user), ..Record::default() };
+    looks.or_else(|_| caller.may(Action::Rescan, &asks))?;
+    let found = app.database.try_read(move |tx| {
+        logic::known(tx, InstanceId(id))?;
+        Ok::<_, Error>(instances::profiles(tx, InstanceId(id))?)
+    });
+    let profile = |row: instances::Profile| OptionProfile {
+        key: row.key,
+        title: row.title,
+        is_default: row.is_default,
+        complete: row.complete,
+    };
+    Ok(Json(OptionProfilesBody { option_profiles: found.await?.into_iter().map(profile).collect() }))
+}
+
+/// List the scanner appliances of an integration instance
+#[utoipa::path(get, path = "/instances/{id}/appliances", tag = "instances", params(("id" = i64, Path)),
+    responses((status = OK, body = AppliancesBody)))]
+async fn appliances(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+) -> Result<Json<AppliancesBody>, Error> {
+    caller.may(Action::IntegrationsView, &Record::default())?;
+    let found = app.database.try_read(move |tx| {
+        logic::known(tx, InstanceId(id))?;
+        Ok::<_, Error>(instances::appliances(tx, InstanceId(id))?)
+    });
+    let appliance = |row: instances::Appliance| Appliance {
+        key: row.key,
+        name: row.name,
+        status: row.status,
+        addresses: serde_json::from_str(&row.addresses).unwrap_or_default(),
+        network_id: row.network_id,
+        profile: row.profile,
+        precedence: row.precedence,
+    };
+    Ok(Json(AppliancesBody { appliances: found.await?.into_iter().map(appliance).collect() }))
+}
+
+/// Import now
+///
+/// Begins the import and answers at once; follow the run under `/imports`.
+#[utoipa::path(post, path = "/instances/{id}/imports", tag = "instances", params(("id" = i64, Path)),
+    request_body = ImportRequest, responses((status = ACCEPTED, body = ImportBody),
+    (status = CONFLICT, description = "`import_running`, `files_only`")))]
+async fn import_now(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Json(asked): Json<ImportRequest>,
+) -> Result<(StatusCode, Json<ImportBody>), Error> {
+    caller.may(Action::ImportRun, &Record::default())?;
+    let what = match asked.kind.as_deref().unwrap_or("everything") {
+        "everything" => What::Everything,
+        "knowledge_base" => What::KnowledgeBase,
+        "host_detection" => What::HostDetection,
+        "setup" => What::Setup,
+        _ => {
+            let why = "kind is everything, knowledge_base, host_detection or setup";
+            return Err(Error::field("kind", "unknown", why));
+        }
+    };
+    let instance = InstanceId(id);
+    app.database.try_read(move |tx| logic::known(tx, instance)).await?;
+    let request = Request { instance, what, cause: Cause::People, actor: caller.author() };
+    let (number, _) = import::spawn(&app, request).await?;
+    Ok((StatusCode::ACCEPTED, Json(imports::shown(&app, number).await?)))
+}

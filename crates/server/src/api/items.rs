@@ -1,0 +1,275 @@
+//! Vulnerable items: the list, one item, what stands behind its score, and what people change of it.
+
+use crate::app::App;
+use crate::http::{Caller, Error, ListQuery};
+use axum::Json;
+use axum::extract::{Path, State};
+use domain::access::{Action, Record};
+use domain::item::State as ItemState;
+use domain::number::{Number, Series};
+use protocol::api::exposure::{
+    Assignment, Detection, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemsBody, Score, ScoreBody, ScoreChange,
+    ScoreControl, ScoreUnit, StateChange,
+};
+use store::items::{self, ChangeError, ItemRow};
+use store::{Transaction, list, scores, vulnerabilities};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Lines of history in one answer at most.
+const HISTORY_MAX: i64 = 500;
+
+/// The routes of this noun.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(index))
+        .routes(routes!(show))
+        .routes(routes!(score))
+        .routes(routes!(history))
+        .routes(routes!(assign))
+        .routes(routes!(change_state))
+}
+
+/// An item as the API says it.
+pub(crate) fn body(row: ItemRow) -> Item {
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    Item {
+        number: row.number().to_string(),
+        qid: row.qid,
+        title: row.title,
+        severity: row.severity,
+        asset_id: row.asset_id.0,
+        asset: row.asset,
+        ip: row.ip,
+        platform: row.platform.as_str().to_owned(),
+        instance: row.instance,
+        source: some(row.source),
+        state: row.state.as_str().to_owned(),
+        substate: row.substate.as_str().to_owned(),
+        mitigation: row.mitigation.as_str().to_owned(),
+        inherent: row.inherent,
+        residual: row.residual,
+        score_source: row.score_source.as_str().to_owned(),
+        assignee: some(row.owner),
+        group: some(row.group_name),
+        reopened: row.reopened,
+        opened_at: row.opened_at,
+        resolved_at: row.resolved_at,
+        closed_at: row.closed_at,
+        last_found_at: row.last_found_at,
+        updated_at: row.updated_at,
+    }
+}
+
+/// The item of this number, if the caller may do this with it; one out of sight looks absent.
+pub(crate) fn known(tx: &mut Transaction<'_>, caller: &Caller, action: Action, number: &str) -> Result<ItemRow, Error> {
+    let missing = || Error::NotFound(format!("item {number}"));
+    let parsed: Number = number.parse().map_err(|_| missing())?;
+    if parsed.series != Series::Item {
+        return Err(missing());
+    }
+    let item = items::one(tx, parsed.ordinal).map_err(|error| match error {
+        store::Error::NotFound => missing(),
+        error => error.into(),
+    })?;
+    let record = items::access(tx, &caller.actor, &item)?;
+    caller.may(action, &record)?;
+    Ok(item)
+}
+
+/// List items
+#[utoipa::path(get, path = "/items", tag = "items", params(ListQuery), responses((status = OK, body = ItemsBody)))]
+async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<ItemsBody>, Error> {
+    // Somebody who sees only what is assigned to him has a list, and it is clipped to that.
+    let any = Record { assignee: Some(caller.user), ..Record::default() };
+    caller.may(Action::ItemsView, &any)?;
+    let query = query.of_list(&items::FIELDS, "-score", app.clock.now(), &caller.name)?;
+    let page = app.database.try_read(move |tx| {
+        let clip = items::visible(&caller.actor, Action::ItemsView);
+        list::page::<ItemRow>(tx, &items::LIST, clip, &query).map_err(Error::from)
+    });
+    let page = page.await?;
+    Ok(Json(ItemsBody { items: page.rows.into_iter().map(body).collect(), next: page.next_cursor }))
+}
+
+fn full(tx: &mut Transaction<'_>, item: ItemRow) -> Result<ItemBody, Error> {
+    let cves = vulnerabilities::cves(tx, item.vulnerability_id)?.into_iter().map(|cve| cve.cve).collect();
+    let detections = items::detections(tx, item.id)?.into_iter().map(|row| Detection {
+        host: row.host_key,
+        unique_id: row.unique_id,
+        kind: row.kind,
+        protocol: row.protocol,
+        port: (row.port > 0).then_some(row.port),
+        fqdn: row.fqdn,
+        service_instance: row.service_instance,
+        status: row.status,
+        qds: row.qds,
+        inherent: row.inherent,
+        score_source: row.score_source.as_str().to_owned(),
+        results: row.results,
+        ignored: row.ignored,
+        times_found: row.times_found,
+        first_found_at: row.first_found_at,
+        last_found_at: row.last_found_at,
+        last_fixed_at: row.last_fixed_at,
+        last_test_at: row.last_test_at,
+    });
+    let detections = detections.collect();
+    Ok(ItemBody { item: body(item), cves, detections })
+}
+
+/// Show an item
+#[utoipa::path(get, path = "/items/{number}", tag = "items", params(("number" = String, Path)),
+    responses((status = OK, body = ItemBody)))]
+async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ItemBody>, Error> {
+    let shown = app.database.try_read(move |tx| {
+        let item = known(tx, &caller, Action::ItemsView, &number)?;
+        full(tx, item)
+    });
+    Ok(Json(shown.await?))
+}
+
+/// Show what stands behind an item's score
+#[utoipa::path(get, path = "/items/{number}/score", tag = "items", params(("number" = String, Path)),
+    responses((status = OK, body = ScoreBody)))]
+async fn score(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ScoreBody>, Error> {
+    let shown = app.database.try_read(move |tx| {
+        let item = known(tx, &caller, Action::ItemsView, &number)?;
+        let behind = scores::drill_down(tx, item.id)?;
+        let history = items::score_history(tx, item.id, HISTORY_MAX)?;
+        Ok::<_, Error>(score_body(behind, history))
+    });
+    Ok(Json(ScoreBody { score: shown.await? }))
+}
+
+fn score_body(behind: scores::DrillDown, history: Vec<items::ScoreLine>) -> Score {
+    let assessment = behind.assessment;
+    let units = assessment.units.into_iter().map(|unit| ScoreUnit {
+        cve: unit.unit.cve,
+        inherent: unit.unit.inherent,
+        source: unit.unit.source.as_str().to_owned(),
+        points: unit.points,
+        residual: unit.residual,
+        entry: unit.entry,
+        mitigated: unit.mitigated,
+    });
+    let controls = behind.controls.into_iter().map(|control| ScoreControl {
+        entry: control.entry,
+        title: control.title,
+        cve: control.cve,
+        coverage: control.coverage.as_str().to_owned(),
+        points: control.points,
+        state: control.state.as_str().to_owned(),
+        origin: control.origin,
+        job: control.job.map(|ordinal| Number { series: Series::Job, ordinal }.to_string()),
+        since_at: control.since_at,
+        checked_at: control.checked_at,
+    });
+    let history = history.into_iter().map(|line| ScoreChange {
+        at: line.at,
+        inherent: line.inherent,
+        before: line.before,
+        after: line.after,
+        cause: line.cause,
+    });
+    Score {
+        inherent: assessment.inherent,
+        residual: assessment.residual,
+        source: behind.source.as_str().to_owned(),
+        mitigation: assessment.mitigation.as_str().to_owned(),
+        formula: "residual = max(1, inherent - points) for each CVE, with the largest effective control; \
+                  the score is the highest of them"
+            .to_owned(),
+        units: units.collect(),
+        controls: controls.collect(),
+        history: history.collect(),
+    }
+}
+
+/// Show the history of an item
+#[utoipa::path(get, path = "/items/{number}/history", tag = "items", params(("number" = String, Path)),
+    responses((status = OK, body = ItemHistoryBody)))]
+async fn history(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+) -> Result<Json<ItemHistoryBody>, Error> {
+    let lines = app.database.try_read(move |tx| {
+        let item = known(tx, &caller, Action::ItemsView, &number)?;
+        Ok::<_, Error>(items::history(tx, item.id, HISTORY_MAX)?)
+    });
+    let line = |line: items::HistoryLine| ItemHistoryLine {
+        at: line.at,
+        what: line.what,
+        before: line.before,
+        after: line.after,
+        cause: line.cause,
+    };
+    Ok(Json(ItemHistoryBody { history: lines.await?.into_iter().map(line).collect() }))
+}
+
+/// Give an item to a person or a group
+#[utoipa::path(post, path = "/items/{number}/assignment", tag = "items", params(("number" = String, Path)),
+    request_body = Assignment, responses((status = OK, body = ItemBody)))]
+async fn assign(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    Json(given): Json<Assignment>,
+) -> Result<Json<ItemBody>, Error> {
+    let now = app.clock.now();
+    let changed = app.database.try_write(move |tx| {
+        let item = known(tx, &caller, Action::ItemAssign, &number)?;
+        let name = given.assignee.as_deref().unwrap_or_default().trim().to_lowercase();
+        let owner = match name.as_str() {
+            "" => None,
+            name => {
+                let account = store::accounts::by_name(tx, name)?.filter(|account| account.active);
+                let unknown = || Error::field("assignee", "unknown", format!("there is no active user {name}"));
+                Some(account.ok_or_else(unknown)?)
+            }
+        };
+        let group = given.group.as_deref().unwrap_or_default().trim();
+        if !group.is_empty() && !items::group_exists(tx, group)? {
+            return Err(Error::field("group", "unknown", format!("there is no group {group}")));
+        }
+        let owner = owner.as_ref().map(|account| (account.id, account.name.as_str()));
+        items::assign(tx, &caller.author(), &item, owner, group, now)?;
+        let item = items::one(tx, item.number)?;
+        full(tx, item)
+    });
+    let body = changed.await?;
+    app.wake.notify("item", 0);
+    Ok(Json(body))
+}
+
+/// Change the state of an item
+///
+/// Only imports close or reopen an item: `closed_by_import`, `item_closed`.
+#[utoipa::path(post, path = "/items/{number}/state", tag = "items", params(("number" = String, Path)),
+    request_body = StateChange, responses((status = OK, body = ItemBody), (status = CONFLICT,
+    description = "`item_closed`, `closed_by_import`, `same_state`")))]
+async fn change_state(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    Json(given): Json<StateChange>,
+) -> Result<Json<ItemBody>, Error> {
+    let to = ItemState::parse(&given.state).ok_or_else(|| {
+        let words: Vec<&str> = ItemState::ALL.iter().map(|state| state.as_str()).collect();
+        Error::field("state", "unknown", format!("a state is one of {}", words.join(", ")))
+    })?;
+    let now = app.clock.now();
+    let changed = app.database.try_write(move |tx| {
+        let item = known(tx, &caller, Action::ItemTransition, &number)?;
+        items::set_state(tx, &caller.author(), &item, to, now).map_err(|error| match error {
+            ChangeError::Refused(refusal) => Error::from(refusal),
+            ChangeError::Store(error) => error.into(),
+        })?;
+        let item = items::one(tx, item.number)?;
+        full(tx, item)
+    });
+    let body = changed.await?;
+    app.wake.notify("item", 0);
+    Ok(Json(body))
+}

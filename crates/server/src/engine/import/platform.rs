@@ -1,0 +1,357 @@
+//! Imports from a scanner's platform: set-up, knowledge base, detections, and the pull after a rescan.
+//!
+//! Detections are asked for by the time the platform processed them, never by scan time, with all four statuses. A page
+//! is handed out only once it is known to be good; its hosts are merged before the next page is asked for, and the run
+//! remembers where that begins. The next run after a failed one goes on there, and covers up to where the failed one
+//! would have: what changed meanwhile comes with the run after.
+
+use super::batch::{self, Wanted};
+use super::merger::Merger;
+use super::{Error, Request, What};
+use crate::app::App;
+use crate::connect::qualys::{Client, DetectionQuery, KnowledgeBaseQuery, Page, Pages};
+use crate::instances::connect;
+use domain::id::InstanceId;
+use domain::number::Number;
+use domain::time::Timestamp;
+use intake::qualys::appliances;
+use intake::qualys::asset_groups::AssetGroup;
+use intake::{ReadError, Stop};
+use std::collections::BTreeMap;
+use store::imports::{Counters, Kind, Start};
+use store::instances::{self, Appliance, Instance, Profile};
+use store::{imports, vulnerabilities};
+
+/// The knowledge base is asked for again for this long before the last run: entries appear in it late.
+const KNOWLEDGE_BASE_OVERLAP_SECONDS: i64 = 2 * 24 * 3600;
+/// Detections are asked for again for this long before the last run, because clocks differ.
+const DETECTION_OVERLAP_SECONDS: i64 = 300;
+/// Unknown QIDs that are asked for in one call.
+const BACKFILL_QIDS: i64 = 300;
+/// A failed run older than this is not gone on with; the window is asked for anew.
+const RESUMED_SECONDS_MAX: i64 = 24 * 3600;
+/// The platform's own scanners, as people and the platform call them.
+const EXTERNAL: (&str, &str) = ("0", "External");
+
+/// A run that has begun, not at work yet.
+#[derive(Debug)]
+pub struct Started {
+    /// The run's number.
+    pub number: Number,
+    /// The run's key.
+    pub id: i64,
+    merger: Merger,
+    work: Work,
+}
+
+#[derive(Debug)]
+struct Work {
+    app: App,
+    client: Client,
+    instance: InstanceId,
+    what: What,
+}
+
+/// Begin an import from the platform of an instance.
+///
+/// # Errors
+/// [`Error::Refused`] while another run of the instance is at work or where it has no connection.
+pub async fn start(app: &App, request: Request) -> Result<Started, Error> {
+    let client = connect(app, request.instance).await?;
+    let kind = request.what.kind();
+    let start = Start {
+        instance: request.instance,
+        kind,
+        cause: request.cause,
+        actor: &request.actor,
+        source: request.what.source(),
+    };
+    let merger = Merger::start(app, start).await?;
+    let work = Work { app: app.clone(), client, instance: request.instance, what: request.what };
+    Ok(Started { number: merger.run.number, id: merger.run.id, merger, work })
+}
+
+impl Started {
+    /// Do the import. However it ends, the run's record says so.
+    ///
+    /// # Errors
+    /// What ended it early; complete hosts are kept, no cursor has moved.
+    pub async fn run(self) -> Result<Counters, Error> {
+        let Started { mut merger, work, .. } = self;
+        let stopping = work.app.stopping.clone();
+        let outcome = tokio::select! {
+            outcome = work.run(&mut merger) => outcome,
+            () = stopping.cancelled() => Err(Error::Stopping),
+        };
+        work.client.close().await;
+        let (until, said) = match &outcome {
+            Ok(done) => (done.until, Ok(done.remark.clone())),
+            Err(error) => (None, Err(error.reason())),
+        };
+        let counters = merger.finish(until, said).await?;
+        outcome.map(|_| counters)
+    }
+}
+
+/// What a finished run covered, and what is worth knowing.
+#[derive(Debug, Default)]
+struct Done {
+    until: Option<Timestamp>,
+    remark: String,
+}
+
+impl Work {
+    async fn run(&self, merger: &mut Merger) -> Result<Done, Error> {
+        let instance = self.instance;
+        let known = self.app.database.read(move |tx| instances::one(tx, instance)).await?;
+        let began = self.app.clock.now();
+        match &self.what {
+            What::Setup => {
+                self.setup(merger).await?;
+                Ok(Done::default())
+            }
+            What::KnowledgeBase => {
+                let until = self.knowledge_base(merger, &known).await?.unwrap_or(began);
+                Ok(Done { until: Some(until.min(began)), remark: String::new() })
+            }
+            What::HostDetection => {
+                let until = self.detections(merger, &known).await?.unwrap_or(began);
+                self.back_fill(merger).await?;
+                Ok(Done { until: Some(until.min(began)), remark: String::new() })
+            }
+            What::Everything => {
+                // An account may lack the right to see profiles and appliances; that must not keep detections out.
+                let remark = match self.setup(merger).await {
+                    Ok(()) => String::new(),
+                    Err(error @ Error::Scanner(_)) => format!("set-up for rescans was left out: {}", error.reason()),
+                    Err(error) => return Err(error),
+                };
+                self.knowledge_base(merger, &known).await?;
+                let until = self.detections(merger, &known).await?.unwrap_or(began);
+                self.back_fill(merger).await?;
+                Ok(Done { until: Some(until.min(began)), remark })
+            }
+            What::Targeted { hosts, qids, .. } => {
+                let query = DetectionQuery { ids: hosts.clone(), qids: qids.clone(), ..DetectionQuery::default() };
+                let mut pages = self.client.host_detections(&query);
+                while let Some(page) = pages.next().await? {
+                    merge_page(merger, page).await?;
+                }
+                self.back_fill(merger).await?;
+                Ok(Done::default())
+            }
+        }
+    }
+
+    /// Option profiles, appliances, and the ranges that asset groups give them.
+    async fn setup(&self, merger: &mut Merger) -> Result<(), Error> {
+        let profiles = self.client.option_profiles().await?;
+        let found = self.client.appliances().await?;
+        let groups = self.client.asset_groups().await?;
+        let profiles: Vec<Profile> = profiles
+            .into_iter()
+            .map(|profile| Profile {
+                key: profile.id.to_string(),
+                title: profile.name,
+                is_default: profile.default,
+                complete: profile.complete,
+            })
+            .collect();
+        let appliances = appliance_rows(found, &groups);
+        let count = profiles.len() + appliances.len() + groups.len();
+        let (instance, now) = (self.instance, self.app.clock.now());
+        self.app
+            .database
+            .write(move |tx| {
+                instances::replace_profiles(tx, instance, profiles.clone(), now)?;
+                instances::replace_appliances(tx, instance, appliances.clone(), now)
+            })
+            .await?;
+        merger.counters.setup.updated += count as u64;
+        Ok(())
+    }
+
+    /// Entries changed since the last run; gives the platform's own time of the answer.
+    async fn knowledge_base(&self, merger: &mut Merger, known: &Instance) -> Result<Option<Timestamp>, Error> {
+        let modified_after =
+            known.knowledge_base_until.map(|until| until.plus_seconds(-KNOWLEDGE_BASE_OVERLAP_SECONDS));
+        let query = KnowledgeBaseQuery { modified_after, ..KnowledgeBaseQuery::default() };
+        self.entries(merger, self.client.knowledge_base(&query)).await
+    }
+
+    async fn entries(&self, merger: &mut Merger, mut pages: Pages) -> Result<Option<Timestamp>, Error> {
+        let mut answered = None;
+        while let Some(page) = pages.next().await? {
+            answered = answered.or(page.summary.generated_at.map(Timestamp::from_micros));
+            merge_page(merger, page).await?;
+        }
+        Ok(answered)
+    }
+
+    /// Hosts processed since the last run; gives what this covers up to, by the platform's clock.
+    async fn detections(&self, merger: &mut Merger, known: &Instance) -> Result<Option<Timestamp>, Error> {
+        let processed_after = known.host_detection_until.map(|until| until.plus_seconds(-DETECTION_OVERLAP_SECONDS));
+        let (run, since) = (merger.run.id, self.app.clock.now().plus_seconds(-RESUMED_SECONDS_MAX));
+        let instance = self.instance;
+        let resumed = self.app.database.read(move |tx| imports::resume_point(tx, instance, run, since)).await?;
+        let mut until = resumed.as_ref().map(|point| point.until);
+        let resume_at = resumed.and_then(|point| point.cursor.parse().ok());
+        let query = DetectionQuery { processed_after, resume_at, ..DetectionQuery::default() };
+        let mut pages = self.client.host_detections(&query);
+        while let Some(page) = pages.next().await? {
+            until = until.or(page.summary.generated_at.map(Timestamp::from_micros));
+            let next = page.next;
+            merge_page(merger, page).await?;
+            if let (Some(next), Some(until)) = (next, until) {
+                merger.reached(&next.to_string(), until).await?;
+            }
+        }
+        Ok(until)
+    }
+
+    /// Ask for the vulnerabilities that only detections have named so far.
+    async fn back_fill(&self, merger: &mut Merger) -> Result<(), Error> {
+        let mut after = 0;
+        loop {
+            let product = merger.run.product.clone();
+            let unknown = move |tx: &mut store::Transaction<'_>| {
+                vulnerabilities::placeholders(tx, &product, after, BACKFILL_QIDS)
+            };
+            let ids = self.app.database.read(unknown).await?;
+            let Some(last) = ids.last().copied() else { return Ok(()) };
+            let query = KnowledgeBaseQuery { ids, ..KnowledgeBaseQuery::default() };
+            self.entries(merger, self.client.knowledge_base(&query)).await?;
+            after = last;
+        }
+    }
+}
+
+/// Merge a page that is known to be good.
+async fn merge_page(merger: &mut Merger, mut page: Page) -> Result<(), Error> {
+    merger.reject(&page.summary).await?;
+    let (collector, mut batches) = batch::channel(Wanted::Everything);
+    let mut collector = collector.told_of_tags();
+    let reading = tokio::task::spawn_blocking(move || {
+        page.read(&mut |observation| collector.push(observation))?;
+        collector.finish().map_err(|Stop| ReadError::Stopped)
+    });
+    let mut merged = Ok(());
+    while let Some(batch) = batches.recv().await {
+        merged = merger.merge(batch).await;
+        if merged.is_err() {
+            break;
+        }
+    }
+    drop(batches);
+    let read = reading.await.map_err(|error| Error::Spool(std::io::Error::other(error)))?;
+    merged?;
+    read.map_err(Error::Input)
+}
+
+/// One row per appliance, with the addresses of the asset groups whose default it is. The platform's own scanners are
+/// a row as well; they come last.
+fn appliance_rows(found: Vec<appliances::Appliance>, groups: &[AssetGroup]) -> Vec<Appliance> {
+    let mut served: BTreeMap<i64, Vec<(String, String)>> = BTreeMap::new();
+    for group in groups {
+        if let Some(appliance) = group.default_appliance_id {
+            let ranges = group.addresses.iter().filter_map(|text| range(text));
+            served.entry(appliance).or_default().extend(ranges);
+        }
+    }
+    let text = |ranges: Option<Vec<(String, String)>>| {
+        let mut ranges = ranges.unwrap_or_default();
+        ranges.sort();
+        ranges.dedup();
+        serde_json::to_string(&ranges).expect("texts are JSON")
+    };
+    let external = served.remove(&0);
+    let mut rows: Vec<Appliance> = found
+        .into_iter()
+        .map(|appliance| Appliance {
+            key: appliance.id.to_string(),
+            name: appliance.name,
+            status: appliance.status.unwrap_or_default(),
+            addresses: text(served.remove(&appliance.id)),
+            network_id: appliance.network_id.filter(|id| *id != 0).map(|id| id.to_string()).unwrap_or_default(),
+            profile: None,
+            precedence: 100,
+        })
+        .collect();
+    rows.push(Appliance {
+        key: EXTERNAL.0.to_owned(),
+        name: EXTERNAL.1.to_owned(),
+        status: String::new(),
+        addresses: text(external),
+        network_id: String::new(),
+        profile: None,
+        precedence: 1_000,
+    });
+    rows
+}
+
+/// `a-b` or `a` as low and high address.
+fn range(text: &str) -> Option<(String, String)> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let address = |text: &str| text.trim().parse::<std::net::IpAddr>().ok();
+    let (low, high) = (address(low)?, address(high)?);
+    Some((low.to_string(), high.to_string()))
+}
+
+impl What {
+    fn kind(&self) -> Kind {
+        match self {
+            What::Everything => Kind::Everything,
+            What::KnowledgeBase => Kind::KnowledgeBase,
+            What::HostDetection => Kind::HostDetection,
+            What::Setup => Kind::Setup,
+            What::Targeted { .. } => Kind::Targeted,
+        }
+    }
+
+    fn source(&self) -> &str {
+        match self {
+            What::Targeted { source, .. } => source,
+            _ => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appliances_get_the_ranges_of_the_groups_they_are_the_default_of() {
+        let appliance = |id, name: &str| appliances::Appliance {
+            id,
+            name: name.to_owned(),
+            uuid: None,
+            network_id: Some(0),
+            status: Some("Online".to_owned()),
+            running_scans: None,
+            software_version: None,
+            kind: None,
+            asset_group_ids: Vec::new(),
+        };
+        let group = |default_appliance_id, addresses: &[&str]| AssetGroup {
+            id: 1,
+            title: String::new(),
+            network_id: None,
+            default_appliance_id,
+            appliance_ids: Vec::new(),
+            addresses: addresses.iter().map(|&text| text.to_owned()).collect(),
+            dns_names: Vec::new(),
+            updated_at: None,
+        };
+        let groups = [
+            group(Some(7), &["10.0.0.1-10.0.0.9", "10.1.0.1"]),
+            group(Some(7), &["10.1.0.1", "nonsense"]),
+            group(None, &["10.2.0.1"]),
+            group(Some(0), &["192.0.2.1"]),
+        ];
+        let rows = appliance_rows(vec![appliance(7, "dc1"), appliance(8, "dc2")], &groups);
+        let shown: Vec<(&str, &str)> = rows.iter().map(|row| (row.name.as_str(), row.addresses.as_str())).collect();
+        let first = r#"[["10.0.0.1","10.0.0.9"],["10.1.0.1","10.1.0.1"]]"#;
+        assert_eq!(shown, [("dc1", first), ("dc2", "[]"), ("External", r#"[["192.0.2.1","192.0.2.1"]]"#)]);
+    }
+}
