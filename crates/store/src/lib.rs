@@ -63,6 +63,7 @@ pub mod list;
 pub mod migrate;
 pub mod numbers;
 pub mod outbox;
+pub mod overview;
 pub mod record;
 pub mod scanners;
 pub mod scope;

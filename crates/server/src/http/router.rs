@@ -21,6 +21,7 @@ pub fn people(app: &App) -> Router {
         .layer(from_fn(error::api));
     let pages = crate::web::routes().fallback(async || StatusCode::NOT_FOUND);
     let pages = bounded(pages, limits::REQUEST_TIME_MAX, limits::BODY_BYTES_MAX)
+        .merge(crate::web::streams())
         .layer(from_fn_with_state(app.clone(), csrf::protect))
         .layer(from_fn(error::pages))
         .layer(from_fn(flash::once))

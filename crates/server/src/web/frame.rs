@@ -47,8 +47,11 @@ const PLACES: &[(Section, Action)] = &[
 /// # Errors
 /// [`Error`] where the database fails.
 pub async fn frame(app: &App, actor: &PageActor, section: Section, title: impl Into<String>) -> Result<Shell, Error> {
-    let halt = app.database.try_read(dispatch::halt).await?;
+    let seen = app.database.try_read(|tx| Ok::<_, Error>((dispatch::halt(tx)?, store::overview::now(tx)?)));
+    let (halt, now) = seen.await?;
     let mut shell = plain(&actor.caller, &actor.csrf, section, title);
+    let under_way = [(Section::Jobs, now.jobs), (Section::Scans, now.scans)];
+    shell.counts = under_way.into_iter().filter(|(_, number)| *number > 0).collect();
     shell.toasts = actor.flash.iter().map(toast).collect();
     shell.halt = halt.map(|halt| match halt.reason.as_str() {
         "" => format!("Halted by {}.", halt.by),

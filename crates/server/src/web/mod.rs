@@ -5,6 +5,8 @@
 
 pub mod audit;
 pub mod frame;
+pub mod home;
+pub mod jobs;
 pub mod password;
 pub mod sign_in;
 pub mod tokens;
@@ -15,10 +17,16 @@ use axum::Router;
 
 pub use frame::{Show, faults, frame, listed, pager};
 
+/// What stays open longer than a page may take: progress as server-sent events.
+pub fn streams() -> Router<App> {
+    Router::new()
+}
+
 /// Every page.
 pub fn routes() -> Router<App> {
     Router::new()
         .merge(crate::assets::router())
+        .merge(home::routes())
         .merge(sign_in::routes())
         .merge(password::routes())
         .merge(users::routes())

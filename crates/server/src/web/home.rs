@@ -1,0 +1,279 @@
+//! The dashboard.
+
+use super::frame::{Show, frame};
+use super::jobs::status;
+use crate::app::App;
+use crate::http::{Error, PageActor};
+use crate::pages::charts::{Areas, Layer};
+use crate::pages::chips::{Bar, Change, Tone, count};
+use crate::pages::home::{HomePage, NextRow, RunningRow, Setup, StandRow, Stat};
+use crate::pages::lists::address;
+use crate::pages::shell::{Section, Shell};
+use crate::views;
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use domain::access::{Action, Actor, Reach, reach};
+use domain::filter::Filter;
+use domain::time::Timestamp;
+use std::collections::BTreeMap;
+use store::overview::{self, Band, DayChange, Possible, SetUp};
+use store::{Transaction, list};
+
+/// Days of the chart.
+const DAYS: i64 = 30;
+const DAY_MICROS: i64 = 86_400_000_000;
+/// Rows of "best next".
+const NEXT: usize = 6;
+/// Rows of "running now".
+const RUNNING: u32 = 5;
+/// The bands from the lowest, as [`overview::stand`] gives them: class, word, terms of the query language.
+const BANDS: [(&str, &str, &str); 4] = [
+    ("low", "Low", "score:[1 .. 39]"),
+    ("med", "Medium", "score:[40 .. 69]"),
+    ("high", "High", "score:[70 .. 89]"),
+    ("crit", "Critical", "score:[90 .. 100]"),
+];
+
+/// The routes of this noun.
+pub fn routes() -> Router<App> {
+    Router::new().route("/", get(show))
+}
+
+/// What is looked up for it, in one transaction.
+struct Seen {
+    set_up: SetUp,
+    bands: [Band; 4],
+    changes: Vec<DayChange>,
+    possible: Vec<Possible>,
+    jobs: Vec<protocol::api::response::JobSummary>,
+}
+
+fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<Seen, Error> {
+    let seen = |action| reach(&who.actor, action) != Reach::Nothing;
+    let since = Timestamp::from_micros((now.micros() / DAY_MICROS - DAYS + 1) * DAY_MICROS);
+    let items = seen(Action::ItemsView);
+    let mut query = list::Query::new(running()?, domain::filter::Context::at(now));
+    query.order = list::Order::parse("-number");
+    query.limit = RUNNING;
+    Ok(Seen {
+        set_up: overview::set_up(tx)?,
+        bands: if items { overview::stand(tx, &who.actor)? } else { Default::default() },
+        changes: if items { overview::changes(tx, &who.actor, since)? } else { Vec::new() },
+        possible: if seen(Action::CatalogueView) { overview::possible(tx, &who.actor, None)? } else { Vec::new() },
+        jobs: if seen(Action::JobsView) { views::jobs::list(tx, &who.caller, &query)?.rows } else { Vec::new() },
+    })
+}
+
+/// Jobs that are enabled and not over.
+fn running() -> Result<Filter, Error> {
+    domain::filter::parse("status:enabled", &store::jobs::FIELDS).map_err(Error::internal)
+}
+
+async fn show(State(app): State<App>, who: PageActor) -> Result<Response, Error> {
+    let shell = frame(&app, &who, Section::Home, "Dashboard").await?;
+    let (asker, now) = (who.clone(), app.clock.now());
+    let seen = app.database.try_read(move |tx| look(tx, &asker, now)).await?;
+    Ok(Show(page(shell, &who.actor, &seen, now)).into_response())
+}
+
+fn page(shell: Shell, actor: &Actor, seen: &Seen, now: Timestamp) -> HomePage {
+    HomePage {
+        shell,
+        setup: set_up(actor, &seen.set_up),
+        stats: stats(seen),
+        over_time: over_time(&seen.bands, &seen.changes, now),
+        stand: stand(&seen.bands),
+        next: next(&seen.possible),
+        running: seen.jobs.iter().map(under_way).collect(),
+    }
+}
+
+fn items(q: &str) -> String {
+    address("/items", &[("q", q)])
+}
+
+fn set_up(actor: &Actor, done: &SetUp) -> Vec<Setup> {
+    let steps = [
+        (
+            Action::ImportRun,
+            "Import detections",
+            "Connect a Qualys subscription, or load a file exported from one",
+            "/imports",
+            done.imported,
+        ),
+        (
+            Action::CatalogueInstall,
+            "Install a catalogue",
+            "Signed mitigations: quell catalogue install",
+            "/eliminations",
+            done.catalogue,
+        ),
+        (
+            Action::AgentEnrol,
+            "Enrol an agent",
+            "One line on each host whose weaknesses should be mitigated",
+            "/agents/enrol",
+            done.agents > 0,
+        ),
+        (
+            Action::JobCreate,
+            "Mitigate something",
+            "Choose an elimination and press Mitigate Now",
+            "/eliminations",
+            done.jobs > 0,
+        ),
+    ];
+    let own = steps.into_iter().filter(|(action, ..)| reach(actor, *action) != Reach::Nothing);
+    own.map(|(_, label, text, href, done)| Setup { label: label.into(), text: text.into(), href: href.into(), done })
+        .collect()
+}
+
+fn stats(seen: &Seen) -> Vec<Stat> {
+    let sum = |of: fn(&Band) -> i64| seen.bands.iter().map(of).sum::<i64>();
+    let (open, mitigated, fixed, in_job) = (sum(|b| b.open), sum(|b| b.mitigated), sum(|b| b.fixed), sum(|b| b.in_job));
+    let severe: i64 = seen.bands.iter().skip(2).map(|band| band.open).sum();
+    let week: i64 = seen
+        .changes
+        .iter()
+        .rev()
+        .take_while(|c| c.day > seen.changes.last().map_or(0, |l| l.day) - 7)
+        .map(|c| c.open)
+        .sum();
+    let mitigable: i64 = best(&seen.possible).iter().map(|row| row.assets).sum();
+    let stat = |label: &str, value: i64, note: String, tone, href: String| Stat {
+        label: label.to_owned(),
+        value: count(value),
+        note,
+        tone,
+        spark: None,
+        href,
+    };
+    vec![
+        stat(
+            "Open items",
+            open,
+            if week == 0 { "no change this week".into() } else { format!("{} this week", signed(week)) },
+            if week > 0 { Tone::Fail } else { Tone::Ok },
+            items("is:open"),
+        ),
+        stat(
+            "Critical and high",
+            severe,
+            format!("score 70 and above, {in_job} in a job"),
+            Tone::Idle,
+            items("is:open and score:>=70"),
+        ),
+        stat("Can be mitigated now", mitigable, "with an agent in place".into(), Tone::Idle, "/eliminations".into()),
+        stat("Mitigated", mitigated, format!("of {} open", count(open)), Tone::Mit, items("is:open and is:mitigated")),
+        stat("Fixed", fixed, "found gone by the scanner".into(), Tone::Ok, items("is:fixed")),
+    ]
+}
+
+fn signed(number: i64) -> String {
+    if number > 0 { format!("+{}", count(number)) } else { count(number) }
+}
+
+/// Open items per day, reckoned back from today.
+fn over_time(bands: &[Band; 4], changes: &[DayChange], now: Timestamp) -> Areas {
+    let today = now.micros() / DAY_MICROS;
+    let first = changes.first().map_or(today, |change| change.day).max(today - DAYS + 1);
+    let days: Vec<i64> = (first..=today).collect();
+    let layers = BANDS.iter().zip(bands).enumerate().map(|(band, ((class, word, _), stand))| {
+        let mut open = stand.open;
+        let mut values: Vec<i64> = days
+            .iter()
+            .rev()
+            .map(|day| {
+                let value = open;
+                let changed = changes.iter().filter(|c| c.day == *day && usize::try_from(c.band) == Ok(band));
+                open -= changed.map(|c| c.open).sum::<i64>();
+                value.max(0)
+            })
+            .collect();
+        values.reverse();
+        Layer { label: word, class, values }
+    });
+    let label = |day: &i64| Timestamp::from_micros(day * DAY_MICROS).to_jiff().strftime("%-d %b").to_string();
+    Areas {
+        title: "Open items by score, the last 30 days".into(),
+        layers: layers.collect(),
+        labels: days.iter().map(label).collect(),
+    }
+}
+
+fn stand(bands: &[Band; 4]) -> Vec<StandRow> {
+    let rows = BANDS.iter().zip(bands).rev();
+    rows.map(|((class, word, terms), band)| StandRow {
+        class,
+        band: word,
+        cells: vec![
+            (band.open, items(&format!("is:open and {terms}"))),
+            (band.in_job, "/jobs".to_owned()),
+            (band.mitigated, items(&format!("is:open and is:mitigated and {terms}"))),
+            (band.fixed, items(&format!("is:fixed and {terms}"))),
+        ],
+    })
+    .collect()
+}
+
+/// Of several entries for one QID the one with the most points, where something is left to do.
+fn best(possible: &[Possible]) -> Vec<NextRow> {
+    let mut by_qid: BTreeMap<(i64, &str), &Possible> = BTreeMap::new();
+    for row in possible.iter().filter(|row| row.left > 0 && row.implication == "mitigation") {
+        let slot = by_qid.entry((row.qid, row.platform.as_str())).or_insert(row);
+        if row.points > slot.points {
+            *slot = row;
+        }
+    }
+    let mut by_entry: BTreeMap<i64, Vec<&Possible>> = BTreeMap::new();
+    for row in by_qid.into_values() {
+        by_entry.entry(row.entry_key).or_default().push(row);
+    }
+    by_entry.into_values().filter_map(|rows| next_row(&rows)).collect()
+}
+
+fn next_row(rows: &[&Possible]) -> Option<NextRow> {
+    let worst = rows.iter().max_by_key(|row| row.residual)?;
+    let after = (worst.residual - worst.points).max(1);
+    let qids: Vec<String> = rows.iter().map(|row| row.qid.to_string()).collect();
+    let drop = rows.iter().map(|row| (row.residual - (row.residual - row.points).max(1)) * row.left).sum::<i64>();
+    Some(NextRow {
+        title: worst.title.clone(),
+        href: address("/eliminations", &[("qid", &qids.join(","))]),
+        change: Change::new(Some(worst.residual), Some(after)),
+        assets: rows.iter().map(|row| row.left).max().unwrap_or(0),
+        drop: -drop,
+        mitigate: address("/jobs/new", &[("qid", &qids.join(",")), ("platform", one_platform(&worst.platform))]),
+    })
+}
+
+/// An entry for any platform leaves the choice open.
+fn one_platform(word: &str) -> &str {
+    if word == "any" { "" } else { word }
+}
+
+fn next(possible: &[Possible]) -> Vec<NextRow> {
+    let mut rows = best(possible);
+    rows.sort_by_key(|row| row.drop);
+    rows.truncate(NEXT);
+    rows
+}
+
+fn under_way(job: &protocol::api::response::JobSummary) -> RunningRow {
+    let tasks = &job.tasks;
+    let parts = [
+        (Tone::Ok, tasks.succeeded, "succeeded"),
+        (Tone::Idle, tasks.skipped, "skipped"),
+        (Tone::Fail, tasks.failed, "failed"),
+    ];
+    RunningRow {
+        number: job.number.clone(),
+        title: job.title.clone(),
+        href: format!("/jobs/{}", job.number),
+        bar: Bar::new(&parts, tasks.total),
+        done: format!("{}/{}", tasks.total - tasks.open, tasks.total),
+        state: status(job),
+    }
+}
