@@ -1,0 +1,360 @@
+//! The acts of the demo, in order. Each goes through the public API and looks at what came of it.
+
+use super::narrator::Narrator;
+use super::stage::{Machine, Stage};
+use super::summary::{Imported, JobSummary, Scan, Score, Summary, Tasks, Verdict};
+use crate::client::{ListArguments, path};
+use crate::failure::Failure;
+use catalogue::ephemeral::Ephemeral;
+use protocol::api::exposure::{Item, ItemBody, ItemsBody, ScoreBody};
+use protocol::api::integrations as scanners;
+use protocol::api::response as body;
+use protocol::api::scans;
+use protocol::signed::PublicKey;
+use qualys_sim::weakness::{self, Judge};
+use qualys_sim::world;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Vulnerabilities in the job at most: enough to see it work, few enough to read.
+const QIDS_MAX: usize = 4;
+/// The demo's catalogue and keys are good for this long.
+const VALID_SECONDS: i64 = 7 * 24 * 3600;
+/// Longest wait for anything, in seconds.
+const PATIENCE: u64 = 120;
+
+/// What the demo decided to do.
+#[derive(Debug)]
+struct Plan {
+    /// QIDs of the job.
+    qids: Vec<i64>,
+    /// The one whose score is told: the scanner goes on seeing it, because only its version was looked at.
+    told: i64,
+}
+
+/// Play everything.
+///
+/// # Errors
+/// The first step that did not do what it says.
+pub async fn play(stage: &mut Stage, voice: &Narrator) -> Result<Summary, Failure> {
+    let mut summary = Summary { seed: stage.seed, ..Summary::default() };
+    trust(stage, voice).await?;
+    summary.imported = import(stage, voice).await?;
+    enrol(stage, voice).await?;
+    let plan = choose(stage, voice).await?;
+    let told = item(stage, plan.told, |_| true).await?;
+    let before = snapshot(&stage.machines);
+    summary.job = mitigate(stage, voice, &plan).await?;
+    summary.changed_files = changed(&stage.machines, &before, &snapshot(&stage.machines));
+    summary.score = lower(stage, voice, &told, &mut summary.mitigated_items).await?;
+    let gone = fix(stage, voice, &plan).await?;
+    (summary.scan, summary.verdicts) = rescan(stage, voice, &[told.number.clone(), gone]).await?;
+    summary.closed_fixed = items(stage, "state:closed and substate:fixed").await?.len();
+    Ok(summary)
+}
+
+/// A catalogue signed with keys that exist for a moment only, and the scanner's server told to trust it.
+async fn trust(stage: &Stage, voice: &Narrator) -> Result<(), Failure> {
+    let step = voice.step("Sign the catalogue with demo keys that are thrown away at once, and install it");
+    let client = &stage.session.client;
+    let present: body::CatalogueBody = client.get(&path(&["catalogue"]), &[]).await?;
+    let order = decode(&present.order_key.public)?;
+    let entries = catalogue::embedded::entries()
+        .map_err(|(source, error)| Failure::Said(format!("the built-in entry {source} is broken: {error}")))?;
+    let made = Ephemeral::make(&order, &entries, 1, stage.server.app.clock.now(), VALID_SECONDS)
+        .map_err(|error| Failure::Failed(Box::new(error)))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let parcel = body::CatalogueParcel {
+        roots: made.bundle.roots.iter().map(|bytes| text(bytes)).collect(),
+        index: text(&made.bundle.index),
+        entries: made.bundle.entries.values().map(|bytes| text(bytes)).collect(),
+    };
+    let installed: body::CatalogueInstalled = client.post(&path(&["catalogue"]), &parcel).await?;
+    step.done(&[format!("{} mitigations, index version {}", installed.entries, installed.version)]);
+    Ok(())
+}
+
+fn decode(public: &str) -> Result<PublicKey, Failure> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(public).ok();
+    let bytes: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
+    bytes
+        .and_then(|bytes| PublicKey::from_bytes(&bytes).ok())
+        .ok_or_else(|| Failure::Said("the server's order key cannot be read".to_owned()))
+}
+
+/// Connect the scanner, activate it, import everything.
+async fn import(stage: &Stage, voice: &Narrator) -> Result<Imported, Failure> {
+    let step = voice.step("Connect Qualys, activate the scanner, import knowledge base and detections");
+    let client = &stage.session.client;
+    let simulator = &stage.simulator;
+    let new = scanners::NewInstance {
+        name: "Qualys (simulated)".to_owned(),
+        api_url: simulator.api_url(),
+        gateway_url: simulator.gateway_url(),
+        auth: None,
+        username: simulator.username().to_owned(),
+        password: simulator.password().to_owned(),
+        versions: BTreeMap::new(),
+        default_profile: None,
+        default_appliance: Some("External".to_owned()),
+        tracking_hours: None,
+        interval_minutes: None,
+    };
+    let made: scanners::InstanceBody = client.post(&path(&["instances"]), &new).await?;
+    let id = made.instance.id.to_string();
+    let active = scanners::ScannerChange { active: true };
+    let _: scanners::ScannerBody = client.patch(&path(&["scanners", "qualys"]), &active, None).await?;
+    let mut counters = Vec::new();
+    for kind in ["setup", "knowledge_base", "host_detection"] {
+        step.progress(kind);
+        let request = scanners::ImportRequest { kind: Some(kind.to_owned()) };
+        let begun: scanners::ImportBody = client.post(&path(&["instances", &id, "imports"]), &request).await?;
+        let address = path(&["imports", &begun.import.number]);
+        let ended = stage.session.until(&address, &[], PATIENCE, "an import", |body: scanners::ImportBody| {
+            (body.import.state != "running").then_some(body.import)
+        });
+        let ended = ended.await?;
+        if ended.state != "complete" {
+            return Err(Failure::Said(format!("{} ended {}: {}", ended.number, ended.state, ended.detail)));
+        }
+        counters.push(ended.counters);
+    }
+    let profiles: scanners::OptionProfilesBody = client.get(&path(&["instances", &id, "option-profiles"]), &[]).await?;
+    if let Some(profile) = profiles.option_profiles.first() {
+        let change =
+            scanners::InstanceChange { default_profile: Some(profile.key.clone()), ..scanners::InstanceChange::default() };
+        let _: scanners::InstanceBody = client.patch(&path(&["instances", &id]), &change, None).await?;
+    }
+    let sum = |of: fn(&scanners::ImportCounters) -> u64| counters.iter().map(of).sum::<u64>();
+    let imported = Imported {
+        vulnerabilities: sum(|c| c.vulnerabilities.new + c.vulnerabilities.updated),
+        assets: sum(|c| c.assets_new),
+        detections: sum(|c| c.detections.new),
+    };
+    step.done(&[format!(
+        "{} vulnerabilities, {} assets, {} detections, {} vulnerable items",
+        imported.vulnerabilities,
+        imported.assets,
+        imported.detections,
+        sum(|c| c.items.new)
+    )]);
+    Ok(imported)
+}
+
+/// Enrol an agent on each machine; each has to be recognised as the asset the scanner reported.
+async fn enrol(stage: &mut Stage, voice: &Narrator) -> Result<(), Failure> {
+    let step = voice.step("Enrol three agents, each a process of its own with a root folder of its own");
+    let wanted = stage.machines.len();
+    let uses = i64::try_from(wanted).unwrap_or(i64::MAX);
+    let new = body::NewEnrolmentToken { label: "demo".to_owned(), uses: Some(uses), hours: Some(1) };
+    let made: body::EnrolmentTokenMade = stage.session.client.post(&path(&["agents", "tokens"]), &new).await?;
+    stage.start_agents(&made.text).await?;
+    let ready = |body: body::AgentsBody| {
+        let linked = body.agents.iter().filter(|agent| agent.link == "linked").count();
+        (linked == wanted).then_some(body.agents)
+    };
+    let agents = stage.session.until(&path(&["agents"]), &[], PATIENCE, "recognising the agents", ready).await?;
+    let told = agents.iter().map(|agent| {
+        format!("{} is {}: {}", agent.hostname, agent.asset_name.as_deref().unwrap_or_default(), agent.evidence)
+    });
+    step.done(&told.collect::<Vec<_>>());
+    Ok(())
+}
+
+/// What the demo mitigates: vulnerabilities of the three machines that the catalogue answers with reversible entries of low
+/// risk, at least one of them seen by its version alone.
+async fn choose(stage: &Stage, voice: &Narrator) -> Result<Plan, Failure> {
+    let step = voice.step("View Risk Elimination: what does the catalogue hold for what was found?");
+    let entries = catalogue::embedded::entries().unwrap_or_default();
+    let simple: BTreeSet<String> = entries
+        .iter()
+        .filter(|entry| !entry.needs_approval() && entry.actions.iter().all(|action| action.kind() != "package.state"))
+        .map(|entry| entry.id.to_string())
+        .collect();
+    let mut found = Vec::new();
+    for weakness in weakness::all() {
+        let qid = i64::from(weakness.qid);
+        let query = [("qid", qid.to_string())];
+        let address = path(&["eliminations"]);
+        let body: body::EliminationsBody = match stage.session.client.get(&address, &query).await {
+            Ok(body) => body,
+            // This seed's subscription does not have it.
+            Err(Failure::Problem(problem)) if problem.status == 404 => continue,
+            Err(failure) => return Err(failure),
+        };
+        let assets = body.assets.iter().filter(|asset| asset.selectable).count();
+        let usable = body.eliminations.iter().all(|e| simple.contains(&e.entry) && e.implication == "mitigation");
+        let covered: BTreeSet<&str> = body
+            .eliminations
+            .iter()
+            .flat_map(|e| e.covers.iter().filter(|c| c.coverage != "partial").map(|c| c.cve.as_str()))
+            .collect();
+        let all = weakness.cves.iter().all(|cve| covered.contains(cve));
+        if assets > 0 && usable && all && !body.eliminations.is_empty() {
+            found.push((weakness, assets));
+        }
+    }
+    // Those on most machines first; the one that is told has one CVE and goes on being seen.
+    found.sort_by_key(|(weakness, assets)| (std::cmp::Reverse(*assets), weakness.qid));
+    let told = found.iter().find(|(weakness, _)| weakness.judge == Judge::Version && weakness.cves.len() == 1);
+    let told = told.map(|(weakness, _)| i64::from(weakness.qid));
+    let told = told.ok_or_else(|| Failure::Said("this seed has nothing to show; try another".to_owned()))?;
+    let mut qids = vec![told];
+    qids.extend(found.iter().map(|(weakness, _)| i64::from(weakness.qid)).filter(|qid| *qid != told));
+    qids.truncate(QIDS_MAX);
+    let titles = found.iter().filter(|(weakness, _)| qids.contains(&i64::from(weakness.qid)));
+    step.done(
+        &titles.map(|(w, assets)| format!("QID {} on {assets} assets: {}", w.qid, w.title)).collect::<Vec<_>>(),
+    );
+    Ok(Plan { qids, told })
+}
+
+/// Make the job, save it disabled, enable it, wait for its end.
+async fn mitigate(stage: &Stage, voice: &Narrator, plan: &Plan) -> Result<JobSummary, Failure> {
+    let step = voice.step("Mitigate Now: a job is made, saved as DISABLED, then enabled");
+    let client = &stage.session.client;
+    let new = body::NewJob {
+        vulnerabilities: plan.qids.iter().map(|qid| body::JobSelection { qid: *qid, assets: None }).collect(),
+        title: "Close what cannot be patched today".to_owned(),
+        description: "made by quell demo".to_owned(),
+        ..body::NewJob::default()
+    };
+    let draft: body::JobBody = client.post(&path(&["jobs"]), &new).await?;
+    let number = draft.job.summary.number.clone();
+    let saved: body::JobBody =
+        client.post(&path(&["jobs", &number, "save"]), &body::JobSave { enable: false }).await?;
+    let assets = saved.job.assets.len();
+    let nothing = serde_json::Map::<String, serde_json::Value>::new();
+    let _: body::JobBody = client.post(&path(&["jobs", &number, "enable"]), &nothing).await?;
+    let address = path(&["jobs", &number]);
+    let ended = stage.session.until(&address, &[], PATIENCE, "the end of the job", |body: body::JobBody| {
+        let tasks = &body.job.summary.tasks;
+        step.progress(&format!("{} of {} tasks", tasks.total - tasks.open, tasks.total));
+        body.job.summary.ended_at.is_some().then_some(body.job.summary)
+    });
+    let ended = ended.await?;
+    let tasks: body::TasksBody = client.get(&path(&["jobs", &number, "tasks"]), &[]).await?;
+    let mut told = vec![format!("{number} on {assets} assets was DISABLED, then ENABLED, is {}", ended.status)];
+    told.extend(tasks.tasks.iter().map(|task| {
+        format!("{:<16} {:<34} {} ({})", task.asset_name, task.entry, task.state, task.code.unwrap_or(-1))
+    }));
+    step.done(&told);
+    let tasks =
+        Tasks { succeeded: ended.tasks.succeeded, failed: ended.tasks.failed, skipped: ended.tasks.skipped };
+    Ok(JobSummary { number, status: ended.status, tasks })
+}
+
+/// Look at the scores.
+async fn lower(stage: &Stage, voice: &Narrator, told: &Item, mitigated: &mut usize) -> Result<Score, Failure> {
+    let step = voice.step("The agents changed the files, checked themselves and reported: scores drop");
+    let score: ScoreBody = stage.session.client.get(&path(&["items", &told.number, "score"]), &[]).await?;
+    let unit = score.score.units.first();
+    let unit = unit.ok_or_else(|| Failure::Said(format!("{} has no score", told.number)))?;
+    let found = items(stage, "mitigation:mitigated").await?;
+    *mitigated = found.len();
+    let lines = found.iter().take(6).map(|item| {
+        format!("{} {:<16} QID {}  {} -> {}  Mitigated", item.number, item.asset, item.qid, item.inherent, item.residual)
+    });
+    step.done(&lines.collect::<Vec<_>>());
+    Ok(Score {
+        qid: told.qid,
+        cve: unit.cve.clone().unwrap_or_default(),
+        before: unit.inherent,
+        points: unit.points,
+        after: unit.residual,
+    })
+}
+
+/// Fix one weakness by other means than the job: its package is brought up to date under one machine's root.
+async fn fix(stage: &Stage, voice: &Narrator, plan: &Plan) -> Result<String, Failure> {
+    let step = voice.step("Meanwhile somebody patches another weakness on one machine");
+    for weakness in weakness::all().filter(|weakness| !plan.qids.contains(&i64::from(weakness.qid))) {
+        for machine in &stage.machines {
+            let open = item(stage, i64::from(weakness.qid), |item| item.ip == machine.host.ip.to_string()).await;
+            let Ok(open) = open else { continue };
+            let patched = world::fix(&machine.root, weakness.qid).unwrap_or(false);
+            if patched && !world::is_found(&machine.root, weakness.qid).unwrap_or(true) {
+                step.done(&[format!("{}: QID {} on {}, {}", open.number, open.qid, open.asset, weakness.title)]);
+                return Ok(open.number);
+            }
+        }
+    }
+    Err(Failure::Said("nothing could be fixed by other means; try another seed".to_owned()))
+}
+
+/// Ask for a rescan of what was mitigated and of what was fixed, follow it to its end, and read the verdicts.
+async fn rescan(stage: &Stage, voice: &Narrator, items: &[String]) -> Result<(Scan, Vec<Verdict>), Failure> {
+    let step = voice.step("Rescan: prove it. Only what the scanner no longer sees closes");
+    let client = &stage.session.client;
+    let request = scans::ScanRequest { items: items.to_vec(), ..scans::ScanRequest::default() };
+    let begun: scans::ScanBody = client.post(&path(&["scans"]), &request).await?;
+    let address = path(&["scans", &begun.scan.number]);
+    let ended = stage.session.until(&address, &[], PATIENCE, "the end of the rescan", |body: scans::ScanBody| {
+        step.progress(&body.scan.state);
+        (!matches!(body.scan.state.as_str(), "queued" | "scanning")).then_some(body)
+    });
+    let ended = ended.await?;
+    let mut verdicts = Vec::new();
+    let mut told = vec![format!("{} is {}, {} child scans", ended.scan.number, ended.scan.state, ended.children.len())];
+    for source in &ended.sources {
+        let body: ItemBody = client.get(&path(&["items", &source.item]), &[]).await?;
+        told.push(format!("{}: {}, the item is {}", source.item, source.verdict.replace('_', " "), body.item.state));
+        verdicts.push(Verdict { item: source.item.clone(), verdict: source.verdict.clone(), state: body.item.state });
+    }
+    step.done(&told);
+    let scan = Scan { number: ended.scan.number, state: ended.scan.state, children: ended.children.len() };
+    Ok((scan, verdicts))
+}
+
+async fn items(stage: &Stage, query: &str) -> Result<Vec<Item>, Failure> {
+    let list = ListArguments { query: query.to_owned(), all: true, ..ListArguments::default() };
+    stage.session.client.list(&path(&["items"]), &list, |body: ItemsBody| (body.items, body.next)).await
+}
+
+/// An open item of a QID on one of the machines.
+async fn item(stage: &Stage, qid: i64, fits: impl Fn(&Item) -> bool) -> Result<Item, Failure> {
+    let addresses: Vec<String> = stage.machines.iter().map(|machine| machine.host.ip.to_string()).collect();
+    let found = items(stage, &format!("qid:{qid} and not state:closed")).await?;
+    let found = found.into_iter().find(|item| addresses.contains(&item.ip) && fits(item));
+    found.ok_or_else(|| Failure::Said(format!("no open item of QID {qid} on the machines")))
+}
+
+/// The files below the machines' roots with what they hold and may do.
+type Files = BTreeMap<PathBuf, (Vec<u8>, u32)>;
+
+fn snapshot(machines: &[Machine]) -> Files {
+    let mut files = Files::new();
+    for machine in machines {
+        walk(&machine.root, &mut files);
+    }
+    files
+}
+
+fn walk(folder: &Path, files: &mut Files) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+        if kind.is_dir() {
+            walk(&path, files);
+        } else if kind.is_symlink() {
+            let target = std::fs::read_link(&path).unwrap_or_default();
+            files.insert(path, (target.into_os_string().into_encoded_bytes(), 0));
+        } else if let (Ok(bytes), Ok(meta)) = (std::fs::read(&path), entry.metadata()) {
+            files.insert(path, (bytes, meta.permissions().mode() & 0o7777));
+        }
+    }
+}
+
+/// What differs, as `machine:/path`.
+fn changed(machines: &[Machine], before: &Files, after: &Files) -> Vec<String> {
+    let paths: BTreeSet<&PathBuf> = before.keys().chain(after.keys()).collect();
+    let differing = paths.into_iter().filter(|path| before.get(*path) != after.get(*path));
+    differing
+        .filter_map(|path| {
+            let machine = machines.iter().find(|machine| path.starts_with(&machine.root))?;
+            let inside = path.strip_prefix(&machine.root).ok()?;
+            Some(format!("{}:/{}", machine.host.name, inside.display()))
+        })
+        .collect()
+}
