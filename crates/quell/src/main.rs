@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod demo;
 mod failure;
 mod output;
 mod profile;
@@ -15,6 +16,13 @@ fn main() -> ExitCode {
     // The TLS library wants its cryptography named once per process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = commands::Arguments::parse();
+    if let Some(command) = arguments.agent() {
+        agent::cli::log_to_stderr();
+        return match agent::cli::dispatch(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => output::failed(&failure::Failure::Failed(Box::new(error))),
+        };
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&failure::Failure::internal("cannot start", error)),

@@ -59,8 +59,25 @@ enum Command {
     /// Keys, trust roots, signing and checking of the catalogue; needs no server
     #[command(subcommand)]
     Catalogue(catalogue::Command),
+    /// Play the whole loop on this machine: import, mitigate, verify, rescan, close
+    Demo(crate::demo::Arguments),
+    /// An agent in this executable, as the demo starts it
+    #[command(subcommand, hide = true)]
+    AgentProcess(agent::Command),
     /// Write completions for a shell
     Complete(complete::Arguments),
+}
+
+impl Arguments {
+    /// The agent to run in this process, where that is what was asked for: it has no use for the runtime of the others,
+    /// and gives up its network before it starts threads.
+    #[must_use]
+    pub fn agent(&self) -> Option<agent::Command> {
+        match &self.command {
+            Command::AgentProcess(command) => Some(command.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// What every command works with.
@@ -99,6 +116,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Agents(command) => agents::run(command, &context).await,
         Command::Catalogue(command) => run_catalogue(&command, context.format),
+        Command::Demo(arguments) => crate::demo::run(arguments).await,
+        Command::AgentProcess(_) => Err(Failure::Said("an agent runs without the command line's runtime".to_owned())),
         Command::Complete(arguments) => complete::run(&arguments),
     }
 }

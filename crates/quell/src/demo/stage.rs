@@ -136,7 +136,8 @@ impl Stage {
                 return Err(Failure::Said(format!("the agent of {} could not enrol: {said}", machine.host.name)));
             }
             let running = command("run")?
-                .args(["--restart-spread", "1"])
+                .args(["--net-arg", "agent-process", "--net-arg", "net"])
+                .args(["--spread-seconds-max", "1", "--backoff-seconds-max", "2"])
                 .spawn()
                 .map_err(|error| Failure::internal("cannot start an agent", error))?;
             self.agents.push(running);
