@@ -318,7 +318,7 @@ impl Executor {
         let (task, epoch, seq) = (order.task, order.epoch, order.order_seq);
         let digest = Digest::of(envelope.as_bytes()).to_string();
         let event = self.event(task, epoch, EventKind::Accepted);
-        if let Err(error) = self.record(Record::Accepted { order, digest, event }) {
+        if let Err(error) = self.record(&Record::Accepted { order, digest, event }) {
             self.unwritable(task, epoch, seq, &error);
             return;
         }
@@ -352,7 +352,7 @@ impl Executor {
                 let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone() };
                 let event = self.event(task, epoch, kind);
                 let order_seq = refusal.order_seq;
-                if let Err(error) = self.record(Record::Refused { task, epoch, order_seq, digest, event }) {
+                if let Err(error) = self.record(&Record::Refused { task, epoch, order_seq, digest, event }) {
                     tracing::error!("a refusal was not journalled: {error}");
                 }
             }
@@ -396,7 +396,7 @@ impl Executor {
             return;
         }
         let event = self.event(of.task, of.epoch, EventKind::Revoked);
-        if let Err(error) = self.record(Record::Tombstone { task: of.task, epoch: of.epoch, event }) {
+        if let Err(error) = self.record(&Record::Tombstone { task: of.task, epoch: of.epoch, event }) {
             tracing::error!("a revocation was not journalled: {error}");
         }
     }
@@ -405,7 +405,7 @@ impl Executor {
         for acked in acked {
             failpoint::hit("before-acked");
             if let Some(record) = self.book.news(acked)
-                && let Err(error) = self.record(record)
+                && let Err(error) = self.record(&record)
             {
                 tracing::error!("an acknowledgement was not journalled: {error}");
             }
@@ -475,7 +475,7 @@ impl Executor {
     fn note_trust(&mut self) {
         let index_version = self.index.as_ref().map_or(0, VerifiedIndex::version);
         let record = Record::Trust { root_version: self.root.version, index_version };
-        if let Err(error) = self.record(record) {
+        if let Err(error) = self.record(&record) {
             tracing::error!("the versions seen were not journalled: {error}");
         }
         self.out.push(ToNet::Status(self.status()));
@@ -489,9 +489,9 @@ impl Executor {
     }
 
     /// Make a record durable, then believe it, then tell.
-    pub(crate) fn record(&mut self, record: Record) -> Result<(), JournalError> {
-        self.journal.append(&record)?;
-        let event = match &record {
+    pub(crate) fn record(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.journal.append(record)?;
+        let event = match record {
             Record::Accepted { order, event, .. } => Some((order.task, order.epoch, event.clone())),
             Record::Refused { task, epoch, event, .. }
             | Record::Intent { task, epoch, event, .. }
@@ -499,12 +499,12 @@ impl Executor {
             | Record::Tombstone { task, epoch, event } => Some((*task, *epoch, event.clone())),
             _ => None,
         };
-        let acked = match &record {
+        let acked = match record {
             Record::Acked { task, epoch, n } => Some(Acked { task: *task, epoch: *epoch, n: *n }),
             _ => None,
         };
         let of = event.map(|(task, epoch, text)| (TaskEpoch { task, epoch }, self.book.next_event(task, epoch), text));
-        self.book.apply(&record);
+        self.book.apply(record);
         self.out.push(ToNet::Status(self.status()));
         if let Some((of, n, text)) = of {
             self.out.push(ToNet::Event { of, n, text });

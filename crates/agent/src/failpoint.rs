@@ -4,9 +4,10 @@
 //! `--allow-failpoints` *and* [`VARIABLE`] names the point. Not a debugging aid: a point can only stop the process.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// The environment variable: `name:kill`, `name:abort` or `name:sleep=MILLISECONDS`; several are separated by commas.
+/// The environment variable: `name:kill`, `name:kill@3` (the third time the point is passed), `name:abort` or `name:sleep=MILLISECONDS`; several are separated by commas.
 pub const VARIABLE: &str = "QUELL_AGENT_FAILPOINT";
 
 /// Every point, in the order in which one apply passes them, with what has happened by then.
@@ -37,7 +38,15 @@ enum Action {
     Sleep(Duration),
 }
 
-static ACTIVE: OnceLock<Vec<(String, Action)>> = OnceLock::new();
+#[derive(Debug)]
+struct Point {
+    name: String,
+    action: Action,
+    /// How often it has to be passed still, before it acts.
+    left: AtomicU32,
+}
+
+static ACTIVE: OnceLock<Vec<Point>> = OnceLock::new();
 
 /// Read the variable. Called once at start, and only when the command line allows failpoints.
 ///
@@ -59,28 +68,33 @@ pub fn armed() -> bool {
 /// Pass a point.
 pub fn hit(name: &str) {
     let Some(active) = ACTIVE.get() else { return };
-    for (_, action) in active.iter().filter(|(at, _)| at == name) {
-        match action {
+    for point in active.iter().filter(|point| point.name == name) {
+        if point.left.fetch_sub(1, Ordering::Relaxed) != 1 {
+            continue;
+        }
+        match point.action {
             // SIGKILL to ourselves: nothing is flushed, no destructor runs, as with `kill -9`.
             Action::Kill => {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
                 std::thread::sleep(Duration::from_secs(60));
             }
             Action::Abort => std::process::abort(),
-            Action::Sleep(time) => std::thread::sleep(*time),
+            Action::Sleep(time) => std::thread::sleep(time),
         }
     }
 }
 
-fn parse(text: &str) -> Result<Vec<(String, Action)>, String> {
+fn parse(text: &str) -> Result<Vec<Point>, String> {
     text.split(',').filter(|part| !part.trim().is_empty()).map(|part| parse_one(part.trim())).collect()
 }
 
-fn parse_one(part: &str) -> Result<(String, Action), String> {
+fn parse_one(part: &str) -> Result<Point, String> {
     let (name, action) = part.split_once(':').ok_or_else(|| format!("reading {VARIABLE}: `{part}` has no action"))?;
     if !ALL.iter().any(|(known, _)| *known == name) {
         return Err(format!("reading {VARIABLE}: no failpoint is called `{name}`; see `quell-agent failpoints`"));
     }
+    let (action, times) = action.split_once('@').unwrap_or((action, "1"));
+    let left = times.parse().map_err(|_| format!("reading {VARIABLE}: `{times}` is no count"))?;
     let action = match action.split_once('=') {
         None if action == "kill" => Action::Kill,
         None if action == "abort" => Action::Abort,
@@ -89,7 +103,7 @@ fn parse_one(part: &str) -> Result<(String, Action), String> {
         )),
         _ => return Err(format!("reading {VARIABLE}: `{action}` is none of kill, abort, sleep=MS")),
     };
-    Ok((name.to_owned(), action))
+    Ok(Point { name: name.to_owned(), action, left: AtomicU32::new(left) })
 }
 
 #[cfg(test)]
@@ -98,11 +112,13 @@ mod tests {
 
     #[test]
     fn only_known_names_and_actions_are_read() {
+        let points = parse("after-intent:kill@2, before-replace:sleep=5").unwrap();
+        let read: Vec<_> = points.iter().map(|p| (p.name.clone(), p.action, p.left.load(Ordering::Relaxed))).collect();
         assert_eq!(
-            parse("after-intent:kill, before-replace:sleep=5").unwrap(),
+            read,
             [
-                ("after-intent".to_owned(), Action::Kill),
-                ("before-replace".to_owned(), Action::Sleep(Duration::from_millis(5)))
+                ("after-intent".to_owned(), Action::Kill, 2),
+                ("before-replace".to_owned(), Action::Sleep(Duration::from_millis(5)), 1)
             ]
         );
         assert!(parse("").unwrap().is_empty());

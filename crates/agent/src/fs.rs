@@ -170,7 +170,7 @@ impl Tree {
         }
         let mut bytes = Vec::new();
         let limit = FILE_BYTES_MAX as u64 + 1;
-        File::from(file).take(limit).read_to_end(&mut bytes).map_err(os)?;
+        File::from(file).take(limit).read_to_end(&mut bytes).map_err(|error| os(&error))?;
         if bytes.len() > FILE_BYTES_MAX {
             return Err(Why::TooLarge(FILE_BYTES_MAX));
         }
@@ -278,7 +278,7 @@ impl Tree {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(new.mode))?;
         copy_attributes(parent, name, &file);
         let mut file = File::from(file);
-        file.write_all(&new.bytes).and_then(|()| file.sync_all()).map_err(os)
+        file.write_all(&new.bytes).and_then(|()| file.sync_all()).map_err(|error| os(&error))
     }
 
     /// Remove a regular file. `expected` is what must be there now.
@@ -364,7 +364,7 @@ impl Tree {
         let (parent, name) = self.parent(path).map_err(fail)?.ok_or_else(|| fail(Why::Os(Errno::NOENT)))?;
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&parent, &name, flags, Mode::empty()).map_err(|e| fail(e.into()))?;
-        File::from(file).write_all(text.as_bytes()).map_err(|e| fail(os(e)))
+        File::from(file).write_all(text.as_bytes()).map_err(|e| fail(os(&e)))
     }
 
     /// The directories above a path that do not exist, outermost first.
@@ -423,8 +423,8 @@ impl Tree {
         }
         if present.is_some() {
             let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            #[allow(clippy::useless_conversion, reason = "the type of the field differs between architectures")]
-            let links = u64::from(stat.st_nlink);
+            // The type of the field differs between architectures.
+            let links = u64::try_from(u128::from(stat.st_nlink)).unwrap_or(u64::MAX);
             if links > 1 {
                 return Err(Why::HardLinks(links));
             }
@@ -444,7 +444,7 @@ impl Tree {
     fn walk(&self, path: &str, safe: bool) -> Result<Option<(OwnedFd, String)>, Why> {
         let mut parts = components(path)?;
         let name = parts.pop().ok_or(Why::Path)?;
-        let mut at = self.root.try_clone().map_err(os)?;
+        let mut at = self.root.try_clone().map_err(|error| os(&error))?;
         let mut shown = String::new();
         if safe {
             self.require_safe(&at, "/")?;
@@ -511,8 +511,8 @@ fn copy_attributes(parent: &OwnedFd, name: &str, new: &impl AsFd) {
     }
 }
 
-fn os(error: std::io::Error) -> Why {
-    Why::Os(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+fn os(error: &std::io::Error) -> Why {
+    Why::Os(Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
 #[cfg(test)]

@@ -158,13 +158,11 @@ impl HostFacts for Host {
     fn version_scheme(&self) -> Option<VersionScheme> {
         let os = self.os.as_ref()?;
         let like = |family| os.is_like(family);
-        use catalogue::applies::OsFamily::{Alpine, Amazon, Debian, Fedora, Rhel, Suse, Ubuntu};
+        use catalogue::applies::OsFamily::{Amazon, Debian, Fedora, Rhel, Suse, Ubuntu};
         if like(Debian) || like(Ubuntu) {
             Some(VersionScheme::Dpkg)
         } else if like(Rhel) || like(Fedora) || like(Suse) || like(Amazon) {
             Some(VersionScheme::Rpm)
-        } else if like(Alpine) {
-            None
         } else {
             None
         }

@@ -285,7 +285,15 @@ fn reinstall(packages: &[crate::record::Package], host: &Host, workspace: &mut W
 /// # Errors
 /// A sentence when it could not be, or somebody else was faster.
 pub fn undo(step: &Step, host: &mut Host, bytes: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<(), String> {
-    let as_before = match step {
+    if as_before(step, host)? { Ok(()) } else { perform(&step.inverse(), host, bytes, "undo") }
+}
+
+/// Whether what a step changes is as it was before it; never for starting and stopping, which leave no trace to read.
+///
+/// # Errors
+/// A sentence when it cannot be looked at.
+pub fn as_before(step: &Step, host: &mut Host) -> Result<bool, String> {
+    Ok(match step {
         Step::File { path, before, .. } => {
             host.tree.read(path).map_err(|error| error.to_string())?.map(|image| image.state()) == *before
         }
@@ -303,8 +311,7 @@ pub fn undo(step: &Step, host: &mut Host, bytes: &dyn Fn(&str) -> Option<Vec<u8>
             host.refresh();
             host.packages().is_some_and(|installed| !packages.iter().any(|p| installed.contains_key(&p.name)))
         }
-    };
-    if as_before { Ok(()) } else { perform(&step.inverse(), host, bytes, "undo") }
+    })
 }
 
 /// Call systemctl on the live system.
@@ -322,7 +329,7 @@ pub fn systemctl(host: &Host, arguments: &[&str]) -> Result<(), String> {
 /// Restart the first of these services that exists, if it runs. Says what still has to be restarted by hand.
 #[must_use]
 pub fn restart_first(host: &Host, names: &[ServiceName]) -> Option<String> {
-    let all = || names.iter().map(|name| name.unit()).collect::<Vec<_>>().join(" or ");
+    let all = || names.iter().map(ServiceName::unit).collect::<Vec<_>>().join(" or ");
     let Some(program) = host.program(&SYSTEMCTL) else { return Some(all()) };
     for name in names {
         let unit = name.unit();

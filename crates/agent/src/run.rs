@@ -7,7 +7,7 @@ use crate::executor::{Executor, ExecutorError};
 use crate::frame::{self, Settings, ToExecutor, ToNet};
 use crate::launcher::{self, NetCommand};
 use std::process::{Child, ChildStdin};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Frames that may wait between the halves; a full queue makes the network half wait.
@@ -138,8 +138,5 @@ fn converse(executor: &mut Executor, net: &mut NetHalf, from: &Receiver<Heard>) 
 }
 
 fn next(from: &Receiver<Heard>, wait: Duration) -> Option<Heard> {
-    match from.recv_timeout(wait) {
-        Ok(heard) => Some(heard),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    from.recv_timeout(wait).ok()
 }

@@ -22,6 +22,8 @@ pub const EVENT_BYTES_PER_REQUEST_MAX: usize = BODY_BYTES_MAX / 2;
 pub const BACKOFF_MS_FIRST: u64 = 1000;
 /// The pause between polls that bring the same again, in milliseconds; it doubles up to 64 times this.
 pub const REPEAT_MS_FIRST: u64 = 250;
+/// Requests of the two lanes are sent at least so far apart, in milliseconds.
+pub const APART_MS: u64 = 20;
 /// When fewer sequence numbers are left, more are asked for.
 const SEQ_LOW: u64 = 64;
 
@@ -276,6 +278,7 @@ impl Session {
     fn on_poll_reply(&mut self, body: &[u8], now: Now, out: &mut Vec<Output>) -> Result<(), serde_json::Error> {
         let reply: PollReply = serde_json::from_slice(body)?;
         out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
+        let handed_over = !reply.roots.is_empty() || reply.index.is_some() || !reply.orders.is_empty();
         // Roots before the index, the index before orders: each may be what makes the next one acceptable.
         if !reply.roots.is_empty() {
             out.push(Output::Tell(ToExecutor::Roots { envelopes: reply.roots }));
@@ -296,7 +299,12 @@ impl Session {
         self.on_acked(reply.acked, out);
         let wait = u64::from(reply.wait_seconds) * 1000;
         // A server that sends the same order again at once must not make us spin.
-        let repeat = if self.repeats == 0 { 0 } else { REPEAT_MS_FIRST << self.repeats.min(6) };
+        let repeat = match self.repeats {
+            // What was just handed over is not yet part of what the next poll would say.
+            0 if handed_over => REPEAT_MS_FIRST,
+            0 => 0,
+            times => REPEAT_MS_FIRST << times.min(6),
+        };
         self.poll.not_before_ms = now.ms + wait.max(repeat).min(self.settings().backoff_ms_max);
         Ok(())
     }
@@ -336,6 +344,14 @@ impl Session {
         }
         self.restore(&asked);
         let pause = match retry_after {
+            // A number that arrived after a younger one: the next number will do.
+            _ if status == 409 && self.lane(lane).failures < 5 => {
+                let pause = APART_MS + self.below(100);
+                let state = self.lane(lane);
+                state.failures += 1;
+                state.not_before_ms = now.ms + pause;
+                pause
+            }
             Some(seconds) => {
                 let pause = (seconds * 1000).min(self.settings().backoff_ms_max);
                 // Everybody is told the same time: spread around it.
@@ -388,6 +404,10 @@ impl Session {
                     self.wants.pop_front();
                     self.talk.asked = Asked::Content { digest };
                 }
+            }
+            if self.talk.asked != Asked::Nothing {
+                // Two requests sent at once may arrive in either order, and the younger number would make the older one a replay.
+                self.poll.not_before_ms = self.poll.not_before_ms.max(now.ms + APART_MS);
             }
         }
         if self.poll.free(now.ms) {

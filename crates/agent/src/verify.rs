@@ -67,13 +67,14 @@ pub fn verify(bytes: &[u8], trust: Trust<'_>, book: &Book, controls: &Controls, 
     if judged == Judgement::Again && addressed.is_ok() {
         return Verdict::Again(Box::new(order));
     }
+    let untaken = match judged {
+        Judgement::Refuse(code, reason) => Err((code, reason)),
+        Judgement::Fresh | Judgement::Again => Ok(()),
+    };
     let checked = fresh(&order, trust, now)
         .and_then(|()| listed(&order, trust))
-        .and_then(|()| addressed)
-        .and_then(|()| match judged {
-            Judgement::Refuse(code, reason) => Err((code, reason)),
-            Judgement::Fresh | Judgement::Again => Ok(()),
-        })
+        .and(addressed)
+        .and(untaken)
         .and_then(|()| timely(&order, now))
         .and_then(|()| allowed(&order, controls));
     match checked {

@@ -58,7 +58,7 @@ impl Executor {
 
     fn finish(&mut self, order: &Order, event: String) {
         let record = Record::Finished { task: order.task, epoch: order.epoch, event };
-        if let Err(error) = self.record(record) {
+        if let Err(error) = self.record(&record) {
             // Without the record a restart reports it as interrupted: late, never wrong.
             tracing::error!("a result was not journalled: {error}");
         }
@@ -212,7 +212,7 @@ impl Executor {
         let pre_digest = Digest::of(&json).to_string();
         let (task, epoch) = (order.task, order.epoch);
         let event = self.event(task, epoch, EventKind::Started);
-        self.record(Record::Intent { task, epoch, pre_digest, event }).map_err(|error| error.to_string())?;
+        self.record(&Record::Intent { task, epoch, pre_digest, event }).map_err(|error| error.to_string())?;
         failpoint::hit("after-intent");
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Executor {
         }
         failpoint::hit("after-prior");
         let (task, epoch) = (order.task, order.epoch);
-        self.record(Record::Captured { task, epoch, holding: holding.clone() }).map_err(|e| failed(&e))?;
+        self.record(&Record::Captured { task, epoch, holding: holding.clone() }).map_err(|e| failed(&e))?;
         failpoint::hit("after-captured");
         let tag = tag(order);
         for (step, at) in planned.steps.iter().zip(0_u32..) {
@@ -248,7 +248,7 @@ impl Executor {
             // Counted before it is done: what may have happened is put back, and putting back compares first.
             *done += 1;
             perform(step, &mut self.host, &bytes, &tag).map_err(Broken::Failed)?;
-            self.record(Record::Effect { task, epoch, step: at }).map_err(|e| failed(&e))?;
+            self.record(&Record::Effect { task, epoch, step: at }).map_err(|e| failed(&e))?;
             failpoint::hit("after-effect");
         }
         Ok(())
@@ -320,7 +320,7 @@ impl Executor {
         }
         if kept.is_none() && self.book.holdings().contains_key(entry_id.as_str()) {
             let record = Record::Released { entry_id: entry_id.to_string(), passed_on: Vec::new() };
-            if let Err(error) = self.record(record) {
+            if let Err(error) = self.record(&record) {
                 kept = Some(error.to_string());
             }
         }
@@ -341,7 +341,7 @@ impl Executor {
                 steps: Vec::new(),
                 holds,
             };
-            if let Err(error) = self.record(Record::Captured { task: order.task, epoch: order.epoch, holding }) {
+            if let Err(error) = self.record(&Record::Captured { task: order.task, epoch: order.epoch, holding }) {
                 return report(Outcome::Failed, state, error.to_string());
             }
         }
@@ -458,7 +458,7 @@ impl Executor {
         }
         failpoint::hit("revert-after-write");
         let entry_id = holding.entry_id.clone();
-        if let Err(error) = self.record(Record::Released { entry_id, passed_on }) {
+        if let Err(error) = self.record(&Record::Released { entry_id, passed_on }) {
             let mut failed = report(Outcome::RevertFailed, self.probe(entry), error.to_string());
             failed.left_changed = true;
             return failed;
@@ -508,7 +508,17 @@ impl Executor {
             for place in places.iter().filter(|place| place.starts_with('/')) {
                 self.host.tree.sweep(place, &tag(&order));
             }
-            let state = self.probe(self.held_entry(&order.entry_id).as_ref());
+            let entry = self.held_entry(&order.entry_id);
+            let steps = self.book.holdings().get(&order.entry_id).map(|h| h.steps.clone()).unwrap_or_default();
+            let untouched = steps.iter().all(|step| restore::as_before(step, &mut self.host) == Ok(true));
+            if order.kind == OrderKind::Apply && captured && untouched {
+                // It died before the first effect: nothing is ours, so nothing can have drifted.
+                let record = Record::Released { entry_id: order.entry_id.clone(), passed_on: Vec::new() };
+                if let Err(error) = self.record(&record) {
+                    tracing::error!("what is not ours was not let go: {error}");
+                }
+            }
+            let state = self.probe(entry.as_ref());
             let reason = match captured {
                 false => "the agent died after its intent; by its journal nothing was changed".to_owned(),
                 true => format!("the agent died in the middle; {done} of {} steps are recorded as done", places.len()),
@@ -552,7 +562,7 @@ pub(crate) fn perform(
             let changed = make.and_then(|()| tree.change_link(path, before.as_deref(), after.as_deref(), tag));
             changed.map(|()| {
                 if after.is_none() {
-                    tree.unmake(made)
+                    tree.unmake(made);
                 }
             })
         }

@@ -16,7 +16,7 @@ const INCLUDED_MAX: usize = 256;
 fn wanted(action: &FileSetting) -> Wanted<'_> {
     Wanted {
         format: action.format,
-        section: action.section.as_ref().map(|section| section.as_str()),
+        section: action.section.as_ref().map(catalogue::text::Line::as_str),
         key: action.key.as_str(),
         value: action.value.as_str(),
     }

@@ -120,7 +120,7 @@ pub fn plan(action: &Action, host: &Host, workspace: &mut Workspace<'_>) -> Resu
 pub fn key(action: &Action) -> String {
     match action {
         Action::FileSetting(wanted) => {
-            let (section, format) = (wanted.section.as_ref().map(|s| s.as_str()), wanted.format);
+            let (section, format) = (wanted.section.as_ref().map(catalogue::text::Line::as_str), wanted.format);
             let key = crate::format::items::plain_key(format, wanted.key.as_str());
             let section = crate::format::items::plain_section(format, section, wanted.key.as_str());
             let key = key.unwrap_or_else(|| wanted.key.to_string());

@@ -1,6 +1,12 @@
 //! A host in a temporary folder, a catalogue signed on the spot, and an executor driven directly.
 
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "helpers of tests, of which each test file uses its own part"
+)]
 
 use agent::executor::Executor;
 use agent::frame::{ToExecutor, ToNet};

@@ -1,0 +1,305 @@
+//! The real binary, both halves, over real TLS: enrolment, an order, and `kill -9` wherever it hurts.
+
+mod common;
+#[path = "common/server.rs"]
+mod server;
+
+use common::{World, mode, sshd};
+use domain::mitigation::ControlState;
+use protocol::agent::{EventKind, Outcome, TaskEpoch};
+use protocol::order::{Order, OrderKind};
+use server::Server;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+const ID: &str = "linux-sshd-login-grace-0";
+const FILE: &str = "etc/ssh/sshd_config";
+const EXE: &str = env!("CARGO_BIN_EXE_quell-agent");
+
+struct Agent {
+    child: Child,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A host, a server, and an agent enrolled with it.
+struct Site {
+    world: World,
+    server: Arc<Server>,
+    state: std::path::PathBuf,
+}
+
+impl Site {
+    fn new() -> Self {
+        let world = World::new(vec![sshd()]);
+        let server = Server::start(vec![sshd()]);
+        let state = world.folder.path().join("enrolled");
+        let site = Self { world, server, state };
+        let status = Command::new(EXE)
+            .args(["enrol", "--token", &site.server.token, "--root"])
+            .arg(site.world.host())
+            .arg("--state")
+            .arg(&site.state)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        site
+    }
+
+    fn run(&self, failpoint: Option<&str>) -> Agent {
+        let mut command = Command::new(EXE);
+        command.args(["run", "--hold-seconds", "2", "--backoff-seconds-max", "1", "--spread-seconds-max", "0"]);
+        command.arg("--root").arg(self.world.host()).arg("--state").arg(&self.state).stdin(Stdio::null());
+        // The binary lies where another user may not reach it; dropping to another user has its own test.
+        command.args(["--user", &user()]);
+        if let Some(failpoint) = failpoint {
+            command.arg("--allow-failpoints").env(agent::failpoint::VARIABLE, failpoint);
+        }
+        Agent { child: command.spawn().unwrap() }
+    }
+
+    fn order(&self, kind: OrderKind, task: u128) -> Order {
+        self.world.order(kind, ID, task, 1)
+    }
+
+    /// Intents per (task, epoch) in the journal.
+    fn intents(&self) -> BTreeMap<(Uuid, u32), usize> {
+        let (damage, records) = agent::journal::Journal::read(&self.state.join("journal")).unwrap();
+        assert_eq!(damage, None);
+        let mut intents = BTreeMap::new();
+        for record in records {
+            if let agent::record::Record::Intent { task, epoch, .. } = record {
+                *intents.entry((task, epoch)).or_default() += 1;
+            }
+        }
+        intents
+    }
+}
+
+/// A user other than root that may execute the binary under test.
+fn user() -> String {
+    "nobody".to_owned()
+}
+
+fn died(agent: &mut Agent) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if agent.child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+/// Counts how often a name in a directory was replaced by a rename.
+struct Replacements {
+    inotify: OwnedFd,
+}
+
+impl Replacements {
+    fn watch(directory: &Path) -> Self {
+        use rustix::fs::inotify;
+        let inotify = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+        let events = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE;
+        inotify::add_watch(&inotify, directory, events).unwrap();
+        Self { inotify }
+    }
+
+    /// Replacements and in-place writes of the file since last asked.
+    fn count(&self, name: &str) -> usize {
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 16 * 1024];
+        let mut reader = rustix::fs::inotify::Reader::new(&self.inotify, &mut buffer);
+        let mut count = 0;
+        while let Ok(event) = reader.next() {
+            count += usize::from(event.file_name().is_some_and(|file| file.to_bytes() == name.as_bytes()));
+        }
+        count
+    }
+}
+
+#[test]
+fn enrols_polls_applies_reports_and_reverts() {
+    let site = Site::new();
+    let secret = site.state.join("agent.key");
+    assert_eq!((mode(&site.state), mode(&secret)), (0o700, 0o600));
+    let before = site.world.snapshot();
+    let agent = site.run(None);
+    let task = Uuid::from_u128(1);
+    site.server.offer(site.order(OrderKind::Apply, 1));
+    let EventKind::Finished(report) = site.server.ended(task, 1) else { panic!() };
+    assert_eq!((report.outcome, report.state), (Outcome::Succeeded, ControlState::Effective), "{}", report.message);
+    assert!(site.world.read(FILE).contains("LoginGraceTime 0"));
+    let kinds: Vec<_> = site.server.events_of(task, 1).into_iter().map(|event| event.n).collect();
+    assert_eq!(kinds, [1, 2, 3]);
+    site.server.offer(site.order(OrderKind::Revert, 2));
+    let EventKind::Finished(report) = site.server.ended(Uuid::from_u128(2), 1) else { panic!() };
+    assert_eq!(report.outcome, Outcome::Reverted);
+    assert_eq!(site.world.snapshot(), before);
+    let facts = site.server.wait("facts", |store| store.facts.clone());
+    assert!(facts.capabilities.contains(&"file.setting@1".to_owned()));
+    // Two processes; the executor half has no socket of its own.
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.child.id()));
+    if let Ok(children) = children {
+        eprintln!("children of the executor half's first thread: {children}");
+    }
+    assert!(site.server.store.0.lock().unwrap().conflicts.is_empty());
+}
+
+#[test]
+fn a_token_of_another_server_is_noticed_and_nothing_is_kept() {
+    let world = World::new(vec![sshd()]);
+    let (real, other) = (Server::start(Vec::new()), Server::start(Vec::new()));
+    let decode = |token: &str| agent::enrol::read_token(token).unwrap();
+    let mut forged = decode(&real.token);
+    forged.server = decode(&other.token).server;
+    use base64::Engine as _;
+    let text = serde_json::to_vec(&forged).unwrap();
+    let token = format!("quell1.{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text));
+    let state = world.folder.path().join("enrolled");
+    let error = agent::enrol::enrol(&token, &state, &world.host(), 1).unwrap_err();
+    assert!(matches!(error, agent::enrol::EnrolError::WrongCertificate { .. }), "{error}");
+    assert!(!state.join("agent.json").exists() && !state.join("agent.key").exists());
+}
+
+#[test]
+fn a_revocation_before_the_start_wins_for_ever() {
+    let site = Site::new();
+    let task = Uuid::from_u128(1);
+    site.server.store.0.lock().unwrap().revoke.push(TaskEpoch { task, epoch: 1 });
+    let _agent = site.run(None);
+    assert_eq!(site.server.ended(task, 1), EventKind::Revoked);
+    let before = site.world.snapshot();
+    // Offered all the same, as a server restored from an old copy would.
+    site.server.store.0.lock().unwrap().events.clear();
+    site.server.offer(site.order(OrderKind::Apply, 1));
+    site.server.wait("the answer", |store| store.events.get(&(task, 1)).map(|_| ()));
+    assert_eq!(site.world.snapshot(), before);
+}
+
+/// Kill the executor half at a point while it applies, restart it, and look (S1, S3, L1).
+fn killed_while_applying(point: &str) {
+    let site = Site::new();
+    let task = Uuid::from_u128(1);
+    let changes = Replacements::watch(&site.world.host().join("etc/ssh"));
+    let mut agent = site.run(Some(&format!("{point}:kill")));
+    site.server.offer(site.order(OrderKind::Apply, 1));
+    assert!(died(&mut agent), "{point} is never passed");
+    drop(agent);
+    let _agent = site.run(None);
+    let end = site.server.ended(task, 1);
+    let changed = changes.count("sshd_config");
+    let in_place = site.world.read(FILE).contains("LoginGraceTime 0");
+    assert!(changed <= 1, "{point}: replaced {changed} times");
+    assert_eq!(changed == 1, in_place, "{point}");
+    assert!(site.intents().values().all(|count| *count == 1), "{point}: {:?}", site.intents());
+    match &end {
+        EventKind::Finished(report) => assert_eq!(report.outcome, Outcome::Succeeded, "{point}"),
+        EventKind::Interrupted { state, .. } => {
+            let expected = if in_place { ControlState::Effective } else { ControlState::Exposed };
+            assert_eq!(*state, expected, "{point}");
+        }
+        other => panic!("{point}: {other:?}"),
+    }
+    // Whatever happened, a revert puts things right, and nothing was told twice in different words.
+    site.server.offer(site.order(OrderKind::Revert, 2));
+    let EventKind::Finished(report) = site.server.ended(Uuid::from_u128(2), 1) else { panic!() };
+    assert!(matches!(report.outcome, Outcome::Reverted | Outcome::NotOurs), "{point}: {}", report.message);
+    assert_eq!(site.world.read(FILE), "Port 22\nUsePAM yes\n", "{point}");
+    let leftovers = std::fs::read_dir(site.world.host().join("etc/ssh")).unwrap().count();
+    assert_eq!(leftovers, 1, "{point}: a temporary file stays");
+    assert!(site.server.store.0.lock().unwrap().conflicts.is_empty(), "{point}");
+}
+
+#[test]
+fn kill_9_of_the_executor_at_every_point_of_an_apply() {
+    let points = agent::failpoint::ALL.iter().map(|(name, _)| *name);
+    for point in points.filter(|name| !name.starts_with("net-") && !name.starts_with("revert-")) {
+        killed_while_applying(point);
+    }
+}
+
+#[test]
+fn kill_9_of_the_executor_at_every_point_of_a_revert() {
+    for point in ["revert-before-write", "after-intent", "before-replace", "after-replace", "revert-after-write"] {
+        let site = Site::new();
+        let before = site.world.snapshot();
+        let agent = site.run(None);
+        site.server.offer(site.order(OrderKind::Apply, 1));
+        site.server.ended(Uuid::from_u128(1), 1);
+        drop(agent);
+        let changes = Replacements::watch(&site.world.host().join("etc/ssh"));
+        let mut agent = site.run(Some(&format!("{point}:kill")));
+        site.server.offer(site.order(OrderKind::Revert, 2));
+        assert!(died(&mut agent), "{point} is never passed");
+        drop(agent);
+        let _agent = site.run(None);
+        let end = site.server.ended(Uuid::from_u128(2), 1);
+        assert!(matches!(end, EventKind::Finished(_) | EventKind::Interrupted { .. }), "{point}: {end:?}");
+        // A new task does what may be left to do.
+        site.server.offer(site.order(OrderKind::Revert, 3));
+        let EventKind::Finished(report) = site.server.ended(Uuid::from_u128(3), 1) else { panic!() };
+        assert!(matches!(report.outcome, Outcome::Reverted | Outcome::NotOurs), "{point}: {}", report.message);
+        assert_eq!(changes.count("sshd_config"), 1, "{point}: put back once");
+        assert_eq!(site.world.snapshot(), before, "{point}");
+        assert!(site.intents().values().all(|count| *count == 1), "{point}");
+    }
+}
+
+#[test]
+fn kill_9_of_the_network_half_loses_nothing() {
+    for point in ["net-before-send:kill@4", "net-after-reply:kill@4"] {
+        let site = Site::new();
+        let changes = Replacements::watch(&site.world.host().join("etc/ssh"));
+        let _agent = site.run(Some(point));
+        site.server.offer(site.order(OrderKind::Apply, 1));
+        let EventKind::Finished(report) = site.server.ended(Uuid::from_u128(1), 1) else { panic!() };
+        assert_eq!(report.outcome, Outcome::Succeeded, "{point}");
+        assert_eq!(changes.count("sshd_config"), 1, "{point}");
+        assert!(site.intents().values().all(|count| *count == 1), "{point}");
+        assert!(site.server.store.0.lock().unwrap().conflicts.is_empty(), "{point}");
+    }
+}
+
+#[test]
+fn kill_9_at_random_instants_ends_every_task_once() {
+    // xorshift: the same instants in every run of the same build.
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move |end: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % end
+    };
+    let site = Site::new();
+    let tasks = 12_u128;
+    for round in 1..=tasks {
+        let changes = Replacements::watch(&site.world.host().join("etc/ssh"));
+        let kind = if round % 2 == 1 { OrderKind::Apply } else { OrderKind::Revert };
+        site.server.offer(site.order(kind, round));
+        for _ in 0..3 {
+            let mut agent = site.run(None);
+            std::thread::sleep(Duration::from_millis(next(400)));
+            let _ = agent.child.kill();
+            let _ = agent.child.wait();
+        }
+        let _agent = site.run(None);
+        let end = site.server.ended(Uuid::from_u128(round), 1);
+        assert!(matches!(end, EventKind::Finished(_) | EventKind::Interrupted { .. }), "{end:?}");
+        assert!(changes.count("sshd_config") <= 1, "round {round}");
+    }
+    assert!(site.intents().values().all(|count| *count == 1), "S1");
+    let store = site.server.store.0.lock().unwrap();
+    assert!(store.conflicts.is_empty());
+    assert_eq!(store.events.len(), usize::try_from(tasks).unwrap(), "every task ended");
+}
