@@ -1,5 +1,12 @@
 //! The built program against a real server over TLS: serve, sign in, manage users and tokens, recover, exit codes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test stops where something is missing"
+)]
+
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

@@ -5,6 +5,7 @@ use crate::secrets::Sealer;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use sha2::{Digest as _, Sha256};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -41,6 +42,8 @@ pub enum KeyError {
 pub struct Keys {
     /// Signs orders for agents.
     pub order: Arc<SigningKey>,
+    /// Signs the seals of the audit log.
+    pub audit: Arc<SigningKey>,
     /// Seals the credentials of scanners.
     pub sealer: Arc<Sealer>,
 }
@@ -57,17 +60,28 @@ impl Keys {
     /// # Errors
     /// [`KeyError`] for files that cannot be used; a broken key is never replaced silently.
     pub fn load_or_create(data_dir: &Path) -> Result<Keys, KeyError> {
-        let path = data_dir.join("keys").join("order.pem");
-        let pem = load_or_create(&path, || {
-            let key = SigningKey::from_bytes(&rand::random());
-            key.to_pkcs8_pem(LineEnding::LF).expect("an ed25519 key can be encoded").to_string()
-        })?;
-        let order = SigningKey::from_pkcs8_pem(&pem).map_err(|_| KeyError::Unusable { path })?;
         let path = data_dir.join("keys").join("secrets.key");
         let text = load_or_create(&path, Sealer::fresh_key)?;
         let sealer = Sealer::from_key(&text).ok_or(KeyError::Unusable { path })?;
-        Ok(Keys { order: Arc::new(order), sealer: Arc::new(sealer) })
+        let (order, audit) = (signing(data_dir, "order.pem")?, signing(data_dir, "audit.pem")?);
+        Ok(Keys { order, audit, sealer: Arc::new(sealer) })
     }
+
+    /// The name of the audit key in seals: `audit-` and the first 16 digits of the SHA-256 of its public half.
+    #[must_use]
+    pub fn audit_id(&self) -> String {
+        let digest = Sha256::digest(self.audit.verifying_key().as_bytes());
+        format!("audit-{}", digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+}
+
+fn signing(data_dir: &Path, name: &str) -> Result<Arc<SigningKey>, KeyError> {
+    let path = data_dir.join("keys").join(name);
+    let pem = load_or_create(&path, || {
+        let key = SigningKey::from_bytes(&rand::random());
+        key.to_pkcs8_pem(LineEnding::LF).expect("an ed25519 key can be encoded").to_string()
+    })?;
+    SigningKey::from_pkcs8_pem(&pem).map(Arc::new).map_err(|_| KeyError::Unusable { path })
 }
 
 /// The text of the secret file at `path`; when there is none, `make` it and keep it with mode 0600 in a folder of mode

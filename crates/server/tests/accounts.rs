@@ -1,5 +1,12 @@
 //! Users, groups, tokens, idempotency, entity tags and the audit log over real HTTP.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test stops where something is missing"
+)]
+
 use reqwest::Method;
 use serde_json::json;
 use testkit::both_servers;

@@ -1,6 +1,13 @@
 //! The OpenAPI text is a reviewed snapshot: `docs/api.json`. After a wanted change write it anew with
 //! `QUELL_UPDATE_SNAPSHOTS=1 cargo test -p server --test description` and look at the difference.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test stops where something is missing"
+)]
+
 use std::path::Path;
 
 #[test]

@@ -1,5 +1,12 @@
 //! The server starts on free ports, answers on both, and stops.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test stops where something is missing"
+)]
+
 use server::{Config, Server};
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,13 @@
 //! The pages of accounts as a browser without scripts uses them: sign-in and the way back, forms with their hidden
 //! token, what is shown once, what is hidden or disabled with its reason.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test stops where something is missing"
+)]
+
 use reqwest::Method;
 use testkit::both_servers;
 use testkit::server::{ADMIN_PASSWORD, Client, Reply, TestServer, USER_PASSWORD};

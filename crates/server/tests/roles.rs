@@ -1,5 +1,12 @@
 //! Each role on each endpoint, against the permission table of the domain.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test stops where something is missing"
+)]
+
 use domain::access::ROLES;
 use reqwest::Method;
 use serde_json::json;

@@ -1,5 +1,12 @@
 //! What protects every request: headers, anti-forgery, limits, error bodies, TLS on the agents' port.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test stops where something is missing"
+)]
+
 use reqwest::Method;
 use serde_json::json;
 use testkit::server::{ADMIN_PASSWORD, TestServer};
@@ -151,4 +158,57 @@ async fn large_answers_are_compressed() {
     let client = reqwest::Client::builder().no_gzip().build().unwrap();
     let request = client.get(server.url("/api/v1/openapi.json")).header("accept-encoding", "gzip");
     assert_eq!(request.send().await.unwrap().headers()["content-encoding"], "gzip");
+}
+
+/// A server for people over TLS with one trusted proxy on this host.
+async fn behind_tls() -> (tempfile::TempDir, server::Server, reqwest::Client) {
+    testkit::server::provide_tls();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = server::Config::loopback(folder.path());
+    config.people = server::config::People::Tls;
+    config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let server = server::Server::start(config).await.unwrap();
+    let authority = reqwest::Certificate::from_pem(server.app.site.ca_pem.as_bytes()).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([authority]).build().unwrap();
+    (folder, server, client)
+}
+
+#[tokio::test]
+async fn under_tls_the_cookie_is_bound_to_tls_and_the_host() {
+    let (_folder, server, client) = behind_tls().await;
+    assert_eq!(server.app.site.public_url.scheme(), "https");
+    let first = server.first_account.clone().unwrap();
+    let given = json!({ "name": first.name, "password": first.password });
+    let url = server.app.site.public_url.join("/api/v1/session").unwrap();
+    let reply = client.post(url).json(&given).send().await.unwrap();
+    let cookie = reply.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.starts_with("__Host-quell=") && cookie.ends_with("; Secure"), "{cookie}");
+    assert!(!reply.headers().contains_key("strict-transport-security"), "nobody is bound to our own authority");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_its_own_throttle() {
+    let (_folder, server, client) = behind_tls().await;
+    let url = server.app.site.public_url.join("/api/v1/session").unwrap();
+    let attempt = |from: &'static str, name: String| {
+        let request = client.post(url.clone()).header("x-forwarded-for", from);
+        async move { request.json(&json!({ "name": name, "password": "guess" })).send().await.unwrap().status().as_u16() }
+    };
+    for n in 0..21 {
+        assert_eq!(attempt("6.6.6.6, 203.0.113.7", format!("name{n}")).await, 401);
+    }
+    assert_eq!(attempt("203.0.113.7", "other".to_owned()).await, 429, "the last address is the one the proxy saw");
+    assert_eq!(attempt("203.0.113.8", "other".to_owned()).await, 401);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn readiness_ends_when_the_server_is_asked_to_stop() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    assert_eq!(client.get("/readyz").await.status, 200);
+    server.app().stopping.cancel();
+    assert_eq!(client.get("/readyz").await.status, 503);
+    assert_eq!(client.get("/livez").await.status, 200);
 }

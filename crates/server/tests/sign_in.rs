@@ -1,5 +1,12 @@
 //! Signing in over real HTTP: one-time password, wrong credentials, throttle, expiry, sign-out, sign-in pages' way back.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test stops where something is missing"
+)]
+
 use serde_json::json;
 use testkit::both_servers;
 use testkit::server::{ADMIN_PASSWORD, TestServer, USER_PASSWORD};

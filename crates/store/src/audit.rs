@@ -152,6 +152,15 @@ pub fn page(tx: &mut Transaction<'_>, query: &Query) -> Result<Page<Written>, li
     list::page(tx, &ENTRIES, None, query)
 }
 
+/// Whether entries wait for a seal.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn waiting(tx: &mut Transaction<'_>) -> Result<bool> {
+    let found: Option<(i64,)> = tx.optional("SELECT id FROM audit_entry WHERE seal IS NULL ORDER BY id LIMIT 1", &[])?;
+    Ok(found.is_some())
+}
+
 /// The newest seal: keep a copy elsewhere, then even a removed end shows.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod catalogue;
 pub mod dispatch;
+pub mod housekeeping;
 pub mod import;
 pub mod jobs;
 pub mod orders;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 /// Start every loop.
 pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(dispatch::run(app.clone()));
+    tasks.spawn(housekeeping::run(app.clone()));
     tasks.spawn(agents::flush(app.clone()));
     tasks.spawn(import::schedule(app.clone()));
 }

@@ -253,6 +253,7 @@ async fn problem_in(response: Response, id: Option<RequestId>) -> Result<Respons
         413 => ("too_large", "the body is larger than this address accepts"),
         415 => ("media_type", "this kind of content is not accepted here"),
         422 => ("invalid", "the body is not what this address expects"),
+        503 => ("timeout", "the answer took too long to make; try again or ask for less"),
         500.. => ("internal", "something failed inside the server; the log has the cause"),
         _ => ("refused", "the request was refused"),
     };

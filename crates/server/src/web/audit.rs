@@ -1,6 +1,6 @@
 //! `/audit`: the audit log.
 
-use super::frame::{Show, frame, listed, pager};
+use super::frame::{Head, Show, frame, listed, pager};
 use crate::app::App;
 use crate::http::auth::PageActor;
 use crate::http::{Error, ListQuery};
@@ -23,9 +23,9 @@ pub fn routes() -> Router<App> {
 
 async fn list(State(app): State<App>, actor: PageActor, query: ListQuery) -> Result<Response, Error> {
     actor.may(Action::AuditView, &Record::default())?;
-    let place = ("/audit", "audit entries");
     let empty = Empty::yet("history", "Nothing yet", "Every change that people or the engine make is written here.");
-    let (mut list, wanted) = listed(&app, &actor, &query, &store::audit::ENTRIES, "-sequence", place, &COLUMNS, empty)?;
+    let head = Head { path: "/audit", noun: "audit entries", columns: &COLUMNS, sort: "-sequence", empty };
+    let (mut list, wanted) = listed(&app, &actor, &query, &store::audit::ENTRIES, head)?;
     let mut rows = Vec::new();
     if let Some(wanted) = wanted {
         let page = app.database.try_read(move |tx| store::audit::page(tx, &wanted)).await?;

@@ -75,8 +75,23 @@ fn toast(flash: &Flash) -> Toast {
     Toast { tone, text: flash.text.clone(), link: flash.link.clone() }
 }
 
+/// What a page says of its list.
+#[derive(Debug)]
+pub struct Head<'h> {
+    /// Its path.
+    pub path: &'h str,
+    /// What it lists, plural.
+    pub noun: &'static str,
+    /// Its columns.
+    pub columns: &'h [Column],
+    /// The order where nobody says how to sort.
+    pub sort: &'h str,
+    /// What is shown where there is nothing at all.
+    pub empty: Empty,
+}
+
 /// A list's frame and its query as the store wants it; `None` where the query text cannot be read, and the frame says
-/// why. `empty` is shown where there is nothing at all.
+/// why.
 ///
 /// # Errors
 /// 422 for a damaged address.
@@ -85,11 +100,9 @@ pub fn listed(
     caller: &Caller,
     query: &ListQuery,
     of: &'static store::list::List,
-    fallback: &str,
-    (path, noun): (&str, &'static str),
-    columns: &[Column],
-    empty: Empty,
+    head: Head<'_>,
 ) -> Result<(List, Option<store::list::Query>), Error> {
+    let Head { path, noun, columns, sort: fallback, empty } = head;
     let sort = if query.sort.is_empty() { fallback } else { &query.sort };
     let empty = if query.q.is_empty() { empty } else { Empty::unmatched(noun, &query.q, path) };
     let mut list = List::new(path, noun, columns.to_vec(), &query.q, sort, empty);

@@ -15,7 +15,7 @@ pub mod users;
 use crate::app::App;
 use axum::Router;
 
-pub use frame::{Show, faults, frame, listed, pager};
+pub use frame::{Head, Show, faults, frame, listed, pager};
 
 /// What stays open longer than a page may take: progress as server-sent events.
 pub fn streams() -> Router<App> {

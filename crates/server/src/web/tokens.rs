@@ -1,6 +1,6 @@
 //! `/tokens`: API tokens.
 
-use super::frame::{Show, again, faults, frame, listed, pager};
+use super::frame::{Head, Show, again, faults, frame, listed, pager};
 use crate::accounts;
 use crate::app::App;
 use crate::http::auth::PageActor;
@@ -27,11 +27,11 @@ pub fn routes() -> Router<App> {
 }
 
 async fn list(State(app): State<App>, actor: PageActor, query: ListQuery) -> Result<Response, Error> {
-    let place = ("/tokens", "tokens");
     let text = "A token lets a program use the API in your name, as far as its scopes go.";
     let new = || Button::show("New token", "/tokens/new").icon("plus").primary().key('c');
     let empty = Empty::yet("key", "No tokens yet", text).with(new());
-    let (mut list, wanted) = listed(&app, &actor, &query, &store::tokens::TOKENS, "-", place, &TOKEN_COLUMNS, empty)?;
+    let head = Head { path: "/tokens", noun: "tokens", columns: &TOKEN_COLUMNS, sort: "-", empty };
+    let (mut list, wanted) = listed(&app, &actor, &query, &store::tokens::TOKENS, head)?;
     let mut rows = Vec::new();
     if let Some(wanted) = wanted {
         let all = reach(&actor.actor, Action::TokenRevoke) == Reach::Everything;

@@ -1,6 +1,6 @@
 //! `/users`: accounts, their roles and scopes.
 
-use super::frame::{Show, again, faults, frame, listed, pager};
+use super::frame::{Head, Show, again, faults, frame, listed, pager};
 use crate::accounts;
 use crate::app::App;
 use crate::http::auth::PageActor;
@@ -39,9 +39,9 @@ fn reason(decision: &Decision) -> Option<String> {
 
 async fn list(State(app): State<App>, actor: PageActor, query: ListQuery) -> Result<Response, Error> {
     actor.may(Action::UsersView, &Record::default())?;
-    let place = ("/users", "users");
     let empty = Empty::yet("users", "No users", "Nobody has an account.");
-    let (mut list, wanted) = listed(&app, &actor, &query, &store::accounts::USERS, "name", place, &COLUMNS, empty)?;
+    let head = Head { path: "/users", noun: "users", columns: &COLUMNS, sort: "name", empty };
+    let (mut list, wanted) = listed(&app, &actor, &query, &store::accounts::USERS, head)?;
     let mut rows = Vec::new();
     if let Some(wanted) = wanted {
         let page = app.database.try_read(move |tx| store::accounts::page(tx, &wanted)).await?;

@@ -1,0 +1,71 @@
+//! Seals the audit log every few seconds, and removes what no longer matters: sessions past their limits, forgotten
+//! failures, old answers kept for idempotency keys.
+//!
+//! Takes no input but the database. Sealing holds a lease, so that two replicas do not seal the same entries; the rest
+//! may happen twice without harm.
+
+use crate::app::App;
+use crate::http::error::causes;
+use crate::http::idempotency::KEPT_SECONDS;
+use domain::time::Timestamp;
+use std::time::Duration;
+use store::{audit, idempotency, lease, sessions};
+use uuid::Uuid;
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Looks between two removals: about ten minutes.
+const LOOKS_PER_SWEEP: u32 = 200;
+/// The lease of sealing, and how long it is taken for, in seconds.
+const SEALING: (&str, i64) = ("audit-seal", 60);
+
+/// Run until the server stops.
+pub async fn run(app: App) {
+    let holder = Uuid::new_v4();
+    let mut looks = 0;
+    while !app.stopping.is_cancelled() {
+        if let Err(error) = seal(&app, holder).await {
+            tracing::warn!("the audit log was not sealed now; trying again: {}", causes(&error));
+        }
+        if looks == 0 {
+            match sweep(&app).await {
+                Ok(removed) => tracing::debug!(removed, "removed {removed} sessions and answers that no longer matter"),
+                Err(error) => tracing::warn!("old sessions were not removed now; trying again: {}", causes(&error)),
+            }
+        }
+        looks = (looks + 1) % LOOKS_PER_SWEEP;
+        tokio::select! {
+            () = app.stopping.cancelled() => {}
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// Seal whatever is not sealed yet; gives the number of the last seal made.
+///
+/// # Errors
+/// See [`store::Error`].
+pub async fn seal(app: &App, holder: Uuid) -> store::Result<Option<i64>> {
+    let mut last = None;
+    // Looking costs nothing; taking the lease is a write, which an idle server does not make.
+    while app.database.read(audit::waiting).await? {
+        let (now, keys) = (app.clock.now(), app.keys.clone());
+        let sealed = app.database.write(move |tx| {
+            let (name, seconds) = SEALING;
+            let Some(lease) = lease::acquire(tx, name, holder, now, seconds)? else { return Ok(None) };
+            audit::seal(tx, &lease, &keys.audit_id(), &keys.audit, now)
+        });
+        match sealed.await? {
+            Some(seal) => last = Some(seal.number),
+            None => break,
+        }
+    }
+    Ok(last)
+}
+
+async fn sweep(app: &App) -> store::Result<u64> {
+    let (now, limits): (Timestamp, _) = (app.clock.now(), app.session_limits);
+    let gone = app.database.write(move |tx| sessions::sweep(tx, limits, now)).await?;
+    let answers = app.database.write(move |tx| idempotency::forget_before(tx, now.plus_seconds(-KEPT_SECONDS))).await?;
+    Ok(gone + answers)
+}
