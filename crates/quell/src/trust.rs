@@ -54,11 +54,14 @@ pub fn pinned(fingerprint: Fingerprint) -> Result<ClientConfig, Failure> {
     config(Arc::new(Pinned { fingerprint, provider: provider() }))
 }
 
+/// The authority that a probe was shown.
+pub type Seen = Arc<Mutex<Option<Fingerprint>>>;
+
 /// TLS that trusts nobody and remembers the authority that was shown.
 ///
 /// # Errors
 /// Where the TLS library cannot be set up.
-pub fn probe() -> Result<(ClientConfig, Arc<Mutex<Option<Fingerprint>>>), Failure> {
+pub fn probe() -> Result<(ClientConfig, Seen), Failure> {
     let seen = Arc::new(Mutex::new(None));
     Ok((config(Arc::new(Probe { seen: seen.clone(), provider: provider() }))?, seen))
 }
@@ -129,7 +132,7 @@ impl ServerCertVerifier for Pinned {
 /// Refuses every certificate, after noting the last one of the chain.
 #[derive(Debug)]
 struct Probe {
-    seen: Arc<Mutex<Option<Fingerprint>>>,
+    seen: Seen,
     provider: Arc<CryptoProvider>,
 }
 

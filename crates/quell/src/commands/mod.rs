@@ -37,7 +37,7 @@ enum Command {
     /// Run the server
     Serve(Box<serve::Arguments>),
     /// Give a user a new one-time password, on the server's own machine
-    Recover(recover::Arguments),
+    Recover(Box<recover::Arguments>),
     /// Sign in and keep a token for the commands below
     Login(login::Login),
     /// End the kept token
@@ -107,7 +107,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let context = Context { server: arguments.server, format: arguments.output };
     match arguments.command {
         Command::Serve(arguments) => serve::run(*arguments).await,
-        Command::Recover(arguments) => recover::run(arguments, &context).await,
+        Command::Recover(arguments) => recover::run(*arguments, &context).await,
         Command::Login(arguments) => login::login(arguments, &context).await,
         Command::Logout => login::logout(&context).await,
         Command::Whoami => login::whoami(&context).await,
