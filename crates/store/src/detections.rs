@@ -519,7 +519,8 @@ pub fn estimate_again(
     counters: &mut Counters,
 ) -> Result<Option<DetectionId>> {
     let ids: Vec<i64> = vulnerabilities.iter().map(|id| id.0).collect();
-    let rows: Vec<(DetectionId, i64, i64, Option<ItemId>, Option<f64>, Option<f64>)> = tx.all(
+    type Estimated = (DetectionId, i64, i64, Option<ItemId>, Option<f64>, Option<f64>);
+    let rows: Vec<Estimated> = tx.all(
         "SELECT d.id, CASE WHEN d.severity = 0 THEN v.severity ELSE d.severity END, d.inherent, d.item_id, v.cvss2,
              v.cvss3
          FROM detection d JOIN vulnerability v ON v.id = d.vulnerability_id

@@ -319,7 +319,7 @@ fn place(
     }
     let hosts: Vec<&HostSeen> = unknown.iter().map(|(host, _)| *host).collect();
     let by_uuid = by_uuid(tx, &hosts)?;
-    let rules: [(&'static str, fn(&HostSeen) -> &str, Candidates); 3] = [
+    let rules: Rules = [
         ("fqdn", |host| &host.fqdn, by_name(tx, "fqdn", &hosts, |host| &host.fqdn)?),
         ("netbios", |host| &host.netbios, by_name(tx, "netbios", &hosts, |host| &host.netbios)?),
         ("ip", |host| &host.ip, by_name(tx, "ip", &hosts, |host| &host.ip)?),
@@ -404,11 +404,14 @@ fn by_name(
     Ok(found)
 }
 
+/// The matching rules by name, in order: what they are called, what they look at, what they found.
+type Rules = [(&'static str, fn(&HostSeen) -> &str, Candidates); 3];
+
 /// Which of the candidates' assets this instance has a host for already, and whether the scanner gave its key.
 fn taken(
     tx: &mut Transaction<'_>,
     run: &Run,
-    rules: &[(&'static str, fn(&HostSeen) -> &str, Candidates); 3],
+    rules: &Rules,
 ) -> Result<HashSet<(AssetId, bool)>> {
     let assets: BTreeSet<i64> =
         rules.iter().flat_map(|(_, _, found)| found.values().flatten()).map(|candidate| candidate.asset.0).collect();

@@ -32,18 +32,18 @@ keys!(
 
 newtype_value!(Timestamp as i64, |at| at.micros(), Timestamp::from_micros);
 
-text_value!(domain::job::Status, |word| word.as_str(), |text| domain::job::Status::parse(&text));
-text_value!(domain::task::State, |word| word.as_str(), |text| domain::task::State::parse(&text));
-text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(&text));
-text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(&text));
-text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(&text));
-text_value!(domain::mitigation::Coverage, |word| word.as_str(), |text| domain::mitigation::Coverage::parse(&text));
+text_value!(domain::job::Status, |word| word.as_str(), |text| domain::job::Status::parse(text));
+text_value!(domain::task::State, |word| word.as_str(), |text| domain::task::State::parse(text));
+text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(text));
+text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
+text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));
+text_value!(domain::mitigation::Coverage, |word| word.as_str(), |text| domain::mitigation::Coverage::parse(text));
 text_value!(domain::mitigation::ControlState, |word| word.as_str(), |text| Some(
-    domain::mitigation::ControlState::parse(&text)
+    domain::mitigation::ControlState::parse(text)
 ));
-text_value!(domain::mitigation::Origin, |word| word.as_str(), |text| Some(domain::mitigation::Origin::parse(&text)));
-text_value!(domain::job::Kind, |word| word.as_str(), |text| Some(domain::job::Kind::parse(&text)));
-text_value!(domain::score::Mitigation, |word| word.as_str(), |text| Some(domain::score::Mitigation::parse(&text)));
-text_value!(domain::score::Source, |word| word.as_str(), |text| Some(domain::score::Source::parse(&text)));
-text_value!(domain::item::Substate, |word| word.as_str(), |text| Some(domain::item::Substate::parse(&text)));
-text_value!(domain::asset::Platform, |word| word.as_str(), |text| Some(domain::asset::Platform::parse(&text)));
+text_value!(domain::mitigation::Origin, |word| word.as_str(), |text| Some(domain::mitigation::Origin::parse(text)));
+text_value!(domain::job::Kind, |word| word.as_str(), |text| Some(domain::job::Kind::parse(text)));
+text_value!(domain::score::Mitigation, |word| word.as_str(), |text| Some(domain::score::Mitigation::parse(text)));
+text_value!(domain::score::Source, |word| word.as_str(), |text| Some(domain::score::Source::parse(text)));
+text_value!(domain::item::Substate, |word| word.as_str(), |text| Some(domain::item::Substate::parse(text)));
+text_value!(domain::asset::Platform, |word| word.as_str(), |text| Some(domain::asset::Platform::parse(text)));

@@ -1,5 +1,7 @@
 //! Lists of jobs and agents name only what exists, on both engines.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
+
 use domain::filter::{Context, Filter, parse};
 use domain::time::Timestamp;
 use store::list::{List, Query, page};

@@ -63,7 +63,7 @@ enum Command {
     Demo(crate::demo::Arguments),
     /// An agent in this executable, as the demo starts it
     #[command(subcommand, hide = true)]
-    AgentProcess(agent::Command),
+    AgentProcess(Box<agent::Command>),
     /// Write completions for a shell
     Complete(complete::Arguments),
 }
@@ -74,7 +74,7 @@ impl Arguments {
     #[must_use]
     pub fn agent(&self) -> Option<agent::Command> {
         match &self.command {
-            Command::AgentProcess(command) => Some(command.clone()),
+            Command::AgentProcess(command) => Some((**command).clone()),
             _ => None,
         }
     }

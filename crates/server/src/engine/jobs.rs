@@ -16,6 +16,7 @@ use domain::schedule::Schedule;
 use domain::task::Event;
 use domain::time::Timestamp;
 use protocol::problem::FieldError;
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use store::audit::{self, Entry};
 use store::jobs::{Draft, JobRow, NewJob};
@@ -459,10 +460,11 @@ fn begin(tx: &mut Transaction<'_>, job: &Job, now: Timestamp) -> Result<(), Erro
     let mut new = Vec::new();
     let mut agents_of: BTreeMap<AssetId, Option<agents::AgentRow>> = BTreeMap::new();
     for (asset, entry_key) in tasks::pairs(tx, id)? {
-        if !agents_of.contains_key(&asset) {
-            agents_of.insert(asset, agents::on_asset(tx, asset)?);
-        }
-        let agent = agents_of.get(&asset).and_then(Option::as_ref);
+        let agent = match agents_of.entry(asset) {
+            Slot::Occupied(known) => known.into_mut(),
+            Slot::Vacant(free) => free.insert(agents::on_asset(tx, asset)?),
+        };
+        let agent = agent.as_ref();
         let resolved = job.schedule.resolve(agent.map_or("", |agent| agent.zone.as_str()), now)?;
         new.push(NewTask {
             uuid: Uuid::now_v7(),

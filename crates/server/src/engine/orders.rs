@@ -67,12 +67,14 @@ pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Re
     let mut turn = busy;
     for task in all {
         match task.state {
-            State::Ready if !maker.halted && *turn.get_or_insert(task.job_id) == task.job_id => {
-                if offer.orders.len() < ORDERS_MAX {
-                    let made = make(tx, agent, &task, maker)?;
-                    offer.touched.insert(task.job_id);
-                    offer.orders.extend(made);
-                }
+            State::Ready
+                if !maker.halted
+                    && offer.orders.len() < ORDERS_MAX
+                    && *turn.get_or_insert(task.job_id) == task.job_id =>
+            {
+                let made = make(tx, agent, &task, maker)?;
+                offer.touched.insert(task.job_id);
+                offer.orders.extend(made);
             }
             State::Offered | State::Accepted | State::Unknown if maker.halted || task.life().to_revoke() => {
                 offer.revoke.push(TaskEpoch { task: task.uuid, epoch: task.life().epoch });
