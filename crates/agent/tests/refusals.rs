@@ -1,0 +1,307 @@
+//! Orders that must not be acted on: each refused with its own code, and nothing on disk changed.
+
+mod common;
+
+use agent::frame::ToExecutor;
+use catalogue::index::{Revocation, Revoked};
+use common::{CONTENT, ORDER, ROOT, World, entry, key, make_index, make_root, now, sign, sshd, supersedes};
+use domain::mitigation::ControlState;
+use protocol::agent::{EventKind, Outcome, TaskEpoch};
+use protocol::order::{ORDER_TYPE, Order, OrderKind, RefusalCode};
+use protocol::signed::Envelope;
+use uuid::Uuid;
+
+const ID: &str = "linux-sshd-login-grace-0";
+
+fn envelope(payload: &[u8], kind: &str, with: &[u8]) -> String {
+    let keys: Vec<_> = with.iter().map(|n| key(*n)).collect();
+    let keys: Vec<_> = keys.iter().collect();
+    String::from_utf8(Envelope::sign(kind, payload, &keys).to_json()).unwrap()
+}
+
+fn json(order: &Order) -> Vec<u8> {
+    serde_json::to_vec(order).unwrap()
+}
+
+/// Every way an order can be wrong, from a good one.
+fn forgeries(world: &World) -> Vec<(RefusalCode, String)> {
+    let good = |task: u128| world.order(OrderKind::Apply, ID, task, 1);
+    let with = |change: &dyn Fn(&mut Order)| {
+        let mut order = good(100 + u128::from(rand_task()));
+        change(&mut order);
+        sign(&order, ORDER)
+    };
+    let mut tampered: serde_json::Value = serde_json::from_str(&sign(&good(3), ORDER)).unwrap();
+    let other = envelope(&json(&good(4)), ORDER_TYPE, &[ORDER]);
+    let other: serde_json::Value = serde_json::from_str(&other).unwrap();
+    tampered["payload"] = other["payload"].clone();
+    let mut unknown_field: serde_json::Value = serde_json::to_value(good(5)).unwrap();
+    unknown_field["only_on_sundays"] = serde_json::Value::Bool(true);
+    vec![
+        (RefusalCode::TooLarge, format!("{{\"payload\":\"{}\"}}", "A".repeat(70_000))),
+        (RefusalCode::Malformed, "{}".to_owned()),
+        (RefusalCode::Malformed, envelope(b"{}", ORDER_TYPE, &[ORDER])),
+        (RefusalCode::Malformed, envelope(unknown_field.to_string().as_bytes(), ORDER_TYPE, &[ORDER])),
+        (RefusalCode::Malformed, with(&|order| order.v = 2)),
+        (RefusalCode::Unsigned, envelope(&json(&good(6)), ORDER_TYPE, &[])),
+        (RefusalCode::WrongType, envelope(&json(&good(7)), "application/vnd.quell.agent-request.v1+json", &[ORDER])),
+        (RefusalCode::UnknownKey, sign(&good(8), 99)),
+        (RefusalCode::UnknownKey, sign(&good(9), CONTENT)),
+        (RefusalCode::UnknownKey, sign(&good(10), ROOT)),
+        (RefusalCode::BadSignature, tampered.to_string()),
+        (RefusalCode::WrongAgent, with(&|order| order.agent_id = Uuid::from_u128(0xbad))),
+        (RefusalCode::WrongInstance, with(&|order| order.instance_id = Uuid::from_u128(0xbad))),
+        (RefusalCode::IndexOlder, with(&|order| order.catalogue_min = 2)),
+        (RefusalCode::NotInIndex, with(&|order| order.entry_id = "linux-unheard-of".to_owned())),
+        (RefusalCode::NotInIndex, with(&|order| order.entry_id = "../../etc/passwd".to_owned())),
+        (RefusalCode::WrongDigest, with(&|order| order.content_digest = "ab".repeat(32))),
+        (RefusalCode::WrongDigest, with(&|order| order.content_digest = "nonsense".to_owned())),
+        (RefusalCode::WrongDigest, with(&|order| order.entry_revision = 9)),
+        (RefusalCode::UnresolvedEpoch, with(&|order| order.epoch = 2)),
+        (RefusalCode::NotYet, with(&|order| order.not_before = now().plus_seconds(300))),
+        (RefusalCode::Expired, with(&|order| order.not_after = now().plus_seconds(-1))),
+    ]
+}
+
+fn rand_task() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[test]
+fn every_forged_order_has_its_own_code_and_changes_nothing() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    for (at, (code, envelope)) in forgeries(&world).into_iter().enumerate() {
+        assert_eq!(world.refused(&envelope), code, "forgery {at}");
+        assert_eq!(world.snapshot(), before, "forgery {at}");
+    }
+    // None of them used up what an honest order needs.
+    assert_eq!(world.apply(ID, 3).outcome, Outcome::Succeeded);
+}
+
+#[test]
+fn a_replayed_order_changes_nothing_and_its_answer_comes_again() {
+    let world = World::new(vec![sshd()]);
+    let envelope = sign(&world.order(OrderKind::Apply, ID, 1, 1), ORDER);
+    let first = world.deliver(&envelope);
+    world.revert(ID, 2);
+    let before = world.snapshot();
+    for restarted in [false, true] {
+        if restarted {
+            world.stop();
+        }
+        assert_eq!(world.deliver(&envelope).iter().rev().take(first.len()).rev().cloned().collect::<Vec<_>>(), first);
+        assert_eq!(world.with(|executor| executor.refusals().last().unwrap().code), RefusalCode::Replayed);
+        assert_eq!(world.snapshot(), before);
+    }
+    let mut same_number = world.order(OrderKind::Apply, ID, 3, 1);
+    same_number.order_seq = 2;
+    assert_eq!(world.refused(&sign(&same_number, ORDER)), RefusalCode::Replayed);
+    let same_epoch = world.order(OrderKind::Apply, ID, 1, 1);
+    assert_eq!(world.refused(&sign(&same_epoch, ORDER)), RefusalCode::Replayed);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn a_higher_epoch_needs_the_result_of_the_lower_one() {
+    let world = World::new(vec![sshd()]);
+    let events = world.deliver(&sign(&world.order(OrderKind::Apply, ID, 1, 1), ORDER));
+    let mut second = world.order(OrderKind::Apply, ID, 1, 2);
+    second.supersedes = supersedes(1, &events[0]);
+    assert_eq!(world.refused(&sign(&second, ORDER)), RefusalCode::UnresolvedEpoch, "accepted is no result");
+    let mut third = world.order(OrderKind::Apply, ID, 1, 3);
+    third.supersedes = supersedes(1, events.last().unwrap());
+    assert_eq!(world.run(&third).outcome, Outcome::Unchanged);
+}
+
+#[test]
+fn a_refusal_resolves_its_epoch() {
+    let world = World::new(vec![sshd()]);
+    let mut late = world.order(OrderKind::Apply, ID, 1, 1);
+    late.not_after = now().plus_seconds(-1);
+    let events = world.deliver(&sign(&late, ORDER));
+    assert!(matches!(events[0].event, EventKind::Refused { code: RefusalCode::Expired, .. }));
+    let mut second = world.order(OrderKind::Apply, ID, 1, 2);
+    second.supersedes = supersedes(1, &events[0]);
+    assert_eq!(world.run(&second).outcome, Outcome::Succeeded);
+}
+
+#[test]
+fn an_older_an_unsigned_and_a_foreign_index_are_not_adopted() {
+    let world = World::new(vec![sshd()]);
+    world.tell(ToExecutor::Index { envelope: make_index(5, 3600, &[sshd()], Vec::new()) });
+    assert_eq!(world.with(|executor| executor.status().index_version), 5);
+    let index = catalogue::index::Index::of(9, now().plus_seconds(3600), &[sshd()], Vec::new());
+    let sealed = |n: &[u8]| {
+        let keys: Vec<_> = n.iter().map(|n| key(*n)).collect();
+        let keys: Vec<_> = keys.iter().collect();
+        String::from_utf8(index.seal(&keys).unwrap().to_json()).unwrap()
+    };
+    for envelope in [world.index.clone(), sealed(&[]), sealed(&[ORDER]), make_index(8, -1, &[sshd()], Vec::new())] {
+        world.tell(ToExecutor::Index { envelope });
+        assert_eq!(world.with(|executor| executor.status().index_version), 5);
+    }
+    // An older one put on the disk is noticed, too: the journal remembers the highest.
+    world.stop();
+    std::fs::write(world.state().join("index.json"), &world.index).unwrap();
+    world.start();
+    world.tell(ToExecutor::Time { server: now() });
+    let order = world.order(OrderKind::Apply, ID, 1, 1);
+    assert_eq!(world.refused(&sign(&order, ORDER)), RefusalCode::IndexUntrusted);
+}
+
+#[test]
+fn a_revoked_entry_is_refused_and_still_reverted() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    world.apply(ID, 1);
+    let what = Revoked::Digest(sshd().digest());
+    let reason = "wrong".parse().unwrap();
+    world.tell(ToExecutor::Index { envelope: make_index(2, 3600, &[sshd()], vec![Revocation { what, reason }]) });
+    assert_eq!(world.refused(&sign(&world.order(OrderKind::Apply, ID, 2, 1), ORDER)), RefusalCode::Revoked);
+    assert_eq!(world.revert(ID, 3).outcome, Outcome::Reverted);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn with_everything_expired_new_work_is_refused_and_start_check_and_revert_work() {
+    for (root_seconds, index_seconds, code) in
+        [(2, 3600, RefusalCode::RootExpired), (3600, 2, RefusalCode::IndexExpired)]
+    {
+        let world = World::expiring(vec![sshd()], root_seconds, index_seconds);
+        let before = world.snapshot();
+        assert_eq!(world.apply(ID, 1).outcome, Outcome::Succeeded);
+        let later = now().plus_seconds(400);
+        let in_time = |mut order: Order| {
+            order.not_after = later.plus_seconds(600);
+            sign(&order, ORDER)
+        };
+        let refused = |task| {
+            world.tell(ToExecutor::Time { server: later });
+            world.refused(&in_time(world.order(OrderKind::Apply, ID, task, 1)))
+        };
+        assert_eq!(refused(2), code);
+        // A restart under expired metadata is no obstacle.
+        world.stop();
+        world.start();
+        assert_eq!(refused(3), code);
+        let check = common::report(&world.deliver(&in_time(world.order(OrderKind::Check, ID, 4, 1))));
+        assert_eq!(check.state, ControlState::Effective);
+        let revert = common::report(&world.deliver(&in_time(world.order(OrderKind::Revert, ID, 5, 1))));
+        assert_eq!(revert.outcome, Outcome::Reverted);
+        assert_eq!(world.snapshot(), before);
+    }
+}
+
+#[test]
+fn a_newer_root_is_followed_step_by_step_only() {
+    let world = World::new(vec![sshd()]);
+    let sealed = |version, keys: &[u8]| {
+        let keys: Vec<_> = keys.iter().map(|n| key(*n)).collect();
+        let keys: Vec<_> = keys.iter().collect();
+        String::from_utf8(make_root(version, 3600).seal(&keys).unwrap().to_json()).unwrap()
+    };
+    let version = |world: &World| world.with(|executor| executor.status().root_version);
+    for envelopes in [vec![sealed(3, &[ROOT])], vec![sealed(2, &[CONTENT])], vec!["{}".to_owned()]] {
+        world.tell(ToExecutor::Roots { envelopes });
+        assert_eq!(version(&world), 1);
+    }
+    world.tell(ToExecutor::Roots { envelopes: vec![sealed(2, &[ROOT]), sealed(3, &[ROOT])] });
+    assert_eq!(version(&world), 3);
+    world.stop();
+    assert_eq!(version(&world), 3, "kept over a restart");
+    assert_eq!(world.apply(ID, 1).outcome, Outcome::Succeeded);
+}
+
+#[test]
+fn the_hosts_owner_has_the_last_word() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    let state = agent::state::StateDir::open(&world.state()).unwrap();
+    let apply = |task| sign(&world.order(OrderKind::Apply, ID, task, 1), ORDER);
+    std::fs::write(world.state().join("deny"), "linux-sshd-*\n").unwrap();
+    assert_eq!(world.refused(&apply(1)), RefusalCode::Denied);
+    std::fs::remove_file(world.state().join("deny")).unwrap();
+    state.switch("monitor-only", true).unwrap();
+    assert_eq!(world.refused(&apply(2)), RefusalCode::MonitorOnly);
+    assert_eq!(world.check(ID, 3).state, ControlState::Exposed, "checks go on");
+    state.switch("halt", true).unwrap();
+    assert_eq!(world.refused(&apply(4)), RefusalCode::Halted);
+    assert_eq!(world.with(|executor| executor.facts().mode), "halted");
+    assert_eq!(world.snapshot(), before);
+    state.switch("halt", false).unwrap();
+    state.switch("monitor-only", false).unwrap();
+    // Halted between taking and starting: it does not start (S4).
+    world.check(ID, 5);
+    let order = world.order(OrderKind::Apply, ID, 6, 1);
+    world.tell(ToExecutor::Order { envelope: sign(&order, ORDER) });
+    state.switch("halt", true).unwrap();
+    world.with(agent::executor::Executor::step);
+    let events = common::events(&world.with(agent::executor::Executor::take_out));
+    assert!(matches!(events.last().unwrap().event, EventKind::Refused { code: RefusalCode::Halted, .. }));
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn risky_unsupported_and_inactive_entries_are_refused() {
+    let actions = |format: &str| {
+        format!("[[action]]\nkind = \"file.setting\"\npath = \"/etc/x\"\nformat = \"{format}\"\nkey = \"k\"\nvalue = \"v\"\n")
+    };
+    let mut risky = entry("linux-risky", &actions("postconf"));
+    risky.human.risk = catalogue::schema::Risk::High;
+    let mut withdrawn = entry("linux-withdrawn", &actions("postconf"));
+    withdrawn.status = catalogue::schema::Status::Withdrawn;
+    let world = World::new(vec![risky, withdrawn]);
+    let before = world.snapshot();
+    for (id, code) in [("linux-risky", RefusalCode::ApprovalNeeded), ("linux-withdrawn", RefusalCode::NotInIndex)] {
+        assert_eq!(world.refused(&sign(&world.order(OrderKind::Apply, id, 1 + id.len() as u128, 1), ORDER)), code);
+    }
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn a_revocation_is_a_tombstone_over_restarts() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    let of = TaskEpoch { task: Uuid::from_u128(1), epoch: 1 };
+    let told = world.tell(ToExecutor::Revoke { orders: vec![of] });
+    assert!(matches!(common::events(&told)[0].event, EventKind::Revoked));
+    world.stop();
+    assert_eq!(world.refused(&sign(&world.order(OrderKind::Apply, ID, 1, 1), ORDER)), RefusalCode::Cancelled);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn wrong_bytes_for_a_digest_are_refused_and_not_kept() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    let order = world.order(OrderKind::Apply, ID, 1, 1);
+    world.tell(ToExecutor::Order { envelope: sign(&order, ORDER) });
+    let text = String::from_utf8(sshd().to_json()).unwrap().replace("\"0\"", "\"9\"");
+    let told = world.tell(ToExecutor::Content { digest: order.content_digest.clone(), text });
+    let events = common::events(&told);
+    assert!(matches!(events[0].event, EventKind::Refused { code: RefusalCode::WrongDigest, .. }), "{events:?}");
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn without_a_writable_journal_nothing_is_changed() {
+    let world = World::new(vec![sshd()]);
+    world.check(ID, 1);
+    world.stop();
+    // Damage in the middle: the evidence is kept, and nothing can be appended.
+    let path = world.state().join("journal/journal.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[60] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let before = world.snapshot();
+    world.start();
+    world.tell(ToExecutor::Time { server: now() });
+    world.tell(ToExecutor::Index { envelope: world.index.clone() });
+    let order = world.order(OrderKind::Apply, ID, 2, 1);
+    assert_eq!(world.refused(&sign(&order, ORDER)), RefusalCode::JournalUnwritable);
+    assert_eq!(world.snapshot(), before);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
