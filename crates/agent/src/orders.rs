@@ -5,7 +5,7 @@
 //! higher epoch only after the lower one is resolved here *and* the order names that very result; an intent without an end
 //! is never run again; a tombstone is for ever.
 
-use crate::record::{By, Hold, Holding, Record};
+use crate::record::{By, Hold, Holding, Record, Step};
 use protocol::agent::{Acked, Event, EventKind, OpenOrder, TaskEpoch};
 use protocol::digest::Digest;
 use protocol::order::{Order, RefusalCode};
@@ -424,7 +424,13 @@ impl Book {
             hold.steps.iter_mut().for_each(|step| *step = step.saturating_add(offset));
             match old.holds.iter_mut().find(|known| known.key == hold.key) {
                 Some(known) if hold.by == By::Us => {
-                    (known.by, known.steps, known.edit) = (By::Us, hold.steps, hold.edit);
+                    // A place that is changed again has a new prior state; other places keep theirs.
+                    let place = |at: &u32| old.steps.get(*at as usize).map(Step::place);
+                    let again: Vec<_> = hold.steps.iter().filter_map(place).collect();
+                    known.steps.retain(|at| place(at).is_some_and(|place| !again.contains(&place)));
+                    known.steps.extend(hold.steps);
+                    known.by = By::Us;
+                    known.edit = hold.edit.or(known.edit.take());
                 }
                 Some(_) => {}
                 None => old.holds.push(hold),

@@ -139,10 +139,10 @@ impl Executor {
                 (Presence::Unknown, _) => return Err(format!("{}: {}", action.target(), finding.note)),
                 (Presence::Present | Presence::Partial, Some(_)) => (By::AnotherEntry, None),
                 (Presence::Present | Presence::Partial, None) => (By::Others, None),
-                (Presence::Absent, Some(other)) => {
+                (Presence::Absent | Presence::Lapsed, Some(other)) => {
                     return Err(format!("{} is held by {other} with another value", action.target()));
                 }
-                (Presence::Absent, None) => {
+                (Presence::Absent | Presence::Lapsed, None) => {
                     let edit = kinds::plan(action, &self.host, &mut workspace).map_err(|error| error.to_string())?;
                     (By::Us, edit)
                 }

@@ -247,7 +247,9 @@ fn the_hosts_owner_has_the_last_word() {
 #[test]
 fn risky_unsupported_and_inactive_entries_are_refused() {
     let actions = |format: &str| {
-        format!("[[action]]\nkind = \"file.setting\"\npath = \"/etc/x\"\nformat = \"{format}\"\nkey = \"k\"\nvalue = \"v\"\n")
+        format!(
+            "[[action]]\nkind = \"file.setting\"\npath = \"/etc/x\"\nformat = \"{format}\"\nkey = \"k\"\nvalue = \"v\"\n"
+        )
     };
     let mut risky = entry("linux-risky", &actions("postconf"));
     risky.human.risk = catalogue::schema::Risk::High;

@@ -17,16 +17,21 @@ pub fn dropin(key: &str) -> String {
     format!("/etc/sysctl.d/99-zz-quell-{}.conf", key.replace('/', "."))
 }
 
+/// Where the running kernel shows it.
+fn proc_path(action: &KernelSysctl) -> String {
+    format!("/proc/sys/{}", action.key.proc_path())
+}
+
 /// See [`super::check`].
 ///
 /// # Errors
 /// When our own drop-in cannot be read.
 pub fn check(action: &KernelSysctl, host: &Host, workspace: &Workspace<'_>) -> Result<Finding, KindError> {
-    let Some(runtime) = workspace.kernel(&action.key.proc_path()) else {
+    let Some(runtime) = workspace.kernel(&proc_path(action)) else {
         let known = host.tree.names("/proc/sys/kernel").is_some();
         return Ok(match known {
             true => Finding::because(Presence::NotHere, "(absent)", "this kernel has no such parameter"),
-            false => Finding::unknown(format!("{} cannot be read", action.key.proc_path())),
+            false => Finding::unknown(format!("{} cannot be read", proc_path(action))),
         });
     };
     let persisted = persisted(action, host, workspace)?;
@@ -36,7 +41,7 @@ pub fn check(action: &KernelSysctl, host: &Host, workspace: &Workspace<'_>) -> R
         (true, Some(true)) => Finding::new(Presence::Present, shown),
         (true, None) => Finding::because(Presence::Absent, shown, "nothing sets it at boot"),
         (true, Some(false)) => Finding::because(Presence::Absent, shown, "another value is set at boot"),
-        (false, Some(true)) => Finding::because(Presence::Partial, shown, "the running kernel has another value"),
+        (false, Some(true)) => Finding::because(Presence::Lapsed, shown, "the running kernel has another value"),
         (false, _) => Finding::new(Presence::Absent, shown),
     })
 }
@@ -47,7 +52,7 @@ pub fn check(action: &KernelSysctl, host: &Host, workspace: &Workspace<'_>) -> R
 /// When files cannot be read, or another file would still decide at boot.
 pub fn plan(action: &KernelSysctl, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
     let key = action.key.as_str();
-    let proc_path = action.key.proc_path();
+    let proc_path = proc_path(action);
     let present = workspace.kernel(&proc_path);
     let present = present.ok_or_else(|| KindError::Cannot(format!("{proc_path} cannot be read")))?;
     // A value that is strict enough already is kept, in the kernel and at boot.

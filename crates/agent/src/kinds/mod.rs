@@ -28,6 +28,8 @@ pub enum Presence {
     Present,
     /// It is there but waits for a restart, a reload or a reboot.
     Partial,
+    /// It is set for the next boot, but the running system was set otherwise: to be applied again.
+    Lapsed,
     /// It cannot be read.
     Unknown,
     /// There is nothing here the action could concern.
@@ -138,10 +140,10 @@ pub fn entry_state(findings: &[Finding], ours: bool) -> ControlState {
         ControlState::NotApplicable
     } else if has(Presence::Unknown) {
         ControlState::Unknown
-    } else if has(Presence::Absent) {
+    } else if has(Presence::Absent) || (ours && has(Presence::Lapsed)) {
         // What we put there and is gone was changed by somebody.
         if ours { ControlState::Drifted } else { ControlState::Exposed }
-    } else if has(Presence::Partial) {
+    } else if has(Presence::Partial) || has(Presence::Lapsed) {
         ControlState::Configured
     } else {
         ControlState::Effective
