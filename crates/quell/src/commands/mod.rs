@@ -3,14 +3,21 @@
 //! A noun's file has a `Command` (clap) and a `run(command, context)`; it is listed in [`Command`] and [`run`] below.
 
 mod agents;
+mod assets;
 mod catalogue;
 mod complete;
+mod import;
+mod imports;
+mod instances;
+mod items;
 mod jobs;
 mod login;
 mod recover;
+mod scanners;
 mod serve;
 mod tokens;
 mod users;
+mod vulnerabilities;
 
 use crate::client::Client;
 use crate::failure::{EXIT_CODES, Failure};
@@ -50,6 +57,26 @@ enum Command {
     /// API tokens
     #[command(subcommand)]
     Tokens(tokens::Command),
+    /// Load a scanner's file; without a server, read it and say what it holds
+    Import(import::Arguments),
+    /// Import runs
+    #[command(subcommand)]
+    Imports(imports::Command),
+    /// Scanners: the products that detect
+    #[command(subcommand)]
+    Scanners(scanners::Command),
+    /// Integration instances: subscriptions of scanners, and imports from them
+    #[command(subcommand)]
+    Instances(instances::Command),
+    /// Vulnerabilities
+    #[command(subcommand)]
+    Vulnerabilities(vulnerabilities::Command),
+    /// Assets
+    #[command(subcommand)]
+    Assets(assets::Command),
+    /// Vulnerable items
+    #[command(subcommand)]
+    Items(items::Command),
     /// Mitigation jobs, from eliminations to results
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -113,6 +140,13 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Whoami => login::whoami(&context).await,
         Command::Users(command) => users::run(command, &context).await,
         Command::Tokens(command) => tokens::run(command, &context).await,
+        Command::Import(arguments) => import::run(arguments, &context).await,
+        Command::Imports(command) => imports::run(command, &context).await,
+        Command::Scanners(command) => scanners::run(command, &context).await,
+        Command::Instances(command) => instances::run(command, &context).await,
+        Command::Vulnerabilities(command) => vulnerabilities::run(command, &context).await,
+        Command::Assets(command) => assets::run(command, &context).await,
+        Command::Items(command) => items::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Agents(command) => agents::run(command, &context).await,
         Command::Catalogue(command) => run_catalogue(&command, context.format),

@@ -1,0 +1,97 @@
+//! `quell imports`: import runs.
+
+use super::Context;
+use crate::client::{ListArguments, path};
+use crate::failure::Failure;
+use crate::output::{self, Column};
+use protocol::api::integrations::{Import, ImportBody, ImportCount, ImportsBody};
+
+/// What can be done with import runs.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List imports, newest first
+    List(ListArguments),
+    /// Show an import
+    Show {
+        /// Its number, VINTRUN0000001
+        number: String,
+    },
+    /// Wait for the end of an import
+    Wait {
+        /// Its number, VINTRUN0000001
+        number: String,
+    },
+}
+
+const COLUMNS: &[Column<Import>] = &[
+    ("NUMBER", |run| run.number.clone()),
+    ("INSTANCE", |run| run.instance.clone()),
+    ("KIND", |run| run.kind.clone()),
+    ("STATE", |run| run.state.clone()),
+    ("NEW", |run| run.counters.detections.new.to_string()),
+    ("UPDATED", |run| run.counters.detections.updated.to_string()),
+    ("UNCHANGED", |run| run.counters.detections.unchanged.to_string()),
+    ("STARTED", |run| run.started_at.to_string()),
+    ("DETAIL", |run| run.detail.clone()),
+];
+
+/// Run a command.
+///
+/// # Errors
+/// [`Failure`] of the server.
+pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    match command {
+        Command::List(list) => {
+            let parts = |body: ImportsBody| (body.imports, body.next);
+            let runs = client.list(&path(&["imports"]), &list, parts).await?;
+            output::list(context.format, &runs, COLUMNS)
+        }
+        Command::Show { number } => {
+            let shown: ImportBody = client.get(&path(&["imports", &number]), &[]).await?;
+            let mut lines = fields(&shown.import);
+            for rejection in &shown.rejections {
+                lines.push(("not usable", format!("{}: {}", rejection.what, rejection.reason)));
+            }
+            output::record(context.format, &shown, &lines)
+        }
+        Command::Wait { number } => {
+            let ended = super::import::wait(&client, &number).await?;
+            output::record(context.format, &ended, &fields(&ended))?;
+            if ended.state == "complete" {
+                return Ok(());
+            }
+            Err(Failure::Said(format!("the import failed: {}", ended.detail)))
+        }
+    }
+}
+
+/// A run as names and values.
+pub fn fields(import: &Import) -> Vec<(&'static str, String)> {
+    let counters = &import.counters;
+    let count = |count: &ImportCount| {
+        let ImportCount { new, updated, unchanged, ignored, rejected } = count;
+        format!("{new} new, {updated} updated, {unchanged} unchanged, {ignored} ignored, {rejected} rejected")
+    };
+    let items = &counters.items;
+    vec![
+        ("import", import.number.clone()),
+        ("instance", import.instance.clone()),
+        ("kind", import.kind.clone()),
+        ("state", import.state.clone()),
+        ("detail", import.detail.clone()),
+        ("host rows", count(&counters.hosts)),
+        ("detection rows", count(&counters.detections)),
+        ("vulnerability rows", count(&counters.vulnerabilities)),
+        ("new assets", counters.assets_new.to_string()),
+        (
+            "items",
+            format!(
+                "{} new, {} updated, {} closed, {} reopened",
+                items.new, items.updated, items.closed, items.reopened
+            ),
+        ),
+        ("started", import.started_at.to_string()),
+        ("ended", import.ended_at.map(|at| at.to_string()).unwrap_or_default()),
+    ]
+}

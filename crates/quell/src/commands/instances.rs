@@ -1,0 +1,267 @@
+//! `quell instances`: subscriptions of scanner products.
+
+use super::Context;
+use crate::client::{Client, path};
+use crate::failure::Failure;
+use crate::output::{self, Column, note};
+use crate::prompt;
+use protocol::api::integrations::{
+    Appliance, AppliancesBody, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody, InstanceChange,
+    InstancesBody, NewInstance, OptionProfile, OptionProfilesBody,
+};
+use std::collections::BTreeMap;
+
+/// What can be done with integration instances.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List instances
+    List,
+    /// Show an instance
+    Show {
+        /// Its key or name
+        instance: String,
+    },
+    /// Make an instance; the password is asked for, or read from QUELL_SCANNER_PASSWORD
+    Create(Box<Create>),
+    /// Change an instance
+    Change(Box<Change>),
+    /// Sign in at the scanner and ask for one host
+    Test {
+        /// Its key or name
+        instance: String,
+    },
+    /// List option profiles
+    Profiles {
+        /// Its key or name
+        instance: String,
+    },
+    /// List scanner appliances
+    Appliances {
+        /// Its key or name
+        instance: String,
+    },
+    /// Import now
+    Import {
+        /// Its key or name
+        instance: String,
+        /// What: everything, knowledge_base, host_detection or setup
+        #[arg(long, default_value = "everything")]
+        kind: String,
+        /// Do not wait for the end
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+/// A new instance.
+#[derive(Debug, clap::Args)]
+pub struct Create {
+    /// Name
+    name: String,
+    /// Base URL of the API
+    #[arg(long)]
+    api_url: String,
+    /// Base URL of the gateway, for --auth token
+    #[arg(long, default_value = "")]
+    gateway_url: String,
+    /// basic, session or token
+    #[arg(long)]
+    auth: Option<String>,
+    /// User name at the scanner
+    #[arg(long)]
+    username: String,
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// Minutes between two scheduled imports, 15 at least
+    #[arg(long)]
+    interval_minutes: Option<i64>,
+}
+
+/// What changes; the rest stays.
+#[derive(Debug, clap::Args)]
+pub struct Change {
+    /// Its key or name
+    instance: String,
+    /// Name
+    #[arg(long)]
+    name: Option<String>,
+    /// Base URL of the API; needs the password again
+    #[arg(long)]
+    api_url: Option<String>,
+    /// Base URL of the gateway; needs the password again
+    #[arg(long)]
+    gateway_url: Option<String>,
+    /// basic, session or token
+    #[arg(long)]
+    auth: Option<String>,
+    /// User name at the scanner; needs the password again
+    #[arg(long)]
+    username: Option<String>,
+    /// Read a new password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// Option profile of rescans; empty for none
+    #[arg(long)]
+    default_profile: Option<String>,
+    /// Appliance of rescans; empty for none
+    #[arg(long)]
+    default_appliance: Option<String>,
+    /// Hours a rescan is tracked
+    #[arg(long)]
+    tracking_hours: Option<i64>,
+    /// Minutes between two scheduled imports; 0 for none
+    #[arg(long)]
+    interval_minutes: Option<i64>,
+}
+
+const COLUMNS: &[Column<Instance>] = &[
+    ("ID", |instance| instance.id.to_string()),
+    ("NAME", |instance| instance.name.clone()),
+    ("ADDRESS", |instance| instance.api_url.clone()),
+    ("USER", |instance| instance.username.clone()),
+    ("AUTH", |instance| instance.auth.clone()),
+    ("SOURCE", |instance| instance.source.clone().unwrap_or_default()),
+    ("IMPORTED UNTIL", |instance| instance.host_detection_until.map(|at| at.to_string()).unwrap_or_default()),
+    ("NEXT IMPORT", |instance| instance.next_import_at.map(|at| at.to_string()).unwrap_or_default()),
+];
+
+const PROFILES: &[Column<OptionProfile>] = &[
+    ("KEY", |profile| profile.key.clone()),
+    ("TITLE", |profile| profile.title.clone()),
+    ("DEFAULT", |profile| if profile.is_default { "yes" } else { "" }.to_owned()),
+    ("COMPLETE", |profile| if profile.complete { "yes" } else { "no" }.to_owned()),
+];
+
+const APPLIANCES: &[Column<Appliance>] = &[
+    ("KEY", |appliance| appliance.key.clone()),
+    ("NAME", |appliance| appliance.name.clone()),
+    ("STATUS", |appliance| appliance.status.clone()),
+    ("ADDRESSES", |appliance| {
+        let range = |(low, high): &(String, String)| if low == high { low.clone() } else { format!("{low}-{high}") };
+        appliance.addresses.iter().map(range).collect::<Vec<_>>().join(" ")
+    }),
+    ("PROFILE", |appliance| appliance.profile.clone().unwrap_or_default()),
+];
+
+/// Run a command.
+///
+/// # Errors
+/// [`Failure`] of the server.
+pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    match command {
+        Command::List => {
+            let InstancesBody { instances, .. } = client.get(&path(&["instances"]), &[]).await?;
+            output::list(context.format, &instances, COLUMNS)
+        }
+        Command::Show { instance } => {
+            let found = find(&client, &instance).await?;
+            show(context, &found)
+        }
+        Command::Create(new) => {
+            let password = match given(new.password_stdin)? {
+                Some(password) => password,
+                None => prompt::password("Password at the scanner: ")?,
+            };
+            let new = NewInstance {
+                name: new.name,
+                api_url: new.api_url,
+                gateway_url: new.gateway_url,
+                auth: new.auth,
+                username: new.username,
+                password,
+                versions: BTreeMap::new(),
+                default_profile: None,
+                default_appliance: None,
+                tracking_hours: None,
+                interval_minutes: new.interval_minutes,
+            };
+            let InstanceBody { instance } = client.post(&path(&["instances"]), &new).await?;
+            show(context, &instance)
+        }
+        Command::Change(change) => {
+            let found = find(&client, &change.instance).await?;
+            let at = path(&["instances", &found.id.to_string()]);
+            let InstanceBody { instance } = client.patch(&at, &body(*change)?, None).await?;
+            show(context, &instance)
+        }
+        Command::Test { instance } => {
+            let found = find(&client, &instance).await?;
+            let at = path(&["instances", &found.id.to_string(), "test"]);
+            let ConnectionTestBody { test } = client.post(&at, &serde_json::json!({})).await?;
+            let works = if test.works { "yes" } else { "no" };
+            output::record(context.format, &test, &[("works", works.to_owned()), ("detail", test.detail.clone())])?;
+            if test.works { Ok(()) } else { Err(Failure::Said("the connection does not work".to_owned())) }
+        }
+        Command::Profiles { instance } => {
+            let found = find(&client, &instance).await?;
+            let at = path(&["instances", &found.id.to_string(), "option-profiles"]);
+            let OptionProfilesBody { option_profiles } = client.get(&at, &[]).await?;
+            output::list(context.format, &option_profiles, PROFILES)
+        }
+        Command::Appliances { instance } => {
+            let found = find(&client, &instance).await?;
+            let at = path(&["instances", &found.id.to_string(), "appliances"]);
+            let AppliancesBody { appliances } = client.get(&at, &[]).await?;
+            output::list(context.format, &appliances, APPLIANCES)
+        }
+        Command::Import { instance, kind, no_wait } => import(&client, context, &instance, kind, no_wait).await,
+    }
+}
+
+async fn import(client: &Client, context: &Context, name: &str, kind: String, no_wait: bool) -> Result<(), Failure> {
+    let found = find(client, name).await?;
+    let at = path(&["instances", &found.id.to_string(), "imports"]);
+    let ImportBody { mut import, .. } = client.post(&at, &ImportRequest { kind: Some(kind) }).await?;
+    if !no_wait {
+        import = super::import::wait(client, &import.number).await?;
+    } else {
+        note(&format!("follow it with: quell imports wait {}", import.number));
+    }
+    output::record(context.format, &import, &super::imports::fields(&import))?;
+    if import.state == "failed" {
+        return Err(Failure::Said(format!("the import failed: {}", import.detail)));
+    }
+    Ok(())
+}
+
+/// The instance of this key or name.
+async fn find(client: &Client, wanted: &str) -> Result<Instance, Failure> {
+    if wanted.parse::<i64>().is_ok() {
+        let InstanceBody { instance } = client.get(&path(&["instances", wanted]), &[]).await?;
+        return Ok(instance);
+    }
+    let InstancesBody { instances, .. } = client.get(&path(&["instances"]), &[]).await?;
+    let unknown = || Failure::Said(format!("there is no integration instance named {wanted}"));
+    instances.into_iter().find(|instance| instance.name == wanted).ok_or_else(unknown)
+}
+
+/// A password given by the environment or by standard input: arguments of a program can be seen by others.
+fn given(stdin: bool) -> Result<Option<String>, Failure> {
+    if stdin {
+        return prompt::read().map(Some);
+    }
+    Ok(std::env::var("QUELL_SCANNER_PASSWORD").ok().filter(|password| !password.is_empty()))
+}
+
+fn body(change: Change) -> Result<InstanceChange, Failure> {
+    Ok(InstanceChange {
+        name: change.name,
+        api_url: change.api_url,
+        gateway_url: change.gateway_url,
+        auth: change.auth,
+        username: change.username,
+        password: given(change.password_stdin)?,
+        versions: None,
+        default_profile: change.default_profile,
+        default_appliance: change.default_appliance,
+        tracking_hours: change.tracking_hours,
+        interval_minutes: change.interval_minutes,
+    })
+}
+
+fn show(context: &Context, instance: &Instance) -> Result<(), Failure> {
+    let fields: Vec<_> = COLUMNS.iter().map(|(name, show)| (*name, show(instance))).collect();
+    output::record(context.format, instance, &fields)
+}
