@@ -11,6 +11,10 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod place;
+
+pub use place::{Appliance, EXTERNAL, Place, choose};
+
 /// Addresses in one child at most.
 pub const ADDRESSES_MAX: usize = 500;
 /// Tracking period, in hours, unless the instance says otherwise.
@@ -19,6 +23,10 @@ pub const TRACKING_HOURS: i64 = 24;
 pub const POLL_SECONDS: (i64, i64) = (60, 300);
 /// How long a launch whose answer was lost is searched for by its title before it is sent again, in seconds.
 pub const LAUNCH_SEARCH_SECONDS: i64 = 120;
+/// How long after the tracking period a scan that ends after all is still taken in, in days (design section 7).
+pub const ADOPTION_DAYS: i64 = 7;
+/// Items in one request at most.
+pub const ITEMS_MAX: usize = 10_000;
 
 /// What decides whether an item can be rescanned, whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +39,17 @@ pub struct Situation<'a> {
     pub stamped: bool,
     /// The item is Closed.
     pub closed: bool,
+    /// The instance has a connection to the scanner; one that is filled from files has none.
+    pub connected: bool,
     /// Addresses the scanner can be pointed at.
     pub addresses: usize,
-    /// A default option profile exists, at the appliance or the instance.
-    pub default_profile: bool,
 }
 
 /// May this item be rescanned? The first reason that holds is the one people see.
 ///
 /// # Errors
-/// `scanner_inactive`, `source_not_supported`, `source_not_stamped`, `record_closed`, `nothing_to_scan`.
+/// `source_not_supported`, `scanner_inactive`, `source_not_connected`, `source_not_stamped`, `record_closed`,
+/// `nothing_to_scan`.
 pub fn permitted(situation: Situation<'_>) -> Result<(), Refusal> {
     if situation.product != "qualys" {
         return Err(Refusal::new(
@@ -52,6 +61,12 @@ pub fn permitted(situation: Situation<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(
             "scanner_inactive",
             "the Qualys scanner is inactive; an administrator activates it under Scanners",
+        ));
+    }
+    if !situation.connected {
+        return Err(Refusal::new(
+            "source_not_connected",
+            "the item was imported from files; set up a connection to Qualys to rescan it",
         ));
     }
     if !situation.stamped {
@@ -216,16 +231,21 @@ pub enum Event {
     PullFailed,
     /// The tracking period is over.
     TrackingEnded,
+    /// A scan whose tracking had ended is seen finished and processed after all.
+    Adopted,
     /// A person cancels.
     Cancel,
 }
 
-/// A child after an event. What changes nothing gives the same state; ended states absorb.
+/// A child after an event. What changes nothing gives the same state; ended states absorb, but a scan that ends after
+/// its tracking did is adopted. A pull under way is not timed out: the scan has ended in time.
 #[must_use]
 pub fn step(child: Child, event: Event) -> Child {
     match (child, event) {
+        (Child::TimedOut, Event::Adopted) => Child::Pulling,
         (child, _) if child.ended() => child,
         (_, Event::Cancel) => Child::Cancelled,
+        (Child::Pulling, Event::TrackingEnded) => Child::Pulling,
         (_, Event::TrackingEnded) => Child::TimedOut,
         (Child::Planned, Event::Launching) => Child::Launching,
         (Child::Launching, Event::Launched) => Child::Running,
@@ -262,11 +282,50 @@ pub fn parent(children: &[Child]) -> State {
     }
 }
 
-/// Seconds until the next look: 60, growing by half each time, at most 300.
-#[must_use]
-pub fn next_look_seconds(looks: u32) -> i64 {
-    let (first, longest) = POLL_SECONDS;
-    (0..looks.min(10)).fold(first, |pause, _| pause + pause / 2).min(longest)
+/// How often a running scan is looked at, and how long a lost launch is searched for. A setting; tests and the demo
+/// are in more of a hurry than people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Pause before the first look, in seconds.
+    pub first_seconds: i64,
+    /// Longest pause between two looks, in seconds.
+    pub longest_seconds: i64,
+    /// How long a launch whose answer was lost is searched for by its title, in seconds.
+    pub search_seconds: i64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { first_seconds: POLL_SECONDS.0, longest_seconds: POLL_SECONDS.1, search_seconds: LAUNCH_SEARCH_SECONDS }
+    }
+}
+
+impl Pace {
+    /// Is this a pace that can be kept?
+    ///
+    /// # Errors
+    /// `pace_out_of_range`.
+    pub fn validate(self) -> Result<(), Refusal> {
+        let good = (1..=3_600).contains(&self.first_seconds)
+            && (self.first_seconds..=3_600).contains(&self.longest_seconds)
+            && (1..=3_600).contains(&self.search_seconds);
+        if good {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "pace_out_of_range",
+            "seconds lie between 1 and 3600, and the longest pause is not below the first",
+        ))
+    }
+
+    /// Seconds until the next look after `looks` ones: the first pause, growing by half each time, up to the longest.
+    #[must_use]
+    pub fn next_look_seconds(self, looks: u32) -> i64 {
+        let first = self.first_seconds.max(1);
+        let grown = (0..looks.min(30)).fold(first, |pause, _| (pause + pause.div_euclid(2).max(1)).min(7_200));
+        grown.min(self.longest_seconds.max(first))
+    }
 }
 
 /// Is the tracking period over?
@@ -355,6 +414,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict, the happiest first.
+    pub const ALL: [Verdict; 5] = [
+        Verdict::Fixed,
+        Verdict::NotReached,
+        Verdict::NotTested,
+        Verdict::StillPresentMitigated,
+        Verdict::StillPresent,
+    ];
+
     /// The word used in the database and the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -365,6 +433,21 @@ impl Verdict {
             Verdict::NotReached => "not_reached",
             Verdict::NotTested => "not_tested",
         }
+    }
+
+    /// The word back to the value; `None` for the empty one of a target that is not judged yet.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == word)
+    }
+
+    /// The verdict on an item that was looked at on several hosts: what is there counts before what is unknown, and
+    /// only what is gone everywhere is fixed. `None` while one is still open.
+    #[must_use]
+    pub fn of_item(targets: &[Option<Verdict>]) -> Option<Verdict> {
+        let judged: Option<Vec<Verdict>> = targets.iter().copied().collect();
+        let judged = judged?;
+        Self::ALL.into_iter().rev().find(|verdict| judged.contains(verdict))
     }
 
     /// As people write it.
@@ -416,116 +499,4 @@ pub fn judge(evidence: Evidence) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_has_its_code() {
-        let good = Situation {
-            product: "qualys",
-            active: true,
-            stamped: true,
-            closed: false,
-            addresses: 1,
-            default_profile: true,
-        };
-        assert!(permitted(good).is_ok());
-        for (situation, code) in [
-            (Situation { product: "nessus", ..good }, "source_not_supported"),
-            (Situation { active: false, ..good }, "scanner_inactive"),
-            (Situation { stamped: false, ..good }, "source_not_stamped"),
-            (Situation { closed: true, ..good }, "record_closed"),
-            (Situation { addresses: 0, ..good }, "nothing_to_scan"),
-        ] {
-            assert_eq!(permitted(situation).unwrap_err().code, code);
-        }
-    }
-
-    #[test]
-    fn a_child_walks_its_way_and_absorbs_at_the_end() {
-        let way = [
-            (Event::Launching, Child::Launching),
-            (Event::Launched, Child::Running),
-            (Event::Looked(Told::Going), Child::Running),
-            (Event::Looked(Told::Finished { processed: false }), Child::Finished),
-            (Event::Looked(Told::Finished { processed: true }), Child::Pulling),
-            (Event::Pulled, Child::Complete),
-            (Event::Cancel, Child::Complete),
-            (Event::TrackingEnded, Child::Complete),
-        ];
-        way.into_iter().fold(Child::Planned, |child, (event, expected)| {
-            let next = step(child, event);
-            assert_eq!(next, expected, "{child:?} {event:?}");
-            next
-        });
-        assert_eq!(step(Child::Running, Event::TrackingEnded), Child::TimedOut);
-        assert_eq!(step(Child::Launching, Event::NotLaunched), Child::Planned);
-    }
-
-    #[test]
-    fn s2_16_the_parent_follows_its_children() {
-        use Child::{Cancelled, Complete, Error, Planned, Running, TimedOut};
-        for (children, expected) in [
-            (&[Planned, Planned][..], State::Queued),
-            (&[Planned, Running], State::Scanning),
-            (&[Complete, Running], State::Scanning),
-            (&[Complete, Complete], State::Complete),
-            (&[Complete, Error], State::Error),
-            (&[TimedOut, Error], State::TimedOut),
-            (&[Complete, Cancelled], State::Cancelled),
-        ] {
-            assert_eq!(parent(children), expected, "{children:?}");
-        }
-    }
-
-    #[test]
-    fn looks_grow_apart() {
-        let pauses: Vec<i64> = (0..6).map(next_look_seconds).collect();
-        assert_eq!(pauses, [60, 90, 135, 202, 300, 300]);
-    }
-
-    fn target(item: i64, appliance: &str, address: String) -> Target {
-        Target {
-            item: ItemId(item),
-            source_host: SourceHostId(item),
-            instance: InstanceId(1),
-            network: String::new(),
-            appliance: appliance.to_owned(),
-            profile: "7".to_owned(),
-            address,
-        }
-    }
-
-    #[test]
-    fn requests_are_split_by_appliance_and_size_and_lose_nothing() {
-        let mut targets: Vec<Target> =
-            (0..1_100).map(|n| target(n, "a", format!("10.0.{}.{}", n / 256, n % 256))).collect();
-        targets.push(target(2_000, "b", "10.9.9.9".to_owned()));
-        targets.push(target(2_001, "b", "10.9.9.9".to_owned()));
-        let launches = plan(&targets);
-        assert_eq!(launches.iter().map(|l| l.addresses.len()).collect::<Vec<_>>(), [500, 500, 100, 1]);
-        assert_eq!(launches.iter().map(|l| l.targets.len()).sum::<usize>(), targets.len());
-    }
-
-    #[test]
-    fn verdicts_by_table() {
-        let at = |seconds| Some(Timestamp::default().plus_seconds(seconds));
-        for (host, tested, presence, mitigation, verdict) in [
-            (at(9), at(9), Presence::Fixed, Mitigation::None, Verdict::NotReached),
-            (None, None, Presence::Open, Mitigation::None, Verdict::NotReached),
-            (at(10), at(9), Presence::Open, Mitigation::None, Verdict::NotTested),
-            (at(10), at(10), Presence::Fixed, Mitigation::Mitigated, Verdict::Fixed),
-            (at(11), at(11), Presence::Open, Mitigation::Mitigated, Verdict::StillPresentMitigated),
-            (at(11), at(11), Presence::Open, Mitigation::Partial, Verdict::StillPresent),
-        ] {
-            let evidence = Evidence {
-                launched_at: Timestamp::from_micros(10_400_000),
-                host_scanned_at: host,
-                tested_at: tested,
-                presence,
-                mitigation,
-            };
-            assert_eq!(judge(evidence), verdict, "{host:?} {tested:?} {presence:?}");
-        }
-    }
-}
+mod tests;
