@@ -66,6 +66,7 @@ pub mod outbox;
 pub mod overview;
 pub mod record;
 pub mod scanners;
+pub mod scans;
 pub mod scope;
 pub mod scores;
 pub mod sessions;

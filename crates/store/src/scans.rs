@@ -1,0 +1,16 @@
+//! Rescan requests (`VSCAN0000001`): what was asked, the launches it was split into, and what each found.
+//!
+//! `domain::rescan` decides; the server talks to the scanner. A launch that has something to do carries the time of
+//! it; a worker claims it for a while, and everything it saves is bound to that claim, so that a worker that slept
+//! through its claim, or was overtaken by a person who cancels, changes nothing.
+
+mod list;
+mod request;
+mod work;
+
+pub use list::{FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, targets, verdict_counts, visible};
+pub use request::{Candidate, NewChild, NewScan, NewTarget, candidates, create, open_scans};
+pub use work::{
+    ChildRow, Judged, SightingRow, children, claim, close_targets, judge, lookup_pairs, next_due, parent,
+    request_cancel, save, set_state, sightings,
+};

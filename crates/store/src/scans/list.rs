@@ -1,0 +1,278 @@
+//! The list of requests, and one of them with what it is about.
+
+use crate::assets;
+use crate::filter::{Column, Source};
+use crate::list::{List, Sort, SortKind};
+use crate::{Result, Sql, Transaction, record};
+use domain::access::AssetScope;
+use domain::filter::{Field, Fields, Flag, Kind};
+use domain::id::{AssetId, ItemId, ScanId, UserId};
+use domain::item;
+use domain::number::{Number, Series};
+use domain::rescan::State;
+use domain::score::Mitigation;
+use domain::time::Timestamp;
+
+const STATES: &[&str] = &["queued", "scanning", "complete", "error", "timed_out", "cancelled"];
+const VERDICTS: &[&str] = &["fixed", "still_present", "still_present_mitigated", "not_reached", "not_tested"];
+
+/// What requests can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field { name: "number", kind: Kind::Number, doc: "the digits of its number" },
+        Field { name: "state", kind: Kind::Words(STATES), doc: "where it is" },
+        Field { name: "source", kind: Kind::Name, doc: "the scanner" },
+        Field { name: "by", kind: Kind::Person, doc: "who asked" },
+        Field { name: "requested", kind: Kind::Instant, doc: "asked" },
+        Field { name: "ended", kind: Kind::Instant, doc: "ended" },
+        Field { name: "item", kind: Kind::Number, doc: "the digits of the number of an item it looks at" },
+        Field { name: "qid", kind: Kind::Number, doc: "a vulnerability it looks at" },
+        Field { name: "asset", kind: Kind::Name, doc: "an asset it looks at" },
+        Field { name: "verdict", kind: Kind::Words(VERDICTS), doc: "a verdict it gave" },
+        Field { name: "profile", kind: Kind::Name, doc: "an option profile it was launched with" },
+        Field { name: "reference", kind: Kind::Name, doc: "the scanner's reference of one of its scans" },
+    ],
+    flags: &[
+        Flag { name: "open", field: "state", words: &["queued", "scanning"], doc: "not ended" },
+        Flag { name: "failed", field: "state", words: &["error", "timed_out"], doc: "ended without a result" },
+    ],
+    free: &["asset", "by"],
+};
+
+const SELECT: &str = "s.id, s.number, s.state, s.message, s.scanner AS product, coalesce(k.name, s.scanner) AS scanner,
+    s.source, s.profile_choice, s.requested_by, coalesce(o.name, '') AS requester, s.created_at, s.ended_at,
+    (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id) AS children,
+    (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id AND c.state = 'complete') AS completed,
+    (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id AND c.state IN ('error', 'timed_out', 'cancelled'))
+        AS failed,
+    (SELECT count(DISTINCT t.item_id) FROM scan_target t WHERE t.scan_id = s.id) AS items";
+
+const FROM: &str = "scan s LEFT JOIN scanner k ON k.product = s.scanner LEFT JOIN account o ON o.id = s.requested_by";
+
+/// The list of requests.
+pub const LIST: List = List {
+    name: "scans",
+    select: SELECT,
+    from: FROM,
+    key: "s.id",
+    fields: &FIELDS,
+    columns: &[
+        Column { field: "number", source: Source::One("s.number") },
+        Column { field: "state", source: Source::One("s.state") },
+        Column { field: "source", source: Source::One("coalesce(k.name, s.scanner)") },
+        Column { field: "by", source: Source::One("o.name") },
+        Column { field: "requested", source: Source::One("s.created_at") },
+        Column { field: "ended", source: Source::One("s.ended_at") },
+        Column {
+            field: "item",
+            source: Source::Many {
+                from: "scan_target t JOIN vulnerable_item i ON i.id = t.item_id WHERE t.scan_id = s.id",
+                value: "i.number",
+            },
+        },
+        Column {
+            field: "qid",
+            source: Source::Many {
+                from: "scan_target t JOIN vulnerable_item i ON i.id = t.item_id
+                       JOIN vulnerability v ON v.id = i.vulnerability_id WHERE t.scan_id = s.id",
+                value: "v.qid",
+            },
+        },
+        Column {
+            field: "asset",
+            source: Source::Many {
+                from: "scan_target t JOIN vulnerable_item i ON i.id = t.item_id
+                       JOIN asset a ON a.id = i.asset_id WHERE t.scan_id = s.id",
+                value: "a.name",
+            },
+        },
+        Column {
+            field: "verdict",
+            source: Source::Many {
+                from: "scan_target t WHERE t.scan_id = s.id AND t.verdict <> ''",
+                value: "t.verdict",
+            },
+        },
+        Column {
+            field: "profile",
+            source: Source::Many { from: "scan_child c WHERE c.scan_id = s.id", value: "c.profile_title" },
+        },
+        Column {
+            field: "reference",
+            source: Source::Many {
+                from: "scan_child c WHERE c.scan_id = s.id AND c.reference <> ''",
+                value: "c.reference",
+            },
+        },
+    ],
+    sorts: &[
+        Sort { name: "number", sql: "s.number", kind: SortKind::Whole, nullable: false },
+        Sort { name: "state", sql: "s.state", kind: SortKind::Text, nullable: false },
+        Sort { name: "source", sql: "s.scanner", kind: SortKind::Text, nullable: false },
+        Sort { name: "by", sql: "o.name", kind: SortKind::Text, nullable: true },
+        Sort { name: "requested", sql: "s.created_at", kind: SortKind::Whole, nullable: false },
+        Sort { name: "ended", sql: "s.ended_at", kind: SortKind::Whole, nullable: true },
+    ],
+};
+
+record! {
+    /// A request as the list shows it.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct ScanRow {
+        /// Key.
+        pub id: ScanId,
+        /// Ordinal of its number.
+        pub number: i64,
+        /// Where it is.
+        pub state: State,
+        /// What is worth knowing; mostly empty.
+        pub message: String,
+        /// Product of the scanner.
+        pub product: String,
+        /// What people call the scanner.
+        pub scanner: String,
+        /// `vulnerable_item` or `asset`.
+        pub source: String,
+        /// Key of the option profile that was named; empty for the default.
+        pub profile_choice: String,
+        /// Who asked.
+        pub requested_by: UserId,
+        /// That person's sign-in name.
+        pub requester: String,
+        /// When.
+        pub created_at: Timestamp,
+        /// When it ended.
+        pub ended_at: Option<Timestamp>,
+        /// Launches.
+        pub children: i64,
+        /// Of these: complete.
+        pub completed: i64,
+        /// Of these: in error, timed out or cancelled.
+        pub failed: i64,
+        /// Items it looks at.
+        pub items: i64,
+    }
+}
+
+impl ScanRow {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> Number {
+        Number { series: Series::Scan, ordinal: self.number }
+    }
+}
+
+/// The condition that clips the list to requests about at least one asset of the scope.
+#[must_use]
+pub fn visible(scope: &AssetScope) -> Option<Sql> {
+    let within = assets::within(scope, "seen_item.asset_id")?;
+    let sql = Sql::new(
+        "EXISTS (SELECT 1 FROM scan_target seen JOIN vulnerable_item seen_item ON seen_item.id = seen.item_id
+                 WHERE seen.scan_id = s.id AND ",
+    );
+    Some(sql.append(within).text(")"))
+}
+
+/// The request of this ordinal.
+///
+/// # Errors
+/// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
+pub fn by_number(tx: &mut Transaction<'_>, ordinal: i64) -> Result<ScanRow> {
+    let sql = Sql::new("SELECT ").text(SELECT).text(" FROM ").text(FROM).text(" WHERE s.number = ").bind(&ordinal);
+    tx.all_built(&sql)?.into_iter().next().ok_or(crate::Error::NotFound)
+}
+
+record! {
+    /// What a request looks at: an item on one host (S2.17).
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct TargetRow {
+        /// Place of its launch among those of the request, from 1.
+        pub child: i64,
+        /// The item.
+        pub item_id: ItemId,
+        /// Ordinal of its number.
+        pub number: i64,
+        /// The asset.
+        pub asset_id: AssetId,
+        /// Its name.
+        pub asset: String,
+        /// The vulnerability's number.
+        pub qid: i64,
+        /// Its title.
+        pub title: String,
+        /// The item's workflow state.
+        pub state: item::State,
+        /// Why it is in it.
+        pub substate: item::Substate,
+        /// What the controls in force do.
+        pub mitigation: Mitigation,
+        /// Score before any mitigation.
+        pub inherent: u8,
+        /// Score now.
+        pub residual: u8,
+        /// The address that is scanned.
+        pub address: String,
+        /// The verdict's word; empty while open.
+        pub verdict: String,
+        /// Why.
+        pub reason: String,
+        /// When it was judged.
+        pub judged_at: Option<Timestamp>,
+    }
+}
+
+impl TargetRow {
+    /// The item's number.
+    #[must_use]
+    pub fn number(&self) -> Number {
+        Number { series: Series::Item, ordinal: self.number }
+    }
+}
+
+/// What a request looks at within a scope, at most `limit` rows, in order of the items.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, scope: &AssetScope, limit: i64) -> Result<Vec<TargetRow>> {
+    let mut sql = Sql::new(
+        "SELECT c.ordinal AS child, i.id AS item_id, i.number, i.asset_id, a.name AS asset, v.qid, v.title, i.state,
+             i.substate, i.mitigation, i.inherent, i.residual, t.address, t.verdict, t.reason, t.judged_at
+         FROM scan_target t
+         JOIN scan_child c ON c.id = t.child_id
+         JOIN vulnerable_item i ON i.id = t.item_id
+         JOIN asset a ON a.id = i.asset_id
+         JOIN vulnerability v ON v.id = i.vulnerability_id
+         WHERE t.scan_id = ",
+    )
+    .bind(&scan);
+    if let Some(within) = assets::within(scope, "i.asset_id") {
+        sql = sql.text(" AND ").append(within);
+    }
+    tx.all_built(&sql.text(" ORDER BY i.number, t.id LIMIT ").bind(&limit))
+}
+
+record! {
+    /// How many targets of a request got a verdict.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct VerdictCount {
+        /// The request.
+        pub scan_id: ScanId,
+        /// The verdict's word; empty for those still open.
+        pub verdict: String,
+        /// How many.
+        pub count: i64,
+    }
+}
+
+/// The verdicts of these requests, counted.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn verdict_counts(tx: &mut Transaction<'_>, scans: &[ScanId]) -> Result<Vec<VerdictCount>> {
+    let scans: Vec<i64> = scans.iter().map(|scan| scan.0).collect();
+    tx.all(
+        "SELECT scan_id, verdict, count(*) AS count FROM scan_target WHERE scan_id {in $1}
+         GROUP BY scan_id, verdict ORDER BY scan_id, verdict",
+        &[&scans],
+    )
+}

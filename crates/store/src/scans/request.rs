@@ -1,0 +1,193 @@
+//! Asking for a rescan: what an item has to be looked at by, and writing the request down.
+
+use crate::{Result, Transaction, record, stage};
+use domain::id::{AssetId, ChildScanId, InstanceId, ItemId, ScanId, SourceHostId, UserId};
+use domain::item::State;
+use domain::rescan::{self, Child};
+use domain::time::Timestamp;
+
+record! {
+    /// An item on one source host, with everything that decides whether and where it is looked at. An item without
+    /// any source host comes once, with an empty address.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Candidate {
+        /// The item.
+        pub item_id: ItemId,
+        /// Ordinal of its number.
+        pub number: i64,
+        /// Its workflow state.
+        pub state: State,
+        /// Who works on it.
+        pub owner_id: Option<UserId>,
+        /// Which group works on it; empty for none.
+        pub group_name: String,
+        /// Its asset.
+        pub asset_id: AssetId,
+        /// Its integration instance.
+        pub instance_id: InstanceId,
+        /// The instance's product.
+        pub product: String,
+        /// The instance has a connection to the scanner.
+        pub connected: bool,
+        /// The instance shows the scanner as its source (S2.04).
+        pub stamped: bool,
+        /// The scanner is active (S2.02).
+        pub active: bool,
+        /// Where it was found.
+        pub source_host_id: Option<SourceHostId>,
+        /// Address to point the scanner at; empty for none.
+        pub address: String,
+        /// The scanner's network.
+        pub network_id: String,
+    }
+}
+
+/// Everything about the items of these ordinals, by number and source host. Unknown ordinals are absent.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn candidates(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<Candidate>> {
+    tx.all(
+        "SELECT i.id AS item_id, i.number, i.state, i.owner_id, i.group_name, i.asset_id, i.instance_id, n.product,
+             n.auth <> 'files' AS connected, n.source_stamped_at IS NOT NULL AS stamped,
+             coalesce(s.active, FALSE) AS active, h.id AS source_host_id, coalesce(h.ip, '') AS address,
+             coalesce(h.network_id, '') AS network_id
+         FROM vulnerable_item i
+         JOIN integration_instance n ON n.id = i.instance_id
+         LEFT JOIN scanner s ON s.product = n.product
+         LEFT JOIN (SELECT DISTINCT d.item_id, d.source_host_id FROM detection d
+                    JOIN vulnerable_item wanted ON wanted.id = d.item_id WHERE wanted.number {in $1}) found
+             ON found.item_id = i.id
+         LEFT JOIN source_host h ON h.id = found.source_host_id
+         WHERE i.number {in $1} ORDER BY i.number, h.id",
+        &[&numbers.to_vec()],
+    )
+}
+
+/// Which of these items are in an open request already: item and ordinal of the request.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn open_scans(tx: &mut Transaction<'_>, items: &[ItemId]) -> Result<Vec<(ItemId, i64)>> {
+    let items: Vec<i64> = items.iter().map(|item| item.0).collect();
+    tx.all(
+        "SELECT t.item_id, max(s.number) FROM scan_target t JOIN scan s ON s.id = t.scan_id
+         WHERE t.item_id {in $1} AND s.state IN ('queued', 'scanning') GROUP BY t.item_id ORDER BY t.item_id",
+        &[&items],
+    )
+}
+
+/// A request to be written down.
+#[derive(Clone, Debug)]
+pub struct NewScan {
+    /// Ordinal of its number.
+    pub number: i64,
+    /// Product of the scanner.
+    pub scanner: String,
+    /// `vulnerable_item` or `asset`.
+    pub source: &'static str,
+    /// Key of the option profile that was named; empty for the default.
+    pub profile_choice: String,
+    /// Who asks.
+    pub requested_by: UserId,
+}
+
+/// One of its launches.
+#[derive(Clone, Debug)]
+pub struct NewChild {
+    /// Subscription.
+    pub instance: InstanceId,
+    /// Key of the appliance, or `External`.
+    pub appliance: String,
+    /// Network, empty without networks.
+    pub network: String,
+    /// Key of the option profile.
+    pub profile_key: String,
+    /// Its title.
+    pub profile_title: String,
+    /// Addresses.
+    pub addresses: Vec<String>,
+    /// The scan's title at the scanner, unique for ever.
+    pub request_key: String,
+    /// When its tracking ends.
+    pub tracking_until: Timestamp,
+    /// What is looked at.
+    pub targets: Vec<NewTarget>,
+}
+
+/// An item on one host.
+#[derive(Clone, Debug)]
+pub struct NewTarget {
+    /// The item.
+    pub item: ItemId,
+    /// The host.
+    pub source_host: SourceHostId,
+    /// Its address.
+    pub address: String,
+}
+
+struct StagedTarget<'t> {
+    child_id: ChildScanId,
+    item_id: ItemId,
+    source_host_id: SourceHostId,
+    address: &'t str,
+}
+stage!(StagedTarget<'_> as "scan_target_batch" {
+    child_id: ChildScanId, item_id: ItemId, source_host_id: SourceHostId, address: &'static str,
+});
+
+/// Write a request down with its launches, due at once.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn create(tx: &mut Transaction<'_>, scan: &NewScan, children: &[NewChild], now: Timestamp) -> Result<ScanId> {
+    let id: ScanId = tx.insert(
+        "INSERT INTO scan (number, state, message, scanner, source, profile_choice, requested_by, created_at)
+         VALUES ($1, $2, '', $3, $4, $5, $6, $7) RETURNING id",
+        &[
+            &scan.number,
+            &rescan::State::Queued,
+            &scan.scanner,
+            &scan.source,
+            &scan.profile_choice,
+            &scan.requested_by,
+            &now,
+        ],
+    )?;
+    let mut targets = Vec::new();
+    for (ordinal, child) in (1_i64..).zip(children) {
+        let child_id: ChildScanId = tx.insert(
+            "INSERT INTO scan_child (scan_id, ordinal, instance_id, appliance, network_id, profile_key, profile_title,
+                 addresses, request_key, state, reference, message, attempts, looks, failures, adopted, tracking_until,
+                 next_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', '', 0, 0, 0, FALSE, $11, $12) RETURNING id",
+            &[
+                &id,
+                &ordinal,
+                &child.instance,
+                &child.appliance,
+                &child.network,
+                &child.profile_key,
+                &child.profile_title,
+                &child.addresses.join(","),
+                &child.request_key,
+                &Child::Planned,
+                &child.tracking_until,
+                &now,
+            ],
+        )?;
+        targets.extend(child.targets.iter().map(|target| StagedTarget {
+            child_id,
+            item_id: target.item,
+            source_host_id: target.source_host,
+            address: &target.address,
+        }));
+    }
+    tx.stage(&targets)?;
+    tx.execute(
+        "INSERT INTO scan_target (scan_id, child_id, item_id, source_host_id, address, verdict, reason)
+         SELECT $1, child_id, item_id, source_host_id, address, '', '' FROM scan_target_batch",
+        &[&id],
+    )?;
+    Ok(id)
+}
