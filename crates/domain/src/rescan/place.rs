@@ -51,7 +51,7 @@ pub struct Place<'a> {
     pub profile: Option<&'a str>,
 }
 
-/// The appliance for an address.
+/// The appliance for an address. Key 0 is how the platform numbers its own scanners.
 #[must_use]
 pub fn choose<'a>(
     appliances: &'a [Appliance],
@@ -71,7 +71,8 @@ pub fn choose<'a>(
     match serving.or_else(fallback) {
         Some(appliance) => {
             let profile = appliance.profile.as_deref().filter(|profile| !profile.is_empty());
-            Place { appliance: &appliance.key, profile: profile.or(default_profile) }
+            let key = if appliance.key == "0" { EXTERNAL } else { &appliance.key };
+            Place { appliance: key, profile: profile.or(default_profile) }
         }
         None => Place { appliance: EXTERNAL, profile: default_profile },
     }

@@ -5,6 +5,7 @@ use domain::id::{AssetId, ChildScanId, InstanceId, ItemId, ScanId, SourceHostId,
 use domain::item::State;
 use domain::rescan::{self, Child};
 use domain::time::Timestamp;
+use std::collections::HashMap;
 
 record! {
     /// An item on one source host, with everything that decides whether and where it is looked at. An item without
@@ -62,6 +63,30 @@ pub fn candidates(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<Candi
          WHERE i.number {in $1} ORDER BY i.number, h.id",
         &[&numbers.to_vec()],
     )
+}
+
+/// The addresses of these hosts.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn addresses(tx: &mut Transaction<'_>, hosts: &[SourceHostId]) -> Result<HashMap<SourceHostId, String>> {
+    let hosts: Vec<i64> = hosts.iter().map(|host| host.0).collect();
+    let rows: Vec<(SourceHostId, String)> =
+        tx.all("SELECT id, ip FROM source_host WHERE id {in $1} ORDER BY id", &[&hosts])?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The assets that a request looks at.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn assets(tx: &mut Transaction<'_>, scan: ScanId) -> Result<Vec<AssetId>> {
+    let rows: Vec<(AssetId,)> = tx.all(
+        "SELECT DISTINCT i.asset_id FROM scan_target t JOIN vulnerable_item i ON i.id = t.item_id
+         WHERE t.scan_id = $1 ORDER BY 1",
+        &[&scan],
+    )?;
+    Ok(rows.into_iter().map(|(asset,)| asset).collect())
 }
 
 /// Which of these items are in an open request already: item and ordinal of the request.

@@ -160,6 +160,30 @@ pub fn save(tx: &mut Transaction<'_>, child: &ChildRow, keep_until: Option<Times
     Ok(saved == 1)
 }
 
+/// Hold a claimed launch longer. `false` where the claim was lost meanwhile.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn renew(tx: &mut Transaction<'_>, child: &ChildRow, until: Timestamp) -> Result<bool> {
+    let renewed = tx.execute(
+        "UPDATE scan_child SET claimed_until_at = $3 WHERE id = $1 AND claim = $2",
+        &[&child.id, &child.claim, &until],
+    )?;
+    Ok(renewed == 1)
+}
+
+/// Give a claimed launch back as it is.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn release(tx: &mut Transaction<'_>, child: &ChildRow) -> Result<()> {
+    tx.execute(
+        "UPDATE scan_child SET claim = NULL, claimed_until_at = NULL WHERE id = $1 AND claim = $2",
+        &[&child.id, &child.claim],
+    )?;
+    Ok(())
+}
+
 /// Cancel the launches of a request that have not ended, whoever holds them; what the scanner knows of is stopped
 /// there by the engine. Gives how many.
 ///

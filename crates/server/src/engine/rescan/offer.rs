@@ -1,0 +1,153 @@
+//! May an item be rescanned, and with what? The same answer for the button, the API and the request itself.
+
+use crate::http::Caller;
+use domain::access::{self, Action, AssetScope, Cover};
+use domain::id::{AssetId, InstanceId};
+use domain::item::State;
+use domain::number::{Number, Series};
+use domain::refusal::Refusal;
+use domain::rescan::{self, Appliance, Place, Situation};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use store::instances::{self, Instance, Profile};
+use store::scans::{self, Candidate};
+use store::{Transaction, assets};
+
+/// What the rescan dialog of an item shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// Why it cannot be rescanned; `None` where it can.
+    pub refusal: Option<Refusal>,
+    /// The default option profile.
+    pub default: Option<Profile>,
+    /// The profiles to choose from.
+    pub profiles: Vec<Profile>,
+    /// The request that looks at the item already.
+    pub open_scan: Option<Number>,
+}
+
+/// May the caller rescan the item of this ordinal?
+///
+/// # Errors
+/// A failure of the store. The refusal is the inner value.
+pub fn available(tx: &mut Transaction<'_>, caller: &Caller, item: i64) -> store::Result<Result<(), Refusal>> {
+    let rows = scans::candidates(tx, &[item])?;
+    let tags = tags_of(tx, caller, &rows)?;
+    Ok(permitted(caller, &rows, &tags).map_err(Refusal::from))
+}
+
+/// What the rescan dialog of the item of this ordinal shows.
+///
+/// # Errors
+/// A failure of the store.
+pub fn offer(tx: &mut Transaction<'_>, caller: &Caller, item: i64) -> store::Result<Offer> {
+    let rows = scans::candidates(tx, &[item])?;
+    let tags = tags_of(tx, caller, &rows)?;
+    let refusal = permitted(caller, &rows, &tags).err().map(Refusal::from);
+    let Some(first) = rows.first() else {
+        return Ok(Offer { refusal, default: None, profiles: Vec::new(), open_scan: None });
+    };
+    let scanner = Scanner::load(tx, first.instance_id)?;
+    let reached = rows.iter().find(|row| !row.address.is_empty()).unwrap_or(first);
+    let default = scanner.place(&reached.address, &reached.network_id).profile;
+    let default = default.and_then(|word| scanner.profile(word)).cloned();
+    let open_scan = scans::open_scans(tx, &[first.item_id])?.first().map(|(_, scan)| *scan);
+    let open_scan = open_scan.map(|ordinal| Number { series: Series::Scan, ordinal });
+    Ok(Offer { refusal, default, profiles: scanner.profiles, open_scan })
+}
+
+/// The tags of the assets, where the caller's scope asks for them.
+pub(super) fn tags_of(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    rows: &[Candidate],
+) -> store::Result<HashMap<AssetId, Vec<String>>> {
+    if caller.scope == AssetScope::All {
+        return Ok(HashMap::new());
+    }
+    let ids = super::each_once(rows.iter().map(|row| row.asset_id));
+    assets::tags(tx, &ids)
+}
+
+/// Why an item may not be rescanned: the person, or the record.
+pub(super) enum Denial {
+    Person(access::Reason),
+    Record(Refusal),
+    Missing,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Person(reason) => reason.into(),
+            Denial::Record(refusal) => refusal,
+            Denial::Missing => Refusal::new("not_found", "there is no such item"),
+        }
+    }
+}
+
+/// The decision on one item, given all its rows.
+pub(super) fn permitted(
+    caller: &Caller,
+    rows: &[Candidate],
+    tags: &HashMap<AssetId, Vec<String>>,
+) -> Result<(), Denial> {
+    let first = rows.first().ok_or(Denial::Missing)?;
+    let cover = if caller.scope == AssetScope::All {
+        Cover::Whole
+    } else {
+        let tags = tags.get(&first.asset_id).map(Vec::as_slice).unwrap_or_default();
+        caller.scope.cover([caller.scope.sees(tags.iter().map(String::as_str))])
+    };
+    let record = access::Record::assigned_to(first.owner_id, Some(&first.group_name)).covered(cover);
+    caller.decide(Action::Rescan, &record).ok().map_err(Denial::Person)?;
+    let situation = Situation {
+        product: &first.product,
+        active: first.active,
+        stamped: first.stamped,
+        closed: first.state == State::Closed,
+        connected: first.connected,
+        addresses: rows.iter().filter(|row| !row.address.is_empty()).count(),
+    };
+    rescan::permitted(situation).map_err(Denial::Record)
+}
+
+/// What an instance offers for launching.
+pub(super) struct Scanner {
+    pub(super) instance: Instance,
+    pub(super) profiles: Vec<Profile>,
+    appliances: Vec<Appliance>,
+}
+
+impl Scanner {
+    pub(super) fn load(tx: &mut Transaction<'_>, id: InstanceId) -> store::Result<Scanner> {
+        let appliances = instances::appliances(tx, id)?.into_iter().map(|row| Appliance {
+            ranges: ranges(&row.addresses),
+            key: row.key,
+            name: row.name,
+            network: row.network_id,
+            profile: row.profile,
+            precedence: row.precedence,
+        });
+        let appliances = appliances.collect();
+        Ok(Scanner { instance: instances::one(tx, id)?, profiles: instances::profiles(tx, id)?, appliances })
+    }
+
+    pub(super) fn place(&self, address: &str, network: &str) -> Place<'_> {
+        let default_appliance = self.instance.default_appliance.as_deref();
+        let default_profile = self.instance.default_profile.as_deref().filter(|profile| !profile.is_empty());
+        rescan::choose(&self.appliances, default_appliance, default_profile, address, network)
+    }
+
+    /// The profile of this key, else of this title.
+    pub(super) fn profile(&self, word: &str) -> Option<&Profile> {
+        let by_key = self.profiles.iter().find(|profile| profile.key == word);
+        by_key.or_else(|| self.profiles.iter().find(|profile| profile.title == word))
+    }
+}
+
+/// Ranges as the set-up import keeps them; what is no pair of addresses is left out.
+fn ranges(text: &str) -> Vec<(IpAddr, IpAddr)> {
+    let pairs: Vec<(String, String)> = serde_json::from_str(text).unwrap_or_default();
+    pairs.iter().filter_map(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?))).collect()
+}

@@ -1,0 +1,557 @@
+//! One step of one launch: what the scanner is asked, and what is saved of its answer.
+//!
+//! Nothing here waits for the scanner beyond a single call; whatever has to wait is saved with the time of the next
+//! look, so that any replica can go on. Every save is bound to the claim.
+
+use super::judge;
+use crate::app::App;
+use crate::connect::qualys::{
+    self, Client, Config, LaunchRequest, LaunchedScan, ProfileChoice, ScanQuery, ScannerChoice,
+};
+use crate::engine::import::{self, import_targeted};
+use crate::http::error::causes;
+use crate::instances::{ConnectError, connect};
+use domain::rescan::{self, ADOPTION_DAYS, Child, EXTERNAL, Event, Pace, Told};
+use domain::time::Timestamp;
+use intake::qualys::scans::{ScanReport, ScanState};
+use std::sync::Arc;
+use std::time::Duration;
+use store::scans::{self, ChildRow};
+use store::{Transaction, instances};
+
+/// How long one call to the scanner may take. Below the time of a claim and the search after it, so that nobody
+/// searches for a launch that is still on its way.
+const CALL_TIMEOUT: Duration = Duration::from_secs(45);
+/// How far back the scanner's list is searched for a title before the intent, because clocks differ.
+const SEARCH_BACK_SECONDS: i64 = 24 * 3_600;
+/// Pulls that fail before the results are left to the next import.
+const PULLS_MAX: u32 = 10;
+/// Looks that a scan may be missing from the scanner's list, or be refused, before it counts as gone.
+const MISSING_MAX: u32 = 3;
+/// Tries to cancel a scan at the scanner.
+const CANCELS_MAX: u32 = 20;
+/// Longest pause after failures, in seconds.
+const BACKOFF_SECONDS_MAX: i64 = 900;
+/// Pause while another import of the instance runs, in seconds.
+const IMPORT_WAIT_SECONDS: i64 = 5;
+
+/// A launch at work.
+struct Work<'a> {
+    app: &'a App,
+    pace: Pace,
+    child: ChildRow,
+}
+
+/// Do what is due for a claimed launch.
+pub(super) async fn work(app: &App, child: ChildRow) -> store::Result<()> {
+    let pace = app.database.read(super::pace).await?;
+    let state = child.state;
+    let work = Work { app, pace, child };
+    match state {
+        Child::Planned => work.launch().await,
+        Child::Launching => work.find().await,
+        Child::Running | Child::Finished => work.look().await,
+        Child::Pulling => work.pull().await,
+        Child::TimedOut => work.look_late().await,
+        Child::Cancelled => work.stop().await,
+        Child::Complete | Child::Error => work.rest().await,
+    }
+}
+
+/// What a call to the scanner came to.
+enum Failed {
+    /// It is unknown whether it worked.
+    Lost(String),
+    /// It did not work, and may later; perhaps not before so many seconds.
+    Later(String, i64),
+    /// It will not work.
+    Refused(String),
+}
+
+impl Failed {
+    fn text(&self) -> &str {
+        match self {
+            Failed::Lost(text) | Failed::Later(text, _) | Failed::Refused(text) => text,
+        }
+    }
+}
+
+impl From<qualys::Error> for Failed {
+    fn from(error: qualys::Error) -> Self {
+        let text = causes(&error);
+        match error {
+            qualys::Error::Uncertain { .. } => Failed::Lost(text),
+            qualys::Error::Limited { wait, .. } => {
+                Failed::Later(text, i64::try_from(wait.as_secs()).unwrap_or(BACKOFF_SECONDS_MAX))
+            }
+            error if error.transient() => Failed::Later(text, 0),
+            _ => Failed::Refused(text),
+        }
+    }
+}
+
+impl From<ConnectError> for Failed {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Store(error) => Failed::Later(causes(&error), 0),
+            ConnectError::Scanner(error) => error.into(),
+            error => Failed::Refused(causes(&error)),
+        }
+    }
+}
+
+/// A call with its time limit.
+async fn timed<T>(call: impl Future<Output = Result<T, qualys::Error>>) -> Result<T, Failed> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failed::Lost(format!("the scanner did not answer within {} seconds", CALL_TIMEOUT.as_secs()))),
+    }
+}
+
+impl Work<'_> {
+    fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+
+    /// A client that gives up at once: waiting is done in the database, where a restart does not lose it.
+    async fn client(&self) -> Result<Client, Failed> {
+        let patient = connect(self.app, self.child.instance_id).await?;
+        let config = Config {
+            retries_max: 0,
+            limit_wait_max: Duration::ZERO,
+            read_timeout: CALL_TIMEOUT,
+            connect_timeout: CALL_TIMEOUT / 3,
+            ..patient.config().clone()
+        };
+        Ok(Client::new(config, Arc::new(self.app.clock.clone()))?)
+    }
+
+    /// The pause after `failures` failures in a row.
+    fn backoff(&self) -> i64 {
+        let grown = self.pace.first_seconds.max(1).saturating_mul(1 << self.child.failures.min(10));
+        grown.min(BACKOFF_SECONDS_MAX.max(self.pace.first_seconds))
+    }
+
+    fn step(&mut self, event: Event) {
+        self.child.state = rescan::step(self.child.state, event);
+        if self.child.state.ended() {
+            self.child.ended_at = Some(self.now());
+            self.child.next_at = None;
+        }
+    }
+
+    fn next_in(&mut self, seconds: i64) {
+        self.child.next_at = Some(self.now().plus_seconds(seconds));
+    }
+
+    fn failed_for_now(&mut self, failed: &Failed) {
+        self.child.failures += 1;
+        failed.text().clone_into(&mut self.child.message);
+        let wait = if let Failed::Later(_, seconds) = failed { *seconds } else { 0 };
+        self.next_in(self.backoff().max(wait));
+    }
+
+    /// Save, give the claim back, and bring the request up to date.
+    async fn save(self) -> store::Result<()> {
+        let (child, now) = (self.child, self.app.clock.now());
+        self.app
+            .database
+            .write(move |tx| {
+                if scans::save(tx, &child, None)? {
+                    explain_targets(tx, &child, now)?;
+                    judge::parent(tx, child.scan_id, now)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Nothing is left to do.
+    async fn rest(mut self) -> store::Result<()> {
+        self.child.next_at = None;
+        self.save().await
+    }
+
+    async fn fail(mut self, event: Event, message: String) -> store::Result<()> {
+        self.child.message = message;
+        self.step(event);
+        self.save().await
+    }
+
+    /// Planned: write the intent down, then launch.
+    async fn launch(mut self) -> store::Result<()> {
+        if rescan::tracking_ended(self.child.tracking_until, self.now()) {
+            let message = format!("the scan could not be launched in time: {}", self.child.message);
+            return self.fail(Event::LaunchRefused, message).await;
+        }
+        let client = match self.client().await {
+            Ok(client) => client,
+            Err(failed) => return self.not_launched(failed).await,
+        };
+        if self.child.attempts > 0 {
+            // An earlier try may have worked after all, however late the scanner shows it.
+            match self.search(&client).await {
+                Ok(Some(report)) => return self.launched(report.reference, instant(report.launched_at)).await,
+                Ok(None) => {}
+                Err(failed) => return self.not_launched(failed).await,
+            }
+        }
+        if !self.intend().await? {
+            return Ok(());
+        }
+        let request = self.order();
+        let answer = timed(client.launch_scan(&request)).await;
+        client.close().await;
+        match answer {
+            Ok(LaunchedScan { reference, .. }) => self.launched(reference, None).await,
+            Err(Failed::Lost(reason)) => {
+                self.child.message = format!("the launch got no answer, looking for it at the scanner: {reason}");
+                self.next_in(self.search_pause());
+                self.save().await
+            }
+            Err(failed) => self.not_launched(failed).await,
+        }
+    }
+
+    /// The intent is durable before the scanner hears of it.
+    async fn intend(&mut self) -> store::Result<bool> {
+        let now = self.now();
+        self.child.state = rescan::step(self.child.state, Event::Launching);
+        self.child.launching_at = Some(now);
+        self.child.attempts += 1;
+        self.child.next_at = Some(now);
+        let (child, until) = (self.child.clone(), now.plus_seconds(super::CLAIM_SECONDS));
+        self.app.database.write(move |tx| scans::save(tx, &child, Some(until))).await
+    }
+
+    fn order(&self) -> LaunchRequest {
+        let child = &self.child;
+        let profile = child.profile_key.parse().map(ProfileChoice::Id);
+        let scanner = match child.appliance.as_str() {
+            EXTERNAL | "0" | "" => ScannerChoice::External,
+            key => key.parse().map_or_else(|_| ScannerChoice::Name(key.to_owned()), ScannerChoice::Id),
+        };
+        LaunchRequest {
+            title: child.request_key.clone(),
+            profile: profile.unwrap_or_else(|_| ProfileChoice::Title(child.profile_title.clone())),
+            ips: child.addresses().map(str::to_owned).collect(),
+            network_id: child.network_id.parse().ok(),
+            scanner,
+            priority: None,
+        }
+    }
+
+    /// The launch certainly did not happen.
+    async fn not_launched(mut self, failed: Failed) -> store::Result<()> {
+        if let Failed::Refused(text) = failed {
+            return self.fail(Event::LaunchRefused, text).await;
+        }
+        self.step(Event::NotLaunched);
+        self.failed_for_now(&failed);
+        self.save().await
+    }
+
+    async fn launched(mut self, reference: String, at: Option<Timestamp>) -> store::Result<()> {
+        let (now, instance) = (self.now(), self.child.instance_id);
+        let hours = self.app.database.read(move |tx| instances::one(tx, instance)).await?.tracking_hours;
+        tracing::info!(scan.name = self.child.name(), "the scan {} was launched as {reference}", self.child.name());
+        // A launch found from Planned has its intent behind it as well.
+        self.step(Event::Launching);
+        self.step(Event::Launched);
+        let child = &mut self.child;
+        child.reference = reference;
+        child.message = String::new();
+        child.launched_at = Some(now);
+        child.scanner_launched_at = at;
+        (child.looks, child.failures) = (0, 0);
+        child.tracking_until = now.plus_seconds(hours.saturating_mul(3_600));
+        self.next_in(self.pace.next_look_seconds(0));
+        self.save().await
+    }
+
+    fn search_pause(&self) -> i64 {
+        (self.pace.search_seconds / 8).clamp(1, 15)
+    }
+
+    /// The scan of our title at the scanner.
+    async fn search(&self, client: &Client) -> Result<Option<ScanReport>, Failed> {
+        let since = self.child.launching_at.map(|at| at.plus_seconds(-SEARCH_BACK_SECONDS));
+        let title = Some(self.child.request_key.clone());
+        let query = ScanQuery { launched_after: since, title, ..ScanQuery::default() };
+        Ok(timed(client.list_scans(&query)).await?.into_iter().next())
+    }
+
+    /// Launching: nobody knows whether the scanner heard of it. Look for the title before anything else.
+    async fn find(mut self) -> store::Result<()> {
+        let found = match self.client().await {
+            Ok(client) => self.search(&client).await,
+            Err(failed) => Err(failed),
+        };
+        match found {
+            Ok(Some(report)) => self.launched(report.reference, instant(report.launched_at)).await,
+            Ok(None) => {
+                let since = self.child.launching_at.unwrap_or_else(|| self.now());
+                if self.now() >= since.plus_seconds(self.pace.search_seconds) {
+                    self.child.message = "the scanner does not know the scan; it is launched again".to_owned();
+                    self.step(Event::NotLaunched);
+                    self.next_in(0);
+                } else {
+                    self.next_in(self.search_pause());
+                }
+                self.save().await
+            }
+            Err(failed) => {
+                if rescan::tracking_ended(self.child.tracking_until, self.now()) {
+                    return self.time_out().await;
+                }
+                self.failed_for_now(&failed);
+                self.save().await
+            }
+        }
+    }
+
+    /// The tracking ends, the scan does not (S2.18, S2.19).
+    async fn time_out(mut self) -> store::Result<()> {
+        self.step(Event::TrackingEnded);
+        self.child.message = format!(
+            "tracking ended before the scan did; the scan goes on, and its results are taken in if it ends within {ADOPTION_DAYS} days"
+        );
+        self.next_in(self.pace.longest_seconds);
+        self.save().await
+    }
+
+    /// What the scanner says of the scan; `None` where it does not list it.
+    async fn report(&self) -> Result<Option<ScanReport>, Failed> {
+        let client = self.client().await?;
+        let query = ScanQuery { reference: Some(self.child.reference.clone()), ..ScanQuery::default() };
+        let reports = timed(client.list_scans(&query)).await?;
+        Ok(reports.into_iter().find(|report| report.reference == self.child.reference))
+    }
+
+    /// Running or finished: look at it.
+    async fn look(mut self) -> store::Result<()> {
+        if rescan::tracking_ended(self.child.tracking_until, self.now()) {
+            return self.time_out().await;
+        }
+        match self.report().await {
+            Ok(Some(report)) => self.told(&report).await,
+            Ok(None) if self.child.failures + 1 >= MISSING_MAX => {
+                let message = "the scanner does not list the scan any more".to_owned();
+                self.fail(Event::Looked(Told::Absent), message).await
+            }
+            Err(Failed::Refused(text)) if self.child.failures + 1 >= MISSING_MAX => {
+                self.fail(Event::Looked(Told::Error), text).await
+            }
+            Ok(None) => {
+                self.failed_for_now(&Failed::Later("the scanner does not list the scan yet".to_owned(), 0));
+                self.save().await
+            }
+            Err(failed) => {
+                self.failed_for_now(&failed);
+                self.save().await
+            }
+        }
+    }
+
+    async fn told(mut self, report: &ScanReport) -> store::Result<()> {
+        let told = told(report);
+        let now = self.now();
+        let child = &mut self.child;
+        child.failures = 0;
+        child.looks += 1;
+        child.scanner_launched_at = instant(report.launched_at).or(child.scanner_launched_at);
+        if matches!(told, Told::Finished { .. }) {
+            child.finished_at = child.finished_at.or(Some(now));
+        }
+        child.message = words(report, told);
+        let looks = child.looks;
+        self.step(Event::Looked(told));
+        match self.child.state {
+            Child::Pulling => self.next_in(0),
+            // Results are processed soon after the end.
+            Child::Finished => self.next_in(self.pace.first_seconds),
+            Child::Running => self.next_in(self.pace.next_look_seconds(looks)),
+            _ => {}
+        }
+        self.save().await
+    }
+
+    /// Pulling: exactly these hosts and vulnerabilities, through the import, then the verdicts.
+    async fn pull(mut self) -> store::Result<()> {
+        let id = self.child.id;
+        let pairs = self.app.database.read(move |tx| scans::lookup_pairs(tx, id)).await?;
+        let keyed = pairs.iter().filter(|(_, keyed, _, _)| *keyed);
+        let hosts = super::each_once(keyed.filter_map(|(key, _, _, _)| key.parse::<i64>().ok()));
+        let qids = super::each_once(pairs.iter().map(|(_, _, _, qid)| *qid));
+        // Without a host the scanner would be asked for all of them.
+        if hosts.is_empty() || qids.is_empty() {
+            return self.judged(None).await;
+        }
+        let scan = self.child.name();
+        let source = format!("scans/{}", scan.split('/').next().unwrap_or_default());
+        match import_targeted(self.app, self.child.instance_id, hosts, qids, source).await {
+            Ok((number, _)) => self.judged(Some(number.ordinal)).await,
+            Err(import::Error::Stopping) => Ok(()),
+            Err(import::Error::Refused(refusal)) if refusal.code == "import_running" => {
+                self.child.message = "waiting for another import of the instance to end".to_owned();
+                self.next_in(IMPORT_WAIT_SECONDS.min(self.pace.first_seconds));
+                self.save().await
+            }
+            Err(error) if self.child.failures + 1 >= PULLS_MAX => {
+                let reason = error.reason();
+                let message = format!("the scan ended, but its results could not be pulled; the next import brings them: {reason}");
+                self.fail(Event::PullFailed, message).await
+            }
+            Err(error) => {
+                self.failed_for_now(&Failed::Later(error.reason(), 0));
+                self.save().await
+            }
+        }
+    }
+
+    /// Verdicts, the end of the launch and the state of the request in one transaction.
+    async fn judged(mut self, run: Option<i64>) -> store::Result<()> {
+        self.child.run_number = run.or(self.child.run_number);
+        self.child.message = if self.child.adopted { "ended after its tracking had".to_owned() } else { String::new() };
+        self.step(Event::Pulled);
+        let (child, now) = (self.child, self.app.clock.now());
+        self.app
+            .database
+            .write(move |tx| {
+                if scans::save(tx, &child, None)? {
+                    judge::targets(tx, &child, now)?;
+                    judge::parent(tx, child.scan_id, now)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.app.wake.notify("item", 0);
+        Ok(())
+    }
+
+    /// Timed out: a scan that ends after all is adopted, for some days.
+    async fn look_late(mut self) -> store::Result<()> {
+        let until = self.child.tracking_until.plus_seconds(ADOPTION_DAYS * 24 * 3_600);
+        if self.now() >= until {
+            return self.rest().await;
+        }
+        self.next_in(self.pace.longest_seconds);
+        if self.child.reference.is_empty() {
+            let found = match self.client().await {
+                Ok(client) => self.search(&client).await,
+                Err(failed) => Err(failed),
+            };
+            if let Ok(Some(report)) = found {
+                self.child.reference = report.reference;
+                self.child.launched_at = self.child.launching_at;
+                self.child.scanner_launched_at = instant(report.launched_at);
+                self.next_in(0);
+            }
+            return self.save().await;
+        }
+        match self.report().await {
+            Ok(Some(report)) => {
+                let at = instant(report.launched_at);
+                self.child.scanner_launched_at = at.or(self.child.scanner_launched_at);
+                match told(&report) {
+                    Told::Finished { processed: true } => {
+                        self.step(Event::Adopted);
+                        (self.child.adopted, self.child.ended_at) = (true, None);
+                        self.child.failures = 0;
+                        self.child.finished_at = self.child.finished_at.or(Some(self.now()));
+                        self.child.message = "the scan ended after its tracking had; its results are taken in".to_owned();
+                        self.next_in(0);
+                    }
+                    Told::Cancelled | Told::Error => {
+                        self.child.message = format!("tracking ended; {}", words(&report, told(&report)));
+                        self.child.next_at = None;
+                    }
+                    Told::Going | Told::Finished { .. } | Told::Absent => {}
+                }
+                self.save().await
+            }
+            Ok(None) | Err(_) => self.save().await,
+        }
+    }
+
+    /// Cancelled by a person: stop it at the scanner as well.
+    async fn stop(mut self) -> store::Result<()> {
+        let client = match self.client().await {
+            Ok(client) => client,
+            Err(failed) => return self.not_stopped(failed).await,
+        };
+        if self.child.reference.is_empty() {
+            match self.search(&client).await {
+                Ok(Some(report)) => self.child.reference = report.reference,
+                Ok(None) => {
+                    let since = self.child.launching_at.unwrap_or_else(|| self.now());
+                    if self.now() >= since.plus_seconds(self.pace.search_seconds) {
+                        return self.rest().await;
+                    }
+                    self.next_in(self.search_pause());
+                    return self.save().await;
+                }
+                Err(failed) => return self.not_stopped(failed).await,
+            }
+        }
+        let reference = self.child.reference.clone();
+        match timed(client.cancel_scan(&reference)).await {
+            Ok(()) => {
+                self.child.message.push_str("; stopped at the scanner");
+                self.rest().await
+            }
+            Err(failed) => self.not_stopped(failed).await,
+        }
+    }
+
+    async fn not_stopped(mut self, failed: Failed) -> store::Result<()> {
+        let given_up = matches!(failed, Failed::Refused(_)) || self.child.failures >= CANCELS_MAX;
+        self.child.failures += 1;
+        self.next_in(self.backoff());
+        if given_up {
+            self.child.message = format!("{}; the scanner did not stop it: {}", self.child.message, failed.text());
+            self.child.next_at = None;
+        }
+        self.save().await
+    }
+}
+
+/// The scanner's instants count microseconds like ours.
+fn instant(at: Option<intake::observation::Micros>) -> Option<Timestamp> {
+    at.map(Timestamp::from_micros)
+}
+
+fn told(report: &ScanReport) -> Told {
+    match report.state {
+        Some(ScanState::Finished) => Told::Finished { processed: report.processed },
+        Some(ScanState::Canceled) => Told::Cancelled,
+        Some(ScanState::Error) => Told::Error,
+        _ => Told::Going,
+    }
+}
+
+/// What is worth saying about a scan.
+fn words(report: &ScanReport, told: Told) -> String {
+    let more = report.sub_state.as_deref().map(|word| format!(" ({word})")).unwrap_or_default();
+    match (told, &report.state) {
+        (Told::Finished { processed: false }, _) => format!("finished{more}; the scanner processes its results"),
+        (Told::Finished { processed: true }, _) => format!("finished{more}; its results are being pulled"),
+        (Told::Cancelled, _) => {
+            format!("the scan was cancelled at the scanner{more}; what it found by then comes with the next import")
+        }
+        (Told::Error, _) => format!("the scan ended with an error at the scanner{more}"),
+        (_, Some(ScanState::Queued)) => "waiting at the scanner".to_owned(),
+        (_, Some(ScanState::Paused)) => "paused at the scanner".to_owned(),
+        (_, Some(ScanState::Loading)) => "the scanner stores its results".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// What the targets of a launch hear that ends without a pull.
+fn explain_targets(tx: &mut Transaction<'_>, child: &ChildRow, now: Timestamp) -> store::Result<()> {
+    match child.state {
+        Child::Error | Child::Cancelled => scans::close_targets(tx, child.id, "not_tested", &child.message, now),
+        Child::TimedOut => scans::close_targets(tx, child.id, "", &child.message, now),
+        _ => Ok(()),
+    }
+}
