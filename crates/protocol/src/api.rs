@@ -8,3 +8,4 @@ pub mod accounts;
 pub mod exposure;
 pub mod integrations;
 pub mod response;
+pub mod scans;

@@ -11,6 +11,6 @@ mod work;
 pub use list::{FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, targets, verdict_counts, visible};
 pub use request::{Candidate, NewChild, NewScan, NewTarget, addresses, assets, candidates, create, open_scans};
 pub use work::{
-    ChildRow, Judged, SightingRow, children, claim, close_targets, judge, lookup_pairs, next_due, parent,
-    request_cancel, save, set_state, sightings,
+    ChildRow, Judged, SightingRow, children, claim, close_targets, judge, lookup_pairs, next_due, parent, release,
+    renew, request_cancel, save, set_state, sightings,
 };

@@ -18,6 +18,7 @@ pub mod instances;
 pub mod items;
 pub mod jobs;
 pub mod scanners;
+pub mod scans;
 pub mod server;
 pub mod session;
 pub mod tokens;
@@ -47,7 +48,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(imports::routes())
         .merge(vulnerabilities::routes())
         .merge(assets::routes())
-        .merge(items::routes());
+        .merge(items::routes())
+        .merge(scans::routes());
     OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", nouns)
 }
 

@@ -9,6 +9,7 @@ pub mod housekeeping;
 pub mod import;
 pub mod jobs;
 pub mod orders;
+pub mod rescan;
 pub mod results;
 
 use crate::app::App;
@@ -19,5 +20,6 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(dispatch::run(app.clone()));
     tasks.spawn(housekeeping::run(app.clone()));
     tasks.spawn(agents::flush(app.clone()));
+    tasks.spawn(rescan::run(app.clone()));
     tasks.spawn(import::schedule(app.clone()));
 }

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod jobs;
+pub mod scans;
 
 use domain::access::AssetScope;
 use domain::number::{Number, Series};

@@ -1,9 +1,8 @@
 //! The list of requests, and one of them with what it is about.
 
-use crate::assets;
 use crate::filter::{Column, Source};
 use crate::list::{List, Sort, SortKind};
-use crate::{Result, Sql, Transaction, record};
+use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, ItemId, ScanId, UserId};
@@ -164,8 +163,8 @@ impl ScanRow {
 
 /// The condition that clips the list to requests about at least one asset of the scope.
 #[must_use]
-pub fn visible(scope: &AssetScope) -> Option<Sql> {
-    let within = assets::within(scope, "seen_item.asset_id")?;
+pub fn visible(assets: &AssetScope) -> Option<Sql> {
+    let within = scope::assets(assets, "seen_item.asset_id")?;
     let sql = Sql::new(
         "EXISTS (SELECT 1 FROM scan_target seen JOIN vulnerable_item seen_item ON seen_item.id = seen.item_id
                  WHERE seen.scan_id = s.id AND ",
@@ -233,7 +232,7 @@ impl TargetRow {
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, scope: &AssetScope, limit: i64) -> Result<Vec<TargetRow>> {
+pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, assets: &AssetScope, limit: i64) -> Result<Vec<TargetRow>> {
     let mut sql = Sql::new(
         "SELECT c.ordinal AS child, i.id AS item_id, i.number, i.asset_id, a.name AS asset, v.qid, v.title, i.state,
              i.substate, i.mitigation, i.inherent, i.residual, t.address, t.verdict, t.reason, t.judged_at
@@ -245,7 +244,7 @@ pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, scope: &AssetScope, limit
          WHERE t.scan_id = ",
     )
     .bind(&scan);
-    if let Some(within) = assets::within(scope, "i.asset_id") {
+    if let Some(within) = scope::assets(assets, "i.asset_id") {
         sql = sql.text(" AND ").append(within);
     }
     tx.all_built(&sql.text(" ORDER BY i.number, t.id LIMIT ").bind(&limit))

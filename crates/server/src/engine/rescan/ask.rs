@@ -3,7 +3,7 @@
 use super::offer::{Denial, Scanner, permitted, tags_of};
 use crate::app::App;
 use crate::http::{Caller, Error};
-use domain::access::{Action, Cover, Record};
+use domain::access::{Action, AssetScope, Cover, Record};
 use domain::id::{InstanceId, ItemId, ScanId, SourceHostId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
@@ -209,11 +209,7 @@ fn launches(
     Ok((rescan::plan(&targets), profiles))
 }
 
-fn profile<'s>(
-    scanner: &'s Scanner,
-    choice: &ProfileChoice,
-    default: Option<&str>,
-) -> Result<&'s Profile, Error> {
+fn profile<'s>(scanner: &'s Scanner, choice: &ProfileChoice, default: Option<&str>) -> Result<&'s Profile, Error> {
     let name = &scanner.instance.name;
     match choice {
         ProfileChoice::Named(word) => scanner.profile(word).ok_or_else(|| {
@@ -272,18 +268,22 @@ fn addresses(tx: &mut Transaction<'_>, launch: &Launch) -> store::Result<HashMap
     scans::addresses(tx, &hosts)
 }
 
-/// What a permission has to know of a request: it belongs to who asked, and is about the assets it looks at.
-fn record(tx: &mut Transaction<'_>, caller: &Caller, scan: &ScanRow) -> store::Result<Record> {
-    let mut cover = Cover::Whole;
-    if caller.scope != domain::access::AssetScope::All {
-        let ids = scans::assets(tx, scan.id)?;
-        let tags = assets::tags(tx, &ids)?;
-        cover = caller.scope.cover(ids.iter().map(|id| {
-            let tags = tags.get(id).map(Vec::as_slice).unwrap_or_default();
-            caller.scope.sees(tags.iter().map(String::as_str))
-        }));
+/// How much of what a request looks at lies in the caller's scope.
+pub(super) fn cover(tx: &mut Transaction<'_>, caller: &Caller, scan: &ScanRow) -> store::Result<Cover> {
+    if caller.scope == AssetScope::All {
+        return Ok(Cover::Whole);
     }
-    Ok(Record::assigned_to(Some(scan.requested_by), None).covered(cover))
+    let ids = scans::assets(tx, scan.id)?;
+    let tags = assets::tags(tx, &ids)?;
+    Ok(caller.scope.cover(ids.iter().map(|id| {
+        let tags = tags.get(id).map(Vec::as_slice).unwrap_or_default();
+        caller.scope.sees(tags.iter().map(String::as_str))
+    })))
+}
+
+/// What a permission to call a request off has to know: it belongs to who asked.
+fn record(tx: &mut Transaction<'_>, caller: &Caller, scan: &ScanRow) -> store::Result<Record> {
+    Ok(Record::assigned_to(Some(scan.requested_by), None).covered(cover(tx, caller, scan)?))
 }
 
 /// May the caller call this request off?

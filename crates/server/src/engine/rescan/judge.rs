@@ -12,8 +12,10 @@ use store::scans::{self, ChildRow, Judged, SightingRow};
 pub(super) fn targets(tx: &mut Transaction<'_>, child: &ChildRow, now: Timestamp) -> store::Result<()> {
     let launched_at = child.scanner_launched_at.or(child.launched_at).unwrap_or(now);
     let rows = scans::sightings(tx, child.id)?;
-    let judged: Vec<Judged> =
-        rows.chunk_by(|one, next| one.target_id == next.target_id).filter_map(|rows| target(rows, launched_at)).collect();
+    let judged: Vec<Judged> = rows
+        .chunk_by(|one, next| one.target_id == next.target_id)
+        .filter_map(|rows| target(rows, launched_at))
+        .collect();
     scans::judge(tx, child.number, &judged, now)
 }
 
@@ -118,7 +120,10 @@ mod tests {
             (vec![row(Some("fixed"), at(50)), row(Some("fixed"), at(110))], "fixed"),
             (vec![row(None, None)], "not_tested"),
             (vec![SightingRow { host_scanned_at: at(50), ..row(Some("fixed"), at(110)) }], "not_reached"),
-            (vec![SightingRow { mitigation: Mitigation::Mitigated, ..row(Some("new"), at(110)) }], "still_present_mitigated"),
+            (
+                vec![SightingRow { mitigation: Mitigation::Mitigated, ..row(Some("new"), at(110)) }],
+                "still_present_mitigated",
+            ),
             (vec![SightingRow { last_fixed_at: at(110), ..row(Some("fixed"), None) }], "fixed"),
         ] {
             assert_eq!(target(&rows, launched).unwrap().verdict, verdict, "{rows:?}");

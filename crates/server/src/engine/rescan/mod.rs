@@ -20,10 +20,14 @@ pub use offer::{Offer, available, offer};
 pub use settings::{PACE, pace, set_pace};
 
 use crate::app::App;
+use crate::http::{Caller, Error};
+use domain::access::{Action, Record};
+use domain::number::{Number, Series};
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use store::scans::{self, ChildRow};
+use store::Transaction;
+use store::scans::{self, ChildRow, ScanRow};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -116,6 +120,21 @@ async fn hold(app: App, child: ChildRow) {
     }
     app.wake.notify("scan", scan.0);
     app.wake.notify("rescan", 0);
+}
+
+/// The request of this ordinal, if the caller may look at it.
+///
+/// # Errors
+/// Not found, also where all of its assets are out of the caller's scope; a missing permission.
+pub fn load(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<ScanRow, Error> {
+    let missing = || Error::NotFound(format!("scan {}", Number { series: Series::Scan, ordinal }));
+    let row = scans::by_number(tx, ordinal).map_err(|error| match error {
+        store::Error::NotFound => missing(),
+        error => error.into(),
+    })?;
+    let cover = ask::cover(tx, caller, &row)?;
+    caller.may(Action::ScansView, &Record::default().covered(cover))?;
+    Ok(row)
 }
 
 /// QIDs and hosts of a pull, each once.

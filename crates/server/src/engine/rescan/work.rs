@@ -22,6 +22,8 @@ use store::{Transaction, instances};
 /// How long one call to the scanner may take. Below the time of a claim and the search after it, so that nobody
 /// searches for a launch that is still on its way.
 const CALL_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long signing out may take.
+const SIGN_OUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far back the scanner's list is searched for a title before the intent, because clocks differ.
 const SEARCH_BACK_SECONDS: i64 = 24 * 3_600;
 /// Pulls that fail before the results are left to the next import.
@@ -201,7 +203,7 @@ impl Work<'_> {
         }
         let request = self.order();
         let answer = timed(client.launch_scan(&request)).await;
-        client.close().await;
+        sign_out(&client).await;
         match answer {
             Ok(LaunchedScan { reference, .. }) => self.launched(reference, None).await,
             Err(Failed::Lost(reason)) => {
@@ -273,6 +275,14 @@ impl Work<'_> {
         (self.pace.search_seconds / 8).clamp(1, 15)
     }
 
+    /// Ask the scanner something and sign out again.
+    async fn ask<T>(&self, call: impl AsyncFnOnce(&Client) -> Result<T, Failed>) -> Result<T, Failed> {
+        let client = self.client().await?;
+        let answer = call(&client).await;
+        sign_out(&client).await;
+        answer
+    }
+
     /// The scan of our title at the scanner.
     async fn search(&self, client: &Client) -> Result<Option<ScanReport>, Failed> {
         let since = self.child.launching_at.map(|at| at.plus_seconds(-SEARCH_BACK_SECONDS));
@@ -283,11 +293,7 @@ impl Work<'_> {
 
     /// Launching: nobody knows whether the scanner heard of it. Look for the title before anything else.
     async fn find(mut self) -> store::Result<()> {
-        let found = match self.client().await {
-            Ok(client) => self.search(&client).await,
-            Err(failed) => Err(failed),
-        };
-        match found {
+        match self.ask(async |client| self.search(client).await).await {
             Ok(Some(report)) => self.launched(report.reference, instant(report.launched_at)).await,
             Ok(None) => {
                 let since = self.child.launching_at.unwrap_or_else(|| self.now());
@@ -322,9 +328,8 @@ impl Work<'_> {
 
     /// What the scanner says of the scan; `None` where it does not list it.
     async fn report(&self) -> Result<Option<ScanReport>, Failed> {
-        let client = self.client().await?;
         let query = ScanQuery { reference: Some(self.child.reference.clone()), ..ScanQuery::default() };
-        let reports = timed(client.list_scans(&query)).await?;
+        let reports = self.ask(async |client| timed(client.list_scans(&query)).await).await?;
         Ok(reports.into_iter().find(|report| report.reference == self.child.reference))
     }
 
@@ -399,7 +404,9 @@ impl Work<'_> {
             }
             Err(error) if self.child.failures + 1 >= PULLS_MAX => {
                 let reason = error.reason();
-                let message = format!("the scan ended, but its results could not be pulled; the next import brings them: {reason}");
+                let message = format!(
+                    "the scan ended, but its results could not be pulled; the next import brings them: {reason}"
+                );
                 self.fail(Event::PullFailed, message).await
             }
             Err(error) => {
@@ -437,10 +444,7 @@ impl Work<'_> {
         }
         self.next_in(self.pace.longest_seconds);
         if self.child.reference.is_empty() {
-            let found = match self.client().await {
-                Ok(client) => self.search(&client).await,
-                Err(failed) => Err(failed),
-            };
+            let found = self.ask(async |client| self.search(client).await).await;
             if let Ok(Some(report)) = found {
                 self.child.reference = report.reference;
                 self.child.launched_at = self.child.launching_at;
@@ -459,7 +463,8 @@ impl Work<'_> {
                         (self.child.adopted, self.child.ended_at) = (true, None);
                         self.child.failures = 0;
                         self.child.finished_at = self.child.finished_at.or(Some(self.now()));
-                        self.child.message = "the scan ended after its tracking had; its results are taken in".to_owned();
+                        self.child.message =
+                            "the scan ended after its tracking had; its results are taken in".to_owned();
                         self.next_in(0);
                     }
                     Told::Cancelled | Told::Error => {
@@ -476,12 +481,8 @@ impl Work<'_> {
 
     /// Cancelled by a person: stop it at the scanner as well.
     async fn stop(mut self) -> store::Result<()> {
-        let client = match self.client().await {
-            Ok(client) => client,
-            Err(failed) => return self.not_stopped(failed).await,
-        };
         if self.child.reference.is_empty() {
-            match self.search(&client).await {
+            match self.ask(async |client| self.search(client).await).await {
                 Ok(Some(report)) => self.child.reference = report.reference,
                 Ok(None) => {
                     let since = self.child.launching_at.unwrap_or_else(|| self.now());
@@ -495,7 +496,7 @@ impl Work<'_> {
             }
         }
         let reference = self.child.reference.clone();
-        match timed(client.cancel_scan(&reference)).await {
+        match self.ask(async |client| timed(client.cancel_scan(&reference)).await).await {
             Ok(()) => {
                 self.child.message.push_str("; stopped at the scanner");
                 self.rest().await
@@ -514,6 +515,11 @@ impl Work<'_> {
         }
         self.save().await
     }
+}
+
+/// A session that is not ended ends by itself.
+async fn sign_out(client: &Client) {
+    let _ = tokio::time::timeout(SIGN_OUT_TIMEOUT, client.close()).await;
 }
 
 /// The scanner's instants count microseconds like ours.

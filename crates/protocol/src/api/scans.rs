@@ -1,0 +1,297 @@
+//! Rescans: asking for one, what came of it, and its pace.
+
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What the interface says once a rescan was asked for (S2.13).
+pub const BEING_PROCESSED: &str = "the scan request is being processed";
+
+/// A rescan of one item. An empty body means the default option profile.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RescanRequest {
+    /// Key or title of an option profile of the item's integration instance; absent for the default one.
+    #[serde(default)]
+    pub profile: Option<String>,
+}
+
+/// A rescan of several items.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewScan {
+    /// Numbers of the items, 1 to 10,000.
+    pub items: Vec<String>,
+    /// Key or title of an option profile; absent for the default one.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Leave out the items that may not be rescanned, instead of refusing the request.
+    #[serde(default)]
+    pub eligible_only: bool,
+}
+
+/// What came of asking.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct RequestedBody {
+    /// For people.
+    pub message: String,
+    /// The request that looks at the items: a new one, or the open one that does already.
+    pub scan: Scan,
+    /// It is new.
+    pub new: bool,
+    /// Items that an open request looks at already; they are not launched again.
+    pub open: Vec<OpenItem>,
+    /// Items that were left out, and why.
+    pub skipped: Vec<SkippedItem>,
+}
+
+/// An item in an open request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OpenItem {
+    /// The item.
+    pub item: String,
+    /// The request.
+    pub scan: String,
+}
+
+/// An item that was left out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SkippedItem {
+    /// The item.
+    pub item: String,
+    /// Stable code of the reason.
+    pub code: String,
+    /// The reason.
+    pub reason: String,
+}
+
+/// What the rescan dialog of an item shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OfferBody {
+    /// The item can be rescanned by the caller now.
+    pub allowed: bool,
+    /// Stable code of the reason why not; absent where it can.
+    pub code: Option<String>,
+    /// The reason why not.
+    pub reason: Option<String>,
+    /// The default option profile; absent where there is none, and one has to be named.
+    pub default_profile: Option<OptionProfile>,
+    /// The option profiles to choose from.
+    pub profiles: Vec<OptionProfile>,
+    /// The open request that looks at the item already.
+    pub open_scan: Option<String>,
+}
+
+/// The scanner's own set of scan settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OptionProfile {
+    /// The scanner's key.
+    pub key: String,
+    /// Title.
+    pub title: String,
+    /// It looks for every vulnerability. Others test a list of some: what is not on it comes back as not tested.
+    pub complete: bool,
+}
+
+/// `{"scans": […], "next": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScansBody {
+    /// The requests.
+    pub scans: Vec<Scan>,
+    /// The cursor of the next page.
+    pub next: Option<String>,
+}
+
+/// A rescan request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Scan {
+    /// `VSCAN0000001`.
+    pub number: String,
+    /// `queued`, `scanning`, `complete`, `error`, `timed_out` or `cancelled`.
+    pub state: String,
+    /// What is worth knowing beside the state; mostly empty.
+    pub message: String,
+    /// The scanner.
+    pub source: String,
+    /// Option profile that was named; absent for the default.
+    pub profile: Option<String>,
+    /// Who asked.
+    pub requested_by: String,
+    /// When.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub requested_at: Timestamp,
+    /// When it ended; absent while it is open.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub ended_at: Option<Timestamp>,
+    /// Its launches, counted.
+    pub children: ScanSummary,
+    /// Items it looks at.
+    pub items: i64,
+    /// What it found, counted by target: an item on one host.
+    pub verdicts: VerdictCounts,
+}
+
+/// Launches, counted (S2.15).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScanSummary {
+    /// All of them.
+    pub total: i64,
+    /// Complete.
+    pub completed: i64,
+    /// Ended in an error, by time-out or cancelled.
+    pub failed: i64,
+    /// Neither yet.
+    pub open: i64,
+}
+
+/// Verdicts, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct VerdictCounts {
+    /// No longer found.
+    pub fixed: i64,
+    /// Found, not mitigated.
+    pub still_present: i64,
+    /// Found, mitigated: stays open with its lower score.
+    pub still_present_mitigated: i64,
+    /// The host was not reached.
+    pub not_reached: i64,
+    /// The host was reached, this was not tested.
+    pub not_tested: i64,
+    /// No verdict yet.
+    pub waiting: i64,
+}
+
+/// One request with everything: Details, Scans and Source (S2.15 to S2.17).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScanBody {
+    /// Details.
+    pub scan: Scan,
+    /// The caller may cancel it now.
+    pub cancel: Permission,
+    /// Scans: its launches.
+    pub children: Vec<ChildScan>,
+    /// Source: what it looks at, within the caller's scope; the first 5,000.
+    pub sources: Vec<ScanSource>,
+}
+
+/// May something be done, and why not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Permission {
+    /// It may.
+    pub allowed: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// One launch at the scanner.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ChildScan {
+    /// `VSCAN0000001/2`.
+    pub name: String,
+    /// `planned`, `launching`, `running`, `finished`, `pulling`, `complete`, `error`, `timed_out` or `cancelled`.
+    pub state: String,
+    /// What is worth knowing: the scanner's own words of an error, what is waited for.
+    pub message: String,
+    /// The scanner's reference; absent until it gave one.
+    pub reference: Option<String>,
+    /// Title of the scan at the scanner.
+    pub title: String,
+    /// Integration instance.
+    pub instance: String,
+    /// Name of the appliance; `External` for the scanner's own machines.
+    pub appliance: String,
+    /// The scanner's network; empty without networks.
+    pub network_id: String,
+    /// Option profile.
+    pub profile: OptionProfile,
+    /// Addresses.
+    pub addresses: Vec<String>,
+    /// It ended after its tracking had, and was adopted.
+    pub adopted: bool,
+    /// When it was launched.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub launched_at: Option<Timestamp>,
+    /// When it was first seen finished.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub finished_at: Option<Timestamp>,
+    /// When it came to its end.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub ended_at: Option<Timestamp>,
+    /// Until when it is tracked.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub tracking_until: Timestamp,
+    /// The import run that pulled its results: `VINTRUN0000007`.
+    pub import: Option<String>,
+}
+
+/// What a request looks at: an item on one host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScanSource {
+    /// The item.
+    pub item: String,
+    /// Its asset.
+    pub asset: String,
+    /// Key of the asset.
+    pub asset_id: i64,
+    /// The vulnerability.
+    pub qid: i64,
+    /// Its title.
+    pub title: String,
+    /// The item's workflow state.
+    pub state: String,
+    /// Why it is in it; empty mostly.
+    pub substate: String,
+    /// What the controls in force do: `none`, `partial`, `mitigated`, `drifted`.
+    pub mitigation: String,
+    /// Score before any mitigation.
+    pub inherent: u8,
+    /// Score now.
+    pub residual: u8,
+    /// The address that is scanned.
+    pub address: String,
+    /// Which of the launches looks at it.
+    pub child: String,
+    /// Remediation status: `fixed`, `still_present`, `still_present_mitigated`, `not_reached` or `not_tested`; absent
+    /// while there is none.
+    pub verdict: Option<String>,
+    /// Why, or why there is none yet.
+    pub reason: String,
+    /// When it was judged.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub judged_at: Option<Timestamp>,
+}
+
+/// `{"pace": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct PaceBody {
+    /// The pace of rescans.
+    pub pace: Pace,
+}
+
+/// How often a running scan is looked at.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Pause before the first look, 1 to 3600 seconds; it grows by half each time.
+    pub first_seconds: i64,
+    /// Longest pause between two looks, up to 3600 seconds.
+    pub longest_seconds: i64,
+    /// How long a launch whose answer was lost is searched for before it is sent again, 1 to 3600 seconds.
+    pub search_seconds: i64,
+}

@@ -1,0 +1,208 @@
+//! Rescan requests as bodies.
+
+use super::number;
+use crate::engine::rescan::{self, Offer, Requested};
+use crate::http::{Caller, Error};
+use domain::id::{InstanceId, ScanId};
+use domain::number::Series;
+use domain::rescan::EXTERNAL;
+use protocol::api::scans as body;
+use std::collections::{BTreeSet, HashMap};
+use store::Transaction;
+use store::instances::{self, Appliance, Profile};
+use store::list::{Page, Query, page};
+use store::scans::{self, ChildRow, ScanRow, TargetRow, VerdictCount};
+
+/// Targets shown of one request at most.
+const SOURCES_MAX: i64 = 5_000;
+
+/// A page of requests within the caller's scope.
+///
+/// # Errors
+/// 422 for a sort or cursor that is not the list's.
+pub fn list(tx: &mut Transaction<'_>, caller: &Caller, query: &Query) -> Result<Page<body::Scan>, Error> {
+    let found = page::<ScanRow>(tx, &scans::LIST, scans::visible(&caller.scope), query)?;
+    let ids: Vec<ScanId> = found.rows.iter().map(|row| row.id).collect();
+    let counts = counts(scans::verdict_counts(tx, &ids)?);
+    let rows = found.rows.into_iter().map(|row| {
+        let counts = counts.get(&row.id).copied().unwrap_or_default();
+        scan(row, counts)
+    });
+    Ok(Page { rows: rows.collect(), next_cursor: found.next_cursor })
+}
+
+fn counts(rows: Vec<VerdictCount>) -> HashMap<ScanId, body::VerdictCounts> {
+    let mut counts: HashMap<ScanId, body::VerdictCounts> = HashMap::new();
+    for row in rows {
+        let of = counts.entry(row.scan_id).or_default();
+        let field = match row.verdict.as_str() {
+            "fixed" => &mut of.fixed,
+            "still_present" => &mut of.still_present,
+            "still_present_mitigated" => &mut of.still_present_mitigated,
+            "not_reached" => &mut of.not_reached,
+            "not_tested" => &mut of.not_tested,
+            _ => &mut of.waiting,
+        };
+        *field += row.count;
+    }
+    counts
+}
+
+fn scan(row: ScanRow, verdicts: body::VerdictCounts) -> body::Scan {
+    body::Scan {
+        number: row.number().to_string(),
+        state: row.state.as_str().to_owned(),
+        message: row.message,
+        source: row.scanner,
+        profile: (!row.profile_choice.is_empty()).then_some(row.profile_choice),
+        requested_by: row.requester,
+        requested_at: row.created_at,
+        ended_at: row.ended_at,
+        children: body::ScanSummary {
+            total: row.children,
+            completed: row.completed,
+            failed: row.failed,
+            open: row.children - row.completed - row.failed,
+        },
+        items: row.items,
+        verdicts,
+    }
+}
+
+/// A request without its parts.
+///
+/// # Errors
+/// A failure of the store.
+pub fn summary(tx: &mut Transaction<'_>, row: ScanRow) -> Result<body::Scan, Error> {
+    let counts = counts(scans::verdict_counts(tx, &[row.id])?);
+    let counts = counts.get(&row.id).copied().unwrap_or_default();
+    Ok(scan(row, counts))
+}
+
+/// One request with its launches and what it looks at.
+///
+/// # Errors
+/// Not found, a missing permission.
+pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<body::ScanBody, Error> {
+    let row = rescan::load(tx, caller, ordinal)?;
+    let cancel = match rescan::may_cancel(tx, caller, &row)? {
+        Ok(()) => body::Permission { allowed: true, reason: None },
+        Err(refusal) => body::Permission { allowed: false, reason: Some(refusal.sentence) },
+    };
+    let rows = scans::children(tx, row.id)?;
+    let places = Places::load(tx, &rows)?;
+    let name = row.number().to_string();
+    let targets = scans::targets(tx, row.id, &caller.scope, SOURCES_MAX)?;
+    Ok(body::ScanBody {
+        scan: summary(tx, row)?,
+        cancel,
+        children: rows.into_iter().map(|row| child(row, &places)).collect(),
+        sources: targets.into_iter().map(|row| source(row, &name)).collect(),
+    })
+}
+
+/// Names of what launches run on.
+struct Places(HashMap<InstanceId, (String, Vec<Profile>, Vec<Appliance>)>);
+
+impl Places {
+    fn load(tx: &mut Transaction<'_>, rows: &[ChildRow]) -> store::Result<Places> {
+        let ids: BTreeSet<InstanceId> = rows.iter().map(|row| row.instance_id).collect();
+        let mut places = HashMap::new();
+        for id in ids {
+            let name = instances::one(tx, id)?.name;
+            places.insert(id, (name, instances::profiles(tx, id)?, instances::appliances(tx, id)?));
+        }
+        Ok(Places(places))
+    }
+}
+
+fn child(row: ChildRow, places: &Places) -> body::ChildScan {
+    let place = places.0.get(&row.instance_id);
+    let appliance = match place.and_then(|(_, _, known)| known.iter().find(|one| one.key == row.appliance)) {
+        Some(known) => known.name.clone(),
+        None if row.appliance == "0" => EXTERNAL.to_owned(),
+        None => row.appliance.clone(),
+    };
+    let known = place.and_then(|(_, known, _)| known.iter().find(|one| one.key == row.profile_key));
+    body::ChildScan {
+        name: row.name(),
+        state: row.state.as_str().to_owned(),
+        instance: place.map(|(name, _, _)| name.clone()).unwrap_or_default(),
+        appliance,
+        profile: body::OptionProfile {
+            key: row.profile_key.clone(),
+            title: row.profile_title.clone(),
+            complete: known.is_none_or(|profile| profile.complete),
+        },
+        addresses: row.addresses().map(str::to_owned).collect(),
+        reference: (!row.reference.is_empty()).then_some(row.reference),
+        message: row.message,
+        title: row.request_key,
+        network_id: row.network_id,
+        adopted: row.adopted,
+        launched_at: row.launched_at,
+        finished_at: row.finished_at,
+        ended_at: row.ended_at,
+        tracking_until: row.tracking_until,
+        import: row.run_number.map(|ordinal| number(Series::IntegrationRun, ordinal)),
+    }
+}
+
+fn source(row: TargetRow, scan: &str) -> body::ScanSource {
+    body::ScanSource {
+        item: row.number().to_string(),
+        asset: row.asset,
+        asset_id: row.asset_id.0,
+        qid: row.qid,
+        title: row.title,
+        state: row.state.as_str().to_owned(),
+        substate: row.substate.as_str().to_owned(),
+        mitigation: row.mitigation.as_str().to_owned(),
+        inherent: row.inherent,
+        residual: row.residual,
+        address: row.address,
+        child: format!("{scan}/{}", row.child),
+        verdict: (!row.verdict.is_empty()).then_some(row.verdict),
+        reason: row.reason,
+        judged_at: row.judged_at,
+    }
+}
+
+fn profile(profile: Profile) -> body::OptionProfile {
+    body::OptionProfile { key: profile.key, title: profile.title, complete: profile.complete }
+}
+
+/// What the rescan dialog shows.
+#[must_use]
+pub fn offer(offer: Offer) -> body::OfferBody {
+    body::OfferBody {
+        allowed: offer.refusal.is_none(),
+        code: offer.refusal.as_ref().map(|refusal| refusal.code.to_owned()),
+        reason: offer.refusal.map(|refusal| refusal.sentence),
+        default_profile: offer.default.map(profile),
+        profiles: offer.profiles.into_iter().map(profile).collect(),
+        open_scan: offer.open_scan.map(|scan| scan.to_string()),
+    }
+}
+
+/// What came of asking.
+///
+/// # Errors
+/// A failure of the store.
+pub fn requested(tx: &mut Transaction<'_>, requested: &Requested) -> Result<body::RequestedBody, Error> {
+    let row = scans::by_number(tx, requested.scan.ordinal)?;
+    let open =
+        requested.open.iter().map(|(item, scan)| body::OpenItem { item: item.to_string(), scan: scan.to_string() });
+    let skipped = requested.skipped.iter().map(|one| body::SkippedItem {
+        item: one.item.to_string(),
+        code: one.refusal.code.to_owned(),
+        reason: one.refusal.sentence.clone(),
+    });
+    Ok(body::RequestedBody {
+        message: body::BEING_PROCESSED.to_owned(),
+        scan: summary(tx, row)?,
+        new: requested.new,
+        open: open.collect(),
+        skipped: skipped.collect(),
+    })
+}
