@@ -48,16 +48,17 @@ pub async fn run(app: App) {
     let mut workers: JoinSet<()> = JoinSet::new();
     while !app.stopping.is_cancelled() {
         while workers.try_join_next().is_some() {}
-        let pause = match begin_due(&app, &mut workers).await {
-            Ok(next) => until(&app, next),
+        let (next, pause) = match begin_due(&app, &mut workers).await {
+            Ok(next) => (next, PAUSE),
             Err(error) => {
                 tracing::warn!("rescans were not looked after, the next look will: {error}");
-                PAUSE_AFTER_FAILURE
+                (None, PAUSE_AFTER_FAILURE)
             }
         };
         tokio::select! {
             () = app.stopping.cancelled() => {}
             _ = woken.changed_within(pause) => {}
+            () = reached(&app, next) => {}
             Some(_) = workers.join_next() => {}
         }
     }
@@ -76,17 +77,19 @@ async fn begin_due(app: &App, workers: &mut JoinSet<()>) -> store::Result<Option
         }
         let claim = Uuid::new_v4();
         let claimed = app.database.write(move |tx| scans::claim(tx, claim, now, CLAIM_SECONDS)).await?;
+        // What is due is held by somebody else: come back after the pause.
         let Some(child) = claimed else { return Ok(None) };
         workers.spawn(hold(app.clone(), child));
     }
     Ok(None)
 }
 
-/// The pause until `next`, which a clock turned by hand may reach at any time.
-fn until(app: &App, next: Option<Timestamp>) -> Duration {
-    let Some(next) = next else { return PAUSE };
-    let micros = next.micros().saturating_sub(app.clock.now().micros());
-    Duration::from_micros(u64::try_from(micros).unwrap_or(0)).clamp(Duration::from_millis(50), PAUSE)
+/// Wait for the instant at which something is due; for ever where nothing is.
+async fn reached(app: &App, next: Option<Timestamp>) {
+    match next {
+        Some(next) => app.clock.sleep_until(next).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Work on a claimed launch and keep the claim meanwhile.
