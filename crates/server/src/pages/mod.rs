@@ -18,6 +18,7 @@ pub mod home;
 pub mod imports;
 pub mod items;
 pub mod jobs;
+pub mod platform;
 pub mod scanners;
 pub mod scans;
 pub mod sign_in;

@@ -1,5 +1,6 @@
 //! The dashboard.
 
+use super::choice::Choice;
 use super::frame::{Show, frame};
 use super::jobs::status;
 use crate::app::App;
@@ -237,21 +238,17 @@ fn best(possible: &[Possible]) -> Vec<NextRow> {
 fn next_row(rows: &[&Possible]) -> Option<NextRow> {
     let worst = rows.iter().max_by_key(|row| row.residual)?;
     let after = (worst.residual - worst.points).max(1);
-    let qids: Vec<String> = rows.iter().map(|row| row.qid.to_string()).collect();
+    let qids: Vec<i64> = rows.iter().map(|row| row.qid).collect();
+    let chosen = Choice::of(&qids).for_platform(&worst.platform);
     let drop = rows.iter().map(|row| (row.residual - (row.residual - row.points).max(1)) * row.left).sum::<i64>();
     Some(NextRow {
         title: worst.title.clone(),
-        href: address("/eliminations", &[("qid", &qids.join(","))]),
+        href: chosen.eliminations(),
         change: Change::new(Some(worst.residual), Some(after)),
         assets: rows.iter().map(|row| row.left).max().unwrap_or(0),
         drop: -drop,
-        mitigate: address("/jobs/new", &[("qid", &qids.join(",")), ("platform", one_platform(&worst.platform))]),
+        mitigate: chosen.by(&[&worst.entry]).address(),
     })
-}
-
-/// An entry for any platform leaves the choice open.
-fn one_platform(word: &str) -> &str {
-    if word == "any" { "" } else { word }
 }
 
 fn next(possible: &[Possible]) -> Vec<NextRow> {

@@ -4,13 +4,20 @@
 //! Every noun has `routes()`, listed in [`routes`].
 
 pub mod audit;
+pub mod choice;
+pub mod eliminations;
 pub mod frame;
 pub mod home;
 pub mod jobs;
+pub mod marks;
+pub mod mitigations;
+pub mod new_job;
 pub mod password;
+pub mod scores;
 pub mod sign_in;
 pub mod tokens;
 pub mod users;
+pub mod vulnerabilities;
 
 use crate::app::App;
 use axum::Router;
@@ -27,6 +34,11 @@ pub fn routes() -> Router<App> {
     Router::new()
         .merge(crate::assets::router())
         .merge(home::routes())
+        .merge(vulnerabilities::routes())
+        .merge(scores::routes())
+        .merge(eliminations::routes())
+        .merge(mitigations::routes())
+        .merge(new_job::routes())
         .merge(sign_in::routes())
         .merge(password::routes())
         .merge(users::routes())

@@ -1,0 +1,112 @@
+//! Small marks that several pages share: the words of a record as chips, icons and log entries.
+
+use crate::pages::chips::{Change, Chip, Tone, When};
+use crate::pages::records::Entry;
+use domain::item::State;
+use domain::score::{Mitigation, Source};
+use domain::time::Timestamp;
+use store::items::{HistoryLine, ItemRow};
+
+/// The mark of an item's mitigation; none where there is none.
+#[must_use]
+pub fn mitigation(mitigation: Mitigation) -> Option<Chip> {
+    match mitigation {
+        Mitigation::None => None,
+        Mitigation::Partial => Some(Chip::new(Tone::Warn, "Partly mitigated")),
+        Mitigation::Mitigated => Some(Chip::new(Tone::Mit, "Mitigated")),
+        Mitigation::Drifted => Some(Chip::new(Tone::Fail, "Drifted").titled("A mitigation was changed by somebody")),
+    }
+}
+
+/// The mark of an item's workflow state.
+#[must_use]
+pub fn workflow(item: &ItemRow) -> Chip {
+    let tone = match item.state {
+        State::Open => Tone::Warn,
+        State::UnderInvestigation | State::AwaitingImplementation => Tone::Run,
+        State::Resolved => Tone::Sched,
+        State::Closed => Tone::Ok,
+    };
+    let word = words(item.state.as_str());
+    let why = item.substate.as_str();
+    if why.is_empty() {
+        Chip::new(tone, word)
+    } else {
+        Chip::new(tone, format!("{word} · {}", words(why).to_lowercase()))
+    }
+}
+
+/// The scores of an item, leading to what made them.
+#[must_use]
+pub fn change(item: &ItemRow) -> Change {
+    Change {
+        before: Some(item.inherent.into()),
+        after: Some(item.residual.into()),
+        estimated: item.score_source == Source::Estimated,
+        href: Some(format!("/items/{}/score", item.number())),
+    }
+}
+
+/// A stored word for people: `still_present` is "Still present".
+#[must_use]
+pub fn words(word: &str) -> String {
+    let spaced = word.replace('_', " ");
+    let mut chars = spaced.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// An event of an item's history.
+#[must_use]
+pub fn event(line: &HistoryLine, about: &str, now: Timestamp) -> Entry {
+    let (before, after) = (words(&line.before), words(&line.after));
+    let tone = match (line.what.as_str(), line.after.as_str()) {
+        ("mitigation", "mitigated") => Tone::Mit,
+        ("mitigation", "drifted") => Tone::Fail,
+        ("score", _) if line.after.parse::<i64>().ok() < line.before.parse::<i64>().ok() => Tone::Mit,
+        ("state", "closed" | "resolved") | ("verdict", "fixed") => Tone::Ok,
+        ("verdict", _) => Tone::Sched,
+        _ => Tone::Info,
+    };
+    let what = words(&line.what);
+    let text =
+        if line.before.is_empty() { format!("{what}: {after}") } else { format!("{what}: {before} → {after}") };
+    let text = if about.is_empty() { text } else { format!("{about} · {text}") };
+    Entry { at: When::near(line.at.to_jiff(), now.to_jiff()), tone, text, by: line.cause.clone() }
+}
+
+/// The name and icon of a platform word of the catalogue or an asset.
+#[must_use]
+pub fn platform(word: &str) -> (&'static str, &'static str) {
+    match word {
+        "linux" => ("Linux", "terminal-2"),
+        "windows" => ("Windows", "brand-windows"),
+        "macos" => ("macOS", "brand-apple"),
+        "any" => ("Linux, Windows", "device-desktop"),
+        _ => ("Other", "device-desktop"),
+    }
+}
+
+/// Whether a catalogue entry takes the risk away for a while or for good.
+#[must_use]
+pub fn implication(word: &str) -> Chip {
+    if word == "fix" { Chip::new(Tone::Ok, "Fix") } else { Chip::new(Tone::Mit, "Mitigation") }
+}
+
+/// How far an entry covers a CVE.
+#[must_use]
+pub fn coverage(word: &str) -> Chip {
+    let tone = if matches!(word, "full" | "substantial") { Tone::Mit } else { Tone::Warn };
+    Chip::new(tone, words(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_words_read_well() {
+        for (word, shown) in [("still_present", "Still present"), ("", ""), ("open", "Open")] {
+            assert_eq!(words(word), shown);
+        }
+    }
+}
