@@ -3,6 +3,7 @@
 //! No pipes and no threads in here: [`Executor::handle`] takes one frame, [`Executor::step`] does one order, so tests drive it
 //! directly. It owns the trust, the journal and the host; the network half has none of them.
 
+use crate::adopt::read_root;
 use crate::clock::{self, Clock};
 use crate::failpoint;
 use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
@@ -12,12 +13,12 @@ use crate::orders::Book;
 use crate::record::{FORMAT, Record};
 use crate::state::{Enrolment, StateDir, StateError};
 use crate::verify::{Refusal, Trust, Verdict, verify};
-use catalogue::index::{CatalogueError, INDEX_BYTES_MAX, VerifiedEntry, VerifiedIndex, verify_index};
+use catalogue::index::{CatalogueError, VerifiedEntry, VerifiedIndex};
 use catalogue::schema::{Risk, Status as EntryStatus};
 use protocol::agent::{Acked, Event, EventKind, TaskEpoch};
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind, RefusalCode};
-use protocol::root::{ROOT_BYTES_MAX, Root};
+use protocol::root::Root;
 use protocol::signed::Envelope;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -53,7 +54,7 @@ pub struct Executor {
     pub(crate) enrolment: Enrolment,
     pub(crate) root: Root,
     pub(crate) index: Option<VerifiedIndex>,
-    index_fault: Option<String>,
+    pub(crate) index_fault: Option<String>,
     pub(crate) journal: Journal,
     pub(crate) book: Book,
     pub(crate) host: Host,
@@ -61,7 +62,7 @@ pub struct Executor {
     /// Plan only, whatever an order says: the command line's `--dry-run`.
     pub(crate) dry_run: bool,
     waiting: BTreeMap<String, Vec<String>>,
-    out: Vec<ToNet>,
+    pub(crate) out: Vec<ToNet>,
     refusals: Vec<Refusal>,
     _lock: File,
 }
@@ -76,11 +77,19 @@ impl Executor {
         let enrolment = state.enrolment()?.ok_or_else(|| StateError::NotEnrolled(state.path().to_owned()))?;
         let root = read_root(&state.root()?).map_err(ExecutorError::Root)?;
         let (mut journal, records) = Journal::open(&state.journal())?;
-        let book = Book::read(&records);
-        if records.is_empty() && journal.damage().is_none() {
-            let instance_id = enrolment.instance_id;
+        let mut book = Book::read(&records);
+        if journal.torn() > 0 {
+            tracing::warn!("{} bytes of a half-written record were cut off the journal", journal.torn());
+        }
+        if let Some(offset) = journal.damage() {
+            tracing::error!("the journal is damaged at byte {offset}: nothing is changed until that is looked into");
+        } else if book.instance() != Some(enrolment.instance_id) {
+            let opened = Record::Opened { format: FORMAT, instance_id: enrolment.instance_id, previous: None };
             // When even this cannot be written the agent still starts: it can check, and say so.
-            let _ = journal.append(&Record::Opened { format: FORMAT, instance_id, previous: None });
+            if let Err(error) = journal.append(&opened) {
+                tracing::error!("{error}");
+            }
+            book.apply(&opened);
         }
         let mut executor = Self {
             state,
@@ -414,73 +423,6 @@ impl Executor {
         self.compact_when_large();
     }
 
-    fn adopt_roots(&mut self, envelopes: &[String]) {
-        let parsed = envelopes.iter().map(|text| Envelope::parse(text.as_bytes(), ROOT_BYTES_MAX));
-        let chain = parsed.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string());
-        let next = chain.and_then(|chain| self.root.accept_chain(&chain).map_err(|error| error.to_string()));
-        let next = match next {
-            Ok(next) if next.version > self.root.version => next,
-            Ok(_) => return,
-            Err(error) => return tracing::warn!("newer root metadata is not adopted: {error}"),
-        };
-        let text = envelopes.iter().find(|text| read_root(text).is_ok_and(|root| root.version == next.version));
-        let Some(text) = text else { return };
-        if let Err(error) = self.state.keep_root(text) {
-            return tracing::error!("newer root metadata was not kept: {error}");
-        }
-        tracing::info!("root metadata version {} is in force", next.version);
-        self.root = next;
-        self.read_index();
-        self.note_trust();
-    }
-
-    fn adopt_index(&mut self, envelope: &str) {
-        let highest = self.book.trust().1;
-        let checked = verify_index(&self.root, envelope.as_bytes(), highest)
-            .and_then(|index| index.require_fresh(self.clock.now()).map(|()| index));
-        match checked {
-            Ok(index) if self.index.as_ref().is_some_and(|known| known.version() >= index.version()) => {}
-            Ok(index) => {
-                if let Err(error) = self.state.keep_index(envelope) {
-                    return tracing::error!("a newer index was not kept: {error}");
-                }
-                tracing::info!("catalogue index version {} is in force", index.version());
-                (self.index, self.index_fault) = (Some(index), None);
-                self.note_trust();
-            }
-            Err(error) => {
-                tracing::warn!("the index is not adopted: {error}");
-                if self.index.is_none() {
-                    self.index_fault = Some(error.to_string());
-                }
-            }
-        }
-    }
-
-    /// Read the index on the disk under the root in force.
-    fn read_index(&mut self) {
-        (self.index, self.index_fault) = match self.state.index() {
-            Ok(None) => (None, None),
-            Ok(Some(text)) if text.len() <= INDEX_BYTES_MAX => {
-                match verify_index(&self.root, text.as_bytes(), self.book.trust().1) {
-                    Ok(index) => (Some(index), None),
-                    Err(error) => (None, Some(error.to_string())),
-                }
-            }
-            Ok(Some(_)) => (None, Some("the index on the disk is too large".to_owned())),
-            Err(error) => (None, Some(error.to_string())),
-        };
-    }
-
-    fn note_trust(&mut self) {
-        let index_version = self.index.as_ref().map_or(0, VerifiedIndex::version);
-        let record = Record::Trust { root_version: self.root.version, index_version };
-        if let Err(error) = self.record(&record) {
-            tracing::error!("the versions seen were not journalled: {error}");
-        }
-        self.out.push(ToNet::Status(self.status()));
-    }
-
     /// The exact text of the next event of (task, epoch).
     pub(crate) fn event(&self, task: Uuid, epoch: u32, event: EventKind) -> String {
         let n = self.book.next_event(task, epoch);
@@ -525,9 +467,4 @@ impl Executor {
         let used = crate::restore::priors(&self.book);
         self.state.drop_priors(&|digest| used.contains(digest));
     }
-}
-
-fn read_root(text: &str) -> Result<Root, String> {
-    let envelope = Envelope::parse(text.as_bytes(), ROOT_BYTES_MAX).map_err(|error| error.to_string())?;
-    Root::trust_first(&envelope).map_err(|error| error.to_string())
 }

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// A file larger than this is not read for editing and its prior bytes are not kept, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// A fact larger than this counts as unreadable, in bytes: a package database is the largest.
+pub const FACT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most names read from one directory.
 pub const NAMES_MAX: usize = 20_000;
 /// Starts the name of a file that is written before it is renamed.
@@ -204,7 +206,10 @@ impl Tree {
     pub fn fact(&self, path: &str) -> Option<String> {
         let file = self.open_fact(path, OFlags::RDONLY)?;
         let mut bytes = Vec::new();
-        File::from(file).take(FILE_BYTES_MAX as u64 * 8).read_to_end(&mut bytes).ok()?;
+        File::from(file).take(FACT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).ok()?;
+        if bytes.len() > FACT_BYTES_MAX {
+            return None;
+        }
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 

@@ -3,6 +3,7 @@
 //! Two processes. The network half ([`net`]) moves bytes and signs requests; the executor half ([`executor`]) has no network,
 //! verifies everything itself and is the only one that touches the host. `docs/agent.md` is the long form.
 
+mod adopt;
 pub mod cli;
 pub mod clock;
 pub mod enrol;
@@ -20,6 +21,7 @@ pub mod orders;
 pub mod owner;
 pub mod record;
 pub mod restore;
+mod revert;
 pub mod run;
 pub mod session;
 pub mod state;

@@ -48,6 +48,9 @@ struct Request {
 pub fn serve() -> Result<(), NetError> {
     // Without its executor it is of no use.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    // It holds the request key: nobody else of its user may look into it, and it never becomes anybody else.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let _ = rustix::thread::set_no_new_privs(true);
     let mut stdin = std::io::stdin().lock();
     let hello = match frame::read::<ToNet>(&mut stdin)? {
         ToNet::Hello(hello) => *hello,

@@ -93,6 +93,7 @@ pub struct Book {
     root_version: u64,
     index_version: u64,
     forgeries: usize,
+    instance: Option<Uuid>,
 }
 
 impl Book {
@@ -109,7 +110,7 @@ impl Book {
     /// Take one record in. Total: records that do not fit what came before change nothing that matters.
     pub fn apply(&mut self, record: &Record) {
         match record {
-            Record::Opened { .. } => {}
+            Record::Opened { instance_id, .. } => self.open_for(*instance_id),
             Record::Floor { order_seq } => self.floor = self.floor.max(*order_seq),
             Record::Trust { root_version, index_version } => {
                 self.root_version = self.root_version.max(*root_version);
@@ -161,6 +162,11 @@ impl Book {
                     entry.events.push(event.clone());
                 }
             }
+            Record::Restarted { entry_id } => {
+                if let Some(holding) = self.holdings.get_mut(entry_id) {
+                    holding.restarted = true;
+                }
+            }
             Record::Released { entry_id, passed_on } => self.release(entry_id, passed_on),
             Record::Tombstone { task, epoch, event } => {
                 self.tombstones.insert((*task, *epoch));
@@ -178,6 +184,21 @@ impl Book {
             }
             Record::Held { holding } => self.hold(holding.clone()),
         }
+    }
+
+    /// A host that is enrolled anew is another installation: numbers and versions start again, and what was to be said to
+    /// the old server is not said to the new one. What is ours on the host stays ours.
+    fn open_for(&mut self, instance: Uuid) {
+        if self.instance.is_some_and(|known| known != instance) {
+            *self = Self { holdings: std::mem::take(&mut self.holdings), ..Self::default() };
+        }
+        self.instance = Some(instance);
+    }
+
+    /// The installation whose records these are.
+    #[must_use]
+    pub fn instance(&self) -> Option<Uuid> {
+        self.instance
     }
 
     /// Judge an authentic order by what was taken before (S1, S2, replay).
@@ -420,6 +441,7 @@ impl Book {
         let offset = u32::try_from(old.steps.len()).unwrap_or(u32::MAX);
         old.steps.extend(new.steps);
         (old.revision, old.content_digest, old.boot_id) = (new.revision, new.content_digest, new.boot_id);
+        old.restarted = new.restarted;
         for mut hold in new.holds {
             hold.steps.iter_mut().for_each(|step| *step = step.saturating_add(offset));
             match old.holds.iter_mut().find(|known| known.key == hold.key) {

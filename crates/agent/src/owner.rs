@@ -66,11 +66,11 @@ pub fn status(state: &Path) -> Result<String, StateError> {
     Ok(text.trim_end().to_owned())
 }
 
-/// Put back one entry or everything; says what happened, and whether all of it worked. Newest first, so that what was laid on
-/// top of something else comes off before it.
+/// Put back one entry or everything; says what happened, and whether all of it worked. Their order does
+/// not matter: each takes back its own settings and nothing else.
 #[must_use]
 pub fn revert(mut executor: Executor, entry: Option<&str>, dry_run: bool) -> (String, bool) {
-    let mut entries: Vec<String> = match entry {
+    let entries: Vec<String> = match entry {
         Some(entry) => vec![entry.to_owned()],
         None => executor.book().holdings().keys().cloned().collect(),
     };
@@ -78,7 +78,6 @@ pub fn revert(mut executor: Executor, entry: Option<&str>, dry_run: bool) -> (St
         return ("nothing to put back".to_owned(), true);
     }
     let (mut text, mut all) = (String::new(), true);
-    entries.reverse();
     for entry in entries {
         let report = executor.revert_entry(&entry, None, dry_run);
         let ok = matches!(report.outcome, Outcome::Reverted | Outcome::Reported);

@@ -104,6 +104,11 @@ pub enum Record {
         /// Settings that another entry of ours still needs, with that entry: they were left in place and are its now.
         passed_on: Vec<(String, String)>,
     },
+    /// What an entry's files needed to take effect was restarted.
+    Restarted {
+        /// Catalogue entry.
+        entry_id: String,
+    },
     /// Revoked before it started: it never will (S4).
     Tombstone {
         /// Task.
@@ -140,6 +145,9 @@ pub struct Holding {
     pub content_digest: String,
     /// Boot id when it was changed, for entries that need a reboot; empty where unknown.
     pub boot_id: String,
+    /// The services that read its files were restarted since, or none had to be.
+    #[serde(default)]
+    pub restarted: bool,
     /// What is changed on the host, in order.
     pub steps: Vec<Step>,
     /// The settings that this entry wants, one per action.

@@ -8,7 +8,7 @@ use crate::fs::{Image, Tree};
 use crate::host::Host;
 use crate::kinds::{self, Finding, Presence, Workspace};
 use crate::record::{By, Hold, Holding, Record, Step};
-use crate::restore::{self, Stop};
+use crate::restore;
 use crate::state::StateDir;
 use crate::validators;
 use crate::verify::{may_start, reads_only};
@@ -56,7 +56,7 @@ impl Executor {
         failpoint::hit("after-finished");
     }
 
-    fn finish(&mut self, order: &Order, event: String) {
+    pub(crate) fn finish(&mut self, order: &Order, event: String) {
         let record = Record::Finished { task: order.task, epoch: order.epoch, event };
         if let Err(error) = self.record(&record) {
             // Without the record a restart reports it as interrupted: late, never wrong.
@@ -192,6 +192,7 @@ impl Executor {
             revision: entry.revision,
             content_digest: order.content_digest.clone(),
             boot_id: self.host.boot_id(),
+            restarted: !self.host.tree.live() || entry.after.restart.is_empty(),
             steps: planned.steps.clone(),
             holds: planned.holds.clone(),
         };
@@ -338,6 +339,7 @@ impl Executor {
                 revision: entry.revision,
                 content_digest: order.content_digest.clone(),
                 boot_id: self.host.boot_id(),
+                restarted: true,
                 steps: Vec::new(),
                 holds,
             };
@@ -364,18 +366,28 @@ impl Executor {
             // Below another root nothing runs that would have to read its files again.
             return None;
         }
-        restore::restart_first(&self.host, &entry.after.restart)
+        let left = restore::restart_first(&self.host, &entry.after.restart);
+        if left.is_none()
+            && let Err(error) = self.record(&Record::Restarted { entry_id: entry.id.to_string() })
+        {
+            tracing::error!("a restart was not journalled: {error}");
+        }
+        left
     }
 
     pub(crate) fn entry_state(&self, entry: &Entry, findings: &[Finding]) -> ControlState {
         let holding = self.book.holdings().get(entry.id.as_str());
         let ours = holding.is_some_and(|holding| holding.holds.iter().any(|hold| hold.by == By::Us));
         let state = kinds::entry_state(findings, ours);
-        let same_boot = holding.is_some_and(|h| h.boot_id.is_empty() || h.boot_id == self.host.boot_id());
-        if state == ControlState::Effective && entry.after.reboot == Reboot::Required && same_boot {
-            return ControlState::Configured;
+        // Files that a service or the kernel has not read yet are in place, not in force; a boot reads them all.
+        let waits = holding.is_some_and(|holding| {
+            let same_boot = holding.boot_id.is_empty() || holding.boot_id == self.host.boot_id();
+            same_boot && (!holding.restarted || entry.after.reboot == Reboot::Required)
+        });
+        match state {
+            ControlState::Effective if waits => ControlState::Configured,
+            state => state,
         }
-        state
     }
 
     fn origin(&self, entry: &Entry, state: ControlState) -> Option<Origin> {
@@ -386,146 +398,6 @@ impl Executor {
             .get(entry.id.as_str())
             .is_some_and(|holding| holding.holds.iter().any(|hold| matches!(hold.by, By::Us | By::AnotherEntry)));
         in_place.then_some(if ours { Origin::Ours } else { Origin::External })
-    }
-
-    /// Put back what our own apply changed, compare-and-swap (S10).
-    fn revert(&mut self, order: &Order) -> Option<TaskReport> {
-        let dry = order.dry_run || self.dry_run;
-        Some(self.revert_entry(&order.entry_id.clone(), Some(order), dry))
-    }
-
-    /// Revert one entry, for an order or, without one, for the host's owner.
-    pub(crate) fn revert_entry(&mut self, entry_id: &str, order: Option<&Order>, dry: bool) -> TaskReport {
-        let entry = self.held_entry(entry_id);
-        let Some(holding) = self.book.holdings().get(entry_id).cloned() else {
-            let state = self.probe(entry.as_ref());
-            return report(Outcome::NotOurs, state, "nothing of this entry was changed by us".to_owned());
-        };
-        let passed_on = restore::heirs(&holding, &self.book);
-        if holding.holds.iter().all(|hold| hold.by == By::Others) {
-            return report(Outcome::NotOurs, self.probe(entry.as_ref()), "it was in place before we came".to_owned());
-        }
-        let plan = restore::plan(&holding, &passed_on, &self.host, &self.state);
-        let plan = match plan {
-            Ok(plan) => plan,
-            Err(Stop::Drifted(what)) => {
-                let text = format!("{what}; somebody changed it since, so nothing was written");
-                return report(Outcome::DriftedSinceApply, ControlState::Drifted, text);
-            }
-            Err(Stop::Failed(why)) => {
-                let text = format!("{why}; nothing was written");
-                return report(Outcome::RevertFailed, self.probe(entry.as_ref()), text);
-            }
-        };
-        let mut actions = plan.evidence.clone();
-        if dry {
-            actions.iter_mut().for_each(|action| action.did = "planned".to_owned());
-            let mut report = report(Outcome::Reported, self.probe(entry.as_ref()), "this would be put back".to_owned());
-            report.actions = actions;
-            return report;
-        }
-        self.carry_out_revert(order, entry.as_ref(), &holding, passed_on, &plan)
-    }
-
-    fn carry_out_revert(
-        &mut self,
-        order: Option<&Order>,
-        entry: Option<&Entry>,
-        holding: &Holding,
-        passed_on: Vec<(String, String)>,
-        plan: &restore::Plan,
-    ) -> TaskReport {
-        failpoint::hit("revert-before-write");
-        if let Some(order) = order
-            && let Err(reason) = self.intend(order, &plan.steps)
-        {
-            return report(Outcome::RevertFailed, self.probe(entry), format!("{reason}; nothing was written"));
-        }
-        let tag = order.map_or_else(|| "owner".to_owned(), tag);
-        let mut later = None;
-        for step in &plan.steps {
-            let bytes = |digest: &str| plan.images.iter().find(|i| i.state().digest == digest).map(|i| i.bytes.clone());
-            match perform(step, &mut self.host, &bytes, &tag) {
-                Ok(()) => {}
-                // A one-way switch of the kernel: what is read at boot is put back, the rest follows with the next boot.
-                Err(_) if matches!(step, Step::Kernel { .. }) => later = Some("reboot".to_owned()),
-                Err(why) => {
-                    let mut failed = report(Outcome::RevertFailed, self.probe(entry), why);
-                    failed.left_changed = true;
-                    return failed;
-                }
-            }
-        }
-        failpoint::hit("revert-after-write");
-        let entry_id = holding.entry_id.clone();
-        if let Err(error) = self.record(&Record::Released { entry_id, passed_on }) {
-            let mut failed = report(Outcome::RevertFailed, self.probe(entry), error.to_string());
-            failed.left_changed = true;
-            return failed;
-        }
-        if self.host.tree.live() {
-            restore::after(&self.host, entry, &plan.steps);
-        }
-        self.host.refresh();
-        let state = entry.map_or(ControlState::Exposed, |_| self.probe(entry));
-        let mut report = report(Outcome::Reverted, state, "put back as it was".to_owned());
-        report.restart_needed = later;
-        report.actions.clone_from(&plan.evidence);
-        report
-    }
-
-    /// The entry that a holding was made with; it was verified then, and its bytes still have that digest.
-    fn held_entry(&self, entry_id: &str) -> Option<Entry> {
-        let digest = match self.book.holdings().get(entry_id) {
-            Some(holding) => holding.content_digest.clone(),
-            None => self.index.as_ref()?.find(&entry_id.parse().ok()?)?.digest.to_string(),
-        };
-        Entry::from_json(&self.state.content(&digest)?).ok()
-    }
-
-    /// What a check says of an entry now.
-    fn probe(&self, entry: Option<&Entry>) -> ControlState {
-        let Some(entry) = entry else { return ControlState::Unknown };
-        match entry.applies.decide(&self.host) {
-            Applicability::Applicable => {
-                let findings = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
-                self.entry_state(entry, &findings)
-            }
-            Applicability::NotApplicable(_) => ControlState::NotApplicable,
-            Applicability::Unknown(_) => ControlState::Unknown,
-        }
-    }
-
-    /// After a crash: an intent without an end is looked at and reported, never run again.
-    pub(crate) fn recover(&mut self) {
-        for order in self.book.interrupted() {
-            let (task, epoch) = (order.task, order.epoch);
-            let known = self.book.get(task, epoch);
-            let done = known.map_or(0, |known| known.effects.len());
-            let captured = known.is_some_and(|known| known.captured.is_some());
-            let holding = self.book.holdings().get(&order.entry_id);
-            let places: Vec<String> = holding.map(|h| h.steps.iter().map(Step::place).collect()).unwrap_or_default();
-            for place in places.iter().filter(|place| place.starts_with('/')) {
-                self.host.tree.sweep(place, &tag(&order));
-            }
-            let entry = self.held_entry(&order.entry_id);
-            let steps = self.book.holdings().get(&order.entry_id).map(|h| h.steps.clone()).unwrap_or_default();
-            let untouched = steps.iter().all(|step| restore::as_before(step, &mut self.host) == Ok(true));
-            if order.kind == OrderKind::Apply && captured && untouched {
-                // It died before the first effect: nothing is ours, so nothing can have drifted.
-                let record = Record::Released { entry_id: order.entry_id.clone(), passed_on: Vec::new() };
-                if let Err(error) = self.record(&record) {
-                    tracing::error!("what is not ours was not let go: {error}");
-                }
-            }
-            let state = self.probe(entry.as_ref());
-            let reason = match captured {
-                false => "the agent died after its intent; by its journal nothing was changed".to_owned(),
-                true => format!("the agent died in the middle; {done} of {} steps are recorded as done", places.len()),
-            };
-            let event = self.event(task, epoch, EventKind::Interrupted { state, reason });
-            self.finish(&order, event);
-        }
     }
 }
 
@@ -575,7 +447,7 @@ pub(crate) fn perform(
     done.map_err(|error| error.to_string())
 }
 
-fn report(outcome: Outcome, state: ControlState, message: String) -> TaskReport {
+pub(crate) fn report(outcome: Outcome, state: ControlState, message: String) -> TaskReport {
     TaskReport { outcome, state, origin: None, message, actions: Vec::new(), left_changed: false, restart_needed: None }
 }
 

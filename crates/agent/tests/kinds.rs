@@ -1,5 +1,13 @@
 //! Every kind of action on real files: exposed, applied, effective, unchanged, reverted byte for byte, drifted.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "a test that fails says so by panicking"
+)]
+
 mod common;
 
 use catalogue::schema::Entry;

@@ -1,5 +1,13 @@
 //! The real binary, both halves, over real TLS: enrolment, an order, and `kill -9` wherever it hurts.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "a test that fails says so by panicking"
+)]
+
 mod common;
 #[path = "common/server.rs"]
 mod server;
@@ -91,6 +99,18 @@ fn user() -> String {
     "nobody".to_owned()
 }
 
+/// The one child of a process.
+fn child_of(parent: u32) -> u32 {
+    let pids =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let is = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+        after.split_whitespace().nth(1) == Some(parent.to_string().as_str())
+    };
+    pids.into_iter().find(is).expect("the network half runs")
+}
+
 fn died(agent: &mut Agent) -> bool {
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
@@ -148,11 +168,25 @@ fn enrols_polls_applies_reports_and_reverts() {
     assert_eq!(site.world.snapshot(), before);
     let facts = site.server.wait("facts", |store| store.facts.clone());
     assert!(facts.capabilities.contains(&"file.setting@1".to_owned()));
-    // Two processes; the executor half has no socket of its own.
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.child.id()));
-    if let Ok(children) = children {
-        eprintln!("children of the executor half's first thread: {children}");
+    let net = child_of(agent.child.id());
+    let status = |pid: u32, field: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
+        line.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(status(agent.child.id(), "Seccomp:"), "2", "the executor half is filtered");
+    assert_eq!(status(net, "NoNewPrivs:"), "1");
+    if rustix::process::geteuid().is_root() {
+        assert_ne!(status(net, "Uid:"), "0", "the network half is not root");
     }
+    // Each half holds only what is its own: no socket here, nothing of the agent's directory there.
+    let open = |pid: u32| -> Vec<String> {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(Result::ok);
+        files.filter_map(|file| std::fs::read_link(file.path()).ok()).map(|link| link.display().to_string()).collect()
+    };
+    assert!(!open(agent.child.id()).iter().any(|file| file.starts_with("socket:")));
+    let kept = site.state.display().to_string();
+    assert!(!open(net).iter().any(|file| file.starts_with(&kept)), "{:?}", open(net));
     assert!(site.server.store.0.lock().unwrap().conflicts.is_empty());
 }
 

@@ -1,5 +1,13 @@
 //! Orders that must not be acted on: each refused with its own code, and nothing on disk changed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "a test that fails says so by panicking"
+)]
+
 mod common;
 
 use agent::frame::ToExecutor;

@@ -1,5 +1,13 @@
 //! `file.setting` from exposed to reverted, on real files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "a test that fails says so by panicking"
+)]
+
 mod common;
 
 use common::{World, entry, mode, set_mode, sshd};
@@ -168,5 +176,24 @@ fn the_owner_reverts_everything_with_the_server_gone() {
     let executor = agent::executor::Executor::open(state, host, false).unwrap();
     let (text, all) = agent::owner::revert(executor, None, false);
     assert!(all, "{text}");
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn enrolled_anew_numbers_start_again_and_what_is_ours_stays_ours() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    world.apply(ID, 1);
+    world.stop();
+    let state = agent::state::StateDir::open(&world.state()).unwrap();
+    let anew = agent::state::Enrolment { instance_id: uuid::Uuid::from_u128(0xc), ..world.enrolment.clone() };
+    state.enrol(&anew, "", &state.root().unwrap()).unwrap();
+    world.start();
+    assert!(world.with(|executor| executor.undelivered()).is_empty(), "the old server's answers are not the new one's");
+    world.tell(agent::frame::ToExecutor::Time { server: common::now() });
+    world.tell(agent::frame::ToExecutor::Index { envelope: world.index.clone() });
+    let mut order = world.order(protocol::order::OrderKind::Revert, ID, 1, 1);
+    (order.instance_id, order.order_seq) = (anew.instance_id, 1);
+    assert_eq!(world.run(&order).outcome, Outcome::Reverted);
     assert_eq!(world.snapshot(), before);
 }
