@@ -157,7 +157,8 @@ pub fn page(tx: &mut Transaction<'_>, query: &Query) -> Result<Page<Written>, li
 /// # Errors
 /// See [`Error`](crate::Error).
 pub fn waiting(tx: &mut Transaction<'_>) -> Result<bool> {
-    let found: Option<(i64,)> = tx.optional("SELECT id FROM audit_entry WHERE seal IS NULL ORDER BY id LIMIT 1", &[])?;
+    let found: Option<(i64,)> =
+        tx.optional("SELECT id FROM audit_entry WHERE seal IS NULL ORDER BY id LIMIT 1", &[])?;
     Ok(found.is_some())
 }
 

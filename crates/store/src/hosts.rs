@@ -408,11 +408,7 @@ fn by_name(
 type Rules = [(&'static str, fn(&HostSeen) -> &str, Candidates); 3];
 
 /// Which of the candidates' assets this instance has a host for already, and whether the scanner gave its key.
-fn taken(
-    tx: &mut Transaction<'_>,
-    run: &Run,
-    rules: &Rules,
-) -> Result<HashSet<(AssetId, bool)>> {
+fn taken(tx: &mut Transaction<'_>, run: &Run, rules: &Rules) -> Result<HashSet<(AssetId, bool)>> {
     let assets: BTreeSet<i64> =
         rules.iter().flat_map(|(_, _, found)| found.values().flatten()).map(|candidate| candidate.asset.0).collect();
     let assets: Vec<i64> = assets.into_iter().collect();

@@ -456,7 +456,17 @@ pub const FIELDS: Fields = Fields {
         Field { name: "asset", kind: FilterKind::Name, doc: "name of an asset in it" },
         Field { name: "qid", kind: FilterKind::Number, doc: "QID of a vulnerability in it" },
     ],
-    flags: &[Flag { name: "ended", field: "status", words: &["completed", "completed_with_failures"], doc: "over" }],
+    flags: &[
+        Flag { name: "ended", field: "status", words: &["completed", "completed_with_failures"], doc: "over" },
+        Flag {
+            name: "enabled",
+            field: "status",
+            words: &["enabled"],
+            doc: "enabled: running, or waiting for its time",
+        },
+        Flag { name: "disabled", field: "status", words: &["disabled"], doc: "saved, not enabled" },
+        Flag { name: "failed", field: "status", words: &["completed_with_failures"], doc: "over, with failures" },
+    ],
     free: &["number", "title", "asset"],
 };
 
@@ -509,6 +519,12 @@ pub const LIST: List = List {
         Sort { name: "owner", sql: "account.name", kind: SortKind::Text, nullable: false },
         Sort { name: "created", sql: "job.created_at", kind: SortKind::Whole, nullable: false },
         Sort { name: "started", sql: "job.started_at", kind: SortKind::Whole, nullable: true },
+        Sort {
+            name: "activity",
+            sql: "coalesce(job.ended_at, job.started_at, job.updated_at)",
+            kind: SortKind::Whole,
+            nullable: false,
+        },
     ],
 };
 

@@ -215,3 +215,35 @@ pub fn possible(tx: &mut Transaction<'_>, actor: &Actor, only: Option<&[i64]>) -
           ORDER BY e.entry, v.qid",
     ))
 }
+
+record! {
+    /// The scores of an asset for one vulnerability of a job.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct JobScore {
+        /// The job's number.
+        pub number: i64,
+        /// The asset.
+        pub asset_id: domain::id::AssetId,
+        /// The vulnerability.
+        pub vulnerability_id: domain::id::VulnerabilityId,
+        /// The highest score before any mitigation.
+        pub inherent: i64,
+        /// The highest residual score.
+        pub residual: i64,
+    }
+}
+
+/// The scores now of everything these jobs (by number) are aimed at.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn job_scores(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<JobScore>> {
+    tx.all(
+        "SELECT j.number, t.asset_id, t.vulnerability_id, max(i.inherent) AS inherent, max(i.residual) AS residual
+         FROM job j JOIN job_target t ON t.job_id = j.id
+         JOIN vulnerable_item i ON i.vulnerability_id = t.vulnerability_id AND i.asset_id = t.asset_id
+         WHERE j.number {in $1}
+         GROUP BY j.number, t.asset_id, t.vulnerability_id ORDER BY 1, 2, 3",
+        &[&numbers],
+    )
+}

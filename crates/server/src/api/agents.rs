@@ -143,6 +143,15 @@ pub async fn make_token(
 #[utoipa::path(delete, path = "/agents/tokens/{id}", tag = "agents", params(("id" = Uuid, Path)),
     responses((status = NO_CONTENT)))]
 async fn revoke_token(State(app): State<App>, caller: Caller, Path(id): Path<Uuid>) -> Result<StatusCode, Error> {
+    end_token(&app, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Make an enrolment token useless.
+///
+/// # Errors
+/// A missing permission, or no such token.
+pub async fn end_token(app: &App, caller: &Caller, id: Uuid) -> Result<(), Error> {
     caller.may(Action::AgentEnrol, &Record::default())?;
     let (author, now) = (caller.author(), app.clock.now());
     let known = app.database.write(move |tx| {
@@ -154,7 +163,7 @@ async fn revoke_token(State(app): State<App>, caller: Caller, Path(id): Path<Uui
         }
         Ok(known)
     });
-    if known.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Error::NotFound(format!("enrolment token {id}"))) }
+    if known.await? { Ok(()) } else { Err(Error::NotFound(format!("enrolment token {id}"))) }
 }
 
 /// Decide which asset an agent sits on
@@ -166,12 +175,21 @@ async fn link(
     Path(id): Path<Uuid>,
     Json(link): Json<body::AgentLink>,
 ) -> Result<StatusCode, Error> {
+    link_agent(&app, &caller, id, link).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Decide which asset an agent sits on.
+///
+/// # Errors
+/// A missing permission, no reason given, no such agent or asset, or an asset that another agent holds.
+pub async fn link_agent(app: &App, caller: &Caller, id: Uuid, link: body::AgentLink) -> Result<(), Error> {
     caller.may(Action::AgentLink, &Record::default())?;
     if link.reason.trim().is_empty() {
         let why = "say how you know; a wrong link would mitigate the wrong machine";
         return Err(Error::field("reason", "reason_missing", why));
     }
-    let (author, now) = (caller.author(), app.clock.now());
+    let (caller, author, now) = (caller.clone(), caller.author(), app.clock.now());
     app.database
         .try_write(move |tx| {
             let agent = agents::by_agent_id(tx, id)?.ok_or_else(|| Error::NotFound(format!("agent {id}")))?;
@@ -191,8 +209,7 @@ async fn link(
             audit::append(tx, &Entry { at: now, actor: &author, action: "agent.link", resource: &resource, detail })?;
             Ok::<_, Error>(())
         })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+        .await
 }
 
 /// Revoke an agent

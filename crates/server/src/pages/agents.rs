@@ -9,11 +9,11 @@ use askama::Template;
 
 /// The columns of the list.
 pub const COLUMNS: [Column; 8] = [
-    Column::sorted("Host", "", "name"),
-    Column::sorted("State", "q-w5", "state"),
-    Column::sorted("Version", "q-w4", "version"),
-    Column::sorted("Platform", "q-w6", "platform"),
-    Column::sorted("Last contact", "q-w4", "contact"),
+    Column::sorted("Host", "", "hostname"),
+    Column::new("State", "q-w5"),
+    Column::new("Version", "q-w4"),
+    Column::new("Platform", "q-w6"),
+    Column::sorted("Last contact", "q-w4", "last_seen"),
     Column::new("Time zone", "q-w6"),
     Column::new("Asset", "q-w6"),
     Column::new("", "q-w1"),

@@ -1,17 +1,308 @@
-//! `/jobs`: the list of mitigation jobs.
+//! `/jobs`: the list of mitigation jobs, and what is done to one or several of them.
 
-use crate::pages::chips::{Chip, Tone};
-use protocol::api::response::JobSummary;
+use super::choice::Choice;
+use super::eliminations::denied;
+use super::frame::{Head, Show, frame, listed, pager, sentence};
+use super::marks;
+use super::vulnerabilities::TOTAL_MAX;
+use crate::api::jobs::ordinal;
+use crate::app::App;
+use crate::engine::jobs::{self, Job};
+use crate::http::auth::{Caller, PageActor};
+use crate::http::flash::{self, Flash};
+use crate::http::form::Fields;
+use crate::http::{Error, ListQuery};
+use crate::pages::Section;
+use crate::pages::chips::{Bar, Change, Chip, Tone, When};
+use crate::pages::jobs::{COLUMNS, JobRow, JobsPage};
+use crate::pages::lists::{Action as Button, Empty, Menu};
+use crate::views;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use domain::access::{Action, Record};
+use domain::job::{Act, Status};
+use domain::time::Timestamp;
+use protocol::api::response::{Act as Allowed, JobSummary};
+use std::collections::{BTreeMap, BTreeSet};
+use store::list::{count, keys};
+use store::overview;
+
+/// Rows of a page.
+const ROWS: i64 = 50;
+/// Jobs changed by one press at most.
+const BULK_MAX: usize = 500;
+
+/// The routes of this noun.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/jobs", get(index))
+        .route("/jobs/bulk/{act}", post(several))
+        .route("/jobs/{number}/{act}", post(one))
+}
 
 /// A job's status as a mark; one that is enabled and has begun is running.
 pub(super) fn status(job: &JobSummary) -> Chip {
     match job.status.as_str() {
-        "DRAFT" => Chip::new(Tone::Idle, "Draft"),
+        "DRAFT" => Chip::new(Tone::Idle, "Draft").with_icon("pencil"),
         "DISABLED" => Chip::new(Tone::Idle, "Disabled"),
         "ENABLED" if job.started_at.is_some() => Chip::new(Tone::Run, "Running"),
         "ENABLED" => Chip::new(Tone::Sched, "Enabled"),
         "COMPLETED" => Chip::new(Tone::Ok, "Completed"),
-        "COMPLETED_WITH_FAILURES" => Chip::new(Tone::Fail, "Completed with failures"),
+        "COMPLETED_WITH_FAILURES" => Chip::new(Tone::Fail, "With failures").titled("Completed with failures"),
         other => Chip::new(Tone::Idle, other),
     }
+}
+
+async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Result<Response, Error> {
+    who.may(Action::JobsView, &Record::default())?;
+    let query = ListQuery { limit: Some(query.limit.unwrap_or(ROWS)), ..query };
+    let empty = Empty::yet(
+        "player-play",
+        "No mitigation jobs yet",
+        "A job starts from an elimination: choose a vulnerability, see what removes its risk, mitigate now.",
+    )
+    .with(Button::go("See eliminations", "/eliminations").primary());
+    let head = Head { path: "/jobs", noun: "mitigation jobs", columns: &COLUMNS, sort: "-activity", empty };
+    let (mut list, wanted) = listed(&app, &who, &query, &store::jobs::LIST, head)?;
+    let mut rows = Vec::new();
+    if let Some(wanted) = wanted {
+        let (asker, now) = (who.clone(), app.clock.now());
+        let read = app.database.try_read(move |tx| {
+            let scope = store::jobs::within(views::tags(&asker.scope).as_deref());
+            let total = count(tx, &store::jobs::LIST, Some(scope), &wanted, TOTAL_MAX)?;
+            let page = views::jobs::list(tx, &asker, &wanted)?;
+            let numbers: Vec<i64> = page.rows.iter().filter_map(|job| ordinal(&job.number).ok()).collect();
+            let scores = overview::job_scores(tx, &numbers)?;
+            let mut rows = Vec::new();
+            for summary in &page.rows {
+                let number = ordinal(&summary.number)?;
+                let job = jobs::load(tx, &asker, number)?;
+                let scores: Vec<_> = scores.iter().filter(|score| score.number == number).collect();
+                rows.push(row(&asker, summary, &job, &scores, now));
+            }
+            Ok::<_, Error>((rows, total, page.next_cursor))
+        });
+        let (found, total, next) = read.await?;
+        (list.total, list.capped) = (Some(total), total >= TOTAL_MAX);
+        list.shown = found.len();
+        list.pager = pager(&query, "/jobs", next.as_deref());
+        rows = found;
+    }
+    list.columns.pick = true;
+    for (label, q) in [
+        ("All jobs", ""),
+        ("Enabled", "is:enabled"),
+        ("Disabled", "is:disabled"),
+        ("Needs attention", "is:failed"),
+        ("Mine", "owner:me"),
+    ] {
+        list.tab(label, q, None);
+    }
+    list.bulk = vec![
+        Button::post("Enable", "/jobs/bulk/enable").icon("player-play"),
+        Button::post("Disable", "/jobs/bulk/disable").icon("player-pause"),
+        Button::post("Delete", "/jobs/bulk/delete").icon("trash").danger().asking(
+            "Delete the selected jobs",
+            "They leave the list. Mitigations that they put in place stay in force.",
+            "Delete",
+        ),
+    ];
+    let may = denied(&who.decide(Action::JobCreate, &Record::owned_by(who.user)));
+    let create = Button::go("Create job", "/eliminations").icon("plus").primary().key('c').unless(may);
+    let shell = frame(&app, &who, Section::Jobs, "Mitigation jobs").await?.action(create);
+    Ok(Show(JobsPage { shell, list, rows }).into_response())
+}
+
+fn row(who: &Caller, job: &JobSummary, full: &Job, scores: &[&overview::JobScore], now: Timestamp) -> JobRow {
+    let (platform, icon) = marks::platform(&job.platform);
+    let worst = |of: fn(&overview::JobScore) -> i64| scores.iter().map(|score| of(score)).max();
+    let at = job.ended_at.or(job.started_at).unwrap_or(job.created_at);
+    let counts = &job.tasks;
+    JobRow {
+        number: job.number.clone(),
+        href: format!("/jobs/{}", job.number),
+        title: job.title.clone(),
+        platform: (icon, platform),
+        status: status(job),
+        bar: Bar::new(
+            &[
+                (Tone::Mit, counts.succeeded, "succeeded"),
+                (Tone::Idle, counts.skipped, "skipped"),
+                (Tone::Fail, counts.failed, "failed"),
+            ],
+            counts.total.max(1),
+        ),
+        done: counts.total - counts.open,
+        of: counts.total,
+        change: Change::new(worst(|score| score.inherent), worst(|score| score.residual)),
+        schedule: job.schedule.clone(),
+        owner: job.owner.clone(),
+        activity: Some(When::near(at.to_jiff(), now.to_jiff())),
+        menu: Menu::dots(format!("m-{}", job.number), format!("Quick actions for {}", job.number), buttons(who, full)),
+    }
+}
+
+/// Why an act is not possible now; none when it is.
+pub(super) fn reason(acts: &[Allowed], word: &str) -> Option<String> {
+    let act = acts.iter().find(|act| act.act == word)?;
+    (!act.allowed).then(|| act.reason.clone())
+}
+
+/// Quick actions of a job (S1.20, S1.22): all are shown, those that are not possible with the reason.
+pub(super) fn buttons(who: &Caller, job: &Job) -> Vec<Button> {
+    let number = job.row.name();
+    let acts = views::jobs::acts(who, job);
+    let to = |act: &str| format!("/jobs/{number}/{act}");
+    let draft = job.row.status == Status::Draft;
+    let mut all = vec![Button::go("View progress", format!("/jobs/{number}")).icon("activity")];
+    let edit = if draft { "Continue the draft" } else { "Edit" };
+    all.push(Button::go(edit, format!("/jobs/{number}/edit/basic")).icon("pencil").unless(reason(&acts, "edit")));
+    if !draft {
+        all.push(Button::post("Enable", to("enable")).icon("player-play").unless(reason(&acts, "enable")));
+        all.push(Button::post("Disable", to("disable")).icon("player-pause").unless(reason(&acts, "disable")));
+        all.push(Button::post("Roll back", to("rollback")).icon("arrow-back-up").unless(no_way_back(who, job)));
+        all.push(cancel(&number, &acts));
+    }
+    let (text, verb) = if draft {
+        ("What was filled in so far is thrown away.", "Discard")
+    } else {
+        ("The job leaves the list. Mitigations that it put in place stay in force.", "Delete")
+    };
+    let delete = Button::post(verb, to("delete")).icon("trash").danger();
+    all.push(delete.asking(format!("{verb} {number}"), text, verb).unless(reason(&acts, "delete")));
+    all
+}
+
+pub(super) fn cancel(number: &str, acts: &[Allowed]) -> Button {
+    Button::post("Cancel run", format!("/jobs/{number}/cancel"))
+        .icon("square")
+        .danger()
+        .asking(
+            format!("Cancel {number}"),
+            "Nothing more starts. What an agent has begun ends and is reported.",
+            "Cancel run",
+        )
+        .unless(reason(acts, "cancel"))
+}
+
+/// The same QIDs and assets, to be taken back.
+async fn back(app: &App, who: &PageActor, number: i64) -> Result<Choice, Error> {
+    let asker = who.caller.clone();
+    app.database
+        .try_read(move |tx| {
+            let job = jobs::load(tx, &asker, number)?;
+            let assets: BTreeSet<i64> = job.targets.iter().map(|target| target.asset.0).collect();
+            let ids: BTreeSet<i64> = job.targets.iter().map(|target| target.vulnerability.0).collect();
+            let titles = store::eliminations::titles(tx, &ids.into_iter().collect::<Vec<_>>())?;
+            let qids: Vec<i64> = titles.into_iter().map(|(_, qid, _)| qid).collect();
+            let assets: Vec<i64> = assets.into_iter().collect();
+            Ok(Choice::of(&qids).on(&assets).for_platform(job.row.platform.as_str()).rollback())
+        })
+        .await
+}
+
+fn no_way_back(who: &Caller, job: &Job) -> Option<String> {
+    if job.row.kind == domain::job::Kind::Rollback {
+        return Some("it is a rollback itself; mitigate again instead".to_owned());
+    }
+    if job.row.started_at.is_none() {
+        return Some("it has not run, so nothing of it is in force".to_owned());
+    }
+    denied(&who.decide(Action::Rollback, &job.record))
+}
+
+fn act(word: &str) -> Option<(Act, &'static str)> {
+    match word {
+        "enable" => Some((Act::Enable, "enabled")),
+        "disable" => Some((Act::Disable, "disabled")),
+        "cancel" => Some((Act::Cancel, "cancelled")),
+        "delete" => Some((Act::Delete, "deleted")),
+        _ => None,
+    }
+}
+
+async fn done(app: &App, who: &PageActor, number: i64, act: Act) -> Result<Job, Error> {
+    let job = jobs::act(app, who, number, act).await?;
+    if act == Act::Cancel {
+        app.wake.notify_all("agent");
+    }
+    Ok(job)
+}
+
+async fn one(
+    State(app): State<App>,
+    who: PageActor,
+    Path((number, word)): Path<(String, String)>,
+) -> Result<Response, Error> {
+    if word == "rollback" {
+        let chosen = back(&app, &who, ordinal(&number)?).await?;
+        return super::new_job::make(&app, &who, &chosen).await;
+    }
+    let missing = || Error::NotFound(format!("way to {word} a job"));
+    let (act, past) = act(&word).ok_or_else(missing)?;
+    let gone = act == Act::Delete;
+    let back = if gone { "/jobs".to_owned() } else { format!("/jobs/{number}") };
+    let flash = match done(&app, &who, ordinal(&number)?, act).await {
+        Ok(_) => Flash::done(format!("{number} is {past}.")),
+        Err(error) => Flash { failed: true, ..Flash::done(said(error)?) },
+    };
+    Ok(flash::redirect(&back, Some(flash)))
+}
+
+/// What keeps something from being done, in words; anything that is no answer to the person goes to the error page.
+pub(super) fn said(error: Error) -> Result<String, Error> {
+    match error {
+        Error::Refused(refusal) => Ok(sentence(&refusal.sentence)),
+        Error::Denied(reason) if !reason.hides() => Ok(sentence(&reason.to_string())),
+        Error::Invalid(fields) => Ok(fields.iter().map(|field| sentence(&field.message)).collect::<Vec<_>>().join(" ")),
+        Error::Problem(problem) if matches!(problem.status, 409 | 412) => Ok(sentence(&problem.detail)),
+        error => Err(error),
+    }
+}
+
+async fn several(
+    State(app): State<App>,
+    who: PageActor,
+    Path(word): Path<String>,
+    form: Fields,
+) -> Result<Response, Error> {
+    let missing = || Error::NotFound(format!("way to {word} jobs"));
+    let (act, past) = act(&word).ok_or_else(missing)?;
+    let numbers = if form.one("all").is_empty() {
+        form.all("row").iter().take(BULK_MAX).map(|number| ordinal(number)).collect::<Result<Vec<_>, _>>()?
+    } else {
+        matching(&app, &who, form.one("q")).await?
+    };
+    let (mut worked, mut refused): (usize, BTreeMap<String, usize>) = (0, BTreeMap::new());
+    for number in numbers {
+        match done(&app, &who, number, act).await {
+            Ok(_) => worked += 1,
+            Err(error) => *refused.entry(said(error)?).or_default() += 1,
+        }
+    }
+    let mut text = format!("{worked} {} {past}.", if worked == 1 { "job is" } else { "jobs are" });
+    for (why, count) in &refused {
+        text.push_str(&format!(" {count} not: {why}"));
+    }
+    let flash = Flash { failed: !refused.is_empty(), ..Flash::done(text) };
+    Ok(flash::redirect("/jobs", Some(flash)))
+}
+
+/// The numbers of the jobs that a query text gives.
+async fn matching(app: &App, who: &PageActor, q: &str) -> Result<Vec<i64>, Error> {
+    let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
+    let query = query.of_list(&store::jobs::FIELDS, "-number", app.clock.now(), &who.name)?;
+    let scope = views::tags(&who.scope);
+    app.database
+        .try_read(move |tx| {
+            let most = i64::try_from(BULK_MAX).unwrap_or(i64::MAX);
+            let scope = Some(store::jobs::within(scope.as_deref()));
+            let ids = keys(tx, &store::jobs::LIST, scope, &query, most)?;
+            ids.into_iter()
+                .map(|id| Ok(store::jobs::read(tx, domain::id::JobId(id))?.number))
+                .collect::<Result<Vec<_>, Error>>()
+        })
+        .await
 }

@@ -3,11 +3,15 @@
 //!
 //! Every noun has `routes()`, listed in [`routes`].
 
+pub mod agents;
 pub mod audit;
 pub mod choice;
 pub mod eliminations;
+pub mod expect;
 pub mod frame;
 pub mod home;
+pub mod job;
+mod job_live;
 pub mod jobs;
 pub mod marks;
 pub mod mitigations;
@@ -26,7 +30,7 @@ pub use frame::{Head, Show, faults, frame, listed, pager};
 
 /// What stays open longer than a page may take: progress as server-sent events.
 pub fn streams() -> Router<App> {
-    Router::new()
+    Router::new().merge(job::streams())
 }
 
 /// Every page.
@@ -39,6 +43,9 @@ pub fn routes() -> Router<App> {
         .merge(eliminations::routes())
         .merge(mitigations::routes())
         .merge(new_job::routes())
+        .merge(jobs::routes())
+        .merge(job::routes())
+        .merge(agents::routes())
         .merge(sign_in::routes())
         .merge(password::routes())
         .merge(users::routes())

@@ -1,0 +1,236 @@
+//! `/jobs/{number}`: one job with its progress, which is sent again as server-sent events while it changes.
+
+use super::frame::{Show, frame};
+use super::jobs::{buttons, cancel, reason};
+use super::{job_live, marks};
+use crate::api::jobs::ordinal;
+use crate::app::App;
+use crate::engine::jobs as engine;
+use crate::http::Error;
+use crate::http::auth::PageActor;
+use crate::pages::Section;
+use crate::pages::chips::When;
+use crate::pages::jobs::{JobLive, JobPage};
+use crate::pages::lists::{Action as Button, Menu};
+use crate::pages::records::{Fact, Value};
+use crate::views;
+use crate::wake::Listener;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use domain::job::Status;
+use futures_util::stream;
+use protocol::api::response::Job;
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+/// Longest time between two looks at the job: replicas do not wake each other.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Shortest time between two pictures of it.
+const CALM: Duration = Duration::from_millis(250);
+/// A stream ends after this long; the browser asks again, and so proves again who it is.
+const LIVE_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// The routes of this noun.
+pub fn routes() -> Router<App> {
+    Router::new().route("/jobs/{number}", get(show))
+}
+
+/// What stays open.
+pub fn streams() -> Router<App> {
+    Router::new().route("/jobs/{number}/live", get(live))
+}
+
+/// Which tasks are shown.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct View {
+    #[serde(default)]
+    tasks: String,
+}
+
+/// A job as its page shows it.
+struct Seen {
+    full: engine::Job,
+    job: Job,
+    live: JobLive,
+}
+
+async fn look(app: &App, who: &PageActor, number: i64, view: String) -> Result<Seen, Error> {
+    let (asker, now, presence) = (who.caller.clone(), app.clock.now(), app.presence.clone());
+    app.database
+        .try_read(move |tx| {
+            let full = engine::load(tx, &asker, number)?;
+            let job = views::jobs::job(tx, &asker, &full, now)?;
+            let live = job_live::picture(tx, &full, &job, &view, &presence, now)?;
+            Ok(Seen { full, job, live })
+        })
+        .await
+}
+
+/// Nothing about the job changes any more by itself.
+fn over(job: &engine::Job) -> bool {
+    !matches!(job.row.status, Status::Enabled)
+}
+
+async fn show(
+    State(app): State<App>,
+    who: PageActor,
+    Path(number): Path<String>,
+    Query(view): Query<View>,
+) -> Result<Response, Error> {
+    let seen = look(&app, &who, ordinal(&number)?, view.tasks.clone()).await?;
+    let (full, job) = (&seen.full, &seen.job);
+    let shell = frame(&app, &who, Section::Jobs, number.clone()).await?.under("Mitigation jobs", "/jobs");
+    let mut shell = shell;
+    let primary = match full.row.status {
+        Status::Draft => {
+            Some(Button::go("Continue the draft", format!("/jobs/{number}/edit/basic")).icon("pencil").primary())
+        }
+        Status::Disabled => Some(
+            Button::post("Enable", format!("/jobs/{number}/enable"))
+                .icon("player-play")
+                .primary()
+                .unless(reason(&job.acts, "enable")),
+        ),
+        Status::Enabled if full.row.started_at.is_some() => Some(cancel(&number, &job.acts)),
+        _ => None,
+    };
+    shell.actions.extend(primary);
+    let live = if view.tasks.is_empty() {
+        format!("/jobs/{number}/live")
+    } else {
+        crate::pages::lists::address(&format!("/jobs/{number}/live"), &[("tasks", &view.tasks)])
+    };
+    let page = JobPage {
+        shell,
+        title: job.summary.title.clone(),
+        description: job.description.clone(),
+        menu: Menu { text: Some("Quick actions"), ..Menu::dots("m-job", "Quick actions", buttons(&who, full)) },
+        live_from: (!over(full)).then_some(live),
+        live: seen.live,
+        facts: facts(full, job),
+        note: note(full),
+    };
+    Ok(Show(page).into_response())
+}
+
+fn note(job: &engine::Job) -> Option<String> {
+    let text = match job.row.status {
+        Status::Draft => "This is a draft: nothing happens until its last step is saved.",
+        Status::Disabled => "The job is disabled. Enable it to make it run.",
+        _ if job.row.cancelled => "Somebody cancelled this job: what had not started by then was skipped.",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn facts(full: &engine::Job, job: &Job) -> Vec<Fact> {
+    let (platform, _) = marks::platform(&job.summary.platform);
+    let mut qids: Vec<i64> = job.actions.iter().map(|action| action.qid).collect();
+    qids.sort_unstable();
+    qids.dedup();
+    let qid = match qids.as_slice() {
+        [one] => Value::link(format!("QID {one}"), format!("/vulnerabilities/{one}")),
+        several => Value::code(several.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    };
+    let mut actions: Vec<(String, String)> =
+        job.actions.iter().map(|action| (action.title.clone(), format!("/mitigations/{}", action.entry))).collect();
+    actions.dedup();
+    let action = match actions.as_slice() {
+        [(title, href)] => Value::link(title.clone(), href.clone()),
+        several => Value::text(several.iter().map(|(title, _)| title.as_str()).collect::<Vec<_>>().join("; ")),
+    };
+    vec![
+        Fact::new("Kind", Value::text(marks::words(&job.summary.kind))),
+        Fact::new("Platform", Value::text(platform)),
+        Fact::new(if actions.len() == 1 { "Action" } else { "Actions" }, action),
+        Fact::new("QIDs", qid),
+        Fact::new("Owner", Value::text(job.summary.owner.clone())),
+        Fact::new("Co-authors", Value::text(job.coauthors.join(", "))),
+        Fact::new("Schedule", Value::text(job.summary.schedule.clone())),
+        Fact::new("Mail", Value::text(mail(job))),
+        Fact::new("Created", Value::When(When::exact(full.row.created_at.to_jiff()))),
+    ]
+}
+
+/// Who gets mail when, in words.
+pub(super) fn mail(job: &Job) -> String {
+    if job.recipients.is_empty() {
+        return String::new();
+    }
+    let mut when = Vec::new();
+    if job.mail_started {
+        when.push("at the start".to_owned());
+    }
+    if job.mail_percent > 0 {
+        when.push(format!("when {} % have reported", job.mail_percent));
+    }
+    let when = if when.is_empty() { "never".to_owned() } else { when.join(" and ") };
+    format!("{}: {when}", job.recipients.join(", "))
+}
+
+/// Where a stream of progress is.
+struct Live {
+    app: App,
+    who: PageActor,
+    number: i64,
+    view: String,
+    woken: Listener,
+    sent: String,
+    until: Instant,
+    last: bool,
+    ended: bool,
+}
+
+async fn live(
+    State(app): State<App>,
+    who: PageActor,
+    Path(number): Path<String>,
+    Query(view): Query<View>,
+) -> Result<Response, Error> {
+    let number = ordinal(&number)?;
+    let seen = look(&app, &who, number, view.tasks.clone()).await?;
+    let state = Live {
+        woken: app.wake.listen("job", seen.full.row.id.0),
+        number,
+        view: view.tasks,
+        sent: String::new(),
+        until: Instant::now() + LIVE_TIME_MAX,
+        last: false,
+        ended: false,
+        app,
+        who,
+    };
+    Ok(Sse::new(stream::unfold(state, next)).keep_alive(KeepAlive::default()).into_response())
+}
+
+/// The next picture, once it differs from the one before; after the last one the event that ends the stream.
+async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
+    if live.ended || Instant::now() > live.until || live.app.stopping.is_cancelled() {
+        return None;
+    }
+    if live.last {
+        live.ended = true;
+        return Some((Ok(Event::default().event("end").data("")), live));
+    }
+    loop {
+        // A job that was deleted, or that may not be seen any more, ends the stream.
+        let seen = look(&live.app, &live.who, live.number, live.view.clone()).await.ok()?;
+        let picture = seen.live.to_string();
+        live.last = over(&seen.full);
+        if picture != live.sent || live.last {
+            live.sent.clone_from(&picture);
+            return Some((Ok(Event::default().event("job").data(picture)), live));
+        }
+        tokio::select! {
+            () = live.app.stopping.cancelled() => return None,
+            _ = live.woken.changed_within(PAUSE) => tokio::time::sleep(CALM).await,
+        }
+        if Instant::now() > live.until {
+            return None;
+        }
+    }
+}
