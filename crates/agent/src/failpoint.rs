@@ -25,6 +25,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("after-finished", "the result is durable, not sent"),
     ("before-acked", "the server has acknowledged, this is not durable"),
     ("after-acked", "the acknowledgement is durable"),
+    ("journal-before-sync", "a record is written to the journal, not yet synced"),
     ("revert-before-write", "a revert is decided, nothing is written"),
     ("revert-after-write", "a revert's files are written, its end is not durable"),
     ("net-before-send", "network half: a request is about to be sent"),

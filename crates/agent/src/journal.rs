@@ -170,6 +170,7 @@ impl Journal {
             self.poisoned = self.cut().is_err();
             return Err(JournalError::Io { what: "writing", path: self.path.clone(), source });
         }
+        crate::failpoint::hit("journal-before-sync");
         if let Err(source) = self.file.sync_data() {
             // After a failed fsync the kernel may have dropped the pages: only a new process knows what is there.
             self.poisoned = true;
