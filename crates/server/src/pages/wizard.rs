@@ -79,7 +79,7 @@ pub struct WizardFrame {
     pub saved: String,
     /// Where closing leads.
     pub close: String,
-    /// Where the draft is thrown away.
+    /// Where the draft is thrown away; empty for a job that was saved before.
     pub discard: String,
 }
 

@@ -22,6 +22,7 @@ pub mod sign_in;
 pub mod tokens;
 pub mod users;
 pub mod vulnerabilities;
+pub mod wizard;
 
 use crate::app::App;
 use axum::Router;
@@ -46,6 +47,7 @@ pub fn routes() -> Router<App> {
         .merge(jobs::routes())
         .merge(job::routes())
         .merge(agents::routes())
+        .merge(wizard::routes())
         .merge(sign_in::routes())
         .merge(password::routes())
         .merge(users::routes())
