@@ -15,6 +15,7 @@ use crate::state::{Enrolment, StateDir, StateError};
 use crate::verify::{Refusal, Trust, Verdict, verify};
 use catalogue::index::{CatalogueError, VerifiedEntry, VerifiedIndex};
 use catalogue::schema::{Risk, Status as EntryStatus};
+use domain::time::Timestamp;
 use protocol::agent::{Acked, Event, EventKind, TaskEpoch};
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind, RefusalCode};
@@ -157,7 +158,7 @@ impl Executor {
     /// Take one frame. Orders are verified and taken, not yet done: see [`Executor::step`].
     pub fn handle(&mut self, frame: ToExecutor) {
         match frame {
-            ToExecutor::Time { server } => self.clock.hear(server, clock::boot_micros()),
+            ToExecutor::Time { server } => self.hear(server),
             ToExecutor::Roots { envelopes } => self.adopt_roots(&envelopes),
             ToExecutor::Index { envelope } => self.adopt_index(&envelope),
             ToExecutor::Order { envelope } => self.take(envelope),
@@ -218,6 +219,16 @@ impl Executor {
     #[must_use]
     pub fn facts(&self) -> protocol::agent::Facts {
         self.host.facts(self.state.controls().mode())
+    }
+
+    fn hear(&mut self, server: Timestamp) {
+        let known = self.clock.skew_seconds().is_some();
+        self.clock.hear(server, clock::boot_micros());
+        let skew = self.clock.skew_seconds().unwrap_or(0);
+        // Said once per process: the server sees it too, every request carries our wall clock.
+        if !known && skew.abs() > clock::SKEW_SECONDS_REPORTED {
+            tracing::warn!("this host's clock is off by {skew} s; the server's time is used");
+        }
     }
 
     fn take(&mut self, envelope: String) {

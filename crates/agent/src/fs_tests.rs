@@ -102,3 +102,21 @@ fn missing_directories_are_made_and_unmade() {
     tree.unmake(&missing);
     assert!(!root.path().join("etc/x").exists());
 }
+
+#[test]
+fn extended_attributes_survive_a_replacement() {
+    let (root, tree) = tree();
+    let path = root.path().join("etc/a");
+    std::fs::write(&path, "x").unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    if let Err(errno) = rustix::fs::setxattr(&path, "user.quell", b"kept", flags) {
+        eprintln!("SKIPPED: no extended attributes here: {errno}");
+        return;
+    }
+    let old = tree.read("/etc/a").unwrap().unwrap();
+    let new = Image { bytes: b"y".to_vec(), ..old.clone() };
+    tree.replace("/etc/a", &new, Some(&old.state()), "t").unwrap();
+    let mut value = vec![0; 16];
+    let size = rustix::fs::getxattr(&path, "user.quell", value.as_mut_slice()).unwrap();
+    assert_eq!(&value[..size], b"kept");
+}

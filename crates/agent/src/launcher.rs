@@ -77,7 +77,11 @@ pub fn call_with_network(program: &'static str, arguments: &[&str]) -> Result<Sa
 
 fn spawn_net(command: &NetCommand) -> std::io::Result<Child> {
     use std::os::unix::process::CommandExt as _;
-    let mut process = Command::new(&command.program);
+    // The file that runs now, reached without walking a path: the other user may not enter the directories on the way, and
+    // an update that replaces the file must not give us a half of another version.
+    let own = std::path::Path::new("/proc/self/exe");
+    let mut process = Command::new(if own.exists() { own } else { command.program.as_path() });
+    process.arg0(&command.program);
     process.args(&command.arguments).env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
     if crate::failpoint::armed() {
         process.env(crate::failpoint::VARIABLE, std::env::var_os(crate::failpoint::VARIABLE).unwrap_or_default());

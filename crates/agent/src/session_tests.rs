@@ -193,10 +193,12 @@ fn the_latest_status_is_what_a_poll_says() {
 }
 
 proptest! {
+    // Every request is signed and verified, which is slow without optimisation.
+    #![proptest_config(ProptestConfig::with_cases(64))]
     /// Whatever is lost, doubled or late: sequence numbers only rise, each lane has at most one request under way, and once
     /// the line is good again every event arrives and is acknowledged.
     #[test]
-    fn events_arrive_through_any_line(line in prop::collection::vec(0_u8..6, 0..200), count in 1_u32..20) {
+    fn events_arrive_through_any_line(line in prop::collection::vec(0_u8..6, 0..60), count in 1_u32..20) {
         let mut session = Session::new(Hello { seq_until: u64::MAX, ..hello() }, 11).unwrap();
         let mut at = 0;
         let mut under_way: Vec<(Lane, Request)> = Vec::new();
@@ -208,6 +210,7 @@ proptest! {
         }
         let good = std::iter::repeat_n(0, 400);
         for fate in line.into_iter().chain(good) {
+            if fate == 0 && stored == count && session.undelivered() == 0 { break }
             for (lane, request) in requests(&std::mem::take(&mut outputs)) {
                 prop_assert!(request.seq > last_seq, "sequence numbers rise");
                 last_seq = request.seq;

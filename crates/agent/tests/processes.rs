@@ -65,11 +65,13 @@ impl Site {
     }
 
     fn run(&self, failpoint: Option<&str>) -> Agent {
-        let mut command = Command::new(EXE);
+        self.run_from(Path::new(EXE), failpoint)
+    }
+
+    fn run_from(&self, program: &Path, failpoint: Option<&str>) -> Agent {
+        let mut command = Command::new(program);
         command.args(["run", "--hold-seconds", "2", "--backoff-seconds-max", "1", "--spread-seconds-max", "0"]);
         command.arg("--root").arg(self.world.host()).arg("--state").arg(&self.state).stdin(Stdio::null());
-        // The binary lies where another user may not reach it; dropping to another user has its own test.
-        command.args(["--user", &user()]);
         if let Some(failpoint) = failpoint {
             command.arg("--allow-failpoints").env(agent::failpoint::VARIABLE, failpoint);
         }
@@ -92,11 +94,6 @@ impl Site {
         }
         intents
     }
-}
-
-/// A user other than root that may execute the binary under test.
-fn user() -> String {
-    "nobody".to_owned()
 }
 
 /// The one child of a process, if it has one now.
@@ -188,6 +185,18 @@ fn enrols_polls_applies_reports_and_reverts() {
     let kept = site.state.display().to_string();
     assert!(!open(net).iter().any(|file| file.starts_with(&kept)), "{:?}", open(net));
     assert!(site.server.store.0.lock().unwrap().conflicts.is_empty());
+}
+
+#[test]
+fn the_network_half_starts_from_a_place_its_user_cannot_enter() {
+    let site = Site::new();
+    let hidden = site.world.folder.path().join("hidden");
+    std::fs::create_dir(&hidden).unwrap();
+    common::set_mode(&hidden, 0o700);
+    let program = hidden.join("quell-agent");
+    std::fs::copy(EXE, &program).unwrap();
+    let _agent = site.run_from(&program, None);
+    site.server.wait("a poll", |store| (store.polls > 1).then_some(()));
 }
 
 #[test]
