@@ -1,4 +1,12 @@
 //! `quell import` and what it leads to, with the built program: without a server, and against one over TLS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "helpers of tests are tests, too"
+)]
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

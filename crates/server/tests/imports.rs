@@ -1,4 +1,12 @@
 //! Imports over real HTTP: from a simulated platform and from files, whole, broken and hostile.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "helpers of tests are tests, too"
+)]
 
 use qualys_sim::{Fault, FaultKind, Limits, Options, Simulator};
 use serde_json::{Value, json};

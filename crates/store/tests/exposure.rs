@@ -1,4 +1,12 @@
 //! Imports into the store: matching, merging, idempotence, scores.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "helpers of tests are tests, too"
+)]
 
 use domain::id::{AssetId, InstanceId, ItemId};
 use domain::score::Mitigation;

@@ -1,4 +1,12 @@
 //! The same random history through the pure rules and through the store on both engines: the domain is the oracle.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "helpers of tests are tests, too"
+)]
 
 use domain::detection::{Presence, Status};
 use domain::id::{InstanceId, ItemId};
@@ -19,6 +27,8 @@ use testkit::both_engines;
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(seconds)
 }
+
+type ItemState = (String, i64, String, String, i64, u8, Option<Timestamp>);
 
 #[derive(Clone, Debug)]
 struct Row {
@@ -150,7 +160,7 @@ impl Model {
         sum
     }
 
-    fn state(&self) -> Vec<(String, i64, String, String, i64, u8, Option<Timestamp>)> {
+    fn state(&self) -> Vec<ItemState> {
         let mut rows: Vec<_> = self
             .items
             .iter()
@@ -237,8 +247,6 @@ fn move_item(db: &Database, key: (u8, i64), after: Workflow) {
     })
     .unwrap();
 }
-
-type ItemState = (String, i64, String, String, i64, u8, Option<Timestamp>);
 
 fn stored(db: &Database) -> Vec<ItemState> {
     let mut rows: Vec<ItemState> = db

@@ -69,16 +69,16 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure>
     let client = Client::new(&named?)?;
     if arguments.dry_run {
         let DryRun { report } = client.body(upload(&client, &arguments, true).await?).await?;
-        return show(context.format, Outcome { file: name(&arguments.file), mode: "dry_run", report, import: None });
+        return show(context.format, &Outcome { file: name(&arguments.file), mode: "dry_run", report, import: None });
     }
     let FileImportBody { import, report } = client.body(upload(&client, &arguments, false).await?).await?;
     let file = name(&arguments.file);
     if arguments.no_wait {
-        return show(context.format, Outcome { file, mode: "begun", report, import: Some(import) });
+        return show(context.format, &Outcome { file, mode: "begun", report, import: Some(import) });
     }
     let ended = wait(&client, &import.number).await?;
     let (state, detail) = (ended.state.clone(), ended.detail.clone());
-    show(context.format, Outcome { file, mode: "imported", report, import: Some(ended) })?;
+    show(context.format, &Outcome { file, mode: "imported", report, import: Some(ended) })?;
     if state == "complete" { Ok(()) } else { Err(Failure::Said(format!("the import failed: {detail}"))) }
 }
 
@@ -95,7 +95,7 @@ async fn offline(file: &Path, format: Format) -> Result<(), Failure> {
     });
     let report = read.await.map_err(|error| Failure::internal("cannot read the file", error))??;
     let report = serde_json::to_value(&report).map_err(|error| Failure::internal("cannot write JSON", error))?;
-    show(format, Outcome { file: name(file), mode: "offline", report, import: None })
+    show(format, &Outcome { file: name(file), mode: "offline", report, import: None })
 }
 
 async fn upload(client: &Client, arguments: &Arguments, dry_run: bool) -> Result<reqwest::RequestBuilder, Failure> {
@@ -138,19 +138,20 @@ pub async fn wait(client: &Client, number: &str) -> Result<Import, Failure> {
     }
 }
 
-fn show(format: Format, outcome: Outcome) -> Result<(), Failure> {
+fn show(format: Format, outcome: &Outcome) -> Result<(), Failure> {
     if format == Format::Json {
-        return output::json(&outcome);
+        return output::json(outcome);
     }
-    let count = |field: &str| outcome.report[field].to_string();
+    let count = |field: &str| outcome.report.get(field).map(ToString::to_string).unwrap_or_default();
     let pairs = |field: &str| {
-        let map = outcome.report[field].as_object();
+        let map = outcome.report.get(field).and_then(serde_json::Value::as_object);
         let pairs = map.into_iter().flatten().map(|(name, number)| format!("{name} {number}"));
         pairs.collect::<Vec<_>>().join(", ")
     };
+    let format_name = outcome.report.get("format").and_then(serde_json::Value::as_str).unwrap_or_default();
     let mut fields = vec![
         ("file", outcome.file.clone()),
-        ("format", outcome.report["format"].as_str().unwrap_or_default().to_owned()),
+        ("format", format_name.to_owned()),
         ("hosts", count("hosts")),
         ("detections", count("detections")),
         ("by type", pairs("detections_by_type")),
@@ -163,5 +164,5 @@ fn show(format: Format, outcome: Outcome) -> Result<(), Failure> {
     if let Some(import) = &outcome.import {
         fields.extend(super::imports::fields(import));
     }
-    output::record(format, &outcome, &fields)
+    output::record(format, outcome, &fields)
 }
