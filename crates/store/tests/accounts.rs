@@ -1,5 +1,13 @@
 //! Accounts as the store keeps them; what people see of it is tested over HTTP in the server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "a test panics rather than returning an error"
+)]
+
 use domain::access::{AssetScope, Role};
 use domain::filter::parse;
 use domain::time::Timestamp;
