@@ -512,7 +512,7 @@ bodies! {
         pub expires_at: Option<Timestamp>,
         /// Version of the root metadata; 0 = none.
         pub root_version: u64,
-        /// This server's order key: id and public key in base64, for the root's order role.
+        /// This server's order key, for the root's order role.
         pub order_key: OrderKey,
         /// The entries.
         pub entries: Vec<CatalogueEntry>,
@@ -522,7 +522,7 @@ bodies! {
     pub struct OrderKey {
         /// SHA-256 of the public key, hex.
         pub id: String,
-        /// Base64 of its 32 bytes.
+        /// As `quell catalogue root new --order` takes it: `ed25519:` and 64 hex digits.
         pub public: String,
     }
 

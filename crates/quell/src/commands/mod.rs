@@ -5,6 +5,7 @@
 mod agents;
 mod assets;
 mod catalogue;
+mod catalogue_install;
 mod complete;
 mod import;
 mod imports;
@@ -149,6 +150,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Items(command) => items::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Agents(command) => agents::run(command, &context).await,
+        Command::Catalogue(catalogue::Command::Install { folder }) => catalogue_install::run(&folder, &context).await,
         Command::Catalogue(command) => run_catalogue(&command, context.format),
         Command::Demo(arguments) => crate::demo::run(arguments).await,
         Command::AgentProcess(_) => Err(Failure::Said("an agent runs without the command line's runtime".to_owned())),

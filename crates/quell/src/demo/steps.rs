@@ -58,7 +58,11 @@ async fn trust(stage: &Stage, voice: &Narrator) -> Result<(), Failure> {
     let step = voice.step("Sign the catalogue with demo keys that are thrown away at once, and install it");
     let client = &stage.session.client;
     let present: body::CatalogueBody = client.get(&path(&["catalogue"]), &[]).await?;
-    let order = decode(&present.order_key.public)?;
+    let order: PublicKey = present
+        .order_key
+        .public
+        .parse()
+        .map_err(|_| Failure::Said("the server's order key cannot be read".to_owned()))?;
     let entries = catalogue::embedded::entries()
         .map_err(|(source, error)| Failure::Said(format!("the built-in entry {source} is broken: {error}")))?;
     let made = Ephemeral::make(&order, &entries, 1, stage.server.app.clock.now(), VALID_SECONDS)
@@ -72,15 +76,6 @@ async fn trust(stage: &Stage, voice: &Narrator) -> Result<(), Failure> {
     let installed: body::CatalogueInstalled = client.post(&path(&["catalogue"]), &parcel).await?;
     step.done(&[format!("{} mitigations, index version {}", installed.entries, installed.version)]);
     Ok(())
-}
-
-fn decode(public: &str) -> Result<PublicKey, Failure> {
-    use base64::Engine as _;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(public).ok();
-    let bytes: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
-    bytes
-        .and_then(|bytes| PublicKey::from_bytes(&bytes).ok())
-        .ok_or_else(|| Failure::Said("the server's order key cannot be read".to_owned()))
 }
 
 /// Connect the scanner, activate it, import everything.

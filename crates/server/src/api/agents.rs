@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::access::{Action, AssetScope, Record};
 use domain::id::AssetId;
 use protocol::agent::EnrolmentToken;
@@ -267,7 +267,7 @@ async fn asset_controls(
 async fn show_catalogue(State(app): State<App>, caller: Caller) -> Result<Json<body::CatalogueBody>, Error> {
     caller.may(Action::CatalogueView, &Record::default())?;
     let key = catalogue::order_key(&app).public();
-    let order_key = body::OrderKey { id: key.id().to_string(), public: STANDARD.encode(key.as_bytes()) };
+    let order_key = body::OrderKey { id: key.id().to_string(), public: key.to_string() };
     Ok(Json(app.database.try_read(move |tx| views::agents::catalogue(tx, order_key.clone())).await?))
 }
 

@@ -6,6 +6,7 @@ use crate::http::Error;
 use domain::id::{AssetId, VulnerabilityId};
 use domain::job::Kind;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use store::{Transaction, catalogue, overview, vulnerabilities};
 
 /// The scores of one asset of a job: the worst of its vulnerabilities in the job.
@@ -36,8 +37,8 @@ impl Scores {
 pub fn by_asset(tx: &mut Transaction<'_>, job: &Job) -> Result<BTreeMap<AssetId, Scores>, Error> {
     let mut points = BTreeMap::new();
     for target in &job.targets {
-        if !points.contains_key(&target.vulnerability) {
-            points.insert(target.vulnerability, points_off(tx, job, target.vulnerability)?);
+        if let Entry::Vacant(free) = points.entry(target.vulnerability) {
+            free.insert(points_off(tx, job, target.vulnerability)?);
         }
     }
     let mut assets: BTreeMap<AssetId, Scores> = BTreeMap::new();

@@ -50,6 +50,11 @@ pub enum Command {
     Lint(Lint),
     /// List entries, or show one.
     Show(Show),
+    /// Install a signed catalogue folder on the server; the server and every agent verify it again.
+    Install {
+        /// The folder that `sign` wrote.
+        folder: PathBuf,
+    },
 }
 
 /// What `quell catalogue key` can do.
@@ -273,6 +278,7 @@ pub fn run(command: &Command, output: Output, now: Timestamp, out: &mut impl Wri
         Command::Sign(arguments) => ceremony::sign(arguments, output, now, out),
         Command::Verify(arguments) => reading::verify(arguments, output, now, out),
         Command::Lint(arguments) => reading::lint(arguments, output, out),
+        Command::Install { .. } => unreachable!("the caller installs, with a client"),
         Command::Show(arguments) => reading::show(arguments, output, out),
     }
 }
