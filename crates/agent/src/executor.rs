@@ -65,6 +65,7 @@ pub struct Executor {
     waiting: BTreeMap<String, Vec<String>>,
     pub(crate) out: Vec<ToNet>,
     refusals: Vec<Refusal>,
+    compact_at: u64,
     _lock: File,
 }
 
@@ -106,6 +107,7 @@ impl Executor {
             waiting: BTreeMap::new(),
             out: Vec::new(),
             refusals: Vec::new(),
+            compact_at: COMPACT_BYTES,
             _lock: lock,
         };
         executor.read_index();
@@ -467,13 +469,20 @@ impl Executor {
     }
 
     fn compact_when_large(&mut self) {
-        if self.journal.bytes() < COMPACT_BYTES {
-            return;
+        if self.journal.bytes() >= self.compact_at {
+            self.compact();
+            // What has to be kept may itself be large: not again for every record.
+            self.compact_at = COMPACT_BYTES.max(self.journal.bytes() * 2);
         }
-        let records = self.book.compacted(self.enrolment.instance_id, self.journal.head(), REMEMBERED_TASKS);
+    }
+
+    /// Rewrite the journal without what is over, and drop prior states nobody needs.
+    pub fn compact(&mut self) {
+        let (instance, head) = (self.enrolment.instance_id, self.journal.head());
+        let records = self.book.compacted(instance, head, REMEMBERED_TASKS, self.clock.now());
         match self.journal.rewrite(&records) {
             Ok(()) => self.book = Book::read(&records),
-            Err(error) => tracing::error!("the journal was not compacted: {error}"),
+            Err(error) => return tracing::error!("the journal was not compacted: {error}"),
         }
         let used = crate::restore::priors(&self.book);
         self.state.drop_priors(&|digest| used.contains(digest));

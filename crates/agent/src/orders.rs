@@ -6,6 +6,7 @@
 //! is never run again; a tombstone is for ever.
 
 use crate::record::{By, Hold, Holding, Record, Step};
+use domain::time::Timestamp;
 use protocol::agent::{Acked, Event, EventKind, OpenOrder, TaskEpoch};
 use protocol::digest::Digest;
 use protocol::order::{Order, RefusalCode};
@@ -17,6 +18,9 @@ use uuid::Uuid;
 pub const SEQ_WINDOW: u64 = 4096;
 /// Refusals of orders that are not authentic are journalled up to this many, so that nobody can fill the disk with them.
 pub const FORGERIES_KEPT_MAX: usize = 256;
+
+/// How long a tombstone of an order that never came is kept, in seconds: 60 days, longer than any order is valid.
+const TOMBSTONE_SECONDS: i64 = 60 * 24 * 3600;
 
 /// How far one (task, epoch) came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,11 @@ impl Try {
             effects: BTreeSet::new(),
             captured: None,
         }
+    }
+
+    fn older_than(&self, instant: Timestamp) -> bool {
+        let last = self.events.last().and_then(|event| serde_json::from_str::<Event>(event).ok());
+        last.is_none_or(|event| event.at < instant)
     }
 
     fn delivered(&self) -> bool {
@@ -342,17 +351,25 @@ impl Book {
         (self.root_version, self.index_version)
     }
 
-    /// Records that mean the same as this book without what is resolved, acknowledged and older than the window.
+    /// Records that mean the same as this book without tasks that are over and delivered, the newest `keep` of them excepted.
+    ///
+    /// What is forgotten stays refused, by its number. A tombstone of an order that never came has no number to be refused
+    /// by: it is kept until no order of its time can be valid any more.
     #[must_use]
-    pub fn compacted(&self, instance_id: Uuid, previous: String, keep: usize) -> Vec<Record> {
+    pub fn compacted(&self, instance_id: Uuid, previous: String, keep: usize, now: Timestamp) -> Vec<Record> {
         let mut records = vec![
             Record::Opened { format: crate::record::FORMAT, instance_id, previous: Some(previous) },
             Record::Trust { root_version: self.root_version, index_version: self.index_version },
         ];
+        let over = |entry: &Try| {
+            let known = matches!(entry.progress, Progress::Claimed) || entry.order_seq.is_some();
+            let settled = matches!(entry.progress, Progress::Ended | Progress::Claimed) && entry.delivered();
+            settled && (known || entry.older_than(now.plus_seconds(-TOMBSTONE_SECONDS)))
+        };
         let mut settled: Vec<(u64, Uuid)> = self
             .tries
             .iter()
-            .filter(|(_, tries)| tries.values().all(|entry| entry.progress == Progress::Ended && entry.delivered()))
+            .filter(|(_, tries)| tries.values().all(over))
             .map(|(task, tries)| (tries.values().filter_map(|entry| entry.order_seq).max().unwrap_or(0), *task))
             .collect();
         settled.sort_unstable();

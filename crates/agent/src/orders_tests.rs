@@ -201,7 +201,7 @@ proptest! {
                     if let Some(record) = book.news(&acked) { book.apply(&record); }
                 }
                 Move::Compact => {
-                    let records = book.compacted(Uuid::nil(), String::new(), 1);
+                    let records = book.compacted(Uuid::nil(), String::new(), 1, Timestamp::from_micros(0));
                     let before = (book.unacknowledged(), book.open(), book.waiting());
                     book = Book::read(&records);
                     prop_assert_eq!(before, (book.unacknowledged(), book.open(), book.waiting()), "compaction loses nothing");

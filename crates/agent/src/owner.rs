@@ -83,9 +83,10 @@ pub fn revert(mut executor: Executor, entry: Option<&str>, dry_run: bool) -> (St
         let ok = matches!(report.outcome, Outcome::Reverted | Outcome::Reported);
         all &= ok;
         let _ = writeln!(text, "{entry}: {}", report.message);
-        for action in report.actions.iter().filter(|action| !action.diff.is_empty()) {
-            let _ = write!(text, "{}", action.diff);
-        }
+        // Two settings of one file share its diff.
+        let mut diffs: Vec<&str> = report.actions.iter().map(|action| action.diff.as_str()).collect();
+        diffs.dedup();
+        let _ = write!(text, "{}", diffs.concat());
     }
     (text.trim_end().to_owned(), all)
 }

@@ -197,3 +197,26 @@ fn enrolled_anew_numbers_start_again_and_what_is_ours_stays_ours() {
     assert_eq!(world.run(&order).outcome, Outcome::Reverted);
     assert_eq!(world.snapshot(), before);
 }
+
+#[test]
+fn a_compacted_journal_still_refuses_replays_and_still_reverts() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    let applied = common::sign(&world.order(protocol::order::OrderKind::Apply, ID, 1, 1), common::ORDER);
+    world.deliver(&applied);
+    let acked = vec![protocol::agent::Acked { task: uuid::Uuid::from_u128(1), epoch: 1, n: 3 }];
+    world.tell(agent::frame::ToExecutor::Acked { acked });
+    let journal = || std::fs::metadata(world.state().join("journal/journal.log")).unwrap().len();
+    let long = journal();
+    world.with(agent::executor::Executor::compact);
+    assert!(journal() < long);
+    world.stop();
+    let after = world.snapshot();
+    assert_eq!(world.refused(&applied), protocol::order::RefusalCode::Replayed);
+    assert_eq!(world.snapshot(), after);
+    assert_eq!(world.revert(ID, 2).outcome, Outcome::Reverted);
+    assert_eq!(world.snapshot(), before);
+    world.with(agent::executor::Executor::compact);
+    let priors = std::fs::read_dir(world.state().join("prior")).unwrap().count();
+    assert_eq!(priors, 0, "prior states go with what they were kept for");
+}
