@@ -26,11 +26,14 @@ fn the_description_is_the_reviewed_one() {
 fn the_description_is_openapi_3_1_and_whole() {
     let description: serde_json::Value = serde_json::from_str(&server::api::description()).unwrap();
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut ids = std::collections::BTreeSet::new();
     for (path, operations) in description["paths"].as_object().unwrap() {
         assert!(path.starts_with("/api/v1/"), "{path}");
         for (method, operation) in operations.as_object().unwrap() {
             assert!(operation["summary"].is_string(), "{method} {path} says what it does");
             assert!(operation["tags"].is_array(), "{method} {path} belongs to a noun");
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{method} {path} has the id {id} of another operation");
         }
     }
 }

@@ -58,9 +58,23 @@ fn uploads() -> OpenApiRouter<App> {
     OpenApiRouter::new().nest("/api/v1", imports::upload_routes())
 }
 
+/// Handlers are named within their noun; an operation's id has to be unique in the whole description, or generated
+/// clients have one function where there should be several.
+fn with_unique_ids(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for item in api.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let noun = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            operation.operation_id = operation.operation_id.take().map(|id| format!("{noun}_{id}"));
+        }
+    }
+    api
+}
+
 /// The OpenAPI text, pretty-printed with a final line feed: what `docs/api.json` holds.
 pub fn description() -> String {
-    let mut text = routes().merge(uploads()).into_openapi().to_pretty_json().expect("the description is plain data");
+    let api = with_unique_ids(routes().merge(uploads()).into_openapi());
+    let mut text = api.to_pretty_json().expect("the description is plain data");
     text.push('\n');
     text
 }
