@@ -29,6 +29,12 @@ pub struct Arguments {
     /// Changes hosts, QIDs and scores
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
+    /// Hosts of the simulated subscription
+    #[arg(long, default_value_t = 12, hide = true, value_name = "N")]
+    hosts: u32,
+    /// Ordinary detections per host
+    #[arg(long, default_value_t = 12, hide = true, value_name = "N")]
+    detections: u32,
     /// Keep everything in this folder [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -40,7 +46,7 @@ pub struct Arguments {
 /// The first step that did not do what it says.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let voice = Narrator::new(arguments.json);
-    let mut stage = Stage::set(arguments.seed, arguments.dir.as_deref(), &voice).await?;
+    let mut stage = Stage::set(&arguments, &voice).await?;
     let played = steps::play(&mut stage, &voice).await;
     let result = match played {
         Ok(summary) => finish(&arguments, &stage, &voice, &summary).await,

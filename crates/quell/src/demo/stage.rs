@@ -1,5 +1,6 @@
 //! What the demo stands on: folder, simulator, server, agents. Ends what it started, and only that, by its process.
 
+use super::Arguments;
 use super::api::Session;
 use super::narrator::Narrator;
 use crate::failure::Failure;
@@ -11,8 +12,6 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// Hosts of the simulated subscription; the first three have an agent and a root folder.
-const HOSTS: u32 = 12;
 /// Scans of the simulator run this many times faster than real ones.
 const SCAN_SPEED: f64 = 200.0;
 
@@ -55,10 +54,11 @@ impl Stage {
     ///
     /// # Errors
     /// Whatever cannot be started.
-    pub async fn set(seed: u64, dir: Option<&Path>, voice: &Narrator) -> Result<Stage, Failure> {
+    pub async fn set(arguments: &Arguments, voice: &Narrator) -> Result<Stage, Failure> {
         let step = voice.step("Set the stage: a simulated Qualys subscription and a server on SQLite");
         let internal = |what: &'static str| move |error: std::io::Error| Failure::internal(what, error);
-        let (folder, temporary) = match dir {
+        let (seed, hosts) = (arguments.seed, arguments.hosts);
+        let (folder, temporary) = match arguments.dir.as_deref() {
             Some(dir) => {
                 fs::create_dir_all(dir).map_err(internal("cannot make the demo's folder"))?;
                 (dir.canonicalize().map_err(internal("cannot find the demo's folder"))?, None)
@@ -68,7 +68,9 @@ impl Stage {
                 (made.path().to_owned(), Some(made))
             }
         };
-        let options = Options { seed, hosts: HOSTS, scan_speed: SCAN_SPEED, ..Options::default() };
+        let detections_per_host = arguments.detections;
+        let options =
+            Options { seed, hosts, detections_per_host, scan_speed: SCAN_SPEED, ..Options::default() };
         let simulator = Simulator::start(options).await.map_err(internal("cannot start the simulator"))?;
         let mut machines = Vec::new();
         for host in simulator.demo_hosts() {
@@ -90,7 +92,7 @@ impl Stage {
         step.done(&[
             format!("server     {}", server.app.site.public_url),
             format!("agents     {}", server.app.site.agent_url),
-            format!("scanner    {}, seed {seed}, {HOSTS} hosts", simulator.api_url()),
+            format!("scanner    {}, seed {seed}, {hosts} hosts", simulator.api_url()),
             format!("signed in  {name}"),
         ]);
         Ok(Stage {
