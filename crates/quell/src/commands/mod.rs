@@ -15,6 +15,7 @@ mod jobs;
 mod login;
 mod recover;
 mod scanners;
+mod scans;
 mod serve;
 mod tokens;
 mod users;
@@ -78,6 +79,9 @@ enum Command {
     /// Vulnerable items
     #[command(subcommand)]
     Items(items::Command),
+    /// Rescans: ask the scanner to look again, and see what it found
+    #[command(subcommand)]
+    Scans(scans::Command),
     /// Mitigation jobs, from eliminations to results
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -148,6 +152,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Vulnerabilities(command) => vulnerabilities::run(command, &context).await,
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
+        Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Agents(command) => agents::run(command, &context).await,
         Command::Catalogue(catalogue::Command::Install { folder }) => catalogue_install::run(&folder, &context).await,

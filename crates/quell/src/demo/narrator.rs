@@ -33,7 +33,9 @@ impl Narrator {
         let number = self.step.fetch_add(1, Ordering::Relaxed) + 1;
         let title = format!("{number:>2}  {title}");
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(ProgressStyle::with_template("{msg} {spinner}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_style(
+            ProgressStyle::with_template("{msg} {spinner}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
         bar.set_message(title.clone());
         bar.enable_steady_tick(Duration::from_millis(120));
         Step { narrator: self, bar, title }
@@ -60,8 +62,14 @@ impl Narrator {
             summary.job.tasks.failed,
             summary.job.tasks.skipped
         ));
-        self.say(&format!("    {} on QID {}: {} - {} = {}", score.cve, score.qid, score.before, score.points, score.after));
-        self.say(&format!("    {} items are mitigated, {} closed as fixed by {}", summary.mitigated_items, summary.closed_fixed, scan.number));
+        self.say(&format!(
+            "    {} on QID {}: {} - {} = {}",
+            score.cve, score.qid, score.before, score.points, score.after
+        ));
+        self.say(&format!(
+            "    {} items are mitigated, {} closed as fixed by {}",
+            summary.mitigated_items, summary.closed_fixed, scan.number
+        ));
     }
 
     /// Where to go on, while everything stays up.

@@ -122,12 +122,18 @@ impl Stage {
         let program = std::env::current_exe().map_err(|error| Failure::internal("cannot find this program", error))?;
         for machine in &self.machines {
             let log = machine.state.with_extension("log");
-            fs::create_dir_all(&machine.state).map_err(|error| Failure::internal("cannot make a state folder", error))?;
+            fs::create_dir_all(&machine.state)
+                .map_err(|error| Failure::internal("cannot make a state folder", error))?;
             let command = |verb: &str| -> Result<Command, Failure> {
                 let log = fs::File::options().create(true).append(true).open(&log);
                 let log = log.map_err(|error| Failure::internal("cannot open an agent's log", error))?;
                 let mut command = Command::new(&program);
-                command.args(["agent-process", verb]).arg("--state").arg(&machine.state).arg("--root").arg(&machine.root);
+                command
+                    .args(["agent-process", verb])
+                    .arg("--state")
+                    .arg(&machine.state)
+                    .arg("--root")
+                    .arg(&machine.root);
                 command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
                 Ok(command)
             };

@@ -117,8 +117,10 @@ async fn import(stage: &Stage, voice: &Narrator) -> Result<Imported, Failure> {
     }
     let profiles: scanners::OptionProfilesBody = client.get(&path(&["instances", &id, "option-profiles"]), &[]).await?;
     if let Some(profile) = profiles.option_profiles.first() {
-        let change =
-            scanners::InstanceChange { default_profile: Some(profile.key.clone()), ..scanners::InstanceChange::default() };
+        let change = scanners::InstanceChange {
+            default_profile: Some(profile.key.clone()),
+            ..scanners::InstanceChange::default()
+        };
         let _: scanners::InstanceBody = client.patch(&path(&["instances", &id]), &change, None).await?;
     }
     let sum = |of: fn(&scanners::ImportCounters) -> u64| counters.iter().map(of).sum::<u64>();
@@ -199,9 +201,7 @@ async fn choose(stage: &Stage, voice: &Narrator) -> Result<Plan, Failure> {
     qids.extend(found.iter().map(|(weakness, _)| i64::from(weakness.qid)).filter(|qid| *qid != told));
     qids.truncate(QIDS_MAX);
     let titles = found.iter().filter(|(weakness, _)| qids.contains(&i64::from(weakness.qid)));
-    step.done(
-        &titles.map(|(w, assets)| format!("QID {} on {assets} assets: {}", w.qid, w.title)).collect::<Vec<_>>(),
-    );
+    step.done(&titles.map(|(w, assets)| format!("QID {} on {assets} assets: {}", w.qid, w.title)).collect::<Vec<_>>());
     Ok(Plan { qids, told })
 }
 
@@ -217,8 +217,7 @@ async fn mitigate(stage: &Stage, voice: &Narrator, plan: &Plan) -> Result<JobSum
     };
     let draft: body::JobBody = client.post(&path(&["jobs"]), &new).await?;
     let number = draft.job.summary.number.clone();
-    let saved: body::JobBody =
-        client.post(&path(&["jobs", &number, "save"]), &body::JobSave { enable: false }).await?;
+    let saved: body::JobBody = client.post(&path(&["jobs", &number, "save"]), &body::JobSave { enable: false }).await?;
     let assets = saved.job.assets.len();
     let nothing = serde_json::Map::<String, serde_json::Value>::new();
     let _: body::JobBody = client.post(&path(&["jobs", &number, "enable"]), &nothing).await?;
@@ -235,8 +234,7 @@ async fn mitigate(stage: &Stage, voice: &Narrator, plan: &Plan) -> Result<JobSum
         format!("{:<16} {:<34} {} ({})", task.asset_name, task.entry, task.state, task.code.unwrap_or(-1))
     }));
     step.done(&told);
-    let tasks =
-        Tasks { succeeded: ended.tasks.succeeded, failed: ended.tasks.failed, skipped: ended.tasks.skipped };
+    let tasks = Tasks { succeeded: ended.tasks.succeeded, failed: ended.tasks.failed, skipped: ended.tasks.skipped };
     Ok(JobSummary { number, status: ended.status, tasks })
 }
 
@@ -249,7 +247,10 @@ async fn lower(stage: &Stage, voice: &Narrator, told: &Item, mitigated: &mut usi
     let found = items(stage, "mitigation:mitigated").await?;
     *mitigated = found.len();
     let lines = found.iter().take(6).map(|item| {
-        format!("{} {:<16} QID {}  {} -> {}  Mitigated", item.number, item.asset, item.qid, item.inherent, item.residual)
+        format!(
+            "{} {:<16} QID {}  {} -> {}  Mitigated",
+            item.number, item.asset, item.qid, item.inherent, item.residual
+        )
     });
     step.done(&lines.collect::<Vec<_>>());
     Ok(Score {
@@ -298,7 +299,13 @@ async fn rescan(stage: &Stage, voice: &Narrator, items: &[String]) -> Result<(Sc
     for source in &ended.sources {
         let body: ItemBody = client.get(&path(&["items", &source.item]), &[]).await?;
         let verdict = source.verdict.clone().unwrap_or_default();
-        told.push(format!("{} {}: {}; the item is {}", source.item, source.title, verdict.replace('_', " "), body.item.state));
+        told.push(format!(
+            "{} {}: {}; the item is {}",
+            source.item,
+            source.title,
+            verdict.replace('_', " "),
+            body.item.state
+        ));
         verdicts.push(Verdict { item: source.item.clone(), verdict, state: body.item.state });
     }
     step.done(&told);

@@ -107,11 +107,17 @@ impl Summary {
             (self.imported.detections > 0, "detections were imported"),
             (self.job.status == "COMPLETED", "the job is COMPLETED"),
             (self.job.tasks.succeeded > 0 && self.job.tasks.failed == 0, "tasks succeeded and none failed"),
-            (score.points > 0 && score.after == score.before.saturating_sub(score.points).max(1), "the score fell by the points"),
+            (
+                score.points > 0 && score.after == score.before.saturating_sub(score.points).max(1),
+                "the score fell by the points",
+            ),
             (self.mitigated_items > 0, "items are mitigated"),
             (self.scan.state == "complete", "the rescan is complete"),
             (self.closed_fixed > 0, "the item that is really gone is closed"),
-            (self.verdicts.iter().any(|v| v.verdict == "still_present_mitigated" && v.state != "closed"), "the mitigated item that is still seen stays open"),
+            (
+                self.verdicts.iter().any(|v| v.verdict == "still_present_mitigated" && v.state != "closed"),
+                "the mitigated item that is still seen stays open",
+            ),
             (!self.changed_files.is_empty(), "files were changed"),
         ];
         match claims.iter().find(|(holds, _)| !holds) {

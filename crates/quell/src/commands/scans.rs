@@ -1,0 +1,269 @@
+//! `quell scans`: rescans, from asking to verdicts.
+
+use super::Context;
+use crate::client::{Client, ListArguments, path};
+use crate::failure::Failure;
+use crate::output::{self, Column, Format, note};
+use protocol::api::scans::{
+    ChildScan, NewScan, OfferBody, OptionProfile, Pace, PaceBody, RequestedBody, Scan, ScanBody, ScanSource, ScansBody,
+};
+use std::time::Duration;
+
+/// How often a scan that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What can be done with rescans.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List rescans; `-q "is:open by:me"`
+    List(ListArguments),
+    /// Show a rescan with its scans and what they found
+    Show {
+        /// Its number, VSCAN0000001
+        number: String,
+    },
+    /// Show whether an item can be rescanned, and the option profiles to choose from
+    Offer {
+        /// Number of the item, VIT0000001
+        item: String,
+    },
+    /// Ask the scanner to look again at items
+    Request {
+        /// Numbers of the items, VIT0000001
+        #[arg(required = true, value_delimiter = ',')]
+        items: Vec<String>,
+        /// Key or title of an option profile; the default one when absent
+        #[arg(long)]
+        profile: Option<String>,
+        /// Leave out the items that may not be rescanned
+        #[arg(long)]
+        eligible_only: bool,
+        /// Wait until it has ended; fails where it did not complete
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Wait until a rescan has ended; fails where it did not complete
+    Wait {
+        /// Its number, VSCAN0000001
+        number: String,
+    },
+    /// Cancel a rescan: nothing more is launched, what runs is stopped at the scanner
+    Cancel {
+        /// Its number, VSCAN0000001
+        number: String,
+    },
+    /// Show how often running scans are looked at, or change it
+    Pace {
+        /// Seconds before the first look; the pause grows by half each time
+        #[arg(long)]
+        first: Option<i64>,
+        /// Longest pause between two looks, in seconds
+        #[arg(long)]
+        longest: Option<i64>,
+        /// Seconds for which a launch without an answer is searched for before it is sent again
+        #[arg(long)]
+        search: Option<i64>,
+    },
+}
+
+const SCANS: &[Column<Scan>] = &[
+    ("NUMBER", |scan| scan.number.clone()),
+    ("STATE", |scan| scan.state.clone()),
+    ("SCANS", |scan| format!("{}/{}", scan.children.completed, scan.children.total)),
+    ("ITEMS", |scan| scan.items.to_string()),
+    ("VERDICTS", verdicts),
+    ("SOURCE", |scan| scan.source.clone()),
+    ("BY", |scan| scan.requested_by.clone()),
+    ("REQUESTED", |scan| scan.requested_at.to_string()),
+];
+
+const CHILDREN: &[Column<ChildScan>] = &[
+    ("SCAN", |child| child.name.clone()),
+    ("STATE", |child| child.state.clone()),
+    ("REFERENCE", |child| child.reference.clone().unwrap_or_default()),
+    ("INSTANCE", |child| child.instance.clone()),
+    ("APPLIANCE", |child| child.appliance.clone()),
+    ("PROFILE", |child| child.profile.title.clone()),
+    ("ADDRESSES", |child| child.addresses.len().to_string()),
+    ("MESSAGE", |child| child.message.clone()),
+];
+
+const SOURCES: &[Column<ScanSource>] = &[
+    ("ITEM", |source| source.item.clone()),
+    ("QID", |source| source.qid.to_string()),
+    ("TITLE", |source| source.title.clone()),
+    ("ASSET", |source| source.asset.clone()),
+    ("STATE", |source| source.state.clone()),
+    ("SCORE", |source| source.residual.to_string()),
+    ("VERDICT", |source| source.verdict.clone().unwrap_or_else(|| "waiting".to_owned())),
+    ("REASON", |source| source.reason.clone()),
+];
+
+const PROFILES: &[Column<OptionProfile>] = &[
+    ("KEY", |profile| profile.key.clone()),
+    ("TITLE", |profile| profile.title.clone()),
+    ("TESTS", |profile| if profile.complete { "everything" } else { "a list of vulnerabilities" }.to_owned()),
+];
+
+fn verdicts(scan: &Scan) -> String {
+    let counts = &scan.verdicts;
+    let named = [
+        (counts.fixed, "fixed"),
+        (counts.still_present, "still present"),
+        (counts.still_present_mitigated, "still present, mitigated"),
+        (counts.not_reached, "not reached"),
+        (counts.not_tested, "not tested"),
+        (counts.waiting, "waiting"),
+    ];
+    let said = named.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    said.collect::<Vec<_>>().join("; ")
+}
+
+/// Run a command.
+///
+/// # Errors
+/// [`Failure`] of the server; where `--wait` ends with a rescan that did not complete.
+pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    let format = context.format;
+    match command {
+        Command::List(list) => {
+            let scans = client.list(&path(&["scans"]), &list, |body: ScansBody| (body.scans, body.next)).await?;
+            output::list(format, &scans, SCANS)
+        }
+        Command::Show { number } => show(format, &read(&client, &number).await?),
+        Command::Offer { item } => {
+            let offer: OfferBody = client.get(&path(&["items", &item, "rescan"]), &[]).await?;
+            offered(format, &offer)
+        }
+        Command::Request { items, profile, eligible_only, wait: waiting } => {
+            let new = NewScan { items, profile, eligible_only };
+            let requested: RequestedBody = client.post(&path(&["scans"]), &new).await?;
+            tell(&requested);
+            let number = requested.scan.number.clone();
+            if waiting {
+                return wait(&client, &number, format).await;
+            }
+            if format == Format::Json { output::json(&requested) } else { show(format, &read(&client, &number).await?) }
+        }
+        Command::Wait { number } => wait(&client, &number, format).await,
+        Command::Cancel { number } => {
+            let nothing = serde_json::Map::<String, serde_json::Value>::new();
+            let shown: ScanBody = client.post(&path(&["scans", &number, "cancel"]), &nothing).await?;
+            show(format, &shown)
+        }
+        Command::Pace { first, longest, search } => pace(&client, [first, longest, search], format).await,
+    }
+}
+
+async fn read(client: &Client, number: &str) -> Result<ScanBody, Failure> {
+    client.get(&path(&["scans", number]), &[]).await
+}
+
+fn tell(requested: &RequestedBody) {
+    let number = &requested.scan.number;
+    note(&format!("{}: {number}", requested.message));
+    for open in &requested.open {
+        note(&format!("{} is looked at by {} already", open.item, open.scan));
+    }
+    for skipped in &requested.skipped {
+        note(&format!("{} is left out: {}", skipped.item, skipped.reason));
+    }
+}
+
+fn show(format: Format, body: &ScanBody) -> Result<(), Failure> {
+    match format {
+        Format::Json => output::json(body),
+        // A table of texts: one kind of row only, and what was found is what people want of it.
+        Format::Csv => output::list(format, &body.sources, SOURCES),
+        Format::Table => {
+            let (scan, children) = (&body.scan, &body.scan.children);
+            let summary = format!(
+                "{} of {} complete, {} failed, {} open",
+                children.completed, children.total, children.failed, children.open
+            );
+            let fields = [
+                ("number", scan.number.clone()),
+                ("state", scan.state.clone()),
+                ("message", scan.message.clone()),
+                ("source", scan.source.clone()),
+                ("profile", scan.profile.clone().unwrap_or_else(|| "default".to_owned())),
+                ("requested", format!("by {} at {}", scan.requested_by, scan.requested_at)),
+                ("ended", scan.ended_at.map(|at| at.to_string()).unwrap_or_default()),
+                ("scans", summary),
+                ("verdicts", verdicts(scan)),
+            ];
+            output::record(format, scan, &fields)?;
+            output::line("")?;
+            output::list(format, &body.children, CHILDREN)?;
+            output::line("")?;
+            output::list(format, &body.sources, SOURCES)
+        }
+    }
+}
+
+fn offered(format: Format, offer: &OfferBody) -> Result<(), Failure> {
+    if format == Format::Json {
+        return output::json(offer);
+    }
+    let default = offer.default_profile.as_ref().map(|profile| profile.title.clone());
+    let fields = [
+        ("can be rescanned", if offer.allowed { "yes".to_owned() } else { "no".to_owned() }),
+        ("reason", offer.reason.clone().unwrap_or_default()),
+        ("default profile", default.unwrap_or_else(|| "none: name one".to_owned())),
+        ("open rescan", offer.open_scan.clone().unwrap_or_default()),
+    ];
+    output::record(format, offer, &fields)?;
+    output::line("")?;
+    output::list(format, &offer.profiles, PROFILES)
+}
+
+/// Look at a rescan until it has ended.
+async fn wait(client: &Client, number: &str, format: Format) -> Result<(), Failure> {
+    let mut said = String::new();
+    loop {
+        let body = read(client, number).await?;
+        if body.scan.ended_at.is_some() {
+            show(format, &body)?;
+            return match body.scan.state.as_str() {
+                "complete" => Ok(()),
+                state => Err(Failure::Said(format!("{number} is {state}: {}", body.scan.message))),
+            };
+        }
+        let now = standing(&body);
+        if output::interactive() && now != said {
+            note(&now);
+            said = now;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Where the scans of a rescan are, in one line.
+fn standing(body: &ScanBody) -> String {
+    let parts = body.children.iter().map(|child| {
+        let message = if child.message.is_empty() { String::new() } else { format!(" ({})", child.message) };
+        format!("{} {}{message}", child.name, child.state)
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+async fn pace(client: &Client, changes: [Option<i64>; 3], format: Format) -> Result<(), Failure> {
+    let address = path(&["settings", "rescan-pace"]);
+    let mut body: PaceBody = client.get(&address, &[]).await?;
+    if changes.iter().any(Option::is_some) {
+        let [first, longest, search] = changes;
+        let pace = Pace {
+            first_seconds: first.unwrap_or(body.pace.first_seconds),
+            longest_seconds: longest.unwrap_or(body.pace.longest_seconds),
+            search_seconds: search.unwrap_or(body.pace.search_seconds),
+        };
+        body = client.put(&address, &PaceBody { pace }).await?;
+    }
+    let fields = [
+        ("first look after", format!("{} s", body.pace.first_seconds)),
+        ("longest pause", format!("{} s", body.pace.longest_seconds)),
+        ("search for a lost launch", format!("{} s", body.pace.search_seconds)),
+    ];
+    output::record(format, &body.pace, &fields)
+}
