@@ -121,9 +121,8 @@ fn reference(scan: &serde_json::Value) -> String {
     scan["children"][0]["reference"].as_str().expect("a reference").to_owned()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancelled_request_is_stopped_at_the_scanner() {
-    let world = World::ready(TestServer::start().await, options()).await;
+testkit::both_servers!(a_cancelled_request_is_stopped_at_the_scanner, |server| async move {
+    let world = World::ready(server, options()).await;
     let item = &world.items(1).await[0];
     let scan = number(&world.rescan(&[item], None).await);
     world.launched(&scan).await;
@@ -137,7 +136,7 @@ async fn a_cancelled_request_is_stopped_at_the_scanner() {
     assert_eq!(world.simulator.scans()[0].state.word(), "Canceled");
     let audit = world.admin.get("/api/v1/audit?q=scan").await;
     assert!(audit.text.contains("scan.cancel") && audit.text.contains("scan.request"), "{}", audit.text);
-}
+});
 
 testkit::both_servers!(two_replicas_launch_once, |server| async move {
     let world = World::ready(server, options()).await;

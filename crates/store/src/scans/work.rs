@@ -192,7 +192,7 @@ pub fn release(tx: &mut Transaction<'_>, child: &ChildRow) -> Result<()> {
 pub fn request_cancel(tx: &mut Transaction<'_>, scan: ScanId, message: &str, now: Timestamp) -> Result<u64> {
     tx.execute(
         "UPDATE scan_child SET state = $2, message = $3, ended_at = $4, claim = NULL, claimed_until_at = NULL,
-             failures = 0, next_at = CASE WHEN launching_at IS NULL THEN NULL ELSE $4 END
+             failures = 0, next_at = CASE WHEN launching_at IS NULL THEN NULL ELSE CAST($4 AS BIGINT) END
          WHERE scan_id = $1 AND state IN ('planned', 'launching', 'running', 'finished')",
         &[&scan, &Child::Cancelled, &message, &now],
     )

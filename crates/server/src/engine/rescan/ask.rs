@@ -10,8 +10,9 @@ use domain::refusal::Refusal;
 use domain::rescan::{self, ITEMS_MAX, Launch, Target};
 use domain::time::Timestamp;
 use protocol::problem::FieldError;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use store::audit::{self, Entry};
+use store::audit;
 use store::instances::Profile;
 use store::scans::{self, Candidate, NewChild, NewScan, NewTarget, ScanRow};
 use store::{Transaction, assets, numbers};
@@ -114,7 +115,7 @@ fn request_in(
         "addresses": launches.iter().map(|launch| launch.addresses.len()).sum::<usize>(),
     });
     let (actor, resource) = (caller.author(), format!("scans/{scan}"));
-    audit::append(tx, &Entry { at: now, actor: &actor, action: "scan.request", resource: &resource, detail })?;
+    audit::append(tx, &audit::Entry { at: now, actor: &actor, action: "scan.request", resource: &resource, detail })?;
     Ok(Requested { scan, id, new: true, open: already, skipped })
 }
 
@@ -126,6 +127,8 @@ fn nothing() -> Error {
     Error::field("items", "no_items", "name at least one item")
 }
 
+/// Profiles by instance and key.
+type Profiles = HashMap<(InstanceId, String), Profile>;
 type Items = BTreeMap<i64, Vec<Candidate>>;
 
 /// The items that may be rescanned with their hosts, and those that are left out.
@@ -179,20 +182,16 @@ fn refused(mut skipped: Vec<Skipped>) -> Error {
 }
 
 /// Where every target is scanned from and with what, split into launches.
-fn launches(
-    tx: &mut Transaction<'_>,
-    items: &Items,
-    choice: &ProfileChoice,
-) -> Result<(Vec<Launch>, HashMap<(InstanceId, String), Profile>), Error> {
+fn launches(tx: &mut Transaction<'_>, items: &Items, choice: &ProfileChoice) -> Result<(Vec<Launch>, Profiles), Error> {
     let mut scanners: HashMap<InstanceId, Scanner> = HashMap::new();
     let mut profiles = HashMap::new();
     let mut targets = Vec::new();
     for row in items.values().flatten().filter(|row| !row.address.is_empty()) {
         let Some(source_host) = row.source_host_id else { continue };
-        if !scanners.contains_key(&row.instance_id) {
-            scanners.insert(row.instance_id, Scanner::load(tx, row.instance_id)?);
-        }
-        let Some(scanner) = scanners.get(&row.instance_id) else { continue };
+        let scanner = match scanners.entry(row.instance_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Scanner::load(tx, row.instance_id)?),
+        };
         let place = scanner.place(&row.address, &row.network_id);
         let profile = profile(scanner, choice, place.profile)?;
         profiles.insert((row.instance_id, profile.key.clone()), profile.clone());
@@ -235,7 +234,7 @@ fn children(
     tx: &mut Transaction<'_>,
     scan: Number,
     launches: &[Launch],
-    profiles: &HashMap<(InstanceId, String), Profile>,
+    profiles: &Profiles,
     now: Timestamp,
 ) -> Result<Vec<NewChild>, Error> {
     let mut children = Vec::with_capacity(launches.len());
@@ -322,7 +321,10 @@ pub async fn cancel(app: &App, caller: &Caller, ordinal: i64) -> Result<(), Erro
         super::judge::parent(tx, scan.id, now)?;
         let (actor, resource) = (caller.author(), format!("scans/{}", scan.number()));
         let detail = serde_json::Value::Null;
-        audit::append(tx, &Entry { at: now, actor: &actor, action: "scan.cancel", resource: &resource, detail })?;
+        audit::append(
+            tx,
+            &audit::Entry { at: now, actor: &actor, action: "scan.cancel", resource: &resource, detail },
+        )?;
         Ok::<_, Error>(scan.id)
     });
     let id = cancelled.await?;

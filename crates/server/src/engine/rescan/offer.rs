@@ -100,7 +100,10 @@ pub(super) fn permitted(
         caller.scope.cover([caller.scope.sees(tags.iter().map(String::as_str))])
     };
     let record = access::Record::assigned_to(first.owner_id, Some(&first.group_name)).covered(cover);
-    caller.decide(Action::Rescan, &record).ok().map_err(Denial::Person)?;
+    caller.decide(Action::Rescan, &record).ok().map_err(|reason| match reason {
+        reason if reason.hides() => Denial::Missing,
+        reason => Denial::Person(reason),
+    })?;
     let situation = Situation {
         product: &first.product,
         active: first.active,
