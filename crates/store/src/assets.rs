@@ -149,6 +149,16 @@ pub fn tags(tx: &mut Transaction<'_>, assets: &[AssetId]) -> Result<HashMap<Asse
     Ok(tags)
 }
 
+/// The tags that people gave an asset, without those of scanners, in order.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn own_tags(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Vec<String>> {
+    let rows: Vec<(String,)> =
+        tx.all("SELECT tag FROM asset_tag WHERE asset_id = $1 AND origin = 0 ORDER BY tag", &[&asset])?;
+    Ok(rows.into_iter().map(|(tag,)| tag).collect())
+}
+
 /// Items of an asset that are not closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exposure {

@@ -68,7 +68,7 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
 }
 
 /// An asset that the caller may see, with its tags; otherwise it looks absent.
-fn known(
+pub(crate) fn known(
     tx: &mut store::Transaction<'_>,
     caller: &Caller,
     action: Action,
@@ -120,6 +120,22 @@ async fn show(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Re
     Ok(Json(shown.await?))
 }
 
+/// Change an asset's criticality or tags.
+///
+/// # Errors
+/// 403, 404, 422.
+pub(crate) async fn edit(app: &App, caller: &Caller, id: AssetId, change: AssetChange) -> Result<AssetBody, Error> {
+    check(&change)?;
+    let (caller, now) = (caller.clone(), app.clock.now());
+    let changed = app.database.try_write(move |tx| {
+        known(tx, &caller, Action::AssetEdit, id)?;
+        assets::edit(tx, &caller.author(), id, change.criticality, change.tags.as_deref(), now)?;
+        let (row, tags) = (assets::one(tx, id)?, assets::tags(tx, &[id])?.remove(&id).unwrap_or_default());
+        full(tx, row, tags)
+    });
+    Ok(changed.await?)
+}
+
 /// Change an asset's criticality or tags
 #[utoipa::path(patch, path = "/assets/{id}", tag = "assets", params(("id" = i64, Path)), request_body = AssetChange,
     responses((status = OK, body = AssetBody)))]
@@ -129,16 +145,7 @@ async fn change(
     Path(id): Path<i64>,
     Json(change): Json<AssetChange>,
 ) -> Result<Json<AssetBody>, Error> {
-    check(&change)?;
-    let now = app.clock.now();
-    let changed = app.database.try_write(move |tx| {
-        let id = AssetId(id);
-        known(tx, &caller, Action::AssetEdit, id)?;
-        assets::edit(tx, &caller.author(), id, change.criticality, change.tags.as_deref(), now)?;
-        let (row, tags) = (assets::one(tx, id)?, assets::tags(tx, &[id])?.remove(&id).unwrap_or_default());
-        full(tx, row, tags)
-    });
-    Ok(Json(changed.await?))
+    Ok(Json(edit(&app, &caller, AssetId(id), change).await?))
 }
 
 fn check(change: &AssetChange) -> Result<(), Error> {

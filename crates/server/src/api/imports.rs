@@ -4,11 +4,12 @@ use crate::app::App;
 use crate::engine::import::file;
 use crate::http::{Caller, Error, ListQuery};
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use domain::access::{Action, Record};
 use domain::number::{Number, Series};
+use futures_util::Stream;
 use protocol::api::integrations::{
     FileImportBody, Import, ImportBody, ImportCount, ImportCounters, ImportItemCount, ImportRejection, ImportsBody,
 };
@@ -122,6 +123,45 @@ struct Loaded {
     dry_run: bool,
 }
 
+/// Put a file aside and read it to its end. `name` is the file's, `instance` that of the integration instance.
+///
+/// # Errors
+/// 403, 422.
+pub(crate) async fn checked<E>(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    instance: &str,
+    content: impl Stream<Item = Result<Bytes, E>> + Send,
+) -> Result<file::Checked, Error>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    caller.may(Action::ImportRun, &Record::default())?;
+    for (field, text) in [("name", name), ("instance", instance)] {
+        if text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
+            return Err(Error::field(field, "name", "a name has at most 200 bytes and no control characters"));
+        }
+    }
+    let upload = file::spool(app, name.to_owned(), content).await?;
+    Ok(file::check(upload).await?)
+}
+
+/// Begin the import of a good file and leave it to itself; gives the run's number.
+///
+/// # Errors
+/// 409 `import_running`.
+pub(crate) async fn begin(app: &App, caller: &Caller, instance: &str, checked: file::Checked) -> Result<Number, Error> {
+    let started = file::start(app, &caller.author(), instance, checked).await?;
+    let number = started.number;
+    tokio::spawn(async move {
+        if let Err(error) = started.run().await {
+            tracing::warn!(import = %number, "the import {number} failed: {}", error.reason());
+        }
+    });
+    Ok(number)
+}
+
 /// Load a file
 ///
 /// The body is the file itself. It is read to its end before anything is written: a file that is refused leaves nothing
@@ -138,28 +178,15 @@ async fn load(
     Query(loaded): Query<Loaded>,
     content: Body,
 ) -> Result<(StatusCode, Json<serde_json::Value>), Error> {
-    caller.may(Action::ImportRun, &Record::default())?;
     let instance = loaded.instance.as_deref().map(str::trim).filter(|name| !name.is_empty());
     let instance = instance.unwrap_or(file::DEFAULT_INSTANCE);
-    for (field, text) in [("name", loaded.name.as_str()), ("instance", instance)] {
-        if text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
-            return Err(Error::field(field, "name", "a name has at most 200 bytes and no control characters"));
-        }
-    }
-    let upload = file::spool(&app, loaded.name.clone(), content.into_data_stream()).await?;
-    let checked = file::check(upload).await?;
+    let checked = checked(&app, &caller, &loaded.name, instance, content.into_data_stream()).await?;
     let report = serde_json::to_value(&checked.report).map_err(Error::internal)?;
     if loaded.dry_run {
         return Ok((StatusCode::OK, Json(serde_json::json!({ "report": report }))));
     }
-    let started = file::start(&app, &caller.author(), instance, checked).await?;
-    let number = started.number;
+    let number = begin(&app, &caller, instance, checked).await?;
     let import = shown(&app, number).await?.import;
-    tokio::spawn(async move {
-        if let Err(error) = started.run().await {
-            tracing::warn!(import = %number, "the import {number} failed: {}", error.reason());
-        }
-    });
     let body = serde_json::to_value(FileImportBody { import, report }).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, Json(body)))
 }

@@ -180,6 +180,32 @@ async fn appliances(
     Ok(Json(AppliancesBody { appliances: found.await?.into_iter().map(appliance).collect() }))
 }
 
+/// Begin an import now; gives the run's number.
+///
+/// # Errors
+/// 403, 404, 409 `import_running` and `files_only`, 422 for an unknown kind.
+pub(crate) async fn begin_import(
+    app: &App,
+    caller: &Caller,
+    instance: InstanceId,
+    kind: &str,
+) -> Result<domain::number::Number, Error> {
+    caller.may(Action::ImportRun, &Record::default())?;
+    let what = match kind {
+        "everything" => What::Everything,
+        "knowledge_base" => What::KnowledgeBase,
+        "host_detection" => What::HostDetection,
+        "setup" => What::Setup,
+        _ => {
+            let why = "kind is everything, knowledge_base, host_detection or setup";
+            return Err(Error::field("kind", "unknown", why));
+        }
+    };
+    app.database.try_read(move |tx| logic::known(tx, instance)).await?;
+    let request = Request { instance, what, cause: Cause::People, actor: caller.author() };
+    Ok(import::spawn(app, request).await?.0)
+}
+
 /// Import now
 ///
 /// Begins the import and answers at once; follow the run under `/imports`.
@@ -192,20 +218,7 @@ async fn import_now(
     Path(id): Path<i64>,
     Json(asked): Json<ImportRequest>,
 ) -> Result<(StatusCode, Json<ImportBody>), Error> {
-    caller.may(Action::ImportRun, &Record::default())?;
-    let what = match asked.kind.as_deref().unwrap_or("everything") {
-        "everything" => What::Everything,
-        "knowledge_base" => What::KnowledgeBase,
-        "host_detection" => What::HostDetection,
-        "setup" => What::Setup,
-        _ => {
-            let why = "kind is everything, knowledge_base, host_detection or setup";
-            return Err(Error::field("kind", "unknown", why));
-        }
-    };
-    let instance = InstanceId(id);
-    app.database.try_read(move |tx| logic::known(tx, instance)).await?;
-    let request = Request { instance, what, cause: Cause::People, actor: caller.author() };
-    let (number, _) = import::spawn(&app, request).await?;
+    let kind = asked.kind.as_deref().unwrap_or("everything");
+    let number = begin_import(&app, &caller, InstanceId(id), kind).await?;
     Ok((StatusCode::ACCEPTED, Json(imports::shown(&app, number).await?)))
 }

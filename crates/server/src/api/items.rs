@@ -208,16 +208,12 @@ async fn history(
     Ok(Json(ItemHistoryBody { history: lines.await?.into_iter().map(line).collect() }))
 }
 
-/// Give an item to a person or a group
-#[utoipa::path(post, path = "/items/{number}/assignment", tag = "items", params(("number" = String, Path)),
-    request_body = Assignment, responses((status = OK, body = ItemBody)))]
-async fn assign(
-    State(app): State<App>,
-    caller: Caller,
-    Path(number): Path<String>,
-    Json(given): Json<Assignment>,
-) -> Result<Json<ItemBody>, Error> {
-    let now = app.clock.now();
+/// Give an item to a person, a group, both or nobody.
+///
+/// # Errors
+/// 403, 404, 422 for an unknown person or group.
+pub(crate) async fn give(app: &App, caller: &Caller, number: String, given: Assignment) -> Result<ItemBody, Error> {
+    let (caller, now) = (caller.clone(), app.clock.now());
     let changed = app.database.try_write(move |tx| {
         let item = known(tx, &caller, Action::ItemAssign, &number)?;
         let name = given.assignee.as_deref().unwrap_or_default().trim().to_lowercase();
@@ -240,7 +236,71 @@ async fn assign(
     });
     let body = changed.await?;
     app.wake.notify("item", 0);
-    Ok(Json(body))
+    Ok(body)
+}
+
+/// Take items over, leaving their groups as they are; gives how many, and the first refusal.
+///
+/// # Errors
+/// The refusal where none could be taken.
+pub(crate) async fn take(app: &App, caller: &Caller, numbers: Vec<String>) -> Result<(usize, Option<Error>), Error> {
+    let (caller, now) = (caller.clone(), app.clock.now());
+    let taken = app.database.try_write(move |tx| {
+        let (mut done, mut refused) = (0, None);
+        for number in &numbers {
+            match known(tx, &caller, Action::ItemAssign, number) {
+                Ok(item) => {
+                    let owner = Some((caller.user, caller.name.as_str()));
+                    items::assign(tx, &caller.author(), &item, owner, &item.group_name, now)?;
+                    done += 1;
+                }
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        match (done, refused) {
+            (0, Some(error)) => Err(error),
+            taken => Ok(taken),
+        }
+    });
+    let taken = taken.await?;
+    app.wake.notify("item", 0);
+    Ok(taken)
+}
+
+/// Give an item to a person or a group
+#[utoipa::path(post, path = "/items/{number}/assignment", tag = "items", params(("number" = String, Path)),
+    request_body = Assignment, responses((status = OK, body = ItemBody)))]
+async fn assign(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    Json(given): Json<Assignment>,
+) -> Result<Json<ItemBody>, Error> {
+    Ok(Json(give(&app, &caller, number, given).await?))
+}
+
+/// Change the state of an item by a legal transition.
+///
+/// # Errors
+/// 403, 404, 409 where the domain forbids it, 422 for an unknown word.
+pub(crate) async fn set_state(app: &App, caller: &Caller, number: String, state: &str) -> Result<ItemBody, Error> {
+    let to = ItemState::parse(state).ok_or_else(|| {
+        let words: Vec<&str> = ItemState::ALL.iter().map(|state| state.as_str()).collect();
+        Error::field("state", "unknown", format!("a state is one of {}", words.join(", ")))
+    })?;
+    let (caller, now) = (caller.clone(), app.clock.now());
+    let changed = app.database.try_write(move |tx| {
+        let item = known(tx, &caller, Action::ItemTransition, &number)?;
+        items::set_state(tx, &caller.author(), &item, to, now).map_err(|error| match error {
+            ChangeError::Refused(refusal) => Error::from(refusal),
+            ChangeError::Store(error) => error.into(),
+        })?;
+        let item = items::one(tx, item.number)?;
+        full(tx, item)
+    });
+    let body = changed.await?;
+    app.wake.notify("item", 0);
+    Ok(body)
 }
 
 /// Change the state of an item
@@ -255,21 +315,5 @@ async fn change_state(
     Path(number): Path<String>,
     Json(given): Json<StateChange>,
 ) -> Result<Json<ItemBody>, Error> {
-    let to = ItemState::parse(&given.state).ok_or_else(|| {
-        let words: Vec<&str> = ItemState::ALL.iter().map(|state| state.as_str()).collect();
-        Error::field("state", "unknown", format!("a state is one of {}", words.join(", ")))
-    })?;
-    let now = app.clock.now();
-    let changed = app.database.try_write(move |tx| {
-        let item = known(tx, &caller, Action::ItemTransition, &number)?;
-        items::set_state(tx, &caller.author(), &item, to, now).map_err(|error| match error {
-            ChangeError::Refused(refusal) => Error::from(refusal),
-            ChangeError::Store(error) => error.into(),
-        })?;
-        let item = items::one(tx, item.number)?;
-        full(tx, item)
-    });
-    let body = changed.await?;
-    app.wake.notify("item", 0);
-    Ok(Json(body))
+    Ok(Json(set_state(&app, &caller, number, &given.state).await?))
 }

@@ -26,7 +26,8 @@ fn body(row: scanners::Scanner) -> Scanner {
     }
 }
 
-fn known(tx: &mut store::Transaction<'_>, product: &str) -> Result<scanners::Scanner, Error> {
+/// The scanner of this product.
+pub(crate) fn known(tx: &mut store::Transaction<'_>, product: &str) -> Result<scanners::Scanner, Error> {
     scanners::one(tx, product).map_err(|error| match error {
         store::Error::NotFound => Error::NotFound(format!("scanner {product}")),
         error => error.into(),
@@ -50,6 +51,28 @@ async fn show(State(app): State<App>, caller: Caller, Path(product): Path<String
     Ok(Json(ScannerBody { scanner: body(row) }))
 }
 
+/// Activate or deactivate a scanner.
+///
+/// # Errors
+/// 403, 404.
+pub(crate) async fn set_active(
+    app: &App,
+    caller: &Caller,
+    product: String,
+    active: bool,
+) -> Result<scanners::Scanner, Error> {
+    caller.may(Action::ScannerActivate, &Record::default())?;
+    let (author, now) = (caller.author(), app.clock.now());
+    let row = app.database.try_write(move |tx| {
+        known(tx, &product)?;
+        scanners::set_active(tx, &author, &product, active, now)?;
+        known(tx, &product)
+    });
+    let row = row.await?;
+    app.wake.notify("scanner", 0);
+    Ok(row)
+}
+
 /// Activate or deactivate a scanner
 ///
 /// Rescans become available after the next import of an instance.
@@ -61,14 +84,5 @@ async fn change(
     Path(product): Path<String>,
     Json(change): Json<ScannerChange>,
 ) -> Result<Json<ScannerBody>, Error> {
-    caller.may(Action::ScannerActivate, &Record::default())?;
-    let (author, now) = (caller.author(), app.clock.now());
-    let row = app.database.try_write(move |tx| {
-        known(tx, &product)?;
-        scanners::set_active(tx, &author, &product, change.active, now)?;
-        known(tx, &product)
-    });
-    let row = row.await?;
-    app.wake.notify("scanner", 0);
-    Ok(Json(ScannerBody { scanner: body(row) }))
+    Ok(Json(ScannerBody { scanner: body(set_active(&app, &caller, product, change.active).await?) }))
 }

@@ -12,9 +12,9 @@ pub const COLUMNS: [Column; 8] = [
     Column::sorted("System", "q-w6", "os"),
     Column::new("Tags", "q-w4"),
     Column::sorted("Criticality", "q-w3", "criticality").end(),
-    Column::sorted("Agent", "q-w5", "agent"),
-    Column::sorted("Open", "q-w4", "open"),
-    Column::sorted("Risk", "q-w2", "risk").end(),
+    Column::new("Agent", "q-w4"),
+    Column::sorted("Open items", "q-w5", "items"),
+    Column::sorted("Highest score", "q-w5", "score"),
     Column::new("", "q-w1"),
 ];
 
@@ -70,8 +70,8 @@ pub struct AssetRow {
     pub open: Bar,
     /// How many that is, and how many of them are mitigated.
     pub open_count: i64,
-    /// Its risk, 0 to 1000.
-    pub risk: Option<i64>,
+    /// The highest score of what is open, before and after mitigation.
+    pub worst: Change,
     /// Quick actions.
     pub menu: Menu,
 }
@@ -150,8 +150,8 @@ pub struct AssetPage {
     pub icon: &'static str,
     /// System, agent, tags.
     pub marks: Vec<Chip>,
-    /// Risk and the formula it was reckoned with.
-    pub risk: Option<(i64, String)>,
+    /// The highest score of what is open, before and after mitigation.
+    pub worst: Option<Change>,
     /// Rescan, tags.
     pub actions: Vec<Action>,
     /// Mitigations, Findings, Source hosts, Activity; anchors of the page.

@@ -2,6 +2,7 @@
 //!
 //! It renders what it is given and validates nothing; the faults come from `domain`, each with the field it belongs to.
 
+use super::shell::Shell;
 use askama::Template;
 use askama::filters::HtmlSafe;
 
@@ -207,6 +208,26 @@ impl Field {
 #[template(path = "parts/faults.html")]
 pub struct Faults(pub Vec<Fault>);
 impl HtmlSafe for Faults {}
+
+/// A few fields of a record, as a dialog and as a page.
+#[derive(Debug, Clone, Template)]
+#[template(path = "dialog.html")]
+pub struct DialogPage {
+    /// The frame; its title is what is done.
+    pub shell: Shell,
+    /// Where it is sent.
+    pub to: String,
+    /// A sentence above the fields.
+    pub text: String,
+    /// The fields.
+    pub fields: Vec<Field>,
+    /// What is wrong.
+    pub faults: Faults,
+    /// The word on the button.
+    pub verb: &'static str,
+    /// Where cancelling leads without scripts.
+    pub back: String,
+}
 
 #[cfg(test)]
 mod tests {

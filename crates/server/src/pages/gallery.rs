@@ -1175,7 +1175,7 @@ fn asset_pages(out: &Path) {
                 tall: false,
             },
             open_count: 6 + n % 3,
-            risk: Some(612 - n * 40),
+            worst: Change::new(Some(95), Some(60)),
             menu: Menu::dots(
                 format!("m-{n}"),
                 "Quick actions",
@@ -1186,7 +1186,7 @@ fn asset_pages(out: &Path) {
             ),
         })
         .collect();
-    let mut frame = list("/assets", "assets", &assets::COLUMNS, "", "-risk", rows.len(), 2_104);
+    let mut frame = list("/assets", "assets", &assets::COLUMNS, "", "-score", rows.len(), 2_104);
     frame.columns.pick = true;
     frame.facet(
         "Agent",
@@ -1215,7 +1215,7 @@ fn asset_pages(out: &Path) {
         name: "web-fra-01".into(),
         icon: "brand-debian",
         marks: vec![Chip::new(Tone::Ok, "Agent connected"), Chip::new(Tone::Info, "prod"), Chip::new(Tone::Info, "web")],
-        risk: Some((612, "Monotone sum, default formula".into())),
+        worst: Some(Change::new(Some(95), Some(60))),
         actions: vec![Action::show("Rescan", "rescan.html").icon("radar")],
         tabs: vec![],
         drift: Some("Somebody changed LoginGraceTime on the host 12 min ago. The score is back at 92 and the item is marked drifted.".into()),
@@ -1347,7 +1347,7 @@ fn operation_pages(out: &Path) {
         "scanners",
         &scanners::ScannersPage {
             shell: shell(Section::Scanners, "Scanners"),
-            list: list("/scanners", "scanners", &scanners::COLUMNS, "", "name", 1, 1),
+            columns: list("/scanners", "scanners", &scanners::COLUMNS, "", "", 1, 1).columns,
             rows,
         }
         .to_string(),
@@ -1410,7 +1410,8 @@ fn operation_pages(out: &Path) {
         ],
         faults: Faults::default(),
         tested: Some((true, "Signed in. 3 option profiles, 2 appliances and 5 asset groups can be read.".into())),
-        test: "#".into(),
+        test: Some("#".into()),
+        locked: None,
         sync: Some("/x".into()),
         facts: vec![
             Fact::new("Option profiles", Value::text("3")),
@@ -1467,9 +1468,9 @@ fn operation_pages(out: &Path) {
             Fact::new("Took", Value::text("7.1 s")),
         ],
         raw: vec![("Hosts".into(), 2_104), ("Detections".into(), 60_593)],
+        live_from: None,
         rejected: vec![(
-            "host 4711".into(),
-            "detection without a QID".into(),
+            "host 4711, detection without a QID".into(),
             "the element QID is missing; the detection was left out".into(),
         )],
         rejected_more: 13,

@@ -65,7 +65,9 @@ pub struct ImportPage {
     pub what: String,
     /// Its state.
     pub state: Chip,
-    /// Import again, download the refused rows.
+    /// Where the record is asked for again while it runs.
+    pub live_from: Option<String>,
+    /// Import again, its integration.
     pub actions: Vec<Action>,
     /// Why it failed.
     pub error: Option<String>,
@@ -75,8 +77,8 @@ pub struct ImportPage {
     pub facts: Vec<Fact>,
     /// Raw counts by record type.
     pub raw: Vec<(String, i64)>,
-    /// What was refused: where, what, why.
-    pub rejected: Vec<(String, String, String)>,
+    /// What was refused: what, why.
+    pub rejected: Vec<(String, String)>,
     /// How many more were refused.
     pub rejected_more: i64,
     /// What happened.

@@ -2,15 +2,15 @@
 
 use super::chips::{Chip, When};
 use super::forms::{Faults, Field};
-use super::lists::{Action, Column, List};
+use super::lists::{Action, Column, Columns};
 use super::records::{Entry, Fact};
 use super::shell::Shell;
 use askama::Template;
 
 /// The columns of the list.
 pub const COLUMNS: [Column; 6] = [
-    Column::sorted("Scanner", "", "name"),
-    Column::sorted("Active", "q-w5", "active"),
+    Column::new("Scanner", ""),
+    Column::new("Active", "q-w5"),
     Column::new("Source on items", "q-w7"),
     Column::new("Integrations", "q-w6"),
     Column::new("Last import", "q-w6"),
@@ -42,8 +42,8 @@ pub struct ScannerRow {
 pub struct ScannersPage {
     /// The frame.
     pub shell: Shell,
-    /// The list's frame.
-    pub list: List,
+    /// The head of the table; scanners are few, so they are neither filtered nor sorted.
+    pub columns: Columns,
     /// The rows.
     pub rows: Vec<ScannerRow>,
 }
@@ -107,12 +107,14 @@ pub struct IntegrationPage {
     pub faults: Faults,
     /// What the last test of the connection said: good or not, and the words.
     pub tested: Option<(bool, String)>,
-    /// Where the connection is tested with what is typed.
-    pub test: String,
+    /// Where what is typed is saved and the connection tried; none where there is no connection.
+    pub test: Option<String>,
     /// Where option profiles, appliances and asset groups are fetched; none before it is saved.
     pub sync: Option<String>,
     /// What was fetched: profiles, appliances, asset groups, when.
     pub facts: Vec<Fact>,
-    /// Import now, delete.
+    /// Import now, its imports.
     pub actions: Vec<Action>,
+    /// Why this person cannot change it.
+    pub locked: Option<String>,
 }

@@ -21,14 +21,20 @@ pub fn mitigation(mitigation: Mitigation) -> Option<Chip> {
 /// The mark of an item's workflow state.
 #[must_use]
 pub fn workflow(item: &ItemRow) -> Chip {
-    let tone = match item.state {
+    state(item.state.as_str(), item.substate.as_str())
+}
+
+/// The same from the words of the API.
+#[must_use]
+pub fn state(word: &str, why: &str) -> Chip {
+    let Some(state) = State::parse(word) else { return Chip::new(Tone::Idle, word) };
+    let tone = match state {
         State::Open => Tone::Warn,
         State::UnderInvestigation | State::AwaitingImplementation => Tone::Run,
         State::Resolved => Tone::Sched,
         State::Closed => Tone::Ok,
     };
-    let word = words(item.state.as_str());
-    let why = item.substate.as_str();
+    let word = words(word);
     if why.is_empty() {
         Chip::new(tone, word)
     } else {

@@ -4,12 +4,19 @@
 //! Every noun has `routes()`, listed in [`routes`].
 
 pub mod agents;
+pub mod asset;
+pub mod assets;
 pub mod audit;
 pub mod choice;
 pub mod eliminations;
 pub mod expect;
+pub mod exposure;
 pub mod frame;
 pub mod home;
+pub mod imports;
+pub mod instances;
+pub mod item;
+pub mod items;
 pub mod job;
 mod job_live;
 pub mod jobs;
@@ -17,9 +24,14 @@ pub mod marks;
 pub mod mitigations;
 pub mod new_job;
 pub mod password;
+pub mod rescan;
+pub mod scan;
+pub mod scanners;
+pub mod scans;
 pub mod scores;
 pub mod sign_in;
 pub mod tokens;
+pub mod upload;
 pub mod users;
 pub mod vulnerabilities;
 pub mod wizard;
@@ -31,7 +43,7 @@ pub use frame::{Head, Show, faults, frame, listed, pager};
 
 /// What stays open longer than a page may take: progress as server-sent events.
 pub fn streams() -> Router<App> {
-    Router::new().merge(job::streams())
+    Router::new().merge(job::streams()).merge(scan::streams()).merge(upload::streams())
 }
 
 /// Every page.
@@ -53,4 +65,15 @@ pub fn routes() -> Router<App> {
         .merge(users::routes())
         .merge(tokens::routes())
         .merge(audit::routes())
+        .merge(items::routes())
+        .merge(item::routes())
+        .merge(assets::routes())
+        .merge(asset::routes())
+        .merge(rescan::routes())
+        .merge(scans::routes())
+        .merge(scan::routes())
+        .merge(scanners::routes())
+        .merge(instances::routes())
+        .merge(imports::routes())
+        .merge(upload::routes())
 }

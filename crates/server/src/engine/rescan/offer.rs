@@ -36,6 +36,21 @@ pub fn available(tx: &mut Transaction<'_>, caller: &Caller, item: i64) -> store:
     Ok(permitted(caller, &rows, &tags).map_err(Refusal::from))
 }
 
+/// Which of these items the caller may not rescan, and why; those he may are absent.
+///
+/// # Errors
+/// A failure of the store.
+pub fn unavailable(tx: &mut Transaction<'_>, caller: &Caller, items: &[i64]) -> store::Result<HashMap<i64, Refusal>> {
+    let rows = scans::candidates(tx, items)?;
+    let tags = tags_of(tx, caller, &rows)?;
+    let mut of: HashMap<i64, Vec<Candidate>> = items.iter().map(|item| (*item, Vec::new())).collect();
+    for row in rows {
+        of.entry(row.number).or_default().push(row);
+    }
+    let refused = |(item, rows): (i64, Vec<Candidate>)| Some((item, permitted(caller, &rows, &tags).err()?.into()));
+    Ok(of.into_iter().filter_map(refused).collect())
+}
+
 /// What the rescan dialog of the item of this ordinal shows.
 ///
 /// # Errors

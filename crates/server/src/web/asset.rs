@@ -1,0 +1,305 @@
+//! `/assets/7`: one asset with the mitigations in force on it, its open items, and what scanners call it.
+
+use super::assets::{open_items, worst};
+use super::frame::{Show, again, faults, frame};
+use super::vulnerabilities::TOTAL_MAX;
+use super::{choice, eliminations, exposure, marks};
+use crate::api;
+use crate::app::App;
+use crate::http::flash::{self, Flash};
+use crate::http::form::Fields;
+use crate::http::{Error, PageActor};
+use crate::pages::assets::{AssetPage, ControlRow, FindingRow, system_icon};
+use crate::pages::forms::{DialogPage, Faults};
+use crate::pages::lists::{Action as Button, address};
+use crate::pages::{Chip, Choice, Fact, Fault, Field, Section, Tone, Value};
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use domain::access::{Action, Record};
+use domain::id::AssetId;
+use domain::mitigation::{ControlState, Origin};
+use domain::number::Series;
+use domain::time::Timestamp;
+use protocol::api::exposure::AssetChange;
+use store::agents::AgentRow;
+use store::assets::{self, AssetRow, Exposure, SourceRow};
+use store::audit::Written;
+use store::items::ItemRow;
+use store::{Transaction, agents, audit, catalogue, controls, list};
+
+/// Open items on the page.
+const FINDINGS: u32 = 25;
+/// Lines of activity on the page.
+const LOG_LINES: i64 = 20;
+
+/// The routes of this noun.
+pub fn routes() -> Router<App> {
+    Router::new().route("/assets/{id}", get(show)).route("/assets/{id}/edit", get(edit).post(change))
+}
+
+/// A control with what it does for the items that are open here.
+struct Control {
+    row: controls::ControlRow,
+    points: i64,
+    qids: Vec<i64>,
+}
+
+struct Seen {
+    asset: AssetRow,
+    tags: Vec<String>,
+    exposure: Exposure,
+    agent: Option<AgentRow>,
+    controls: Vec<Control>,
+    findings: Vec<ItemRow>,
+    total: i64,
+    sources: Vec<SourceRow>,
+    log: Vec<Written>,
+}
+
+fn look(tx: &mut Transaction<'_>, who: &PageActor, id: AssetId, now: Timestamp) -> Result<Seen, Error> {
+    let (asset, tags) = api::assets::known(tx, who, Action::AssetsView, id)?;
+    let wanted = domain::filter::parse(&open_items(id), &store::items::FIELDS).map_err(Error::internal)?;
+    let mut query = list::Query::new(wanted, domain::filter::Context::at(now));
+    query.order = list::Order::parse("-score");
+    query.limit = FINDINGS;
+    let clip = || store::items::visible(&who.actor, Action::ItemsView);
+    let items = who.decide(Action::ItemsView, &Record { assignee: Some(who.user), ..Record::default() }).allowed();
+    let (findings, total) = if items {
+        let found = list::page::<ItemRow>(tx, &store::items::LIST, clip(), &query)?.rows;
+        (found, list::count(tx, &store::items::LIST, clip(), &query, TOTAL_MAX)?)
+    } else {
+        (Vec::new(), 0)
+    };
+    Ok(Seen {
+        exposure: assets::exposure(tx, &[id])?.remove(&id).unwrap_or_default(),
+        agent: agents::on_asset(tx, id)?,
+        controls: controls_of(tx, id, &findings)?,
+        sources: assets::sources(tx, id)?,
+        log: audit::of_resource(tx, &format!("assets/{id}"), None, LOG_LINES)?,
+        findings,
+        total,
+        asset,
+        tags,
+    })
+}
+
+fn controls_of(tx: &mut Transaction<'_>, id: AssetId, findings: &[ItemRow]) -> Result<Vec<Control>, Error> {
+    let mut found = Vec::new();
+    for row in controls::of_asset(tx, id)? {
+        if matches!(row.state, ControlState::NotApplicable | ControlState::Exposed) {
+            continue;
+        }
+        let mut control = Control { row, points: 0, qids: Vec::new() };
+        for item in findings {
+            let covered = catalogue::covers(tx, control.row.entry_key, item.vulnerability_id)?;
+            if let Some(points) = covered.iter().map(|(_, _, points)| *points).max() {
+                control.points = control.points.max(points);
+                control.qids.push(item.qid);
+            }
+        }
+        found.push(control);
+    }
+    Ok(found)
+}
+
+async fn show(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
+    let (asker, now) = (who.clone(), app.clock.now());
+    let seen = app.database.try_read(move |tx| look(tx, &asker, AssetId(id), now)).await?;
+    let asset = &seen.asset;
+    let shell = frame(&app, &who, Section::Assets, asset.name.clone()).await?.under("Assets", "/assets");
+    let open = open_items(asset.id);
+    let page = AssetPage {
+        shell,
+        name: asset.name.clone(),
+        icon: system_icon(&asset.os, asset.platform.as_str()),
+        marks: marked(&seen),
+        worst: Some(worst(&seen.exposure)).filter(|change| change.before.is_some()),
+        actions: actions(&who, &seen),
+        tabs: Vec::new(),
+        drift: drift(&seen.controls),
+        install: seen.agent.is_none().then(|| "quell-agent enrol --token <TOKEN>".to_owned()),
+        facts: facts(&app, &seen, now),
+        controls: seen.controls.iter().map(|control| control_row(&who, &seen, control, now)).collect(),
+        findings: seen.findings.iter().map(finding).collect(),
+        findings_total: (seen.total, address("/items", &[("q", &open)])),
+        sources: seen.sources.iter().map(source).collect(),
+        log: seen.log.iter().map(|entry| exposure::activity(entry, now)).collect(),
+    };
+    Ok(Show(page).into_response())
+}
+
+fn marked(seen: &Seen) -> Vec<Chip> {
+    let mut marked = vec![match &seen.agent {
+        Some(_) => Chip::new(Tone::Ok, "Agent in place"),
+        None => Chip::new(Tone::Idle, "No agent"),
+    }];
+    marked.extend(seen.tags.iter().map(|tag| Chip::new(Tone::Info, tag.clone()).with_icon("tag")));
+    marked
+}
+
+fn actions(who: &PageActor, seen: &Seen) -> Vec<Button> {
+    let id = seen.asset.id;
+    let rescans = exposure::reason(&who.decide(Action::Rescan, &Record::default()));
+    let nothing =
+        (seen.exposure.open() == 0).then(|| "Nothing is open on it, so there is nothing to verify.".to_owned());
+    let edits = exposure::reason(&who.decide(Action::AssetEdit, &Record::default()));
+    vec![
+        Button::show("Rescan", address("/rescan", &[("q", &open_items(id))]))
+            .icon("radar")
+            .key('r')
+            .primary()
+            .unless(rescans.or(nothing)),
+        Button::show("Tags and criticality", format!("/assets/{id}/edit")).icon("tag").unless(edits),
+    ]
+}
+
+fn drift(controls: &[Control]) -> Option<String> {
+    let drifted = controls.iter().filter(|control| control.row.state == ControlState::Drifted);
+    let titles: Vec<&str> = drifted.map(|control| control.row.title.as_str()).collect();
+    (!titles.is_empty()).then(|| {
+        format!("Somebody changed this on the host: {}. The scores it had lowered are back.", titles.join("; "))
+    })
+}
+
+fn facts(app: &App, seen: &Seen, now: Timestamp) -> Vec<Fact> {
+    let asset = &seen.asset;
+    let mut facts = vec![
+        Fact::new("Address", Value::code(&asset.ip)),
+        Fact::new("Name", Value::text(&asset.fqdn)),
+        Fact::new("System", Value::text(&asset.os)),
+        Fact::new("Platform", Value::text(marks::platform(asset.platform.as_str()).0)),
+        Fact::new("Criticality", Value::text(format!("{} of 5", asset.criticality))),
+        Fact::new("Time zone", Value::text(if asset.zone.is_empty() { "unknown, so UTC" } else { &asset.zone })),
+    ];
+    match &seen.agent {
+        Some(agent) => {
+            let seen_at = app.presence.last_seen(agent.id).map_or(agent.last_seen_at, |at| at.max(agent.last_seen_at));
+            facts.push(Fact::new("Agent", Value::link(&agent.version, format!("/agents/{}", agent.agent_id))));
+            facts.push(Fact::new("Agent seen", Value::When(exposure::near(seen_at, now))));
+        }
+        None => facts.push(Fact::new("Agent", Value::text("none"))),
+    }
+    facts.push(Fact::new("Last scanned", Value::When(exposure::near(asset.last_seen_at, now))));
+    facts.push(Fact::new("First known", Value::When(exposure::exact(asset.created_at))));
+    facts
+}
+
+fn control_row(who: &PageActor, seen: &Seen, control: &Control, now: Timestamp) -> ControlRow {
+    let row = &control.row;
+    let qids: Vec<String> = control.qids.iter().map(|qid| format!("QID {qid}")).collect();
+    let denied = exposure::reason(&who.decide(Action::Rollback, &Record::owned_by(who.user)));
+    let others =
+        (row.origin != Origin::Ours).then(|| "It was put there by others, so it is not ours to undo.".to_owned());
+    let fixed = (!row.reversible).then(|| "This entry has no way back.".to_owned());
+    let none = control.qids.is_empty().then(|| "No open item names it any more.".to_owned());
+    let to = choice::Choice::of(&control.qids).on(&[seen.asset.id.0]).by(&[&row.entry]).rollback();
+    ControlRow {
+        title: row.title.clone(),
+        entry: row.entry.clone(),
+        href: eliminations::entry_address(&row.entry),
+        state: exposure::control(row.state),
+        covers: if qids.is_empty() { "no open item".to_owned() } else { qids.join(", ") },
+        points: control.points,
+        job: row.job_number.filter(|_| row.origin == Origin::Ours).map(|ordinal| {
+            let number = crate::views::number(Series::Job, ordinal);
+            let href = format!("/jobs/{number}");
+            (number, href)
+        }),
+        verified: Some(exposure::near(row.checked_at, now)),
+        expires: None,
+        roll_back: Button::post("Roll back", to.address())
+            .icon("arrow-back-up")
+            .unless(others.or(fixed).or(none).or(denied)),
+    }
+}
+
+fn finding(item: &ItemRow) -> FindingRow {
+    FindingRow {
+        number: item.number().to_string(),
+        href: format!("/items/{}", item.number()),
+        title: item.title.clone(),
+        qid: item.qid.to_string(),
+        state: marks::workflow(item),
+        mitigation: marks::mitigation(item.mitigation),
+        change: marks::change(item),
+    }
+}
+
+fn source(row: &SourceRow) -> (String, String, String, String) {
+    let mut how = format!("matched by {}", row.matched_by.replace('_', " "));
+    if let Some(at) = row.last_scan_at {
+        how = format!("{how}, scanned {}", at.to_jiff().strftime("%-d %b %Y"));
+    }
+    (row.instance.clone(), format!("host {}", row.host_key), row.ip.clone(), how)
+}
+
+/// What the form holds: criticality and the tags of people.
+type Given = (String, String);
+
+async fn edit_page(
+    app: &App,
+    who: &PageActor,
+    id: i64,
+    given: Option<Given>,
+    wrong: Vec<Fault>,
+) -> Result<DialogPage, Error> {
+    let asker = who.clone();
+    let read = app.database.try_read(move |tx| {
+        let (asset, tags) = api::assets::known(tx, &asker, Action::AssetEdit, AssetId(id))?;
+        let own = assets::own_tags(tx, asset.id)?;
+        Ok::<_, Error>((asset, tags, own))
+    });
+    let (asset, tags, own) = read.await?;
+    let foreign: Vec<&str> = tags.iter().filter(|tag| !own.contains(tag)).map(String::as_str).collect();
+    let (criticality, typed) = given.unwrap_or_else(|| (asset.criticality.to_string(), own.join(", ")));
+    let from = match foreign.as_slice() {
+        [] => "Separated by commas.".to_owned(),
+        tags => format!("Separated by commas. From scanners, and not to be changed here: {}.", tags.join(", ")),
+    };
+    let levels = [("1", "1, least"), ("2", "2"), ("3", "3"), ("4", "4"), ("5", "5, most")];
+    let levels = levels.into_iter().map(|(value, label)| Choice::new(value, label)).collect();
+    let shell = frame(app, who, Section::Assets, format!("Tags and criticality of {}", asset.name)).await?;
+    Ok(DialogPage {
+        shell: shell.under("Assets", "/assets").under(asset.name, format!("/assets/{id}")),
+        to: format!("/assets/{id}/edit"),
+        text: String::new(),
+        fields: vec![
+            Field::select("criticality", "Criticality", criticality, levels).faulted(&wrong),
+            Field::line("tags", "Tags", typed).help(from).autocomplete("off").faulted(&wrong),
+        ],
+        faults: Faults(wrong),
+        verb: "Save",
+        back: format!("/assets/{id}"),
+    })
+}
+
+async fn edit(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
+    Ok(Show(edit_page(&app, &who, id, None, Vec::new()).await?).into_response())
+}
+
+async fn change(
+    State(app): State<App>,
+    who: PageActor,
+    Path(id): Path<i64>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let given = (fields.one("criticality").to_owned(), fields.one("tags").to_owned());
+    let criticality = given.0.parse::<u8>().ok();
+    if criticality.is_none() {
+        let wrong = vec![Fault::new("criticality", "Criticality is 1 to 5.")];
+        return Ok(again(edit_page(&app, &who, id, Some(given), wrong).await?));
+    }
+    let change = AssetChange { criticality, tags: Some(fields.listed("tags")) };
+    match api::assets::edit(&app, &who, AssetId(id), change).await {
+        Ok(body) => {
+            let said = Flash::done(format!("Saved {}.", body.asset.name));
+            Ok(flash::redirect(&format!("/assets/{id}"), Some(said)))
+        }
+        Err(error) => {
+            let wrong = faults(error, |field| field)?;
+            Ok(again(edit_page(&app, &who, id, Some(given), wrong).await?))
+        }
+    }
+}

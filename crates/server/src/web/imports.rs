@@ -1,0 +1,255 @@
+//! `/imports`: the runs that imported, one run with its counters and what it refused.
+
+use super::frame::{Head, Show, frame, listed, pager, sentence};
+use super::vulnerabilities::TOTAL_MAX;
+use super::{exposure, marks};
+use crate::app::App;
+use crate::http::{Error, ListQuery, PageActor};
+use crate::pages::imports::{COLUMNS, ImportPage, ImportRow, ImportsPage};
+use crate::pages::jobs::CountPart;
+use crate::pages::lists::Action as Button;
+use crate::pages::{Chip, Empty, Entry, Fact, Section, Tone, Value};
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use domain::access::{Action, Record};
+use domain::id::InstanceId;
+use domain::number::{Number, Series};
+use domain::time::Timestamp;
+use store::imports::{self as runs, Count, Kind, RunRow, State as RunState};
+use store::{Transaction, list};
+
+/// The routes of this noun.
+pub fn routes() -> Router<App> {
+    Router::new().route("/imports", get(index)).route("/imports/{number}", get(show))
+}
+
+/// A run's state.
+pub(super) fn state(state: RunState) -> Chip {
+    match state {
+        RunState::Running => Chip::new(Tone::Run, "Running"),
+        RunState::Complete => Chip::new(Tone::Ok, "Completed"),
+        RunState::Failed => Chip::new(Tone::Fail, "Failed"),
+    }
+}
+
+/// The newest run of an instance.
+pub(super) fn newest(tx: &mut Transaction<'_>, id: InstanceId, now: Timestamp) -> Result<Option<RunRow>, Error> {
+    let wanted = domain::filter::parse(&format!("instance.id:{id}"), &runs::FIELDS).map_err(Error::internal)?;
+    let mut query = list::Query::new(wanted, domain::filter::Context::at(now));
+    query.order = list::Order::parse("-number");
+    query.limit = 1;
+    Ok(list::page(tx, &runs::LIST, None, &query)?.rows.into_iter().next())
+}
+
+async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Result<Response, Error> {
+    who.may(Action::IntegrationsView, &Record::default())?;
+    let text = "Connect a Qualys subscription and import now, or load a file exported from one.";
+    let empty = Empty::yet("database-import", "No imports yet", text)
+        .with(Button::go("Connect a subscription", "/instances/new").primary())
+        .with(Button::show("Import a file", "/imports/file").icon("upload"));
+    let head = Head { path: "/imports", noun: "imports", columns: &COLUMNS, sort: "-number", empty };
+    let (mut list, wanted) = listed(&app, &who, &query, &runs::LIST, head)?;
+    let mut rows = Vec::new();
+    if let Some(wanted) = wanted {
+        let read = app.database.try_read(move |tx| {
+            let page = list::page::<RunRow>(tx, &runs::LIST, None, &wanted)?;
+            Ok::<_, Error>((page, list::count(tx, &runs::LIST, None, &wanted, TOTAL_MAX)?))
+        });
+        let (page, total) = read.await?;
+        (list.total, list.capped) = (Some(total), total >= TOTAL_MAX);
+        list.shown = page.rows.len();
+        list.pager = pager(&query, "/imports", page.next_cursor.as_deref());
+        let now = app.clock.now();
+        rows = page.rows.iter().map(|run| row(run, now)).collect();
+    }
+    for (label, q) in [
+        ("All", ""),
+        ("Running", "is:running"),
+        ("Failed", "is:failed"),
+        ("Files", "kind:file"),
+        ("After rescans", "cause:scan"),
+    ] {
+        list.tab(label, q, None);
+    }
+    let denied = exposure::reason(&who.decide(Action::ImportRun, &Record::default()));
+    let load = Button::show("Import a file", "/imports/file").icon("upload").primary().key('c').unless(denied);
+    let shell = frame(&app, &who, Section::Imports, "Imports").await?.action(load);
+    Ok(Show(ImportsPage { shell, list, rows }).into_response())
+}
+
+/// Everything a run met, whatever it was.
+fn all(run: &RunRow) -> Count {
+    let counters = run.counters();
+    let mut all = Count::default();
+    for count in [&counters.vulnerabilities, &counters.hosts, &counters.detections, &counters.setup] {
+        all.add(count);
+    }
+    all
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// What a run imported, in words.
+fn what(run: &RunRow) -> String {
+    let of = &run.instance;
+    match run.kind {
+        Kind::Everything => format!("Everything from {of}"),
+        Kind::KnowledgeBase => format!("Knowledge base from {of}"),
+        Kind::HostDetection => format!("Detections from {of}"),
+        Kind::Setup => format!("Option profiles and appliances of {of}"),
+        Kind::File if run.source.is_empty() => format!("A file for {of}"),
+        Kind::File => format!("{} for {of}", run.source),
+        Kind::Targeted => format!("Rescanned hosts of {of} ({})", run.source.trim_start_matches("scans/")),
+    }
+}
+
+fn row(run: &RunRow, now: Timestamp) -> ImportRow {
+    let all = all(run);
+    ImportRow {
+        number: run.number().to_string(),
+        href: format!("/imports/{}", run.number()),
+        what: what(run),
+        state: state(run.state),
+        new: number(all.new),
+        updated: number(all.updated),
+        unchanged: number(all.unchanged),
+        rejected: number(all.rejected),
+        at: exposure::near(run.started_at, now),
+    }
+}
+
+async fn show(State(app): State<App>, who: PageActor, Path(text): Path<String>) -> Result<Response, Error> {
+    who.may(Action::IntegrationsView, &Record::default())?;
+    let parsed = text.parse::<Number>().ok().filter(|number| number.series == Series::IntegrationRun);
+    let number = parsed.ok_or_else(|| Error::NotFound(format!("import {text}")))?;
+    let read = app.database.try_read(move |tx| {
+        let run = runs::one(tx, number.ordinal).map_err(|error| match error {
+            store::Error::NotFound => Error::NotFound(format!("import {number}")),
+            error => error.into(),
+        })?;
+        let rejections = runs::rejections(tx, run.id)?;
+        Ok::<_, Error>((run, rejections))
+    });
+    let (run, rejections) = read.await?;
+    let shell = frame(&app, &who, Section::Imports, number.to_string()).await?.under("Imports", "/imports");
+    Ok(Show(page(shell, &who, run, rejections, app.clock.now())).into_response())
+}
+
+fn page(
+    shell: crate::pages::Shell,
+    who: &PageActor,
+    run: RunRow,
+    rejections: Vec<(String, String)>,
+    now: Timestamp,
+) -> ImportPage {
+    let all = all(&run);
+    let count = |tone, of, label| CountPart { tone, number: number(of), label };
+    let described = i64::try_from(rejections.len()).unwrap_or(i64::MAX);
+    let running = run.state == RunState::Running;
+    ImportPage {
+        shell,
+        what: what(&run),
+        state: state(run.state),
+        live_from: running.then(|| format!("/imports/{}", run.number())),
+        actions: actions(who, &run),
+        error: (run.state == RunState::Failed).then(|| sentence(&run.detail)),
+        counts: vec![
+            count(Tone::Ok, all.new, "new"),
+            count(Tone::Run, all.updated, "updated"),
+            count(Tone::Idle, all.unchanged, "unchanged"),
+            count(Tone::Info, all.ignored, "ignored"),
+            count(Tone::Fail, all.rejected, "rejected"),
+        ],
+        facts: facts(&run),
+        raw: raw(&run),
+        rejected: rejections,
+        rejected_more: (number(all.rejected) - described).max(0),
+        log: log(&run, now),
+    }
+}
+
+fn actions(who: &PageActor, run: &RunRow) -> Vec<Button> {
+    let denied = exposure::reason(&who.decide(Action::ImportRun, &Record::default()));
+    let running = (run.state == RunState::Running).then(|| "It is running.".to_owned());
+    let again = match run.kind {
+        Kind::File => Button::show("Import another file", "/imports/file").icon("upload").unless(denied),
+        Kind::Setup => Button::post("Fetch again", format!("/instances/{}/fetch", run.instance_id))
+            .icon("refresh")
+            .unless(denied.or(running)),
+        _ => Button::post("Import again", format!("/instances/{}/import", run.instance_id))
+            .icon("refresh")
+            .unless(denied.or(running)),
+    };
+    vec![again, Button::go("Integration", format!("/instances/{}", run.instance_id)).icon("plug-connected")]
+}
+
+fn facts(run: &RunRow) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::new("Integration", Value::link(&run.instance, format!("/instances/{}", run.instance_id))),
+        Fact::new("Kind", Value::text(marks::words(run.kind.as_str()))),
+        Fact::new("Started by", Value::text(exposure::by(&run.actor))),
+        Fact::new("Started", Value::When(exposure::exact(run.started_at))),
+    ];
+    if let Some(at) = run.ended_at {
+        let seconds = (at.micros() - run.started_at.micros()).max(0) / 1_000_000;
+        let took = match seconds {
+            0 => "less than a second".to_owned(),
+            1..=119 => format!("{seconds} s"),
+            _ => format!("{} min", seconds / 60),
+        };
+        facts.push(Fact::new("Ended", Value::When(exposure::exact(at))));
+        facts.push(Fact::new("Took", Value::text(took)));
+    }
+    facts.extend(run.until_at.map(|at| Fact::new("Covers up to", Value::When(exposure::exact(at)))));
+    if let Some(scan) = run.source.strip_prefix("scans/").filter(|_| run.kind == Kind::Targeted) {
+        facts.push(Fact::new("For", Value::link(scan, format!("/scans/{scan}"))));
+    }
+    if run.state == RunState::Complete && !run.detail.is_empty() {
+        facts.push(Fact::new("Remark", Value::text(sentence(&run.detail))));
+    }
+    facts
+}
+
+/// What was read, and what came of it.
+fn raw(run: &RunRow) -> Vec<(String, i64)> {
+    let counters = run.counters();
+    let read = |count: &Count| count.new + count.updated + count.unchanged + count.ignored + count.rejected;
+    let rows = [
+        ("Hosts", read(&counters.hosts)),
+        ("Assets made for them", counters.assets_new),
+        ("Detections", read(&counters.detections)),
+        ("Items opened", counters.items.new),
+        ("Items changed", counters.items.updated),
+        ("Items closed", counters.items.closed),
+        ("Items reopened", counters.items.reopened),
+        ("Vulnerabilities", read(&counters.vulnerabilities)),
+        ("Of these, not in the knowledge base yet", counters.placeholders),
+        ("Option profiles, appliances, asset groups", read(&counters.setup)),
+    ];
+    rows.into_iter().filter(|(_, count)| *count > 0).map(|(label, count)| (label.to_owned(), number(count))).collect()
+}
+
+fn log(run: &RunRow, now: Timestamp) -> Vec<Entry> {
+    let mut log = Vec::new();
+    if let Some(at) = run.ended_at {
+        let (tone, text) = match run.state {
+            RunState::Failed => {
+                (Tone::Fail, "Failed. Complete hosts are kept; the next import goes on there.".to_owned())
+            }
+            _ => (Tone::Ok, "Completed".to_owned()),
+        };
+        log.push(Entry { at: exposure::near(at, now), tone, text, by: String::new() });
+    }
+    let why = match run.cause.as_str() {
+        "schedule" => "Started by the schedule",
+        "scan" => "Started after a rescan",
+        _ => "Started",
+    };
+    let by = exposure::by(&run.actor);
+    log.push(Entry { at: exposure::near(run.started_at, now), tone: Tone::Run, text: why.to_owned(), by });
+    log
+}

@@ -1,0 +1,313 @@
+//! Asking for a rescan: of one item at `/items/VIT0000001/rescan`, of several at `/rescan?items=1,2` or
+//! `/rescan?q=asset.id:7` (S2.10-S2.14).
+
+use super::frame::{Show, again, faults, frame, sentence};
+use super::{exposure, items};
+use crate::api;
+use crate::app::App;
+use crate::engine::rescan::{self, Offer, ProfileChoice, Request};
+use crate::http::flash::{self, Flash};
+use crate::http::form::Fields;
+use crate::http::{Error, PageActor};
+use crate::pages::forms::Faults;
+use crate::pages::items::RescanPage;
+use crate::pages::lists::address;
+use crate::pages::{Choice, Fact, Fault, Section, Value, count};
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use domain::access::Action;
+use domain::id::InstanceId;
+use domain::number::{Number, Series};
+use protocol::api::scans::BEING_PROCESSED;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use store::Transaction;
+use store::items::ItemRow;
+use uuid::Uuid;
+
+/// Items that one dialog asks for at most; they have to fit into an address.
+const ITEMS_MAX: usize = 500;
+
+/// The routes of this noun.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/items/{number}/rescan", get(of_item).post(rescan_item))
+        .route("/items/rescan", post(of_rows))
+        .route("/rescan", get(of_several).post(rescan_several))
+}
+
+/// Which items, as an address says it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Asked {
+    /// The digits of their numbers, separated by commas.
+    #[serde(default)]
+    items: String,
+    /// Or a query text.
+    #[serde(default)]
+    q: String,
+}
+
+impl Asked {
+    fn here(&self) -> String {
+        address("/rescan", &[("items", &self.items), ("q", &self.q)])
+    }
+
+    fn back(&self) -> String {
+        address("/items", &[("q", &self.q)])
+    }
+}
+
+/// What a form sent, to be shown again.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    named: String,
+    specify: bool,
+    wrong: Vec<Fault>,
+    refused: Option<String>,
+}
+
+impl Given {
+    fn sent(fields: &Fields) -> Given {
+        let (named, specify) = (fields.one("named").to_owned(), fields.one("profile") == "named");
+        Given { named, specify, ..Given::default() }
+    }
+
+    fn choice(&self) -> Result<ProfileChoice, Fault> {
+        match (self.specify, self.named.as_str()) {
+            (false, _) => Ok(ProfileChoice::Default),
+            (true, "") => Err(Fault::new("named", "Choose the option profile to scan with.")),
+            (true, named) => Ok(ProfileChoice::Named(named.to_owned())),
+        }
+    }
+}
+
+/// The items of a dialog that can be rescanned, what is offered for them, and what is left out.
+struct Seen {
+    items: Vec<ItemRow>,
+    offers: BTreeMap<InstanceId, Offer>,
+    left_out: Vec<(String, String)>,
+}
+
+fn look(tx: &mut Transaction<'_>, who: &PageActor, numbers: &[String]) -> Result<Seen, Error> {
+    let found: Result<Vec<ItemRow>, Error> =
+        numbers.iter().map(|number| api::items::known(tx, who, Action::ItemsView, number)).collect();
+    let found = found?;
+    let ordinals: Vec<i64> = found.iter().map(|item| item.number).collect();
+    let refused = rescan::unavailable(tx, who, &ordinals)?;
+    let left_out = found.iter().filter_map(|item| {
+        refused.get(&item.number).map(|refusal| (item.number().to_string(), exposure::refused(refusal)))
+    });
+    let left_out = left_out.collect();
+    // One item shows what its scanner offers even where it may not be rescanned.
+    let items: Vec<ItemRow> =
+        found.iter().filter(|item| found.len() == 1 || !refused.contains_key(&item.number)).cloned().collect();
+    let mut offers = BTreeMap::new();
+    for item in &items {
+        if !offers.contains_key(&item.instance_id) {
+            offers.insert(item.instance_id, rescan::offer(tx, who, item.number)?);
+        }
+    }
+    Ok(Seen { items, offers, left_out })
+}
+
+impl Seen {
+    /// The default profile by its title; of several subscriptions only where each has one.
+    fn default(&self) -> Option<String> {
+        let titles: Option<Vec<String>> =
+            self.offers.values().map(|offer| offer.default.as_ref().map(|profile| profile.title.clone())).collect();
+        match titles?.as_slice() {
+            [] => None,
+            [one, rest @ ..] if rest.iter().all(|title| title == one) => Some(one.clone()),
+            _ => Some("The default of each integration".to_owned()),
+        }
+    }
+
+    /// The profiles to choose from: of several subscriptions those that each has, by title.
+    fn profiles(&self) -> Vec<Choice> {
+        let Some(first) = self.offers.values().next() else { return Vec::new() };
+        let single = self.offers.len() == 1;
+        let everywhere =
+            |title: &str| self.offers.values().all(|offer| offer.profiles.iter().any(|profile| profile.title == title));
+        let fits = first.profiles.iter().filter(|profile| everywhere(&profile.title));
+        fits.map(|profile| {
+            let note = if profile.complete { "" } else { " (looks for some vulnerabilities only)" };
+            Choice::new(if single { &profile.key } else { &profile.title }, format!("{}{note}", profile.title))
+        })
+        .collect()
+    }
+
+    fn facts(&self, asked: usize) -> Vec<Fact> {
+        let join = |mut names: Vec<&str>| {
+            names.sort_unstable();
+            names.dedup();
+            match names.as_slice() {
+                [a, b, c, rest @ ..] if !rest.is_empty() => format!("{a}, {b}, {c} and {} more", rest.len()),
+                names => names.join(", "),
+            }
+        };
+        let total = i64::try_from(self.items.len()).unwrap_or(i64::MAX);
+        let items = match self.items.as_slice() {
+            [one] => Value::text(format!("{} · QID {}", one.number(), one.qid)),
+            _ if asked >= ITEMS_MAX => Value::text(format!("{}, those with the highest scores", count(total))),
+            _ => Value::text(count(total)),
+        };
+        let mut facts = vec![
+            Fact::new("Items", items),
+            Fact::new("Assets", Value::text(join(self.items.iter().map(|item| item.asset.as_str()).collect()))),
+            Fact::new("Scanner", Value::text(join(self.items.iter().map(|item| item.instance.as_str()).collect()))),
+            Fact::new("Addresses", Value::code(join(self.items.iter().map(|item| item.ip.as_str()).collect()))),
+        ];
+        let open = self.offers.values().find_map(|offer| offer.open_scan).filter(|_| self.items.len() == 1);
+        if let Some(scan) = open {
+            facts.push(Fact::new("Under way", Value::link(scan.to_string(), format!("/scans/{scan}"))));
+        }
+        facts
+    }
+
+    /// Why nothing at all can be rescanned.
+    fn reason(&self, asked: usize) -> Option<String> {
+        match (asked, self.left_out.as_slice()) {
+            (0, _) => Some("No item was chosen.".to_owned()),
+            (1, [(_, why)]) => Some(why.clone()),
+            (asked, left) if left.len() == asked => Some("None of the chosen items can be rescanned.".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+async fn page(
+    app: &App,
+    who: &PageActor,
+    numbers: Vec<String>,
+    (to, back): (String, String),
+    given: Given,
+) -> Result<RescanPage, Error> {
+    let (asker, asked) = (who.clone(), numbers.len());
+    let title = match numbers.as_slice() {
+        [one] => format!("Rescan {one}"),
+        several => format!("Rescan {} items", several.len()),
+    };
+    let seen = app.database.try_read(move |tx| look(tx, &asker, &numbers)).await?;
+    let reason = given.refused.or_else(|| seen.reason(asked));
+    let left_out = if asked == 1 { Vec::new() } else { seen.left_out.clone() };
+    let shell = frame(app, who, Section::Items, title).await?.under("Vulnerable items", "/items");
+    Ok(RescanPage {
+        shell,
+        to,
+        facts: seen.facts(asked),
+        default_profile: seen.default(),
+        profiles: seen.profiles(),
+        chosen: given.named,
+        specify: given.specify,
+        faults: Faults(given.wrong),
+        key: Uuid::now_v7().simple().to_string(),
+        reason,
+        left_out,
+        back,
+    })
+}
+
+/// Ask. A second press asks for nothing twice: an item that an open request looks at is not launched again.
+async fn ask(
+    app: &App,
+    who: &PageActor,
+    numbers: Vec<String>,
+    places: (String, String),
+    fields: &Fields,
+) -> Result<Response, Error> {
+    let mut given = Given::sent(fields);
+    let profile = match given.choice() {
+        Ok(profile) => profile,
+        Err(fault) => {
+            given.wrong.push(fault);
+            return Ok(again(page(app, who, numbers, places, given).await?));
+        }
+    };
+    let eligible_only = numbers.len() > 1;
+    let items: Vec<Number> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
+    match rescan::request(app, who, Request { items, profile, eligible_only }).await {
+        Ok(requested) => {
+            let mut text = sentence(BEING_PROCESSED);
+            if !requested.skipped.is_empty() {
+                text = format!("{text} {} left out.", requested.skipped.len());
+            }
+            let said = Flash::done(text).link("View status", format!("/scans/{}", requested.scan));
+            Ok(flash::redirect(&places.1, Some(said)))
+        }
+        Err(Error::Refused(refusal)) if refusal.code == "no_default_profile" => {
+            given.wrong.push(Fault::new("named", exposure::refused(&refusal)));
+            Ok(again(page(app, who, numbers, places, given).await?))
+        }
+        Err(Error::Refused(refusal)) => {
+            given.refused = Some(exposure::refused(&refusal));
+            Ok(again(page(app, who, numbers, places, given).await?))
+        }
+        Err(error) => {
+            given.wrong = faults(error, |field| if field == "profile" { "named" } else { field })?;
+            Ok(again(page(app, who, numbers, places, given).await?))
+        }
+    }
+}
+
+fn of_one(number: &str) -> (String, String) {
+    (format!("/items/{number}/rescan"), format!("/items/{number}"))
+}
+
+async fn of_item(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
+    let places = of_one(&number);
+    Ok(Show(page(&app, &who, vec![number], places, Given::default()).await?).into_response())
+}
+
+async fn rescan_item(
+    State(app): State<App>,
+    who: PageActor,
+    Path(number): Path<String>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let places = of_one(&number);
+    ask(&app, &who, vec![number], places, &fields).await
+}
+
+/// The picked rows of the list, or its query text, in the address of the dialog.
+async fn of_rows(_who: PageActor, fields: Fields) -> Result<Response, Error> {
+    if !fields.one("all").is_empty() {
+        let to = address("/rescan", &[("q", fields.one("q"))]);
+        return Ok(flash::redirect(if to == "/rescan" { "/rescan?q=is:open" } else { &to }, None));
+    }
+    let digits: Vec<String> = fields
+        .all("row")
+        .iter()
+        .filter_map(|row| row.parse::<Number>().ok())
+        .filter(|number| number.series == Series::Item)
+        .map(|number| number.ordinal.to_string())
+        .take(ITEMS_MAX)
+        .collect();
+    Ok(flash::redirect(&address("/rescan", &[("items", &digits.join(","))]), None))
+}
+
+async fn wanted(app: &App, who: &PageActor, asked: &Asked) -> Result<Vec<String>, Error> {
+    if !asked.q.is_empty() {
+        return items::matching(app, who, &asked.q, ITEMS_MAX).await;
+    }
+    let digits = asked.items.split(',').filter_map(|digits| digits.trim().parse::<i64>().ok());
+    let numbers = digits.map(|ordinal| Number { series: Series::Item, ordinal }.to_string());
+    Ok(numbers.take(ITEMS_MAX).collect())
+}
+
+async fn of_several(State(app): State<App>, who: PageActor, Query(asked): Query<Asked>) -> Result<Response, Error> {
+    let numbers = wanted(&app, &who, &asked).await?;
+    let places = (asked.here(), asked.back());
+    Ok(Show(page(&app, &who, numbers, places, Given::default()).await?).into_response())
+}
+
+async fn rescan_several(
+    State(app): State<App>,
+    who: PageActor,
+    Query(asked): Query<Asked>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let numbers = wanted(&app, &who, &asked).await?;
+    ask(&app, &who, numbers, (asked.here(), asked.back()), &fields).await
+}
