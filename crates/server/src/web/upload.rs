@@ -24,7 +24,7 @@ use domain::number::Number;
 const FORMATS: [(&str, &str); 3] = [
     ("Host list detection", "XML of the Qualys API: hosts with their detections"),
     ("Knowledge base", "XML of the Qualys API: vulnerabilities with their texts and CVEs"),
-    ("Asset data report", "XML or CSV report of Qualys: hosts, detections and a glossary"),
+    ("Asset data report", "XML report of Qualys: hosts, detections and a glossary"),
 ];
 
 /// The routes of this noun.
