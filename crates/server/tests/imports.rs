@@ -7,7 +7,6 @@
     clippy::allow_attributes,
     reason = "helpers of tests are tests, too"
 )]
-
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -173,6 +172,60 @@ async fn a_password_is_write_only_and_goes_nowhere_else() {
     let stale = admin.request(reqwest::Method::PATCH, &path).header("if-match", "\"v1\"");
     assert_eq!(admin.send(stale.json(&json!({ "tracking_hours": 12 }))).await.status, 412);
     simulator.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_import_of_an_instance_runs_at_a_time() {
+    use domain::id::InstanceId;
+    let server = TestServer::start().await;
+    let simulator = simulator(Options { hosts: 3, ..Options::default() }).await;
+    let admin = server.admin().await;
+    let id = instance(&admin, &simulator).await;
+    let delayed = Fault::next("host-detection", FaultKind::Delay { ms: 1_500 });
+    simulator.set_fault_plan(vec![delayed]);
+    let path = format!("/api/v1/instances/{id}/imports");
+    let begun = admin.post(&path, &json!({ "kind": "host_detection" })).await.expect(202);
+    let second = admin.post(&path, &json!({})).await;
+    assert_eq!((second.status, second.code()), (409, "import_running"));
+    let pulled = server::engine::import::import_targeted(
+        server.app(),
+        InstanceId(id),
+        vec![1],
+        vec![1],
+        "scans/VSCAN0000001".to_owned(),
+    );
+    assert!(pulled.await.is_err(), "a targeted pull waits for its turn as well");
+    let run = ended(&admin, begun["import"]["number"].as_str().expect("a number")).await;
+    assert_eq!(run["import"]["state"], "complete", "{run}");
+    let runs = admin.get("/api/v1/imports").await.expect(200);
+    assert_eq!(runs["imports"].as_array().expect("a list").len(), 1, "a refused start leaves no record");
+    import(&admin, id, "setup").await;
+    simulator.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_import_begins_when_its_interval_has_passed() {
+    let server = TestServer::start().await;
+    let simulator = simulator(Options { hosts: 3, ..Options::default() }).await;
+    let admin = server.admin().await;
+    let id = instance(&admin, &simulator).await;
+    let every = json!({ "interval_minutes": 15 });
+    admin.patch(&format!("/api/v1/instances/{id}"), &every).await.expect(200);
+    let short = admin.patch(&format!("/api/v1/instances/{id}"), &json!({ "interval_minutes": 1 })).await;
+    assert_eq!(short.status, 422);
+    for _ in 0..200 {
+        server.clock.advance(60);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let runs = admin.get("/api/v1/imports?q=cause:schedule&sort=number").await.expect(200);
+        if let Some(run) = runs["imports"].as_array().and_then(|runs| runs.first()) {
+            let run = ended(&admin, run["number"].as_str().expect("a number")).await;
+            assert_eq!((&run["import"]["state"], &run["import"]["kind"]), (&json!("complete"), &json!("everything")));
+            assert_eq!(run["import"]["actor"], "engine/import");
+            simulator.shutdown().await;
+            return;
+        }
+    }
+    panic!("no import was begun by the schedule");
 }
 
 // --- Files -----------------------------------------------------------------------------------------------------------

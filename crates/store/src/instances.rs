@@ -4,7 +4,10 @@
 //! record that is shown holds it.
 
 use crate::audit::{self, Entry};
+use crate::filter::{Column, Source};
+use crate::list::{List, Sort, SortKind};
 use crate::{Error, Result, Transaction, record, stage};
+use domain::filter::{self, Field, Fields};
 use domain::id::InstanceId;
 use domain::time::Timestamp;
 
@@ -97,6 +100,56 @@ const SELECT: &str = "
     FROM integration_instance
     WHERE (id = $1 OR $1 = 0) AND (name = $2 OR $2 = '')
     ORDER BY name";
+
+/// What instances can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field { name: "name", kind: filter::Kind::Name, doc: "name" },
+        Field { name: "product", kind: filter::Kind::Name, doc: "the scanner product: qualys" },
+        Field { name: "address", kind: filter::Kind::Text, doc: "address of the API" },
+        Field { name: "username", kind: filter::Kind::Name, doc: "user name at the scanner" },
+        Field {
+            name: "auth",
+            kind: filter::Kind::Words(&["basic", "session", "token", "files"]),
+            doc: "how it signs in; files for one that is filled by hand",
+        },
+        Field { name: "scheduled", kind: filter::Kind::Truth, doc: "imports are scheduled" },
+        Field { name: "stamped", kind: filter::Kind::Truth, doc: "its items show the scanner as their source" },
+        Field { name: "imported", kind: filter::Kind::Instant, doc: "what detections are imported up to" },
+        Field { name: "next", kind: filter::Kind::Instant, doc: "next scheduled import" },
+    ],
+    flags: &[],
+    free: &["name", "address", "username"],
+};
+
+/// The list of instances.
+pub const LIST: List = List {
+    name: "instances",
+    select:
+        "n.id, n.name, n.product, n.api_url, n.gateway_url, n.auth, n.username, length(n.secret) > 0 AS has_secret,
+             n.versions, n.default_profile, n.default_appliance, n.tracking_hours, n.interval_minutes, n.next_import_at,
+             n.knowledge_base_until, n.host_detection_until, n.source_stamped_at, n.version, n.created_at, n.updated_at",
+    from: "integration_instance n",
+    key: "n.id",
+    fields: &FIELDS,
+    columns: &[
+        Column { field: "name", source: Source::One("n.name") },
+        Column { field: "product", source: Source::One("n.product") },
+        Column { field: "address", source: Source::One("n.api_url") },
+        Column { field: "username", source: Source::One("n.username") },
+        Column { field: "auth", source: Source::One("n.auth") },
+        Column { field: "scheduled", source: Source::One("(n.interval_minutes IS NOT NULL)") },
+        Column { field: "stamped", source: Source::One("(n.source_stamped_at IS NOT NULL)") },
+        Column { field: "imported", source: Source::One("n.host_detection_until") },
+        Column { field: "next", source: Source::One("n.next_import_at") },
+    ],
+    sorts: &[
+        Sort { name: "name", sql: "n.name", kind: SortKind::Text, nullable: false },
+        Sort { name: "address", sql: "n.api_url", kind: SortKind::Text, nullable: false },
+        Sort { name: "imported", sql: "n.host_detection_until", kind: SortKind::Whole, nullable: true },
+        Sort { name: "next", sql: "n.next_import_at", kind: SortKind::Whole, nullable: true },
+    ],
+};
 
 /// Every instance, by name.
 ///

@@ -1,7 +1,10 @@
 //! Scanners: the products that detect. Inactive until an administrator says otherwise (S2.02, S2.03).
 
 use crate::audit::{self, Entry};
+use crate::filter::{Column, Source};
+use crate::list::{List, Sort, SortKind};
 use crate::{Error, Result, Transaction, record};
+use domain::filter::{self, Field, Fields};
 use domain::time::Timestamp;
 
 record! {
@@ -22,6 +25,38 @@ record! {
         pub stamped: i64,
     }
 }
+
+/// What scanners can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field { name: "product", kind: filter::Kind::Name, doc: "the product: qualys" },
+        Field { name: "name", kind: filter::Kind::Name, doc: "what people call it" },
+        Field { name: "active", kind: filter::Kind::Truth, doc: "rescans may be requested of it" },
+    ],
+    flags: &[],
+    free: &["product", "name"],
+};
+
+/// The list of scanners.
+pub const LIST: List = List {
+    name: "scanners",
+    select: "s.product, s.name, s.active, s.activated_at,
+             (SELECT count(*) FROM integration_instance i WHERE i.product = s.product) AS instances,
+             (SELECT count(*) FROM integration_instance i
+              WHERE i.product = s.product AND i.source_stamped_at IS NOT NULL) AS stamped",
+    from: "scanner s",
+    key: "s.id",
+    fields: &FIELDS,
+    columns: &[
+        Column { field: "product", source: Source::One("s.product") },
+        Column { field: "name", source: Source::One("s.name") },
+        Column { field: "active", source: Source::One("s.active") },
+    ],
+    sorts: &[
+        Sort { name: "product", sql: "s.product", kind: SortKind::Text, nullable: false },
+        Sort { name: "name", sql: "s.name", kind: SortKind::Text, nullable: false },
+    ],
+};
 
 /// Every scanner, by name.
 ///

@@ -7,7 +7,6 @@
     clippy::allow_attributes,
     reason = "helpers of tests are tests, too"
 )]
-
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -425,6 +424,8 @@ both_engines!(every_list_filters_and_sorts_by_what_it_says, |db| {
     try_list::<store::assets::AssetRow>(db, &store::assets::LIST);
     try_list::<vulnerabilities::VulnerabilityRow>(db, &vulnerabilities::LIST);
     try_list::<imports::RunRow>(db, &imports::LIST);
+    try_list::<instances::Instance>(db, &instances::LIST);
+    try_list::<scanners::Scanner>(db, &scanners::LIST);
 });
 
 both_engines!(a_scope_clips_what_is_seen, |db| {
@@ -456,4 +457,40 @@ both_engines!(a_scope_clips_what_is_seen, |db| {
         assert_eq!((found.open, found.inherent, listed), (open, top, assets));
         assert_eq!((item.qid, item.source.as_str()), (7, ""));
     }
+});
+
+both_engines!(a_run_that_its_server_left_behind_is_failed_by_the_next, |db| {
+    let files = instance(db, "Files");
+    let left = start(db, files);
+    let run = left.clone();
+    db.write_blocking(move |tx| imports::reached(tx, &run, "77", at(1))).unwrap();
+    start(db, files);
+    let found = db.read_blocking(move |tx| imports::one(tx, left.number.ordinal)).unwrap();
+    assert_eq!(found.state, imports::State::Failed);
+    assert!(found.detail.contains("the server stopped"), "{}", found.detail);
+});
+
+both_engines!(an_import_goes_on_where_the_one_before_it_failed, |db| {
+    let instance = instance(db, "API");
+    let detections = Start { instance, kind: Kind::HostDetection, cause: Cause::People, actor: "a", source: "" };
+    let begin = || db.write_blocking(move |tx| imports::start(tx, detections, at(100))).unwrap();
+    let point = |run: &Run, since: i64| {
+        let run = run.id;
+        db.read_blocking(move |tx| imports::resume_point(tx, instance, run, at(since))).unwrap()
+    };
+    let first = begin();
+    assert_eq!(point(&first, 0), None, "there is none before it");
+    let run = first.clone();
+    db.write_blocking(move |tx| imports::reached(tx, &run, "501", at(90))).unwrap();
+    let second = begin();
+    let found = point(&second, 0).expect("the first one was left in the middle");
+    assert_eq!((found.cursor.as_str(), found.until), ("501", at(90)));
+    assert_eq!(point(&second, 101), None, "too long ago");
+    let run = second.clone();
+    db.write_blocking(move |tx| {
+        let outcome = imports::Outcome::Complete { until: Some(at(90)), remark: "" };
+        imports::finish(tx, &run, &Counters::default(), &[0; 32], outcome, at(110))
+    })
+    .unwrap();
+    assert_eq!(point(&begin(), 0), None, "the one before it is complete");
 });

@@ -16,9 +16,9 @@ pub struct ScannerBody {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ScannersBody {
-    /// Every scanner, by name.
+    /// By name, unless sorted otherwise.
     pub scanners: Vec<Scanner>,
-    /// The cursor of the next page; there is none, because scanners are few.
+    /// The cursor of the next page.
     pub next: Option<String>,
 }
 
@@ -62,9 +62,9 @@ pub struct InstanceBody {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct InstancesBody {
-    /// Every instance, by name.
+    /// By name, unless sorted otherwise.
     pub instances: Vec<Instance>,
-    /// The cursor of the next page; there is none, because instances are few.
+    /// The cursor of the next page.
     pub next: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! `quell instances`: subscriptions of scanner products.
 
 use super::Context;
-use crate::client::{Client, path};
+use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, note};
 use crate::prompt;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List instances
-    List,
+    List(ListArguments),
     /// Show an instance
     Show {
         /// Its key or name
@@ -151,8 +151,9 @@ const APPLIANCES: &[Column<Appliance>] = &[
 pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
     match command {
-        Command::List => {
-            let InstancesBody { instances, .. } = client.get(&path(&["instances"]), &[]).await?;
+        Command::List(list) => {
+            let parts = |body: InstancesBody| (body.instances, body.next);
+            let instances = client.list(&path(&["instances"]), &list, parts).await?;
             output::list(context.format, &instances, COLUMNS)
         }
         Command::Show { instance } => {
@@ -232,7 +233,9 @@ async fn find(client: &Client, wanted: &str) -> Result<Instance, Failure> {
         let InstanceBody { instance } = client.get(&path(&["instances", wanted]), &[]).await?;
         return Ok(instance);
     }
-    let InstancesBody { instances, .. } = client.get(&path(&["instances"]), &[]).await?;
+    let all = ListArguments { all: true, ..ListArguments::default() };
+    let parts = |body: InstancesBody| (body.instances, body.next);
+    let instances = client.list(&path(&["instances"]), &all, parts).await?;
     let unknown = || Failure::Said(format!("there is no integration instance named {wanted}"));
     instances.into_iter().find(|instance| instance.name == wanted).ok_or_else(unknown)
 }

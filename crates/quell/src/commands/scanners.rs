@@ -1,7 +1,7 @@
 //! `quell scanners`: the products that detect.
 
 use super::Context;
-use crate::client::path;
+use crate::client::{ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, note};
 use protocol::api::integrations::{Scanner, ScannerBody, ScannerChange, ScannersBody};
@@ -10,7 +10,7 @@ use protocol::api::integrations::{Scanner, ScannerBody, ScannerChange, ScannersB
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List scanners
-    List,
+    List(ListArguments),
     /// Show a scanner
     Show {
         /// Its product: qualys
@@ -43,8 +43,9 @@ const COLUMNS: &[Column<Scanner>] = &[
 pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
     let scanner = match command {
-        Command::List => {
-            let ScannersBody { scanners, .. } = client.get(&path(&["scanners"]), &[]).await?;
+        Command::List(list) => {
+            let parts = |body: ScannersBody| (body.scanners, body.next);
+            let scanners = client.list(&path(&["scanners"]), &list, parts).await?;
             return output::list(context.format, &scanners, COLUMNS);
         }
         Command::Show { product } => client.get::<ScannerBody>(&path(&["scanners", &product]), &[]).await?.scanner,

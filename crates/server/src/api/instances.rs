@@ -4,7 +4,7 @@ use super::imports;
 use crate::app::App;
 use crate::engine::import::{self, Request, What};
 use crate::http::conditional::etag;
-use crate::http::{Caller, Error, IfMatch};
+use crate::http::{Caller, Error, IfMatch, ListQuery};
 use crate::instances as logic;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -62,14 +62,18 @@ fn named(tx: &mut Transaction<'_>, row: instances::Instance) -> Result<Instance,
 type Tagged = ([(HeaderName, HeaderValue); 1], Json<InstanceBody>);
 
 /// List integration instances
-#[utoipa::path(get, path = "/instances", tag = "instances", responses((status = OK, body = InstancesBody)))]
-async fn index(State(app): State<App>, caller: Caller) -> Result<Json<InstancesBody>, Error> {
+#[utoipa::path(get, path = "/instances", tag = "instances", params(ListQuery),
+    responses((status = OK, body = InstancesBody)))]
+async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<InstancesBody>, Error> {
     caller.may(Action::IntegrationsView, &Record::default())?;
-    let found = app.database.try_read(|tx| {
-        let rows = instances::list(tx)?;
-        rows.into_iter().map(|row| named(tx, row)).collect::<Result<Vec<_>, Error>>()
+    let query = query.of_list(&instances::FIELDS, "name", app.clock.now(), &caller.name)?;
+    let found = app.database.try_read(move |tx| {
+        let page = store::list::page::<instances::Instance>(tx, &instances::LIST, None, &query)?;
+        let rows = page.rows.into_iter().map(|row| named(tx, row)).collect::<Result<Vec<_>, Error>>()?;
+        Ok::<_, Error>((rows, page.next_cursor))
     });
-    Ok(Json(InstancesBody { instances: found.await?, next: None }))
+    let (instances, next) = found.await?;
+    Ok(Json(InstancesBody { instances, next }))
 }
 
 /// Make an integration instance

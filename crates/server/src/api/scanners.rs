@@ -1,7 +1,7 @@
 //! Scanners: the products that detect, inactive until an administrator says otherwise (S2.02, S2.03).
 
 use crate::app::App;
-use crate::http::{Caller, Error};
+use crate::http::{Caller, Error, ListQuery};
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::access::{Action, Record};
@@ -35,11 +35,16 @@ pub(crate) fn known(tx: &mut store::Transaction<'_>, product: &str) -> Result<sc
 }
 
 /// List scanners
-#[utoipa::path(get, path = "/scanners", tag = "scanners", responses((status = OK, body = ScannersBody)))]
-async fn index(State(app): State<App>, caller: Caller) -> Result<Json<ScannersBody>, Error> {
+#[utoipa::path(get, path = "/scanners", tag = "scanners", params(ListQuery),
+    responses((status = OK, body = ScannersBody)))]
+async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<ScannersBody>, Error> {
     caller.may(Action::IntegrationsView, &Record::default())?;
-    let rows = app.database.read(scanners::list).await?;
-    Ok(Json(ScannersBody { scanners: rows.into_iter().map(body).collect(), next: None }))
+    let query = query.of_list(&scanners::FIELDS, "name", app.clock.now(), &caller.name)?;
+    let page = app.database.try_read(move |tx| {
+        store::list::page::<scanners::Scanner>(tx, &scanners::LIST, None, &query).map_err(Error::from)
+    });
+    let page = page.await?;
+    Ok(Json(ScannersBody { scanners: page.rows.into_iter().map(body).collect(), next: page.next_cursor }))
 }
 
 /// Show a scanner
