@@ -129,7 +129,8 @@ pub fn changes(tx: &mut Transaction<'_>, actor: &Actor, since: Timestamp) -> Res
             .append(seen(actor))
             .text(" GROUP BY 1, 2")
     };
-    let sql = Sql::new("SELECT day, band, sum(n) FROM (").append(part("i.opened_at", "")).text(" UNION ALL ");
+    let sql =
+        Sql::new("SELECT day, band, CAST(sum(n) AS BIGINT) FROM (").append(part("i.opened_at", "")).text(" UNION ALL ");
     let sql = sql.append(part("i.closed_at", "-")).text(") AS c GROUP BY day, band ORDER BY day, band");
     let mut days = Vec::new();
     tx.each_built(&sql, |(day, band, open): (i64, i64, i64)| {
@@ -168,7 +169,7 @@ record! {
         /// Of these: with an agent.
         pub agents: i64,
         /// Of these: with an agent and not mitigated yet.
-        pub left: i64,
+        pub remaining: i64,
         /// The highest score before any mitigation.
         pub inherent: i64,
         /// The highest residual score.

@@ -84,7 +84,7 @@ impl Subject for Row<'_> {
             "reversible" => vec![Value::Truth(row.reversible)],
             "assets" => vec![Value::Number(row.assets)],
             "agents" => vec![Value::Number(row.agents)],
-            "left" => vec![Value::Number(row.left)],
+            "left" => vec![Value::Number(row.remaining)],
             "score" => vec![Value::Number(row.residual)],
             "points" => vec![Value::Number(row.points)],
             _ => Vec::new(),

@@ -222,7 +222,7 @@ fn stand(bands: &[Band; 4]) -> Vec<StandRow> {
 /// Of several entries for one QID the one with the most points, where something is left to do.
 fn best(possible: &[Possible]) -> Vec<NextRow> {
     let mut by_qid: BTreeMap<(i64, &str), &Possible> = BTreeMap::new();
-    for row in possible.iter().filter(|row| row.left > 0 && row.implication == "mitigation") {
+    for row in possible.iter().filter(|row| row.remaining > 0 && row.implication == "mitigation") {
         let slot = by_qid.entry((row.qid, row.platform.as_str())).or_insert(row);
         if row.points > slot.points {
             *slot = row;
@@ -240,12 +240,12 @@ fn next_row(rows: &[&Possible]) -> Option<NextRow> {
     let after = (worst.residual - worst.points).max(1);
     let qids: Vec<i64> = rows.iter().map(|row| row.qid).collect();
     let chosen = Choice::of(&qids).for_platform(&worst.platform);
-    let drop = rows.iter().map(|row| (row.residual - (row.residual - row.points).max(1)) * row.left).sum::<i64>();
+    let drop = rows.iter().map(|row| (row.residual - (row.residual - row.points).max(1)) * row.remaining).sum::<i64>();
     Some(NextRow {
         title: worst.title.clone(),
         href: chosen.eliminations(),
         change: Change::new(Some(worst.residual), Some(after)),
-        assets: rows.iter().map(|row| row.left).max().unwrap_or(0),
+        assets: rows.iter().map(|row| row.remaining).max().unwrap_or(0),
         drop: -drop,
         mitigate: chosen.by(&[&worst.entry]).address(),
     })
