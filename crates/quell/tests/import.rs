@@ -7,7 +7,6 @@
     clippy::allow_attributes,
     reason = "helpers of tests are tests, too"
 )]
-
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -155,8 +155,7 @@ fn main() {
     let run = database
         .write_blocking(|tx| {
             let instance: InstanceId = instances::for_files(tx, "users/bench", "Bench", "qualys", at(0))?;
-            let start =
-                Start { instance, kind: Kind::File, cause: Cause::People, actor: "users/bench", source: "" };
+            let start = Start { instance, kind: Kind::File, cause: Cause::People, actor: "users/bench", source: "" };
             imports::start(tx, start, at(0))
         })
         .expect("a run");

@@ -1,5 +1,7 @@
 //! Rescan requests in the store: claims, guards, verdicts, lists, on both engines.
 
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test stops where something is missing")]
+
 use domain::access::AssetScope;
 use domain::filter::{Context, parse};
 use domain::id::{InstanceId, ItemId, ScanId, UserId};

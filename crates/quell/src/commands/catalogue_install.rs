@@ -1,7 +1,7 @@
 //! `quell catalogue install`: hand a signed folder to the server, which verifies it again before it takes it into force.
 
-use crate::client::path;
 use super::Context;
+use crate::client::path;
 use crate::failure::Failure;
 use crate::output::record;
 use catalogue::bundle::Bundle;
@@ -15,7 +15,8 @@ use std::path::Path;
 pub async fn run(folder: &Path, context: &Context) -> Result<(), Failure> {
     let bundle = Bundle::read_from(folder).map_err(|error| Failure::Failed(Box::new(error)))?;
     let text = |bytes: Vec<u8>| {
-        String::from_utf8(bytes).map_err(|error| Failure::internal("the catalogue folder holds something that is no text", error))
+        String::from_utf8(bytes)
+            .map_err(|error| Failure::internal("the catalogue folder holds something that is no text", error))
     };
     let parcel = CatalogueParcel {
         roots: bundle.roots.into_iter().map(text).collect::<Result<_, _>>()?,

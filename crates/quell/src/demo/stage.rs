@@ -69,8 +69,7 @@ impl Stage {
             }
         };
         let detections_per_host = arguments.detections;
-        let options =
-            Options { seed, hosts, detections_per_host, scan_speed: SCAN_SPEED, ..Options::default() };
+        let options = Options { seed, hosts, detections_per_host, scan_speed: SCAN_SPEED, ..Options::default() };
         let simulator = Simulator::start(options).await.map_err(internal("cannot start the simulator"))?;
         let mut machines = Vec::new();
         for host in simulator.demo_hosts() {

@@ -11,6 +11,7 @@
 mod ask;
 mod judge;
 mod offer;
+mod scanner;
 mod settings;
 mod work;
 

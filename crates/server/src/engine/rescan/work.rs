@@ -4,26 +4,16 @@
 //! look, so that any replica can go on. Every save is bound to the claim.
 
 use super::judge;
+use super::scanner::{self, Failed, instant, sign_out, timed, told, words};
 use crate::app::App;
-use crate::connect::qualys::{
-    self, Client, Config, LaunchRequest, LaunchedScan, ProfileChoice, ScanQuery, ScannerChoice,
-};
+use crate::connect::qualys::{Client, LaunchRequest, LaunchedScan, ProfileChoice, ScanQuery, ScannerChoice};
 use crate::engine::import::{self, import_targeted};
-use crate::http::error::causes;
-use crate::instances::{ConnectError, connect};
 use domain::rescan::{self, ADOPTION_DAYS, Child, EXTERNAL, Event, Pace, Told};
 use domain::time::Timestamp;
-use intake::qualys::scans::{ScanReport, ScanState};
-use std::sync::Arc;
-use std::time::Duration;
+use intake::qualys::scans::ScanReport;
 use store::scans::{self, ChildRow};
 use store::{Transaction, instances};
 
-/// How long one call to the scanner may take. Below the time of a claim and the search after it, so that nobody
-/// searches for a launch that is still on its way.
-const CALL_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long signing out may take.
-const SIGN_OUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far back the scanner's list is searched for a title before the intent, because clocks differ.
 const SEARCH_BACK_SECONDS: i64 = 24 * 3_600;
 /// Pulls that fail before the results are left to the next import.
@@ -60,72 +50,13 @@ pub(super) async fn work(app: &App, child: ChildRow) -> store::Result<()> {
     }
 }
 
-/// What a call to the scanner came to.
-enum Failed {
-    /// It is unknown whether it worked.
-    Lost(String),
-    /// It did not work, and may later; perhaps not before so many seconds.
-    Later(String, i64),
-    /// It will not work.
-    Refused(String),
-}
-
-impl Failed {
-    fn text(&self) -> &str {
-        match self {
-            Failed::Lost(text) | Failed::Later(text, _) | Failed::Refused(text) => text,
-        }
-    }
-}
-
-impl From<qualys::Error> for Failed {
-    fn from(error: qualys::Error) -> Self {
-        let text = causes(&error);
-        match error {
-            qualys::Error::Uncertain { .. } => Failed::Lost(text),
-            qualys::Error::Limited { wait, .. } => {
-                Failed::Later(text, i64::try_from(wait.as_secs()).unwrap_or(BACKOFF_SECONDS_MAX))
-            }
-            error if error.transient() => Failed::Later(text, 0),
-            _ => Failed::Refused(text),
-        }
-    }
-}
-
-impl From<ConnectError> for Failed {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Store(error) => Failed::Later(causes(&error), 0),
-            ConnectError::Scanner(error) => error.into(),
-            error => Failed::Refused(causes(&error)),
-        }
-    }
-}
-
-/// A call with its time limit.
-async fn timed<T>(call: impl Future<Output = Result<T, qualys::Error>>) -> Result<T, Failed> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Failed::Lost(format!("the scanner did not answer within {} seconds", CALL_TIMEOUT.as_secs()))),
-    }
-}
-
 impl Work<'_> {
     fn now(&self) -> Timestamp {
         self.app.clock.now()
     }
 
-    /// A client that gives up at once: waiting is done in the database, where a restart does not lose it.
     async fn client(&self) -> Result<Client, Failed> {
-        let patient = connect(self.app, self.child.instance_id).await?;
-        let config = Config {
-            retries_max: 0,
-            limit_wait_max: Duration::ZERO,
-            read_timeout: CALL_TIMEOUT,
-            connect_timeout: CALL_TIMEOUT / 3,
-            ..patient.config().clone()
-        };
-        Ok(Client::new(config, Arc::new(self.app.clock.clone()))?)
+        scanner::client(self.app, self.child.instance_id).await
     }
 
     /// The pause after `failures` failures in a row.
@@ -514,42 +445,6 @@ impl Work<'_> {
             self.child.next_at = None;
         }
         self.save().await
-    }
-}
-
-/// A session that is not ended ends by itself.
-async fn sign_out(client: &Client) {
-    let _ = tokio::time::timeout(SIGN_OUT_TIMEOUT, client.close()).await;
-}
-
-/// The scanner's instants count microseconds like ours.
-fn instant(at: Option<intake::observation::Micros>) -> Option<Timestamp> {
-    at.map(Timestamp::from_micros)
-}
-
-fn told(report: &ScanReport) -> Told {
-    match report.state {
-        Some(ScanState::Finished) => Told::Finished { processed: report.processed },
-        Some(ScanState::Canceled) => Told::Cancelled,
-        Some(ScanState::Error) => Told::Error,
-        _ => Told::Going,
-    }
-}
-
-/// What is worth saying about a scan.
-fn words(report: &ScanReport, told: Told) -> String {
-    let more = report.sub_state.as_deref().map(|word| format!(" ({word})")).unwrap_or_default();
-    match (told, &report.state) {
-        (Told::Finished { processed: false }, _) => format!("finished{more}; the scanner processes its results"),
-        (Told::Finished { processed: true }, _) => format!("finished{more}; its results are being pulled"),
-        (Told::Cancelled, _) => {
-            format!("the scan was cancelled at the scanner{more}; what it found by then comes with the next import")
-        }
-        (Told::Error, _) => format!("the scan ended with an error at the scanner{more}"),
-        (_, Some(ScanState::Queued)) => "waiting at the scanner".to_owned(),
-        (_, Some(ScanState::Paused)) => "paused at the scanner".to_owned(),
-        (_, Some(ScanState::Loading)) => "the scanner stores its results".to_owned(),
-        _ => String::new(),
     }
 }
 
