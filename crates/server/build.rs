@@ -231,7 +231,7 @@ impl Table {
         let (stem, extension) = name.split_once('.').expect("an asset has an extension");
         let digest =
             Sha256::digest(&bytes).iter().take(8).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        let path = format!("/assets/{stem}.{digest}.{extension}");
+        let path = format!("/ui/{stem}.{digest}.{extension}");
         if extension == "woff2" {
             self.font.clone_from(&path);
         }

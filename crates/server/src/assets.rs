@@ -28,11 +28,11 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// The route that serves them all. It needs neither session nor state, and merges into any router.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/assets/{file}", get(serve))
+    Router::new().route("/ui/{file}", get(serve))
 }
 
 async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Response {
-    let wanted = ASSETS.iter().find(|asset| asset.path.strip_prefix("/assets/") == Some(file.as_str()));
+    let wanted = ASSETS.iter().find(|asset| asset.path.strip_prefix("/ui/") == Some(file.as_str()));
     let Some(asset) = wanted else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -99,7 +99,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_else_is_served() {
-        for path in ["/assets/quell.css", "/assets/..%2fCargo.toml", "/assets/", "/assets/kit.0000000000000000.css"] {
+        for path in ["/ui/quell.css", "/ui/..%2fCargo.toml", "/ui/", "/ui/kit.0000000000000000.css"] {
             assert_eq!(fetch(path, &[]).await.status(), StatusCode::NOT_FOUND, "{path}");
         }
     }
