@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod connect;
 pub mod engine;
+pub mod failpoint;
 pub mod http;
 pub mod instances;
 pub mod keys;

@@ -52,6 +52,9 @@ pub struct Arguments {
     /// What is logged: info, server=debug [default: info]
     #[arg(long, env = "QUELL_LOG", value_name = "FILTER")]
     log: Option<String>,
+    /// Let the environment make the server die at a named point; for tests only
+    #[arg(long, hide = true)]
+    allow_failpoints: bool,
 }
 
 impl Arguments {
@@ -86,6 +89,9 @@ impl Arguments {
 /// # Errors
 /// Where it cannot start.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    if arguments.allow_failpoints {
+        server::failpoint::allow().map_err(Failure::Said)?;
+    }
     let config = arguments.resolve()?;
     telemetry::start(&config.log).map_err(Failure::Said)?;
     let mut terminate =

@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::engine::orders;
+use crate::failpoint;
 use crate::http::error::Error;
 use domain::id::{AgentKey, JobId};
 use domain::job::{self, Life};
@@ -53,8 +54,18 @@ pub async fn run(app: App) {
     let mut woken = app.wake.listen("dispatch", 0);
     while !app.stopping.is_cancelled() {
         let now = app.clock.now();
-        match app.database.try_write(move |tx| look(tx, now)).await {
+        let looked = app.database.try_write(move |tx| {
+            let moved = look(tx, now)?;
+            if moved != Moved::default() {
+                failpoint::hit("dispatch.before_commit");
+            }
+            Ok::<_, Error>(moved)
+        });
+        match looked.await {
             Ok(moved) => {
+                if moved != Moved::default() {
+                    failpoint::hit("dispatch.after_commit");
+                }
                 for agent in moved.agents {
                     app.wake.notify("agent", agent.0);
                 }

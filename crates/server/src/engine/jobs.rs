@@ -4,6 +4,7 @@
 //! `domain::job` holds the rules and `domain::access` the permissions; this file loads, asks and stores.
 
 use crate::app::App;
+use crate::failpoint;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use domain::access::{Action, AssetScope, Cover, Record};
@@ -389,6 +390,9 @@ fn edited_meanwhile(number: i64) -> Error {
 pub async fn act(app: &App, caller: &Caller, number: i64, act: Act) -> Result<Job, Error> {
     let (doer, now) = (caller.clone(), app.clock.now());
     let job = app.database.try_write(move |tx| act_in(tx, &doer, number, act, now)).await?;
+    if matches!(act, Act::Enable | Act::SaveAndEnable) {
+        failpoint::hit("job.enabled");
+    }
     app.wake.notify("job", job.row.id.0);
     app.wake.notify("dispatch", 0);
     Ok(job)

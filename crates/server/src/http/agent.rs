@@ -4,6 +4,7 @@
 
 use crate::app::App;
 use crate::engine::{agents, catalogue, dispatch, orders, results};
+use crate::failpoint;
 use crate::http::error::Error;
 use crate::http::limits;
 use crate::http::router::bounded;
@@ -114,9 +115,17 @@ async fn reply(app: &App, agent: &AgentRow, poll: &Poll) -> Result<PollReply, Er
             .try_write(move |tx| {
                 let halted = dispatch::halt(tx)?.is_some();
                 let capabilities = agents::capabilities(&agent);
-                orders::offer(tx, &agent, orders::Maker { key: &key, halted, capabilities: &capabilities, now })
+                let maker = orders::Maker { key: &key, halted, capabilities: &capabilities, now };
+                let offer = orders::offer(tx, &agent, maker)?;
+                if !offer.touched.is_empty() {
+                    failpoint::hit("order.made");
+                }
+                Ok::<_, Error>(offer)
             })
             .await?;
+        if !offer.touched.is_empty() {
+            failpoint::hit("order.sent");
+        }
         for job in offer.touched {
             app.wake.notify("job", job.0);
         }
@@ -131,8 +140,16 @@ async fn events(State(app): State<App>, body: Bytes) -> Result<Json<EventsReply>
     let Body::Events(events) = request.body else { return Err(misplaced()) };
     let now = app.clock.now();
     let key = agent.id;
-    let stored = app.database.try_write(move |tx| results::store(tx, &agent, &events.events, now)).await?;
+    let stored = app.database.try_write(move |tx| {
+        let stored = results::store(tx, &agent, &events.events, now)?;
+        if !stored.touched.is_empty() {
+            failpoint::hit("events.before_commit");
+        }
+        Ok::<_, Error>(stored)
+    });
+    let stored = stored.await?;
     if !stored.touched.is_empty() {
+        failpoint::hit("events.after_commit");
         app.wake.notify("dispatch", 0);
         app.wake.notify("agent", key.0);
     }
