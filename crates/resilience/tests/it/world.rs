@@ -23,8 +23,8 @@ pub const ENTRIES: &[(&str, &str)] = &[
     ("linux-ssh-client-verifyhostkeydns-no", "etc/ssh/ssh_config"),
     ("linux-needrestart-no-interpreters", "etc/needrestart/conf.d/90-quell-interpscan.conf"),
 ];
-/// QIDs of a job at most.
-const QIDS_MAX: usize = 3;
+/// A subscription whose first host has four weaknesses that these entries answer.
+const SEED: u64 = 44;
 /// Longest wait for the end of a job, in seconds.
 pub const PATIENCE: u64 = 120;
 
@@ -49,6 +49,8 @@ pub struct World {
     pub targets: Vec<PathBuf>,
     /// Everything that a power cut may take: server data, agent state, the host's files.
     pub disk: PathBuf,
+    /// Failpoints with which the agent is started unless others are named: pauses, so that there is time to die in.
+    pub pauses: Option<&'static str>,
     ports: (u16, u16),
     agent_program: PathBuf,
     folder: TempDir,
@@ -82,6 +84,7 @@ impl World {
             qids: Vec::new(),
             targets: Vec::new(),
             disk,
+            pauses: None,
             ports,
             agent_program,
             folder,
@@ -131,10 +134,17 @@ impl World {
         let mut command = Command::new(&self.agent_program);
         command.args(["run", "--hold-seconds", "2", "--backoff-seconds-max", "1", "--spread-seconds-max", "0"]);
         command.arg("--state").arg(self.state()).arg("--root").arg(self.root());
-        if let Some(failpoint) = failpoint {
+        if let Some(failpoint) = failpoint.or(self.pauses) {
             command.arg("--allow-failpoints").env(agent::failpoint::VARIABLE, failpoint);
         }
         self.agent = Some(Process::start(&mut command, &self.log("agent")));
+    }
+
+    /// Start the agent again, from now on always with these pauses.
+    pub fn restart_with(&mut self, pauses: &'static str) {
+        self.pauses = Some(pauses);
+        self.agent.take();
+        self.start_agent(None);
     }
 
     /// Start again what has died.
@@ -157,7 +167,7 @@ impl World {
         self.api.sign_in("admin", &once);
         self.install_catalogue();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let options = Options { hosts: 3, demo_hosts: 1, detections_per_host: 2, ..Options::default() };
+        let options = Options { seed: SEED, hosts: 3, demo_hosts: 1, detections_per_host: 2, ..Options::default() };
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
         let host = simulator.demo_hosts().remove(0);
         std::fs::create_dir(self.root()).unwrap();
@@ -198,11 +208,8 @@ impl World {
         let made = self.api.must(Method::POST, "/api/v1/instances", Some(&new));
         let id = made["instance"]["id"].as_i64().unwrap();
         for kind in ["knowledge_base", "host_detection"] {
-            let begun = self.api.must(
-                Method::POST,
-                &format!("/api/v1/instances/{id}/imports"),
-                Some(&json!({ "kind": kind })),
-            );
+            let begun =
+                self.api.must(Method::POST, &format!("/api/v1/instances/{id}/imports"), Some(&json!({ "kind": kind })));
             let number = begun["import"]["number"].as_str().unwrap().to_owned();
             let ended = until("the end of an import", PATIENCE, || {
                 let body = self.api.must(Method::GET, &format!("/api/v1/imports/{number}"), None);
@@ -243,10 +250,8 @@ impl World {
                 self.targets.extend(entries.iter().map(|entry| root.join(known[entry.as_str()])));
                 used.extend(entries);
             }
-            if self.qids.len() == QIDS_MAX {
-                break;
-            }
         }
+        assert!(self.targets.len() >= 4, "the host has too little to do: {:?}", self.targets);
         assert!(self.targets.contains(&self.root().join(ENTRIES[0].1)), "sshd is among {:?}", self.targets);
         self.targets.sort();
         self.targets.dedup();
@@ -343,6 +348,13 @@ impl World {
         let number = self.make_job(kind).unwrap_or_else(|| panic!("nothing to do for a {kind} job"));
         self.enable(&number);
         self.finish(&number)
+    }
+
+    /// Bring the host into the state in which a rollback, or a mitigation, has everything to do.
+    pub fn prepare(&mut self, rollback: bool) {
+        if rollback != self.make_job("rollback").is_some() {
+            self.job(if rollback { "mitigation" } else { "rollback" });
+        }
     }
 
     /// A job in the direction in which something can be done.
