@@ -1,5 +1,7 @@
 //! A server of a few dozen lines, over real TLS: keeps orders and events as the protocol says, and nothing more.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "helpers of tests, of which each test file uses its own part")]
+
 use crate::common::{ORDER, ROOT, key, make_index, make_root, now};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -38,7 +40,8 @@ pub struct Server {
     pub token: String,
     pub entries: Vec<Entry>,
     pub store: Arc<(Mutex<Store>, Condvar)>,
-    index: String,
+    /// Handed out to an agent that has another version; a hostile server changes it.
+    pub index: Mutex<String>,
     root: String,
 }
 
@@ -47,6 +50,11 @@ pub const INSTANCE: Uuid = Uuid::from_u128(0xb);
 
 impl Server {
     pub fn start(entries: Vec<Entry>) -> Arc<Self> {
+        Self::expiring(entries, 3600, 3600)
+    }
+
+    /// Root and index run out so many seconds from now.
+    pub fn expiring(entries: Vec<Entry>, root_seconds: i64, index_seconds: i64) -> Arc<Self> {
         let ca_key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -66,8 +74,8 @@ impl Server {
         let server = Arc::new(Self {
             ca_pem: ca.pem(),
             token: format!("quell1.{}", URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap())),
-            index: make_index(1, 3600, &entries, Vec::new()),
-            root: String::from_utf8(make_root(1, 3600).seal(&[&key(ROOT)]).unwrap().to_json()).unwrap(),
+            index: Mutex::new(make_index(1, index_seconds, &entries, Vec::new())),
+            root: String::from_utf8(make_root(1, root_seconds).seal(&[&key(ROOT)]).unwrap().to_json()).unwrap(),
             entries,
             store: Arc::default(),
         });
@@ -190,7 +198,7 @@ impl Server {
                 .map(|(_, text)| text.clone())
                 .collect();
             let revoke: Vec<TaskEpoch> = store.revoke.iter().filter(|of| !answered(of)).copied().collect();
-            let index = (poll.index_version == 0).then(|| self.index.clone());
+            let index = (poll.index_version == 0).then(|| self.index.lock().unwrap().clone());
             let left = deadline.saturating_duration_since(Instant::now());
             if !orders.is_empty() || !revoke.is_empty() || index.is_some() || left.is_zero() {
                 let reply =
@@ -230,6 +238,13 @@ impl Server {
         let payload = serde_json::to_vec(&order).unwrap();
         let text = String::from_utf8(Envelope::sign(ORDER_TYPE, &payload, &[&key(ORDER)]).to_json()).unwrap();
         store.orders.push((TaskEpoch { task: order.task, epoch: order.epoch }, text));
+        changed.notify_all();
+    }
+
+    /// Offer a text in the place of an order, as it is.
+    pub fn offer_text(&self, of: TaskEpoch, text: String) {
+        let (lock, changed) = &*self.store;
+        lock.lock().unwrap().orders.push((of, text));
         changed.notify_all();
     }
 

@@ -10,6 +10,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     clippy::allow_attributes,
     reason = "tests; JSON gives null for what is not there"
 )]
