@@ -15,7 +15,7 @@ use crate::output;
 use narrator::Narrator;
 use stage::Stage;
 use std::path::PathBuf;
-use summary::Summary;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Play the whole loop: import, mitigate, verify, rescan, close
 #[derive(Debug, clap::Args)]
@@ -47,26 +47,34 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let voice = Narrator::new(arguments.json);
     let mut stage = Stage::set(&arguments, &voice).await?;
-    let played = steps::play(&mut stage, &voice).await;
-    let result = match played {
-        Ok(summary) => finish(&arguments, &stage, &voice, &summary).await,
-        Err(failure) => Err(failure),
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| Failure::internal("cannot wait for signals", error))?;
+    // However it ends, the processes it started end with it.
+    let result = tokio::select! {
+        played = play(&arguments, &mut stage, &voice) => played,
+        _ = tokio::signal::ctrl_c() => interrupted(&arguments),
+        _ = terminate.recv() => interrupted(&arguments),
     };
     stage.strike().await;
     result
 }
 
-async fn finish(arguments: &Arguments, stage: &Stage, voice: &Narrator, summary: &Summary) -> Result<(), Failure> {
+/// A signal is how a demo that stays up ends; one that was to end by itself did not get there.
+fn interrupted(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.exit { Err(Failure::Said("interrupted before the loop was closed".to_owned())) } else { Ok(()) }
+}
+
+async fn play(arguments: &Arguments, stage: &mut Stage, voice: &Narrator) -> Result<(), Failure> {
+    let summary = steps::play(stage, voice).await?;
     summary.check()?;
-    voice.close(summary);
+    voice.close(&summary);
     if arguments.json {
-        let text = serde_json::to_string(summary).map_err(|error| Failure::internal("cannot write JSON", error))?;
+        let text = serde_json::to_string(&summary).map_err(|error| Failure::internal("cannot write JSON", error))?;
         output::line(&text)?;
     }
     if arguments.exit {
         return Ok(());
     }
     voice.stay(stage);
-    let _ = tokio::signal::ctrl_c().await;
-    Ok(())
+    std::future::pending().await
 }

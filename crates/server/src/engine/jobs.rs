@@ -234,7 +234,7 @@ fn forward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Ca
         );
     }
     // Per CVE and platform the reversible entry with the most points; a fix only where there is no mitigation.
-    let rank = |e: &catalogue::Elimination| (e.implication == "mitigation", e.points);
+    let rank = |e: &catalogue::Elimination| (e.risk != "high", e.implication == "mitigation", e.points);
     for elimination in &all {
         let key = (elimination.vulnerability_id, elimination.platform.clone(), elimination.cve.clone());
         let slot = best.entry(key).or_insert(elimination);
@@ -413,6 +413,7 @@ fn act_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, act: Act, now:
     let life = job::act(job.row.life(), act)?;
     if matches!(act, Act::Save | Act::SaveAndEnable | Act::Enable) {
         reviewed(&job)?;
+        approvable(tx, &job)?;
     }
     let id = job.row.id;
     match act {
@@ -454,6 +455,24 @@ fn reviewed(job: &Job) -> Result<(), Error> {
     }
     let field = |found: job::FieldRefusal| FieldError::new(found.field, found.refusal.code, found.refusal.sentence);
     Err(Error::Invalid(found.into_iter().map(field).collect()))
+}
+
+/// Agents refuse actions of high risk until approval by a second person exists, so such a job could only fail.
+fn approvable(tx: &mut Transaction<'_>, job: &Job) -> Result<(), Error> {
+    if job.row.kind == Kind::Rollback {
+        return Ok(());
+    }
+    for (_, entry) in &job.actions {
+        let entry = catalogue::entry(tx, *entry)?;
+        if entry.risk == "high" {
+            let why = format!(
+                "`{}` is of high risk and needs the approval of a second person, which this version does not have; take it out",
+                entry.entry
+            );
+            return Err(Error::field("actions", "approval_needed", why));
+        }
+    }
+    Ok(())
 }
 
 /// Make the run and its tasks, each with the instant its schedule resolves to on its asset.
