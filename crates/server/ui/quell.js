@@ -75,7 +75,11 @@ const live = (state, words) => all("[data-live]").forEach((mark) => {
 });
 document.addEventListener("htmx:sseOpen", () => live("on", "live"));
 document.addEventListener("htmx:sseError", () => live("off", "reconnecting"));
-document.addEventListener("htmx:sseClose", () => live("", "ended"));
+document.addEventListener("htmx:sseClose", (event) => {
+  live("", "ended");
+  // What can be done to a record that is over is not what could be done while it ran.
+  if (event.detail.type === "message") htmx.ajax("GET", location.href, { target: ".q-top .acts", select: ".q-top .acts", swap: "outerHTML" });
+});
 
 // Dialogs and the drawer.
 let opener = null;

@@ -179,6 +179,14 @@ record! {
     }
 }
 
+impl Possible {
+    /// Whether agents refuse it until a second person can approve it: high risk, or no way back (design, section 10).
+    #[must_use]
+    pub fn risky(&self) -> bool {
+        self.risk == "high" || !self.reversible
+    }
+}
+
 /// What the catalogue in force could do, where it could do something: one row per entry and vulnerability, limited to
 /// these vulnerabilities where given.
 ///

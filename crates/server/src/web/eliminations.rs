@@ -169,9 +169,17 @@ fn list(asked: &Asked, error: Option<QueryError>, catalogue: bool) -> List {
     list.error = error;
     list.fields = FIELDS.fields.iter().map(|field| (field.name.to_owned(), field.doc.to_owned())).collect();
     list.columns.pick = true;
-    list.facet("Kind", &[("Mitigation", "kind:mitigation", None, None), ("Fix", "kind:fix", None, None)]);
-    list.facet("Platform", &[("Linux", "platform:linux", None, None), ("Windows", "platform:windows", None, None)]);
-    list.facet("Possible", &[("With an agent", "agents:>0", None, None), ("Left to do", "left:>0", None, None)]);
+    // Tabs rather than a rail: the rows need the width.
+    for (label, q) in [
+        ("All", ""),
+        ("Left to do", "left:>0"),
+        ("Mitigations", "kind:mitigation"),
+        ("Fixes", "kind:fix"),
+        ("Linux", "platform:[linux, any]"),
+        ("Windows", "platform:[windows, any]"),
+    ] {
+        list.tab(label, q, None);
+    }
     list.bulk = vec![Button::post("Mitigate Now", "/eliminations/mitigate").icon("shield-half").primary()];
     list
 }
@@ -284,6 +292,9 @@ fn cannot<'p>(caller: &Caller, mut possible: impl Iterator<Item = &'p Possible> 
     permission.or_else(|| {
         if possible.clone().next().is_none() {
             return Some("the catalogue holds nothing for it on the platforms it was found on".to_owned());
+        }
+        if possible.clone().all(Possible::risky) {
+            return Some(super::mitigations::NO_APPROVAL.to_owned());
         }
         let any = possible.any(|row| row.agents > 0);
         (!any).then(|| "no asset with this weakness has an agent; enrol one under Agents".to_owned())

@@ -222,7 +222,7 @@ fn stand(bands: &[Band; 4]) -> Vec<StandRow> {
 /// Of several entries for one QID the one with the most points, where something is left to do.
 fn best(possible: &[Possible]) -> Vec<NextRow> {
     let mut by_qid: BTreeMap<(i64, &str), &Possible> = BTreeMap::new();
-    for row in possible.iter().filter(|row| row.remaining > 0 && row.implication == "mitigation") {
+    for row in possible.iter().filter(|row| row.remaining > 0 && row.implication == "mitigation" && !row.risky()) {
         let slot = by_qid.entry((row.qid, row.platform.as_str())).or_insert(row);
         if row.points > slot.points {
             *slot = row;

@@ -214,7 +214,7 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
     }
     if live.last {
         live.ended = true;
-        return Some((Ok(Event::default().event("end").data("")), live));
+        return Some((Ok(Event::default().event("end").data("over")), live));
     }
     loop {
         // A job that was deleted, or that may not be seen any more, ends the stream.

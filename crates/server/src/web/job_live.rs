@@ -317,23 +317,32 @@ fn risk(full: &Full, scores: &BTreeMap<AssetId, expect::Scores>) -> Vec<(&'stati
         .to_vec()
 }
 
+/// What was done to a job, for people.
+fn deed(action: &str) -> String {
+    let known = match action {
+        "create" => "Draft made",
+        "edit" => "Edited",
+        "save" => "Saved",
+        "save_and_enable" => "Saved and enabled",
+        "enable" => "Enabled",
+        "disable" => "Disabled",
+        "cancel" => "Cancelled",
+        "end" => "The run is over",
+        other => return marks::words(other),
+    };
+    known.to_owned()
+}
+
 /// What people and the agents did, newest first.
 fn log(tx: &mut Transaction<'_>, full: &Full, states: &[(State, &Task)], now: Timestamp) -> Result<Vec<Entry>, Error> {
     let mut events: Vec<(Timestamp, Tone, String, String)> = Vec::new();
     for entry in audit::of_resource(tx, &format!("jobs/{}", full.row.name()), None, 50)? {
         let what = entry.action.strip_prefix("job.").unwrap_or(&entry.action);
         let tone = if what == "cancel" { Tone::Warn } else { Tone::Info };
-        events.push((
-            entry.at,
-            tone,
-            format!("Job: {}", marks::words(what).to_lowercase()),
-            person(&entry.actor).to_owned(),
-        ));
+        let text = deed(what);
+        events.push((entry.at, tone, text, person(&entry.actor).to_owned()));
     }
     for (state, task) in states {
-        if let Some(at) = task.started_at {
-            events.push((at, Tone::Run, format!("{} began", task.asset_name), String::new()));
-        }
         if let Some(at) = task.ended_at {
             let tone = match group(*state) {
                 Group::Done => Tone::Ok,
@@ -342,6 +351,10 @@ fn log(tx: &mut Transaction<'_>, full: &Full, states: &[(State, &Task)], now: Ti
             };
             let word = marks::words(state.as_str()).to_lowercase();
             events.push((at, tone, format!("{}: {word}", task.asset_name), task.entry.clone()));
+        }
+        // After its end, so that of two at the same instant the end stands above.
+        if let Some(at) = task.started_at {
+            events.push((at, Tone::Run, format!("{} began", task.asset_name), String::new()));
         }
     }
     events.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));

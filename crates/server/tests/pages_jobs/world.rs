@@ -135,6 +135,10 @@ impl World {
         for vulnerability in found["vulnerabilities"].as_array().expect("a list") {
             let qid = vulnerability["qid"].as_i64().expect("a number");
             let all = self.admin.get(&format!("/api/v1/eliminations?qid={qid}")).await.expect(200);
+            let safe = |e: &Value| e["risk"] != "high" && e["reversible"] == true && e["platform"] == "linux";
+            if !all["eliminations"].as_array().expect("a list").iter().any(safe) {
+                continue;
+            }
             let able: Vec<Value> =
                 all["assets"].as_array().expect("a list").iter().filter(|a| a["selectable"] == true).cloned().collect();
             if able.len() >= 2 {

@@ -191,6 +191,9 @@ pub(super) async fn actions(app: &App, shell: Shell, frame: WizardFrame, draft: 
     let covered: Vec<i64> = draft.job.actions.iter().map(|action| action.qid).collect();
     let uncovered = draft.qids().into_iter().filter(|qid| !covered.contains(qid));
     let uncovered = uncovered.map(|qid| format!("QID {qid} has no action any more: it stays as it is."));
+    let risky = entries.keys().filter(|entry| bodies.get(**entry).is_some_and(Entry::needs_approval));
+    let risky = risky.map(|entry| format!("{entry} will be refused: {}.", mitigations::NO_APPROVAL));
+    let uncovered = uncovered.chain(risky);
     let remove = format!("{}/remove", Step::Actions.address(&draft.number()));
     Ok(ActionsPage { shell, frame, rows, uncovered: uncovered.collect(), remove })
 }
