@@ -293,15 +293,19 @@ async fn a_mitigation_job_is_walked_from_the_vulnerability_to_its_end() {
     browser.shot("running").await;
     // Live: nobody reloads the page.
     browser.wait("the end", "document.querySelector('#q-live .q-chip').innerText.startsWith('Completed')").await;
+    browser
+        .wait("actions of a job that is over", "!document.querySelector('.q-top button[formaction$=\"/cancel\"]')")
+        .await;
     browser.wait("an honest mark", "!document.querySelector('[data-live=off]')").await;
     browser.shot("completed").await;
     // S1.21: what was saved once is not saved and enabled again.
     assert_eq!(browser.script("return document.querySelectorAll('button[value=enable]').length").await, 0);
     // S1.24, S1.25: the score fell, and a click shows by what.
     browser.go(&format!("{address}/vulnerabilities/{qid}")).await;
-    browser.click("#assets td a.q-change").await;
+    browser.click("#assets td a.q-change:has(svg)").await;
     browser.wait("the drill-down", "document.querySelector('#q-dialog').open").await;
     browser.see("How it is reckoned").await;
+    browser.see("effective, verified by the agent").await;
     browser.shot("score").await;
     browser.close().await;
 }

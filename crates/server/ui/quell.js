@@ -78,7 +78,8 @@ document.addEventListener("htmx:sseError", () => live("off", "reconnecting"));
 document.addEventListener("htmx:sseClose", (event) => {
   live("", "ended");
   // What can be done to a record that is over is not what could be done while it ran.
-  if (event.detail.type === "message") htmx.ajax("GET", location.href, { target: ".q-top .acts", select: ".q-top .acts", swap: "outerHTML" });
+  if (event.detail.type !== "message") return;
+  for (const part of [".q-top .acts", ".q-nav"]) htmx.ajax("GET", location.href, { target: part, select: part, swap: "outerHTML" });
 });
 
 // Dialogs and the drawer.

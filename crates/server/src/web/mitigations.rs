@@ -18,6 +18,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use catalogue::schema::Entry;
 use domain::access::{Action, Record};
+use serde::Deserialize;
 use store::catalogue::EntryRow;
 use store::overview::{self, Possible};
 
@@ -30,11 +31,20 @@ pub fn routes() -> Router<App> {
     Router::new().route("/mitigations/{entry}", get(show))
 }
 
+/// In which way it is opened.
+#[derive(Debug, Deserialize)]
+struct View {
+    /// `details` from within a job, where nothing new is to be started.
+    #[serde(default)]
+    view: String,
+}
+
 async fn show(
     State(app): State<App>,
     who: PageActor,
     Path(entry): Path<String>,
     Query(chosen): Query<Choice>,
+    Query(View { view }): Query<View>,
 ) -> Result<Response, Error> {
     who.may(Action::CatalogueView, &Record::default())?;
     let (actor, name) = (who.actor.clone(), entry.clone());
@@ -72,7 +82,7 @@ async fn show(
             .iter()
             .map(|reference| (reference.url.to_string(), reference.url.to_string()))
             .collect(),
-        actions: vec![mitigate],
+        actions: if view == "details" { Vec::new() } else { vec![mitigate] },
     };
     Ok(Show(page).into_response())
 }

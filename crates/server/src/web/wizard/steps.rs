@@ -228,7 +228,7 @@ fn action_row(
         key: first.entry.clone(),
         title: first.title.clone(),
         entry: format!("{}@{}", first.entry, first.revision),
-        details: format!("/mitigations/{}", first.entry),
+        details: format!("/mitigations/{}?view=details", first.entry),
         qids: joined(&qids),
         cves: cves.join(", "),
         coverage: covers.first().map_or_else(|| Chip::new(Tone::Idle, "–"), |cover| marks::coverage(&cover.coverage)),
