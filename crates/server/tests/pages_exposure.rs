@@ -235,7 +235,8 @@ testkit::both_servers!(assets_show_what_is_open_and_are_edited, |server| async m
     let list = page(&admin, "/assets?q=platform%3Alinux", &["No agent", "Highest score"]).await;
     let id = list.split("href=\"/assets/").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let asset = format!("/assets/{id}");
-    page(&admin, &asset, &["Mitigations in force", "Open items", "quell-agent enrol", "matched by", "host "]).await;
+    page(&admin, &asset, &["Mitigations in force", "Open items", "quell-agent enrol", "made this asset", "host "])
+        .await;
     page(&admin, &format!("{asset}/edit"), &["id=\"q-modal\"", "Criticality"]).await;
     let wrong = admin.form(&format!("{asset}/edit"), &[("criticality", "9"), ("tags", "")]).await;
     assert!(wrong.status == 422 && wrong.text.contains("Criticality is 1 to 5."), "{}", wrong.text);

@@ -9,16 +9,14 @@ use super::shell::Shell;
 use askama::Template;
 
 /// The columns of the list.
-pub const COLUMNS: [Column; 10] = [
+pub const COLUMNS: [Column; 8] = [
     Column::sorted("Number", "q-w4", "number"),
-    Column::sorted("Vulnerability", "", "title"),
-    Column::sorted("Asset", "q-w5", "asset"),
+    Column::sorted("Vulnerability and asset", "", "title"),
     Column::sorted("State", "q-w5", "state"),
     Column::sorted("Mitigation", "q-w4", "mitigation"),
     Column::sorted("Score", "q-w4", "score"),
     Column::new("Source", "q-w2"),
-    Column::sorted("Assigned to", "q-w3", "assignee"),
-    Column::sorted("Last seen", "q-w3", "seen"),
+    Column::sorted("Assigned to", "q-w4", "assignee"),
     Column::new("", "q-w1"),
 ];
 

@@ -228,7 +228,10 @@ fn finding(item: &ItemRow) -> FindingRow {
 }
 
 fn source(row: &SourceRow) -> (String, String, String, String) {
-    let mut how = format!("matched by {}", row.matched_by.replace('_', " "));
+    let mut how = match row.matched_by.as_str() {
+        "new" => "matched no other, so it made this asset".to_owned(),
+        rule => format!("matched by {}", rule.replace('_', " ")),
+    };
     if let Some(at) = row.last_scan_at {
         how = format!("{how}, scanned {}", at.to_jiff().strftime("%-d %b %Y"));
     }
