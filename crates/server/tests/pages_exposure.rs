@@ -64,7 +64,7 @@ async fn import_ended(client: &Client, path: &str) -> String {
 fn set_up(simulator: &Simulator) -> Vec<(&'static str, String)> {
     vec![
         ("name", "Qualys <EU>".to_owned()),
-        ("api_url", simulator.api_url().to_string()),
+        ("api_url", simulator.api_url().clone()),
         ("auth", "basic".to_owned()),
         ("username", simulator.username().to_owned()),
         ("password", simulator.password().to_owned()),

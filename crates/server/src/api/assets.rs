@@ -133,7 +133,7 @@ pub(crate) async fn edit(app: &App, caller: &Caller, id: AssetId, change: AssetC
         let (row, tags) = (assets::one(tx, id)?, assets::tags(tx, &[id])?.remove(&id).unwrap_or_default());
         full(tx, row, tags)
     });
-    Ok(changed.await?)
+    changed.await
 }
 
 /// Change an asset's criticality or tags

@@ -136,26 +136,26 @@ async fn show(State(app): State<App>, who: PageActor, Path(text): Path<String>) 
     });
     let (run, rejections) = read.await?;
     let shell = frame(&app, &who, Section::Imports, number.to_string()).await?.under("Imports", "/imports");
-    Ok(Show(page(shell, &who, run, rejections, app.clock.now())).into_response())
+    Ok(Show(page(shell, &who, &run, rejections, app.clock.now())).into_response())
 }
 
 fn page(
     shell: crate::pages::Shell,
     who: &PageActor,
-    run: RunRow,
+    run: &RunRow,
     rejections: Vec<(String, String)>,
     now: Timestamp,
 ) -> ImportPage {
-    let all = all(&run);
+    let all = all(run);
     let count = |tone, of, label| CountPart { tone, number: number(of), label };
     let described = i64::try_from(rejections.len()).unwrap_or(i64::MAX);
     let running = run.state == RunState::Running;
     ImportPage {
         shell,
-        what: what(&run),
+        what: what(run),
         state: state(run.state),
         live_from: running.then(|| format!("/imports/{}", run.number())),
-        actions: actions(who, &run),
+        actions: actions(who, run),
         error: (run.state == RunState::Failed).then(|| sentence(&run.detail)),
         counts: vec![
             count(Tone::Ok, all.new, "new"),
@@ -164,11 +164,11 @@ fn page(
             count(Tone::Info, all.ignored, "ignored"),
             count(Tone::Fail, all.rejected, "rejected"),
         ],
-        facts: facts(&run),
-        raw: raw(&run),
+        facts: facts(run),
+        raw: raw(run),
         rejected: rejections,
         rejected_more: (number(all.rejected) - described).max(0),
-        log: log(&run, now),
+        log: log(run, now),
     }
 }
 

@@ -163,10 +163,16 @@ fn groups(
     let appliances = known.map(|known| known.appliances.as_slice()).unwrap_or_default();
     let places = appliances.iter().map(|appliance| (appliance.key.as_str(), appliance.name.as_str()));
     let rescans = vec![
-        listed("default_profile", "Default option profile", &given.profile, "None", choices.collect())
+        listed("default_profile", "Default option profile", &given.profile, "None", &choices.collect::<Vec<_>>())
             .help("What a rescan uses unless another is named"),
-        listed("default_appliance", "Default appliance", &given.appliance, "The scanner's own", places.collect())
-            .help("For addresses that no appliance serves by itself"),
+        listed(
+            "default_appliance",
+            "Default appliance",
+            &given.appliance,
+            "The scanner's own",
+            &places.collect::<Vec<_>>(),
+        )
+        .help("For addresses that no appliance serves by itself"),
         Field::typed("number", "tracking_hours", "Hours a rescan is tracked", &given.tracking),
     ];
     vec![
@@ -185,7 +191,7 @@ fn groups(
 }
 
 /// A choice among what the scanner listed; one that it lists no more is kept.
-fn listed(name: &str, label: &str, value: &str, none: &str, known: Vec<(&str, &str)>) -> Field {
+fn listed(name: &str, label: &str, value: &str, none: &str, known: &[(&str, &str)]) -> Field {
     let mut choices = vec![Choice::new("", none)];
     choices.extend(known.iter().map(|(key, title)| Choice::new(*key, *title)));
     // The settings may name it by title.

@@ -23,6 +23,7 @@ use domain::number::{Number, Series};
 use protocol::api::scans::BEING_PROCESSED;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use store::Transaction;
 use store::items::ItemRow;
 use uuid::Uuid;
@@ -105,8 +106,8 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, numbers: &[String]) -> Result
         found.iter().filter(|item| found.len() == 1 || !refused.contains_key(&item.number)).cloned().collect();
     let mut offers = BTreeMap::new();
     for item in &items {
-        if !offers.contains_key(&item.instance_id) {
-            offers.insert(item.instance_id, rescan::offer(tx, who, item.number)?);
+        if let Entry::Vacant(place) = offers.entry(item.instance_id) {
+            place.insert(rescan::offer(tx, who, item.number)?);
         }
     }
     Ok(Seen { items, offers, left_out })

@@ -52,16 +52,16 @@ async fn form(State(app): State<App>, who: PageActor) -> Result<Response, Error>
     Ok(Show(page(&app, &who, DEFAULT_INSTANCE, Vec::new()).await?).into_response())
 }
 
-fn unreadable(error: MultipartError) -> Error {
+fn unreadable(error: &MultipartError) -> Error {
     Error::problem(error.status(), "bad_form", error.body_text())
 }
 
 /// The parts in the form's order: what the file belongs to, then the file.
 async fn begun(app: &App, who: &PageActor, parts: &mut Multipart, instance: &mut String) -> Result<Number, Error> {
-    while let Some(part) = parts.next_field().await.map_err(unreadable)? {
+    while let Some(part) = parts.next_field().await.map_err(|error| unreadable(&error))? {
         match part.name() {
             Some("integration") => {
-                let text = part.text().await.map_err(unreadable)?;
+                let text = part.text().await.map_err(|error| unreadable(&error))?;
                 instance.clear();
                 instance.push_str(Some(text.trim()).filter(|text| !text.is_empty()).unwrap_or(DEFAULT_INSTANCE));
             }
