@@ -17,10 +17,10 @@ const IDLE: Duration = Duration::from_secs(60);
 pub fn run(arguments: &[String]) -> Outcome {
     match arguments.first().map(String::as_str) {
         Some("idle") => idle(),
-        Some("import") => {
-            cargo(&["run", "--release", "--package", "store", "--example", "imports"])
+        Some("import") => cargo(&["run", "--release", "--package", "store", "--example", "imports"]),
+        Some("store") => {
+            cargo(&["run", "--release", "--package", "store", "--example", "bulk", "--", "sqlite:bulk.db"])
         }
-        Some("store") => cargo(&["run", "--release", "--package", "store", "--example", "bulk", "--", "sqlite:bulk.db"]),
         Some(other) => Err(format!("there is no benchmark `{other}`; there are: idle, import, store")),
         None => Err("name a benchmark: idle, import, store".to_owned()),
     }
@@ -58,7 +58,8 @@ fn measure(folder: &Path) -> Outcome {
     if !filled.status.success() {
         return Err(format!("the demo failed: {said}{}", String::from_utf8_lossy(&filled.stderr)));
     }
-    let port = said.lines().find_map(|line| line.trim().strip_prefix("agents     https://127.0.0.1:")).unwrap_or_default();
+    let port =
+        said.lines().find_map(|line| line.trim().strip_prefix("agents     https://127.0.0.1:")).unwrap_or_default();
     let port = port.trim_end_matches('/').to_owned();
     let detections = said.lines().find(|line| line.contains(" detections, ")).unwrap_or_default().trim().to_owned();
 

@@ -3,7 +3,12 @@
 //!
 //! Needs `chromedriver` and Chromium; without them the test says loudly that it was skipped.
 
-#![allow(clippy::indexing_slicing, clippy::allow_attributes, reason = "JSON gives null for what is not there")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    reason = "JSON gives null for what is not there"
+)]
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};

@@ -7,13 +7,6 @@
     clippy::allow_attributes,
     reason = "helpers of tests are tests, too"
 )]
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    clippy::allow_attributes,
-    reason = "a test panics rather than returning an error"
-)]
 
 use domain::detection::{Presence, Status};
 use domain::id::{InstanceId, ItemId};

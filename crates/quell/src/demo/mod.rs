@@ -47,8 +47,8 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let voice = Narrator::new(arguments.json);
     let mut stage = Stage::set(&arguments, &voice).await?;
-    let mut terminate = signal(SignalKind::terminate())
-        .map_err(|error| Failure::internal("cannot wait for signals", error))?;
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| Failure::internal("cannot wait for signals", error))?;
     // However it ends, the processes it started end with it.
     let result = tokio::select! {
         played = play(&arguments, &mut stage, &voice) => played,

@@ -1,6 +1,13 @@
 //! The pages of the response half over real HTTP: from a vulnerability to a job by forms alone (S1.02 to S1.22), what a
 //! role does not see, and that every page keeps the rules of every page.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test panics rather than returning an error"
+)]
+
 mod world;
 
 use testkit::both_servers;
