@@ -96,9 +96,11 @@ fn save(folder: &Path, name: &str, html: &str) {
 fn folder() -> PathBuf {
     let folder =
         std::env::var_os("QUELL_GALLERY").map_or_else(|| Path::new(env!("OUT_DIR")).join("gallery"), PathBuf::from);
-    fs::create_dir_all(folder.join("assets")).expect("the gallery can be made");
+    fs::create_dir_all(&folder).expect("the gallery can be made");
     for asset in crate::assets::ASSETS {
-        fs::write(folder.join(asset.path.trim_start_matches('/')), asset.bytes).expect("the gallery can be written");
+        let file = folder.join(asset.path.trim_start_matches('/'));
+        fs::create_dir_all(file.parent().unwrap_or(&folder)).expect("the gallery can be made");
+        fs::write(file, asset.bytes).expect("the gallery can be written");
     }
     folder
 }
