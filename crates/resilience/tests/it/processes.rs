@@ -16,6 +16,7 @@ pub fn binaries() -> &'static Path {
         // The same selection as the test command's own build: then nothing is built twice.
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.arg("--target-dir").arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");
         }

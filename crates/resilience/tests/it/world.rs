@@ -290,8 +290,9 @@ impl World {
                 Some(_) => return,
                 None => {}
             }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("{number} cannot be enabled");
+        panic!("{number} cannot be enabled: {:?}", self.api.get(&path));
     }
 
     fn summary(&mut self, number: &str) -> Option<Value> {
