@@ -5,7 +5,7 @@ use super::eliminations::denied;
 use super::frame::{Head, Show, frame, listed, pager, sentence};
 use super::marks;
 use super::vulnerabilities::TOTAL_MAX;
-use crate::api::jobs::ordinal;
+use crate::api::jobs::{ordinal, set_halt};
 use crate::app::App;
 use crate::engine::jobs::{self, Job};
 use crate::http::auth::{Caller, PageActor};
@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::job::{Act, Status};
 use domain::time::Timestamp;
-use protocol::api::response::{Act as Allowed, JobSummary};
+use protocol::api::response::{Act as Allowed, HaltRequest, JobSummary};
 use std::collections::{BTreeMap, BTreeSet};
 use store::list::{count, keys};
 use store::overview;
@@ -39,6 +39,8 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/jobs", get(index))
         .route("/jobs/bulk/{act}", post(several))
+        .route("/jobs/halt", post(halt))
+        .route("/jobs/go-on", post(go_on))
         .route("/jobs/{number}/{act}", post(one))
 }
 
@@ -111,8 +113,42 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     ];
     let may = denied(&who.decide(Action::JobCreate, &Record::owned_by(who.user)));
     let create = Button::go("Create job", "/eliminations").icon("plus").primary().key('c').unless(may);
-    let shell = frame(&app, &who, Section::Jobs, "Mitigation jobs").await?.action(create);
+    let shell = frame(&app, &who, Section::Jobs, "Mitigation jobs").await?;
+    let stop = halting(&who, shell.halt.is_some());
+    let shell = shell.action(stop).action(create);
     Ok(Show(JobsPage { shell, list, rows }).into_response())
+}
+
+/// The switch that stops all work of all agents, or lets it go on.
+fn halting(who: &Caller, halted: bool) -> Button {
+    let button = if halted {
+        Button::post("Go on", "/jobs/go-on").icon("player-play").asking(
+            "Let everything go on",
+            "Jobs that are enabled and due are offered to their agents again.",
+            "Go on",
+        )
+    } else {
+        Button::post("Halt all", "/jobs/halt").icon("hand-stop").danger().asking(
+            "Halt all jobs",
+            "Nothing more is offered to any agent, and what has not begun is withdrawn. Everybody sees that you did it.",
+            "Halt all",
+        )
+    };
+    button.unless(denied(&who.decide(Action::Halt, &Record::default())))
+}
+
+async fn halt(State(app): State<App>, who: PageActor) -> Result<Response, Error> {
+    switch(&app, &who, true, "Everything is halted.").await
+}
+
+async fn go_on(State(app): State<App>, who: PageActor) -> Result<Response, Error> {
+    switch(&app, &who, false, "Everything goes on.").await
+}
+
+async fn switch(app: &App, who: &PageActor, halted: bool, text: &str) -> Result<Response, Error> {
+    let reason = if halted { "halted on the page of jobs".to_owned() } else { String::new() };
+    set_halt(app, who, HaltRequest { halted, reason }).await?;
+    Ok(flash::redirect("/jobs", Some(Flash::done(text))))
 }
 
 fn row(who: &Caller, job: &JobSummary, full: &Job, scores: &[&overview::JobScore], now: Timestamp) -> JobRow {

@@ -197,6 +197,12 @@ both_servers!(save_and_enable_runs_at_once, |server| async move {
     assert!(page.contains(assets[0]["name"].as_str().unwrap()));
     let home = me.page("/").await;
     assert!(home.contains("Running now") && home.contains(job.trim_start_matches("/jobs/")), "{}", gist(&home));
+    // One switch stops everything, and everybody sees it everywhere.
+    me.leads("/jobs/halt", &[]).await;
+    let page = me.page("/vulnerabilities").await;
+    assert!(page.contains("Everything is halted.") && page.contains("by admin"), "{}", gist(&page));
+    me.leads("/jobs/go-on", &[]).await;
+    assert!(!me.page("/vulnerabilities").await.contains("Everything is halted."));
     // A draft that was enabled cannot be edited.
     let late = me.client.get(&basic).await;
     assert_eq!(late.status, 409, "{}", gist(&late.text));
