@@ -24,10 +24,11 @@ pub fn run(arguments: &[String], skips: Skips) -> Outcome {
     let nextest = nextest.is_ok_and(|output| output.status.success());
     let runner: &[&str] = if nextest { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
     crate::run(Command::new(env!("CARGO")).args(["build", "--workspace", "--bins"]).env("QUELL_SKIPPED_FILE", &list))?;
-    run_with(&list, runner, arguments)?;
+    // The documentation's examples first, so that the runner's summary closes the output.
     if nextest && arguments.is_empty() {
         run_with(&list, &["test", "--workspace", "--doc", "--quiet"], &[])?;
     }
+    run_with(&list, runner, arguments)?;
     let skipped = std::fs::read_to_string(&list).unwrap_or_default();
     if skipped.trim().is_empty() {
         return Ok(());
