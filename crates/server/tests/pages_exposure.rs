@@ -165,12 +165,12 @@ testkit::both_servers!(a_rescan_goes_from_the_button_to_the_scan_record, |server
         server.clock.advance(20);
         tokio::time::sleep(STEP).await;
     }
-    page(&admin, &scan, &["Completed", "its detections were imported and judged"]).await;
+    page(&admin, &scan, &["Complete", "its detections were imported and judged"]).await;
     let live = admin.get(&format!("{scan}/live?part=scans")).await;
     assert_eq!(live.headers["content-type"], "text/event-stream");
     assert!(live.text.contains("event: scan") && live.text.contains("event: end"), "{}", live.text);
     page(&admin, "/scans?q=is%3Aopen", &["No scan records match"]).await;
-    page(&admin, "/scans", &["Completed", "Qualys"]).await;
+    page(&admin, "/scans", &["Complete", "Qualys"]).await;
     page(&admin, &item, &["Rescans", scan.trim_start_matches("/scans/")]).await;
     simulator.shutdown().await;
 });

@@ -5,8 +5,14 @@
   const choice = (name) => (document.cookie.match(`(?:^|; )q_${name}=([a-z]+)`) || [])[1];
   const theme = choice("theme");
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;
-  const dark = theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.bsTheme = dark ? "dark" : "light";
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  // The system's theme may change while the page is open.
+  const follow = () => {
+    const chosen = choice("theme");
+    root.dataset.bsTheme = (chosen ? chosen === "dark" : system.matches) ? "dark" : "light";
+  };
+  follow();
+  system.addEventListener("change", follow);
   const density = choice("density");
   if (density) root.dataset.density = density;
   if (choice("side") === "rail") root.dataset.side = "rail";

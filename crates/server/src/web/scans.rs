@@ -87,7 +87,7 @@ pub(super) fn state(word: &str) -> Chip {
     match word {
         "queued" => Chip::new(Tone::Sched, "Queued"),
         "scanning" => Chip::new(Tone::Run, "Running"),
-        "complete" => Chip::new(Tone::Ok, "Completed"),
+        "complete" => Chip::new(Tone::Ok, "Complete"),
         "error" => Chip::new(Tone::Fail, "Error"),
         "timed_out" => Chip::new(Tone::Warn, "Timed out").titled("Tracking ended; the scan itself goes on"),
         "cancelled" => Chip::new(Tone::Idle, "Cancelled"),
