@@ -1,5 +1,7 @@
 //! Benchmarks: each prints what it measured. Never part of the tests; figures are of the machine they ran on.
 
+mod file;
+
 use crate::{Outcome, cargo};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,12 +19,13 @@ const IDLE: Duration = Duration::from_secs(60);
 pub fn run(arguments: &[String]) -> Outcome {
     match arguments.first().map(String::as_str) {
         Some("idle") => idle(),
+        Some("file") => file::run(),
         Some("import") => cargo(&["run", "--release", "--package", "store", "--example", "imports"]),
         Some("store") => {
             cargo(&["run", "--release", "--package", "store", "--example", "bulk", "--", "sqlite:bulk.db"])
         }
-        Some(other) => Err(format!("there is no benchmark `{other}`; there are: idle, import, store")),
-        None => Err("name a benchmark: idle, import, store".to_owned()),
+        Some(other) => Err(format!("there is no benchmark `{other}`; there are: idle, file, import, store")),
+        None => Err("name a benchmark: idle, file, import, store".to_owned()),
     }
 }
 
