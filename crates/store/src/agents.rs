@@ -2,7 +2,8 @@
 
 use crate::filter::{Column, Source};
 use crate::list::{List, Sort, SortKind};
-use crate::{Result, Scalar, Transaction, record};
+use crate::{Result, Scalar, Sql, Transaction, record, scope};
+use domain::access::AssetScope;
 use domain::asset::{Candidate, Identity};
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AgentKey, AssetId, UserId};
@@ -433,3 +434,9 @@ pub const LIST: List = List {
         Sort { name: "enrolled", sql: "agent.enrolled_at", kind: SortKind::Whole, nullable: false },
     ],
 };
+
+/// The condition that clips the list to agents on an asset of the scope.
+#[must_use]
+pub fn visible(assets: &AssetScope) -> Option<Sql> {
+    scope::assets(assets, "agent.asset_id")
+}

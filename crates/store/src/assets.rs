@@ -5,7 +5,8 @@
 use crate::audit::{self, Entry};
 use crate::filter::{Column, Source};
 use crate::list::{List, Sort, SortKind};
-use crate::{Result, Transaction, record};
+use crate::{Result, Sql, Transaction, record, scope};
+use domain::access::AssetScope;
 use domain::asset::Platform;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, InstanceId, SourceHostId};
@@ -117,6 +118,12 @@ record! {
         /// An agent of ours is on it.
         pub agent: bool,
     }
+}
+
+/// The condition that clips the list to the assets of the scope.
+#[must_use]
+pub fn visible(assets: &AssetScope) -> Option<Sql> {
+    scope::assets(assets, "a.id")
 }
 
 /// One asset.

@@ -2,7 +2,8 @@
 
 use crate::filter::{Column, Source};
 use crate::list::{List, Sort, SortKind};
-use crate::{Result, Sql, Transaction, record};
+use crate::{Result, Sql, Transaction, record, scope};
+use domain::access::AssetScope;
 use domain::asset::Platform;
 use domain::filter::{Field, Fields, Flag, Kind as FilterKind};
 use domain::id::{AssetId, JobId, RunId, UserId, VulnerabilityId};
@@ -528,16 +529,11 @@ pub const LIST: List = List {
     ],
 };
 
-/// What keeps a list of jobs within the tags of an actor's scope: jobs with an asset that carries one of them.
+/// The condition that clips the list to jobs with at least one asset of the scope, deleted ones left out.
 #[must_use]
-pub fn within(tags: Option<&[String]>) -> Sql {
-    let live = Sql::new("job.deleted_at IS NULL");
-    match tags {
-        None => live,
-        Some(tags) => live
-            .text(" AND EXISTS (SELECT 1 FROM job_target t JOIN asset_tag g ON g.asset_id = t.asset_id WHERE t.job_id = job.id")
-            .text(" AND g.tag ")
-            .append(Sql::one_of(tags))
-            .text(")"),
-    }
+pub fn visible(assets: &AssetScope) -> Option<Sql> {
+    let within = scope::assets(assets, "seen.asset_id").map(|within| {
+        Sql::new("EXISTS (SELECT 1 FROM job_target seen WHERE seen.job_id = job.id AND ").append(within).text(")")
+    });
+    scope::both(Some(Sql::new("job.deleted_at IS NULL")), within)
 }

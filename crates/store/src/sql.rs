@@ -28,16 +28,6 @@ impl Sql {
         Sql { parts: vec![Part::Value(value.datum().into_owned())] }
     }
 
-    /// `IN (…)` with each of these values bound; for none of them a condition that never holds, so write it after an
-    /// expression: `Sql::new("tag ").append(Sql::one_of(&tags))`.
-    pub fn one_of(values: &[String]) -> Self {
-        let mut sql = Sql::new("IN (");
-        for (at, value) in values.iter().enumerate() {
-            sql = if at == 0 { sql } else { sql.text(", ") }.bind(value);
-        }
-        if values.is_empty() { sql.text("NULL)") } else { sql.text(")") }
-    }
-
     /// Append a piece of SQL.
     #[must_use]
     pub fn text(mut self, text: &'static str) -> Self {

@@ -1,11 +1,20 @@
-//! Lists of jobs and agents name only what exists, on both engines.
+//! Lists of jobs and agents name only what exists and show only what a scope reaches, on both engines.
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
 
+use domain::access::AssetScope;
+use domain::asset::{Identity, Platform};
 use domain::filter::{Context, Filter, parse};
+use domain::id::{AssetId, UserId};
+use domain::job::{Kind as JobKind, Target};
 use domain::time::Timestamp;
+use std::collections::BTreeSet;
+use store::agents::{AgentLine, NewAgent};
+use store::jobs::{Draft, JobLine, NewJob};
 use store::list::{List, Query, page};
+use store::{Transaction, agents, assets, jobs};
 use testkit::both_engines;
+use uuid::Uuid;
 
 fn every_field_and_order_is_answered<R: store::Record + Send + 'static>(db: &store::Database, list: &'static List) {
     assert_eq!(store::filter::mistakes(list.fields, list.columns), Vec::<String>::new());
@@ -24,18 +33,106 @@ fn every_field_and_order_is_answered<R: store::Record + Send + 'static>(db: &sto
 }
 
 both_engines!(lists_of_jobs_and_agents, |db| {
-    every_field_and_order_is_answered::<store::jobs::JobLine>(db, &store::jobs::LIST);
-    every_field_and_order_is_answered::<store::agents::AgentLine>(db, &store::agents::LIST);
-    db.read_blocking(|tx| {
-        let scope = Some(store::jobs::within(Some(&["a".to_owned(), "b".to_owned()])));
-        Ok(page::<store::jobs::JobLine>(
-            tx,
-            &store::jobs::LIST,
-            scope,
-            &Query::new(Filter::Everything, Context::at(Timestamp::from_micros(1))),
-        )
-        .map(|_| ()))
+    every_field_and_order_is_answered::<JobLine>(db, &jobs::LIST);
+    every_field_and_order_is_answered::<AgentLine>(db, &agents::LIST);
+});
+
+fn at() -> Timestamp {
+    Timestamp::from_micros(1_790_000_000_000_000)
+}
+
+/// An asset with these tags, the agent on it and a job for it.
+fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> store::Result<AssetId> {
+    let identity = Identity { machine_id: Some(name.to_owned()), ..Identity::default() };
+    let asset = agents::create_asset(tx, name, Platform::Linux, "Debian", "10.0.0.1", &identity, at())?;
+    assets::edit(tx, "users/test", asset, None, Some(tags), at())?;
+    let text = String::new();
+    let new = NewAgent {
+        agent_id: Uuid::now_v7(),
+        instance_id: Uuid::now_v7(),
+        token_id: Uuid::now_v7(),
+        public_key: name.to_owned(),
+        hostname: name.to_owned(),
+        zone: text.clone(),
+        facts: text.clone(),
+        version: text.clone(),
+        mode: text.clone(),
+    };
+    let agent = agents::create(tx, &new, at())?;
+    agents::set_link(tx, agent, Some(asset), "linked", "")?;
+    let vulnerability = tx.insert(
+        "INSERT INTO vulnerability (product, key, qid, title, kind, severity, category, cvss3_vector, patchable, threat,
+             impact, solution, disabled, placeholder, digest, run_id)
+         VALUES ('qualys', $1, $2, '', '', 1, '', '', $3, '', '', '', $3, $3, $4, 1) RETURNING id",
+        &[&name, &number, &false, &vec![0_u8]],
+    )?;
+    let new = NewJob {
+        number,
+        kind: JobKind::Mitigation,
+        platform: Platform::Linux,
+        origin: "free".to_owned(),
+        owner: UserId(1),
+    };
+    let draft = Draft {
+        title: name.to_owned(),
+        description: text.clone(),
+        schedule: "{}".to_owned(),
+        recipients: "[]".to_owned(),
+        mail_started: false,
+        mail_percent: None,
+    };
+    let job = jobs::create(tx, &new, &draft, at())?;
+    jobs::set_targets(tx, job, &[Target { asset, vulnerability }])?;
+    Ok(asset)
+}
+
+fn rows<R: store::Record>(tx: &mut Transaction<'_>, list: &'static List, scope: Option<store::Sql>) -> Vec<R> {
+    page::<R>(tx, list, scope, &Query::new(Filter::Everything, Context::at(at()))).unwrap().rows
+}
+
+both_engines!(a_scope_clips_assets_agents_and_jobs_to_what_it_sees, |db| {
+    let owned = |tags: &[&str]| tags.iter().map(|&tag| tag.to_owned()).collect::<Vec<_>>();
+    let hosts =
+        [("none", owned(&[])), ("prod", owned(&["prod"])), ("both", owned(&["lab", "prod"])), ("lab", owned(&["lab"]))];
+    let made = hosts.clone();
+    db.write_blocking(move |tx| {
+        tx.execute(
+            "INSERT INTO account (id, name, full_name, email, password_hash, password_temporary, roles, active, version,
+                 created_at, changed_at)
+             VALUES (1, 'ada', '', '', '', $1, '', $1, 1, $2, $2)",
+            &[&true, &at()],
+        )?;
+        for (number, (name, tags)) in (1..).zip(&made) {
+            host(tx, name, tags, number)?;
+        }
+        let gone = jobs::by_number(tx, 4)?.unwrap();
+        jobs::delete(tx, gone.id, at())
     })
-    .unwrap()
     .unwrap();
+    let tags = |tags: &[&str]| AssetScope::Tags(tags.iter().map(|&tag| tag.to_owned()).collect::<BTreeSet<_>>());
+    for scope in [AssetScope::All, tags(&[]), tags(&["prod"]), tags(&["lab", "prod"]), tags(&["other"])] {
+        let seen: BTreeSet<String> = hosts
+            .iter()
+            .filter(|(_, tags)| scope.sees(tags.iter().map(String::as_str)))
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
+        let asked = scope.clone();
+        let (hosts, agents, jobs) = db
+            .read_blocking(move |tx| {
+                let hosts = rows::<assets::AssetRow>(tx, &assets::LIST, assets::visible(&asked));
+                let agents = rows::<AgentLine>(tx, &agents::LIST, agents::visible(&asked));
+                let jobs = rows::<JobLine>(tx, &jobs::LIST, jobs::visible(&asked));
+                let names = |names: Vec<String>| names.into_iter().collect::<BTreeSet<_>>();
+                Ok((
+                    names(hosts.into_iter().map(|row| row.name).collect()),
+                    names(agents.into_iter().map(|row| row.hostname).collect()),
+                    names(jobs.into_iter().map(|row| row.title).collect()),
+                ))
+            })
+            .unwrap();
+        assert_eq!(hosts, seen, "assets in {scope:?}");
+        assert_eq!(agents, seen, "agents in {scope:?}");
+        let kept: BTreeSet<String> = seen.into_iter().filter(|name| name != "lab").collect();
+        assert_eq!(jobs, kept, "jobs in {scope:?}, the deleted one in none");
+    }
 });

@@ -56,14 +56,10 @@ async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Resul
 pub async fn agents_page(app: &App, caller: &Caller, query: &ListQuery) -> Result<body::AgentsBody, Error> {
     caller.may(Action::AgentsView, &Record::default())?;
     let query = query.of_list(&agents::FIELDS, "hostname", app.clock.now(), &caller.name)?;
-    let scope = views::tags(&caller.scope).map(|tags| {
-        store::Sql::new("EXISTS (SELECT 1 FROM asset_tag g WHERE g.asset_id = agent.asset_id AND g.tag ")
-            .append(store::Sql::one_of(&tags))
-            .text(")")
-    });
-    let found =
+    let scope = agents::visible(&caller.scope);
+    let read =
         app.database.try_read(move |tx| Ok::<_, Error>(page::<AgentLine>(tx, &agents::LIST, scope.clone(), &query)?));
-    let found = found.await?;
+    let found = read.await?;
     let agents = found.rows.into_iter().map(|line| views::agents::agent(line, &app.presence)).collect();
     Ok(body::AgentsBody { agents, next: found.next_cursor })
 }

@@ -53,8 +53,7 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
     let (page, mut tags, exposure) = app
         .database
         .try_read(move |tx| {
-            let clip = store::scope::assets(&scope, "a.id");
-            let page = list::page::<AssetRow>(tx, &assets::LIST, clip, &query)?;
+            let page = list::page::<AssetRow>(tx, &assets::LIST, assets::visible(&scope), &query)?;
             let ids: Vec<AssetId> = page.rows.iter().map(|row| row.id).collect();
             let (tags, exposure) = (assets::tags(tx, &ids)?, assets::exposure(tx, &ids)?);
             Ok::<_, Error>((page, tags, exposure))

@@ -1,6 +1,6 @@
 //! Jobs, tasks and eliminations as bodies.
 
-use super::{number, tags};
+use super::number;
 use crate::engine::jobs::Job;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
@@ -21,8 +21,7 @@ use store::{Transaction, accounts, agents, catalogue, eliminations, jobs, tasks}
 /// # Errors
 /// 422 for a sort or cursor that is not the list's.
 pub fn list(tx: &mut Transaction<'_>, caller: &Caller, query: &Query) -> Result<Page<body::JobSummary>, Error> {
-    let scope = jobs::within(tags(&caller.scope).as_deref());
-    let found = page::<JobLine>(tx, &jobs::LIST, Some(scope), query)?;
+    let found = page::<JobLine>(tx, &jobs::LIST, jobs::visible(&caller.scope), query)?;
     let rows = found.rows.into_iter().map(|line| summary(&line)).collect::<Result<_, _>>()?;
     Ok(Page { rows, next_cursor: found.next_cursor })
 }

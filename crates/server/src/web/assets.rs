@@ -32,7 +32,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     if let Some(wanted) = wanted {
         let scope = who.scope.clone();
         let read = app.database.try_read(move |tx| {
-            let clip = || store::scope::assets(&scope, "a.id");
+            let clip = || assets::visible(&scope);
             let page = list::page::<AssetRow>(tx, &assets::LIST, clip(), &wanted)?;
             let total = list::count(tx, &assets::LIST, clip(), &wanted, TOTAL_MAX)?;
             let ids: Vec<AssetId> = page.rows.iter().map(|row| row.id).collect();

@@ -72,8 +72,8 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     if let Some(wanted) = wanted {
         let (asker, now) = (who.clone(), app.clock.now());
         let read = app.database.try_read(move |tx| {
-            let scope = store::jobs::within(views::tags(&asker.scope).as_deref());
-            let total = count(tx, &store::jobs::LIST, Some(scope), &wanted, TOTAL_MAX)?;
+            let scope = store::jobs::visible(&asker.scope);
+            let total = count(tx, &store::jobs::LIST, scope, &wanted, TOTAL_MAX)?;
             let page = views::jobs::list(tx, &asker, &wanted)?;
             let numbers: Vec<i64> = page.rows.iter().filter_map(|job| ordinal(&job.number).ok()).collect();
             let scores = overview::job_scores(tx, &numbers)?;
@@ -330,12 +330,11 @@ async fn several(
 async fn matching(app: &App, who: &PageActor, q: &str) -> Result<Vec<i64>, Error> {
     let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
     let query = query.of_list(&store::jobs::FIELDS, "-number", app.clock.now(), &who.name)?;
-    let scope = views::tags(&who.scope);
+    let scope = who.scope.clone();
     app.database
         .try_read(move |tx| {
             let most = i64::try_from(BULK_MAX).unwrap_or(i64::MAX);
-            let scope = Some(store::jobs::within(scope.as_deref()));
-            let ids = keys(tx, &store::jobs::LIST, scope, &query, most)?;
+            let ids = keys(tx, &store::jobs::LIST, store::jobs::visible(&scope), &query, most)?;
             ids.into_iter()
                 .map(|id| Ok(store::jobs::read(tx, domain::id::JobId(id))?.number))
                 .collect::<Result<Vec<_>, Error>>()
