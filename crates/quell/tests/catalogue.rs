@@ -8,13 +8,13 @@ mod command;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use clap::Parser as _;
-use command::{Command, Error, Output};
+use command::{Error, Offline, Output};
 use serde_json::Value;
 
 #[derive(Debug, clap::Parser)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Offline,
 }
 
 const NOW: &str = "2026-11-22T12:00:00Z";

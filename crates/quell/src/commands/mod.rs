@@ -88,7 +88,7 @@ enum Command {
     /// Agents and enrolment
     #[command(subcommand)]
     Agents(agents::Command),
-    /// Keys, trust roots, signing and checking of the catalogue; needs no server
+    /// Keys, trust roots, signing and checking of the catalogue; all but `install` need no server
     #[command(subcommand)]
     Catalogue(catalogue::Command),
     /// Play the whole loop on this machine: import, mitigate, verify, rescan, close
@@ -156,14 +156,14 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Agents(command) => agents::run(command, &context).await,
         Command::Catalogue(catalogue::Command::Install { folder }) => catalogue_install::run(&folder, &context).await,
-        Command::Catalogue(command) => run_catalogue(&command, context.format),
+        Command::Catalogue(catalogue::Command::Offline(command)) => run_catalogue(&command, context.format),
         Command::Demo(arguments) => crate::demo::run(arguments).await,
         Command::AgentProcess(_) => Err(Failure::Said("an agent runs without the command line's runtime".to_owned())),
         Command::Complete(arguments) => complete::run(&arguments),
     }
 }
 
-fn run_catalogue(command: &catalogue::Command, format: Format) -> Result<(), Failure> {
+fn run_catalogue(command: &catalogue::Offline, format: Format) -> Result<(), Failure> {
     let output = if format == Format::Table { catalogue::Output::Table } else { catalogue::Output::Json };
     let now = server::clock::system_now();
     catalogue::run(command, output, now, &mut std::io::stdout().lock())

@@ -1,4 +1,5 @@
-//! `quell catalogue`: keys, the trust root, signing, checking and reading the catalogue. Works on files, needs no server.
+//! `quell catalogue`: keys, the trust root, signing, checking and reading the catalogue. All but
+//! `install`, which is [`super::catalogue_install`], works on files and needs no server.
 //!
 //! Private keys are read from and written to files of mode 0600 and appear nowhere else.
 
@@ -36,6 +37,19 @@ pub enum Output {
 /// What `quell catalogue` can do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// On files, without a server.
+    #[command(flatten)]
+    Offline(Offline),
+    /// Install a signed catalogue folder on the server; the server and every agent verify it again.
+    Install {
+        /// The folder that `sign` wrote.
+        folder: PathBuf,
+    },
+}
+
+/// What needs no server.
+#[derive(Debug, clap::Subcommand)]
+pub enum Offline {
     /// Make or show signing keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -50,11 +64,6 @@ pub enum Command {
     Lint(Lint),
     /// List entries, or show one.
     Show(Show),
-    /// Install a signed catalogue folder on the server; the server and every agent verify it again.
-    Install {
-        /// The folder that `sign` wrote.
-        folder: PathBuf,
-    },
 }
 
 /// What `quell catalogue key` can do.
@@ -268,18 +277,17 @@ pub enum Error {
 ///
 /// # Errors
 /// See [`Error`]. Whatever is not an error exits with 0.
-pub fn run(command: &Command, output: Output, now: Timestamp, out: &mut impl Write) -> Result<(), Error> {
+pub fn run(command: &Offline, output: Output, now: Timestamp, out: &mut impl Write) -> Result<(), Error> {
     match command {
-        Command::Key(KeyCommand::New { file }) => ceremony::key_new(file, output, out),
-        Command::Key(KeyCommand::Show { file }) => ceremony::key_show(file, output, out),
-        Command::Root(RootCommand::New(arguments)) => ceremony::root_new(arguments, output, now, out),
-        Command::Root(RootCommand::Update(arguments)) => ceremony::root_update(arguments, output, now, out),
-        Command::Root(RootCommand::Show { file }) => ceremony::root_show(file, output, now, out),
-        Command::Sign(arguments) => ceremony::sign(arguments, output, now, out),
-        Command::Verify(arguments) => reading::verify(arguments, output, now, out),
-        Command::Lint(arguments) => reading::lint(arguments, output, out),
-        Command::Install { .. } => unreachable!("the caller installs, with a client"),
-        Command::Show(arguments) => reading::show(arguments, output, out),
+        Offline::Key(KeyCommand::New { file }) => ceremony::key_new(file, output, out),
+        Offline::Key(KeyCommand::Show { file }) => ceremony::key_show(file, output, out),
+        Offline::Root(RootCommand::New(arguments)) => ceremony::root_new(arguments, output, now, out),
+        Offline::Root(RootCommand::Update(arguments)) => ceremony::root_update(arguments, output, now, out),
+        Offline::Root(RootCommand::Show { file }) => ceremony::root_show(file, output, now, out),
+        Offline::Sign(arguments) => ceremony::sign(arguments, output, now, out),
+        Offline::Verify(arguments) => reading::verify(arguments, output, now, out),
+        Offline::Lint(arguments) => reading::lint(arguments, output, out),
+        Offline::Show(arguments) => reading::show(arguments, output, out),
     }
 }
 
