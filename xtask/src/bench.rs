@@ -21,9 +21,7 @@ pub fn run(arguments: &[String]) -> Outcome {
         Some("idle") => idle(),
         Some("file") => file::run(),
         Some("import") => cargo(&["run", "--release", "--package", "store", "--example", "imports"]),
-        Some("store") => {
-            cargo(&["run", "--release", "--package", "store", "--example", "bulk", "--", "sqlite:bulk.db"])
-        }
+        Some("store") => store(),
         Some(other) => Err(format!("there is no benchmark `{other}`; there are: idle, file, import, store")),
         None => Err("name a benchmark: idle, file, import, store".to_owned()),
     }
@@ -39,13 +37,35 @@ impl Drop for Running {
     }
 }
 
+/// A folder that goes with the benchmark.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, String> {
+        let folder = std::env::temp_dir().join(format!("quell-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+        Ok(Scratch(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How fast rows are merged into SQLite, beside a bare loop.
+fn store() -> Outcome {
+    let scratch = Scratch::new()?;
+    let database = format!("sqlite:{}", scratch.0.join("bulk.db").display());
+    cargo(&["run", "--release", "--package", "store", "--example", "bulk", "--", &database])
+}
+
 /// Memory of a freshly started server with 10,000 detections and of an agent, both left alone for a minute; time to ready.
 fn idle() -> Outcome {
     cargo(&["build", "--release", "--package", "quell", "--package", "agent"])?;
-    let folder = std::env::temp_dir().join(format!("quell-bench-{}", std::process::id()));
-    let result = measure(&folder);
-    let _ = std::fs::remove_dir_all(&folder);
-    result
+    let scratch = Scratch::new()?;
+    measure(&scratch.0)
 }
 
 fn measure(folder: &Path) -> Outcome {
