@@ -5,6 +5,7 @@
 //! what is shown here is what an installation does. Nothing outside the demo's folder is touched.
 
 mod api;
+mod choose;
 mod narrator;
 mod stage;
 mod steps;

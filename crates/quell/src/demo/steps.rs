@@ -1,5 +1,6 @@
 //! The acts of the demo, in order. Each goes through the public API and looks at what came of it.
 
+use super::choose::{Plan, choose};
 use super::narrator::Narrator;
 use super::stage::{Machine, Stage};
 use super::summary::{Imported, JobSummary, Scan, Score, Summary, Tasks, Verdict};
@@ -11,26 +12,15 @@ use protocol::api::integrations as scanners;
 use protocol::api::response as body;
 use protocol::api::scans;
 use protocol::signed::PublicKey;
-use qualys_sim::weakness::{self, Judge};
+use qualys_sim::weakness;
 use qualys_sim::world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Vulnerabilities in the job at most: enough to see it work, few enough to read.
-const QIDS_MAX: usize = 4;
 /// The demo's catalogue and keys are good for this long.
 const VALID_SECONDS: i64 = 7 * 24 * 3600;
 /// Longest wait for anything, in seconds.
 const PATIENCE: u64 = 120;
-
-/// What the demo decided to do.
-#[derive(Debug)]
-struct Plan {
-    /// QIDs of the job.
-    qids: Vec<i64>,
-    /// The one whose score is told: the scanner goes on seeing it, because only its version was looked at.
-    told: i64,
-}
 
 /// Play everything.
 ///
@@ -159,52 +149,6 @@ async fn enrol(stage: &mut Stage, voice: &Narrator) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the demo mitigates: vulnerabilities of the three machines that the catalogue answers with reversible entries of low
-/// risk, at least one of them seen by its version alone.
-async fn choose(stage: &Stage, voice: &Narrator) -> Result<Plan, Failure> {
-    let step = voice.step("View Risk Elimination: what does the catalogue hold for what was found?");
-    let entries = catalogue::embedded::entries().unwrap_or_default();
-    let simple: BTreeSet<String> = entries
-        .iter()
-        .filter(|entry| !entry.needs_approval() && entry.actions.iter().all(|action| action.kind() != "package.state"))
-        .map(|entry| entry.id.to_string())
-        .collect();
-    let mut found = Vec::new();
-    for weakness in weakness::all() {
-        let qid = i64::from(weakness.qid);
-        let query = [("qid", qid.to_string())];
-        let address = path(&["eliminations"]);
-        let body: body::EliminationsBody = match stage.session.client.get(&address, &query).await {
-            Ok(body) => body,
-            // This seed's subscription does not have it.
-            Err(Failure::Problem(problem)) if problem.status == 404 => continue,
-            Err(failure) => return Err(failure),
-        };
-        let assets = body.assets.iter().filter(|asset| asset.selectable).count();
-        let usable = body.eliminations.iter().all(|e| simple.contains(&e.entry) && e.implication == "mitigation");
-        let covered: BTreeSet<&str> = body
-            .eliminations
-            .iter()
-            .flat_map(|e| e.covers.iter().filter(|c| c.coverage != "partial").map(|c| c.cve.as_str()))
-            .collect();
-        let all = weakness.cves.iter().all(|cve| covered.contains(cve));
-        if assets > 0 && usable && all && !body.eliminations.is_empty() {
-            found.push((weakness, assets));
-        }
-    }
-    // Those on most machines first; the one that is told has one CVE and goes on being seen.
-    found.sort_by_key(|(weakness, assets)| (std::cmp::Reverse(*assets), weakness.qid));
-    let told = found.iter().find(|(weakness, _)| weakness.judge == Judge::Version && weakness.cves.len() == 1);
-    let told = told.map(|(weakness, _)| i64::from(weakness.qid));
-    let told = told.ok_or_else(|| Failure::Said("this seed has nothing to show; try another".to_owned()))?;
-    let mut qids = vec![told];
-    qids.extend(found.iter().map(|(weakness, _)| i64::from(weakness.qid)).filter(|qid| *qid != told));
-    qids.truncate(QIDS_MAX);
-    let titles = found.iter().filter(|(weakness, _)| qids.contains(&i64::from(weakness.qid)));
-    step.done(&titles.map(|(w, assets)| format!("QID {} on {assets} assets: {}", w.qid, w.title)).collect::<Vec<_>>());
-    Ok(Plan { qids, told })
-}
-
 /// Make the job, save it disabled, enable it, wait for its end.
 async fn mitigate(stage: &Stage, voice: &Narrator, plan: &Plan) -> Result<JobSummary, Failure> {
     let step = voice.step("Mitigate Now: a job is made, saved as DISABLED, then enabled");
@@ -231,7 +175,7 @@ async fn mitigate(stage: &Stage, voice: &Narrator, plan: &Plan) -> Result<JobSum
     let tasks: body::TasksBody = client.get(&path(&["jobs", &number, "tasks"]), &[]).await?;
     let mut told = vec![format!("{number} on {assets} assets was DISABLED, then ENABLED, is {}", ended.status)];
     told.extend(tasks.tasks.iter().map(|task| {
-        format!("{:<16} {:<34} {} ({})", task.asset_name, task.entry, task.state, task.code.unwrap_or(-1))
+        format!("{:<22} {:<34} {} ({})", task.asset_name, task.entry, task.state, task.code.unwrap_or(-1))
     }));
     step.done(&told);
     let tasks = Tasks { succeeded: ended.tasks.succeeded, failed: ended.tasks.failed, skipped: ended.tasks.skipped };

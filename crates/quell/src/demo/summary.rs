@@ -107,6 +107,7 @@ impl Summary {
             (self.imported.detections > 0, "detections were imported"),
             (self.job.status == "COMPLETED", "the job is COMPLETED"),
             (self.job.tasks.succeeded > 0 && self.job.tasks.failed == 0, "tasks succeeded and none failed"),
+            (self.job.tasks.skipped == 0, "only what applies on the machines was chosen"),
             (
                 score.points > 0 && score.after == score.before.saturating_sub(score.points).max(1),
                 "the score fell by the points",
