@@ -22,8 +22,8 @@ pub const EVENT_BYTES_PER_REQUEST_MAX: usize = BODY_BYTES_MAX / 2;
 pub const BACKOFF_MS_FIRST: u64 = 1000;
 /// The pause between polls that bring the same again, in milliseconds; it doubles up to 64 times this.
 pub const REPEAT_MS_FIRST: u64 = 250;
-/// Requests of the two lanes are sent at least so far apart, in milliseconds.
-pub const APART_MS: u64 = 20;
+/// The pause before a request whose number was refused is sent with the next one, in milliseconds.
+pub const RENUMBER_MS: u64 = 20;
 /// When fewer sequence numbers are left, more are asked for.
 const SEQ_LOW: u64 = 64;
 
@@ -344,9 +344,9 @@ impl Session {
         }
         self.restore(&asked);
         let pause = match retry_after {
-            // A number that arrived after a younger one: the next number will do.
+            // Something on the way sent it twice, and the answer to the first is lost: the next number will do.
             _ if status == 409 && self.lane(lane).failures < 5 => {
-                let pause = APART_MS + self.below(100);
+                let pause = RENUMBER_MS + self.below(100);
                 let state = self.lane(lane);
                 state.failures += 1;
                 state.not_before_ms = now.ms + pause;
@@ -404,10 +404,6 @@ impl Session {
                     self.wants.pop_front();
                     self.talk.asked = Asked::Content { digest };
                 }
-            }
-            if self.talk.asked != Asked::Nothing {
-                // Two requests sent at once may arrive in either order, and the younger number would make the older one a replay.
-                self.poll.not_before_ms = self.poll.not_before_ms.max(now.ms + APART_MS);
             }
         }
         if self.poll.free(now.ms) {

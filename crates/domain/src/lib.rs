@@ -19,3 +19,4 @@ pub mod schedule;
 pub mod score;
 pub mod task;
 pub mod time;
+pub mod window;

@@ -112,8 +112,8 @@ pub struct Request {
     pub agent_id: Uuid,
     /// Which installation.
     pub instance_id: Uuid,
-    /// Rises with every request of this instance, over restarts too: the replay guard. A second live agent
-    /// with the same key is seen by it.
+    /// Rises with every request of this instance, over restarts too, and is used once: the replay guard. A second live
+    /// agent with the same key is seen by it. Requests may overtake each other within 64 numbers, see `domain::window`.
     pub seq: u64,
     /// The agent's wall clock.
     pub sent_at: Timestamp,

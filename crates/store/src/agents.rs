@@ -8,6 +8,7 @@ use domain::asset::{Candidate, Identity};
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AgentKey, AssetId, UserId};
 use domain::time::Timestamp;
+use domain::window::Window;
 use uuid::Uuid;
 
 record! {
@@ -59,8 +60,10 @@ record! {
         pub version: String,
         /// `normal`, `monitor_only` or `halted`: the host owner's choice.
         pub mode: String,
-        /// Highest request number seen at the last flush.
+        /// Highest request number used, as of the last flush.
         pub request_seq: i64,
+        /// Which of those just below it were used, as the bits of [`Window::used`].
+        pub request_used: i64,
         /// Highest order number given.
         pub order_seq: i64,
         /// When it enrolled.
@@ -76,10 +79,18 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, agent_id, instance_id, public_key, asset_id, link, evidence, hostname, zone, facts, version,
-             mode, request_seq, order_seq, enrolled_at, last_seen_at, revoked_at FROM agent ",
+             mode, request_seq, request_used, order_seq, enrolled_at, last_seen_at, revoked_at FROM agent ",
             $rest
         )
     };
+}
+
+impl AgentRow {
+    /// The request numbers it used, as of the last flush.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        Window { highest: self.request_seq, used: self.request_used.cast_unsigned() }
+    }
 }
 
 /// Keep a token.
@@ -172,8 +183,8 @@ pub struct NewAgent {
 pub fn create(tx: &mut Transaction<'_>, agent: &NewAgent, now: Timestamp) -> Result<AgentKey> {
     tx.insert(
         "INSERT INTO agent (agent_id, instance_id, token_id, public_key, asset_id, link, evidence, hostname, zone, facts,
-             version, mode, request_seq, order_seq, enrolled_at, last_seen_at, revoked_at)
-         VALUES ($1, $2, $3, $4, NULL, 'own', '', $5, $6, $7, $8, $9, 0, 0, $10, $10, NULL) RETURNING id",
+             version, mode, request_seq, request_used, order_seq, enrolled_at, last_seen_at, revoked_at)
+         VALUES ($1, $2, $3, $4, NULL, 'own', '', $5, $6, $7, $8, $9, $10, $11, 0, $12, $12, NULL) RETURNING id",
         &[
             &agent.agent_id,
             &agent.instance_id,
@@ -184,6 +195,8 @@ pub fn create(tx: &mut Transaction<'_>, agent: &NewAgent, now: Timestamp) -> Res
             &agent.facts,
             &agent.version,
             &agent.mode,
+            &Window::NEW.highest,
+            &Window::NEW.used.cast_signed(),
             &now,
         ],
     )
@@ -254,17 +267,52 @@ pub fn set_facts(tx: &mut Transaction<'_>, key: AgentKey, facts: &NewAgent) -> R
     Ok(())
 }
 
-/// Record when agents were last heard and how far their request numbers got. Written in batches, never per poll.
+/// What one server heard of an agent since it last wrote it down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The agent.
+    pub agent: AgentKey,
+    /// The request numbers it used.
+    pub window: Window,
+    /// When it last spoke.
+    pub at: Timestamp,
+}
+
+struct HeardRow {
+    agent_id: i64,
+    highest: i64,
+    used: i64,
+    heard_at: Timestamp,
+}
+crate::stage!(HeardRow as "heard_batch" { agent_id: i64, highest: i64, used: i64, heard_at: Timestamp });
+
+/// Record when agents were last heard and which request numbers they used, together with what other servers recorded
+/// ([`Window::merge`] in SQL). Written in batches of one row per agent, never per poll.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn heard(tx: &mut Transaction<'_>, heard: &[(AgentKey, i64, Timestamp)]) -> Result<()> {
-    for (key, seq, at) in heard {
-        tx.execute(
-            "UPDATE agent SET last_seen_at = $3, request_seq = $2 WHERE id = $1 AND request_seq <= $2",
-            &[key, seq, at],
-        )?;
-    }
+pub fn heard(tx: &mut Transaction<'_>, heard: &[Heard]) -> Result<()> {
+    let row = |heard: &Heard| HeardRow {
+        agent_id: heard.agent.0,
+        highest: heard.window.highest,
+        used: heard.window.used.cast_signed(),
+        heard_at: heard.at,
+    };
+    tx.stage(&heard.iter().map(row).collect::<Vec<_>>())?;
+    // Bits are moved by less than their number only: what more does is another matter on each engine.
+    tx.execute(
+        "UPDATE agent SET
+             last_seen_at = CASE WHEN b.heard_at > agent.last_seen_at THEN b.heard_at ELSE agent.last_seen_at END,
+             request_seq = CASE WHEN b.highest > agent.request_seq THEN b.highest ELSE agent.request_seq END,
+             request_used = CASE
+                 WHEN b.highest - agent.request_seq >= 64 THEN b.used
+                 WHEN b.highest >= agent.request_seq
+                     THEN b.used | (agent.request_used << CAST(b.highest - agent.request_seq AS INTEGER))
+                 WHEN agent.request_seq - b.highest >= 64 THEN agent.request_used
+                 ELSE agent.request_used | (b.used << CAST(agent.request_seq - b.highest AS INTEGER)) END
+         FROM heard_batch b WHERE agent.id = b.agent_id",
+        &[],
+    )?;
     Ok(())
 }
 

@@ -5,11 +5,14 @@
 use domain::access::AssetScope;
 use domain::asset::{Identity, Platform};
 use domain::filter::{Context, Filter, parse};
-use domain::id::{AssetId, UserId};
+use domain::id::{AgentKey, AssetId, UserId};
 use domain::job::{Kind as JobKind, Target};
 use domain::time::Timestamp;
+use domain::window::Window;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeSet;
-use store::agents::{AgentLine, NewAgent};
+use store::agents::{AgentLine, Heard, NewAgent};
 use store::jobs::{Draft, JobLine, NewJob};
 use store::list::{List, Query, page};
 use store::{Transaction, agents, assets, jobs};
@@ -41,11 +44,8 @@ fn at() -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000)
 }
 
-/// An asset with these tags, the agent on it and a job for it.
-fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> store::Result<AssetId> {
-    let identity = Identity { machine_id: Some(name.to_owned()), ..Identity::default() };
-    let asset = agents::create_asset(tx, name, Platform::Linux, "Debian", "10.0.0.1", &identity, at())?;
-    assets::edit(tx, "users/test", asset, None, Some(tags), at())?;
+/// An agent that sits on nothing yet.
+fn agent(tx: &mut Transaction<'_>, name: &str) -> store::Result<AgentKey> {
     let text = String::new();
     let new = NewAgent {
         agent_id: Uuid::now_v7(),
@@ -56,9 +56,18 @@ fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> s
         zone: text.clone(),
         facts: text.clone(),
         version: text.clone(),
-        mode: text.clone(),
+        mode: text,
     };
-    let agent = agents::create(tx, &new, at())?;
+    agents::create(tx, &new, at())
+}
+
+/// An asset with these tags, the agent on it and a job for it.
+fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> store::Result<AssetId> {
+    let identity = Identity { machine_id: Some(name.to_owned()), ..Identity::default() };
+    let asset = agents::create_asset(tx, name, Platform::Linux, "Debian", "10.0.0.1", &identity, at())?;
+    assets::edit(tx, "users/test", asset, None, Some(tags), at())?;
+    let text = String::new();
+    let agent = agent(tx, name)?;
     agents::set_link(tx, agent, Some(asset), "linked", "")?;
     let vulnerability = tx.insert(
         "INSERT INTO vulnerability (product, key, qid, title, kind, severity, category, cvss3_vector, patchable, threat,
@@ -135,4 +144,29 @@ both_engines!(a_scope_clips_assets_agents_and_jobs_to_what_it_sees, |db| {
         let kept: BTreeSet<String> = seen.into_iter().filter(|name| name != "lab").collect();
         assert_eq!(jobs, kept, "jobs in {scope:?}, the deleted one in none");
     }
+});
+
+// What two servers that saw some of an agent's requests each write down one after the other is what the rule makes of it.
+both_engines!(request_numbers_are_put_together_as_the_rule_says, |db| {
+    let key = db.write_blocking(|tx| agent(tx, "one")).unwrap();
+    let first = db.read_blocking(move |tx| agents::read(tx, key)).unwrap();
+    assert_eq!(first.window(), Window::NEW);
+    let number = prop_oneof![9 => 1_i64..200, 1 => 1_i64..2_000, 1 => Just(i64::MAX)];
+    let step = (prop::collection::vec(number, 1..40), 0_i64..100);
+    let history = prop::collection::vec(step, 1..6);
+    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
+    let run = runner.run(&history, |history| {
+        let key = db.write_blocking(|tx| agent(tx, &Uuid::now_v7().to_string())).unwrap();
+        let (mut window, mut last) = (Window::NEW, at());
+        for (numbers, later) in history {
+            let used = numbers.iter().fold(Window::NEW, |window, number| window.take(*number).unwrap_or(window));
+            let heard = Heard { agent: key, window: used, at: at().plus_seconds(later) };
+            db.write_blocking(move |tx| agents::heard(tx, &[heard])).unwrap();
+            (window, last) = (window.merge(used), last.max(heard.at));
+            let row = db.read_blocking(move |tx| agents::read(tx, key)).unwrap();
+            prop_assert_eq!((row.window(), row.last_seen_at), (window, last));
+        }
+        Ok(())
+    });
+    run.unwrap();
 });

@@ -10,12 +10,13 @@ use domain::asset::{Link, Platform, link};
 use domain::id::AgentKey;
 use domain::schedule::Schedule;
 use domain::time::Timestamp;
+use domain::window::Window;
 use protocol::agent::{BODY_BYTES_MAX, Enrol, Enrolled, Facts, PROTOCOL_VERSION, REQUEST_TYPE, Request};
 use protocol::signed::{Envelope, PublicKey};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
-use store::agents::{AgentRow, NewAgent};
+use store::agents::{AgentRow, Heard, NewAgent};
 use store::audit::{self, Entry};
 use store::{Transaction, agents, tasks};
 use subtle::ConstantTimeEq as _;
@@ -23,6 +24,8 @@ use uuid::Uuid;
 
 /// Seconds between two flushes of what is known of agents' last words.
 const FLUSH_SECONDS: i64 = 60;
+/// Agents written down in one transaction.
+const ROWS_MAX: usize = 10_000;
 /// Longest text of a fact, in characters.
 const FACT_MAX: usize = 255;
 /// Addresses and capabilities kept of one agent at most.
@@ -34,20 +37,19 @@ pub struct Presence(Arc<Mutex<HashMap<AgentKey, Seen>>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    seq: i64,
+    window: Window,
     at: Timestamp,
     flushed: bool,
 }
 
 impl Presence {
-    /// Note a request; `false` when its number was seen before: replayed, or a second agent with the same key.
+    /// Note a request; `false` when its number was used before: replayed, or a second agent with the same key.
     fn note(&self, agent: &AgentRow, seq: i64, at: Timestamp) -> bool {
         let mut seen = self.0.lock().expect("nobody panics while holding the lock");
-        let known = seen.get(&agent.id).map_or(agent.request_seq, |seen| seen.seq.max(agent.request_seq));
-        if seq <= known {
-            return false;
-        }
-        seen.insert(agent.id, Seen { seq, at, flushed: false });
+        let stored = agent.window();
+        let known = seen.get(&agent.id).map_or(stored, |seen| seen.window.merge(stored));
+        let Some(window) = known.take(seq) else { return false };
+        seen.insert(agent.id, Seen { window, at, flushed: false });
         true
     }
 
@@ -57,13 +59,13 @@ impl Presence {
         self.0.lock().expect("nobody panics while holding the lock").get(&agent).map(|seen| seen.at)
     }
 
-    fn take(&self) -> Vec<(AgentKey, i64, Timestamp)> {
+    fn take(&self) -> Vec<Heard> {
         let mut seen = self.0.lock().expect("nobody panics while holding the lock");
         let fresh = seen.iter_mut().filter(|(_, seen)| !seen.flushed);
         fresh
             .map(|(key, seen)| {
                 seen.flushed = true;
-                (*key, seen.seq, seen.at)
+                Heard { agent: *key, window: seen.window, at: seen.at }
             })
             .collect()
     }
@@ -76,11 +78,11 @@ pub async fn flush(app: App) {
             () = app.stopping.cancelled() => true,
             () = app.clock.sleep(FLUSH_SECONDS) => false,
         };
-        let heard = app.presence.take();
-        if !heard.is_empty()
-            && let Err(error) = app.database.write(move |tx| agents::heard(tx, &heard)).await
-        {
-            tracing::error!("when agents were last heard was not written: {error}");
+        for heard in app.presence.take().chunks(ROWS_MAX) {
+            let heard = heard.to_vec();
+            if let Err(error) = app.database.write(move |tx| agents::heard(tx, &heard)).await {
+                tracing::error!("when agents were last heard was not written: {error}");
+            }
         }
         if stopping {
             return;
