@@ -1,6 +1,6 @@
 //! A file of one gigabyte through `quell import` into a server on SQLite: what it holds, and the peak memory of both.
 
-use super::{Running, binary, kib};
+use super::{Running, Scratch, binary, kib};
 use crate::{Outcome, cargo};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
@@ -21,11 +21,8 @@ const PASSWORD: &str = "chosen for a benchmark alone";
 /// Import it twice: the first load and the same again, which changes nothing.
 pub fn run() -> Outcome {
     cargo(&["build", "--release", "--package", "quell"])?;
-    let folder = std::env::temp_dir().join(format!("quell-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let result = measure(&folder);
-    let _ = std::fs::remove_dir_all(&folder);
-    result
+    let scratch = Scratch::new()?;
+    measure(&scratch.0)
 }
 
 fn measure(folder: &Path) -> Outcome {
