@@ -124,6 +124,9 @@ fn measure(folder: &Path) -> Outcome {
     let server_kib = pss(server.0.id());
     let agent_kib: u64 = family(agent.0.id()).into_iter().map(pss).sum();
     let halves = family(agent.0.id()).len();
+    if halves != 2 {
+        return Err(format!("the agent runs as {halves} processes, not as its two halves"));
+    }
     println!("imported       {detections}");
     println!("server PSS     {:.1} MiB (budget 60)", kib(server_kib));
     println!("agent PSS      {:.1} MiB in {halves} processes (budget 15)", kib(agent_kib));
@@ -160,7 +163,11 @@ fn pss(pid: u32) -> u64 {
 
 /// A process and its children.
 fn family(pid: u32) -> Vec<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = text.split_whitespace().filter_map(|word| word.parse().ok());
-    std::iter::once(pid).chain(children.flat_map(family)).collect()
+    // A child belongs to the thread that started it.
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<u32> = lists
+        .flat_map(|list| list.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    std::iter::once(pid).chain(children.into_iter().flat_map(family)).collect()
 }
