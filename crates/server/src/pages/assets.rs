@@ -10,10 +10,10 @@ use askama::Template;
 pub const COLUMNS: [Column; 8] = [
     Column::sorted("Asset", "", "name"),
     Column::sorted("System", "q-w6", "os"),
-    Column::new("Tags", "q-w4"),
+    Column::new("Tags", "q-w5"),
     Column::sorted("Criticality", "q-w3", "criticality").end(),
     Column::new("Agent", "q-w4"),
-    Column::sorted("Open items", "q-w5", "items"),
+    Column::sorted("Open items", "q-w4", "items"),
     Column::sorted("Highest score", "q-w5", "score"),
     Column::new("", "q-w1"),
 ];

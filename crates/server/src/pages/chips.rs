@@ -171,6 +171,12 @@ impl Chip {
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// Its tone.
+    #[must_use]
+    pub fn tone(&self) -> Tone {
+        self.tone
+    }
 }
 
 /// The bands of a detection score: Critical 90-100, High 70-89, Medium 40-69, Low 1-39 (design, section 2).
@@ -325,6 +331,16 @@ impl Bar {
         let segments =
             parts.iter().map(|(tone, value, label)| Segment { class: tone.class(), value: *value, label }).collect();
         Self { segments, total, tall: false }
+    }
+
+    /// A score out of 100 in the colour of its band.
+    #[must_use]
+    pub fn of_score(score: i64) -> Self {
+        Self {
+            segments: vec![Segment { class: Band::of(score).class(), value: score, label: "points" }],
+            total: 100,
+            tall: false,
+        }
     }
 
     /// The tall one.

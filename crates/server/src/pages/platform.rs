@@ -27,6 +27,8 @@ pub struct PlatformPage {
     pub about: String,
     /// The platforms.
     pub choices: Vec<PlatformChoice>,
+    /// Makes a draft for each.
+    pub each: Action,
     /// Where one came from.
     pub back: String,
 }

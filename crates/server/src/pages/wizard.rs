@@ -120,6 +120,18 @@ pub struct AssetRow {
     pub reason: Option<String>,
 }
 
+impl AssetRow {
+    /// The first of its QIDs and how many more there are.
+    fn short_qids(&self) -> String {
+        let mut qids = self.qids.split(' ');
+        let first = qids.next().unwrap_or_default();
+        match qids.count() {
+            0 => first.to_owned(),
+            more => format!("{first} +{more}"),
+        }
+    }
+}
+
 /// Step 2.
 #[derive(Debug, Clone, Template)]
 #[template(path = "wizard/assets.html")]
@@ -140,6 +152,14 @@ pub struct AssetsPage {
     pub removed_note: Option<String>,
     /// The line that installs an agent.
     pub install: Option<String>,
+}
+
+impl AssetsPage {
+    /// Why none of them can be part of the job, where it is the same for all.
+    fn shared_reason(&self) -> Option<&str> {
+        let first = self.barred.first()?.reason.as_deref();
+        first.filter(|_| self.barred.iter().all(|row| row.reason.as_deref() == first))
+    }
 }
 
 /// An action of the job.

@@ -30,18 +30,66 @@ impl Scores {
     }
 }
 
+/// The scores of each vulnerability of a job on each of its assets.
+pub type Targets = Vec<(AssetId, VulnerabilityId, Scores)>;
+
 /// The scores of every asset of a job.
 ///
 /// # Errors
 /// A failure of the store.
 pub fn by_asset(tx: &mut Transaction<'_>, job: &Job) -> Result<BTreeMap<AssetId, Scores>, Error> {
+    Ok(worst_by_asset(&targets(tx, job)?))
+}
+
+/// The worst of each asset.
+#[must_use]
+pub fn worst_by_asset(targets: &Targets) -> BTreeMap<AssetId, Scores> {
+    let mut assets: BTreeMap<AssetId, Scores> = BTreeMap::new();
+    for (asset, _, scores) in targets {
+        let slot = assets.entry(*asset).or_default();
+        *slot = slot.worst(*scores);
+    }
+    assets
+}
+
+/// The worst of what each catalogue entry is for, on each asset.
+///
+/// # Errors
+/// A failure of the store.
+pub fn worst_by_entry(
+    tx: &mut Transaction<'_>,
+    job: &Job,
+    targets: &Targets,
+) -> Result<BTreeMap<(AssetId, String), Scores>, Error> {
+    let mut names: BTreeMap<i64, String> = BTreeMap::new();
+    for (_, key) in &job.actions {
+        if let Entry::Vacant(free) = names.entry(*key) {
+            free.insert(catalogue::entry(tx, *key)?.entry);
+        }
+    }
+    let mut entries: BTreeMap<(AssetId, String), Scores> = BTreeMap::new();
+    for (asset, vulnerability, scores) in targets {
+        for (_, key) in job.actions.iter().filter(|(of, _)| of == vulnerability) {
+            let name = names.get(key).cloned().unwrap_or_default();
+            let slot = entries.entry((*asset, name)).or_default();
+            *slot = slot.worst(*scores);
+        }
+    }
+    Ok(entries)
+}
+
+/// The scores of everything a job is aimed at.
+///
+/// # Errors
+/// A failure of the store.
+pub fn targets(tx: &mut Transaction<'_>, job: &Job) -> Result<Targets, Error> {
     let mut points = BTreeMap::new();
     for target in &job.targets {
         if let Entry::Vacant(free) = points.entry(target.vulnerability) {
             free.insert(points_off(tx, job, target.vulnerability)?);
         }
     }
-    let mut assets: BTreeMap<AssetId, Scores> = BTreeMap::new();
+    let mut targets = Targets::new();
     for row in overview::job_scores(tx, &[job.row.number])? {
         let off = points.get(&row.vulnerability_id).copied().unwrap_or(0);
         let expected = match job.row.kind {
@@ -49,10 +97,9 @@ pub fn by_asset(tx: &mut Transaction<'_>, job: &Job) -> Result<BTreeMap<AssetId,
             Kind::Rollback => row.inherent,
         };
         let scores = Scores { inherent: row.inherent, residual: row.residual, expected };
-        let slot = assets.entry(row.asset_id).or_default();
-        *slot = slot.worst(scores);
+        targets.push((row.asset_id, row.vulnerability_id, scores));
     }
-    Ok(assets)
+    Ok(targets)
 }
 
 /// The points that the job's actions take off a vulnerability for certain: those of its least covered CVE.

@@ -42,7 +42,7 @@ pub fn detection(status: &str) -> Chip {
     match status {
         "new" => Chip::new(Tone::Warn, "New"),
         "active" => Chip::new(Tone::Warn, "Active"),
-        "reopened" => Chip::new(Tone::Fail, "Re-Opened"),
+        "reopened" => Chip::new(Tone::Fail, "Re-Opened").with_icon("refresh"),
         "fixed" => Chip::new(Tone::Ok, "Fixed"),
         "stale" => Chip::new(Tone::Idle, "Stale"),
         other => Chip::new(Tone::Idle, other),

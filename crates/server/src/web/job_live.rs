@@ -65,7 +65,9 @@ pub(super) fn picture(
     now: Timestamp,
 ) -> Result<JobLive, Error> {
     let tasks = crate::views::jobs::tasks(tx, full.row.id)?;
-    let scores = expect::by_asset(tx, full)?;
+    let targets = expect::targets(tx, full)?;
+    let scores = expect::worst_by_asset(&targets);
+    let own = expect::worst_by_entry(tx, full, &targets)?;
     let states: Vec<(State, &Task)> =
         tasks.iter().map(|task| (State::parse(&task.state).unwrap_or(State::Unknown), task)).collect();
     let number_of = |wanted: Group| count(states.iter().filter(|(state, _)| group(*state) == wanted).count());
@@ -81,7 +83,8 @@ pub(super) fn picture(
     let silent = silent_since(tx, &shown, presence, now)?;
     let rows = shown.iter().take(TASKS_SHOWN).map(|(state, task)| {
         let ip = ips.get(&task.asset).copied().unwrap_or_default();
-        row(*state, task, ip, scores.get(&AssetId(task.asset)), silent.get(&task.asset), now)
+        let scores = own.get(&(AssetId(task.asset), task.entry.clone()));
+        row(*state, task, ip, scores, silent.get(&task.asset), now)
     });
     let reported = total - number_of(Group::Queued) - number_of(Group::Running);
     Ok(JobLive {
@@ -274,7 +277,7 @@ fn waiting(state: State, task: &Task, silent: Option<&Timestamp>, now: Timestamp
             format!("The agent was last heard {} ago", lasted(now.seconds_since(*since)))
         }
         (State::Pending, None) if task.due_at > now => {
-            let at = task.due_at.to_jiff().strftime("%-d %b %H:%M UTC");
+            let at = task.due_at.to_jiff().strftime("%-d %b %Y %H:%M UTC");
             format!("Not before {at} ({})", task.zone)
         }
         (State::Pending | State::Ready, None) => "Waiting for its turn".to_owned(),
@@ -306,14 +309,9 @@ fn evidence(task: &Task) -> String {
 fn risk(full: &Full, scores: &BTreeMap<AssetId, expect::Scores>) -> Vec<(&'static str, Bar, i64, &'static str)> {
     let Some(mean) = expect::average(scores) else { return Vec::new() };
     let band = |score| Band::of(score).word();
-    let tone = |score| match Band::of(score) {
-        Band::Critical | Band::High => Tone::Fail,
-        Band::Medium => Tone::Warn,
-        Band::Low | Band::None => Tone::Mit,
-    };
     let last = if full.row.kind == Kind::Rollback { "After rollback" } else { "Target" };
     [("Before", mean.inherent), ("Now", mean.residual), (last, mean.expected)]
-        .map(|(label, score)| (label, Bar::new(&[(tone(score), score, "points")], 100), score, band(score)))
+        .map(|(label, score)| (label, Bar::of_score(score), score, band(score)))
         .to_vec()
 }
 

@@ -3,6 +3,7 @@
 use crate::pages::chips::{Change, Chip, Tone, When};
 use crate::pages::records::Entry;
 use domain::item::State;
+use domain::rescan::Verdict;
 use domain::score::{Mitigation, Source};
 use domain::time::Timestamp;
 use store::items::{HistoryLine, ItemRow};
@@ -64,7 +65,10 @@ pub fn words(word: &str) -> String {
 /// An event of an item's history.
 #[must_use]
 pub fn event(line: &HistoryLine, about: &str, now: Timestamp) -> Entry {
-    let (before, after) = (words(&line.before), words(&line.after));
+    let (before, mut after) = (words(&line.before), words(&line.after));
+    if line.what == "verdict" && !line.after.is_empty() {
+        Verdict::title(&line.after).clone_into(&mut after);
+    }
     let tone = match (line.what.as_str(), line.after.as_str()) {
         ("mitigation", "mitigated") => Tone::Mit,
         ("mitigation", "drifted") => Tone::Fail,

@@ -121,6 +121,9 @@ fn filled(body: &ScanBody, part: usize, now: Timestamp) -> ScanLive {
     };
     let queued = body.children.iter().filter(|child| matches!(child.state.as_str(), "planned" | "launching")).count();
     let queued = i64::try_from(queued).unwrap_or(0);
+    // The time-out ends the tracking, not the scan: it is no failure (S2.19).
+    let untracked = body.children.iter().filter(|child| child.state == "timed_out").count();
+    let untracked = i64::try_from(untracked).unwrap_or(0);
     let count = |tone, number, label| CountPart { tone, number, label };
     ScanLive {
         state: state(&scan.state),
@@ -135,11 +138,14 @@ fn filled(body: &ScanBody, part: usize, now: Timestamp) -> ScanLive {
         facts: facts(body),
         summary: vec![
             count(Tone::Ok, scan.children.completed, "completed"),
-            count(Tone::Fail, scan.children.failed, "failed"),
+            count(Tone::Fail, scan.children.failed - untracked, "failed"),
             count(Tone::Run, scan.children.open - queued, "running"),
             count(Tone::Sched, queued, "queued"),
-        ],
-        bar: bar(&scan.children).tall(),
+        ]
+        .into_iter()
+        .chain((untracked > 0).then(|| count(Tone::Warn, untracked, "no longer tracked")))
+        .collect(),
+        bar: bar(&scan.children, untracked).tall(),
         verdicts: verdicts(&scan.verdicts)
             .into_iter()
             .map(|(tone, number, label)| count(tone, number, label))
@@ -275,7 +281,8 @@ fn log(body: &ScanBody, now: Timestamp) -> Vec<Entry> {
         }
     }
     if let Some(at) = scan.ended_at {
-        events.push((at, Tone::Ok, format!("{}: {}", scan.number, state(&scan.state).text()), String::new()));
+        let chip = state(&scan.state);
+        events.push((at, chip.tone(), format!("{}: {}", scan.number, chip.text()), String::new()));
     }
     // Of the same instant, the later step is the newer one.
     let mut events: Vec<_> = events.into_iter().enumerate().collect();

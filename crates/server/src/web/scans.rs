@@ -58,7 +58,7 @@ fn row(scan: &Scan, now: Timestamp) -> ScanRow {
         number: scan.number.clone(),
         href: format!("/scans/{}", scan.number),
         state: state(&scan.state),
-        bar: bar(&scan.children),
+        bar: bar(&scan.children, if scan.state == "timed_out" { scan.children.failed } else { 0 }),
         done: format!("{ended}/{}", scan.children.total),
         items: scan.items,
         verdicts: verdicts(&scan.verdicts)
@@ -72,11 +72,12 @@ fn row(scan: &Scan, now: Timestamp) -> ScanRow {
     }
 }
 
-/// How far the children are.
-pub(super) fn bar(children: &ScanSummary) -> Bar {
+/// How far the children are. Those that are no longer tracked ended without a result, but did not fail.
+pub(super) fn bar(children: &ScanSummary, untracked: i64) -> Bar {
     let parts = [
         (Tone::Ok, children.completed, "completed"),
-        (Tone::Fail, children.failed, "failed"),
+        (Tone::Fail, children.failed - untracked, "failed"),
+        (Tone::Warn, untracked, "no longer tracked"),
         (Tone::Run, children.open, "open"),
     ];
     Bar::new(&parts, children.total)

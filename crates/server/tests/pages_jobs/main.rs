@@ -77,6 +77,28 @@ both_servers!(a_job_is_made_step_by_step, |server| async move {
     assert_eq!(me.client.get(&job).await.status, 404, "a draft thrown away is gone");
 });
 
+both_servers!(r8_of_several_platforms_one_is_asked_for_or_each_becomes_a_draft, |server| async move {
+    let world = World::ready(server).await;
+    let me = admin_browser(&world.server).await;
+    let (qid, assets) = world.mitigable().await;
+    world.also_on_windows(qid, assets[0]["id"].as_i64().unwrap()).await;
+    let new = format!("/jobs/new?qid={qid}");
+    let asked = me.post(&new, &[]).await;
+    assert_eq!(asked.status, 422);
+    for words in ["Which platform?", "Create a Linux job", "Create a Windows job", "Create a job for each"] {
+        assert!(asked.text.contains(words), "{words}: {}", gist(&asked.text));
+    }
+    let windows = me.leads(&format!("{new}&platform=windows"), &[]).await;
+    assert!(me.page(&windows).await.contains("Create: Windows Mitigation Job"));
+
+    let linux = me.leads(&format!("{new}&platform=each"), &[]).await;
+    let page = me.page(&linux).await;
+    assert!(page.contains("Create: Linux Mitigation Job"), "{}", gist(&page));
+    let other = between(&page, "for Windows is kept as a draft.", "</a>");
+    let other = between(other, "href=\"", "\"").to_owned();
+    assert!(me.page(&other).await.contains("Create: Windows Mitigation Job"));
+});
+
 both_servers!(a_schedule_options_and_co_authors_are_kept_and_reviewed, |server| async move {
     let world = World::ready(server).await;
     world.server.user("sola", &["job_author"]).await;

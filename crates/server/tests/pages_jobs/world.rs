@@ -129,6 +129,20 @@ impl World {
         write.await.expect("an agent is made");
     }
 
+    /// Make one of a QID's assets a Windows one, and what can be done about it good for both.
+    pub async fn also_on_windows(&self, qid: i64, asset: i64) {
+        let write = self.server.app().database.write(move |tx| {
+            tx.execute("UPDATE asset SET platform = 'windows' WHERE id = $1", &[&asset])?;
+            tx.execute(
+                "UPDATE catalogue_entry SET platform = 'any' WHERE id IN (SELECT c.entry_key FROM catalogue_cve c
+                 JOIN vulnerability_cve v ON v.cve = c.cve JOIN vulnerability k ON k.id = v.vulnerability_id
+                 WHERE k.qid = $1)",
+                &[&qid],
+            )
+        });
+        write.await.expect("the world is changed");
+    }
+
     /// A QID that something can be done about on two Linux assets at least, and those assets.
     pub async fn mitigable(&self) -> (i64, Vec<Value>) {
         let found = self.admin.get("/api/v1/vulnerabilities?q=is:found and is:mitigable&limit=100").await.expect(200);
