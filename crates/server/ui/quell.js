@@ -203,7 +203,7 @@ document.addEventListener("click", (event) => {
 
 const deeds = {
   theme(button) {
-    const theme = button.dataset.theme;
+    const theme = button.dataset.word;
     remember("theme", theme === "system" ? "" : theme);
     if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
     root.dataset.bsTheme = theme === "dark" || (theme === "system" && matchMedia("(prefers-color-scheme: dark)").matches) ? "dark" : "light";

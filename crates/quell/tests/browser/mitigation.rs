@@ -15,7 +15,7 @@ const STEPPER: &str = "[...document.querySelectorAll('.q-stepper li')].map(step 
                        step.querySelector('b, a').innerText)";
 /// The assets of the second step, as an expression: `[name, QIDs]`.
 const ASSETS: &str = "[...document.querySelectorAll('form .q-table tbody tr')].map(row => \
-                      [row.querySelector('th a').innerText, row.cells[3].title.split(' ')])";
+                      [row.querySelector('th a').innerText, row.cells[2].title.split(' ')])";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mitigation_job_is_walked_from_the_vulnerability_to_its_end() {

@@ -27,7 +27,9 @@ impl HtmlSafe for Value {}
 impl fmt::Display for Value {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Text(text) if text.is_empty() => out.write_str("<span class=\"q-mute\">–</span>"),
+            Value::Text(text) | Value::Code(text) if text.is_empty() => {
+                out.write_str("<span class=\"q-mute\">–</span>")
+            }
             Value::Text(text) => out.write_str(&escape(text)),
             Value::Code(text) => write!(out, "<code>{}</code>", escape(text)),
             Value::Link(text, href) => write!(out, "<a href=\"{}\">{}</a>", escape(href), escape(text)),

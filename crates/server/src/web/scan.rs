@@ -217,10 +217,10 @@ fn child(child: &ChildScan) -> ChildRow {
     if !child.network_id.is_empty() {
         place = format!("{place} · network {}", child.network_id);
     }
-    let mut detail = super::frame::sentence(&child.message);
-    if child.adopted {
-        detail = format!("{detail} Ended after tracking did, and was taken in late.");
-    }
+    let detail = match (child.adopted, child.ended_at) {
+        (true, Some(_)) => "Ended after tracking did, and was taken in late.".to_owned(),
+        _ => super::frame::sentence(&child.message),
+    };
     ChildRow {
         number: child.name.clone(),
         reference: child.reference.clone().unwrap_or_default(),
@@ -228,7 +228,7 @@ fn child(child: &ChildScan) -> ChildRow {
         place,
         profile: child.profile.title.clone(),
         addresses: i64::try_from(child.addresses.len()).unwrap_or(i64::MAX),
-        detail: detail.trim().to_owned(),
+        detail,
         started: child.launched_at.map(exposure::exact),
         ended: child.ended_at.map(exposure::exact),
     }
