@@ -43,13 +43,13 @@ struct Seen {
 }
 
 impl Presence {
-    /// Note a request; `false` when its number was used before: replayed, or a second agent with the same key.
-    fn note(&self, agent: &AgentRow, seq: i64, at: Timestamp) -> bool {
+    /// Note a request; `false` when its number was used before, by what was noted here and by what is stored: replayed,
+    /// or a second agent with the same key.
+    fn note(&self, agent: AgentKey, stored: Window, seq: i64, at: Timestamp) -> bool {
         let mut seen = self.0.lock().expect("nobody panics while holding the lock");
-        let stored = agent.window();
-        let known = seen.get(&agent.id).map_or(stored, |seen| seen.window.merge(stored));
+        let known = seen.get(&agent).map_or(stored, |seen| seen.window.merge(stored));
         let Some(window) = known.take(seq) else { return false };
-        seen.insert(agent.id, Seen { window, at, flushed: false });
+        seen.insert(agent, Seen { window, at, flushed: false });
         true
     }
 
@@ -122,7 +122,7 @@ pub async fn authenticate(app: &App, body: &[u8]) -> Result<(AgentRow, Request),
         return Err(Error::problem(StatusCode::BAD_REQUEST, "protocol_newer", detail));
     }
     let seq = i64::try_from(request.seq).unwrap_or(i64::MAX);
-    if !app.presence.note(&agent, seq, app.clock.now()) {
+    if !app.presence.note(agent.id, agent.window(), seq, app.clock.now()) {
         let detail = "the request's number was used before: it is replayed, or two agents share one key";
         return Err(Error::problem(StatusCode::CONFLICT, "replayed", detail));
     }
@@ -296,4 +296,23 @@ pub fn capabilities(agent: &AgentRow) -> BTreeSet<String> {
     serde_json::from_str::<Facts>(&agent.facts)
         .map(|facts| facts.capabilities.into_iter().collect())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_may_overtake_each_other_but_none_is_taken_twice_here_or_where_another_server_took_it() {
+        let (presence, agent, at) = (Presence::default(), AgentKey(1), Timestamp::from_micros);
+        let note = |stored, seq, micros| presence.note(agent, stored, seq, at(micros));
+        assert!(note(Window::NEW, 3, 1) && note(Window::NEW, 2, 2), "the second connection was faster");
+        assert!(!note(Window::NEW, 3, 3) && !note(Window::NEW, 2, 3));
+        let [heard] = presence.take()[..] else { panic!("one agent was heard") };
+        assert_eq!((heard.window.highest, heard.at), (3, at(2)), "a refused request is no sign of life");
+        assert!(presence.take().is_empty(), "nothing new to write");
+        let elsewhere = Window::NEW.take(5).expect("a new number");
+        assert!(!note(elsewhere, 5, 4) && note(elsewhere, 4, 5));
+        assert!(presence.note(AgentKey(2), Window::NEW, 4, at(6)), "every agent counts for itself");
+    }
 }
