@@ -1,0 +1,169 @@
+//! Scanners, integrations and imports.
+
+use super::sample::{ago, entry, list, save, shell, when};
+use crate::pages::chips::{Chip, Tone, When};
+use crate::pages::forms::{Choice, Faults, Field};
+use crate::pages::jobs::CountPart;
+use crate::pages::lists::Action;
+use crate::pages::records::{Fact, Value};
+use crate::pages::shell::Section;
+use crate::pages::{imports, scanners};
+use std::path::Path;
+
+pub(super) fn pages(out: &Path) {
+    let rows = vec![scanners::ScannerRow {
+        name: "Qualys".into(),
+        href: "scanner.html".into(),
+        active: Chip::new(Tone::Idle, "Inactive"),
+        source: "after the next import".into(),
+        integrations: "Qualys EU".into(),
+        imported: Some(when(42)),
+        profile: "Quell verification".into(),
+    }];
+    save(
+        out,
+        "scanners",
+        &scanners::ScannersPage {
+            shell: shell(Section::Scanners, "Scanners"),
+            columns: list("/scanners", "scanners", &scanners::COLUMNS, "", "", 1, 1).columns,
+            rows,
+        }
+        .to_string(),
+    );
+    let page = scanners::ScannerPage {
+        shell: shell(Section::Scanners, "Qualys").under("Scanners", "scanners.html"),
+        to: "#".into(),
+        active: true,
+        locked: None,
+        note: "Active since 14:02. Items show Qualys as their source, and can be rescanned, after the next import that starts from now.".into(),
+        facts: vec![Fact::new("Next import", Value::When(when(-18)))],
+        integrations: vec![scanners::IntegrationRow { name: "Qualys EU".into(), href: "integration.html".into(), address: "qualysapi.example.eu".into(), state: Chip::new(Tone::Ok, "Works"), last: Some(when(42)), next: Some(when(-18)), profile: "Quell verification".into(), import: Action::post("Import now", "/x") }],
+        add: Action::go("Add integration", "integration.html").icon("plus"),
+        log: vec![entry(4, Tone::Ok, "Activated", "Mara Okafor")],
+    };
+    save(out, "scanner", &page.to_string());
+    let page = scanners::IntegrationPage {
+        shell: shell(Section::Scanners, "Qualys EU").under("Scanners", "scanners.html").under("Qualys", "scanner.html"),
+        to: "#".into(),
+        groups: vec![
+            (
+                "Connection",
+                "",
+                vec![
+                    Field::line("name", "Name", "Qualys EU").required(),
+                    Field::typed("url", "address", "API address", "https://qualysapi.example.eu").required().mono(),
+                    Field::select(
+                        "method",
+                        "Sign-in",
+                        "basic",
+                        vec![
+                            Choice::new("basic", "Basic"),
+                            Choice::new("session", "Session"),
+                            Choice::new("jwt", "JWT"),
+                        ],
+                    ),
+                ],
+            ),
+            (
+                "Account",
+                "The password is stored encrypted and never shown again. Leave it empty to keep the one stored.",
+                vec![
+                    Field::line("user", "User", "quell_api").autocomplete("off"),
+                    Field::secret("password", "Password", "new-password").placeholder("unchanged"),
+                ],
+            ),
+            (
+                "Imports",
+                "",
+                vec![
+                    Field::typed("number", "minutes", "Every so many minutes", "60"),
+                    Field::select(
+                        "profile",
+                        "Default option profile",
+                        "1",
+                        vec![Choice::new("1", "Quell verification")],
+                    ),
+                ],
+            ),
+        ],
+        faults: Faults::default(),
+        tested: Some((true, "Signed in. 3 option profiles, 2 appliances and 5 asset groups can be read.".into())),
+        test: Some("#".into()),
+        locked: None,
+        sync: Some("/x".into()),
+        facts: vec![
+            Fact::new("Option profiles", Value::text("3")),
+            Fact::new("Appliances", Value::text("2")),
+            Fact::new("Asset groups", Value::text("5")),
+        ],
+        actions: vec![Action::post("Import now", "/x").icon("database-import")],
+    };
+    save(out, "integration", &page.to_string());
+
+    let rows: Vec<_> = [("Completed", Tone::Ok, 0), ("Failed", Tone::Fail, 0), ("Completed", Tone::Warn, 14)]
+        .into_iter()
+        .enumerate()
+        .map(|(at, (word, tone, rejected))| imports::ImportRow {
+            number: format!("VINTRUN00000{}", 88 - at),
+            href: "import.html".into(),
+            what: if at == 1 { "report.xml".into() } else { "Detections from Qualys EU".into() },
+            state: Chip::new(tone, word),
+            new: 120,
+            updated: 44,
+            unchanged: 60_412,
+            rejected,
+            at: when(42 + 60 * i64::try_from(at).unwrap_or(0)),
+        })
+        .collect();
+    save(
+        out,
+        "imports",
+        &imports::ImportsPage {
+            shell: shell(Section::Imports, "Imports")
+                .action(Action::show("Import a file", "upload.html").icon("upload").primary()),
+            list: list("/imports", "imports", &imports::COLUMNS, "", "-started", rows.len(), 3),
+            rows,
+        }
+        .to_string(),
+    );
+    let count = |tone, number, label| CountPart { tone, number, label };
+    let page = imports::ImportPage {
+        shell: shell(Section::Imports, "VINTRUN0000086").under("Imports", "imports.html"),
+        what: "Detections from Qualys EU".into(),
+        state: Chip::new(Tone::Warn, "Completed"),
+        actions: vec![Action::go("Rejected rows (CSV)", "#").icon("download")],
+        error: None,
+        counts: vec![
+            count(Tone::Ok, 120, "New"),
+            count(Tone::Run, 44, "Updated"),
+            count(Tone::Idle, 60_412, "Unchanged"),
+            count(Tone::Info, 3, "Ignored"),
+            count(Tone::Fail, 14, "Rejected"),
+        ],
+        facts: vec![
+            Fact::new("Format", Value::text("Host list detection, API 5.0")),
+            Fact::new("Started", Value::When(When::exact(ago(42)))),
+            Fact::new("Took", Value::text("7.1 s")),
+        ],
+        raw: vec![("Hosts".into(), 2_104), ("Detections".into(), 60_593)],
+        live_from: None,
+        rejected: vec![(
+            "host 4711, detection without a QID".into(),
+            "the element QID is missing; the detection was left out".into(),
+        )],
+        rejected_more: 13,
+        log: vec![entry(42, Tone::Run, "Started by schedule", "")],
+    };
+    save(out, "import", &page.to_string());
+    let page = imports::UploadPage {
+        shell: shell(Section::Imports, "Import a file").under("Imports", "imports.html"),
+        fields: vec![Field::select("integration", "Belongs to", "1", vec![Choice::new("1", "Qualys EU")])],
+        faults: Faults::default(),
+        formats: vec![
+            ("Host list detection XML", "detections per host"),
+            ("Knowledge base XML", "vulnerabilities"),
+            ("Asset data report XML", "scan reports"),
+        ],
+    };
+    save(out, "upload", &page.to_string());
+}
