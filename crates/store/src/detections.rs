@@ -5,7 +5,9 @@
 //! (`qualys-api.md` 3.3). A row that is the same as before is not written. What is a weakness belongs to a vulnerable
 //! item; [`crate::items`] makes it and rolls its detections up.
 
-use crate::hosts::{self, HostSeen, Placed, RowDigest, RowHash};
+mod seen;
+
+use crate::hosts::{self, HostSeen, Placed, RowDigest};
 use crate::imports::{Counters, Run};
 use crate::items::{self, Observed};
 use crate::vulnerabilities::{self, Reference};
@@ -13,110 +15,12 @@ use crate::{Result, Transaction, record, stage};
 use domain::id::{AssetId, DetectionId, ItemId, SourceHostId, VulnerabilityId};
 use domain::score::{Source, estimate};
 use domain::time::Timestamp;
+pub use seen::{DetectionSeen, Machine};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeSet, HashMap};
 
 /// Rows that [`estimate_again`] looks at in one transaction.
 pub const ESTIMATED_MAX: i64 = 5_000;
-
-/// One occurrence as a scanner reports it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DetectionSeen {
-    /// The scanner's number of the vulnerability.
-    pub qid: i64,
-    /// The scanner's own id of the row; empty where it gave none.
-    pub unique_id: String,
-    /// `confirmed`, `potential`, `info`, or the scanner's own word.
-    pub kind: String,
-    /// 1 to 5; `None` where the input does not say.
-    pub severity: Option<u8>,
-    /// `tcp`, `udp`, or empty.
-    pub protocol: String,
-    /// Port, 0 for none.
-    pub port: i64,
-    /// Name under which the service was reached.
-    pub fqdn: String,
-    /// Which of several instances of a service.
-    pub service_instance: String,
-    /// `new`, `active`, `fixed`, `reopened`, or the scanner's own word; empty where there is none.
-    pub status: String,
-    /// The scanner's score, 1 to 100.
-    pub qds: Option<u8>,
-    /// CVSS base score that the row itself states.
-    pub cvss: Option<f64>,
-    /// Evidence.
-    pub results: String,
-    /// Ignored at the scanner.
-    pub ignored: bool,
-    /// Disabled at the scanner.
-    pub disabled: bool,
-    /// How often it was seen.
-    pub times_found: i64,
-    /// First sighting.
-    pub first_found_at: Option<Timestamp>,
-    /// Latest sighting.
-    pub last_found_at: Option<Timestamp>,
-    /// Latest time it was found gone.
-    pub last_fixed_at: Option<Timestamp>,
-    /// Latest test.
-    pub last_test_at: Option<Timestamp>,
-    /// Latest time the platform processed it.
-    pub last_processed_at: Option<Timestamp>,
-}
-
-impl DetectionSeen {
-    fn digest(&self) -> RowDigest {
-        let mut digest = RowHash::new();
-        for text in [
-            &self.unique_id,
-            &self.kind,
-            &self.protocol,
-            &self.fqdn,
-            &self.service_instance,
-            &self.status,
-            &self.results,
-        ] {
-            digest.text(text);
-        }
-        digest.whole(self.severity.map(i64::from)).whole(self.qds.map(i64::from)).whole(Some(self.port));
-        digest.whole(Some(i64::from(self.ignored) * 2 + i64::from(self.disabled))).whole(Some(self.times_found));
-        for at in
-            [self.first_found_at, self.last_found_at, self.last_fixed_at, self.last_test_at, self.last_processed_at]
-        {
-            digest.whole(at.map(Timestamp::micros));
-        }
-        digest.done()
-    }
-
-    /// The score and its source: the scanner's own, else our table by severity and CVSS.
-    fn score(&self, of: &Reference) -> (u8, Source) {
-        match self.qds {
-            Some(score) => (score.clamp(1, 100), Source::Qds),
-            None => {
-                let severity = self.severity.unwrap_or(of.severity);
-                (estimate(severity, self.cvss.or(of.cvss3).or(of.cvss2)), Source::Estimated)
-            }
-        }
-    }
-
-    /// Information is no weakness; a row without a kind is what its vulnerability is, and a weakness in doubt.
-    fn weakness(&self, of: &Reference) -> bool {
-        match self.kind.as_str() {
-            "info" => false,
-            "confirmed" | "potential" => true,
-            _ => of.kind != "information",
-        }
-    }
-}
-
-/// A machine with the occurrences reported for it: the unit in which imports are kept.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Machine {
-    /// The machine.
-    pub host: HostSeen,
-    /// Its occurrences, in the order of the input.
-    pub detections: Vec<DetectionSeen>,
-}
 
 /// What one batch did.
 #[derive(Clone, Debug, Default)]

@@ -1,14 +1,13 @@
 //! Mitigation jobs: the draft and its seven steps, status, targets, actions, co-authors, runs.
 
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
-use crate::{Result, Sql, Transaction, record, scope};
-use domain::access::AssetScope;
+mod list;
+
+use crate::{Result, Transaction, record};
 use domain::asset::Platform;
-use domain::filter::{Field, Fields, Flag, Kind as FilterKind};
 use domain::id::{AssetId, JobId, RunId, UserId, VulnerabilityId};
 use domain::job::{Kind, Life, Status, Target};
 use domain::time::Timestamp;
+pub use list::{FIELDS, JobLine, LIST, visible};
 
 record! {
     /// A job.
@@ -399,141 +398,4 @@ pub fn ended_runs(tx: &mut Transaction<'_>) -> Result<Vec<(RunId, JobId)>> {
 pub fn end_run(tx: &mut Transaction<'_>, run: RunId, now: Timestamp) -> Result<()> {
     tx.execute("UPDATE run SET state = 'ended', ended_at = $2 WHERE id = $1", &[&run, &now])?;
     Ok(())
-}
-
-record! {
-    /// A job as lists show it.
-    #[derive(Debug, Clone)]
-    pub struct JobLine {
-        /// Key.
-        pub id: JobId,
-        /// Ordinal of its number.
-        pub number: i64,
-        /// Kind.
-        pub kind: Kind,
-        /// Platform.
-        pub platform: Platform,
-        /// Title.
-        pub title: String,
-        /// Status.
-        pub status: Status,
-        /// Owner's sign-in name.
-        pub owner: String,
-        /// Schedule as JSON.
-        pub schedule: String,
-        /// Assets in it.
-        pub assets: i64,
-        /// Tasks in all.
-        pub total: i64,
-        /// Tasks that have not ended.
-        pub open: i64,
-        /// Code 0.
-        pub succeeded: i64,
-        /// Code 1.
-        pub failed: i64,
-        /// Made.
-        pub created_at: Timestamp,
-        /// Started.
-        pub started_at: Option<Timestamp>,
-        /// Ended.
-        pub ended_at: Option<Timestamp>,
-    }
-}
-
-/// What job lists can be asked for.
-pub const FIELDS: Fields = Fields {
-    fields: &[
-        Field { name: "number", kind: FilterKind::Name, doc: "the job's number, MJ0000001" },
-        Field { name: "title", kind: FilterKind::Text, doc: "title" },
-        Field {
-            name: "status",
-            kind: FilterKind::Words(&["draft", "disabled", "enabled", "completed", "completed_with_failures"]),
-            doc: "status",
-        },
-        Field { name: "kind", kind: FilterKind::Words(&["mitigation", "rollback"]), doc: "mitigation or rollback" },
-        Field { name: "platform", kind: FilterKind::Words(&["linux", "windows"]), doc: "platform" },
-        Field { name: "owner", kind: FilterKind::Person, doc: "owner's sign-in name" },
-        Field { name: "created", kind: FilterKind::Instant, doc: "when it was made" },
-        Field { name: "asset", kind: FilterKind::Name, doc: "name of an asset in it" },
-        Field { name: "qid", kind: FilterKind::Number, doc: "QID of a vulnerability in it" },
-    ],
-    flags: &[
-        Flag { name: "ended", field: "status", words: &["completed", "completed_with_failures"], doc: "over" },
-        Flag {
-            name: "enabled",
-            field: "status",
-            words: &["enabled"],
-            doc: "enabled: running, or waiting for its time",
-        },
-        Flag { name: "disabled", field: "status", words: &["disabled"], doc: "saved, not enabled" },
-        Flag { name: "failed", field: "status", words: &["completed_with_failures"], doc: "over, with failures" },
-    ],
-    free: &["number", "title", "asset"],
-};
-
-/// The list of jobs.
-pub const LIST: List = List {
-    name: "jobs",
-    select: "job.id, job.number, job.kind, job.platform, job.title, job.status, account.name AS owner, job.schedule,
-        (SELECT count(DISTINCT t.asset_id) FROM job_target t WHERE t.job_id = job.id) AS assets,
-        (SELECT count(*) FROM task t WHERE t.job_id = job.id) AS total,
-        (SELECT count(*) FROM task t WHERE t.job_id = job.id AND t.code IS NULL) AS open,
-        (SELECT count(*) FROM task t WHERE t.job_id = job.id AND t.code = 0) AS succeeded,
-        (SELECT count(*) FROM task t WHERE t.job_id = job.id AND t.code = 1) AS failed,
-        job.created_at, job.started_at, job.ended_at",
-    from: "job JOIN account ON account.id = job.owner_id",
-    key: "job.id",
-    fields: &FIELDS,
-    columns: &[
-        Column {
-            field: "number",
-            source: Source::One(
-                "('MJ' || CASE WHEN job.number < 10000000 THEN substr(CAST(10000000 + job.number AS TEXT), 2)
-                              ELSE CAST(job.number AS TEXT) END)",
-            ),
-        },
-        Column { field: "title", source: Source::One("job.title") },
-        Column { field: "status", source: Source::One("lower(job.status)") },
-        Column { field: "kind", source: Source::One("job.kind") },
-        Column { field: "platform", source: Source::One("job.platform") },
-        Column { field: "owner", source: Source::One("account.name") },
-        Column { field: "created", source: Source::One("job.created_at") },
-        Column {
-            field: "asset",
-            source: Source::Many {
-                from: "job_target t JOIN asset a ON a.id = t.asset_id WHERE t.job_id = job.id",
-                value: "a.name",
-            },
-        },
-        Column {
-            field: "qid",
-            source: Source::Many {
-                from: "job_target t JOIN vulnerability v ON v.id = t.vulnerability_id WHERE t.job_id = job.id",
-                value: "v.qid",
-            },
-        },
-    ],
-    sorts: &[
-        Sort { name: "number", sql: "job.number", kind: SortKind::Whole, nullable: false },
-        Sort { name: "title", sql: "job.title", kind: SortKind::Text, nullable: false },
-        Sort { name: "status", sql: "job.status", kind: SortKind::Text, nullable: false },
-        Sort { name: "owner", sql: "account.name", kind: SortKind::Text, nullable: false },
-        Sort { name: "created", sql: "job.created_at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "started", sql: "job.started_at", kind: SortKind::Whole, nullable: true },
-        Sort {
-            name: "activity",
-            sql: "coalesce(job.ended_at, job.started_at, job.updated_at)",
-            kind: SortKind::Whole,
-            nullable: false,
-        },
-    ],
-};
-
-/// The condition that clips the list to jobs with at least one asset of the scope, deleted ones left out.
-#[must_use]
-pub fn visible(assets: &AssetScope) -> Option<Sql> {
-    let within = scope::assets(assets, "seen.asset_id").map(|within| {
-        Sql::new("EXISTS (SELECT 1 FROM job_target seen WHERE seen.job_id = job.id AND ").append(within).text(")")
-    });
-    scope::both(Some(Sql::new("job.deleted_at IS NULL")), within)
 }

@@ -5,10 +5,12 @@
 //! column (checked), booleans are 0 and 1 in SQLite, UUIDs are 16 bytes there.
 //! This module deliberately does no text formatting and never guesses: text is not parsed into a number.
 
-use bytes::BytesMut;
-use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+mod postgres;
+mod sqlite;
+
+pub(crate) use postgres::Bound;
+pub(crate) use sqlite::{from_sqlite, to_sqlite};
 use std::borrow::Cow;
-use std::error::Error as StdError;
 use uuid::Uuid;
 
 /// A value bound to a parameter or staged in a column.
@@ -114,8 +116,6 @@ impl Mismatch {
         Mismatch { expected, found }
     }
 }
-
-// --- Rust types ------------------------------------------------------------------------------------------------------
 
 macro_rules! whole {
     ($($kind:ty),*) => {$(
@@ -381,145 +381,11 @@ macro_rules! text_value {
     };
 }
 
-// --- SQLite ----------------------------------------------------------------------------------------------------------
-
 fn without_nul<'a>(text: Cow<'a, str>) -> Cow<'a, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { text }
-}
-
-/// A list as JSON, which `json_each` reads in SQLite.
-fn json_list<T: serde::Serialize>(list: &[T]) -> Result<String, NotBindable> {
-    serde_json::to_string(list).map_err(|_| NotBindable("a list that JSON cannot hold"))
 }
 
 /// A value that must not reach the database.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot bind {0}")]
 pub(crate) struct NotBindable(&'static str);
-
-/// A [`Datum`] as SQLite takes it.
-pub(crate) fn to_sqlite(datum: Datum<'_>) -> Result<rusqlite::types::ToSqlOutput<'_>, NotBindable> {
-    use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
-    fn text(text: Cow<'_, str>) -> ToSqlOutput<'_> {
-        match without_nul(text) {
-            Cow::Borrowed(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Cow::Owned(text) => ToSqlOutput::Owned(Owned::Text(text)),
-        }
-    }
-    Ok(match datum {
-        Datum::Null => ToSqlOutput::Owned(Owned::Null),
-        Datum::Bool(value) => ToSqlOutput::Owned(Owned::Integer(i64::from(value))),
-        Datum::Whole(value) => ToSqlOutput::Owned(Owned::Integer(value)),
-        Datum::Real(value) if value.is_nan() => return Err(NotBindable("a number that is not a number (NaN)")),
-        Datum::Real(value) => ToSqlOutput::Owned(Owned::Real(value)),
-        Datum::Text(value) => text(value),
-        Datum::Bytes(Cow::Borrowed(value)) => ToSqlOutput::Borrowed(ValueRef::Blob(value)),
-        Datum::Bytes(Cow::Owned(value)) => ToSqlOutput::Owned(Owned::Blob(value)),
-        Datum::Uuid(value) => ToSqlOutput::Owned(Owned::Blob(value.as_bytes().to_vec())),
-        Datum::Wholes(list) => ToSqlOutput::Owned(Owned::Text(json_list(&list)?)),
-        Datum::Texts(list) => {
-            let list: Vec<Cow<'_, str>> = list.iter().map(|text| without_nul(Cow::Borrowed(text))).collect();
-            ToSqlOutput::Owned(Owned::Text(json_list(&list)?))
-        }
-    })
-}
-
-/// What SQLite gave as a [`Cell`].
-pub(crate) fn from_sqlite(value: rusqlite::types::ValueRef<'_>) -> Result<Cell<'_>, Box<dyn StdError + Send + Sync>> {
-    use rusqlite::types::ValueRef;
-    Ok(match value {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(value) => Cell::Whole(value),
-        ValueRef::Real(value) => Cell::Real(value),
-        ValueRef::Text(text) => Cell::Text(std::str::from_utf8(text)?),
-        ValueRef::Blob(bytes) => Cell::Bytes(bytes),
-    })
-}
-
-// --- PostgreSQL ------------------------------------------------------------------------------------------------------
-
-/// A [`Datum`] as PostgreSQL takes it: encoded for the type the statement expects.
-#[derive(Debug)]
-pub(crate) struct Bound<'a>(pub(crate) Datum<'a>);
-
-impl ToSql for Bound<'_> {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
-        let text = |text: &Cow<'_, str>| without_nul(Cow::Borrowed(text.as_ref())).into_owned();
-        match (&self.0, ty) {
-            (Datum::Null, _) => Ok(IsNull::Yes),
-            (Datum::Bool(value), &Type::BOOL) => value.to_sql(ty, out),
-            (Datum::Whole(value), &Type::INT8) => value.to_sql(ty, out),
-            (Datum::Whole(value), &Type::INT4) => i32::try_from(*value)?.to_sql(ty, out),
-            (Datum::Whole(value), &Type::INT2) => i16::try_from(*value)?.to_sql(ty, out),
-            (Datum::Real(value), _) if value.is_nan() => {
-                Err(Box::new(NotBindable("a number that is not a number (NaN)")))
-            }
-            (Datum::Real(value), &Type::FLOAT8) => value.to_sql(ty, out),
-            (Datum::Text(value), &Type::TEXT | &Type::VARCHAR | &Type::NAME | &Type::UNKNOWN) => {
-                if value.contains('\0') { text(value).to_sql(ty, out) } else { value.as_ref().to_sql(ty, out) }
-            }
-            (Datum::Bytes(value), &Type::BYTEA) => value.as_ref().to_sql(ty, out),
-            (Datum::Uuid(value), &Type::UUID) => value.to_sql(ty, out),
-            (Datum::Wholes(list), &Type::INT8_ARRAY) => list.as_ref().to_sql(ty, out),
-            // What does not fit the column cannot be in it.
-            (Datum::Wholes(list), &Type::INT4_ARRAY) => {
-                list.iter().filter_map(|item| i32::try_from(*item).ok()).collect::<Vec<_>>().to_sql(ty, out)
-            }
-            (Datum::Wholes(list), &Type::INT2_ARRAY) => {
-                list.iter().filter_map(|item| i16::try_from(*item).ok()).collect::<Vec<_>>().to_sql(ty, out)
-            }
-            (Datum::Texts(list), &Type::TEXT_ARRAY | &Type::VARCHAR_ARRAY) => {
-                list.iter().map(|item| text(&Cow::Borrowed(item.as_str()))).collect::<Vec<_>>().to_sql(ty, out)
-            }
-            (datum, ty) => Err(format!("cannot bind {} where the statement expects {ty}", kind(datum)).into()),
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
-}
-
-fn kind(datum: &Datum<'_>) -> &'static str {
-    match datum {
-        Datum::Null => "NULL",
-        Datum::Bool(_) => "a boolean",
-        Datum::Whole(_) => "a whole number",
-        Datum::Real(_) => "a floating point number",
-        Datum::Text(_) => "a text",
-        Datum::Bytes(_) => "bytes",
-        Datum::Uuid(_) => "a UUID",
-        Datum::Wholes(_) => "a list of whole numbers",
-        Datum::Texts(_) => "a list of texts",
-    }
-}
-
-impl<'a> FromSql<'a> for Cell<'a> {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(match *ty {
-            Type::BOOL => Cell::Bool(bool::from_sql(ty, raw)?),
-            Type::INT8 => Cell::Whole(i64::from_sql(ty, raw)?),
-            Type::INT4 => Cell::Whole(i64::from(i32::from_sql(ty, raw)?)),
-            Type::INT2 => Cell::Whole(i64::from(i16::from_sql(ty, raw)?)),
-            Type::FLOAT8 => Cell::Real(f64::from_sql(ty, raw)?),
-            Type::TEXT | Type::VARCHAR | Type::NAME | Type::UNKNOWN => Cell::Text(<&str>::from_sql(ty, raw)?),
-            Type::BYTEA => Cell::Bytes(raw),
-            Type::UUID => Cell::Uuid(Uuid::from_sql(ty, raw)?),
-            _ => {
-                return Err(
-                    format!("a column of type {ty} has no counterpart in SQLite; write CAST(.. AS BIGINT)").into()
-                );
-            }
-        })
-    }
-
-    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Cell::Null)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-}

@@ -1,0 +1,133 @@
+//! Import runs as people see them.
+
+use super::{Cause, Counters, Kind, State};
+use crate::filter::{Column, Source};
+use crate::list::{List, Sort, SortKind};
+use crate::{Result, Transaction, record};
+use domain::filter::{Field, Fields, Flag, Kind as FilterKind};
+use domain::id::InstanceId;
+use domain::number::{Number, Series};
+use domain::time::Timestamp;
+
+record! {
+    /// A run as people see it.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct RunRow {
+        /// Key.
+        pub id: i64,
+        /// Ordinal of its number.
+        pub number: i64,
+        /// The instance.
+        pub instance_id: InstanceId,
+        /// Its name.
+        pub instance: String,
+        /// What was imported.
+        pub kind: Kind,
+        /// Why.
+        pub cause: Cause,
+        /// Who asked.
+        pub actor: String,
+        /// The file's name, or what a targeted pull was for.
+        pub source: String,
+        /// Where it is.
+        pub state: State,
+        /// Why it failed, or a remark.
+        pub detail: String,
+        /// Its counters: see [`RunRow::counters`].
+        pub counters: String,
+        /// What it covered up to.
+        pub until_at: Option<Timestamp>,
+        /// Begun.
+        pub started_at: Timestamp,
+        /// Ended.
+        pub ended_at: Option<Timestamp>,
+    }
+}
+
+impl RunRow {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> Number {
+        Number { series: Series::IntegrationRun, ordinal: self.number }
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        serde_json::from_str(&self.counters).unwrap_or_default()
+    }
+}
+
+/// What runs can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field { name: "instance", kind: FilterKind::Name, doc: "integration instance" },
+        Field { name: "instance.id", kind: FilterKind::Number, doc: "key of the integration instance" },
+        Field {
+            name: "kind",
+            kind: FilterKind::Words(&["everything", "knowledge_base", "host_detection", "setup", "file", "targeted"]),
+            doc: "what was imported",
+        },
+        Field { name: "cause", kind: FilterKind::Words(&["schedule", "people", "scan"]), doc: "why it was started" },
+        Field { name: "state", kind: FilterKind::Words(&["running", "complete", "failed"]), doc: "where it is" },
+        Field { name: "actor", kind: FilterKind::Name, doc: "who asked: users/ada" },
+        Field { name: "source", kind: FilterKind::Text, doc: "name of the file" },
+        Field { name: "started", kind: FilterKind::Instant, doc: "begun" },
+        Field { name: "ended", kind: FilterKind::Instant, doc: "ended" },
+    ],
+    flags: &[
+        Flag { name: "running", field: "state", words: &["running"], doc: "at work" },
+        Flag { name: "failed", field: "state", words: &["failed"], doc: "did not get to its end" },
+    ],
+    free: &["instance", "source", "actor"],
+};
+
+/// The list of runs.
+pub const LIST: List = List {
+    name: "imports",
+    select: "r.id, r.number, r.instance_id, i.name AS instance, r.kind, r.cause, r.actor, r.source, r.state, r.detail,
+             r.counters, r.until_at, r.started_at, r.ended_at",
+    from: "import_run r JOIN integration_instance i ON i.id = r.instance_id",
+    key: "r.id",
+    fields: &FIELDS,
+    columns: &[
+        Column { field: "instance", source: Source::One("i.name") },
+        Column { field: "instance.id", source: Source::One("i.id") },
+        Column { field: "kind", source: Source::One("r.kind") },
+        Column { field: "cause", source: Source::One("r.cause") },
+        Column { field: "state", source: Source::One("r.state") },
+        Column { field: "actor", source: Source::One("r.actor") },
+        Column { field: "source", source: Source::One("r.source") },
+        Column { field: "started", source: Source::One("r.started_at") },
+        Column { field: "ended", source: Source::One("r.ended_at") },
+    ],
+    sorts: &[
+        Sort { name: "number", sql: "r.number", kind: SortKind::Whole, nullable: false },
+        Sort { name: "instance", sql: "i.name", kind: SortKind::Text, nullable: false },
+        Sort { name: "kind", sql: "r.kind", kind: SortKind::Text, nullable: false },
+        Sort { name: "state", sql: "r.state", kind: SortKind::Text, nullable: false },
+        Sort { name: "started", sql: "r.started_at", kind: SortKind::Whole, nullable: false },
+        Sort { name: "ended", sql: "r.ended_at", kind: SortKind::Whole, nullable: true },
+    ],
+};
+
+/// The run of this ordinal.
+///
+/// # Errors
+/// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
+pub fn one(tx: &mut Transaction<'_>, ordinal: i64) -> Result<RunRow> {
+    tx.one(
+        "SELECT r.id, r.number, r.instance_id, i.name AS instance, r.kind, r.cause, r.actor, r.source, r.state,
+             r.detail, r.counters, r.until_at, r.started_at, r.ended_at
+         FROM import_run r JOIN integration_instance i ON i.id = r.instance_id WHERE r.number = $1",
+        &[&ordinal],
+    )
+}
+
+/// The described rows that a run could not use, in the input's order.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn rejections(tx: &mut Transaction<'_>, run: i64) -> Result<Vec<(String, String)>> {
+    tx.all("SELECT what, reason FROM import_rejection WHERE run_id = $1 ORDER BY id", &[&run])
+}
