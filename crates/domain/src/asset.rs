@@ -21,9 +21,13 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// Every word.
+    pub const WORDS: &'static [&'static str] =
+        &[Platform::Windows.as_str(), Platform::Linux.as_str(), Platform::Macos.as_str(), Platform::Other.as_str()];
+
     /// The word used in the database, the API and the query language.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Platform::Windows => "windows",
             Platform::Linux => "linux",

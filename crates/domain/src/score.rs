@@ -173,9 +173,17 @@ pub enum Mitigation {
 }
 
 impl Mitigation {
+    /// Every word.
+    pub const WORDS: &'static [&'static str] = &[
+        Mitigation::None.as_str(),
+        Mitigation::Partial.as_str(),
+        Mitigation::Mitigated.as_str(),
+        Mitigation::Drifted.as_str(),
+    ];
+
     /// The word used in the database and the API.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Mitigation::None => "none",
             Mitigation::Partial => "partial",

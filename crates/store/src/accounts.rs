@@ -5,8 +5,8 @@ mod groups;
 pub use groups::{GROUPS, Group, groups, remove_group, set_group};
 
 use crate::audit::{self, Entry};
-use crate::filter::{Column, Source};
-use crate::list::{self, List, Page, Query, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{self, List, Page, Query, Sort};
 use crate::{Error, Result, Transaction, record};
 use domain::access::{Actor, AssetScope, Role, TokenScope};
 use domain::filter::{Field, Fields, Kind};
@@ -372,27 +372,25 @@ pub const USERS: List = List {
         free: &["name", "full_name", "email"],
     },
     columns: &[
-        Column { field: "name", source: Source::One("account.name") },
-        Column { field: "full_name", source: Source::One("account.full_name") },
-        Column { field: "email", source: Source::One("account.email") },
-        Column { field: "role", source: Source::One("account.roles") },
-        Column {
-            field: "group",
-            source: Source::Many {
-                from: "account_group_member JOIN account_group ON account_group.id = account_group_member.group_id
+        Column::one("name", "account.name"),
+        Column::one("full_name", "account.full_name"),
+        Column::one("email", "account.email"),
+        Column::one("role", "account.roles"),
+        Column::many(
+            "group",
+            "account_group_member JOIN account_group ON account_group.id = account_group_member.group_id
                        WHERE account_group_member.account_id = account.id",
-                value: "account_group.name",
-            },
-        },
-        Column { field: "active", source: Source::One("account.active") },
-        Column { field: "created", source: Source::One("account.created_at") },
-        Column { field: "seen", source: Source::One("account.signed_in_at") },
+            "account_group.name",
+        ),
+        Column::one("active", "account.active"),
+        Column::one("created", "account.created_at"),
+        Column::one("seen", "account.signed_in_at"),
     ],
     sorts: &[
-        Sort { name: "name", sql: "account.name", kind: SortKind::Text, nullable: false },
-        Sort { name: "state", sql: "CAST(account.active AS INTEGER)", kind: SortKind::Whole, nullable: false },
-        Sort { name: "created", sql: "account.created_at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "seen", sql: "account.signed_in_at", kind: SortKind::Whole, nullable: true },
+        Sort::text("name", "account.name"),
+        Sort::whole("state", "CAST(account.active AS INTEGER)"),
+        Sort::whole("created", "account.created_at"),
+        Sort::whole("seen", "account.signed_in_at").or_null(),
     ],
 };
 

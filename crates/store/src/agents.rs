@@ -1,7 +1,7 @@
 //! Agents, the tokens they enrol with, and which asset each one is.
 
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{List, Sort};
 use crate::{Result, Scalar, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::asset::{Candidate, Identity};
@@ -467,19 +467,19 @@ pub const LIST: List = List {
     key: "agent.id",
     fields: &FIELDS,
     columns: &[
-        Column { field: "hostname", source: Source::One("agent.hostname") },
-        Column { field: "asset", source: Source::One("asset.name") },
-        Column { field: "link", source: Source::One("agent.link") },
-        Column { field: "mode", source: Source::One("agent.mode") },
-        Column { field: "version", source: Source::One("agent.version") },
-        Column { field: "zone", source: Source::One("agent.zone") },
-        Column { field: "last_seen", source: Source::One("agent.last_seen_at") },
-        Column { field: "revoked", source: Source::One("(agent.revoked_at IS NOT NULL)") },
+        Column::one("hostname", "agent.hostname"),
+        Column::one("asset", "asset.name"),
+        Column::one("link", "agent.link"),
+        Column::one("mode", "agent.mode"),
+        Column::one("version", "agent.version"),
+        Column::one("zone", "agent.zone"),
+        Column::one("last_seen", "agent.last_seen_at"),
+        Column::one("revoked", "(agent.revoked_at IS NOT NULL)"),
     ],
     sorts: &[
-        Sort { name: "hostname", sql: "agent.hostname", kind: SortKind::Text, nullable: false },
-        Sort { name: "last_seen", sql: "agent.last_seen_at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "enrolled", sql: "agent.enrolled_at", kind: SortKind::Whole, nullable: false },
+        Sort::text("hostname", "agent.hostname"),
+        Sort::whole("last_seen", "agent.last_seen_at"),
+        Sort::whole("enrolled", "agent.enrolled_at"),
     ],
 };
 

@@ -3,8 +3,8 @@
 //! Making an asset is the import's ([`crate::hosts`]) or an agent's ([`crate::agents`]) work.
 
 use crate::audit::{self, Entry};
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::asset::Platform;
@@ -21,11 +21,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "ip", kind: Kind::Name, doc: "address" },
         Field { name: "fqdn", kind: Kind::Name, doc: "fully qualified name" },
         Field { name: "os", kind: Kind::Text, doc: "operating system as the scanner tells it" },
-        Field {
-            name: "platform",
-            kind: Kind::Words(&["windows", "linux", "macos", "other"]),
-            doc: "family of operating system",
-        },
+        Field { name: "platform", kind: Kind::Words(Platform::WORDS), doc: "family of operating system" },
         Field { name: "tag", kind: Kind::Name, doc: "one of its tags" },
         Field { name: "criticality", kind: Kind::Number, doc: "1 to 5" },
         Field { name: "agent", kind: Kind::Truth, doc: "an agent of ours is on it" },
@@ -39,51 +35,55 @@ pub const FIELDS: Fields = Fields {
     free: &["name", "ip", "fqdn", "os"],
 };
 
-const AGENT: &str =
-    "EXISTS (SELECT 1 FROM agent g WHERE g.asset_id = a.id AND g.revoked_at IS NULL AND g.link <> 'ambiguous')";
+/// Whether an agent of ours is on the asset `a`.
+macro_rules! agent {
+    () => {
+        "EXISTS (SELECT 1 FROM agent g WHERE g.asset_id = a.id AND g.revoked_at IS NULL AND g.link <> 'ambiguous')"
+    };
+}
 const ITEMS: &str = "(SELECT count(*) FROM vulnerable_item i WHERE i.asset_id = a.id AND i.state <> 'closed')";
 const SCORE: &str = "(SELECT max(i.residual) FROM vulnerable_item i WHERE i.asset_id = a.id AND i.state <> 'closed')";
 
 /// The list of assets.
 pub const LIST: List = List {
     name: "assets",
-    select: "a.id, a.name, a.platform, a.os, a.ip, a.fqdn, a.netbios, a.network_id, a.criticality, a.zone,
-             a.created_at, a.last_seen_at,
-             EXISTS (SELECT 1 FROM agent g WHERE g.asset_id = a.id AND g.revoked_at IS NULL
-                     AND g.link <> 'ambiguous') AS agent",
+    select: concat!(
+        "a.id, a.name, a.platform, a.os, a.ip, a.fqdn, a.netbios, a.network_id, a.criticality, a.zone, a.created_at,
+         a.last_seen_at, ",
+        agent!(),
+        " AS agent"
+    ),
     from: "asset a",
     key: "a.id",
     fields: &FIELDS,
     columns: &[
-        Column { field: "name", source: Source::One("a.name") },
-        Column { field: "ip", source: Source::One("a.ip") },
-        Column { field: "fqdn", source: Source::One("a.fqdn") },
-        Column { field: "os", source: Source::One("a.os") },
-        Column { field: "platform", source: Source::One("a.platform") },
-        Column { field: "tag", source: Source::Many { from: "asset_tag t WHERE t.asset_id = a.id", value: "t.tag" } },
-        Column { field: "criticality", source: Source::One("a.criticality") },
-        Column { field: "agent", source: Source::One(AGENT) },
-        Column { field: "items", source: Source::One(ITEMS) },
-        Column { field: "score", source: Source::One(SCORE) },
-        Column { field: "network", source: Source::One("a.network_id") },
-        Column {
-            field: "instance",
-            source: Source::Many {
-                from: "source_host h JOIN integration_instance n ON n.id = h.instance_id WHERE h.asset_id = a.id",
-                value: "n.name",
-            },
-        },
-        Column { field: "seen", source: Source::One("a.last_seen_at") },
+        Column::one("name", "a.name"),
+        Column::one("ip", "a.ip"),
+        Column::one("fqdn", "a.fqdn"),
+        Column::one("os", "a.os"),
+        Column::one("platform", "a.platform"),
+        Column::many("tag", "asset_tag t WHERE t.asset_id = a.id", "t.tag"),
+        Column::one("criticality", "a.criticality"),
+        Column::one("agent", agent!()),
+        Column::one("items", ITEMS),
+        Column::one("score", SCORE),
+        Column::one("network", "a.network_id"),
+        Column::many(
+            "instance",
+            "source_host h JOIN integration_instance n ON n.id = h.instance_id WHERE h.asset_id = a.id",
+            "n.name",
+        ),
+        Column::one("seen", "a.last_seen_at"),
     ],
     sorts: &[
-        Sort { name: "name", sql: "a.name", kind: SortKind::Text, nullable: false },
-        Sort { name: "ip", sql: "a.ip", kind: SortKind::Text, nullable: false },
-        Sort { name: "os", sql: "a.os", kind: SortKind::Text, nullable: false },
-        Sort { name: "platform", sql: "a.platform", kind: SortKind::Text, nullable: false },
-        Sort { name: "criticality", sql: "a.criticality", kind: SortKind::Whole, nullable: false },
-        Sort { name: "items", sql: ITEMS, kind: SortKind::Whole, nullable: false },
-        Sort { name: "score", sql: SCORE, kind: SortKind::Whole, nullable: true },
-        Sort { name: "seen", sql: "a.last_seen_at", kind: SortKind::Whole, nullable: false },
+        Sort::text("name", "a.name"),
+        Sort::text("ip", "a.ip"),
+        Sort::text("os", "a.os"),
+        Sort::text("platform", "a.platform"),
+        Sort::whole("criticality", "a.criticality"),
+        Sort::whole("items", ITEMS),
+        Sort::whole("score", SCORE).or_null(),
+        Sort::whole("seen", "a.last_seen_at"),
     ],
 };
 
@@ -131,14 +131,7 @@ pub fn visible(assets: &AssetScope) -> Option<Sql> {
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) for an unknown key.
 pub fn one(tx: &mut Transaction<'_>, id: AssetId) -> Result<AssetRow> {
-    tx.one(
-        "SELECT a.id, a.name, a.platform, a.os, a.ip, a.fqdn, a.netbios, a.network_id, a.criticality, a.zone,
-             a.created_at, a.last_seen_at,
-             EXISTS (SELECT 1 FROM agent g WHERE g.asset_id = a.id AND g.revoked_at IS NULL
-                     AND g.link <> 'ambiguous') AS agent
-         FROM asset a WHERE a.id = $1",
-        &[&id],
-    )
+    LIST.one(tx, Sql::new("a.id = ").bind(&id))
 }
 
 /// The tags of these assets, in order.

@@ -9,9 +9,9 @@
 //! Hashes: leaf `SHA-256(0x00 ‖ body)`, node `SHA-256(0x01 ‖ left ‖ right)`, link `SHA-256(0x02 ‖ previous root)`.
 //! The link is the first leaf of the tree. The very first previous root is 32 zero bytes.
 
-use crate::filter::{Column, Source};
+use crate::filter::Column;
 use crate::lease::{self, Lease};
-use crate::list::{self, List, Page, Query, Sort, SortKind};
+use crate::list::{self, List, Page, Query, Sort};
 use crate::{Result, Transaction, record};
 use domain::filter::{Field, Fields, Kind};
 use domain::time::Timestamp;
@@ -129,18 +129,18 @@ pub const ENTRIES: List = List {
         free: &["actor", "action", "record"],
     },
     columns: &[
-        Column { field: "actor", source: Source::One("audit_entry.actor") },
-        Column { field: "action", source: Source::One("audit_entry.action") },
-        Column { field: "record", source: Source::One("audit_entry.resource") },
-        Column { field: "at", source: Source::One("audit_entry.at") },
-        Column { field: "sealed", source: Source::One("(audit_entry.seal IS NOT NULL)") },
+        Column::one("actor", "audit_entry.actor"),
+        Column::one("action", "audit_entry.action"),
+        Column::one("record", "audit_entry.resource"),
+        Column::one("at", "audit_entry.at"),
+        Column::one("sealed", "(audit_entry.seal IS NOT NULL)"),
     ],
     sorts: &[
-        Sort { name: "sequence", sql: "audit_entry.id", kind: SortKind::Whole, nullable: false },
-        Sort { name: "at", sql: "audit_entry.at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "actor", sql: "audit_entry.actor", kind: SortKind::Text, nullable: false },
-        Sort { name: "action", sql: "audit_entry.action", kind: SortKind::Text, nullable: false },
-        Sort { name: "record", sql: "audit_entry.resource", kind: SortKind::Text, nullable: false },
+        Sort::whole("sequence", "audit_entry.id"),
+        Sort::whole("at", "audit_entry.at"),
+        Sort::text("actor", "audit_entry.actor"),
+        Sort::text("action", "audit_entry.action"),
+        Sort::text("record", "audit_entry.resource"),
     ],
 };
 

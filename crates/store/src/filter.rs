@@ -19,6 +19,20 @@ pub struct Column {
     pub source: Source,
 }
 
+impl Column {
+    /// A field that is one expression, see [`Source::One`].
+    #[must_use]
+    pub const fn one(field: &'static str, expression: &'static str) -> Column {
+        Column { field, source: Source::One(expression) }
+    }
+
+    /// A field of several values, see [`Source::Many`].
+    #[must_use]
+    pub const fn many(field: &'static str, from: &'static str, value: &'static str) -> Column {
+        Column { field, source: Source::Many { from, value } }
+    }
+}
+
 /// The SQL of a field.
 #[derive(Clone, Copy, Debug)]
 pub enum Source {

@@ -4,9 +4,9 @@
 //! record that is shown holds it.
 
 use crate::audit::{self, Entry};
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
-use crate::{Error, Result, Transaction, record, stage};
+use crate::filter::Column;
+use crate::list::{List, Sort};
+use crate::{Error, Result, Sql, Stage, Transaction, record, stage};
 use domain::filter::{self, Field, Fields};
 use domain::id::InstanceId;
 use domain::time::Timestamp;
@@ -93,14 +93,6 @@ impl Instance {
     }
 }
 
-const SELECT: &str = "
-    SELECT id, name, product, api_url, gateway_url, auth, username, length(secret) > 0 AS has_secret, versions,
-        default_profile, default_appliance, tracking_hours, interval_minutes, next_import_at, knowledge_base_until,
-        host_detection_until, source_stamped_at, version, created_at, updated_at
-    FROM integration_instance
-    WHERE (id = $1 OR $1 = 0) AND (name = $2 OR $2 = '')
-    ORDER BY name";
-
 /// What instances can be asked for.
 pub const FIELDS: Fields = Fields {
     fields: &[
@@ -133,21 +125,21 @@ pub const LIST: List = List {
     key: "n.id",
     fields: &FIELDS,
     columns: &[
-        Column { field: "name", source: Source::One("n.name") },
-        Column { field: "product", source: Source::One("n.product") },
-        Column { field: "address", source: Source::One("n.api_url") },
-        Column { field: "username", source: Source::One("n.username") },
-        Column { field: "auth", source: Source::One("n.auth") },
-        Column { field: "scheduled", source: Source::One("(n.interval_minutes IS NOT NULL)") },
-        Column { field: "stamped", source: Source::One("(n.source_stamped_at IS NOT NULL)") },
-        Column { field: "imported", source: Source::One("n.host_detection_until") },
-        Column { field: "next", source: Source::One("n.next_import_at") },
+        Column::one("name", "n.name"),
+        Column::one("product", "n.product"),
+        Column::one("address", "n.api_url"),
+        Column::one("username", "n.username"),
+        Column::one("auth", "n.auth"),
+        Column::one("scheduled", "(n.interval_minutes IS NOT NULL)"),
+        Column::one("stamped", "(n.source_stamped_at IS NOT NULL)"),
+        Column::one("imported", "n.host_detection_until"),
+        Column::one("next", "n.next_import_at"),
     ],
     sorts: &[
-        Sort { name: "name", sql: "n.name", kind: SortKind::Text, nullable: false },
-        Sort { name: "address", sql: "n.api_url", kind: SortKind::Text, nullable: false },
-        Sort { name: "imported", sql: "n.host_detection_until", kind: SortKind::Whole, nullable: true },
-        Sort { name: "next", sql: "n.next_import_at", kind: SortKind::Whole, nullable: true },
+        Sort::text("name", "n.name"),
+        Sort::text("address", "n.api_url"),
+        Sort::whole("imported", "n.host_detection_until").or_null(),
+        Sort::whole("next", "n.next_import_at").or_null(),
     ],
 };
 
@@ -156,7 +148,9 @@ pub const LIST: List = List {
 /// # Errors
 /// See [`Error`].
 pub fn list(tx: &mut Transaction<'_>) -> Result<Vec<Instance>> {
-    tx.all(SELECT, &[&0_i64, &""])
+    let mut instances: Vec<Instance> = LIST.rows(tx, Sql::new("TRUE"))?;
+    instances.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(instances)
 }
 
 /// One instance.
@@ -164,10 +158,7 @@ pub fn list(tx: &mut Transaction<'_>) -> Result<Vec<Instance>> {
 /// # Errors
 /// [`Error::NotFound`] for an unknown key.
 pub fn one(tx: &mut Transaction<'_>, id: InstanceId) -> Result<Instance> {
-    if id.0 < 1 {
-        return Err(Error::NotFound);
-    }
-    tx.one(SELECT, &[&id, &""])
+    LIST.one(tx, Sql::new("n.id = ").bind(&id))
 }
 
 /// The instance of this name.
@@ -175,10 +166,7 @@ pub fn one(tx: &mut Transaction<'_>, id: InstanceId) -> Result<Instance> {
 /// # Errors
 /// See [`Error`].
 pub fn by_name(tx: &mut Transaction<'_>, name: &str) -> Result<Option<Instance>> {
-    if name.is_empty() {
-        return Ok(None);
-    }
-    tx.optional(SELECT, &[&0_i64, &name])
+    Ok(LIST.rows(tx, Sql::new("n.name = ").bind(&name))?.into_iter().next())
 }
 
 /// The sealed secret.
@@ -395,7 +383,22 @@ stage!(Appliance as "appliance_batch" {
     precedence: i64,
 });
 
-/// Replace the option profiles of an instance by what the scanner lists; gives how many there were before.
+/// Stage what the scanner lists under its keys, put it in and drop what it lists no more.
+fn replace<R: Stage>(
+    tx: &mut Transaction<'_>,
+    id: InstanceId,
+    rows: Vec<R>,
+    key: fn(&R) -> String,
+    [put, drop]: [&'static str; 2],
+    now: Timestamp,
+) -> Result<()> {
+    tx.stage(&crate::last_per_key(rows, key))?;
+    tx.execute(put, &[&id, &now])?;
+    tx.execute(drop, &[&id])?;
+    Ok(())
+}
+
+/// Replace the option profiles of an instance by what the scanner lists.
 ///
 /// # Errors
 /// See [`Error`].
@@ -405,20 +408,13 @@ pub fn replace_profiles(
     profiles: Vec<Profile>,
     now: Timestamp,
 ) -> Result<()> {
-    tx.stage(&crate::last_per_key(profiles, |profile| profile.key.clone()))?;
-    tx.execute(
-        "INSERT INTO option_profile (instance_id, key, title, is_default, complete, seen_at)
+    let put = "INSERT INTO option_profile (instance_id, key, title, is_default, complete, seen_at)
          SELECT $1, key, title, is_default, complete, $2 FROM option_profile_batch WHERE true
          ON CONFLICT (instance_id, key) DO UPDATE SET title = excluded.title, is_default = excluded.is_default,
-             complete = excluded.complete, seen_at = excluded.seen_at",
-        &[&id, &now],
-    )?;
-    tx.execute(
-        "DELETE FROM option_profile WHERE instance_id = $1
-         AND NOT EXISTS (SELECT 1 FROM option_profile_batch b WHERE b.key = option_profile.key)",
-        &[&id],
-    )?;
-    Ok(())
+             complete = excluded.complete, seen_at = excluded.seen_at";
+    let drop = "DELETE FROM option_profile WHERE instance_id = $1
+         AND NOT EXISTS (SELECT 1 FROM option_profile_batch b WHERE b.key = option_profile.key)";
+    replace(tx, id, profiles, |profile| profile.key.clone(), [put, drop], now)
 }
 
 /// Replace the appliances of an instance by what the scanner lists. Profile and precedence that people set stay.
@@ -431,20 +427,14 @@ pub fn replace_appliances(
     appliances: Vec<Appliance>,
     now: Timestamp,
 ) -> Result<()> {
-    tx.stage(&crate::last_per_key(appliances, |appliance| appliance.key.clone()))?;
-    tx.execute(
+    let put =
         "INSERT INTO appliance (instance_id, key, name, status, addresses, network_id, profile, precedence, seen_at)
          SELECT $1, key, name, status, addresses, network_id, profile, precedence, $2 FROM appliance_batch WHERE true
          ON CONFLICT (instance_id, key) DO UPDATE SET name = excluded.name, status = excluded.status,
-             addresses = excluded.addresses, network_id = excluded.network_id, seen_at = excluded.seen_at",
-        &[&id, &now],
-    )?;
-    tx.execute(
-        "DELETE FROM appliance WHERE instance_id = $1
-         AND NOT EXISTS (SELECT 1 FROM appliance_batch b WHERE b.key = appliance.key)",
-        &[&id],
-    )?;
-    Ok(())
+             addresses = excluded.addresses, network_id = excluded.network_id, seen_at = excluded.seen_at";
+    let drop = "DELETE FROM appliance WHERE instance_id = $1
+         AND NOT EXISTS (SELECT 1 FROM appliance_batch b WHERE b.key = appliance.key)";
+    replace(tx, id, appliances, |appliance| appliance.key.clone(), [put, drop], now)
 }
 
 /// Set which profile an appliance uses and where it stands among those that serve an address.

@@ -18,8 +18,8 @@
 //!     from: "outbox",
 //!     key: "outbox.id",
 //!     fields: &FIELDS,
-//!     columns: &[Column { field: "key", source: Source::One("outbox.key") }],
-//!     sorts: &[Sort { name: "due", sql: "outbox.due_at", kind: SortKind::Whole, nullable: false }],
+//!     columns: &[Column::one("key", "outbox.key")],
+//!     sorts: &[Sort::whole("due", "outbox.due_at")],
 //! };
 //! store::record! { struct Line { id: i64, topic: String, key: String } }
 //!
@@ -79,6 +79,32 @@ pub struct Sort {
     pub kind: SortKind,
     /// Whether it can be NULL. Say `false` where it cannot: then an index on (expression, key) gives the page.
     pub nullable: bool,
+}
+
+impl Sort {
+    /// By an expression that gives whole numbers or instants, never NULL.
+    #[must_use]
+    pub const fn whole(name: &'static str, sql: &'static str) -> Sort {
+        Sort { name, sql, kind: SortKind::Whole, nullable: false }
+    }
+
+    /// By an expression that gives text, never NULL.
+    #[must_use]
+    pub const fn text(name: &'static str, sql: &'static str) -> Sort {
+        Sort { name, sql, kind: SortKind::Text, nullable: false }
+    }
+
+    /// By an expression that gives numbers with decimals, never NULL.
+    #[must_use]
+    pub const fn real(name: &'static str, sql: &'static str) -> Sort {
+        Sort { name, sql, kind: SortKind::Real, nullable: false }
+    }
+
+    /// The same, where the expression can be NULL.
+    #[must_use]
+    pub const fn or_null(self) -> Sort {
+        Sort { nullable: true, ..self }
+    }
 }
 
 /// What a sorted expression gives.
@@ -237,6 +263,17 @@ fn condition(list: &List, scope: Option<Sql>, query: &Query) -> Result<Sql, Erro
 }
 
 impl List {
+    /// The rows of the list that meet a condition, such as `Sql::new("asset.id = ").bind(&id)`, in order of the key.
+    pub(crate) fn rows<R: Record>(&self, tx: &mut Transaction<'_>, condition: Sql) -> crate::Result<Vec<R>> {
+        let sql = Sql::new("SELECT ").text(self.select).text(" FROM ").text(self.from).text(" WHERE ");
+        tx.all_built(&sql.append(condition).text(" ORDER BY ").text(self.key))
+    }
+
+    /// The one row that a condition names.
+    pub(crate) fn one<R: Record>(&self, tx: &mut Transaction<'_>, condition: Sql) -> crate::Result<R> {
+        self.rows(tx, condition)?.into_iter().next().ok_or(StoreError::NotFound)
+    }
+
     fn sort(&self, order: &Order) -> Result<Sort, Error> {
         let Some(name) = &order.by else {
             return Ok(Sort { name: "", sql: self.key, kind: SortKind::Whole, nullable: false });

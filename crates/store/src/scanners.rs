@@ -1,8 +1,8 @@
 //! Scanners: the products that detect. Inactive until an administrator says otherwise (S2.02, S2.03).
 
 use crate::audit::{self, Entry};
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{List, Sort};
 use crate::{Error, Result, Transaction, record};
 use domain::filter::{self, Field, Fields};
 use domain::time::Timestamp;
@@ -47,15 +47,8 @@ pub const LIST: List = List {
     from: "scanner s",
     key: "s.id",
     fields: &FIELDS,
-    columns: &[
-        Column { field: "product", source: Source::One("s.product") },
-        Column { field: "name", source: Source::One("s.name") },
-        Column { field: "active", source: Source::One("s.active") },
-    ],
-    sorts: &[
-        Sort { name: "product", sql: "s.product", kind: SortKind::Text, nullable: false },
-        Sort { name: "name", sql: "s.name", kind: SortKind::Text, nullable: false },
-    ],
+    columns: &[Column::one("product", "s.product"), Column::one("name", "s.name"), Column::one("active", "s.active")],
+    sorts: &[Sort::text("product", "s.product"), Sort::text("name", "s.name")],
 };
 
 /// Every scanner, by name.

@@ -2,8 +2,8 @@
 
 use crate::accounts::words;
 use crate::audit::{self, Entry};
-use crate::filter::{Column, Source};
-use crate::list::{self, List, Page, Query, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{self, List, Page, Query, Sort};
 use crate::{Error, Result, Sql, Transaction, record};
 use domain::access::TokenScope;
 use domain::filter::{Field, Fields, Kind};
@@ -170,24 +170,19 @@ pub const TOKENS: List = List {
         free: &["name", "owner"],
     },
     columns: &[
-        Column { field: "name", source: Source::One("token.name") },
-        Column { field: "owner", source: Source::One("account.name") },
-        Column { field: "scope", source: Source::One("token.scopes") },
-        Column { field: "revoked", source: Source::One("(token.revoked_at IS NOT NULL)") },
-        Column { field: "expires", source: Source::One("token.expires_at") },
-        Column { field: "used", source: Source::One("token.used_at") },
+        Column::one("name", "token.name"),
+        Column::one("owner", "account.name"),
+        Column::one("scope", "token.scopes"),
+        Column::one("revoked", "(token.revoked_at IS NOT NULL)"),
+        Column::one("expires", "token.expires_at"),
+        Column::one("used", "token.used_at"),
     ],
     sorts: &[
-        Sort { name: "name", sql: "token.name", kind: SortKind::Text, nullable: false },
-        Sort { name: "owner", sql: "account.name", kind: SortKind::Text, nullable: false },
-        Sort {
-            name: "state",
-            sql: "CASE WHEN token.revoked_at IS NULL THEN 1 ELSE 0 END",
-            kind: SortKind::Whole,
-            nullable: false,
-        },
-        Sort { name: "expires", sql: "token.expires_at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "used", sql: "token.used_at", kind: SortKind::Whole, nullable: true },
+        Sort::text("name", "token.name"),
+        Sort::text("owner", "account.name"),
+        Sort::whole("state", "CASE WHEN token.revoked_at IS NULL THEN 1 ELSE 0 END"),
+        Sort::whole("expires", "token.expires_at"),
+        Sort::whole("used", "token.used_at").or_null(),
     ],
 };
 

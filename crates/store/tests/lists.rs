@@ -14,8 +14,8 @@ use domain::filter::{
 use domain::time::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use store::filter::{Column, Source};
-use store::list::{self, List, Order, Query, Sort, SortKind, count, keys, page};
+use store::filter::Column;
+use store::list::{self, List, Order, Query, Sort, count, keys, page};
 use store::{Sql, Transaction, record, stage};
 use testkit::both_engines;
 use testkit::database::TestDatabase;
@@ -46,25 +46,22 @@ const LIST: List = List {
     key: "sample.id",
     fields: &FIELDS,
     columns: &[
-        Column { field: "severity", source: Source::One("sample.severity") },
-        Column { field: "cvss", source: Source::One("sample.cvss") },
-        Column { field: "title", source: Source::One("sample.title") },
-        Column { field: "host", source: Source::One("sample.host") },
-        Column { field: "owner", source: Source::One("sample.owner") },
-        Column { field: "state", source: Source::One("sample.state") },
-        Column { field: "urgent", source: Source::One("sample.urgent") },
-        Column { field: "seen", source: Source::One("sample.seen") },
-        Column {
-            field: "tag",
-            source: Source::Many { from: "sample_tag WHERE sample_tag.sample_id = sample.id", value: "sample_tag.tag" },
-        },
+        Column::one("severity", "sample.severity"),
+        Column::one("cvss", "sample.cvss"),
+        Column::one("title", "sample.title"),
+        Column::one("host", "sample.host"),
+        Column::one("owner", "sample.owner"),
+        Column::one("state", "sample.state"),
+        Column::one("urgent", "sample.urgent"),
+        Column::one("seen", "sample.seen"),
+        Column::many("tag", "sample_tag WHERE sample_tag.sample_id = sample.id", "sample_tag.tag"),
     ],
     sorts: &[
-        Sort { name: "severity", sql: "sample.severity", kind: SortKind::Whole, nullable: true },
-        Sort { name: "cvss", sql: "sample.cvss", kind: SortKind::Real, nullable: true },
-        Sort { name: "title", sql: "sample.title", kind: SortKind::Text, nullable: false },
-        Sort { name: "host", sql: "sample.host", kind: SortKind::Text, nullable: true },
-        Sort { name: "seen", sql: "sample.seen", kind: SortKind::Whole, nullable: true },
+        Sort::whole("severity", "sample.severity").or_null(),
+        Sort::real("cvss", "sample.cvss").or_null(),
+        Sort::text("title", "sample.title"),
+        Sort::text("host", "sample.host").or_null(),
+        Sort::whole("seen", "sample.seen").or_null(),
     ],
 };
 

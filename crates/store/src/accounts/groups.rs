@@ -1,8 +1,8 @@
 //! Groups of people, by name: the list, and who is in one.
 
 use crate::audit::{self, Entry};
-use crate::filter::{Column, Source};
-use crate::list::{self, List, Page, Query, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{self, List, Page, Query, Sort};
 use crate::{Error, Result, Transaction, record};
 use domain::filter::{Field, Fields, Kind};
 use domain::time::Timestamp;
@@ -32,17 +32,15 @@ pub const GROUPS: List = List {
         free: &["name"],
     },
     columns: &[
-        Column { field: "name", source: Source::One("account_group.name") },
-        Column {
-            field: "member",
-            source: Source::Many {
-                from: "account_group_member JOIN account ON account.id = account_group_member.account_id
+        Column::one("name", "account_group.name"),
+        Column::many(
+            "member",
+            "account_group_member JOIN account ON account.id = account_group_member.account_id
                        WHERE account_group_member.group_id = account_group.id",
-                value: "account.name",
-            },
-        },
+            "account.name",
+        ),
     ],
-    sorts: &[Sort { name: "name", sql: "account_group.name", kind: SortKind::Text, nullable: false }],
+    sorts: &[Sort::text("name", "account_group.name")],
 };
 
 record! {

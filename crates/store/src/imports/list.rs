@@ -1,9 +1,9 @@
 //! Import runs as people see them.
 
 use super::{Cause, Counters, Kind, State};
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
-use crate::{Result, Transaction, record};
+use crate::filter::Column;
+use crate::list::{List, Sort};
+use crate::{Result, Sql, Transaction, record};
 use domain::filter::{Field, Fields, Flag, Kind as FilterKind};
 use domain::id::InstanceId;
 use domain::number::{Number, Series};
@@ -91,23 +91,23 @@ pub const LIST: List = List {
     key: "r.id",
     fields: &FIELDS,
     columns: &[
-        Column { field: "instance", source: Source::One("i.name") },
-        Column { field: "instance.id", source: Source::One("i.id") },
-        Column { field: "kind", source: Source::One("r.kind") },
-        Column { field: "cause", source: Source::One("r.cause") },
-        Column { field: "state", source: Source::One("r.state") },
-        Column { field: "actor", source: Source::One("r.actor") },
-        Column { field: "source", source: Source::One("r.source") },
-        Column { field: "started", source: Source::One("r.started_at") },
-        Column { field: "ended", source: Source::One("r.ended_at") },
+        Column::one("instance", "i.name"),
+        Column::one("instance.id", "i.id"),
+        Column::one("kind", "r.kind"),
+        Column::one("cause", "r.cause"),
+        Column::one("state", "r.state"),
+        Column::one("actor", "r.actor"),
+        Column::one("source", "r.source"),
+        Column::one("started", "r.started_at"),
+        Column::one("ended", "r.ended_at"),
     ],
     sorts: &[
-        Sort { name: "number", sql: "r.number", kind: SortKind::Whole, nullable: false },
-        Sort { name: "instance", sql: "i.name", kind: SortKind::Text, nullable: false },
-        Sort { name: "kind", sql: "r.kind", kind: SortKind::Text, nullable: false },
-        Sort { name: "state", sql: "r.state", kind: SortKind::Text, nullable: false },
-        Sort { name: "started", sql: "r.started_at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "ended", sql: "r.ended_at", kind: SortKind::Whole, nullable: true },
+        Sort::whole("number", "r.number"),
+        Sort::text("instance", "i.name"),
+        Sort::text("kind", "r.kind"),
+        Sort::text("state", "r.state"),
+        Sort::whole("started", "r.started_at"),
+        Sort::whole("ended", "r.ended_at").or_null(),
     ],
 };
 
@@ -116,12 +116,7 @@ pub const LIST: List = List {
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
 pub fn one(tx: &mut Transaction<'_>, ordinal: i64) -> Result<RunRow> {
-    tx.one(
-        "SELECT r.id, r.number, r.instance_id, i.name AS instance, r.kind, r.cause, r.actor, r.source, r.state,
-             r.detail, r.counters, r.until_at, r.started_at, r.ended_at
-         FROM import_run r JOIN integration_instance i ON i.id = r.instance_id WHERE r.number = $1",
-        &[&ordinal],
-    )
+    LIST.one(tx, Sql::new("r.number = ").bind(&ordinal))
 }
 
 /// The described rows that a run could not use, in the input's order.

@@ -1,8 +1,8 @@
 //! The list of items, one item, its detections and its history.
 
 use crate::assets;
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::{Action, Actor, Record as AccessRecord, reach};
 use domain::asset::Platform;
@@ -24,11 +24,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "severity", kind: Kind::Number, doc: "1 to 5, as the scanner numbers it" },
         Field { name: "state", kind: Kind::Words(STATES), doc: "workflow state" },
         Field { name: "substate", kind: Kind::Words(&["fixed", "stale", "awaiting_scan"]), doc: "why it is so" },
-        Field {
-            name: "mitigation",
-            kind: Kind::Words(&["none", "partial", "mitigated", "drifted"]),
-            doc: "what the controls in force do",
-        },
+        Field { name: "mitigation", kind: Kind::Words(Mitigation::WORDS), doc: "what the controls in force do" },
         Field { name: "score", kind: Kind::Number, doc: "residual score, 1 to 100" },
         Field { name: "inherent", kind: Kind::Number, doc: "score before any mitigation" },
         Field { name: "asset", kind: Kind::Name, doc: "name of the asset" },
@@ -36,11 +32,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "asset.tag", kind: Kind::Name, doc: "one of the asset's tags" },
         Field { name: "asset.ip", kind: Kind::Name, doc: "address of the asset" },
         Field { name: "asset.os", kind: Kind::Text, doc: "operating system of the asset" },
-        Field {
-            name: "platform",
-            kind: Kind::Words(&["windows", "linux", "macos", "other"]),
-            doc: "family of operating system",
-        },
+        Field { name: "platform", kind: Kind::Words(Platform::WORDS), doc: "family of operating system" },
         Field { name: "assignee", kind: Kind::Person, doc: "who works on it" },
         Field { name: "group", kind: Kind::Name, doc: "which group works on it" },
         Field { name: "source", kind: Kind::Name, doc: "the scanner, once it is active and has imported" },
@@ -88,55 +80,46 @@ pub const LIST: List = List {
     key: "i.id",
     fields: &FIELDS,
     columns: &[
-        Column { field: "qid", source: Source::One("v.qid") },
-        Column { field: "title", source: Source::One("v.title") },
-        Column {
-            field: "cve",
-            source: Source::Many {
-                from: "vulnerability_cve c WHERE c.vulnerability_id = i.vulnerability_id",
-                value: "c.cve",
-            },
-        },
-        Column { field: "severity", source: Source::One("v.severity") },
-        Column { field: "state", source: Source::One("i.state") },
-        Column { field: "substate", source: Source::One("nullif(i.substate, '')") },
-        Column { field: "mitigation", source: Source::One("i.mitigation") },
-        Column { field: "score", source: Source::One("i.residual") },
-        Column { field: "inherent", source: Source::One("i.inherent") },
-        Column { field: "asset", source: Source::One("a.name") },
-        Column { field: "asset.id", source: Source::One("i.asset_id") },
-        Column {
-            field: "asset.tag",
-            source: Source::Many { from: "asset_tag t WHERE t.asset_id = i.asset_id", value: "t.tag" },
-        },
-        Column { field: "asset.ip", source: Source::One("a.ip") },
-        Column { field: "asset.os", source: Source::One("a.os") },
-        Column { field: "platform", source: Source::One("a.platform") },
-        Column { field: "assignee", source: Source::One("o.name") },
-        Column { field: "group", source: Source::One("nullif(i.group_name, '')") },
-        Column { field: "source", source: Source::One("s.name") },
-        Column { field: "instance", source: Source::One("n.name") },
-        Column { field: "reopened", source: Source::One("i.reopened") },
-        Column { field: "opened", source: Source::One("i.opened_at") },
-        Column { field: "seen", source: Source::One("i.last_found_at") },
-        Column { field: "closed", source: Source::One("i.closed_at") },
-        Column { field: "updated", source: Source::One("i.updated_at") },
+        Column::one("qid", "v.qid"),
+        Column::one("title", "v.title"),
+        Column::many("cve", "vulnerability_cve c WHERE c.vulnerability_id = i.vulnerability_id", "c.cve"),
+        Column::one("severity", "v.severity"),
+        Column::one("state", "i.state"),
+        Column::one("substate", "nullif(i.substate, '')"),
+        Column::one("mitigation", "i.mitigation"),
+        Column::one("score", "i.residual"),
+        Column::one("inherent", "i.inherent"),
+        Column::one("asset", "a.name"),
+        Column::one("asset.id", "i.asset_id"),
+        Column::many("asset.tag", "asset_tag t WHERE t.asset_id = i.asset_id", "t.tag"),
+        Column::one("asset.ip", "a.ip"),
+        Column::one("asset.os", "a.os"),
+        Column::one("platform", "a.platform"),
+        Column::one("assignee", "o.name"),
+        Column::one("group", "nullif(i.group_name, '')"),
+        Column::one("source", "s.name"),
+        Column::one("instance", "n.name"),
+        Column::one("reopened", "i.reopened"),
+        Column::one("opened", "i.opened_at"),
+        Column::one("seen", "i.last_found_at"),
+        Column::one("closed", "i.closed_at"),
+        Column::one("updated", "i.updated_at"),
     ],
     sorts: &[
-        Sort { name: "number", sql: "i.number", kind: SortKind::Whole, nullable: false },
-        Sort { name: "title", sql: "v.title", kind: SortKind::Text, nullable: false },
-        Sort { name: "qid", sql: "v.qid", kind: SortKind::Whole, nullable: false },
-        Sort { name: "severity", sql: "v.severity", kind: SortKind::Whole, nullable: false },
-        Sort { name: "asset", sql: "a.name", kind: SortKind::Text, nullable: false },
-        Sort { name: "state", sql: "i.state", kind: SortKind::Text, nullable: false },
-        Sort { name: "mitigation", sql: "i.mitigation", kind: SortKind::Text, nullable: false },
-        Sort { name: "score", sql: "i.residual", kind: SortKind::Whole, nullable: false },
-        Sort { name: "inherent", sql: "i.inherent", kind: SortKind::Whole, nullable: false },
-        Sort { name: "assignee", sql: "o.name", kind: SortKind::Text, nullable: true },
-        Sort { name: "opened", sql: "i.opened_at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "seen", sql: "i.last_found_at", kind: SortKind::Whole, nullable: true },
-        Sort { name: "closed", sql: "i.closed_at", kind: SortKind::Whole, nullable: true },
-        Sort { name: "updated", sql: "i.updated_at", kind: SortKind::Whole, nullable: false },
+        Sort::whole("number", "i.number"),
+        Sort::text("title", "v.title"),
+        Sort::whole("qid", "v.qid"),
+        Sort::whole("severity", "v.severity"),
+        Sort::text("asset", "a.name"),
+        Sort::text("state", "i.state"),
+        Sort::text("mitigation", "i.mitigation"),
+        Sort::whole("score", "i.residual"),
+        Sort::whole("inherent", "i.inherent"),
+        Sort::text("assignee", "o.name").or_null(),
+        Sort::whole("opened", "i.opened_at"),
+        Sort::whole("seen", "i.last_found_at").or_null(),
+        Sort::whole("closed", "i.closed_at").or_null(),
+        Sort::whole("updated", "i.updated_at"),
     ],
 };
 
@@ -243,8 +226,7 @@ pub fn access(tx: &mut Transaction<'_>, actor: &Actor, item: &ItemRow) -> Result
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
 pub fn one(tx: &mut Transaction<'_>, ordinal: i64) -> Result<ItemRow> {
-    let sql = Sql::new("SELECT ").text(SELECT).text(" FROM ").text(FROM).text(" WHERE i.number = ").bind(&ordinal);
-    tx.all_built(&sql)?.into_iter().next().ok_or(crate::Error::NotFound)
+    LIST.one(tx, Sql::new("i.number = ").bind(&ordinal))
 }
 
 record! {

@@ -1,7 +1,7 @@
 //! The list of jobs.
 
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{List, Sort};
 use crate::{Sql, record, scope};
 use domain::access::AssetScope;
 use domain::asset::Platform;
@@ -94,47 +94,32 @@ pub const LIST: List = List {
     key: "job.id",
     fields: &FIELDS,
     columns: &[
-        Column {
-            field: "number",
-            source: Source::One(
-                "('MJ' || CASE WHEN job.number < 10000000 THEN substr(CAST(10000000 + job.number AS TEXT), 2)
+        Column::one(
+            "number",
+            "('MJ' || CASE WHEN job.number < 10000000 THEN substr(CAST(10000000 + job.number AS TEXT), 2)
                               ELSE CAST(job.number AS TEXT) END)",
-            ),
-        },
-        Column { field: "title", source: Source::One("job.title") },
-        Column { field: "status", source: Source::One("lower(job.status)") },
-        Column { field: "kind", source: Source::One("job.kind") },
-        Column { field: "platform", source: Source::One("job.platform") },
-        Column { field: "owner", source: Source::One("account.name") },
-        Column { field: "created", source: Source::One("job.created_at") },
-        Column {
-            field: "asset",
-            source: Source::Many {
-                from: "job_target t JOIN asset a ON a.id = t.asset_id WHERE t.job_id = job.id",
-                value: "a.name",
-            },
-        },
-        Column {
-            field: "qid",
-            source: Source::Many {
-                from: "job_target t JOIN vulnerability v ON v.id = t.vulnerability_id WHERE t.job_id = job.id",
-                value: "v.qid",
-            },
-        },
+        ),
+        Column::one("title", "job.title"),
+        Column::one("status", "lower(job.status)"),
+        Column::one("kind", "job.kind"),
+        Column::one("platform", "job.platform"),
+        Column::one("owner", "account.name"),
+        Column::one("created", "job.created_at"),
+        Column::many("asset", "job_target t JOIN asset a ON a.id = t.asset_id WHERE t.job_id = job.id", "a.name"),
+        Column::many(
+            "qid",
+            "job_target t JOIN vulnerability v ON v.id = t.vulnerability_id WHERE t.job_id = job.id",
+            "v.qid",
+        ),
     ],
     sorts: &[
-        Sort { name: "number", sql: "job.number", kind: SortKind::Whole, nullable: false },
-        Sort { name: "title", sql: "job.title", kind: SortKind::Text, nullable: false },
-        Sort { name: "status", sql: "job.status", kind: SortKind::Text, nullable: false },
-        Sort { name: "owner", sql: "account.name", kind: SortKind::Text, nullable: false },
-        Sort { name: "created", sql: "job.created_at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "started", sql: "job.started_at", kind: SortKind::Whole, nullable: true },
-        Sort {
-            name: "activity",
-            sql: "coalesce(job.ended_at, job.started_at, job.updated_at)",
-            kind: SortKind::Whole,
-            nullable: false,
-        },
+        Sort::whole("number", "job.number"),
+        Sort::text("title", "job.title"),
+        Sort::text("status", "job.status"),
+        Sort::text("owner", "account.name"),
+        Sort::whole("created", "job.created_at"),
+        Sort::whole("started", "job.started_at").or_null(),
+        Sort::whole("activity", "coalesce(job.ended_at, job.started_at, job.updated_at)"),
     ],
 };
 

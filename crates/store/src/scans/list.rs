@@ -1,7 +1,7 @@
 //! The list of requests, and one of them with what it is about.
 
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::filter::{Field, Fields, Flag, Kind};
@@ -56,61 +56,40 @@ pub const LIST: List = List {
     key: "s.id",
     fields: &FIELDS,
     columns: &[
-        Column { field: "number", source: Source::One("s.number") },
-        Column { field: "state", source: Source::One("s.state") },
-        Column { field: "source", source: Source::One("coalesce(k.name, s.scanner)") },
-        Column { field: "by", source: Source::One("o.name") },
-        Column { field: "requested", source: Source::One("s.created_at") },
-        Column { field: "ended", source: Source::One("s.ended_at") },
-        Column {
-            field: "item",
-            source: Source::Many {
-                from: "scan_target t JOIN vulnerable_item i ON i.id = t.item_id WHERE t.scan_id = s.id",
-                value: "i.number",
-            },
-        },
-        Column {
-            field: "qid",
-            source: Source::Many {
-                from: "scan_target t JOIN vulnerable_item i ON i.id = t.item_id
+        Column::one("number", "s.number"),
+        Column::one("state", "s.state"),
+        Column::one("source", "coalesce(k.name, s.scanner)"),
+        Column::one("by", "o.name"),
+        Column::one("requested", "s.created_at"),
+        Column::one("ended", "s.ended_at"),
+        Column::many(
+            "item",
+            "scan_target t JOIN vulnerable_item i ON i.id = t.item_id WHERE t.scan_id = s.id",
+            "i.number",
+        ),
+        Column::many(
+            "qid",
+            "scan_target t JOIN vulnerable_item i ON i.id = t.item_id
                        JOIN vulnerability v ON v.id = i.vulnerability_id WHERE t.scan_id = s.id",
-                value: "v.qid",
-            },
-        },
-        Column {
-            field: "asset",
-            source: Source::Many {
-                from: "scan_target t JOIN vulnerable_item i ON i.id = t.item_id
+            "v.qid",
+        ),
+        Column::many(
+            "asset",
+            "scan_target t JOIN vulnerable_item i ON i.id = t.item_id
                        JOIN asset a ON a.id = i.asset_id WHERE t.scan_id = s.id",
-                value: "a.name",
-            },
-        },
-        Column {
-            field: "verdict",
-            source: Source::Many {
-                from: "scan_target t WHERE t.scan_id = s.id AND t.verdict <> ''",
-                value: "t.verdict",
-            },
-        },
-        Column {
-            field: "profile",
-            source: Source::Many { from: "scan_child c WHERE c.scan_id = s.id", value: "c.profile_title" },
-        },
-        Column {
-            field: "reference",
-            source: Source::Many {
-                from: "scan_child c WHERE c.scan_id = s.id AND c.reference <> ''",
-                value: "c.reference",
-            },
-        },
+            "a.name",
+        ),
+        Column::many("verdict", "scan_target t WHERE t.scan_id = s.id AND t.verdict <> ''", "t.verdict"),
+        Column::many("profile", "scan_child c WHERE c.scan_id = s.id", "c.profile_title"),
+        Column::many("reference", "scan_child c WHERE c.scan_id = s.id AND c.reference <> ''", "c.reference"),
     ],
     sorts: &[
-        Sort { name: "number", sql: "s.number", kind: SortKind::Whole, nullable: false },
-        Sort { name: "state", sql: "s.state", kind: SortKind::Text, nullable: false },
-        Sort { name: "source", sql: "s.scanner", kind: SortKind::Text, nullable: false },
-        Sort { name: "by", sql: "o.name", kind: SortKind::Text, nullable: true },
-        Sort { name: "requested", sql: "s.created_at", kind: SortKind::Whole, nullable: false },
-        Sort { name: "ended", sql: "s.ended_at", kind: SortKind::Whole, nullable: true },
+        Sort::whole("number", "s.number"),
+        Sort::text("state", "s.state"),
+        Sort::text("source", "s.scanner"),
+        Sort::text("by", "o.name").or_null(),
+        Sort::whole("requested", "s.created_at"),
+        Sort::whole("ended", "s.ended_at").or_null(),
     ],
 };
 
@@ -177,8 +156,7 @@ pub fn visible(assets: &AssetScope) -> Option<Sql> {
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
 pub fn by_number(tx: &mut Transaction<'_>, ordinal: i64) -> Result<ScanRow> {
-    let sql = Sql::new("SELECT ").text(SELECT).text(" FROM ").text(FROM).text(" WHERE s.number = ").bind(&ordinal);
-    tx.all_built(&sql)?.into_iter().next().ok_or(crate::Error::NotFound)
+    LIST.one(tx, Sql::new("s.number = ").bind(&ordinal))
 }
 
 record! {

@@ -3,12 +3,14 @@
 //! The knowledge base is for everybody who may look at vulnerabilities; what is found where is clipped to the actor's
 //! asset scope.
 
-use crate::filter::{Column, Source};
-use crate::list::{List, Sort, SortKind};
+use crate::filter::Column;
+use crate::list::{List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
+use domain::asset::Platform;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::VulnerabilityId;
+use domain::score::Mitigation;
 use domain::time::Timestamp;
 use std::collections::HashMap;
 
@@ -34,18 +36,10 @@ pub const FIELDS: Fields = Fields {
         Field { name: "assets", kind: Kind::Number, doc: "items of it that are not closed" },
         Field { name: "score", kind: Kind::Number, doc: "highest residual score of them" },
         Field { name: "inherent", kind: Kind::Number, doc: "highest score of them before any mitigation" },
-        Field {
-            name: "mitigation",
-            kind: Kind::Words(&["none", "partial", "mitigated", "drifted"]),
-            doc: "on one of the assets",
-        },
+        Field { name: "mitigation", kind: Kind::Words(Mitigation::WORDS), doc: "on one of the assets" },
         Field { name: "asset", kind: Kind::Name, doc: "found on this asset" },
         Field { name: "asset.tag", kind: Kind::Name, doc: "found on an asset with this tag" },
-        Field {
-            name: "platform",
-            kind: Kind::Words(&["windows", "linux", "macos", "other"]),
-            doc: "found on an asset of this family",
-        },
+        Field { name: "platform", kind: Kind::Words(Platform::WORDS), doc: "found on an asset of this family" },
         Field { name: "published", kind: Kind::Instant, doc: "first published" },
         Field { name: "modified", kind: Kind::Instant, doc: "last changed at the scanner" },
     ],
@@ -53,87 +47,73 @@ pub const FIELDS: Fields = Fields {
     free: &["title", "cve", "category"],
 };
 
-const FOUND: &str = "EXISTS (SELECT 1 FROM vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed')";
-const ASSETS: &str = "(SELECT count(*) FROM vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed')";
-const SCORE: &str =
-    "(SELECT max(i.residual) FROM vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed')";
-const INHERENT: &str =
-    "(SELECT max(i.inherent) FROM vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed')";
-const OPEN_ITEMS: &str = "vulnerable_item i WHERE i.vulnerability_id = v.id AND i.state <> 'closed'";
-const MITIGABLE: &str =
-    "EXISTS (SELECT 1 FROM catalogue_cve k JOIN catalogue_entry e ON e.id = k.entry_key AND e.current
-    WHERE k.qid = v.qid AND k.cve = ''
-       OR k.cve IN (SELECT w.cve FROM vulnerability_cve w WHERE w.vulnerability_id = v.id))";
+/// The open items of a vulnerability `v`: what follows FROM, with `$join` between the items and the condition.
+macro_rules! open_items {
+    ($join:literal) => {
+        concat!("vulnerable_item i ", $join, "WHERE i.vulnerability_id = v.id AND i.state <> 'closed'")
+    };
+}
+/// The entries in force that apply to a vulnerability `v`: what follows FROM.
+macro_rules! entries {
+    () => {
+        "catalogue_cve k JOIN catalogue_entry e ON e.id = k.entry_key AND e.current
+         WHERE k.qid = v.qid AND k.cve = ''
+            OR k.cve IN (SELECT w.cve FROM vulnerability_cve w WHERE w.vulnerability_id = v.id)"
+    };
+}
+
+const FOUND: &str = concat!("EXISTS (SELECT 1 FROM ", open_items!(""), ")");
+const ASSETS: &str = concat!("(SELECT count(*) FROM ", open_items!(""), ")");
+const SCORE: &str = concat!("(SELECT max(i.residual) FROM ", open_items!(""), ")");
+const INHERENT: &str = concat!("(SELECT max(i.inherent) FROM ", open_items!(""), ")");
+const MITIGABLE: &str = concat!("EXISTS (SELECT 1 FROM ", entries!(), ")");
 
 /// The list of vulnerabilities.
 pub const LIST: List = List {
     name: "vulnerabilities",
-    select: "v.id, v.qid, v.title, v.kind, v.severity, v.category, v.cvss2, v.cvss3, v.patchable, v.disabled,
-             v.placeholder, v.published_at, v.modified_at,
-             (SELECT count(DISTINCT e.id) FROM catalogue_cve k JOIN catalogue_entry e ON e.id = k.entry_key AND e.current
-              WHERE k.qid = v.qid AND k.cve = ''
-                 OR k.cve IN (SELECT w.cve FROM vulnerability_cve w WHERE w.vulnerability_id = v.id)) AS eliminations",
+    select: concat!(
+        "v.id, v.qid, v.title, v.kind, v.severity, v.category, v.cvss2, v.cvss3, v.patchable, v.disabled,
+         v.placeholder, v.published_at, v.modified_at, (SELECT count(DISTINCT e.id) FROM ",
+        entries!(),
+        ") AS eliminations"
+    ),
     from: "vulnerability v",
     key: "v.id",
     fields: &FIELDS,
     columns: &[
-        Column { field: "qid", source: Source::One("v.qid") },
-        Column { field: "title", source: Source::One("v.title") },
-        Column {
-            field: "cve",
-            source: Source::Many { from: "vulnerability_cve c WHERE c.vulnerability_id = v.id", value: "c.cve" },
-        },
-        Column { field: "severity", source: Source::One("v.severity") },
-        Column { field: "category", source: Source::One("v.category") },
-        Column { field: "kind", source: Source::One("v.kind") },
-        Column { field: "cvss", source: Source::One("v.cvss3") },
-        Column { field: "patchable", source: Source::One("v.patchable") },
-        Column { field: "disabled", source: Source::One("v.disabled") },
-        Column { field: "placeholder", source: Source::One("v.placeholder") },
-        Column { field: "found", source: Source::One(FOUND) },
-        Column { field: "mitigable", source: Source::One(MITIGABLE) },
-        Column { field: "assets", source: Source::One(ASSETS) },
-        Column { field: "score", source: Source::One(SCORE) },
-        Column { field: "inherent", source: Source::One(INHERENT) },
-        Column { field: "mitigation", source: Source::Many { from: OPEN_ITEMS, value: "i.mitigation" } },
-        Column {
-            field: "asset",
-            source: Source::Many {
-                from: "vulnerable_item i JOIN asset a ON a.id = i.asset_id
-                       WHERE i.vulnerability_id = v.id AND i.state <> 'closed'",
-                value: "a.name",
-            },
-        },
-        Column {
-            field: "asset.tag",
-            source: Source::Many {
-                from: "vulnerable_item i JOIN asset_tag t ON t.asset_id = i.asset_id
-                       WHERE i.vulnerability_id = v.id AND i.state <> 'closed'",
-                value: "t.tag",
-            },
-        },
-        Column {
-            field: "platform",
-            source: Source::Many {
-                from: "vulnerable_item i JOIN asset a ON a.id = i.asset_id
-                       WHERE i.vulnerability_id = v.id AND i.state <> 'closed'",
-                value: "a.platform",
-            },
-        },
-        Column { field: "published", source: Source::One("v.published_at") },
-        Column { field: "modified", source: Source::One("v.modified_at") },
+        Column::one("qid", "v.qid"),
+        Column::one("title", "v.title"),
+        Column::many("cve", "vulnerability_cve c WHERE c.vulnerability_id = v.id", "c.cve"),
+        Column::one("severity", "v.severity"),
+        Column::one("category", "v.category"),
+        Column::one("kind", "v.kind"),
+        Column::one("cvss", "v.cvss3"),
+        Column::one("patchable", "v.patchable"),
+        Column::one("disabled", "v.disabled"),
+        Column::one("placeholder", "v.placeholder"),
+        Column::one("found", FOUND),
+        Column::one("mitigable", MITIGABLE),
+        Column::one("assets", ASSETS),
+        Column::one("score", SCORE),
+        Column::one("inherent", INHERENT),
+        Column::many("mitigation", open_items!(""), "i.mitigation"),
+        Column::many("asset", open_items!("JOIN asset a ON a.id = i.asset_id "), "a.name"),
+        Column::many("asset.tag", open_items!("JOIN asset_tag t ON t.asset_id = i.asset_id "), "t.tag"),
+        Column::many("platform", open_items!("JOIN asset a ON a.id = i.asset_id "), "a.platform"),
+        Column::one("published", "v.published_at"),
+        Column::one("modified", "v.modified_at"),
     ],
     sorts: &[
-        Sort { name: "qid", sql: "v.qid", kind: SortKind::Whole, nullable: false },
-        Sort { name: "title", sql: "v.title", kind: SortKind::Text, nullable: false },
-        Sort { name: "severity", sql: "v.severity", kind: SortKind::Whole, nullable: false },
-        Sort { name: "category", sql: "v.category", kind: SortKind::Text, nullable: false },
-        Sort { name: "cvss", sql: "v.cvss3", kind: SortKind::Real, nullable: true },
-        Sort { name: "assets", sql: ASSETS, kind: SortKind::Whole, nullable: false },
-        Sort { name: "score", sql: SCORE, kind: SortKind::Whole, nullable: true },
-        Sort { name: "inherent", sql: INHERENT, kind: SortKind::Whole, nullable: true },
-        Sort { name: "published", sql: "v.published_at", kind: SortKind::Whole, nullable: true },
-        Sort { name: "modified", sql: "v.modified_at", kind: SortKind::Whole, nullable: true },
+        Sort::whole("qid", "v.qid"),
+        Sort::text("title", "v.title"),
+        Sort::whole("severity", "v.severity"),
+        Sort::text("category", "v.category"),
+        Sort::real("cvss", "v.cvss3").or_null(),
+        Sort::whole("assets", ASSETS),
+        Sort::whole("score", SCORE).or_null(),
+        Sort::whole("inherent", INHERENT).or_null(),
+        Sort::whole("published", "v.published_at").or_null(),
+        Sort::whole("modified", "v.modified_at").or_null(),
     ],
 };
 
@@ -216,9 +196,8 @@ record! {
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) for an unknown one.
 pub fn one(tx: &mut Transaction<'_>, product: &str, qid: i64) -> Result<Vulnerability> {
-    let sql = Sql::new("SELECT ").text(LIST.select).text(" FROM ").text(LIST.from);
-    let sql = sql.text(" WHERE v.product = ").bind(&product).text(" AND v.key = ").bind(&qid.to_string());
-    let row: VulnerabilityRow = tx.all_built(&sql)?.into_iter().next().ok_or(crate::Error::NotFound)?;
+    let of = Sql::new("v.product = ").bind(&product).text(" AND v.key = ").bind(&qid.to_string());
+    let row: VulnerabilityRow = LIST.one(tx, of)?;
     let texts: Texts =
         tx.one("SELECT cvss3_vector, threat, impact, solution FROM vulnerability WHERE id = $1", &[&row.id])?;
     let cves = cves(tx, row.id)?;
