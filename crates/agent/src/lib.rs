@@ -7,6 +7,7 @@ mod adopt;
 pub mod cli;
 pub mod clock;
 pub mod enrol;
+mod evidence;
 pub mod executor;
 pub mod failpoint;
 pub mod format;

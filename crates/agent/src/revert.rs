@@ -2,12 +2,13 @@
 //!
 //! What to put back is decided in [`crate::restore`]; here it is journalled and carried out.
 
+use crate::evidence::report;
 use crate::executor::Executor;
 use crate::failpoint;
 use crate::kinds::{self, Workspace};
 use crate::record::{By, Holding, Record, Step};
 use crate::restore::{self, Stop};
-use crate::work::{perform, report, tag};
+use crate::work::{perform, tag};
 use catalogue::applies::Applicability;
 use catalogue::schema::Entry;
 use domain::mitigation::ControlState;

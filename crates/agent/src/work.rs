@@ -2,6 +2,7 @@
 //!
 //! A failure puts back what this try changed. A crash is not repaired but reported: what is found by looking is the answer.
 
+use crate::evidence::{cap, evidence, notes, report, show};
 use crate::executor::Executor;
 use crate::failpoint;
 use crate::fs::{Image, Tree};
@@ -15,7 +16,7 @@ use crate::verify::{may_start, reads_only};
 use catalogue::applies::Applicability;
 use catalogue::schema::{Entry, Reboot};
 use domain::mitigation::{ControlState, Origin};
-use protocol::agent::{ActionEvidence, EventKind, Outcome, TaskReport};
+use protocol::agent::{EventKind, Outcome, TaskReport};
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind};
 use std::time::{Duration, Instant};
@@ -113,7 +114,7 @@ impl Executor {
                 let mut report = report(Outcome::Reported, state, text.to_owned());
                 report.origin = self.origin(entry, state);
                 report.actions = evidence(entry, &findings, &after, "planned");
-                show(&mut report.actions, &planned);
+                show(&mut report.actions, &planned.diffs, &planned.files);
                 report
             }
         }
@@ -271,7 +272,7 @@ impl Executor {
         report.origin = reached.then_some(Origin::Ours);
         report.restart_needed = restart.or_else(|| (state == ControlState::Configured).then(|| "reboot".to_owned()));
         report.actions = evidence(entry, before, &after, "changed");
-        show(&mut report.actions, planned);
+        show(&mut report.actions, &planned.diffs, &planned.files);
         if !reached {
             let kept = self.undo(&entry.id, planned.steps.len(), planned);
             report.left_changed = kept.is_some();
@@ -445,65 +446,6 @@ pub(crate) fn perform(
         Step::Install { packages } => return kinds::package_state::install(packages, host),
     };
     done.map_err(|error| error.to_string())
-}
-
-pub(crate) fn report(outcome: Outcome, state: ControlState, message: String) -> TaskReport {
-    TaskReport { outcome, state, origin: None, message, actions: Vec::new(), left_changed: false, restart_needed: None }
-}
-
-/// The notes of findings, or the word when there are none.
-fn notes(findings: &[Finding], word: &str) -> String {
-    let notes: Vec<&str> = findings.iter().map(|f| f.note.as_str()).filter(|note| !note.is_empty()).collect();
-    if notes.is_empty() { word.to_owned() } else { format!("{word}: {}", notes.join("; ")) }
-}
-
-fn evidence(entry: &Entry, before: &[Finding], after: &[Finding], did: &str) -> Vec<ActionEvidence> {
-    let rows = entry.actions.iter().zip(before.iter().zip(after));
-    rows.map(|(action, (before, after))| {
-        let in_place = matches!(before.presence, Presence::Present | Presence::Partial | Presence::NotHere);
-        let did = if in_place && matches!(did, "changed" | "planned") { "already_present" } else { did };
-        ActionEvidence {
-            kind: action.kind().to_owned(),
-            target: action.target(),
-            before: before.shown.clone(),
-            after: after.shown.clone(),
-            did: did.to_owned(),
-            files: Vec::new(),
-            diff: String::new(),
-        }
-    })
-    .collect()
-}
-
-/// Add files and diffs of a plan to its evidence.
-fn show(actions: &mut [ActionEvidence], planned: &Planned) {
-    for ((action, diff), files) in actions.iter_mut().zip(&planned.diffs).zip(&planned.files) {
-        action.diff.clone_from(diff);
-        action.files = files.iter().filter(|place| place.starts_with('/')).cloned().collect();
-        action.files.dedup();
-    }
-}
-
-/// Cut evidence to the size the order allows, head and tail kept.
-fn cap(report: &mut TaskReport, bytes_max: usize) {
-    let share = (bytes_max / (report.actions.len() + 1)).max(200);
-    for action in &mut report.actions {
-        for text in [&mut action.diff, &mut action.before, &mut action.after] {
-            cut(text, share);
-        }
-    }
-    cut(&mut report.message, share.min(4000));
-}
-
-fn cut(text: &mut String, bytes_max: usize) {
-    if text.len() <= bytes_max {
-        return;
-    }
-    let half = bytes_max / 2;
-    let head = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= half).last().unwrap_or(0);
-    let tail = text.char_indices().map(|(at, _)| at).find(|at| *at >= text.len() - half).unwrap_or(text.len());
-    let cut = format!("{}\n[... {} bytes cut ...]\n{}", &text[..head], tail - head, &text[tail..]);
-    *text = cut;
 }
 
 /// For tests and `status`: where the state directory is.
