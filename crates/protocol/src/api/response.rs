@@ -1,4 +1,4 @@
-//! Eliminations, mitigation jobs and their tasks, agents, controls, the catalogue, the global halt.
+//! Eliminations, mitigation jobs and their tasks, the global halt; agents and the catalogue in files of their own.
 
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,13 @@ macro_rules! requests {
         pub struct $name { $($(#[$field_meta])* pub $field: $kind,)* }
     )*};
 }
+
+// After the macros, which they use.
+mod agents;
+mod catalogue;
+
+pub use agents::*;
+pub use catalogue::*;
 
 requests! {
     /// A job to be made from eliminations.
@@ -99,34 +106,6 @@ requests! {
         pub halted: bool,
         /// Why; shown to everybody.
         pub reason: String,
-    }
-
-    /// An enrolment token to be made.
-    pub struct NewEnrolmentToken {
-        /// What it is for.
-        pub label: String,
-        /// Agents that may enrol with it; 1 when absent.
-        pub uses: Option<i64>,
-        /// Hours it is good for; 24 when absent.
-        pub hours: Option<i64>,
-    }
-
-    /// Which asset an agent sits on, decided by a person.
-    pub struct AgentLink {
-        /// The asset; none = unlinked.
-        pub asset: Option<i64>,
-        /// Why.
-        pub reason: String,
-    }
-
-    /// A signed catalogue: exact texts, as they were signed.
-    pub struct CatalogueParcel {
-        /// Root metadata envelopes, oldest first.
-        pub roots: Vec<String>,
-        /// The index envelope.
-        pub index: String,
-        /// The entries.
-        pub entries: Vec<String>,
     }
 }
 
@@ -389,176 +368,6 @@ bodies! {
         /// Can be chosen.
         pub selectable: bool,
         /// Why not.
-        pub reason: String,
-    }
-
-    /// `{"agents": […], "next": …}`.
-    pub struct AgentsBody {
-        /// A page of agents.
-        pub agents: Vec<Agent>,
-        /// Where the next page begins.
-        pub next: Option<String>,
-    }
-
-    /// `{"agent": …}`.
-    pub struct AgentBody {
-        /// The agent.
-        pub agent: Agent,
-    }
-
-    /// An agent.
-    pub struct Agent {
-        /// Id.
-        pub id: Uuid,
-        /// Asset it sits on.
-        pub asset: Option<i64>,
-        /// Its name.
-        pub asset_name: Option<String>,
-        /// `linked`, `own` or `ambiguous`.
-        pub link: String,
-        /// What proves it.
-        pub evidence: String,
-        /// Host name as it claims.
-        pub hostname: String,
-        /// Zone as it reports.
-        pub zone: String,
-        /// Operating system as it claims.
-        pub os: String,
-        /// Version.
-        pub version: String,
-        /// `normal`, `monitor_only` or `halted`.
-        pub mode: String,
-        /// Enrolled.
-        #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
-        pub enrolled_at: Timestamp,
-        /// Last heard.
-        #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
-        pub last_seen_at: Timestamp,
-        /// Revoked.
-        #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
-        pub revoked_at: Option<Timestamp>,
-        /// Kinds of action it can do.
-        pub capabilities: Vec<String>,
-    }
-
-    /// `{"tokens": […]}`.
-    pub struct EnrolmentTokensBody {
-        /// The tokens, without their secrets.
-        pub tokens: Vec<EnrolmentToken>,
-    }
-
-    /// An enrolment token.
-    pub struct EnrolmentToken {
-        /// Id.
-        pub id: Uuid,
-        /// What it is for.
-        pub label: String,
-        /// Enrolments left.
-        pub uses_left: i64,
-        /// Good until.
-        #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
-        pub expires_at: Timestamp,
-        /// Made.
-        #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
-        pub created_at: Timestamp,
-    }
-
-    /// A token just made; its text is shown only here.
-    pub struct EnrolmentTokenMade {
-        /// The token.
-        pub token: EnrolmentToken,
-        /// What to paste on the host: `quell1.…`.
-        pub text: String,
-        /// The whole command.
-        pub command: String,
-    }
-
-    /// `{"controls": […]}`.
-    pub struct ControlsBody {
-        /// Mitigations in force on the asset, or that were.
-        pub controls: Vec<Control>,
-    }
-
-    /// A mitigation on an asset.
-    pub struct Control {
-        /// Catalogue entry.
-        pub entry: String,
-        /// Its title.
-        pub title: String,
-        /// `mitigation` or `fix`.
-        pub implication: String,
-        /// `effective`, `configured`, `drifted`, `exposed`, …
-        pub state: String,
-        /// `ours` or `external`.
-        pub origin: String,
-        /// The job that reported it last.
-        pub job: Option<String>,
-        /// Can be rolled back by us.
-        pub reversible: bool,
-        /// In this state since.
-        #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
-        pub since_at: Timestamp,
-        /// Last looked at.
-        #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
-        pub checked_at: Timestamp,
-    }
-
-    /// The catalogue in force.
-    pub struct CatalogueBody {
-        /// Version of the index; 0 = none installed.
-        pub version: i64,
-        /// New work stops then.
-        #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
-        pub expires_at: Option<Timestamp>,
-        /// Version of the root metadata; 0 = none.
-        pub root_version: u64,
-        /// This server's order key, for the root's order role.
-        pub order_key: OrderKey,
-        /// The entries.
-        pub entries: Vec<CatalogueEntry>,
-    }
-
-    /// The key that signs orders.
-    pub struct OrderKey {
-        /// SHA-256 of the public key, hex.
-        pub id: String,
-        /// As `quell catalogue root new --order` takes it: `ed25519:` and 64 hex digits.
-        pub public: String,
-    }
-
-    /// An entry of the catalogue.
-    pub struct CatalogueEntry {
-        /// Id.
-        pub entry: String,
-        /// Revision.
-        pub revision: i64,
-        /// Digest.
-        pub digest: String,
-        /// Title.
-        pub title: String,
-        /// Platform.
-        pub platform: String,
-        /// `mitigation` or `fix`.
-        pub implication: String,
-        /// `low`, `medium`, `high`.
-        pub risk: String,
-    }
-
-    /// What was installed.
-    pub struct CatalogueInstalled {
-        /// Version of the index.
-        pub version: u64,
-        /// Usable entries.
-        pub entries: u64,
-        /// Entries set aside: id and reason.
-        pub rejected: Vec<RejectedEntry>,
-    }
-
-    /// An entry set aside.
-    pub struct RejectedEntry {
-        /// Id.
-        pub entry: String,
-        /// Why.
         pub reason: String,
     }
 
