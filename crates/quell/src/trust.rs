@@ -51,7 +51,7 @@ impl std::str::FromStr for Fingerprint {
 /// # Errors
 /// Where the TLS library cannot be set up.
 pub fn pinned(fingerprint: Fingerprint) -> Result<ClientConfig, Failure> {
-    config(Arc::new(Pinned { fingerprint, provider: provider() }))
+    config(Trust::Pinned(fingerprint))
 }
 
 /// The authority that a probe was shown.
@@ -63,29 +63,34 @@ pub type Seen = Arc<Mutex<Option<Fingerprint>>>;
 /// Where the TLS library cannot be set up.
 pub fn probe() -> Result<(ClientConfig, Seen), Failure> {
     let seen = Arc::new(Mutex::new(None));
-    Ok((config(Arc::new(Probe { seen: seen.clone(), provider: provider() }))?, seen))
+    Ok((config(Trust::Nobody(seen.clone()))?, seen))
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Failure> {
-    let builder = ClientConfig::builder_with_provider(provider())
+fn config(trust: Trust) -> Result<ClientConfig, Failure> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| Failure::internal("cannot set TLS up", error))?;
+    let verifier = Arc::new(Verifier { trust, provider });
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Takes the certificate with the pinned fingerprint out of the chain shown and verifies the chain against it alone:
-/// names, dates and signatures count as ever.
+/// Whose certificates are taken.
 #[derive(Debug)]
-struct Pinned {
-    fingerprint: Fingerprint,
+enum Trust {
+    /// Those of the authority with this fingerprint.
+    Pinned(Fingerprint),
+    /// None; the authority that was shown is noted.
+    Nobody(Seen),
+}
+
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -94,10 +99,21 @@ impl ServerCertVerifier for Pinned {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let pinned = intermediates.iter().find(|certificate| Fingerprint::of(certificate) == self.fingerprint);
-        let pinned = pinned.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        let unknown = || Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let fingerprint = match &self.trust {
+            Trust::Pinned(fingerprint) => *fingerprint,
+            Trust::Nobody(seen) => {
+                if let Ok(mut seen) = seen.lock() {
+                    *seen = Some(Fingerprint::of(intermediates.last().unwrap_or(end_entity)));
+                }
+                return Err(unknown());
+            }
+        };
+        // The pinned authority is taken out of the chain shown, and the chain is verified against it alone: names, dates
+        // and signatures count as ever.
+        let pinned = intermediates.iter().find(|certificate| Fingerprint::of(certificate) == fingerprint);
         let mut roots = RootCertStore::empty();
-        roots.add(pinned.clone().into_owned())?;
+        roots.add(pinned.ok_or_else(unknown)?.clone().into_owned())?;
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
             .build()
             .map_err(|error| Error::General(error.to_string()))?;
@@ -122,51 +138,6 @@ impl ServerCertVerifier for Pinned {
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Refuses every certificate, after noting the last one of the chain.
-#[derive(Debug)]
-struct Probe {
-    seen: Seen,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Probe {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if let Ok(mut seen) = self.seen.lock() {
-            *seen = Some(Fingerprint::of(intermediates.last().unwrap_or(end_entity)));
-        }
-        Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
