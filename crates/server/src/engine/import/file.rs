@@ -149,7 +149,7 @@ async fn merge(merger: &mut Merger, checked: Checked) -> Result<(), Error> {
 }
 
 async fn pass(merger: &mut Merger, mut file: File, wanted: Wanted) -> Result<File, Error> {
-    let (mut collector, mut batches) = batch::channel(wanted);
+    let (mut collector, batches) = batch::channel(wanted);
     let reading = tokio::task::spawn_blocking(move || {
         file.rewind().map_err(Error::Spool)?;
         let input = BufReader::with_capacity(64 << 10, &file);
@@ -157,15 +157,7 @@ async fn pass(merger: &mut Merger, mut file: File, wanted: Wanted) -> Result<Fil
         collector.finish().map_err(|Stop| Error::Input(ReadError::Stopped))?;
         Ok(file)
     });
-    let mut merged = Ok(());
-    while let Some(batch) = batches.recv().await {
-        merged = merger.merge(batch).await;
-        if merged.is_err() {
-            break;
-        }
-    }
-    // The reader stops at its next portion once nobody takes it.
-    drop(batches);
+    let merged = merger.merge_all(batches).await;
     let read = reading.await.map_err(|error| Error::Spool(std::io::Error::other(error)))?;
     merged?;
     read

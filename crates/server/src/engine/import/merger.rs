@@ -10,6 +10,7 @@ use std::time::Duration;
 use store::imports::{self, Counters, Outcome, Run, Start};
 use store::lease::{self, Lease};
 use store::{detections, scores, vulnerabilities};
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -96,6 +97,17 @@ impl Merger {
         self.counters.add(&merged.counters);
         self.digest = imports::chain(&self.digest, &merged.digest);
         self.app.wake.notify("import", self.run.id);
+        Ok(())
+    }
+
+    /// Merge what a reader sends, up to the first failure; then the reader stops at its next portion, because nobody takes it.
+    ///
+    /// # Errors
+    /// See [`Merger::merge`].
+    pub async fn merge_all(&mut self, mut batches: mpsc::Receiver<Batch>) -> Result<(), Error> {
+        while let Some(batch) = batches.recv().await {
+            self.merge(batch).await?;
+        }
         Ok(())
     }
 

@@ -229,20 +229,13 @@ impl Work {
 /// Merge a page that is known to be good.
 async fn merge_page(merger: &mut Merger, mut page: Page) -> Result<(), Error> {
     merger.reject(&page.summary).await?;
-    let (collector, mut batches) = batch::channel(Wanted::Everything);
+    let (collector, batches) = batch::channel(Wanted::Everything);
     let mut collector = collector.told_of_tags();
     let reading = tokio::task::spawn_blocking(move || {
         page.read(&mut |observation| collector.push(observation))?;
         collector.finish().map_err(|Stop| ReadError::Stopped)
     });
-    let mut merged = Ok(());
-    while let Some(batch) = batches.recv().await {
-        merged = merger.merge(batch).await;
-        if merged.is_err() {
-            break;
-        }
-    }
-    drop(batches);
+    let merged = merger.merge_all(batches).await;
     let read = reading.await.map_err(|error| Error::Spool(std::io::Error::other(error)))?;
     merged?;
     read.map_err(Error::Input)
