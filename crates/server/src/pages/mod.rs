@@ -1,6 +1,7 @@
 //! What people see: one module per noun holds the view of its pages as plain data, its template lives beside it in
 //! `templates/`. Views decide nothing; states, permissions and refusals are worded by `domain`.
 
+mod actions;
 pub mod charts;
 pub mod chips;
 pub mod forms;
