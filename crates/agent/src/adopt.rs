@@ -2,6 +2,7 @@
 //!
 //! Expired metadata is not adopted, and what was adopted stays in force after it expires: it then refuses new work, no more.
 
+use crate::decide;
 use crate::executor::Executor;
 use crate::frame::ToNet;
 use crate::record::Record;
@@ -31,12 +32,10 @@ impl Executor {
     }
 
     pub(crate) fn adopt_index(&mut self, envelope: &str) {
-        let highest = self.book.trust().1;
-        let checked = verify_index(&self.root, envelope.as_bytes(), highest)
-            .and_then(|index| index.require_fresh(self.clock.now()).map(|()| index));
-        match checked {
-            Ok(index) if self.index.as_ref().is_some_and(|known| known.version() >= index.version()) => {}
-            Ok(index) => {
+        let now = self.clock.now();
+        match decide::newer_index(&self.root, &self.book, self.index.as_ref(), envelope.as_bytes(), now) {
+            Ok(None) => {}
+            Ok(Some(index)) => {
                 if let Err(error) = self.state.keep_index(envelope) {
                     return tracing::error!("a newer index was not kept: {error}");
                 }

@@ -5,6 +5,7 @@
 
 use crate::adopt::read_root;
 use crate::clock::{self, Clock};
+use crate::decide::{self, Revocation, Taking};
 use crate::failpoint;
 use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
 use crate::host::Host;
@@ -12,13 +13,12 @@ use crate::journal::{Journal, JournalError};
 use crate::orders::Book;
 use crate::record::{FORMAT, Record};
 use crate::state::{Enrolment, StateDir, StateError};
-use crate::verify::{Refusal, Trust, Verdict, verify};
-use catalogue::index::{CatalogueError, VerifiedEntry, VerifiedIndex};
-use catalogue::schema::{Risk, Status as EntryStatus};
+use crate::verify::{Refusal, Trust};
+use catalogue::index::{VerifiedEntry, VerifiedIndex};
 use domain::time::Timestamp;
-use protocol::agent::{Acked, Event, EventKind, TaskEpoch};
+use protocol::agent::{Acked, EventKind, TaskEpoch};
 use protocol::digest::Digest;
-use protocol::order::{Order, OrderKind, RefusalCode};
+use protocol::order::{Order, RefusalCode};
 use protocol::root::Root;
 use protocol::signed::Envelope;
 use std::collections::BTreeMap;
@@ -242,56 +242,17 @@ impl Executor {
             agent_id: self.enrolment.agent_id,
             instance_id: self.enrolment.instance_id,
         };
-        match verify(envelope.as_bytes(), trust, &self.book, &self.state.controls(), now) {
-            Verdict::Refuse(refusal) => self.refuse(refusal, &envelope),
-            Verdict::Again(order) => self.again(&order),
-            Verdict::Take(order) => match self.entry_for(&order) {
-                Ok(true) => self.accept(order, &envelope),
-                Ok(false) => self.wait_for_content(&order, envelope),
-                Err((code, reason)) => {
-                    let claimed = Some((order.task, order.epoch));
-                    let order_seq = Some(order.order_seq);
-                    self.refuse(Refusal { code, reason, claimed, order_seq }, &envelope);
-                }
-            },
+        let content = |digest: &str| self.state.content(digest);
+        match decide::order(envelope.as_bytes(), trust, &self.book, &self.state.controls(), now, content) {
+            Taking::Refuse(refusal) => self.refuse(refusal, &envelope),
+            Taking::Repeat(order) => self.again(&order),
+            Taking::Accept(order) => self.accept(order, &envelope),
+            Taking::Fetch(order) => self.wait_for_content(&order, envelope),
         }
-    }
-
-    /// Whether the entry is at hand and can be done; a revert needs none.
-    fn entry_for(&self, order: &Order) -> Result<bool, (RefusalCode, String)> {
-        if order.kind == OrderKind::Revert {
-            return Ok(true);
-        }
-        let Some(bytes) = self.state.content(&order.content_digest) else { return Ok(false) };
-        let entry = self.admit(order, &bytes)?;
-        if order.kind == OrderKind::Apply {
-            let entry = entry.entry();
-            if entry.status != EntryStatus::Active {
-                let reason = format!("entry {} is {}, nothing new is done with it", entry.id, entry.status.as_str());
-                return Err((RefusalCode::NotInIndex, reason));
-            }
-            if entry.human.risk == Risk::High {
-                let reason =
-                    format!("entry {} is of high risk and needs an approval this agent cannot check", entry.id);
-                return Err((RefusalCode::ApprovalNeeded, reason));
-            }
-        }
-        Ok(true)
     }
 
     pub(crate) fn admit(&self, order: &Order, bytes: &[u8]) -> Result<VerifiedEntry, (RefusalCode, String)> {
-        let unlisted = || (RefusalCode::NotInIndex, format!("`{}` is not in the index", order.entry_id));
-        let id = order.entry_id.parse().map_err(|_| unlisted())?;
-        let index = self.index.as_ref().ok_or_else(unlisted)?;
-        index.admit_as(&id, bytes).map_err(|error| {
-            let code = match error {
-                CatalogueError::WrongDigest { .. } => RefusalCode::WrongDigest,
-                CatalogueError::Revoked { .. } => RefusalCode::Revoked,
-                CatalogueError::Entry(_) => RefusalCode::Unsupported,
-                _ => RefusalCode::NotInIndex,
-            };
-            (code, error.to_string())
-        })
+        decide::admit(self.index.as_ref(), order, bytes)
     }
 
     fn wait_for_content(&mut self, order: &Order, envelope: String) {
@@ -338,9 +299,8 @@ impl Executor {
         // Whatever the network half says of the time, it is not earlier than the order's own.
         self.clock.not_before(order.not_before);
         let (task, epoch, seq) = (order.task, order.epoch, order.order_seq);
-        let digest = Digest::of(envelope.as_bytes()).to_string();
-        let event = self.event(task, epoch, EventKind::Accepted);
-        if let Err(error) = self.record(&Record::Accepted { order, digest, event }) {
+        let record = decide::accepted(&self.book, order, envelope.as_bytes(), self.clock.now());
+        if let Err(error) = self.record(&record) {
             self.unwritable(task, epoch, seq, &error);
             return;
         }
@@ -364,20 +324,10 @@ impl Executor {
 
     fn refuse(&mut self, refusal: Refusal, envelope: &str) {
         tracing::warn!("order refused ({}): {}", refusal.code.as_str(), refusal.reason);
-        if let Some((task, epoch)) = refusal.claimed {
-            let known = self.book.get(task, epoch).is_some_and(|known| known.order.is_some());
-            let digest = Digest::of(envelope.as_bytes()).to_string();
-            // The same forgery comes with every poll; and nothing forged may speak for an order that was taken.
-            let said = self.book.get(task, epoch).is_some_and(|known| known.digest == digest);
-            let room = refusal.order_seq.is_some() || (!known && !said && self.book.room_for_forgery(task, epoch));
-            if room {
-                let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone() };
-                let event = self.event(task, epoch, kind);
-                let order_seq = refusal.order_seq;
-                if let Err(error) = self.record(&Record::Refused { task, epoch, order_seq, digest, event }) {
-                    tracing::error!("a refusal was not journalled: {error}");
-                }
-            }
+        if let Some(record) = decide::refused(&self.book, &refusal, envelope.as_bytes(), self.clock.now())
+            && let Err(error) = self.record(&record)
+        {
+            tracing::error!("a refusal was not journalled: {error}");
         }
         self.remember(refusal);
     }
@@ -408,17 +358,15 @@ impl Executor {
     }
 
     fn revoke(&mut self, of: TaskEpoch) {
-        let started = |progress| matches!(progress, crate::orders::Progress::Started | crate::orders::Progress::Ended);
-        let known = self.book.get(of.task, of.epoch);
-        if self.book.tombstone(of.task, of.epoch) || known.is_some_and(|known| started(known.progress)) {
-            let events = known.map(|known| known.events.clone()).unwrap_or_default();
+        if decide::revocation(&self.book, of) == Revocation::Repeat {
+            let events = self.book.get(of.task, of.epoch).map(|known| known.events.clone()).unwrap_or_default();
             for (n, text) in (1..).zip(events) {
                 self.out.push(ToNet::Event { of, n, text });
             }
             return;
         }
-        let event = self.event(of.task, of.epoch, EventKind::Revoked);
-        if let Err(error) = self.record(&Record::Tombstone { task: of.task, epoch: of.epoch, event }) {
+        let record = decide::tombstone(&self.book, of, self.clock.now());
+        if let Err(error) = self.record(&record) {
             tracing::error!("a revocation was not journalled: {error}");
         }
     }
@@ -438,30 +386,21 @@ impl Executor {
 
     /// The exact text of the next event of (task, epoch).
     pub(crate) fn event(&self, task: Uuid, epoch: u32, event: EventKind) -> String {
-        let n = self.book.next_event(task, epoch);
-        let event = Event { task, epoch, n, at: self.clock.now(), event };
-        serde_json::to_string(&event).expect("an event holds only strings and numbers")
+        decide::event(&self.book, task, epoch, event, self.clock.now())
     }
 
     /// Make a record durable, then believe it, then tell.
     pub(crate) fn record(&mut self, record: &Record) -> Result<(), JournalError> {
         self.journal.append(record)?;
-        let event = match record {
-            Record::Accepted { order, event, .. } => Some((order.task, order.epoch, event.clone())),
-            Record::Refused { task, epoch, event, .. }
-            | Record::Intent { task, epoch, event, .. }
-            | Record::Finished { task, epoch, event }
-            | Record::Tombstone { task, epoch, event } => Some((*task, *epoch, event.clone())),
-            _ => None,
-        };
+        let event = decide::said(record).map(|(of, text)| (of, text.to_owned()));
         let acked = match record {
             Record::Acked { task, epoch, n } => Some(Acked { task: *task, epoch: *epoch, n: *n }),
             _ => None,
         };
-        let of = event.map(|(task, epoch, text)| (TaskEpoch { task, epoch }, self.book.next_event(task, epoch), text));
+        let event = event.map(|(of, text)| (of, self.book.next_event(of.task, of.epoch), text));
         self.book.apply(record);
         self.out.push(ToNet::Status(self.status()));
-        if let Some((of, n, text)) = of {
+        if let Some((of, n, text)) = event {
             self.out.push(ToNet::Event { of, n, text });
         }
         self.out.extend(acked.map(ToNet::Acked));

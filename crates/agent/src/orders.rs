@@ -518,10 +518,7 @@ fn kind_of(event: &str) -> Option<EventKind> {
 }
 
 fn resolves(event: &str) -> bool {
-    matches!(
-        kind_of(event),
-        Some(EventKind::Refused { .. } | EventKind::Finished(_) | EventKind::Interrupted { .. } | EventKind::Revoked)
-    )
+    kind_of(event).is_some_and(|kind| kind.resolves())
 }
 
 #[cfg(test)]

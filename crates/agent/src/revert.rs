@@ -151,8 +151,7 @@ impl Executor {
                 false => "the agent died after its intent; by its journal nothing was changed".to_owned(),
                 true => format!("the agent died in the middle; {done} of {} steps are recorded as done", places.len()),
             };
-            let event = self.event(task, epoch, EventKind::Interrupted { state, reason });
-            self.finish(&order, event);
+            self.finish(&order, EventKind::Interrupted { state, reason });
         }
     }
 }

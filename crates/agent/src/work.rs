@@ -2,6 +2,7 @@
 //!
 //! A failure puts back what this try changed. A crash is not repaired but reported: what is found by looking is the answer.
 
+use crate::decide;
 use crate::evidence::{cap, evidence, notes, report, show};
 use crate::executor::Executor;
 use crate::failpoint;
@@ -39,10 +40,8 @@ enum Broken {
 impl Executor {
     /// Do one order that was taken, whatever comes of it.
     pub(crate) fn work(&mut self, order: &Order) {
-        let (task, epoch) = (order.task, order.epoch);
         if let Err((code, reason)) = may_start(order, &self.state.controls(), self.clock.now()) {
-            let event = self.event(task, epoch, EventKind::Refused { code, reason });
-            self.finish(order, event);
+            self.finish(order, EventKind::Refused { code, reason });
             return;
         }
         let report = match order.kind {
@@ -52,13 +51,12 @@ impl Executor {
         let Some(mut report) = report else { return };
         cap(&mut report, order.output_cap_bytes as usize);
         failpoint::hit("before-finished");
-        let event = self.event(task, epoch, EventKind::Finished(Box::new(report)));
-        self.finish(order, event);
+        self.finish(order, EventKind::Finished(Box::new(report)));
         failpoint::hit("after-finished");
     }
 
-    pub(crate) fn finish(&mut self, order: &Order, event: String) {
-        let record = Record::Finished { task: order.task, epoch: order.epoch, event };
+    pub(crate) fn finish(&mut self, order: &Order, end: EventKind) {
+        let record = decide::ended(&self.book, order, end, self.clock.now());
         if let Err(error) = self.record(&record) {
             // Without the record a restart reports it as interrupted: late, never wrong.
             tracing::error!("a result was not journalled: {error}");
@@ -71,8 +69,7 @@ impl Executor {
             Ok(entry) => entry.entry().clone(),
             Err((code, reason)) => {
                 // Revoked or replaced between taking and starting.
-                let event = self.event(order.task, order.epoch, EventKind::Refused { code, reason });
-                self.finish(order, event);
+                self.finish(order, EventKind::Refused { code, reason });
                 return None;
             }
         };
@@ -212,9 +209,8 @@ impl Executor {
     pub(crate) fn intend(&mut self, order: &Order, steps: &[Step]) -> Result<(), String> {
         let json = serde_json::to_vec(steps).expect("steps hold only strings and numbers");
         let pre_digest = Digest::of(&json).to_string();
-        let (task, epoch) = (order.task, order.epoch);
-        let event = self.event(task, epoch, EventKind::Started);
-        self.record(&Record::Intent { task, epoch, pre_digest, event }).map_err(|error| error.to_string())?;
+        let record = decide::intent(&self.book, order, pre_digest, self.clock.now());
+        self.record(&record).map_err(|error| error.to_string())?;
         failpoint::hit("after-intent");
         Ok(())
     }

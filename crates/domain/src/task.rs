@@ -190,8 +190,21 @@ pub enum Event {
     Unable,
 }
 
-/// A task as far as its life goes.
+/// What an agent is told of a task at a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offering {
+    /// An order for the next epoch is made, stored and sent.
+    Make,
+    /// The stored order of this epoch is sent again, the same bytes.
+    Resend,
+    /// The order of this epoch must not start any more.
+    Revoke,
+    /// Nothing.
+    Nothing,
+}
+
+/// A task as far as its life goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Life {
     /// State.
     pub state: State,
@@ -215,6 +228,17 @@ impl Life {
     pub fn to_revoke(self) -> bool {
         self.state == State::Unknown
             || (self.cancel_requested && matches!(self.state, State::Offered | State::Accepted))
+    }
+
+    /// What the agent is told of the task at a poll. A halt makes no new order and takes back what has not started (S7).
+    #[must_use]
+    pub fn offering(self, halted: bool) -> Offering {
+        match self.state {
+            State::Ready if !halted => Offering::Make,
+            State::Offered | State::Accepted | State::Unknown if halted || self.to_revoke() => Offering::Revoke,
+            State::Offered => Offering::Resend,
+            _ => Offering::Nothing,
+        }
     }
 
     fn to(self, state: State) -> Self {
@@ -292,6 +316,14 @@ pub fn step(life: Life, event: Event) -> Result<Life, Refusal> {
         }
     };
     Ok(next)
+}
+
+/// The life after a report of the agent about one epoch: a report about another than the present one changes nothing.
+///
+/// # Errors
+/// See [`step`].
+pub fn heard(life: Life, epoch: u32, event: Event) -> Result<Life, Refusal> {
+    if epoch == life.epoch { step(life, event) } else { Ok(life) }
 }
 
 /// Is it time to say that nothing was heard?
@@ -380,6 +412,30 @@ mod tests {
         }
         let life = after(&events);
         assert_eq!((life.state, life.epoch), (State::Interrupted, ATTEMPTS_MAX));
+    }
+
+    #[test]
+    fn what_is_offered_by_table() {
+        for state in State::ALL {
+            for (cancel_requested, halted) in [(false, false), (false, true), (true, false), (true, true)] {
+                let life = Life { state, epoch: 1, attempts: 0, cancel_requested };
+                let expected = match (state, cancel_requested || halted) {
+                    (State::Ready, _) if !halted => Offering::Make,
+                    (State::Unknown, _) | (State::Offered | State::Accepted, true) => Offering::Revoke,
+                    (State::Offered, false) => Offering::Resend,
+                    _ => Offering::Nothing,
+                };
+                assert_eq!(life.offering(halted), expected, "{state:?} cancel {cancel_requested} halt {halted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_report_about_another_epoch_changes_nothing() {
+        let life = after(&[Event::Due, Event::Offer, Event::Interrupted, Event::Offer]);
+        assert_eq!(heard(life, 1, Event::Finished(End::Succeeded)), Ok(life));
+        assert_eq!(heard(life, 3, Event::Finished(End::Succeeded)), Ok(life));
+        assert_eq!(heard(life, 2, Event::Accepted).map(|life| life.state), Ok(State::Accepted));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use crate::order::RefusalCode;
 use domain::asset::Identity;
 use domain::mitigation::ControlState;
+use domain::task::{self, End};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -249,6 +250,32 @@ pub enum EventKind {
     Revoked,
 }
 
+impl EventKind {
+    /// Whether it resolves its epoch: only then may a next one be made, and it names this event (S2). Both sides ask here.
+    #[must_use]
+    pub fn resolves(&self) -> bool {
+        match self {
+            EventKind::Accepted | EventKind::Started => false,
+            EventKind::Refused { .. } | EventKind::Finished(_) | EventKind::Interrupted { .. } | EventKind::Revoked => {
+                true
+            }
+        }
+    }
+
+    /// What it means for the life of the task.
+    #[must_use]
+    pub fn means(&self) -> task::Event {
+        match self {
+            EventKind::Accepted => task::Event::Accepted,
+            EventKind::Refused { code, .. } => task::Event::Refused { transient: code.transient() },
+            EventKind::Started => task::Event::Started,
+            EventKind::Finished(report) => task::Event::Finished(report.outcome.means()),
+            EventKind::Interrupted { .. } => task::Event::Interrupted,
+            EventKind::Revoked => task::Event::Revoked,
+        }
+    }
+}
+
 /// How a task ended on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -275,6 +302,23 @@ pub enum Outcome {
     RevertFailed,
     /// Plan or check only.
     Reported,
+}
+
+impl Outcome {
+    /// The end of the task's life that it means.
+    #[must_use]
+    pub fn means(self) -> End {
+        match self {
+            Outcome::Succeeded => End::Succeeded,
+            Outcome::Unchanged | Outcome::NotOurs | Outcome::Reported => End::Unchanged,
+            Outcome::NotApplicable => End::NotApplicable,
+            Outcome::Failed | Outcome::TimedOut => End::Failed,
+            Outcome::VerifyFailed => End::VerifyFailed,
+            Outcome::Reverted => End::Reverted,
+            Outcome::DriftedSinceApply => End::DriftedSinceApply,
+            Outcome::RevertFailed => End::RevertFailed,
+        }
+    }
 }
 
 /// The result of a task with its evidence.

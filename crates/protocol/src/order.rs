@@ -38,6 +38,14 @@ pub struct Supersedes {
     pub result_digest: String,
 }
 
+impl Supersedes {
+    /// What the order of `epoch` has to name, when the event with `result_digest` resolved the one before.
+    #[must_use]
+    pub fn before(epoch: u32, result_digest: &str) -> Option<Self> {
+        (epoch > 1).then(|| Self { epoch: epoch - 1, result_digest: result_digest.to_owned() })
+    }
+}
+
 /// One signed instruction. An unknown field refuses the order: it may be a restriction we do not understand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@
 
 use crate::http::error::Error;
 use domain::id::JobId;
-use domain::task::{self, Event, State};
+use domain::task::{self, Event, Offering, State};
 use domain::time::Timestamp;
 use protocol::agent::TaskEpoch;
 use protocol::digest::Digest;
@@ -66,21 +66,15 @@ pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Re
     let busy = all.iter().find(|task| task.state != State::Ready).map(|task| task.job_id);
     let mut turn = busy;
     for task in all {
-        match task.state {
-            State::Ready
-                if !maker.halted
-                    && offer.orders.len() < ORDERS_MAX
-                    && *turn.get_or_insert(task.job_id) == task.job_id =>
-            {
+        match task.life().offering(maker.halted) {
+            Offering::Make if offer.orders.len() < ORDERS_MAX && *turn.get_or_insert(task.job_id) == task.job_id => {
                 let made = make(tx, agent, &task, maker)?;
                 offer.touched.insert(task.job_id);
                 offer.orders.extend(made);
             }
-            State::Offered | State::Accepted | State::Unknown if maker.halted || task.life().to_revoke() => {
-                offer.revoke.push(TaskEpoch { task: task.uuid, epoch: task.life().epoch });
-            }
-            State::Offered => offer.orders.extend(task.order_envelope),
-            _ => {}
+            Offering::Revoke => offer.revoke.push(TaskEpoch { task: task.uuid, epoch: task.life().epoch }),
+            Offering::Resend => offer.orders.extend(task.order_envelope),
+            Offering::Make | Offering::Nothing => {}
         }
     }
     Ok(offer)
@@ -96,8 +90,6 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
     }
     let Some(release) = catalogue::newest(tx)? else { return Ok(None) };
     let life = task::step(task.life(), Event::Offer)?;
-    let supersedes =
-        (life.epoch > 1).then(|| Supersedes { epoch: life.epoch - 1, result_digest: task.resolved_by.clone() });
     let order = Order {
         v: 1,
         kind: if task.kind == "revert" { OrderKind::Revert } else { OrderKind::Apply },
@@ -105,7 +97,7 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
         job: store::jobs::name(task.job_number),
         task: task.uuid,
         epoch: life.epoch,
-        supersedes,
+        supersedes: Supersedes::before(life.epoch, &task.resolved_by),
         agent_id: agent.agent_id,
         instance_id: agent.instance_id,
         order_seq: u64::try_from(agents::next_order(tx, agent.id)?).unwrap_or(0),

@@ -7,7 +7,7 @@ use super::orders::event_digest;
 use crate::http::error::Error;
 use domain::id::{AssetId, ItemId, JobId};
 use domain::mitigation::{ControlState, Origin};
-use domain::task::{self, End, Event as TaskEvent};
+use domain::task;
 use domain::time::Timestamp;
 use protocol::agent::{Acked, Event, EventKind, Outcome, TaskReport};
 use std::collections::BTreeSet;
@@ -66,15 +66,7 @@ fn apply(
     text: &str,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    let meant = match &event.event {
-        EventKind::Accepted => TaskEvent::Accepted,
-        EventKind::Refused { code, .. } => TaskEvent::Refused { transient: code.transient() },
-        EventKind::Started => TaskEvent::Started,
-        EventKind::Finished(report) => TaskEvent::Finished(end(report.outcome)),
-        EventKind::Interrupted { .. } => TaskEvent::Interrupted,
-        EventKind::Revoked => TaskEvent::Revoked,
-    };
-    let life = match task::step(task.life(), meant) {
+    let life = match task::heard(task.life(), event.epoch, event.event.means()) {
         Ok(life) => life,
         Err(refusal) => {
             tracing::warn!(agent = %agent.agent_id, task = %task.uuid, "an impossible report was kept and ignored: {refusal}");
@@ -85,7 +77,7 @@ fn apply(
         return Ok(false);
     }
     tasks::save_life(tx, task.id, life, now)?;
-    if !matches!(event.event, EventKind::Accepted | EventKind::Started) {
+    if event.event.resolves() {
         tasks::save_resolution(tx, task.id, &event_digest(text))?;
     }
     match &event.event {
@@ -105,19 +97,6 @@ fn apply(
         EventKind::Accepted | EventKind::Started => {}
     }
     Ok(true)
-}
-
-fn end(outcome: Outcome) -> End {
-    match outcome {
-        Outcome::Succeeded => End::Succeeded,
-        Outcome::Unchanged | Outcome::NotOurs | Outcome::Reported => End::Unchanged,
-        Outcome::NotApplicable => End::NotApplicable,
-        Outcome::Failed | Outcome::TimedOut => End::Failed,
-        Outcome::VerifyFailed => End::VerifyFailed,
-        Outcome::Reverted => End::Reverted,
-        Outcome::DriftedSinceApply => End::DriftedSinceApply,
-        Outcome::RevertFailed => End::RevertFailed,
-    }
 }
 
 /// Keep a result: its message and detail, the control, and what that makes of the scores.
