@@ -115,7 +115,7 @@ fn candidate(
     (all && works).then(|| Candidate {
         qid: i64::from(weakness.qid),
         assets: there.len(),
-        kinds: chosen.iter().flat_map(|entry| &entry.actions).map(|action| action.kind()).collect(),
+        kinds: chosen.iter().flat_map(|entry| &entry.actions).map(catalogue::actions::Action::kind).collect(),
         tellable: weakness.judge == Judge::Version && weakness.cves.len() == 1,
         title: weakness.title,
     })
