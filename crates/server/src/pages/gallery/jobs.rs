@@ -103,13 +103,9 @@ pub(super) fn job_live() -> jobs::JobLive {
         ],
         many: false,
         more: 49,
-        risk: [
-            ("Before", 95, Tone::Fail, "Critical"),
-            ("Now", 58, Tone::Warn, "Medium"),
-            ("Target", 41, Tone::Mit, "Medium"),
-        ]
-        .map(|(label, score, tone, word)| (label, Bar::new(&[(tone, score, "points")], 100), score, word))
-        .to_vec(),
+        risk: [("Before", 95, "Critical"), ("Now", 58, "Medium"), ("Target", 41, "Medium")]
+            .map(|(label, score, word)| (label, Bar::of_score(score), score, word))
+            .to_vec(),
         log: vec![
             entry(0, Tone::Ok, "fs-par-02 verified: LoginGraceTime 0", ""),
             entry(1, Tone::Run, "fs-fra-01 verify started", ""),

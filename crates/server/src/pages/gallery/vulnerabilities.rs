@@ -5,7 +5,7 @@ use crate::pages::chips::{Change, Chip, Severity, Tone};
 use crate::pages::lists::{Action, Empty, Menu, Pager, QueryError};
 use crate::pages::records::{Fact, Value};
 use crate::pages::shell::Section;
-use crate::pages::{eliminations, sanitise, vulnerabilities};
+use crate::pages::{eliminations, platform, sanitise, vulnerabilities};
 use std::path::Path;
 
 pub(super) fn pages(out: &Path) {
@@ -267,4 +267,18 @@ pub(super) fn eliminations(out: &Path) {
         actions: vec![Action::post("Mitigate Now", "/x").icon("shield-half").primary()],
     };
     save(out, "mitigation", &page.to_string());
+    let choice = |icon, name: &str, note: &str| platform::PlatformChoice {
+        icon,
+        name: name.into(),
+        note: note.into(),
+        action: Action::post(format!("Create a {name} job"), "/x"),
+    };
+    let page = platform::PlatformPage {
+        shell: shell(Section::Jobs, "Create: Mitigation Job").under("Eliminations", "eliminations.html"),
+        about: "QID 38909, 91614".into(),
+        choices: vec![choice("terminal-2", "Linux", "41 assets"), choice("brand-windows", "Windows", "1 asset")],
+        each: Action::post("Create a job for each", "/x").primary(),
+        back: "eliminations.html".into(),
+    };
+    save(out, "platform", &page.to_string());
 }
