@@ -9,7 +9,7 @@
 )]
 
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use testkit::server::TestServer;
 
@@ -78,25 +78,9 @@ fn a_bad_file_is_a_clear_error() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("cannot read /nonexistent.xml"));
 }
 
-/// Files nobody here wrote, beside the repository in `../shared/fixtures`; said loudly where they are absent.
-fn fixtures() -> Option<PathBuf> {
-    let mut folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    loop {
-        let candidate = folder.join("shared/fixtures");
-        if candidate.is_dir() {
-            return Some(candidate);
-        }
-        let Some(parent) = folder.parent() else {
-            eprintln!("SKIPPED: no ../shared/fixtures beside the repository");
-            return None;
-        };
-        folder = parent;
-    }
-}
-
 #[test]
 fn files_from_elsewhere_give_the_counts_of_their_manifest() {
-    let Some(folder) = fixtures() else { return };
+    let Some(folder) = testkit::fixtures::folder() else { return };
     let file = folder.join("defectdojo/qualys/Qualys_Sample_Report.xml");
     let found = json_of(&quell(&["import", &file.display().to_string(), "-o", "json"], None));
     assert_eq!(

@@ -10,7 +10,6 @@
 
 use qualys_sim::{Fault, FaultKind, Limits, Options, Simulator};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 use testkit::server::{Client, TestServer};
 
@@ -351,25 +350,9 @@ async fn a_scope_hides_what_is_outside_and_an_owner_sees_what_is_assigned() {
     assert_eq!(load(&owner, "x.xml", HOSTS).await.status, 403);
 }
 
-/// Files nobody here wrote, beside the repository in `../shared/fixtures`; said loudly where they are absent.
-fn fixtures() -> Option<PathBuf> {
-    let mut folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    loop {
-        let candidate = folder.join("shared/fixtures");
-        if candidate.is_dir() {
-            return Some(candidate);
-        }
-        let Some(parent) = folder.parent() else {
-            eprintln!("SKIPPED: no ../shared/fixtures beside the repository");
-            return None;
-        };
-        folder = parent;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_from_elsewhere_give_the_counts_of_their_manifest() {
-    let Some(folder) = fixtures() else { return };
+    let Some(folder) = testkit::fixtures::folder() else { return };
     let server = TestServer::start().await;
     let admin = server.admin().await;
     for (name, hosts, detections, vulnerabilities, items) in [

@@ -2,6 +2,7 @@
 
 use super::auth::{Caller, Proof};
 use super::secret;
+use crate::pages::chips::escape;
 use crate::pages::errors::ErrorPage;
 use crate::pages::{Section, Shell};
 use askama::Template as _;
@@ -53,22 +54,6 @@ pub fn sentence(detail: &str) -> String {
     let Some(first) = chars.next() else { return String::new() };
     let stop = if detail.ends_with(['.', '?', '!']) { "" } else { "." };
     format!("{}{}{stop}", first.to_uppercase(), chars.as_str())
-}
-
-/// Text made safe between tags and inside quoted attributes.
-pub fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

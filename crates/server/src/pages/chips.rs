@@ -28,8 +28,8 @@ pub fn icon(name: &str) -> Icon {
     Icon(found.copied().unwrap_or("minus"))
 }
 
-/// Text made safe between tags and inside quoted attributes, for the parts that print themselves.
-pub(super) fn escape(text: &str) -> String {
+/// Text made safe between tags and inside quoted attributes, for what prints itself.
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -2,22 +2,10 @@
 
 use crate::support::{Scripted, all, answer, client};
 use server::connect::qualys::{DetectionQuery, HostQuery, KnowledgeBaseQuery};
-use std::path::{Path, PathBuf};
-
-fn recordings() -> Option<PathBuf> {
-    let found = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|folder| folder.join("shared/fixtures/jupiterone/har"))
-        .find(|folder| folder.is_dir());
-    if found.is_none() {
-        eprintln!("SKIPPED: no ../shared/fixtures beside the repository");
-    }
-    found
-}
 
 /// The exchanges of a recording whose address holds `part`: status, headers and body as they were.
 async fn replay(file: &str, part: &str) -> Option<Scripted> {
-    let text = std::fs::read_to_string(recordings()?.join(file)).unwrap();
+    let text = std::fs::read_to_string(testkit::fixtures::folder()?.join("jupiterone/har").join(file)).unwrap();
     let har: serde_json::Value = serde_json::from_str(&text).unwrap();
     let entries = har["log"]["entries"].as_array().unwrap();
     let wanted = entries.iter().filter(|entry| entry["request"]["url"].as_str().unwrap().contains(part));
