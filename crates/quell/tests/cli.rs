@@ -7,92 +7,16 @@
     reason = "a test stops where something is missing"
 )]
 
-use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+mod common;
 
-/// `quell serve` on free ports, stopped with the test.
-struct Served {
-    child: Child,
-    url: String,
-    fingerprint: String,
-    password: String,
-}
-
-impl Served {
-    fn start(folder: &Path) -> Served {
-        let mut child = quell(folder)
-            .args(["serve", "--data-dir"])
-            .arg(folder.join("data"))
-            .args(["--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", "--log", "warn"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut after = |what: &str| loop {
-            let line = lines.next().expect("the server says what it does").unwrap();
-            if let Some((_, value)) = line.split_once(what) {
-                return value.trim().to_owned();
-            }
-        };
-        let (url, fingerprint) = (after("people:"), after("fingerprint:"));
-        let password = after("password:");
-        // Whatever it prints later has to go somewhere.
-        std::thread::spawn(move || lines.for_each(drop));
-        Served { child, url, fingerprint, password }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn quell(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quell"));
-    for name in ["QUELL_SERVER", "QUELL_TOKEN", "QUELL_CA_SHA256", "QUELL_OUTPUT", "QUELL_USER"] {
-        command.env_remove(name);
-    }
-    command.env("QUELL_CONFIG", folder.join("config.toml"));
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut child = quell(folder)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-#[track_caller]
-fn json(folder: &Path, arguments: &[&str], input: &str) -> Value {
-    let output = run(folder, &[arguments, &["-o", "json"]].concat(), input);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-#[track_caller]
-fn fails(folder: &Path, arguments: &[&str], code: i32, says: &str) {
-    let output = run(folder, arguments, "");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    assert!(said.contains(says), "{arguments:?}: {said}");
-}
+use common::{Served, fails, json, run};
 
 #[test]
 fn a_person_signs_in_and_manages_users_and_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fails(folder, &["whoami"], 3, "no server is named");
-    let served = Served::start(folder);
+    let served = Served::start(folder, &[]);
     let url = served.url.as_str();
 
     // Nobody vouches for the server; without a fingerprint nothing is sent.
@@ -140,7 +64,7 @@ fn a_person_signs_in_and_manages_users_and_tokens() {
 fn a_lost_password_is_recovered_at_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let served = Served::start(folder);
+    let served = Served::start(folder, &[]);
     let data = folder.join("data");
     let data = data.to_str().unwrap();
     let recovered = json(folder, &["recover", "admin", "--data-dir", data], "");

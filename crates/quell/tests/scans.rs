@@ -7,72 +7,18 @@
     reason = "a test stops where something is missing"
 )]
 
+mod common;
+
+use common::{Served, fails, json, run};
 use qualys_sim::{Limits, Options, Simulator};
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-
-/// `quell serve`, stopped with the test.
-struct Served(Child);
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn quell(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quell"));
-    for name in ["QUELL_SERVER", "QUELL_TOKEN", "QUELL_CA_SHA256", "QUELL_OUTPUT", "QUELL_USER"] {
-        command.env_remove(name);
-    }
-    command.env("QUELL_CONFIG", folder.join("config.toml"));
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut command = quell(folder);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-#[track_caller]
-fn json(folder: &Path, arguments: &[&str], input: &str) -> Value {
-    let output = run(folder, &[arguments, &["-o", "json"]].concat(), input);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-#[track_caller]
-fn fails(folder: &Path, arguments: &[&str], code: i32, says: &str) {
-    let output = run(folder, arguments, "");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    assert!(said.contains(says), "{arguments:?}: {said}");
-}
 
 /// Serve without TLS and sign in.
 fn serve(folder: &Path) -> Served {
-    let mut command = quell(folder);
-    command.args(["serve", "--plain-http", "--log", "warn", "--data-dir"]).arg(folder.join("data"));
-    command.args(["--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0"]).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut after = |what: &str| loop {
-        let line = lines.next().expect("the server says what it does").unwrap();
-        if let Some((_, value)) = line.split_once(what) {
-            return value.trim().to_owned();
-        }
-    };
-    let (url, password) = (after("people:"), after("password:"));
-    std::thread::spawn(move || lines.for_each(drop));
-    let served = Served(child);
-    let login = ["login", &url, "-u", "admin", "--password-stdin"];
-    json(folder, &login, &format!("{password}\nchosen by a test person\n"));
+    let served = Served::start(folder, &["--plain-http"]);
+    let login = ["login", &served.url, "-u", "admin", "--password-stdin"];
+    json(folder, &login, &format!("{}\nchosen by a test person\n", served.password));
     served
 }
 
