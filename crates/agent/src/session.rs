@@ -8,7 +8,7 @@ use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
 use domain::time::Timestamp;
 use protocol::agent::{
     Acked, BODY_BYTES_MAX, Body, CONTENT_PATH, Content, EVENTS_PATH, Events, EventsReply, Facts, POLL_PATH,
-    PROTOCOL_VERSION, Poll, PollReply, REQUEST_TYPE, Request, TaskEpoch,
+    PROTOCOL_VERSION, Poll, PollReply, REQUEST_TYPE, Request,
 };
 use protocol::signed::{Envelope, KeyError, SigningKey};
 use std::collections::{BTreeMap, VecDeque};
@@ -475,12 +475,6 @@ impl Session {
         out.push(Output::Send { lane, path, body, timeout_ms });
         true
     }
-}
-
-/// The key of an event, for callers that keep their own list.
-#[must_use]
-pub fn event_key(of: TaskEpoch, n: u32) -> ((uuid::Uuid, u32), u32) {
-    ((of.task, of.epoch), n)
 }
 
 #[cfg(test)]

@@ -380,12 +380,6 @@ impl Envelope {
         serde_json::to_vec(self).expect("strings and byte vectors always serialise")
     }
 
-    /// The type the envelope claims to be. For choosing a reader or for messages only; [`Envelope::verify`] compares it.
-    #[must_use]
-    pub fn claimed_type(&self) -> &str {
-        &self.payload_type
-    }
-
     /// The signatures, unverified, for display.
     #[must_use]
     pub fn signatures(&self) -> &[EnvelopeSignature] {

@@ -164,18 +164,6 @@ impl Database {
         self.start(Mode::Read, work).await
     }
 
-    /// As [`read`](Self::read), for exports: a time limit of minutes instead of seconds.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub async fn read_bulk<T, F>(&self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Transaction<'_>) -> Result<T> + Send + 'static,
-    {
-        self.start(Mode::ReadBulk, work).await
-    }
-
     /// Work that changes something: all of it is kept, on the disk, when this returns `Ok`, or none.
     ///
     /// Transactions behave as if they ran one after the other, on both engines and with several replicas. Where two

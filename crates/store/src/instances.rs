@@ -437,30 +437,6 @@ pub fn replace_appliances(
     replace(tx, id, appliances, |appliance| appliance.key.clone(), [put, drop], now)
 }
 
-/// Set which profile an appliance uses and where it stands among those that serve an address.
-///
-/// # Errors
-/// [`Error::NotFound`] for an unknown appliance.
-pub fn set_appliance(
-    tx: &mut Transaction<'_>,
-    actor: &str,
-    id: InstanceId,
-    key: &str,
-    profile: Option<&str>,
-    precedence: i64,
-    now: Timestamp,
-) -> Result<()> {
-    let changed = tx.execute(
-        "UPDATE appliance SET profile = $3, precedence = $4 WHERE instance_id = $1 AND key = $2",
-        &[&id, &key, &profile, &precedence],
-    )?;
-    if changed == 0 {
-        return Err(Error::NotFound);
-    }
-    let detail = serde_json::json!({ "appliance": key, "profile": profile, "precedence": precedence });
-    audit_change(tx, actor, "instance.appliance", id, detail, now)
-}
-
 /// The option profiles of an instance, the scanner's default first, then by title.
 ///
 /// # Errors

@@ -362,20 +362,6 @@ pub fn states_of_jobs(tx: &mut Transaction<'_>, jobs: &[i64]) -> Result<Vec<(Job
     )
 }
 
-/// Another job's task is out on this asset: one job at a time (R20).
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn busy_with(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Option<JobId>> {
-    Ok(tx
-        .optional::<Scalar<JobId>>(
-            "SELECT job_id FROM task WHERE asset_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown')
-             ORDER BY id LIMIT 1",
-            &[&asset],
-        )?
-        .map(|Scalar(job)| job))
-}
-
 /// Pending tasks of an agent: their instants are resolved again when its zone changes.
 ///
 /// # Errors

@@ -106,15 +106,6 @@ impl<'c> Transaction<'c> {
         self.stream(sql, &data(values), take)
     }
 
-    /// As [`execute`](Self::execute), for a statement put together at run time.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn execute_built(&mut self, sql: &Sql) -> Result<u64> {
-        let (text, values) = sql.render();
-        self.run(&text, &values)
-    }
-
     /// As [`all`](Self::all), for a statement put together at run time.
     ///
     /// # Errors

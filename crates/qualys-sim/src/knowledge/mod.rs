@@ -131,11 +131,6 @@ impl Knowledge {
         Self { seed, linux: linux.min(LINUX_MAX), windows: windows.clamp(known, WINDOWS_MAX), origin }
     }
 
-    /// Number of ordinary Linux entries.
-    pub fn linux_len(&self) -> u32 {
-        self.linux
-    }
-
     /// Every QID, ascending.
     pub fn qids(&self) -> impl Iterator<Item = u32> + use<> {
         let information = u32::try_from(INFORMATION.len()).unwrap_or(0);
