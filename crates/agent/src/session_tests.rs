@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use protocol::agent::OpenOrder;
+use protocol::agent::{OpenOrder, TaskEpoch};
 use uuid::Uuid;
 
 fn hello() -> Hello {

@@ -322,9 +322,8 @@ impl Kind {
         match self {
             Kind::Postgres(engine) => engine.run(mode, work),
             Kind::Sqlite { engine, limits } => {
-                let limit = if mode == Mode::ReadBulk { limits.bulk } else { limits.read };
                 let result = engine.readers.take().and_then(|mut reader| {
-                    Sqlite::read(&mut reader, limit, work)?;
+                    Sqlite::read(&mut reader, limits.read, work)?;
                     engine.readers.give(reader);
                     Ok(())
                 });

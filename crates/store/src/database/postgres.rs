@@ -33,7 +33,6 @@ pub(crate) struct PostgresConnection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Read,
-    ReadBulk,
     Write,
     WriteBulk,
 }
@@ -99,7 +98,6 @@ impl Postgres {
         let PostgresConnection { client, statements } = connection;
         let (isolation, limit, writable) = match mode {
             Mode::Read => (IsolationLevel::RepeatableRead, self.limits.read, false),
-            Mode::ReadBulk => (IsolationLevel::RepeatableRead, self.limits.bulk, false),
             Mode::Write => (IsolationLevel::Serializable, self.limits.write, true),
             Mode::WriteBulk => (IsolationLevel::RepeatableRead, self.limits.bulk, true),
         };
