@@ -203,6 +203,14 @@ pub enum Offering {
     Nothing,
 }
 
+/// Which job has its turn on an asset, of its open tasks in the order in which they are due: the one whose order is out, else
+/// the first that is ready. One job at a time (R20).
+#[must_use]
+pub fn turn<J: Copy>(open: &[(J, State)]) -> Option<J> {
+    let out = open.iter().find(|(_, state)| *state != State::Ready);
+    out.or_else(|| open.first()).map(|(job, _)| *job)
+}
+
 /// A task as far as its life goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Life {
@@ -427,6 +435,15 @@ mod tests {
                 };
                 assert_eq!(life.offering(halted), expected, "{state:?} cancel {cancel_requested} halt {halted}");
             }
+        }
+    }
+
+    #[test]
+    fn r20_one_job_at_a_time_on_an_asset() {
+        assert_eq!(turn::<u8>(&[]), None);
+        assert_eq!(turn(&[(1, State::Ready), (2, State::Ready)]), Some(1), "the one due first");
+        for out in [State::Offered, State::Accepted, State::Running, State::Unknown] {
+            assert_eq!(turn(&[(1, State::Ready), (2, out), (1, State::Ready)]), Some(2), "{out:?} is not over");
         }
     }
 

@@ -62,12 +62,11 @@ pub struct Maker<'a> {
 pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Result<Offer, Error> {
     let mut offer = Offer::default();
     let all = tasks::of_agent(tx, agent.id)?;
-    // One job at a time per asset (R20): the job that is out, else the one due first.
-    let busy = all.iter().find(|task| task.state != State::Ready).map(|task| task.job_id);
-    let mut turn = busy;
+    let open: Vec<(JobId, State)> = all.iter().map(|task| (task.job_id, task.state)).collect();
+    let turn = task::turn(&open);
     for task in all {
         match task.life().offering(maker.halted) {
-            Offering::Make if offer.orders.len() < ORDERS_MAX && *turn.get_or_insert(task.job_id) == task.job_id => {
+            Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.job_id) => {
                 let made = make(tx, agent, &task, maker)?;
                 offer.touched.insert(task.job_id);
                 offer.orders.extend(made);
