@@ -3,13 +3,12 @@
 //! R1 to R8, R16, R17, S1.03 to S1.22. Who may do what is decided in `access`; what a task does is in `task`.
 
 use crate::id::{AssetId, VulnerabilityId};
+use crate::mail::{self, RECIPIENTS_MAX};
 use crate::refusal::Refusal;
 use crate::task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Recipients of a job's mail at most (S1.13, R5).
-pub const RECIPIENTS_MAX: usize = 50;
 /// Assets of a job made from eliminations, at most.
 pub const ASSETS_MAX: usize = 10_000;
 /// Characters of a title.
@@ -258,22 +257,15 @@ pub fn review(job: &Review<'_>) -> Vec<FieldRefusal> {
         refuse("recipients", "too_many_recipients", format!("a job mails at most {RECIPIENTS_MAX} recipients"));
     }
     for address in job.recipients {
-        if !mail_address(address) {
-            refuse("recipients", "bad_recipient", format!("`{}` is not a mail address", address.escape_debug()));
+        if let Err(why) = mail::address(address) {
+            let shown = mail::one_line(address, 80);
+            refuse("recipients", "bad_recipient", format!("`{shown}` is not a mail address: {why}"));
         }
     }
     if job.mail_percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
         refuse("mail_percent", "bad_percent", "the percentage lies between 1 and 100".to_owned());
     }
     found
-}
-
-/// Good enough to hand to a mail server: one `@`, something around it, no white space or control characters.
-fn mail_address(text: &str) -> bool {
-    let plain =
-        text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,;:\"".contains(c));
-    plain
-        && text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
 #[cfg(test)]

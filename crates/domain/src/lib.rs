@@ -11,6 +11,7 @@ pub mod filter;
 pub mod id;
 pub mod item;
 pub mod job;
+pub mod mail;
 pub mod mitigation;
 pub mod number;
 pub mod refusal;

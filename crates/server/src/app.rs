@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connect::smtp::Mailer;
 use crate::engine::agents::Presence;
 use crate::http::idempotency::InFlight;
 use crate::keys::Keys;
@@ -32,6 +33,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// When agents were last heard, not yet written.
     pub presence: Presence,
+    /// Hands mail over, where a mail server is configured.
+    pub mailer: Option<Arc<Mailer>>,
     /// In-process wake-ups.
     pub wake: Wake,
     /// Addresses and trust, known once the listeners are bound.

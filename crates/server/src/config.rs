@@ -3,7 +3,10 @@
 //! They come from flags, then environment variables, then one TOML file whose unknown keys are refused; everything else
 //! is a setting in the database. This module merges and checks layers; reading arguments is the binary's work.
 
+pub mod smtp;
+
 use serde::Deserialize;
+use smtp::{Smtp, SmtpLayer};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use url::Url;
@@ -36,6 +39,8 @@ pub struct Layer {
     pub trusted_proxies: Option<Vec<IpAddr>>,
     /// What is logged, in the words of `tracing`: `info`, `server=debug`.
     pub log: Option<String>,
+    /// The mail server that mail is handed to.
+    pub smtp: Option<SmtpLayer>,
 }
 
 /// What the server runs with.
@@ -61,6 +66,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// What is logged.
     pub log: String,
+    /// The mail server; without one no mail is sent.
+    pub smtp: Option<Smtp>,
 }
 
 /// Where records are kept.
@@ -138,6 +145,20 @@ pub enum ConfigError {
     /// Plain HTTP on a public address.
     #[error("plain HTTP is accepted on a loopback address only, and {0} is none")]
     PlainHttpInPublic(SocketAddr),
+    /// Something about mail is said, but not to whom it is handed.
+    #[error("no mail server is named: give --smtp-host, or leave the other smtp values out")]
+    MailWithoutHost,
+    /// A mail server without a sender.
+    #[error("mail needs a sender: give --smtp-from")]
+    MailWithoutSender,
+    /// A user without a password.
+    #[error("the user of the mail server needs a password: give --smtp-password-file or QUELL_SMTP_PASSWORD")]
+    MailWithoutPassword,
+    /// Mail over an open line.
+    #[error(
+        "mail to {0} would not be protected: use starttls or tls; without a user, smtp_unprotected allows it all the same"
+    )]
+    UnprotectedMail(String),
     /// A public address without scheme or host.
     #[error("{0} has to be an http or https address with a host and without a path")]
     PublicUrl(Url),
@@ -170,6 +191,7 @@ impl Layer {
             plain_http: self.plain_http.or(below.plain_http),
             trusted_proxies: self.trusted_proxies.or(below.trusted_proxies),
             log: self.log.or(below.log),
+            smtp: Some(self.smtp.unwrap_or_default().over(below.smtp.unwrap_or_default())),
         }
     }
 
@@ -211,6 +233,7 @@ impl Layer {
             people,
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
+            smtp: self.smtp.unwrap_or_default().resolve()?,
         })
     }
 }
@@ -232,6 +255,7 @@ impl Config {
             people: People::PlainHttpOnLoopback,
             trusted_proxies: Vec::new(),
             log: "info".to_owned(),
+            smtp: None,
         }
     }
 }

@@ -19,6 +19,9 @@ pub const ALL: &[(&str, &str)] = &[
     ("events.after_commit", "an agent's reports are durable, not acknowledged"),
 ];
 
+/// The points of mail, which not every job passes.
+pub const MAIL: &[(&str, &str)] = &[("mail.handed_over", "the mail server has taken a mail, nothing of it is durable")];
+
 static ACTIVE: OnceLock<String> = OnceLock::new();
 
 /// Read the variable. Called once at start, and only when the command line allows failpoints.
@@ -46,7 +49,7 @@ fn parse(text: &str) -> Result<Option<&str>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let known = |name: &&str| ALL.iter().any(|(known, _)| known == name);
+    let known = |name: &&str| ALL.iter().chain(MAIL).any(|(known, _)| known == name);
     let found = text.strip_suffix(":kill").filter(known);
     found.map(Some).ok_or_else(|| format!("reading {VARIABLE}: `{text}` is not NAME:kill with a known name"))
 }

@@ -14,6 +14,7 @@ pub mod failpoint;
 pub mod http;
 pub mod instances;
 pub mod keys;
+pub mod letters;
 pub mod pages;
 pub mod passwords;
 pub mod secrets;

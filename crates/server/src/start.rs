@@ -3,6 +3,7 @@
 use crate::app::{App, Site};
 use crate::clock::Clock;
 use crate::config::{Config, People, Storage, Tls};
+use crate::connect::smtp::{Mailer, MailerError};
 use crate::engine::agents::Presence;
 use crate::http::idempotency::InFlight;
 use crate::http::listener::{self, Bound, Serving};
@@ -45,6 +46,9 @@ pub enum StartError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The mail server's settings cannot be used.
+    #[error(transparent)]
+    Mail(#[from] MailerError),
     /// The database cannot be used.
     #[error("cannot use the database")]
     Database(#[from] store::Error),
@@ -116,6 +120,7 @@ impl Server {
         let agents = bind(config.agent_listen)?;
         let site = site(&config, &authority, &people, &agents);
         let certificates = Certificates::new(&config, authority, &site)?;
+        let mailer = config.smtp.as_ref().map(|smtp| Mailer::new(smtp, &site.public_url)).transpose()?.map(Arc::new);
         let app = App {
             database,
             clock,
@@ -125,6 +130,7 @@ impl Server {
             session_limits: SessionLimits::default(),
             in_flight: InFlight::default(),
             presence: Presence::default(),
+            mailer,
             wake: Wake::default(),
             site: Arc::new(site),
             stopping: CancellationToken::new(),

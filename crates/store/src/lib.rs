@@ -60,6 +60,7 @@ pub mod items;
 pub mod jobs;
 pub mod lease;
 pub mod list;
+pub mod mails;
 pub mod migrate;
 pub mod numbers;
 pub mod outbox;

@@ -112,6 +112,20 @@ pub fn give_up(tx: &mut Transaction<'_>, message: &Message, now: Timestamp, fail
     Ok(changed == 1)
 }
 
+/// Begin again with a message that was given up or waits for its next try: due now, its tries forgotten. `false` where
+/// there is none, or somebody holds it.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn revive(tx: &mut Transaction<'_>, topic: &str, key: &str, now: Timestamp) -> Result<bool> {
+    let changed = tx.execute(
+        "UPDATE outbox SET failed_at = NULL, failure = NULL, tries = 0, due_at = $3
+         WHERE topic = $1 AND key = $2 AND claim IS NULL",
+        &[&topic, &key, &now],
+    )?;
+    Ok(changed == 1)
+}
+
 /// When the next message of a topic is due, for a worker's sleep.
 ///
 /// # Errors

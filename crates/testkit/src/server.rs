@@ -39,7 +39,7 @@ pub struct TestServer {
     /// After the server: its connections have to be gone.
     _database: Option<TestDatabase>,
     folder: tempfile::TempDir,
-    storage: Storage,
+    config: Config,
 }
 
 /// What came back.
@@ -88,6 +88,16 @@ impl TestServer {
 
     /// Start on this engine; `None`, said loudly, where there is no PostgreSQL.
     pub async fn start_on(engine: Engine, test: &'static str) -> Option<TestServer> {
+        Self::start_with(engine, test, |_| {}).await
+    }
+
+    /// As [`start_on`](Self::start_on), with a changed configuration.
+    pub async fn start_with(
+        engine: Engine,
+        test: &'static str,
+        change: impl FnOnce(&mut Config),
+    ) -> Option<TestServer> {
+        provide_tls();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut config = Config::loopback(folder.path());
         let mut database = None;
@@ -97,11 +107,11 @@ impl TestServer {
             config.storage = Storage::Postgres(bare.location());
             database = Some(bare);
         }
-        let storage = config.storage.clone();
+        change(&mut config);
         let clock = HandClock::new(Timestamp::from_micros(START_MICROS));
-        let server = Server::start_with(config, Clock::Hand(clock.clone())).await.expect("the server starts");
+        let server = Server::start_with(config.clone(), Clock::Hand(clock.clone())).await.expect("the server starts");
         let first_password = server.first_account.as_ref().map(|first| first.password.clone()).unwrap_or_default();
-        let started = TestServer { server: Some(server), clock, first_password, _database: database, folder, storage };
+        let started = TestServer { server: Some(server), clock, first_password, _database: database, folder, config };
         let client = started.client();
         let signed_in = client.sign_in("admin", &started.first_password).await;
         let change = json!({ "password": started.first_password, "new_password": ADMIN_PASSWORD });
@@ -159,9 +169,9 @@ impl TestServer {
     /// Stop it and start it again on the same data and clock.
     pub async fn restart(&mut self) {
         self.server.take().expect("the server runs").shutdown().await;
-        let config = Config { storage: self.storage.clone(), ..Config::loopback(self.folder.path()) };
-        let server =
-            Server::start_with(config, Clock::Hand(self.clock.clone())).await.expect("the server starts again");
+        let server = Server::start_with(self.config.clone(), Clock::Hand(self.clock.clone()))
+            .await
+            .expect("the server starts again");
         self.server = Some(server);
     }
 

@@ -2,7 +2,7 @@
 //! are over. Takes no input but the database, so the happy path, a restart and a second replica are one path.
 
 use crate::app::App;
-use crate::engine::orders;
+use crate::engine::{mail, orders};
 use crate::failpoint;
 use crate::http::error::Error;
 use domain::id::{AgentKey, JobId};
@@ -119,6 +119,7 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
         end(tx, run, job, now)?;
         moved.jobs.insert(job);
     }
+    mail::tell(tx, moved.jobs.iter().copied(), now)?;
     Ok(moved)
 }
 

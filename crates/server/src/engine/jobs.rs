@@ -295,7 +295,10 @@ fn act_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, act: Act, now:
             withdraw(tx, id)?;
             jobs::forget_enabled(tx, id)?;
         }
-        Act::Cancel => cancel_tasks(tx, id, now)?,
+        Act::Cancel => {
+            cancel_tasks(tx, id, now)?;
+            super::mail::tell(tx, [id], now)?;
+        }
         Act::Save | Act::Edit | Act::Delete => {}
     }
     note(tx, caller, word, &jobs::name(number), serde_json::json!({ "status": life.status }), now)?;

@@ -8,6 +8,7 @@ pub mod dispatch;
 pub mod housekeeping;
 pub mod import;
 pub mod jobs;
+pub mod mail;
 pub mod orders;
 pub mod rescan;
 pub mod results;
@@ -21,5 +22,6 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(housekeeping::run(app.clone()));
     tasks.spawn(agents::flush(app.clone()));
     tasks.spawn(rescan::run(app.clone()));
+    tasks.spawn(mail::run(app.clone()));
     tasks.spawn(import::schedule(app.clone()));
 }

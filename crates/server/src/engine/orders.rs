@@ -76,6 +76,8 @@ pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Re
             Offering::Make | Offering::Nothing => {}
         }
     }
+    // What this agent cannot do has a result by now.
+    super::mail::tell(tx, offer.touched.iter().copied(), maker.now)?;
     Ok(offer)
 }
 

@@ -54,6 +54,7 @@ pub fn store(tx: &mut Transaction<'_>, agent: &AgentRow, events: &[String], now:
             stored.touched.insert(task.job_id);
         }
     }
+    super::mail::tell(tx, stored.touched.iter().copied(), now)?;
     Ok(stored)
 }
 

@@ -31,7 +31,8 @@ use store::list::Query;
 /// What somebody types where he cannot know it: the line is made under Agents.
 const INSTALL: &str = "sudo quell-agent enrol --token TOKEN";
 /// Why nobody is told although recipients are kept.
-const NO_MAIL: &str = "This server has no way to send mail yet. What is entered here is kept with the job.";
+const NO_MAIL: &str = "This server has no mail server to hand mail to, so nobody is told. What is entered here is kept \
+                       with the job; mail it causes meanwhile waits among the dead letters.";
 /// People offered as co-authors at most.
 const PEOPLE_MAX: u32 = 500;
 
