@@ -7,5 +7,6 @@
 pub mod accounts;
 pub mod exposure;
 pub mod integrations;
+pub mod mail;
 pub mod response;
 pub mod scans;

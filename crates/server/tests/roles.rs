@@ -25,6 +25,7 @@ const ENDPOINTS: &[(Method, &str, &str)] = &[
     (Method::POST, "/api/v1/tokens", "token_create"),
     (Method::GET, "/api/v1/tokens", "people_view"),
     (Method::GET, "/api/v1/audit", "audit_view"),
+    (Method::GET, "/api/v1/mail", "settings_view"),
 ];
 
 fn allowed(action: &str, role: usize) -> bool {

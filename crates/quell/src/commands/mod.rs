@@ -13,6 +13,7 @@ mod instances;
 mod items;
 mod jobs;
 mod login;
+mod mail;
 mod recover;
 mod scanners;
 mod scans;
@@ -88,6 +89,9 @@ enum Command {
     /// Agents and enrolment
     #[command(subcommand)]
     Agents(agents::Command),
+    /// Mail: what was sent, waits or was given up; another try, a test
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// Keys, trust roots, signing and checking of the catalogue; all but `install` need no server
     #[command(subcommand)]
     Catalogue(catalogue::Command),
@@ -155,6 +159,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Agents(command) => agents::run(command, &context).await,
+        Command::Mail(command) => mail::run(command, &context).await,
         Command::Catalogue(catalogue::Command::Install { folder }) => catalogue_install::run(&folder, &context).await,
         Command::Catalogue(catalogue::Command::Offline(command)) => run_catalogue(&command, context.format),
         Command::Demo(arguments) => crate::demo::run(arguments).await,

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::output::{line, note};
 use server::config::Layer;
+use server::config::smtp::{PASSWORD_VARIABLE, Password, Security, SmtpLayer};
 use server::{Server, telemetry};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -52,9 +53,58 @@ pub struct Arguments {
     /// What is logged: info, server=debug [default: info]
     #[arg(long, env = "QUELL_LOG", value_name = "FILTER")]
     log: Option<String>,
+    #[command(flatten)]
+    smtp: SmtpArguments,
     /// Let the environment make the server die at a named point; for tests only
     #[arg(long, hide = true)]
     allow_failpoints: bool,
+}
+
+/// The mail server that mail is handed to; in the file a table `[smtp]` with these names, `host`, `port` and so on. The
+/// password comes from a file or from QUELL_SMTP_PASSWORD, never from an argument.
+#[derive(Debug, Default, clap::Args)]
+#[group(id = "smtp_arguments")]
+struct SmtpArguments {
+    /// Name of the mail server; without one no mail is sent
+    #[arg(long, env = "QUELL_SMTP_HOST", value_name = "HOST")]
+    smtp_host: Option<String>,
+    /// Its port [default: 587 for starttls, 465 for tls, 25 for none]
+    #[arg(long, env = "QUELL_SMTP_PORT", value_name = "PORT")]
+    smtp_port: Option<u16>,
+    /// How the connection is protected: starttls, tls, or none (on loopback) [default: starttls]
+    #[arg(long, env = "QUELL_SMTP_SECURITY", value_name = "HOW")]
+    smtp_security: Option<Security>,
+    /// Who signs in to it; the password is in a file or in QUELL_SMTP_PASSWORD
+    #[arg(long, env = "QUELL_SMTP_USER", value_name = "NAME")]
+    smtp_user: Option<String>,
+    /// File with the password in its first line
+    #[arg(long, env = "QUELL_SMTP_PASSWORD_FILE", value_name = "FILE")]
+    smtp_password_file: Option<PathBuf>,
+    /// The sender: quell@example.org, or 'Quell <quell@example.org>'
+    #[arg(long, env = "QUELL_SMTP_FROM", value_name = "ADDRESS")]
+    smtp_from: Option<String>,
+    /// Certificate authority in PEM of the mail server, besides those of the system
+    #[arg(long, env = "QUELL_SMTP_CA", value_name = "FILE")]
+    smtp_ca: Option<PathBuf>,
+    /// Allow `none` to another machine, without a user
+    #[arg(long, env = "QUELL_SMTP_UNPROTECTED")]
+    smtp_unprotected: bool,
+}
+
+impl SmtpArguments {
+    fn layer(self) -> SmtpLayer {
+        SmtpLayer {
+            host: self.smtp_host,
+            port: self.smtp_port,
+            security: self.smtp_security,
+            user: self.smtp_user,
+            password_file: self.smtp_password_file,
+            password: std::env::var(PASSWORD_VARIABLE).ok().filter(|text| !text.is_empty()).map(Password),
+            from: self.smtp_from,
+            ca: self.smtp_ca,
+            unprotected: self.smtp_unprotected.then_some(true),
+        }
+    }
 }
 
 impl Arguments {
@@ -77,6 +127,7 @@ impl Arguments {
             plain_http: self.plain_http.then_some(true),
             trusted_proxies: (!self.trusted_proxy.is_empty()).then_some(self.trusted_proxy),
             log: self.log,
+            smtp: Some(self.smtp.layer()),
         };
         let below =
             file.map(|path| Layer::read(&path)).transpose().map_err(|error| Failure::Failed(Box::new(error)))?;

@@ -17,6 +17,7 @@ pub mod imports;
 pub mod instances;
 pub mod items;
 pub mod jobs;
+pub mod mail;
 pub mod scanners;
 pub mod scans;
 pub mod server;
@@ -49,7 +50,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(vulnerabilities::routes())
         .merge(assets::routes())
         .merge(items::routes())
-        .merge(scans::routes());
+        .merge(scans::routes())
+        .merge(mail::routes());
     OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", nouns)
 }
 

@@ -19,6 +19,7 @@ pub mod home;
 pub mod imports;
 pub mod items;
 pub mod jobs;
+pub mod mail;
 pub mod platform;
 pub mod scanners;
 pub mod scans;

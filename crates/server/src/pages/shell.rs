@@ -21,6 +21,7 @@ pub enum Section {
     Agents,
     Users,
     Tokens,
+    Mail,
     Audit,
     /// A page that is not in the side bar.
     Elsewhere,
@@ -60,6 +61,7 @@ const NAV: &[Group] = &[
         &[
             (Section::Users, "Users & roles", "/users", "users"),
             (Section::Tokens, "API tokens", "/tokens", "key"),
+            (Section::Mail, "Mail", "/mail", "mail"),
             (Section::Audit, "Audit log", "/audit", "history"),
         ],
     ),
@@ -212,7 +214,7 @@ mod tests {
     #[test]
     fn hidden_sections_leave_no_empty_group() {
         let mut shell = Shell::new("", None, Section::Home, "Dashboard");
-        shell.hidden = vec![Section::Users, Section::Tokens, Section::Audit];
+        shell.hidden = vec![Section::Users, Section::Tokens, Section::Mail, Section::Audit];
         assert!(shell.nav().iter().all(|(group, _)| *group != "Administration"));
     }
 }

@@ -39,6 +39,7 @@ const PLACES: &[(Section, Action)] = &[
     (Section::Scanners, Action::IntegrationsView),
     (Section::Agents, Action::AgentsView),
     (Section::Users, Action::UsersView),
+    (Section::Mail, Action::SettingsView),
     (Section::Audit, Action::AuditView),
 ];
 

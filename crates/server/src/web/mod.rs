@@ -20,6 +20,7 @@ pub mod items;
 pub mod job;
 mod job_live;
 pub mod jobs;
+pub mod mail;
 pub mod marks;
 pub mod mitigations;
 pub mod new_job;
@@ -65,6 +66,7 @@ pub fn routes() -> Router<App> {
         .merge(users::routes())
         .merge(tokens::routes())
         .merge(audit::routes())
+        .merge(mail::routes())
         .merge(items::routes())
         .merge(item::routes())
         .merge(assets::routes())

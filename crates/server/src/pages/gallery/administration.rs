@@ -1,11 +1,11 @@
-//! Users, tokens and the audit.
+//! Users, tokens, mail and the audit.
 
 use super::sample::{ago, list, save, shell, when};
 use crate::pages::chips::{Chip, Tone, When};
 use crate::pages::forms::{Choice, Faults, Field};
 use crate::pages::lists::{Action, Menu};
 use crate::pages::shell::Section;
-use crate::pages::{audit, users};
+use crate::pages::{audit, mail, users};
 use std::path::Path;
 
 pub(super) fn pages(out: &Path) {
@@ -120,6 +120,7 @@ pub(super) fn pages(out: &Path) {
     };
     save(out, "token", &token(None).to_string());
     save(out, "token_made", &token(Some("quell_4f2a_c29tZXRoaW5nIGxvbmcgYW5kIHJhbmRvbQ".into())).to_string());
+    mails(out);
     let rows: Vec<_> = (0_i64..6)
         .map(|n| audit::AuditRow {
             sequence: 9_120 - n,
@@ -144,4 +145,51 @@ pub(super) fn pages(out: &Path) {
         }
         .to_string(),
     );
+}
+
+fn mails(out: &Path) {
+    let line = |n: i64, recipient: &str, about, state, error: &str| mail::MailLine {
+        recipient: recipient.into(),
+        about,
+        job: (about != "Test").then(|| "MJ0001187".into()),
+        state,
+        attempts: n,
+        caused: when(n * 7),
+        next: error.starts_with("451").then(|| when(-3)),
+        sent: error.is_empty().then(|| when(n * 7)),
+        error: error.into(),
+        menu: Menu::dots(
+            format!("mail-{n}"),
+            format!("Quick actions for the mail to {recipient}"),
+            vec![Action::post("Retry now", "/mail/1/retry").icon("refresh")],
+        ),
+    };
+    let rows = vec![
+        line(1, "ops@example.org", "Execution started", Chip::new(Tone::Ok, "Sent"), ""),
+        line(
+            3,
+            "ciso@example.org",
+            "Execution started",
+            Chip::new(Tone::Warn, "Tried again"),
+            "451 4.7.1 come back later",
+        ),
+        line(
+            1,
+            "left@example.org",
+            "Percentage reported",
+            Chip::new(Tone::Fail, "Dead letter"),
+            "550 5.1.1 no such mailbox",
+        ),
+        line(1, "mara@example.org", "Test", Chip::new(Tone::Ok, "Sent"), ""),
+    ];
+    let page = |no_server: Option<String>| mail::MailPage {
+        shell: shell(Section::Mail, "Mail")
+            .action(Action::show("Send a test mail", "/mail/test").icon("mail").primary()),
+        list: list("/mail", "mails", &mail::COLUMNS, "", "-", rows.len(), 4),
+        server: "Mail is handed to smtp.example.org:587 (STARTTLS), from quell@example.org.".into(),
+        no_server,
+        rows: rows.clone(),
+    };
+    save(out, "mail", &page(None).to_string());
+    save(out, "mail_none", &page(Some("This server has no mail server to hand mail to.".into())).to_string());
 }

@@ -182,7 +182,9 @@ async fn answer(
         Step::Assets => Show(steps::assets(app, who, shell, frame, draft).await?).into_response(),
         Step::Actions => Show(steps::actions(app, shell, frame, draft).await?).into_response(),
         Step::Schedule => Show(steps::schedule(shell, frame, draft, &faults, typed, now)).into_response(),
-        Step::Options => Show(steps::options(shell, frame, draft, &faults, typed)).into_response(),
+        Step::Options => {
+            Show(steps::options(shell, frame, draft, &faults, typed, app.mailer.is_some())).into_response()
+        }
         Step::Access => Show(steps::access(app, who, shell, frame, draft).await?).into_response(),
         Step::Confirm => Show(steps::confirm(app, shell, frame, draft).await?).into_response(),
     };

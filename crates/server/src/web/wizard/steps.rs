@@ -306,6 +306,7 @@ pub(super) fn options(
     draft: &Draft,
     faults: &[Fault],
     typed: Option<&Fields>,
+    sends_mail: bool,
 ) -> OptionsPage {
     let row = &draft.full.row;
     let recipients = draft.full.recipients.join("\n");
@@ -327,7 +328,7 @@ pub(super) fn options(
             value(typed, "share", &share),
         )
         .faulted(faults),
-        no_mail: Some(NO_MAIL.to_owned()),
+        no_mail: (!sends_mail).then(|| NO_MAIL.to_owned()),
     }
 }
 
