@@ -219,7 +219,7 @@ pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestam
     tx.execute(
         "UPDATE task SET state = $2, epoch = $3, attempts = $4, cancel_requested = $5, code = $6, updated_at = $7,
              started_at = CASE WHEN $2 = 'running' THEN coalesce(started_at, $7) ELSE started_at END,
-             ended_at = CASE WHEN $6 IS NULL THEN NULL ELSE coalesce(ended_at, $7) END
+             ended_at = CASE WHEN CAST($6 AS BIGINT) IS NULL THEN NULL ELSE coalesce(ended_at, $7) END
          WHERE id = $1",
         &[&id, &life.state, &i64::from(life.epoch), &i64::from(life.attempts), &life.cancel_requested, &code, &now],
     )?;

@@ -79,11 +79,14 @@ impl Mailbox {
         certificate(folder.path());
         let script = folder.path().join("mailbox.py");
         std::fs::write(&script, include_str!("mailbox.py")).map_err(|error| error.to_string())?;
+        // The library warns of itself; what it says is kept beside the mail.
+        let log = std::fs::File::create(folder.path().join("log")).map_err(|error| error.to_string())?;
         let mut process = Command::new("python3")
             .arg(&script)
             .arg(folder.path())
             .env("PYTHONPATH", packages)
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .map_err(|error| error.to_string())?;
         let mut line = String::new();

@@ -32,7 +32,6 @@ async fn server(engine: Engine, test: &'static str, mailbox: &Mailbox, security:
     let smtp = mailbox.smtp(security);
     TestServer::start_with(engine, test, move |config| {
         config.smtp = Some(smtp);
-        config.public_url = Some("https://quell.example.org:8443".parse().unwrap());
     })
     .await
 }
@@ -89,7 +88,7 @@ async fn job(world: &World, options: &Value) -> (String, Vec<i64>) {
     let assets: Vec<i64> = assets.iter().map(|asset| asset["id"].as_i64().unwrap()).collect();
     let new = json!({ "vulnerabilities": [{ "qid": qid, "assets": assets }] });
     let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
-    let number = made["job"]["number"].as_str().unwrap().to_owned();
+    let number = made["job"]["summary"]["number"].as_str().unwrap().to_owned();
     let reply = world.admin.get(&format!("/api/v1/jobs/{number}")).await;
     let version = reply.headers["etag"].to_str().unwrap().to_owned();
     let request = world.admin.request(reqwest::Method::PATCH, &format!("/api/v1/jobs/{number}"));
@@ -183,7 +182,7 @@ both_mailed!(
             assert_eq!(mail.header("auto-submitted"), "auto-generated");
             assert_eq!(mail.from, "quell@quell.example.org");
             assert!(mail.header("message-id").ends_with(".quell@quell.example.org>"), "{}", mail.header("message-id"));
-            assert!(mail.data.contains(&format!("https://quell.example.org:8443/jobs/{number}")), "{}", mail.data);
+            assert!(mail.data.contains(&server.url(&format!("/jobs/{number}"))), "{}", mail.data);
             assert!(!mail.data.contains("<patch></title>") && mail.data.contains("text/html"), "{}", mail.data);
         }
 
