@@ -1,6 +1,6 @@
 //! The Qualys client against the simulator, a scripted server and recorded traffic. No test sleeps: the pace is turned by
 //! hand and writes down what it was asked to wait.
-#![expect(clippy::indexing_slicing, clippy::print_stderr, clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod limits;
 mod recorded;
