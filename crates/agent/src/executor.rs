@@ -77,6 +77,8 @@ impl Executor {
     pub fn open(state: StateDir, host: Host, dry_run: bool) -> Result<Self, ExecutorError> {
         let lock = state.lock()?;
         let enrolment = state.enrolment()?.ok_or_else(|| StateError::NotEnrolled(state.path().to_owned()))?;
+        let mut host = host;
+        host.server = crate::host::Server::of_url(&enrolment.server);
         let root = read_root(&state.root()?).map_err(ExecutorError::Root)?;
         let (mut journal, records) = Journal::open(&state.journal())?;
         let mut book = Book::read(&records);

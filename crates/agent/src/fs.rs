@@ -5,6 +5,8 @@
 //! also to ourselves) and be writable by nobody else, so nobody can swap a directory for a link under our feet. A file is
 //! replaced by renaming a finished, synced one over it, exactly once. What may be written where is decided by callers.
 
+mod large;
+
 use crate::failpoint;
 use crate::record::FileState;
 use protocol::digest::Digest;
@@ -15,6 +17,8 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+pub use large::{Found, Hashing, Limits};
 
 /// A file larger than this is not read for editing and its prior bytes are not kept, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;

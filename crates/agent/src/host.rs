@@ -4,10 +4,11 @@
 //! live system, with argument vectors fixed in this crate, an empty environment and a deadline.
 
 use crate::fs::{Node, Tree};
+use crate::windows::Windows;
 use catalogue::applies::{HostFacts, OsRelease, Probe};
 use catalogue::text::{PackageName, PathPattern};
 use catalogue::version::VersionScheme;
-use domain::asset::Identity;
+use domain::asset::{Identity, Platform};
 use protocol::agent::Facts;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -17,6 +18,29 @@ use std::time::{Duration, Instant};
 pub const COMMAND_SECONDS_MAX: u64 = 120;
 /// Output kept of a called program, in bytes.
 const OUTPUT_BYTES_MAX: usize = 4096;
+
+/// Where the server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Server {
+    /// From the server's address, `https://name:port`.
+    #[must_use]
+    pub fn of_url(url: &str) -> Option<Self> {
+        let rest = url.strip_prefix("https://")?.split(['/', '?']).next()?;
+        match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => {
+                Some(Self { host: host.to_owned(), port: port.parse().ok()? })
+            }
+            _ => Some(Self { host: rest.to_owned(), port: 443 }),
+        }
+    }
+}
 
 /// What a called program said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +56,10 @@ pub struct Said {
 pub struct Host {
     /// Its files.
     pub tree: Tree,
+    /// The server this agent must be able to reach; none before it is enrolled.
+    pub server: Option<Server>,
+    /// The parts of Windows that are no files; none on every other system.
+    pub windows: Option<Box<dyn Windows>>,
     os: Option<OsRelease>,
     packages: Option<BTreeMap<String, String>>,
 }
@@ -43,7 +71,7 @@ impl Host {
         let os = tree.fact("/etc/os-release").or_else(|| tree.fact("/usr/lib/os-release"));
         let os = os.and_then(|text| OsRelease::parse(&text));
         let packages = installed_packages(&tree);
-        Self { tree, os, packages }
+        Self { tree, server: None, windows: None, os, packages }
     }
 
     /// Read what is installed afresh.
@@ -102,9 +130,25 @@ impl Host {
             },
             addresses: self.addresses(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: catalogue::actions::ACTION_KINDS.iter().map(|kind| format!("{kind}@1")).collect(),
+            capabilities: self.capabilities(),
             mode: mode.to_owned(),
         }
+    }
+
+    /// The platform of the host.
+    #[must_use]
+    pub fn platform(&self) -> Platform {
+        if self.windows.is_some() { Platform::Windows } else { Platform::Linux }
+    }
+
+    /// The kinds of action that make sense here.
+    fn capabilities(&self) -> Vec<String> {
+        let windows = self.windows.is_some();
+        let fits = |kind: &&&str| match **kind {
+            "service.state" => true,
+            kind => kind.starts_with("registry.") == windows,
+        };
+        catalogue::actions::ACTION_KINDS.iter().filter(fits).map(|kind| format!("{kind}@1")).collect()
     }
 
     fn hostname(&self) -> String {
@@ -245,6 +289,14 @@ pub fn dpkg_installed(status: &str) -> BTreeMap<String, String> {
         }
     }
     installed
+}
+
+/// As [`call`], for a program whose output is read by a program: up to a megabyte of it is kept.
+///
+/// # Errors
+/// See [`call`].
+pub fn call_long(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
+    run(program, arguments, 1024 * 1024)
 }
 
 /// Call a program with fixed arguments.

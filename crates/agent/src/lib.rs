@@ -29,7 +29,10 @@ pub mod session;
 pub mod state;
 pub mod validators;
 pub mod verify;
+pub mod windows;
 pub mod work;
+pub mod xml;
+pub mod zipfile;
 
 pub use cli::{
     Command, EnrolArgs, Failure, NetArgs, RunArgs, enrol_command as enrol, net_command as net, run_command as run,

@@ -4,9 +4,12 @@
 //! states are not in here: they lie beside the journal, named by their SHA-256.
 
 use crate::format::SettingEdit;
-use catalogue::actions::SettingFormat;
+use crate::xml::XmlEdit;
+use catalogue::actions::registry::View;
+use catalogue::actions::{RegistryData, ServiceStart, SettingFormat};
 use protocol::order::Order;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The version of this format.
@@ -171,6 +174,27 @@ pub struct Hold {
     pub steps: Vec<u32>,
     /// For a setting within a file: how to take that setting alone back.
     pub edit: Option<FileEdit>,
+    /// As `edit`, for a place in an XML file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xml: Option<XmlFileEdit>,
+}
+
+impl Hold {
+    /// The file in which this setting is one of several things, if it is.
+    #[must_use]
+    pub fn edited(&self) -> Option<&str> {
+        let setting = self.edit.as_ref().map(|edit| edit.path.as_str());
+        setting.or_else(|| self.xml.as_ref().map(|edit| edit.path.as_str()))
+    }
+}
+
+/// One change within an XML file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct XmlFileEdit {
+    /// The file.
+    pub path: String,
+    /// What was changed in it.
+    pub edit: XmlEdit,
 }
 
 /// Why a setting is in place.
@@ -273,6 +297,111 @@ pub enum Step {
         /// Names and versions.
         packages: Vec<Package>,
     },
+    /// A member is taken out of an archive, or put back into it.
+    Archive {
+        /// The archive.
+        path: String,
+        /// The member.
+        member: String,
+        /// Before.
+        before: FileState,
+        /// After.
+        after: FileState,
+        /// Which of it.
+        change: ArchiveChange,
+        /// SHA-256 of what was cut out, kept as a prior state.
+        cut: String,
+    },
+    /// A rule of the packet filter, in the running kernel.
+    Firewall {
+        /// The rule's name.
+        name: String,
+        /// The rule as a line for nft before; absent = there was none.
+        before: Option<String>,
+        /// After; absent = taken away.
+        after: Option<String>,
+    },
+    /// The boot menu is made anew from its settings; done again, and not undone, by a revert.
+    BootMenu,
+    /// A value of the Windows registry.
+    Registry {
+        /// Half of the registry and key.
+        at: RegistryPlace,
+        /// The value's name.
+        name: String,
+        /// Before; absent = there was none.
+        before: Option<RegistryData>,
+        /// After; absent = deleted.
+        after: Option<RegistryData>,
+        /// Keys made for it, outermost first.
+        made: Vec<String>,
+    },
+    /// A key of the Windows registry with everything below it.
+    RegistryTree {
+        /// Half of the registry and key.
+        at: RegistryPlace,
+        /// Before; absent = there was none.
+        before: Option<RegistryTree>,
+        /// After; absent = deleted.
+        after: Option<RegistryTree>,
+    },
+    /// A service of Windows.
+    Service {
+        /// The service.
+        name: String,
+        /// Before.
+        before: ServiceLook,
+        /// After.
+        after: ServiceLook,
+    },
+}
+
+/// See [`Step::Archive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveChange {
+    /// The member goes.
+    Remove,
+    /// The whole archive becomes what it was, byte for byte.
+    Restore,
+    /// The member alone comes back into an archive that others changed.
+    Insert,
+}
+
+/// A key of the Windows registry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RegistryPlace {
+    /// Which half.
+    pub view: View,
+    /// The key.
+    pub key: String,
+}
+
+/// What is in a key: its values and the keys below.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryTree {
+    /// Who may do what with it, as the system writes it down (SDDL); empty where unknown.
+    #[serde(default)]
+    pub access: String,
+    /// Values by name; the empty name is the default value.
+    pub values: BTreeMap<String, RegistryData>,
+    /// Keys by name.
+    pub keys: BTreeMap<String, RegistryTree>,
+}
+
+/// A service of Windows as it is or shall be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceLook {
+    /// Whether it runs.
+    pub running: bool,
+    /// How it starts; Windows knows no masked ones.
+    pub start: ServiceStart,
+}
+
+impl std::fmt::Display for ServiceLook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, start {}", if self.running { "running" } else { "stopped" }, self.start)
+    }
 }
 
 impl Step {
@@ -287,6 +416,12 @@ impl Step {
             Step::Remove { packages } | Step::Install { packages } => {
                 packages.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ")
             }
+            Step::Archive { path, .. } => path.clone(),
+            Step::Firewall { name, .. } => format!("firewall rule {name}"),
+            Step::BootMenu => "boot menu".to_owned(),
+            Step::Registry { at, name, .. } => format!("{}\\{name}", at.key),
+            Step::RegistryTree { at, .. } => at.key.clone(),
+            Step::Service { name, .. } => format!("service {name}"),
         }
     }
 }
@@ -304,6 +439,20 @@ impl Step {
             Step::Start { unit } => Step::Stop { unit },
             Step::Remove { packages } => Step::Install { packages },
             Step::Install { packages } => Step::Remove { packages },
+            Step::Archive { path, member, before, after, change, cut } => {
+                let change = match change {
+                    ArchiveChange::Remove => ArchiveChange::Restore,
+                    ArchiveChange::Restore | ArchiveChange::Insert => ArchiveChange::Remove,
+                };
+                Step::Archive { path, member, before: after, after: before, change, cut }
+            }
+            Step::Firewall { name, before, after } => Step::Firewall { name, before: after, after: before },
+            Step::BootMenu => Step::BootMenu,
+            Step::Registry { at, name, before, after, made } => {
+                Step::Registry { at, name, before: after, after: before, made }
+            }
+            Step::RegistryTree { at, before, after } => Step::RegistryTree { at, before: after, after: before },
+            Step::Service { name, before, after } => Step::Service { name, before: after, after: before },
         }
     }
 }

@@ -6,12 +6,13 @@
 use crate::format::{self, TakenBack};
 use crate::fs::{FsError, Image, Node};
 use crate::host::{Host, call};
-use crate::kinds::Workspace;
 use crate::kinds::service_state::SYSTEMCTL;
+use crate::kinds::{self, Workspace, archive_member_absent, firewall_rule};
 use crate::orders::Book;
-use crate::record::{By, FileState, Hold, Holding, Step};
+use crate::record::{By, FileState, Hold, Holding, Step, XmlFileEdit};
 use crate::state::StateDir;
 use crate::work::perform;
+use crate::xml;
 use catalogue::schema::Entry;
 use catalogue::text::ServiceName;
 use protocol::agent::ActionEvidence;
@@ -58,6 +59,7 @@ pub fn priors(book: &Book) -> BTreeSet<String> {
     steps
         .filter_map(|step| match step {
             Step::File { before: Some(before), .. } => Some(before.digest.clone()),
+            Step::Archive { cut, .. } => Some(cut.clone()),
             _ => None,
         })
         .collect()
@@ -78,13 +80,13 @@ pub fn plan(holding: &Holding, passed_on: &[(String, String)], host: &Host, stat
             plan.evidence.push(evidence(hold, "kept", Vec::new(), String::new()));
             continue;
         }
-        match &hold.edit {
-            Some(edit) if whole.contains(edit.path.as_str()) => {}
-            Some(edit) => {
-                if let Some((before, made)) = whole_file(&edit.path, holding, &stays, host)? {
-                    put_whole(&edit.path, before.as_ref(), &mut workspace, state)?;
-                    workspace_made(&mut acts, &edit.path, made);
-                    whole.insert(&edit.path);
+        match hold.edited() {
+            Some(path) if whole.contains(path) => {}
+            Some(path) => {
+                if let Some((before, made)) = whole_file(path, holding, &stays, host)? {
+                    put_whole(path, before.as_ref(), &mut workspace, state)?;
+                    workspace_made(&mut acts, path, made);
+                    whole.insert(path);
                 } else {
                     setting_alone(hold, &mut workspace)?;
                 }
@@ -108,7 +110,17 @@ pub fn plan(holding: &Holding, passed_on: &[(String, String)], host: &Host, stat
         }
     }
     plan.images = plan.steps.iter().filter_map(|step| workspace.images(&step.place()).1.cloned()).collect();
+    for step in &plan.steps {
+        if let Step::Archive { cut, .. } = step {
+            let bytes = state.prior(cut).ok_or_else(|| damaged(step))?;
+            plan.images.push(Image { bytes, mode: 0, uid: 0, gid: 0 });
+        }
+    }
     Ok(plan)
+}
+
+fn damaged(step: &Step) -> Stop {
+    Stop::Failed(format!("what was cut out of {} is damaged or gone", step.place()))
 }
 
 fn evidence(hold: &Hold, did: &str, files: Vec<String>, diff: String) -> ActionEvidence {
@@ -137,7 +149,7 @@ fn whole_file(
     stays: &dyn Fn(&Hold) -> bool,
     host: &Host,
 ) -> Result<Option<(Option<FileState>, Vec<String>)>, Stop> {
-    let here = |hold: &&Hold| hold.edit.as_ref().is_some_and(|edit| edit.path == path);
+    let here = |hold: &&Hold| hold.edited() == Some(path);
     let mut writes: BTreeSet<u32> = BTreeSet::new();
     for hold in holding.holds.iter().filter(here) {
         if stays(hold) {
@@ -173,6 +185,9 @@ fn put_whole(
 }
 
 fn setting_alone(hold: &Hold, workspace: &mut Workspace<'_>) -> Result<(), Stop> {
+    if let Some(edit) = &hold.xml {
+        return xml_alone(hold, edit, workspace);
+    }
     let Some(edit) = &hold.edit else { return Ok(()) };
     let Some(image) = workspace.file(&edit.path)? else {
         return Err(Stop::Drifted(format!("{} is gone", edit.path)));
@@ -183,6 +198,21 @@ fn setting_alone(hold: &Hold, workspace: &mut Workspace<'_>) -> Result<(), Stop>
         TakenBack::AlreadyGone => Ok(()),
         TakenBack::Drifted(value) => Err(Stop::Drifted(format!("{} is now {value}", hold.target))),
         TakenBack::Text(text) => Ok(workspace.put_file(&edit.path, Some(Image { bytes: text.into_bytes(), ..image }))?),
+    }
+}
+
+fn xml_alone(hold: &Hold, edit: &XmlFileEdit, workspace: &mut Workspace<'_>) -> Result<(), Stop> {
+    let Some(image) = workspace.file(&edit.path)? else {
+        return Err(Stop::Drifted(format!("{} is gone", edit.path)));
+    };
+    let failed = |error: &dyn std::fmt::Display| Stop::Failed(format!("{}: {error}", edit.path));
+    let text = String::from_utf8(image.bytes.clone()).map_err(|_| failed(&"it is not UTF-8 text any more"))?;
+    match xml::take_back(&text, &edit.edit).map_err(|error| failed(&error))? {
+        xml::TakenBack::AlreadyGone => Ok(()),
+        xml::TakenBack::Drifted(what) => Err(Stop::Drifted(format!("{} is now {what}", hold.target))),
+        xml::TakenBack::Text(text) => {
+            Ok(workspace.put_file(&edit.path, Some(Image { bytes: text.into_bytes(), ..image }))?)
+        }
     }
 }
 
@@ -249,6 +279,47 @@ fn one_step(
             workspace.act(step.inverse());
             Ok(())
         }
+        Step::Archive { cut, .. } => {
+            let kept = state.prior(cut).ok_or_else(|| damaged(step))?;
+            match archive_member_absent::take_back(step, host, &kept) {
+                Ok(None) => Ok(()),
+                Ok(Some(back)) => {
+                    workspace.act(back);
+                    Ok(())
+                }
+                Err((true, what)) => drifted(what),
+                Err((false, why)) => Err(Stop::Failed(why)),
+            }
+        }
+        Step::Firewall { name, before, after } => {
+            let failed = Stop::Failed;
+            if firewall_rule::is(name, before.as_deref(), host).map_err(failed)? {
+                return Ok(());
+            }
+            if !firewall_rule::is(name, after.as_deref(), host).map_err(failed)? {
+                // A reboot or a flush may have taken it: then there is nothing of ours to take back.
+                return match firewall_rule::is(name, None, host).map_err(failed)? {
+                    true => Ok(()),
+                    false => drifted(format!("the rule {name} is another one now")),
+                };
+            }
+            workspace.act(step.inverse());
+            Ok(())
+        }
+        Step::BootMenu => {
+            workspace.act(Step::BootMenu);
+            Ok(())
+        }
+        Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } => {
+            match windows_as(step, host).map_err(Stop::Failed)? {
+                As::Before => Ok(()),
+                As::After => {
+                    workspace.act(step.inverse());
+                    Ok(())
+                }
+                As::Neither(now) => drifted(format!("{} is now {now}", step.place())),
+            }
+        }
         Step::Remove { packages } => reinstall(packages, host, workspace),
         Step::Install { packages } => {
             let installed = host.packages().cloned().unwrap_or_default();
@@ -302,7 +373,15 @@ pub fn as_before(step: &Step, host: &mut Host) -> Result<bool, String> {
         }
         Step::Link { path, before, .. } => host.tree.link(path) == *before,
         Step::Kernel { path, before, .. } => host.tree.fact(path).is_some_and(|text| text.trim() == before),
-        Step::Stop { .. } | Step::Start { .. } => false,
+        Step::Stop { .. } | Step::Start { .. } | Step::BootMenu => false,
+        Step::Archive { path, before, .. } => {
+            let present = host.tree.large_state(path, crate::zipfile::ARCHIVE_BYTES_MAX);
+            present.map_err(|error| error.to_string())?.as_ref() == Some(before)
+        }
+        Step::Firewall { name, before, .. } => firewall_rule::is(name, before.as_deref(), host)?,
+        Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } => {
+            windows_as(step, host)? == As::Before
+        }
         Step::Remove { packages } => {
             host.refresh();
             host.packages().is_some_and(|installed| packages.iter().all(|p| installed.contains_key(&p.name)))
@@ -312,6 +391,24 @@ pub fn as_before(step: &Step, host: &mut Host) -> Result<bool, String> {
             host.packages().is_some_and(|installed| !packages.iter().any(|p| installed.contains_key(&p.name)))
         }
     })
+}
+
+/// How something of Windows stands to a step of ours.
+#[derive(Debug, PartialEq, Eq)]
+pub enum As {
+    /// As before it.
+    Before,
+    /// As it left it.
+    After,
+    /// Otherwise: how.
+    Neither(String),
+}
+
+fn windows_as(step: &Step, host: &Host) -> Result<As, String> {
+    match step {
+        Step::Service { name, before, after } => kinds::windows_service::compare(name, *before, *after, host),
+        _ => kinds::registry::compare(step, host),
+    }
 }
 
 /// Call systemctl on the live system.

@@ -114,6 +114,9 @@ impl Executor {
     /// What a check says of an entry now.
     fn probe(&self, entry: Option<&Entry>) -> ControlState {
         let Some(entry) = entry else { return ControlState::Unknown };
+        if !entry.platform.covers(self.host.platform()) {
+            return ControlState::NotApplicable;
+        }
         match entry.applies.decide(&self.host) {
             Applicability::Applicable => {
                 let findings = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));

@@ -8,7 +8,7 @@ use crate::executor::Executor;
 use crate::failpoint;
 use crate::fs::{Image, Tree};
 use crate::host::Host;
-use crate::kinds::{self, Finding, Presence, Workspace};
+use crate::kinds::{self, Edit, Finding, Presence, Workspace};
 use crate::record::{By, Hold, Holding, Record, Step};
 use crate::restore;
 use crate::state::StateDir;
@@ -74,6 +74,10 @@ impl Executor {
             }
         };
         self.host.refresh();
+        if !entry.platform.covers(self.host.platform()) {
+            let text = format!("the entry is for {}", entry.platform.as_str());
+            return Some(report(Outcome::NotApplicable, ControlState::NotApplicable, text));
+        }
         match entry.applies.decide(&self.host) {
             Applicability::Applicable => {}
             Applicability::NotApplicable(reason) => {
@@ -135,8 +139,8 @@ impl Executor {
                     continue;
                 }
                 (Presence::Unknown, _) => return Err(format!("{}: {}", action.target(), finding.note)),
-                (Presence::Present | Presence::Partial, Some(_)) => (By::AnotherEntry, None),
-                (Presence::Present | Presence::Partial, None) => (By::Others, None),
+                (Presence::Present | Presence::Partial, Some(_)) => (By::AnotherEntry, Edit::None),
+                (Presence::Present | Presence::Partial, None) => (By::Others, Edit::None),
                 (Presence::Absent | Presence::Lapsed, Some(other)) => {
                     return Err(format!("{} is held by {other} with another value", action.target()));
                 }
@@ -148,7 +152,12 @@ impl Executor {
             touched.push(workspace.take_touched());
             let index = u32::try_from(at).unwrap_or(u32::MAX);
             let (kind, target) = (action.kind().to_owned(), action.target());
-            holds.push(Hold { index, kind, key, target, by, steps: Vec::new(), edit });
+            let (edit, xml) = match edit {
+                Edit::None => (None, None),
+                Edit::Setting(edit) => (Some(edit), None),
+                Edit::Xml(edit) => (None, Some(edit)),
+            };
+            holds.push(Hold { index, kind, key, target, by, steps: Vec::new(), edit, xml });
         }
         let steps = workspace.steps().map_err(|error| error.to_string())?;
         for hold in &mut holds {
@@ -231,6 +240,9 @@ impl Executor {
                 let image = image.ok_or_else(|| Broken::Failed(format!("{path} changed while we worked on it")))?;
                 self.state.keep_prior(&image.bytes).map_err(|e| failed(&e))?;
             }
+            if let Some(bytes) = kinds::archive_member_absent::prior(step, &self.host).map_err(Broken::Failed)? {
+                self.state.keep_prior(&bytes).map_err(|e| failed(&e))?;
+            }
         }
         failpoint::hit("after-prior");
         let (task, epoch) = (order.task, order.epoch);
@@ -309,7 +321,10 @@ impl Executor {
     /// Put back the first `done` steps of this try, last first. Says why when something could not be.
     fn undo(&mut self, entry_id: &catalogue::text::EntryId, done: usize, planned: &Planned) -> Option<String> {
         let mut kept = None;
-        for step in planned.steps.iter().take(done).rev() {
+        // The boot menu is made of files, so it is made anew after they are back.
+        let steps: Vec<&Step> = planned.steps.iter().take(done).rev().collect();
+        let (menu, rest): (Vec<&Step>, Vec<&Step>) = steps.into_iter().partition(|step| **step == Step::BootMenu);
+        for step in rest.into_iter().chain(menu) {
             let state = &self.state;
             let bytes = |digest: &str| state.prior(digest);
             if let Err(error) = restore::undo(step, &mut self.host, &bytes) {
@@ -440,6 +455,13 @@ pub(crate) fn perform(
         Step::Start { unit } => return restore::systemctl(host, &["start", "--", unit]),
         Step::Remove { packages } => return kinds::package_state::remove(packages, host),
         Step::Install { packages } => return kinds::package_state::install(packages, host),
+        Step::Archive { .. } => return kinds::archive_member_absent::perform(step, host, bytes, tag),
+        Step::Firewall { name, before, after } => {
+            return kinds::firewall_rule::perform(name, before.as_deref(), after.as_deref(), host);
+        }
+        Step::BootMenu => return kinds::kernel_cmdline::perform(host),
+        Step::Registry { .. } | Step::RegistryTree { .. } => return kinds::registry::perform(step, host),
+        Step::Service { name, before, after } => return kinds::windows_service::perform(name, *before, *after, host),
     };
     done.map_err(|error| error.to_string())
 }

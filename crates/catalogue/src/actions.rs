@@ -3,17 +3,29 @@
 //! What check, apply and revert of each kind do on a host is the agent's business; this module says what may be asked and where
 //! (`allowed_path`). Kinds that are documented but not built yet are refused while parsing, which rejects that entry only.
 
+mod allowed;
+mod archive;
 mod file;
+pub mod firewall;
+mod package;
+pub mod registry;
+mod xml;
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::{Line, ModuleName, PackageName, ServiceName, SysctlKey};
+use crate::text::{CmdlineParam, Line, ModuleName, PackageName, ServiceName, SysctlKey};
 
+pub use allowed::allowed_path;
+pub use archive::ArchiveMemberAbsent;
 pub use file::{
     FileBits, FileBitsError, FileDropin, FileMode, FileSetting, ModeBit, ModeChange, SettingFormat, Validator,
 };
+pub use firewall::FirewallRule;
+pub use package::{PackageManager, PackageState, PackageWant};
+pub use registry::{RegistryData, RegistryKeyAbsent, RegistryValue, RegistryValueAbsent};
+pub use xml::{FileXml, XmlWant};
 
 /// One wanted state. Actions of an entry are applied in order and reverted in reverse order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +52,46 @@ pub enum Action {
     /// Packages are absent, present, or not of some versions.
     #[serde(rename = "package.state")]
     PackageState(PackageState),
+    /// One attribute, text or element of an XML file.
+    #[serde(rename = "file.xml")]
+    FileXml(FileXml),
+    /// A parameter of the kernel's command line, from the next boot on.
+    #[serde(rename = "kernel.cmdline")]
+    KernelCmdline(KernelCmdline),
+    /// A rule of ours in the packet filter, now and after a reboot.
+    #[serde(rename = "firewall.rule")]
+    FirewallRule(FirewallRule),
+    /// A member is in none of some archives.
+    #[serde(rename = "archive.member_absent")]
+    ArchiveMemberAbsent(ArchiveMemberAbsent),
+    /// A value of the Windows registry.
+    #[serde(rename = "registry.value")]
+    RegistryValue(RegistryValue),
+    /// A value of the Windows registry is not there.
+    #[serde(rename = "registry.value_absent")]
+    RegistryValueAbsent(RegistryValueAbsent),
+    /// A key of the Windows registry is not there.
+    #[serde(rename = "registry.key_absent")]
+    RegistryKeyAbsent(RegistryKeyAbsent),
 }
 
 /// Every action kind this version knows, as written in entries.
-pub const ACTION_KINDS: [&str; 7] =
-    ["file.setting", "file.dropin", "file.mode", "kernel.sysctl", "kernel.module", "service.state", "package.state"];
+pub const ACTION_KINDS: [&str; 14] = [
+    "file.setting",
+    "file.dropin",
+    "file.mode",
+    "kernel.sysctl",
+    "kernel.module",
+    "service.state",
+    "package.state",
+    "file.xml",
+    "kernel.cmdline",
+    "firewall.rule",
+    "archive.member_absent",
+    "registry.value",
+    "registry.value_absent",
+    "registry.key_absent",
+];
 
 impl Action {
     /// The kind as written in entries.
@@ -58,6 +105,13 @@ impl Action {
             Self::KernelModule(_) => "kernel.module",
             Self::ServiceState(_) => "service.state",
             Self::PackageState(_) => "package.state",
+            Self::FileXml(_) => "file.xml",
+            Self::KernelCmdline(_) => "kernel.cmdline",
+            Self::FirewallRule(_) => "firewall.rule",
+            Self::ArchiveMemberAbsent(_) => "archive.member_absent",
+            Self::RegistryValue(_) => "registry.value",
+            Self::RegistryValueAbsent(_) => "registry.value_absent",
+            Self::RegistryKeyAbsent(_) => "registry.key_absent",
         }
     }
 
@@ -87,6 +141,13 @@ impl Action {
                 all.dedup();
                 all.join(", ")
             }
+            Self::FileXml(file) => file.target(),
+            Self::KernelCmdline(KernelCmdline { param }) => param.name().to_owned(),
+            Self::FirewallRule(FirewallRule { name, .. }) => name.to_string(),
+            Self::ArchiveMemberAbsent(ArchiveMemberAbsent { member, .. }) => member.to_string(),
+            Self::RegistryValue(RegistryValue { key, name, .. })
+            | Self::RegistryValueAbsent(RegistryValueAbsent { key, name, .. }) => format!("{key}\\{name}"),
+            Self::RegistryKeyAbsent(RegistryKeyAbsent { key, .. }) => key.to_string(),
         }
     }
 
@@ -110,6 +171,15 @@ impl Action {
                     format!("not version {}", versions.join(" or "))
                 }
             },
+            Self::FileXml(FileXml { want, .. }) => want.to_string(),
+            Self::KernelCmdline(KernelCmdline { param }) => format!("{param} from the next boot on"),
+            Self::FirewallRule(rule) => rule.to_string(),
+            Self::ArchiveMemberAbsent(ArchiveMemberAbsent { names, .. }) => {
+                let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+                format!("in none of {}", names.join(", "))
+            }
+            Self::RegistryValue(RegistryValue { name, data, .. }) => format!("{name} = {data}"),
+            Self::RegistryValueAbsent(_) | Self::RegistryKeyAbsent(_) => "not there".to_owned(),
         }
     }
 
@@ -121,15 +191,30 @@ impl Action {
                 Some(path.as_str())
             }
             Self::FileMode(FileMode { path, .. }) => Some(path.as_str()),
-            Self::KernelSysctl(_) | Self::KernelModule(_) | Self::ServiceState(_) | Self::PackageState(_) => None,
+            Self::FileXml(FileXml { path, .. }) => Some(path.as_str()),
+            _ => None,
         }
     }
 
-    /// Whether the path lies where this kind may write. Entries are linted with it and agents ask it again: a signed entry is
-    /// no reason to write anywhere else.
+    /// Whether only Windows has what the action is about.
+    #[must_use]
+    pub fn is_of_windows(&self) -> bool {
+        matches!(self, Self::RegistryValue(_) | Self::RegistryValueAbsent(_) | Self::RegistryKeyAbsent(_))
+    }
+
+    /// Whether what the action names lies where this kind may write. The parser demands it and agents ask it again: a signed
+    /// entry is no reason to write anywhere else.
     #[must_use]
     pub fn path_is_allowed(&self) -> bool {
-        self.path().is_none_or(|path| allowed_path(self.kind(), path))
+        match self {
+            Self::ArchiveMemberAbsent(archive) => {
+                archive.roots.iter().all(|root| allowed_path(self.kind(), root.as_str()))
+            }
+            Self::RegistryValue(value) => registry::allowed_key(&value.key, Some(&value.name)),
+            Self::RegistryValueAbsent(value) => registry::allowed_key(&value.key, Some(&value.name)),
+            Self::RegistryKeyAbsent(key) => registry::allowed_key(&key.key, None),
+            _ => self.path().is_none_or(|path| allowed_path(self.kind(), path)),
+        }
     }
 
     /// The validator the action names.
@@ -141,36 +226,6 @@ impl Action {
             }
             _ => None,
         }
-    }
-}
-
-/// Whether an action kind may write to this path (catalogue README 3, "safety rails"): configuration below `/etc` for settings
-/// and drop-ins, without the files that decide who may log in at all; programs below `/usr`, `/bin`, `/sbin` and `/opt` for
-/// permission bits.
-#[must_use]
-pub fn allowed_path(kind: &str, path: &str) -> bool {
-    const NEVER: [&str; 14] = [
-        "/etc/passwd",
-        "/etc/passwd-",
-        "/etc/shadow",
-        "/etc/shadow-",
-        "/etc/group",
-        "/etc/group-",
-        "/etc/gshadow",
-        "/etc/gshadow-",
-        "/etc/sudoers",
-        "/etc/fstab",
-        "/etc/machine-id",
-        "/etc/ld.so.preload",
-        "/etc/ld.so.conf",
-        "/etc/crypttab",
-    ];
-    const NEVER_BELOW: [&str; 5] = ["/etc/cron", "/etc/systemd/", "/etc/init", "/etc/profile", "/etc/quell"];
-    let below = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
-    match kind {
-        "file.setting" | "file.dropin" => below(&["/etc/"]) && !NEVER.contains(&path) && !below(&NEVER_BELOW),
-        "file.mode" => below(&["/usr/", "/bin/", "/sbin/", "/opt/"]),
-        _ => false,
     }
 }
 
@@ -286,86 +341,10 @@ impl fmt::Display for ServiceStart {
     }
 }
 
-/// Package managers that `package.state` may name packages for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PackageManager {
-    /// Debian and derivatives.
-    Apt,
-    /// Fedora, RHEL 8 and later.
-    Dnf,
-    /// RHEL 7.
-    Yum,
-    /// SUSE.
-    Zypper,
-}
-
-/// Parameters of `package.state`.
+/// Parameters of `kernel.cmdline`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "PackageStateFields", into = "PackageStateFields")]
-pub struct PackageState {
-    /// What is wanted of every package named that is known to the host's package manager.
-    pub want: PackageWant,
-    /// Package names by package manager; at least one.
-    pub names: BTreeMap<PackageManager, Vec<PackageName>>,
-}
-
-/// What `package.state` wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PackageWant {
-    /// None of the packages is installed.
-    Absent,
-    /// All of the packages are installed.
-    Present,
-    /// None of the packages is installed in one of these versions; `*` stands for any characters.
-    NotVersion {
-        /// Version patterns.
-        versions: Vec<Line>,
-    },
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum WantWord {
-    Absent,
-    Present,
-    NotVersion,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PackageStateFields {
-    want: WantWord,
-    names: BTreeMap<PackageManager, Vec<PackageName>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    versions: Vec<Line>,
-}
-
-impl TryFrom<PackageStateFields> for PackageState {
-    type Error = &'static str;
-
-    fn try_from(fields: PackageStateFields) -> Result<Self, &'static str> {
-        if fields.names.is_empty() || fields.names.values().any(Vec::is_empty) {
-            return Err("package.state: names needs at least one package for every package manager it lists");
-        }
-        let want = match (fields.want, fields.versions.is_empty()) {
-            (WantWord::Absent, true) => PackageWant::Absent,
-            (WantWord::Present, true) => PackageWant::Present,
-            (WantWord::NotVersion, false) => PackageWant::NotVersion { versions: fields.versions },
-            (WantWord::NotVersion, true) => return Err("package.state: want = \"not-version\" needs versions"),
-            (_, false) => return Err("package.state: versions belongs to want = \"not-version\" only"),
-        };
-        Ok(Self { want, names: fields.names })
-    }
-}
-
-impl From<PackageState> for PackageStateFields {
-    fn from(value: PackageState) -> Self {
-        let (want, versions) = match value.want {
-            PackageWant::Absent => (WantWord::Absent, Vec::new()),
-            PackageWant::Present => (WantWord::Present, Vec::new()),
-            PackageWant::NotVersion { versions } => (WantWord::NotVersion, versions),
-        };
-        Self { want, names: value.names, versions }
-    }
+pub struct KernelCmdline {
+    /// The parameter, with its value where it has one.
+    pub param: CmdlineParam,
 }

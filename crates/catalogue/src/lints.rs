@@ -11,8 +11,11 @@ use domain::mitigation::{Coverage, Implication};
 use serde::Serialize;
 
 use crate::{
-    actions::{Action, FileMode, FileSetting, ModeChange, PackageWant, ServiceStart, SettingFormat, Validator},
-    schema::{Entry, Reboot, ReferenceKind, Reversible, Risk, Status},
+    actions::{
+        Action, FileMode, FileSetting, FirewallRule, ModeChange, PackageWant, ServiceStart, SettingFormat, Validator,
+        firewall::{Direction, Transport},
+    },
+    schema::{Entry, EntryPlatform, Reboot, ReferenceKind, Reversible, Risk, Status},
     text::{EntryId, PackageName},
 };
 
@@ -284,7 +287,40 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
                 format!("{target}: taking packages away is not of low risk")
             });
         }
+        Action::KernelCmdline(_) => {
+            findings.error(entry.after.reboot != Reboot::Required, "cmdline-reboot", || {
+                format!("{target}: the command line is read at boot: reboot is \"required\"")
+            });
+        }
+        Action::FirewallRule(rule) => lint_rule(rule, entry, findings),
+        Action::ArchiveMemberAbsent(archive) => {
+            let code = archive.member.as_str().ends_with(".class");
+            findings.warn(code && entry.after.restart.is_empty() && !entry.human.side_effects.as_str().contains("restart"),
+                "archive-restart", || {
+                format!("{target}: programs that loaded it go on with it; side_effects has to say that they need a restart")
+            });
+        }
+        Action::FileXml(_)
+        | Action::RegistryValue(_)
+        | Action::RegistryValueAbsent(_)
+        | Action::RegistryKeyAbsent(_) => {}
     }
+}
+
+fn lint_rule(rule: &FirewallRule, entry: &Entry, findings: &mut Findings<'_>) {
+    let ssh = rule.direction == Direction::In
+        && rule.condition.is_none()
+        && rule.protocol == Transport::Tcp
+        && rule.ports.iter().any(|ports| ports.contains(22) && ports.first != ports.last);
+    findings.error(ssh, "own-access", || {
+        format!(
+            "{}: a range that holds port 22 cuts off administrators; name the port by itself if it is meant",
+            rule.name
+        )
+    });
+    findings.warn(entry.human.risk == Risk::Low && rule.condition.is_none(), "firewall-risk", || {
+        format!("{}: closing a port is not of low risk", rule.name)
+    });
 }
 
 /// Files that lock people or services out when they are wrong.
@@ -348,6 +384,19 @@ fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
         let new = targets.insert((action.kind(), target.clone()));
         findings.error(!new, "same-target", || format!("two actions of kind {} on {target}", action.kind()));
     }
+    let registry = entry.actions.iter().any(Action::is_of_windows);
+    findings.error(registry && entry.platform != EntryPlatform::Windows, "platform-kind", || {
+        "only Windows has a registry: platform is \"windows\"".to_owned()
+    });
+    let unix = entry.actions.iter().any(|action| {
+        matches!(
+            action,
+            Action::KernelSysctl(_) | Action::KernelModule(_) | Action::KernelCmdline(_) | Action::PackageState(_)
+        ) || action.path().is_some()
+    });
+    findings.error(unix && entry.platform == EntryPlatform::Windows, "platform-kind", || {
+        "Windows has none of these settings: platform is \"linux\" or \"any\"".to_owned()
+    });
     let restarts_itself = entry.after.restart.iter().any(|name| name.unit().starts_with("quell"));
     findings.error(restarts_itself, "own-access", || "it restarts the agent that runs it".to_owned());
     let stopped: BTreeSet<String> = entry

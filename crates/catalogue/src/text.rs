@@ -115,6 +115,40 @@ text!(
     PackageName, is_package_name, "a package name of letters, digits and . + - _"
 );
 text!(
+    /// The name of a firewall rule of ours, `low-mss-v4`: at most 40 of a-z, 0-9 and single inner hyphens.
+    RuleName, |text| is_entry_id(text) && text.len() <= 40, "a rule name (3 to 40 of a-z, 0-9 and single inner hyphens)"
+);
+text!(
+    /// A file name in which `*` stands for any characters, `log4j-core-2.1*.jar`. Begins with three or more letters or digits of
+    /// its own, so that no pattern names nearly everything.
+    NamePattern, is_name_pattern, "a file name that starts with at least three letters or digits; '*' allowed"
+);
+text!(
+    /// The name of an archive's member, `org/example/Thing.class`: relative, without `.` and `..`.
+    MemberName, |text| is_path(&format!("/{text}"), false), "a relative path without '.', '..' or wild cards"
+);
+text!(
+    /// A parameter of the kernel's command line, `name` or `name=value`, that neither chooses what is started nor switches
+    /// protection off.
+    CmdlineParam, is_cmdline_param, "a kernel parameter such as gather_data_sampling=force, and none that starts something else"
+);
+text!(
+    /// The name of an XML element or attribute.
+    XmlName, is_xml_name, "an XML name of letters, digits and . - _"
+);
+text!(
+    /// XML element names from the document's own down, `/policymap/policy`.
+    XmlPath, is_xml_path, "a path of XML element names such as /policymap/policy"
+);
+text!(
+    /// A key of the registry from one of `HKLM` and `HKCR` down.
+    RegistryKey, is_registry_key, "a registry key such as HKLM\\\\SOFTWARE\\\\Example"
+);
+text!(
+    /// The name of a registry value.
+    RegistryName, |text| is_line(text) && text.len() <= 255 && !text.contains('\\'), "the name of a registry value"
+);
+text!(
     /// A web address that begins with `https://`.
     Url, is_url, "an https address without spaces"
 );
@@ -196,6 +230,62 @@ fn is_package_name(text: &str) -> bool {
     is_name(text, b".+-_")
 }
 
+fn is_name_pattern(text: &str) -> bool {
+    let own = text.bytes().take_while(u8::is_ascii_alphanumeric).count();
+    own >= 3 && is_path(&format!("/{text}"), true)
+}
+
+fn is_cmdline_param(text: &str) -> bool {
+    const NEVER: [&str; 14] = [
+        "init",
+        "rdinit",
+        "root",
+        "rootflags",
+        "rootfstype",
+        "ro",
+        "rw",
+        "single",
+        "mitigations",
+        "selinux",
+        "enforcing",
+        "apparmor",
+        "nokaslr",
+        "lockdown",
+    ];
+    let (name, value) = text.split_once('=').unwrap_or((text, "-"));
+    let fits = |part: &str, more: &[u8]| {
+        (1..=80).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+    };
+    fits(name, b"_.-")
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && fits(value, b"_.,:-")
+        && !NEVER.contains(&name)
+        && !name.starts_with("rd.")
+        && !name.starts_with("systemd.")
+        && !name.starts_with("no")
+}
+
+fn is_xml_name(text: &str) -> bool {
+    text.len() <= 80
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+}
+
+fn is_xml_path(text: &str) -> bool {
+    text.len() <= 255
+        && text.strip_prefix('/').is_some_and(|rest| rest.split('/').count() <= 16 && rest.split('/').all(is_xml_name))
+}
+
+fn is_registry_key(text: &str) -> bool {
+    let mut parts = text.split('\\');
+    let root = parts.next().unwrap_or_default();
+    let mut below = parts.peekable();
+    text.len() <= 255
+        && matches!(root, "HKLM" | "HKCR" | "hklm" | "hkcr")
+        && below.peek().is_some()
+        && below.all(|part| is_line(part) && part != "." && part != "..")
+}
+
 fn is_url(text: &str) -> bool {
     text.len() <= 300
         && text.strip_prefix("https://").is_some_and(|rest| rest.contains('.') && !rest.starts_with(['/', '.']))
@@ -228,20 +318,52 @@ impl PathPattern {
     #[must_use]
     pub fn matches_name(&self, name: &str) -> bool {
         let pattern = self.name();
-        if name.starts_with('.') && !pattern.starts_with('.') {
-            return false;
-        }
-        let mut parts = pattern.split('*');
-        let Some(rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-        let mut middle: Vec<&str> = parts.collect();
-        let Some(last) = middle.pop() else { return rest.is_empty() };
-        let mut rest = rest;
-        for part in middle {
-            let Some(found) = rest.find(part) else { return false };
-            rest = rest.get(found + part.len()..).unwrap_or_default();
-        }
-        rest.ends_with(last)
+        (!name.starts_with('.') || pattern.starts_with('.')) && matches_stars(pattern, name)
     }
+}
+
+impl NamePattern {
+    /// Whether a file name matches.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        matches_stars(&self.0, name)
+    }
+}
+
+impl CmdlineParam {
+    /// The parameter's name, without a value.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split('=').next().unwrap_or_default()
+    }
+}
+
+impl XmlPath {
+    /// The names, outermost first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/').skip(1)
+    }
+
+    /// The path of the element that holds this one; none for the document's own.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(parent, _)| parent).filter(|parent| !parent.is_empty())
+    }
+}
+
+/// Whether a text matches a pattern in which `*` stands for any characters.
+#[must_use]
+pub fn matches_stars(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let mut middle: Vec<&str> = parts.collect();
+    let Some(last) = middle.pop() else { return rest.is_empty() };
+    let mut rest = rest;
+    for part in middle {
+        let Some(found) = rest.find(part) else { return false };
+        rest = rest.get(found + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
 }
 
 impl ServiceName {
@@ -299,6 +421,30 @@ mod tests {
         table::<SysctlKey>(&["net.ipv4.tcp_sack", "fs.suid_dumpable"], &["fs", "fs..x", ".fs.x", "fs.x/../y", "fs.x "]);
         table::<ModuleName>(&["dccp", "xt_u32", "8021q"], &["", "a-b", "a/b", "A", "a b", "../x"]);
         table::<ServiceName>(&["cups-browsed.service", "getty@tty1.service"], &["", "-x", "a b", "a/b", "a;b"]);
+        table::<RuleName>(&["low-mss-v4"], &["", "a b", "x\"y", "A-b-c", "../x"]);
+        table::<NamePattern>(&["log4j-core-2.1*.jar"], &["", "*", "*.jar", "ab*", "log4j/../x", "log?j"]);
+        table::<MemberName>(&["org/a/B.class"], &["", "/org/a", "../a", "a/../b", "a//b", "a/*"]);
+        table::<CmdlineParam>(
+            &["gather_data_sampling=force", "spec_store_bypass_disable=on"],
+            &[
+                "",
+                "init=/bin/sh",
+                "a b",
+                "x=$(y)",
+                "x=\"",
+                "rd.break",
+                "systemd.unit=x",
+                "mitigations=off",
+                "nosmep",
+                "=x",
+                "x=",
+            ],
+        );
+        table::<XmlPath>(&["/Server/Service/Connector"], &["", "/", "a/b", "//a", "/a/", "/a[1]", "/a/@b", "/a/*"]);
+        table::<RegistryKey>(
+            &["HKLM\\SOFTWARE\\X Y", "HKCR\\ms-msdt"],
+            &["", "HKLM", "HKCU\\X", "HKLM\\", "HKLM\\a\\\\b", "HKLM\\..\\x", "SOFTWARE\\X"],
+        );
         table::<PackageName>(&["libstdc++6", "telnet-server"], &["", "-y", "a b", "a=1", "a/b"]);
         table::<Url>(
             &["https://example.org/a?b=c#d"],

@@ -2,18 +2,24 @@
 //! reaches the host are the workspace's steps, done by [`crate::work`] after they are journalled. So a plan, a dry run and an
 //! apply are the same code, and a file is replaced once however many actions change it.
 
+pub mod archive_member_absent;
 pub mod file_dropin;
 pub mod file_mode;
 pub mod file_setting;
+pub mod file_xml;
+pub mod firewall_rule;
+pub mod kernel_cmdline;
 pub mod kernel_module;
 pub mod kernel_sysctl;
 pub mod package_state;
+pub mod registry;
 pub mod service_state;
+pub mod windows_service;
 pub mod workspace;
 
 use crate::fs::FsError;
 use crate::host::Host;
-use crate::record::FileEdit;
+use crate::record::{FileEdit, XmlFileEdit};
 use catalogue::actions::Action;
 use catalogue::schema::Entry;
 use domain::mitigation::ControlState;
@@ -90,31 +96,64 @@ pub fn check(action: &Action, host: &Host, workspace: &Workspace<'_>) -> Finding
         Action::FileMode(wanted) => file_mode::check(wanted, host, workspace),
         Action::KernelSysctl(wanted) => kernel_sysctl::check(wanted, host, workspace),
         Action::KernelModule(wanted) => kernel_module::check(wanted, host, workspace),
+        Action::ServiceState(wanted) if host.windows.is_some() => windows_service::check(wanted, host, workspace),
         Action::ServiceState(wanted) => service_state::check(wanted, host, workspace),
         Action::PackageState(wanted) => package_state::check(wanted, host, workspace),
+        Action::FileXml(wanted) => file_xml::check(wanted, workspace),
+        Action::KernelCmdline(wanted) => kernel_cmdline::check(wanted, host, workspace),
+        Action::FirewallRule(wanted) => firewall_rule::check(wanted, host, workspace),
+        Action::ArchiveMemberAbsent(wanted) => archive_member_absent::check(wanted, host, workspace),
+        Action::RegistryValue(wanted) => registry::check_value(wanted, host, workspace),
+        Action::RegistryValueAbsent(wanted) => registry::check_value_absent(wanted, host, workspace),
+        Action::RegistryKeyAbsent(wanted) => registry::check_key_absent(wanted, host, workspace),
     };
     found.unwrap_or_else(|error| Finding::unknown(error.to_string()))
 }
 
-/// Plan the change in the workspace. Returns the edit of a setting within a file.
+/// Plan the change in the workspace. Returns the edit within a file.
 ///
 /// # Errors
 /// See [`KindError`]; what the workspace holds is of no use then.
-pub fn plan(action: &Action, host: &Host, workspace: &mut Workspace<'_>) -> Result<Option<FileEdit>, KindError> {
+pub fn plan(action: &Action, host: &Host, workspace: &mut Workspace<'_>) -> Result<Edit, KindError> {
     // A signed entry is no reason to write just anywhere (catalogue README 3, safety rails).
     if !action.path_is_allowed() {
         let path = action.path().unwrap_or_default().to_owned();
         return Err(KindError::Forbidden { kind: action.kind(), path });
     }
     match action {
-        Action::FileSetting(wanted) => file_setting::plan(wanted, host, workspace).map(Some),
-        Action::FileDropin(wanted) => file_dropin::plan(wanted, workspace).map(|()| None),
-        Action::FileMode(wanted) => file_mode::plan(wanted, host, workspace).map(|()| None),
-        Action::KernelSysctl(wanted) => kernel_sysctl::plan(wanted, host, workspace).map(|()| None),
-        Action::KernelModule(wanted) => kernel_module::plan(wanted, host, workspace).map(|()| None),
-        Action::ServiceState(wanted) => service_state::plan(wanted, host, workspace).map(|()| None),
-        Action::PackageState(wanted) => package_state::plan(wanted, host, workspace).map(|()| None),
+        Action::FileSetting(wanted) => file_setting::plan(wanted, host, workspace).map(Edit::Setting),
+        Action::FileDropin(wanted) => nothing(file_dropin::plan(wanted, workspace)),
+        Action::FileMode(wanted) => nothing(file_mode::plan(wanted, host, workspace)),
+        Action::KernelSysctl(wanted) => nothing(kernel_sysctl::plan(wanted, host, workspace)),
+        Action::KernelModule(wanted) => nothing(kernel_module::plan(wanted, host, workspace)),
+        Action::ServiceState(wanted) if host.windows.is_some() => {
+            nothing(windows_service::plan(wanted, host, workspace))
+        }
+        Action::ServiceState(wanted) => nothing(service_state::plan(wanted, host, workspace)),
+        Action::PackageState(wanted) => nothing(package_state::plan(wanted, host, workspace)),
+        Action::FileXml(wanted) => file_xml::plan(wanted, workspace).map(Edit::Xml),
+        Action::KernelCmdline(wanted) => nothing(kernel_cmdline::plan(wanted, host, workspace)),
+        Action::FirewallRule(wanted) => nothing(firewall_rule::plan(wanted, host, workspace)),
+        Action::ArchiveMemberAbsent(wanted) => nothing(archive_member_absent::plan(wanted, host, workspace)),
+        Action::RegistryValue(wanted) => nothing(registry::plan_value(wanted, host, workspace)),
+        Action::RegistryValueAbsent(wanted) => nothing(registry::plan_value_absent(wanted, host, workspace)),
+        Action::RegistryKeyAbsent(wanted) => nothing(registry::plan_key_absent(wanted, host, workspace)),
     }
+}
+
+/// An edit within a file that holds other things, too.
+#[derive(Debug)]
+pub enum Edit {
+    /// None: what is changed is ours as a whole.
+    None,
+    /// A setting.
+    Setting(FileEdit),
+    /// A place in an XML file.
+    Xml(XmlFileEdit),
+}
+
+fn nothing(planned: Result<(), KindError>) -> Result<Edit, KindError> {
+    planned.map(|()| Edit::None)
 }
 
 /// Names the setting on this host, for sharing between entries.

@@ -2,7 +2,8 @@
 //! Comparing both sides gives the steps to be done, each place once.
 
 use crate::fs::{FsError, Image, Node, Tree};
-use crate::record::Step;
+use crate::record::{ArchiveChange, Step};
+use catalogue::actions::RegistryData;
 use std::collections::BTreeMap;
 
 /// Most lines of a diff shown, so that evidence stays readable.
@@ -122,6 +123,11 @@ impl<'t> Workspace<'t> {
         self.acts.iter().any(fits)
     }
 
+    /// The last step of these planned that gives what is asked for.
+    pub fn last_act<T>(&self, give: impl Fn(&Step) -> Option<T>) -> Option<T> {
+        self.acts.iter().rev().find_map(give)
+    }
+
     fn put(&mut self, path: &str, before: Thing, after: Thing) {
         self.touched.push(path.to_owned());
         match self.drafts.get_mut(path) {
@@ -224,6 +230,22 @@ fn act(step: &Step) -> String {
             let verb = if matches!(step, Step::Remove { .. }) { "remove" } else { "install" };
             format!("{verb} {}", names.join(", "))
         }
+        Step::Archive { path, member, change, .. } => match change {
+            ArchiveChange::Remove => format!("take {member} out of {path}"),
+            ArchiveChange::Restore | ArchiveChange::Insert => format!("put {member} back into {path}"),
+        },
+        Step::Firewall { before, after, .. } => {
+            let line = |rule: &Option<String>| rule.clone().unwrap_or_else(|| "(absent)".to_owned());
+            format!("{}\n-{}\n+{}", step.place(), line(before), line(after))
+        }
+        Step::BootMenu => "make the boot menu anew".to_owned(),
+        Step::Registry { before, after, .. } => {
+            let data = |data: &Option<RegistryData>| data.as_ref().map_or("(absent)".to_owned(), ToString::to_string);
+            format!("{}\n-{}\n+{}", step.place(), data(before), data(after))
+        }
+        Step::RegistryTree { after: None, .. } => format!("delete {}", step.place()),
+        Step::RegistryTree { after: Some(_), .. } => format!("put back {}", step.place()),
+        Step::Service { before, after, .. } => format!("{}: {before} -> {after}", step.place()),
         other => other.place(),
     }
 }

@@ -1,0 +1,116 @@
+//! `kernel.cmdline`: a parameter of the kernel's command line, from the next boot on.
+//!
+//! Done by a drop-in of ours for GRUB, which Debian and what is made of it read, and by making the boot menu anew. In force is only
+//! what the running kernel was started with, so right after an apply the answer is "configured".
+
+use super::{Finding, KindError, Presence, Workspace};
+use crate::host::{Host, call_long};
+use crate::record::Step;
+use catalogue::actions::KernelCmdline;
+
+/// Makes the boot menu.
+const UPDATE_GRUB: [&str; 2] = ["/usr/sbin/update-grub", "/sbin/update-grub"];
+/// What GRUB's own settings are in.
+const MAIN: &str = "/etc/default/grub";
+/// What is read after it, by name.
+const FOLDER: &str = "/etc/default/grub.d";
+
+/// Our drop-in for a parameter.
+#[must_use]
+pub fn dropin(name: &str) -> String {
+    format!("{FOLDER}/99-quell-{name}.cfg")
+}
+
+/// See [`super::check`].
+///
+/// # Errors
+/// When our own drop-in cannot be read.
+pub fn check(action: &KernelCmdline, host: &Host, workspace: &Workspace<'_>) -> Result<Finding, KindError> {
+    let param = action.param.as_str();
+    let Some(running) = host.tree.fact("/proc/cmdline") else {
+        return Ok(Finding::unknown("/proc/cmdline cannot be read"));
+    };
+    // The last one of a name counts for the kernel.
+    let named = |word: &&str| word.split('=').next() == Some(action.param.name());
+    let last = running.split_whitespace().filter(named).next_back();
+    let kept = kept(action, host, workspace)?;
+    let shown = format!("{}, {} at the next boot", last.unwrap_or("(not set)"), if kept { "set" } else { "not set" });
+    Ok(match (last == Some(param), kept) {
+        (true, true) => Finding::new(Presence::Present, shown),
+        (false, true) => Finding::because(Presence::Partial, shown, "it takes effect with the next boot"),
+        (true, false) => Finding::because(Presence::Absent, shown, "nothing sets it at the next boot"),
+        (false, false) => Finding::new(Presence::Absent, shown),
+    })
+}
+
+/// See [`super::plan`].
+///
+/// # Errors
+/// When this host's boot loader is not set up this way, or another file says otherwise.
+pub fn plan(action: &KernelCmdline, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
+    let cannot = |text: &str| KindError::Cannot(text.to_owned());
+    let known = UPDATE_GRUB.iter().any(|path| host.tree.fact(path).is_some()) && host.tree.fact(MAIN).is_some();
+    if !known {
+        return Err(cannot("this agent sets boot parameters where there is update-grub only; set it by hand"));
+    }
+    let name = action.param.name();
+    let other = files(host).into_iter().filter(|(path, _)| *path != dropin(name)).find(|(_, text)| {
+        let words = text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(words);
+        words.into_iter().any(|word| word.split('=').next() == Some(name) && word != action.param.as_str())
+    });
+    if let Some((path, _)) = other {
+        return Err(KindError::Cannot(format!("{path} gives {name} another value; it has to be changed by hand")));
+    }
+    let path = dropin(name);
+    let old = workspace.file(&path)?;
+    let image = workspace.image(old.as_ref(), text(action), 0o644);
+    workspace.put_file(&path, Some(image))?;
+    if host.tree.live() {
+        workspace.act(Step::BootMenu);
+    }
+    Ok(())
+}
+
+fn text(action: &KernelCmdline) -> String {
+    let param = &action.param;
+    format!("# Quell: the kernel is to be started with {param}.\nGRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX {param}\"\n")
+}
+
+/// Words of a shell's assignment, without its quotes.
+fn words(line: &str) -> Vec<&str> {
+    line.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).filter(|word| !word.is_empty()).collect()
+}
+
+fn files(host: &Host) -> Vec<(String, String)> {
+    let names = host.tree.names(FOLDER).unwrap_or_default();
+    let dropins = names.into_iter().filter(|name| name.ends_with(".cfg")).map(|name| format!("{FOLDER}/{name}"));
+    let all = std::iter::once(MAIN.to_owned()).chain(dropins);
+    all.filter_map(|path| host.tree.fact(&path).map(|text| (path, text))).collect()
+}
+
+/// Whether something sets it for the next boot: our drop-in, or the host's own settings.
+fn kept(action: &KernelCmdline, host: &Host, workspace: &Workspace<'_>) -> Result<bool, KindError> {
+    let ours = workspace.file(&dropin(action.param.name()))?;
+    if ours.is_some_and(|image| image.bytes == text(action).as_bytes()) {
+        return Ok(true);
+    }
+    let path = dropin(action.param.name());
+    Ok(files(host).iter().filter(|(of, _)| *of != path).any(|(_, text)| {
+        let lines = text.lines().map(str::trim).filter(|line| line.starts_with("GRUB_CMDLINE_LINUX="));
+        lines
+            .flat_map(|line| words(line.split_once('=').map_or("", |(_, value)| value)))
+            .any(|word| word == action.param.as_str())
+    }))
+}
+
+/// Make the boot menu anew.
+///
+/// # Errors
+/// What the program said.
+pub fn perform(host: &Host) -> Result<(), String> {
+    let program = host.program(&UPDATE_GRUB).ok_or("there is no update-grub here")?;
+    match call_long(program, &[])? {
+        said if said.ok => Ok(()),
+        said => Err(format!("update-grub: {}", said.text.lines().last().unwrap_or("it failed without a word"))),
+    }
+}

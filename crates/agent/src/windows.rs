@@ -1,0 +1,238 @@
+//! The parts of Windows that are no files, behind one trait: registry and services. Kinds are written against the trait, so that
+//! their planning, journal and revert are the same code everywhere; [`Memory`] stands in for a machine in tests.
+//!
+//! This version of the agent runs on Linux only: without a backend every such action is not applicable.
+
+use crate::record::{RegistryPlace, RegistryTree, ServiceLook};
+use catalogue::actions::RegistryData;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Mutex, MutexGuard};
+
+/// What the kinds need of Windows. Names of keys, values and services ignore case. Errors are sentences.
+pub trait Windows: Debug + Send {
+    /// The version, `10.0.17763.1`.
+    fn version(&self) -> String;
+
+    /// A value; nothing when it or its key is not there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn value(&self, at: &RegistryPlace, name: &str) -> Result<Option<RegistryData>, String>;
+
+    /// Set a value of a key that exists, or delete it.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn set_value(&self, at: &RegistryPlace, name: &str, data: Option<&RegistryData>) -> Result<(), String>;
+
+    /// Whether a key is there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn has_key(&self, at: &RegistryPlace) -> Result<bool, String>;
+
+    /// Make a key below one that exists.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn make_key(&self, at: &RegistryPlace) -> Result<(), String>;
+
+    /// Delete a key that holds nothing; one that holds something stays.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn remove_empty_key(&self, at: &RegistryPlace) -> Result<(), String>;
+
+    /// A key with everything below it, and who may do what with it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn tree(&self, at: &RegistryPlace) -> Result<Option<RegistryTree>, String>;
+
+    /// Put a key with everything below it in place of what is there, or delete it.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn set_tree(&self, at: &RegistryPlace, tree: Option<&RegistryTree>) -> Result<(), String>;
+
+    /// A service; nothing when there is none of this name.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn service(&self, name: &str) -> Result<Option<ServiceLook>, String>;
+
+    /// Set how a service starts, then start or stop it.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn set_service(&self, name: &str, look: ServiceLook) -> Result<(), String>;
+}
+
+/// Everything a [`Memory`] holds: keys by place in lower case with their values in lower case, and services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Keys, with their values.
+    pub keys: BTreeMap<RegistryPlace, BTreeMap<String, RegistryData>>,
+    /// Services.
+    pub services: BTreeMap<String, ServiceLook>,
+}
+
+/// A Windows in memory.
+#[derive(Debug)]
+pub struct Memory {
+    version: String,
+    contents: Mutex<Contents>,
+}
+
+impl Memory {
+    /// A machine with the usual outermost keys and nothing below them.
+    #[must_use]
+    pub fn new(version: &str) -> Self {
+        let memory = Self { version: version.to_owned(), contents: Mutex::default() };
+        for view in [catalogue::actions::registry::View::Bits64, catalogue::actions::registry::View::Bits32] {
+            for key in ["hklm\\software", "hklm\\system\\currentcontrolset", "hkcr"] {
+                memory.lock().keys.insert(RegistryPlace { view, key: key.to_owned() }, BTreeMap::new());
+            }
+        }
+        memory
+    }
+
+    /// A copy of everything.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn plain(at: &RegistryPlace) -> RegistryPlace {
+    RegistryPlace { view: at.view, key: at.key.to_lowercase() }
+}
+
+fn below(key: &str, of: &str) -> bool {
+    key.strip_prefix(of).is_some_and(|rest| rest.starts_with('\\'))
+}
+
+impl Windows for Memory {
+    fn version(&self) -> String {
+        self.version.clone()
+    }
+
+    fn value(&self, at: &RegistryPlace, name: &str) -> Result<Option<RegistryData>, String> {
+        Ok(self.lock().keys.get(&plain(at)).and_then(|values| values.get(&name.to_lowercase())).cloned())
+    }
+
+    fn set_value(&self, at: &RegistryPlace, name: &str, data: Option<&RegistryData>) -> Result<(), String> {
+        let mut contents = self.lock();
+        let values = contents.keys.get_mut(&plain(at)).ok_or_else(|| format!("there is no key {}", at.key))?;
+        match data {
+            Some(data) => values.insert(name.to_lowercase(), data.clone()),
+            None => values.remove(&name.to_lowercase()),
+        };
+        Ok(())
+    }
+
+    fn has_key(&self, at: &RegistryPlace) -> Result<bool, String> {
+        Ok(self.lock().keys.contains_key(&plain(at)))
+    }
+
+    fn make_key(&self, at: &RegistryPlace) -> Result<(), String> {
+        self.lock().keys.entry(plain(at)).or_default();
+        Ok(())
+    }
+
+    fn remove_empty_key(&self, at: &RegistryPlace) -> Result<(), String> {
+        let (mut contents, at) = (self.lock(), plain(at));
+        let holds = contents.keys.get(&at).is_some_and(|values| !values.is_empty())
+            || contents.keys.keys().any(|other| other.view == at.view && below(&other.key, &at.key));
+        if !holds {
+            contents.keys.remove(&at);
+        }
+        Ok(())
+    }
+
+    fn tree(&self, at: &RegistryPlace) -> Result<Option<RegistryTree>, String> {
+        let (contents, at) = (self.lock(), plain(at));
+        let Some(values) = contents.keys.get(&at) else { return Ok(None) };
+        let mut tree = RegistryTree { values: values.clone(), ..RegistryTree::default() };
+        for (place, values) in
+            contents.keys.iter().filter(|(place, _)| place.view == at.view && below(&place.key, &at.key))
+        {
+            let mut node = &mut tree;
+            for name in place.key.get(at.key.len() + 1..).unwrap_or_default().split('\\') {
+                node = node.keys.entry(name.to_owned()).or_default();
+            }
+            node.values.clone_from(values);
+        }
+        Ok(Some(tree))
+    }
+
+    fn set_tree(&self, at: &RegistryPlace, tree: Option<&RegistryTree>) -> Result<(), String> {
+        let (mut contents, at) = (self.lock(), plain(at));
+        contents.keys.retain(|place, _| place.view != at.view || (place.key != at.key && !below(&place.key, &at.key)));
+        let mut todo: Vec<(RegistryPlace, &RegistryTree)> = tree.map(|tree| (at, tree)).into_iter().collect();
+        while let Some((place, tree)) = todo.pop() {
+            for (name, below) in &tree.keys {
+                todo.push((RegistryPlace { view: place.view, key: format!("{}\\{name}", place.key) }, below));
+            }
+            contents.keys.insert(place, tree.values.clone());
+        }
+        Ok(())
+    }
+
+    fn service(&self, name: &str) -> Result<Option<ServiceLook>, String> {
+        Ok(self.lock().services.get(&name.to_lowercase()).copied())
+    }
+
+    fn set_service(&self, name: &str, look: ServiceLook) -> Result<(), String> {
+        self.lock().services.insert(name.to_lowercase(), look);
+        Ok(())
+    }
+}
+
+/// Several hands on one machine: a test keeps one while the agent has the other.
+impl Windows for std::sync::Arc<Memory> {
+    fn version(&self) -> String {
+        (**self).version()
+    }
+
+    fn value(&self, at: &RegistryPlace, name: &str) -> Result<Option<RegistryData>, String> {
+        (**self).value(at, name)
+    }
+
+    fn set_value(&self, at: &RegistryPlace, name: &str, data: Option<&RegistryData>) -> Result<(), String> {
+        (**self).set_value(at, name, data)
+    }
+
+    fn has_key(&self, at: &RegistryPlace) -> Result<bool, String> {
+        (**self).has_key(at)
+    }
+
+    fn make_key(&self, at: &RegistryPlace) -> Result<(), String> {
+        (**self).make_key(at)
+    }
+
+    fn remove_empty_key(&self, at: &RegistryPlace) -> Result<(), String> {
+        (**self).remove_empty_key(at)
+    }
+
+    fn tree(&self, at: &RegistryPlace) -> Result<Option<RegistryTree>, String> {
+        (**self).tree(at)
+    }
+
+    fn set_tree(&self, at: &RegistryPlace, tree: Option<&RegistryTree>) -> Result<(), String> {
+        (**self).set_tree(at, tree)
+    }
+
+    fn service(&self, name: &str) -> Result<Option<ServiceLook>, String> {
+        (**self).service(name)
+    }
+
+    fn set_service(&self, name: &str, look: ServiceLook) -> Result<(), String> {
+        (**self).set_service(name, look)
+    }
+}
