@@ -74,6 +74,13 @@ impl Host {
         Self { tree, server: None, windows: None, os, packages }
     }
 
+    /// A machine with Windows: what is no file is asked of `windows`.
+    #[must_use]
+    pub fn of_windows(tree: Tree, windows: Box<dyn Windows>) -> Self {
+        let os = OsRelease { id: "windows".to_owned(), id_like: Vec::new(), version: windows.version() };
+        Self { tree, server: None, windows: Some(windows), os: Some(os), packages: None }
+    }
+
     /// Read what is installed afresh.
     pub fn refresh(&mut self) {
         self.packages = installed_packages(&self.tree);
@@ -220,6 +227,10 @@ impl HostFacts for Host {
         match probe {
             Probe::PathExists(probe) => Some(self.exists(&probe.path)),
             Probe::PathAbsent(probe) => Some(!self.exists(&probe.path)),
+            Probe::ServiceExists(probe) => match &self.windows {
+                Some(windows) => windows.service(probe.name.as_str()).ok().map(|found| found.is_some()),
+                None => Some(crate::kinds::service_state::exists(self, &probe.name.unit())),
+            },
             Probe::MountAbsent(probe) => {
                 let mounts = self.tree.fact("/proc/mounts")?;
                 let mounted = |line: &str| {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    text::{Cve, EntryId, Line, PackageName, PathPattern},
+    text::{Cve, EntryId, Line, PackageName, PathPattern, ServiceName},
     version::{VersionRange, VersionScheme},
 };
 
@@ -77,6 +77,8 @@ pub enum OsFamily {
     Amazon,
     /// Alpine Linux.
     Alpine,
+    /// Microsoft Windows, whose version is that of the kernel: `10.0.17763`.
+    Windows,
 }
 
 impl OsFamily {
@@ -89,6 +91,7 @@ impl OsFamily {
             Self::Suse => "SUSE",
             Self::Amazon => "Amazon Linux",
             Self::Alpine => "Alpine",
+            Self::Windows => "Windows",
         }
     }
 
@@ -104,6 +107,7 @@ impl OsFamily {
             Self::Suse => &["sles", "sled", "sles_sap", "opensuse-leap", "suse"],
             Self::Amazon => &["amzn"],
             Self::Alpine => &["alpine"],
+            Self::Windows => &["windows"],
         }
     }
 }
@@ -182,6 +186,9 @@ pub enum Probe {
     /// No mount of one of these file system types in `/proc/mounts`.
     #[serde(rename = "mount.absent")]
     MountAbsent(MountProbe),
+    /// A service of this name is installed, running or not.
+    #[serde(rename = "service.exists")]
+    ServiceExists(ServiceProbe),
 }
 
 impl Probe {
@@ -191,6 +198,7 @@ impl Probe {
         match self {
             Self::PathExists(PathProbe { path }) => format!("{path} exists"),
             Self::PathAbsent(PathProbe { path }) => format!("there is nothing at {path}"),
+            Self::ServiceExists(ServiceProbe { name }) => format!("the service {name} is installed"),
             Self::MountAbsent(MountProbe { types }) => {
                 let types: Vec<&str> = types.iter().map(Line::as_str).collect();
                 format!("no {} file system is mounted", types.join(" or "))
@@ -205,6 +213,14 @@ impl Probe {
 pub struct PathProbe {
     /// The path; `*` in its last part matches any file name.
     pub path: PathPattern,
+}
+
+/// Parameters of `service.exists`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceProbe {
+    /// The service or unit.
+    pub name: ServiceName,
 }
 
 /// Parameters of `mount.absent`.

@@ -86,6 +86,85 @@ seen = "vendor"
 read_on = "2026-11-20"
 "#;
 
+/// One of each kind that [`GOOD`] does not have.
+const MORE: &str = r#"
+[[action]]
+kind = "file.xml"
+path = "/etc/tomcat9/server.xml"
+element = "/Server/Service/Connector"
+only = { protocol = "AJP/*" }
+want = "attribute"
+attribute = "address"
+value = "::1"
+[[action]]
+kind = "kernel.cmdline"
+param = "gather_data_sampling=force"
+[[action]]
+kind = "firewall.rule"
+name = "low-mss"
+direction = "in"
+protocol = "tcp"
+ports = []
+remote = "192.0.2.0/24"
+action = "drop"
+match = "syn and mss 1-500"
+family = "ipv4"
+[[action]]
+kind = "archive.member_absent"
+roots = ["/opt", "/usr/share/java"]
+names = ["log4j-core-2.1*.jar"]
+member = "org/a/B.class"
+nested = true
+[[action]]
+kind = "registry.value"
+key = 'HKLM\SOFTWARE\Example'
+name = "Names"
+type = "multi-sz"
+data = ["one", "two"]
+[[action]]
+kind = "registry.value_absent"
+key = 'HKLM\SOFTWARE\Example'
+name = "Name"
+view = "32"
+[[action]]
+kind = "registry.key_absent"
+key = 'HKCR\example'
+
+[after]
+"#;
+
+#[test]
+fn what_could_do_harm_is_no_entry() {
+    let with = |from: &str, to: &str| {
+        assert!(MORE.contains(from), "{from}");
+        Entry::from_toml(&GOOD.replace("[after]\n", &MORE.replace(from, to)))
+    };
+    assert!(with("[after]", "[after]").is_ok());
+    for (from, to) in [
+        ("ports = []", "ports = [\"0\"]"),
+        ("match = \"syn and mss 1-500\"\n", ""),
+        ("protocol = \"tcp\"", "protocol = \"udp\""),
+        ("name = \"low-mss\"", "name = \"x\\\"; flush ruleset\""),
+        ("family = \"ipv4\"", "family = \"ipv6\""),
+        ("gather_data_sampling=force", "init=/bin/sh"),
+        ("\"/opt\", ", "\"/etc\", "),
+        ("\"/opt\", ", "\"/opting\", "),
+        ("\"log4j-core-2.1*.jar\"", "\"*\""),
+        ("org/a/B.class", "../a"),
+        ("/etc/tomcat9/server.xml", "/etc/passwd"),
+        ("/etc/tomcat9/server.xml", "/var/lib/x.xml"),
+        ("value = \"::1\"\n", ""),
+        ("data = [\"one\", \"two\"]", "data = 1"),
+        ("key = 'HKCR\\example'", "key = 'HKCU\\example'"),
+        (
+            "'HKLM\\SOFTWARE\\Example'\nname = \"Name\"",
+            "'HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Run'\nname = \"Name\"",
+        ),
+    ] {
+        assert!(with(from, to).is_err(), "{to}");
+    }
+}
+
 fn good() -> Entry {
     Entry::from_toml(GOOD).unwrap()
 }
@@ -96,7 +175,7 @@ fn refusal(toml: &str) -> String {
 
 #[test]
 fn both_forms_hold_the_same() {
-    let entry = good();
+    let entry = Entry::from_toml(&GOOD.replace("[after]\n", MORE)).unwrap();
     assert_eq!(entry.actions.iter().map(Action::kind).collect::<Vec<_>>(), crate::actions::ACTION_KINDS);
     let bytes = entry.to_json();
     assert_eq!(Entry::from_json(&bytes).unwrap(), entry);
@@ -114,8 +193,8 @@ fn the_signed_bytes_do_not_change_by_accident() {
 fn unknown_schema_and_kind_are_named() {
     assert!(matches!(Entry::from_toml("schema = 2\nnew_field = 1"), Err(EntryError::UnknownSchema(2))));
     assert!(matches!(Entry::from_json(br#"{"schema":2,"x":1}"#), Err(EntryError::UnknownSchema(2))));
-    let error = refusal(&GOOD.replace("kind = \"kernel.module\"", "kind = \"registry.value\""));
-    assert!(error.contains("unknown variant `registry.value`"), "{error}");
+    let error = refusal(&GOOD.replace("kind = \"kernel.module\"", "kind = \"iis.setting\""));
+    assert!(error.contains("unknown variant `iis.setting`"), "{error}");
 }
 
 /// Every table of the schema, by a line that is in it.

@@ -88,7 +88,9 @@ pub fn plan(action: &ServiceState, host: &Host, workspace: &mut Workspace<'_>) -
     Ok(())
 }
 
-fn exists(host: &Host, unit: &str) -> bool {
+/// Whether a unit's file is anywhere.
+#[must_use]
+pub fn exists(host: &Host, unit: &str) -> bool {
     FOLDERS.iter().any(|folder| {
         let path = format!("{folder}/{unit}");
         host.tree.fact(&path).is_some() || host.tree.link(&path).is_some()

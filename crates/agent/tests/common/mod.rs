@@ -8,6 +8,8 @@
     reason = "helpers of tests, of which each test file uses its own part"
 )]
 
+pub mod jar;
+
 use agent::executor::Executor;
 use agent::frame::{ToExecutor, ToNet};
 use agent::fs::Tree;

@@ -14,7 +14,7 @@ pub struct FileXml {
     pub path: HostPath,
     /// Names from the document's element down: `/policymap/policy`.
     pub element: XmlPath,
-    /// Only elements with these attributes; a value may end in `*`, which stands for any characters.
+    /// Only elements with these attributes; `*` in a value stands for any characters, but with [`XmlWant::Present`] for itself.
     pub only: BTreeMap<XmlName, Line>,
     /// What is wanted.
     pub want: XmlWant,
@@ -109,9 +109,8 @@ impl TryFrom<Fields> for FileXml {
             (WantWord::Text, None, Some(value)) => XmlWant::Text { value },
             _ => return Err("file.xml: attribute and value do not fit what is wanted"),
         };
-        let wild = only.values().any(|value| value.as_str().contains('*'));
-        if want == XmlWant::Present && (wild || only.is_empty() || element.parent().is_none()) {
-            return Err("file.xml: want = \"present\" needs exact attributes and an element below the document's");
+        if want == XmlWant::Present && (only.is_empty() || element.parent().is_none()) {
+            return Err("file.xml: want = \"present\" needs attributes and an element below the document's");
         }
         if want == XmlWant::Absent && element.parent().is_none() {
             return Err("file.xml: the document's own element cannot be absent");
