@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::state::Controls;
 use crate::verify::{Refusal, Trust, Verdict, verify};
 use catalogue::index::{CatalogueError, VerifiedEntry, VerifiedIndex, verify_index};
-use catalogue::schema::{Risk, Status};
+use catalogue::schema::Status;
 use domain::time::Timestamp;
 use protocol::agent::{Event, EventKind, TaskEpoch};
 use protocol::digest::Digest;
@@ -72,8 +72,10 @@ fn usable(
             let reason = format!("entry {} is {}, nothing new is done with it", entry.id, entry.status.as_str());
             return Err((RefusalCode::NotInIndex, reason));
         }
-        if entry.human.risk == Risk::High {
-            let reason = format!("entry {} is of high risk and needs an approval this agent cannot check", entry.id);
+        if entry.needs_approval() {
+            let class = entry.class();
+            let reason =
+                format!("entry {} is of class {class} and needs an approval this agent cannot check", entry.id);
             return Err((RefusalCode::ApprovalNeeded, reason));
         }
     }

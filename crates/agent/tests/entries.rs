@@ -19,9 +19,10 @@ use catalogue::applies::{Applicability, OsFamily, Probe};
 use catalogue::schema::{Entry, EntryPlatform};
 use catalogue::version::VersionScheme;
 use common::jar::jar;
-use common::{World, set_mode};
+use common::{World, set_mode, without_approval};
 use domain::mitigation::ControlState;
-use protocol::agent::Outcome;
+use protocol::agent::{Event, EventKind, Outcome};
+use protocol::order::{OrderKind, RefusalCode};
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
@@ -69,7 +70,11 @@ fn meet_conditions(world: &World, entry: &Entry) {
         match probe {
             Probe::PathExists(probe) => {
                 let path = probe.path.as_str().trim_start_matches('/').replace('*', "x");
-                if !world.exists(&path) {
+                let is_folder =
+                    entry.actions.iter().filter_map(Action::path).any(|of| of.starts_with(&format!("/{path}/")));
+                if is_folder {
+                    world.write(&format!("{path}/.keep"), "");
+                } else if !world.exists(&path) {
                     world.write(&path, "");
                 }
             }
@@ -194,6 +199,15 @@ fn every_linux_entry_is_exposed_applied_effective_unchanged_and_reverted() {
     let mut exercised = 0;
     for entry in linux_entries().into_iter().filter(|entry| !takes_packages(entry)) {
         let id = entry.id.to_string();
+        if entry.needs_approval() {
+            let world = World::new(vec![entry.clone()]);
+            let order = world.order(OrderKind::Apply, &id, 1, 1);
+            let events = world.deliver(&common::sign(&order, common::ORDER));
+            let refused =
+                |event: &Event| matches!(event.event, EventKind::Refused { code: RefusalCode::ApprovalNeeded, .. });
+            assert!(events.iter().any(refused), "{id}: {events:#?}");
+        }
+        let entry = without_approval(&entry);
         let world = World::new(vec![entry.clone()]);
         meet_conditions(&world, &entry);
         entry.actions.iter().for_each(|action| expose(&world, action));

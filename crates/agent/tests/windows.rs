@@ -99,7 +99,7 @@ impl Machine {
 
 fn windows_entries() -> Vec<Entry> {
     let entries = catalogue::embedded::entries().unwrap();
-    entries.into_iter().filter(|entry| entry.platform == EntryPlatform::Windows).collect()
+    entries.iter().filter(|entry| entry.platform == EntryPlatform::Windows).map(common::without_approval).collect()
 }
 
 /// A version that an entry applies to.
