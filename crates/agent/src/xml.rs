@@ -226,7 +226,7 @@ fn slice<'t>(text: &'t str, place: &Range<usize>) -> &'t str {
 }
 
 fn plain(raw: &str) -> Result<String, XmlError> {
-    unescape(raw).map(|text| text.into_owned()).map_err(|error| XmlError::Malformed(error.to_string()))
+    unescape(raw).map(std::borrow::Cow::into_owned).map_err(|error| XmlError::Malformed(error.to_string()))
 }
 
 /// An element's range with the blank and the line break before it.
@@ -290,7 +290,7 @@ fn element_text(text: &str, all: &[Element], wanted: &FileXml) -> String {
         wanted.only.iter().map(|(name, value)| format!(" {name}=\"{}\"", escape(value.as_str()))).collect();
     let parent = wanted.element.parent().unwrap_or_default();
     let is_child = |element: &&Element| element.path.rsplit_once('/').is_some_and(|(path, _)| path == parent);
-    let space = match all.iter().filter(is_child).next_back() {
+    let space = match all.iter().rfind(is_child) {
         Some(sibling) => slice(text, &(with_space(text, &sibling.whole).start..sibling.whole.start)).to_owned(),
         None => "\n  ".to_owned(),
     };
@@ -343,10 +343,10 @@ fn elements(text: &str) -> Result<Vec<Element>, XmlError> {
         match event {
             Event::Eof if open.is_empty() && !all.is_empty() => return Ok(all),
             Event::Eof => return Err(malformed(&"it ends before its elements do")),
-            Event::DocType(_) => {
-                if text.get(from..until).unwrap_or_default().to_ascii_uppercase().contains("<!ENTITY") {
-                    return Err(XmlError::Entities);
-                }
+            Event::DocType(_)
+                if text.get(from..until).unwrap_or_default().to_ascii_uppercase().contains("<!ENTITY") =>
+            {
+                return Err(XmlError::Entities);
             }
             Event::Start(tag) | Event::Empty(tag) => {
                 let empty = text.get(from..until).is_some_and(|tag| tag.ends_with("/>"));

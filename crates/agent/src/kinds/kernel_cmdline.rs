@@ -32,7 +32,7 @@ pub fn check(action: &KernelCmdline, host: &Host, workspace: &Workspace<'_>) -> 
     };
     // The last one of a name counts for the kernel.
     let named = |word: &&str| word.split('=').next() == Some(action.param.name());
-    let last = running.split_whitespace().filter(named).next_back();
+    let last = running.split_whitespace().rfind(named);
     let kept = kept(action, host, workspace)?;
     let shown = format!("{}, {} at the next boot", last.unwrap_or("(not set)"), if kept { "set" } else { "not set" });
     Ok(match (last == Some(param), kept) {
