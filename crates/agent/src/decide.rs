@@ -152,10 +152,12 @@ pub fn refused(book: &Book, refusal: &Refusal, envelope: &[u8], at: Timestamp) -
     let (task, epoch) = refusal.claimed?;
     let digest = Digest::of(envelope).to_string();
     let known = book.get(task, epoch);
-    let taken = known.is_some_and(|known| known.order.is_some());
     let said = known.is_some_and(|known| known.digest == digest);
     let order_seq = refusal.order_seq;
-    let kept = order_seq.is_some() || (!taken && !said && book.room_for_forgery(task, epoch));
+    // Each number of ours once: an authentic order that is refused can be carried here again and again, too.
+    let first = order_seq.is_some_and(|number| !book.used(number));
+    let open = known.is_none_or(|known| known.progress == Progress::Claimed);
+    let kept = first || (open && !said && book.room_for_forgery(task, epoch));
     let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone() };
     let event = event(book, task, epoch, kind, at);
     kept.then_some(Record::Refused { task, epoch, order_seq, digest, event })

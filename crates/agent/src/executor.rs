@@ -9,8 +9,8 @@ use crate::decide::{self, Revocation, Taking};
 use crate::failpoint;
 use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
 use crate::host::Host;
-use crate::journal::{Journal, JournalError};
-use crate::orders::Book;
+use crate::journal::{Journal, JournalError, WORK_BYTES_MAX};
+use crate::orders::{Book, STRANGERS_KEPT_MAX};
 use crate::record::{FORMAT, Record};
 use crate::state::{Enrolment, StateDir, StateError};
 use crate::verify::{Refusal, Trust};
@@ -18,7 +18,7 @@ use catalogue::index::{VerifiedEntry, VerifiedIndex};
 use domain::time::Timestamp;
 use protocol::agent::{Acked, EventKind, TaskEpoch};
 use protocol::digest::Digest;
-use protocol::order::{Order, RefusalCode};
+use protocol::order::{Order, OrderKind, RefusalCode};
 use protocol::root::Root;
 use protocol::signed::Envelope;
 use std::collections::BTreeMap;
@@ -66,6 +66,10 @@ pub struct Executor {
     pub(crate) out: Vec<ToNet>,
     refusals: Vec<Refusal>,
     compact_at: u64,
+    /// Something was acknowledged since the last compaction, so another one may free room.
+    acknowledged: bool,
+    /// It was said that no more revocations of unknown orders are kept.
+    strangers_said: bool,
     _lock: File,
 }
 
@@ -110,10 +114,13 @@ impl Executor {
             out: Vec::new(),
             refusals: Vec::new(),
             compact_at: COMPACT_BYTES,
+            acknowledged: true,
+            strangers_said: false,
             _lock: lock,
         };
         executor.read_index();
         executor.recover();
+        executor.compact_when_large();
         for (of, n, text) in executor.book.unacknowledged() {
             executor.out.push(ToNet::Event { of, n, text });
         }
@@ -184,7 +191,13 @@ impl Executor {
     /// Do the next order that was taken; false when there is none.
     pub fn step(&mut self) -> bool {
         let Some(order) = self.book.waiting().into_iter().next() else { return false };
-        self.work(&order);
+        match self.room(OrderKind::Revert) {
+            Err(error) if order.kind != OrderKind::Revert => {
+                let (code, reason) = (RefusalCode::JournalUnwritable, error.to_string());
+                self.finish(&order, EventKind::Refused { code, reason });
+            }
+            _ => self.work(&order),
+        }
         self.compact_when_large();
         true
     }
@@ -301,6 +314,10 @@ impl Executor {
         // Whatever the network half says of the time, it is not earlier than the order's own.
         self.clock.not_before(order.not_before);
         let (task, epoch, seq) = (order.task, order.epoch, order.order_seq);
+        if let Err(error) = self.room(order.kind) {
+            self.unwritable(task, epoch, seq, &error);
+            return;
+        }
         let record = decide::accepted(&self.book, order, envelope.as_bytes(), self.clock.now());
         if let Err(error) = self.record(&record) {
             self.unwritable(task, epoch, seq, &error);
@@ -326,10 +343,15 @@ impl Executor {
 
     fn refuse(&mut self, refusal: Refusal, envelope: &str) {
         tracing::warn!("order refused ({}): {}", refusal.code.as_str(), refusal.reason);
+        let room = self.room(OrderKind::Check);
         if let Some(record) = decide::refused(&self.book, &refusal, envelope.as_bytes(), self.clock.now())
-            && let Err(error) = self.record(&record)
+            && let Err(error) = room.and_then(|()| self.record(&record))
         {
             tracing::error!("a refusal was not journalled: {error}");
+            if let Some((of, text)) = decide::said(&record) {
+                let (n, text) = (self.book.next_event(of.task, of.epoch), text.to_owned());
+                self.out.push(ToNet::Event { of, n, text });
+            }
         }
         self.remember(refusal);
     }
@@ -367,6 +389,18 @@ impl Executor {
             }
             return;
         }
+        if !self.book.room_for_tombstone(of) {
+            // The server goes on asking; that is harmless, and once per process is enough to read of it.
+            if !std::mem::replace(&mut self.strangers_said, true) {
+                tracing::warn!("{STRANGERS_KEPT_MAX} revocations of orders never seen are kept, no more are taken");
+            }
+            return;
+        }
+        if !self.book.taken(of.task, of.epoch)
+            && let Err(error) = self.room(OrderKind::Check)
+        {
+            return tracing::error!("a revocation was not journalled: {error}");
+        }
         let record = decide::tombstone(&self.book, of, self.clock.now());
         if let Err(error) = self.record(&record) {
             tracing::error!("a revocation was not journalled: {error}");
@@ -376,10 +410,11 @@ impl Executor {
     fn acknowledge(&mut self, acked: &[Acked]) {
         for acked in acked {
             failpoint::hit("before-acked");
-            if let Some(record) = self.book.news(acked)
-                && let Err(error) = self.record(&record)
-            {
-                tracing::error!("an acknowledgement was not journalled: {error}");
+            if let Some(record) = self.book.news(acked) {
+                match self.record(&record) {
+                    Ok(()) => self.acknowledged = true,
+                    Err(error) => tracing::error!("an acknowledgement was not journalled: {error}"),
+                }
             }
             failpoint::hit("after-acked");
         }
@@ -409,6 +444,15 @@ impl Executor {
         Ok(())
     }
 
+    /// Whether the journal takes an order of this kind; compacts it first where that may help.
+    fn room(&mut self, kind: OrderKind) -> Result<(), JournalError> {
+        let revert = kind == OrderKind::Revert;
+        if self.journal.room(revert).is_err() && self.acknowledged {
+            self.compact();
+        }
+        self.journal.room(revert)
+    }
+
     fn compact_when_large(&mut self) {
         if self.journal.bytes() >= self.compact_at {
             self.compact();
@@ -419,11 +463,22 @@ impl Executor {
 
     /// Rewrite the journal without what is over, and drop prior states nobody needs.
     pub fn compact(&mut self) {
-        let (instance, head) = (self.enrolment.instance_id, self.journal.head());
-        let records = self.book.compacted(instance, head, REMEMBERED_TASKS, self.clock.now());
-        match self.journal.rewrite(&records) {
-            Ok(()) => self.book = Book::read(&records),
-            Err(error) => return tracing::error!("the journal was not compacted: {error}"),
+        self.acknowledged = false;
+        // Long reports of tasks that are over must not keep new work out: fewer are remembered then.
+        let mut length = usize::MAX;
+        for keep in [REMEMBERED_TASKS, REMEMBERED_TASKS / 10, 0] {
+            let (instance, head) = (self.enrolment.instance_id, self.journal.head());
+            let records = self.book.compacted(instance, head, keep, self.clock.now());
+            if records.len() >= std::mem::replace(&mut length, records.len()) {
+                continue;
+            }
+            match self.journal.rewrite(&records) {
+                Ok(()) => self.book = Book::read(&records),
+                Err(error) => return tracing::error!("the journal was not compacted: {error}"),
+            }
+            if self.journal.bytes() < WORK_BYTES_MAX / 2 {
+                break;
+            }
         }
         let used = crate::restore::priors(&self.book);
         self.state.drop_priors(&|digest| used.contains(digest));

@@ -18,7 +18,11 @@ const MAGIC: [u8; 4] = [0xf5, b'Q', b'J', 1];
 const HEAD_BYTES: usize = 4 + 4 + 32;
 /// A record larger than this is not written and not believed, in bytes of JSON.
 pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// A journal larger than this is not read, in bytes; compaction keeps it far below.
+/// A journal that is this large takes no new work but reverts, in bytes; compaction keeps it far below, unless the server
+/// acknowledges nothing. Work that was taken may always be written to its end, and a journal of any size is read again: what
+/// is ours on the host must never be lost for its size.
+pub const WORK_BYTES_MAX: u64 = 48 * 1024 * 1024;
+/// A journal that is this large starts nothing but the owner's reverts, in bytes.
 pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What the chain starts from.
 const GENESIS: &[u8] = b"quell agent journal 1";
@@ -50,8 +54,21 @@ pub enum JournalError {
     /// An earlier write failed, so what is on disk is not known.
     #[error("an earlier write to the journal {0} failed: restart the agent")]
     Poisoned(PathBuf),
-    /// Too large to be read or written.
-    #[error("the journal {path} or a record of it has {size} bytes, at most {max} are allowed")]
+    /// Too large to take new work; nothing stands in the way of putting back what is ours.
+    #[error(
+        "the journal {path} has {size} bytes and takes no new work above {max}: the server has to acknowledge what it was \
+         told first; see docs/agent.md, \"A full journal\""
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// Found.
+        size: u64,
+        /// Allowed.
+        max: u64,
+    },
+    /// A record too large to be written.
+    #[error("a record for the journal {path} has {size} bytes, at most {max} are allowed")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -107,9 +124,6 @@ impl Journal {
             .open(&path)
             .map_err(io("opening", &path))?;
         let size = file.metadata().map_err(io("reading", &path))?.len();
-        if size > JOURNAL_BYTES_MAX {
-            return Err(JournalError::TooLarge { path, size, max: JOURNAL_BYTES_MAX });
-        }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("reading", &path))?;
         let parsed = parse(&bytes);
@@ -145,6 +159,24 @@ impl Journal {
         };
         let parsed = parse(&bytes);
         Ok((parsed.damage.map(|offset| offset as u64), parsed.records))
+    }
+
+    /// Whether there is room for new work, or for a revert that was ordered. Never asked before the owner's own revert.
+    ///
+    /// # Errors
+    /// [`JournalError::Full`].
+    pub fn room(&self, revert: bool) -> Result<(), JournalError> {
+        let max = if revert { JOURNAL_BYTES_MAX } else { WORK_BYTES_MAX };
+        match self.bytes < max {
+            true => Ok(()),
+            false => Err(JournalError::Full { path: self.path.clone(), size: self.bytes, max }),
+        }
+    }
+
+    /// Bytes of the journal in `directory`, 0 when there is none; works while another process writes it.
+    #[must_use]
+    pub fn size(directory: &Path) -> u64 {
+        std::fs::metadata(directory.join(NAME)).map_or(0, |meta| meta.len())
     }
 
     /// Append one record; it is on disk when this returns.

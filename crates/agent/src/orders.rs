@@ -16,6 +16,12 @@ use uuid::Uuid;
 /// How many sequence numbers below the highest are told apart; lower ones count as used. Orders are re-sent until they are
 /// answered, so one may well arrive after a younger one; it never lags behind by this many.
 pub const SEQ_WINDOW: u64 = 4096;
+/// How far above the highest number used an order's number may lie. The server counts one by one for each agent; a number
+/// beyond this would lift the floor over every honest one, so it is refused and uses nothing up.
+pub const SEQ_AHEAD_MAX: u64 = 1_000_000;
+/// Tombstones of orders that were never seen here are kept up to this many: a revocation carries no signature, so nobody
+/// may fill the disk with them.
+pub const STRANGERS_KEPT_MAX: usize = 1_000;
 /// Refusals of orders that are not authentic are journalled up to this many, so that nobody can fill the disk with them.
 pub const FORGERIES_KEPT_MAX: usize = 256;
 
@@ -228,8 +234,13 @@ impl Book {
         if let Some(later) = self.highest_taken(order.task).filter(|taken| *taken > order.epoch) {
             return refuse(RefusalCode::Replayed, format!("epoch {later} of this task was taken before"));
         }
-        if order.order_seq <= self.floor || self.seqs.contains(&order.order_seq) {
+        if self.used(order.order_seq) {
             return refuse(RefusalCode::Replayed, format!("order number {} was used before", order.order_seq));
+        }
+        if self.too_far(order.order_seq) {
+            let (number, highest) = (order.order_seq, self.highest_seq());
+            let text = format!("order number {number} is more than {SEQ_AHEAD_MAX} above the highest used, {highest}");
+            return refuse(RefusalCode::Replayed, text);
         }
         self.judge_epoch(order)
     }
@@ -282,6 +293,40 @@ impl Book {
     #[must_use]
     pub fn tombstone(&self, task: Uuid, epoch: u32) -> bool {
         self.tombstones.contains(&(task, epoch))
+    }
+
+    /// Whether an order number was used before, or counts as used.
+    #[must_use]
+    pub fn used(&self, order_seq: u64) -> bool {
+        order_seq <= self.floor || self.seqs.contains(&order_seq)
+    }
+
+    /// Whether an order number lies so far above all used ones that it must not be believed ([`SEQ_AHEAD_MAX`]).
+    #[must_use]
+    pub fn too_far(&self, order_seq: u64) -> bool {
+        order_seq > self.highest_seq().saturating_add(SEQ_AHEAD_MAX)
+    }
+
+    fn highest_seq(&self) -> u64 {
+        self.seqs.last().copied().unwrap_or(0).max(self.floor)
+    }
+
+    /// How many tombstones are of orders that were never taken here.
+    #[must_use]
+    pub fn strangers(&self) -> usize {
+        self.tombstones.iter().filter(|(task, epoch)| !self.taken(*task, *epoch)).count()
+    }
+
+    /// Whether the order of this (task, epoch) was verified and taken here.
+    #[must_use]
+    pub fn taken(&self, task: Uuid, epoch: u32) -> bool {
+        self.get(task, epoch).is_some_and(|known| known.order.is_some())
+    }
+
+    /// Whether this revocation may be journalled: always when the order was taken, else up to [`STRANGERS_KEPT_MAX`].
+    #[must_use]
+    pub fn room_for_tombstone(&self, of: TaskEpoch) -> bool {
+        self.taken(of.task, of.epoch) || self.strangers() < STRANGERS_KEPT_MAX
     }
 
     /// Whether one more refusal of an order that is not authentic may be journalled.

@@ -1,8 +1,8 @@
 //! The host owner's own view and last word: what the agent is, what it changed, and putting it back without the server.
 
 use crate::executor::Executor;
-use crate::journal::Journal;
-use crate::orders::Book;
+use crate::journal::{Journal, WORK_BYTES_MAX};
+use crate::orders::{Book, STRANGERS_KEPT_MAX};
 use crate::record::By;
 use crate::state::{StateDir, StateError};
 use protocol::agent::Outcome;
@@ -41,6 +41,13 @@ pub fn status(state: &Path) -> Result<String, StateError> {
     match journal {
         Some(offset) => line("journal", &format!("DAMAGED at byte {offset}: no changes are made")),
         None => line("journal", &format!("{} records", records.len())),
+    }
+    let size = Journal::size(&state.journal());
+    if size >= WORK_BYTES_MAX {
+        line("", &format!("FULL, {size} bytes: no new work is taken until the server acknowledges; revert works"));
+    }
+    if book.strangers() >= STRANGERS_KEPT_MAX {
+        line("", &format!("{STRANGERS_KEPT_MAX} revocations of orders never seen are kept, no more are taken"));
     }
     let (root, index) = book.trust();
     line("root", &format!("version {root}"));

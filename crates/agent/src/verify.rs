@@ -38,7 +38,7 @@ pub struct Refusal {
     pub reason: String,
     /// The (task, epoch) it names; a claim where the order is not authentic.
     pub claimed: Option<(Uuid, u32)>,
-    /// Its number, when the order is authentic.
+    /// Its number, when the order is authentic, for us, and the number one that can be ours.
     pub order_seq: Option<u64>,
 }
 
@@ -71,6 +71,8 @@ pub fn verify(bytes: &[u8], trust: Trust<'_>, book: &Book, controls: &Controls, 
         Judgement::Refuse(code, reason) => Err((code, reason)),
         Judgement::Fresh | Judgement::Again => Ok(()),
     };
+    // A number that was not given to us, or that nobody can have counted up to, is not used up.
+    let counts = addressed.is_ok() && !book.too_far(order.order_seq);
     let checked = fresh(&order, trust, now)
         .and_then(|()| listed(&order, trust))
         .and(addressed)
@@ -83,7 +85,7 @@ pub fn verify(bytes: &[u8], trust: Trust<'_>, book: &Book, controls: &Controls, 
             code,
             reason,
             claimed: Some((order.task, order.epoch)),
-            order_seq: Some(order.order_seq),
+            order_seq: counts.then_some(order.order_seq),
         }),
     }
 }

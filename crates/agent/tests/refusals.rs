@@ -10,11 +10,18 @@
 
 mod common;
 
+use agent::executor::Executor;
 use agent::frame::ToExecutor;
+use agent::fs::Tree;
+use agent::host::Host;
+use agent::journal::{JOURNAL_BYTES_MAX, Journal};
+use agent::orders::{SEQ_AHEAD_MAX, STRANGERS_KEPT_MAX};
+use agent::record::Record;
+use agent::state::StateDir;
 use catalogue::index::{Revocation, Revoked};
 use common::{CONTENT, ORDER, ROOT, World, entry, key, make_index, make_root, now, sign, sshd, supersedes};
 use domain::mitigation::ControlState;
-use protocol::agent::{EventKind, Outcome, TaskEpoch};
+use protocol::agent::{Acked, Event, EventKind, Outcome, TaskEpoch};
 use protocol::order::{ORDER_TYPE, Order, OrderKind, RefusalCode};
 use protocol::signed::Envelope;
 use uuid::Uuid;
@@ -227,7 +234,7 @@ fn a_newer_root_is_followed_step_by_step_only() {
 fn the_hosts_owner_has_the_last_word() {
     let world = World::new(vec![sshd()]);
     let before = world.snapshot();
-    let state = agent::state::StateDir::open(&world.state()).unwrap();
+    let state = StateDir::open(&world.state()).unwrap();
     let apply = |task| sign(&world.order(OrderKind::Apply, ID, task, 1), ORDER);
     std::fs::write(world.state().join("deny"), "linux-sshd-*\n").unwrap();
     assert_eq!(world.refused(&apply(1)), RefusalCode::Denied);
@@ -246,8 +253,8 @@ fn the_hosts_owner_has_the_last_word() {
     let order = world.order(OrderKind::Apply, ID, 6, 1);
     world.tell(ToExecutor::Order { envelope: sign(&order, ORDER) });
     state.switch("halt", true).unwrap();
-    world.with(agent::executor::Executor::step);
-    let events = common::events(&world.with(agent::executor::Executor::take_out));
+    world.with(Executor::step);
+    let events = common::events(&world.with(Executor::take_out));
     assert!(matches!(events.last().unwrap().event, EventKind::Refused { code: RefusalCode::Halted, .. }));
     assert_eq!(world.snapshot(), before);
 }
@@ -314,4 +321,103 @@ fn without_a_writable_journal_nothing_is_changed() {
     assert_eq!(world.refused(&sign(&order, ORDER)), RefusalCode::JournalUnwritable);
     assert_eq!(world.snapshot(), before);
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+fn journal_bytes(world: &World) -> u64 {
+    std::fs::metadata(world.state().join("journal/journal.log")).unwrap().len()
+}
+
+#[test]
+fn revocations_of_orders_never_seen_cannot_fill_the_disk() {
+    let world = World::new(vec![sshd()]);
+    let of = |n: u128| TaskEpoch { task: Uuid::from_u128(n), epoch: 1 };
+    world.tell(ToExecutor::Revoke { orders: (10_000..10_000 + STRANGERS_KEPT_MAX as u128).map(of).collect() });
+    let before = journal_bytes(&world);
+    world.tell(ToExecutor::Revoke { orders: (20_000..23_000).map(of).collect() });
+    assert_eq!(world.with(|executor| executor.book().strangers()), STRANGERS_KEPT_MAX);
+    assert_eq!(journal_bytes(&world), before, "nothing more is written");
+    assert!(agent::owner::status(&world.state()).unwrap().contains("revocations of orders never seen"));
+    // What was taken can always be withdrawn.
+    world.check(ID, 1);
+    world.tell(ToExecutor::Order { envelope: sign(&world.order(OrderKind::Apply, ID, 2, 1), ORDER) });
+    assert!(world.with(|executor| executor.has_work()));
+    world.tell(ToExecutor::Revoke { orders: vec![of(2)] });
+    assert!(!world.with(|executor| executor.has_work()));
+}
+
+#[test]
+fn a_number_nobody_can_have_counted_up_to_uses_nothing_up() {
+    let world = World::new(vec![sshd()]);
+    let far = |task: u128, change: &dyn Fn(&mut Order)| {
+        let mut order = world.order(OrderKind::Check, ID, task, 1);
+        order.order_seq = u64::MAX;
+        change(&mut order);
+        sign(&order, ORDER)
+    };
+    assert_eq!(world.refused(&far(1, &|_| {})), RefusalCode::Replayed);
+    assert_eq!(world.refused(&far(2, &|order| order.not_after = now().plus_seconds(-1))), RefusalCode::Replayed);
+    assert_eq!(world.refused(&far(3, &|order| order.order_seq = SEQ_AHEAD_MAX * 2)), RefusalCode::Replayed);
+    let others = |order: &mut Order| {
+        order.agent_id = Uuid::from_u128(0xbad);
+        order.order_seq = SEQ_AHEAD_MAX / 2;
+    };
+    assert_eq!(world.refused(&far(4, &others)), RefusalCode::WrongAgent, "another agent's numbers are not ours");
+    world.stop();
+    assert_eq!(world.apply(ID, 5).outcome, Outcome::Succeeded);
+    let mut ahead = world.order(OrderKind::Revert, ID, 6, 1);
+    ahead.order_seq = SEQ_AHEAD_MAX;
+    assert_eq!(world.run(&ahead).outcome, Outcome::Reverted, "within the bound");
+}
+
+#[test]
+fn an_authentic_order_carried_here_for_ever_writes_nothing_for_ever() {
+    let world = World::new(vec![sshd()]);
+    let mut others = world.order(OrderKind::Apply, ID, 1, 1);
+    others.instance_id = Uuid::from_u128(0xbad);
+    world.tell(ToExecutor::Revoke { orders: vec![TaskEpoch { task: Uuid::from_u128(2), epoch: 1 }] });
+    world.check(ID, 3);
+    let second = world.order(OrderKind::Apply, ID, 3, 1);
+    let revoked = world.order(OrderKind::Apply, ID, 2, 1);
+    let envelopes = [others, revoked, second].map(|order| sign(&order, ORDER));
+    envelopes.iter().for_each(|envelope| drop(world.deliver(envelope)));
+    let before = journal_bytes(&world);
+    (0..20).for_each(|_| envelopes.iter().for_each(|envelope| drop(world.deliver(envelope))));
+    assert_eq!(journal_bytes(&world), before);
+}
+
+/// A server that acknowledges nothing: the journal grows beyond every bound, and the host's owner can still undo everything.
+#[test]
+fn a_full_journal_takes_no_new_work_and_never_stands_in_the_way_of_a_revert() {
+    let world = World::new(vec![sshd()]);
+    let before = world.snapshot();
+    world.apply(ID, 1);
+    world.stop();
+    let tasks: Vec<Uuid> = (0..36).map(|n| Uuid::from_u128(1000 + n)).collect();
+    {
+        let (mut journal, _) = Journal::open(&world.state().join("journal")).unwrap();
+        let reason = "x".repeat(1_900_000);
+        for task in tasks.clone() {
+            let event = EventKind::Refused { code: RefusalCode::Expired, reason: reason.clone() };
+            let event = Event { task, epoch: 1, n: 1, at: now(), event };
+            let event = serde_json::to_string(&event).unwrap();
+            let digest = "d".to_owned();
+            journal.append(&Record::Refused { task, epoch: 1, order_seq: None, digest, event }).unwrap();
+        }
+        assert!(journal.bytes() > JOURNAL_BYTES_MAX);
+    }
+    assert_eq!(
+        world.refused(&sign(&world.order(OrderKind::Check, ID, 2, 1), ORDER)),
+        RefusalCode::JournalUnwritable,
+        "no new work"
+    );
+    world.stop();
+    let host = Host::new(Tree::open(&world.host()).unwrap());
+    let executor = Executor::open(StateDir::open(&world.state()).unwrap(), host, false).unwrap();
+    let (text, all) = agent::owner::revert(executor, None, false);
+    assert!(all, "{text}");
+    assert_eq!(world.snapshot(), before);
+    let acked = tasks.into_iter().map(|task| Acked { task, epoch: 1, n: 1 }).collect();
+    world.tell(ToExecutor::Acked { acked });
+    assert_eq!(world.apply(ID, 3).outcome, Outcome::Succeeded, "there is room again");
+    assert!(journal_bytes(&world) < JOURNAL_BYTES_MAX / 2);
 }
