@@ -237,7 +237,7 @@ fn package_state_by_the_database() {
 fn package_state_removes_with_dpkg_below_another_root() {
     let have = |program: &str| std::path::Path::new("/usr/bin").join(program).exists();
     if !have("dpkg") || !have("dpkg-deb") || !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: needs root, dpkg and dpkg-deb");
+        skip::skipped("kinds::package_state_removes_with_dpkg_below_another_root", "needs root, dpkg and dpkg-deb");
         return;
     }
     let world = World::new(vec![package("absent")]);

@@ -44,11 +44,12 @@ fn looking_with_every_entry_is_safe_anywhere() {
 #[test]
 fn a_real_kernel_parameter_changes_and_goes_back() {
     const INNER: &str = "QUELL_AGENT_TEST_INNER";
+    const NAME: &str = "live::a_real_kernel_parameter_changes_and_goes_back";
     if std::env::var_os(INNER).is_some() {
         return inside();
     }
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: needs root for a network namespace of its own");
+        skip::skipped(NAME, "needs root for a network namespace of its own");
         return;
     }
     // A network namespace of its own has its own parameters; a mount of its own hides /etc/sysctl.d.
@@ -62,10 +63,10 @@ fn a_real_kernel_parameter_changes_and_goes_back() {
     match said {
         Ok(said) if said.status.success() => {}
         Ok(said) if String::from_utf8_lossy(&said.stderr).contains("unshare") => {
-            eprintln!("SKIPPED: {}", String::from_utf8_lossy(&said.stderr));
+            skip::skipped(NAME, &String::from_utf8_lossy(&said.stderr));
         }
         Ok(said) => panic!("{}\n{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr)),
-        Err(error) => eprintln!("SKIPPED: unshare: {error}"),
+        Err(error) => skip::skipped(NAME, &format!("unshare: {error}")),
     }
 }
 

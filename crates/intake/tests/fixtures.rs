@@ -1,25 +1,14 @@
 //! The readers against files nobody here wrote. They lie beside the repository in `../shared/fixtures`; where they are
 //! absent every test says so loudly and passes.
-#![expect(clippy::print_stderr, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::indexing_slicing, reason = "helpers of tests")]
 
 use intake::observation::{DetectionKind, DetectionStatus, HostReport, Observation, VulnerabilityReport};
 use intake::qualys::{asset_data_report, hld, knowledge_base};
 use intake::{Limits, ReadError, Stop, Summary};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 fn fixtures() -> Option<PathBuf> {
-    let mut folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    loop {
-        let candidate = folder.join("shared/fixtures");
-        if candidate.is_dir() {
-            return Some(candidate);
-        }
-        let Some(parent) = folder.parent() else {
-            eprintln!("SKIPPED: no ../shared/fixtures beside the repository");
-            return None;
-        };
-        folder = parent;
-    }
+    skip::fixtures(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn fixture(name: &str) -> Option<Vec<u8>> {

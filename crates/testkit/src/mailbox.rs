@@ -67,7 +67,7 @@ impl Mailbox {
         match Mailbox::try_start() {
             Ok(mailbox) => Some(mailbox),
             Err(reason) => {
-                eprintln!("SKIPPED: no mail server for this test, python3 with pip could not give aiosmtpd: {reason}");
+                skip::skipped("mail", &format!("python3 with pip could not give aiosmtpd: {reason}"));
                 None
             }
         }

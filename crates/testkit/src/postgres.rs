@@ -8,7 +8,6 @@
 //! exclusive lock, stops the cluster and removes its folder. So nothing is left behind even by killed tests.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -29,7 +28,7 @@ impl TestSchema {
         let server = match server() {
             Ok(server) => server,
             Err(reason) => {
-                skipped(test, reason);
+                skip::skipped(test, reason);
                 return None;
             }
         };
@@ -50,15 +49,6 @@ impl TestSchema {
 impl Drop for TestSchema {
     fn drop(&mut self) {
         maintain(self.server, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
-    }
-}
-
-/// Say that a test did not run, where people and CI see it.
-pub fn skipped(test: &str, reason: &str) {
-    eprintln!("SKIPPED: {test}: {reason}");
-    if let Some(path) = std::env::var_os("QUELL_SKIPPED_FILE") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("the list of skipped tests");
-        writeln!(file, "{test}: {reason}").expect("the list of skipped tests can be written");
     }
 }
 

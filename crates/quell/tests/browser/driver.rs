@@ -41,7 +41,7 @@ impl Browser {
     pub async fn start(walk: &'static str, test: &str) -> Option<Browser> {
         let browser = Self::begin(walk).await;
         if browser.is_none() {
-            testkit::postgres::skipped(test, "needs chromedriver and chromium (Debian: chromium chromium-driver)");
+            skip::skipped(test, "needs chromedriver and chromium (Debian: chromium chromium-driver)");
         }
         browser
     }

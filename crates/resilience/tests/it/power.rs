@@ -15,7 +15,6 @@ use crate::invariants::{History, journal, stored_events};
 use crate::processes::{Process, until};
 use crate::world::World;
 use protocol::agent::Event;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -87,14 +86,6 @@ impl Drop for Disk {
     }
 }
 
-fn skipped(test: &str, reason: &str) {
-    eprintln!("SKIPPED: {test}: {reason}");
-    if let Some(path) = std::env::var_os("QUELL_SKIPPED_FILE") {
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{test}: {reason}").unwrap();
-    }
-}
-
 /// Everybody dies, then the power goes. Proves that it did: bytes that nobody synced are gone.
 fn cut(world: &mut World, disk: &mut Disk) {
     let marker = disk.mounted().join("never-synced");
@@ -137,7 +128,7 @@ fn round(world: &mut World, disk: &mut Disk, history: &mut History, what: &str, 
 fn s1_to_s5_hold_when_everything_that_was_not_synced_is_lost() {
     let mut disk = match Disk::new() {
         Ok(disk) => disk,
-        Err(why) => return skipped("s1_to_s5_hold_when_everything_that_was_not_synced_is_lost", &why),
+        Err(why) => return skip::skipped("s1_to_s5_hold_when_everything_that_was_not_synced_is_lost", &why),
     };
     let mut world = World::on(TempDir::with_prefix("quell-crash-").unwrap(), disk.mounted());
     let (mut history, mut dice) = (History::default(), Dice::new());
