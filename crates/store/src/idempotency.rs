@@ -1,6 +1,4 @@
 //! Answers kept for requests with an `Idempotency-Key`: a repetition gets the first answer and does nothing.
-//!
-//! [`begin`], the work and [`finish`] belong into one transaction: then there is no half-done state to explain.
 
 use crate::{Result, Transaction};
 use domain::time::Timestamp;
@@ -53,6 +51,14 @@ pub fn finish(tx: &mut Transaction<'_>, actor: &str, key: &str, status: u16, ans
         &[&actor, &key, &status, &answer],
     )
     .map(|_| ())
+}
+
+/// Forget a key whose request was refused: it did nothing, so the key may be used for another.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn forget(tx: &mut Transaction<'_>, actor: &str, key: &str) -> Result<()> {
+    tx.execute("DELETE FROM idempotency WHERE actor = $1 AND key = $2 AND status IS NULL", &[&actor, &key]).map(|_| ())
 }
 
 /// Forget up to 1,000 keys from before an instant; gives how many.

@@ -23,16 +23,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-/// Largest catalogue taken, in bytes of its JSON.
-const CATALOGUE_BYTES_MAX: usize = 16 * limits::BODY_BYTES_MAX;
 /// Uses and hours of an enrolment token at most.
 const TOKEN_USES_MAX: i64 = 10_000;
 const TOKEN_HOURS_MAX: i64 = 24 * 90;
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<App> {
-    let installing =
-        OpenApiRouter::new().routes(routes!(show_catalogue, install)).layer(DefaultBodyLimit::max(CATALOGUE_BYTES_MAX));
+    let installing = OpenApiRouter::new()
+        .routes(routes!(show_catalogue, install))
+        .layer(DefaultBodyLimit::max(limits::CATALOGUE_BYTES_MAX));
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(tokens, create_token))

@@ -2,15 +2,16 @@
 //!
 //! Only successes are kept: a refused request did nothing and may be tried again. An answer that showed a secret is not
 //! kept either; its repetition is refused, because a secret is shown once. Two requests with one key at the same time
-//! are told apart inside this process; after a crash between the work and its note the work is done again.
+//! are told apart inside this process; after a crash between the work and its note the work is done again. The work goes
+//! on to its note when the client hangs up. A file that is uploaded is not read twice: its length stands for it.
 
 use super::auth::Caller;
 use super::error::Error;
-use super::limits::BODY_BYTES_MAX;
+use super::limits::{BODY_BYTES_MAX, CATALOGUE_BYTES_MAX};
 use crate::app::App;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -25,6 +26,10 @@ pub const KEPT_SECONDS: i64 = 86_400;
 /// The largest answer kept, in bytes.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 const HEADER: &str = "idempotency-key";
+/// Where files are uploaded, too large to be held.
+const UPLOADS: &str = "/api/v1/imports/files";
+/// Where a catalogue is installed, larger than an ordinary body.
+const CATALOGUE: &str = "/api/v1/catalogue";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Marks a response that shows a secret: `response.extensions_mut().insert(ShownOnce)`.
@@ -83,15 +88,7 @@ async fn answered(app: &App, author: &str, key: &HeaderValue, request: Request, 
         let why = "the first request with this Idempotency-Key is still being worked on";
         Error::problem(StatusCode::CONFLICT, "idempotency_in_progress", why)
     })?;
-    let (parts, body) = request.into_parts();
-    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        Error::problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this address accepts")
-    })?;
-    let mut digest = Sha256::new();
-    for part in [parts.uri.path().as_bytes(), b"\0", parts.uri.query().unwrap_or_default().as_bytes(), b"\0", &body] {
-        digest.update(part);
-    }
-    let digest: [u8; 32] = digest.finalize().into();
+    let (request, digest) = digested(request).await?;
     let (actor, name, now) = (author.to_owned(), key.to_owned(), app.clock.now());
     let begun = app
         .database
@@ -108,10 +105,41 @@ async fn answered(app: &App, author: &str, key: &HeaderValue, request: Request, 
             return Err(Error::problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", why));
         }
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    let response = if response.status().is_success() { keep(app, author, key, response).await? } else { response };
-    drop(turn);
-    Ok(response)
+    let (app, author, key) = (app.clone(), author.to_owned(), key.to_owned());
+    // A task of its own: a client that hangs up must not part the work from its note.
+    let work = tokio::spawn(async move {
+        let response = next.run(request).await;
+        let response = match response.status() {
+            status if status.is_success() => keep(&app, &author, &key, response).await?,
+            status if status.is_client_error() => {
+                app.database.write(move |tx| idempotency::forget(tx, &author, &key)).await?;
+                response
+            }
+            _ => response,
+        };
+        drop(turn);
+        Ok(response)
+    });
+    work.await.map_err(Error::internal)?
+}
+
+/// The request again, and a digest of everything that makes it the same request.
+async fn digested(request: Request) -> Result<(Request, [u8; 32]), Error> {
+    let (parts, body) = request.into_parts();
+    let mut digest = Sha256::new();
+    for part in [parts.uri.path(), "\0", parts.uri.query().unwrap_or_default(), "\0"] {
+        digest.update(part);
+    }
+    if parts.uri.path() == UPLOADS {
+        digest.update(parts.headers.get(CONTENT_LENGTH).map(HeaderValue::as_bytes).unwrap_or_default());
+        return Ok((Request::from_parts(parts, body), digest.finalize().into()));
+    }
+    let limit = if parts.uri.path() == CATALOGUE { CATALOGUE_BYTES_MAX } else { BODY_BYTES_MAX };
+    let body = to_bytes(body, limit).await.map_err(|_| {
+        Error::problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this address accepts")
+    })?;
+    digest.update(&body);
+    Ok((Request::from_parts(parts, Body::from(body)), digest.finalize().into()))
 }
 
 fn repeated(status: u16, answer: &[u8]) -> Result<Response, Error> {

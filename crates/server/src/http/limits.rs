@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Largest ordinary request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Largest catalogue taken, in bytes of its JSON.
+pub const CATALOGUE_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 /// Largest uploaded file, in bytes; the intake has its own limits on what it makes of one.
 pub const UPLOAD_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
 /// An ordinary request has to be answered within this time.
