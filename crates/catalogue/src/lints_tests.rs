@@ -123,7 +123,7 @@ fn every_lint_speaks() {
         ("format = \"sshd\"", "format = \"pam\"", "format-unsupported"),
         (
             action,
-            "kind = \"file.dropin\"\npath = \"/etc/x/quell.conf\"\nmode = \"0666\"\ncontent = \"x\\n\"\n",
+            "kind = \"file.dropin\"\npath = \"/etc/x/quell.conf\"\nmode = \"0664\"\ncontent = \"x\\n\"\n",
             "dropin-mode",
         ),
         (
@@ -131,7 +131,7 @@ fn every_lint_speaks() {
             "kind = \"file.dropin\"\npath = \"/etc/x/y.conf\"\nmode = \"0644\"\ncontent = \"x\\n\"\n",
             "dropin-name",
         ),
-        (action, "kind = \"file.mode\"\npath = \"/usr/bin/x\"\nmode = \"4755\"\n", "mode-opens"),
+        (action, "kind = \"file.mode\"\npath = \"/usr/bin/x\"\nmode = \"0775\"\n", "mode-opens"),
         (action, "kind = \"file.mode\"\npath = \"/usr/bin/sudo\"\nclear = [\"suid\"]\n", "own-shell"),
         (action, "kind = \"service.state\"\nname = \"sshd\"\nrunning = false\nstart = \"masked\"\n", "own-access"),
         (

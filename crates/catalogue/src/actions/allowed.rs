@@ -21,7 +21,34 @@ pub fn allowed_path(kind: &str, path: &str) -> bool {
         "/etc/ld.so.conf",
         "/etc/crypttab",
     ];
-    const NEVER_BELOW: [&str; 5] = ["/etc/cron", "/etc/systemd/", "/etc/init", "/etc/profile", "/etc/quell"];
+    // Folders whose files are programs, or say which programs run as root, and that no entry needs.
+    const NEVER_BELOW: [&str; 25] = [
+        "/etc/cron",
+        "/etc/systemd/",
+        "/etc/init",
+        "/etc/profile",
+        "/etc/quell",
+        "/etc/rc",
+        "/etc/bash",
+        "/etc/zsh",
+        "/etc/pam",
+        "/etc/ld.so",
+        "/etc/udev/",
+        "/etc/update-motd.d/",
+        "/etc/logrotate",
+        "/etc/NetworkManager/dispatcher.d/",
+        "/etc/network/",
+        "/etc/dhcp/",
+        "/etc/ppp/",
+        "/etc/kernel/",
+        "/etc/grub.d/",
+        "/etc/X11/Xsession",
+        "/etc/xdg/autostart/",
+        "/etc/ssh/sshrc",
+        "/etc/at.",
+        "/etc/dkms/",
+        "/etc/security/",
+    ];
     let below = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
     match kind {
         "file.setting" | "file.dropin" => below(&["/etc/"]) && !NEVER.contains(&path) && !below(&NEVER_BELOW),
@@ -35,5 +62,41 @@ pub fn allowed_path(kind: &str, path: &str) -> bool {
             ["/opt", "/srv", "/home", "/usr/share", "/usr/local", "/usr/lib", "/var/lib"].into_iter().any(whole)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::FileBits;
+
+    #[test]
+    fn folders_of_programs_and_of_log_in_are_out_of_reach() {
+        for path in [
+            "/etc/shadow",
+            "/etc/cron.d/x",
+            "/etc/systemd/system/x.service",
+            "/etc/update-motd.d/00-x",
+            "/etc/udev/rules.d/x.rules",
+            "/etc/pam.d/sshd",
+            "/etc/ld.so.conf.d/x.conf",
+            "/etc/bash.bashrc",
+            "/etc/NetworkManager/dispatcher.d/x",
+            "/usr/bin/x",
+        ] {
+            assert!(!allowed_path("file.dropin", path), "{path}");
+        }
+        assert!(allowed_path("file.dropin", "/etc/ssh/sshd_config.d/x.conf"));
+        assert!(!allowed_path("file.mode", "/etc/shadow"));
+    }
+
+    #[test]
+    fn no_entry_hands_out_setuid_setgid_or_write_for_everybody() {
+        for mode in ["4755", "2755", "6755", "0666", "0777", "0002", "755", "08", "0888"] {
+            assert!(mode.parse::<FileBits>().is_err(), "{mode}");
+        }
+        for mode in ["0644", "0440", "0755", "1755"] {
+            assert_eq!(mode.parse::<FileBits>().map(|bits| bits.to_string()), Ok(mode.to_owned()));
+        }
     }
 }

@@ -93,22 +93,23 @@ pub struct FileDropin {
     pub validate: Option<Validator>,
 }
 
-/// Permission bits, written as four octal digits: `"0644"`.
+/// Permission bits, written as four octal digits: `"0644"`. Never setuid, setgid or writable for everybody: no mitigation
+/// needs to hand out what those hand out, and whoever holds a content key gets no use of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FileBits(u32);
 
 impl FileBits {
-    /// The bits, at most `0o7777`.
+    /// The bits, at most `0o1775`.
     #[must_use]
     pub fn bits(self) -> u32 {
         self.0
     }
 }
 
-/// A text that is not four octal digits.
+/// A text that is not four octal digits, or holds bits that are never given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a mode of four octal digits such as \"0644\"")]
+#[error("{0:?} is not a mode of four octal digits such as \"0644\", without setuid, setgid and write for everybody")]
 pub struct FileBitsError(String);
 
 impl FromStr for FileBits {
@@ -117,7 +118,7 @@ impl FromStr for FileBits {
     fn from_str(text: &str) -> Result<Self, FileBitsError> {
         let octal = text.len() == 4 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
         let bits = octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
-        bits.map(Self).ok_or_else(|| FileBitsError(text.chars().take(20).collect()))
+        bits.filter(|bits| bits & 0o6002 == 0).map(Self).ok_or_else(|| FileBitsError(text.chars().take(20).collect()))
     }
 }
 
