@@ -98,6 +98,21 @@ impl Deref for PageActor {
     }
 }
 
+impl PageActor {
+    /// Is this still somebody who is signed in, for what stays open? Takes over what changed of him since; an open page is
+    /// no use of the session.
+    pub async fn stays(&mut self, app: &App) -> bool {
+        let Proof::Session(secret) = &self.caller.proof else { return false };
+        match find(app, Given::Session(secret.clone())).await {
+            Ok(Some((found, ..))) => {
+                self.caller = found.caller;
+                true
+            }
+            Ok(None) | Err(_) => false,
+        }
+    }
+}
+
 /// A caller who may still have to choose a password: for the few handlers that let him.
 #[derive(Clone, Debug)]
 pub struct AnyCaller(pub Caller);
@@ -226,6 +241,14 @@ struct Found {
 }
 
 async fn look_up(app: &App, given: Given) -> store::Result<Option<Caller>> {
+    let Some((Found { caller, news }, digest, now)) = find(app, given).await? else { return Ok(None) };
+    if news {
+        note_use(app, &caller.proof, digest, now).await;
+    }
+    Ok(Some(caller))
+}
+
+async fn find(app: &App, given: Given) -> store::Result<Option<(Found, [u8; 32], Timestamp)>> {
     let now = app.clock.now();
     let limits = app.session_limits;
     let digest = match &given {
@@ -250,11 +273,7 @@ async fn look_up(app: &App, given: Given) -> store::Result<Option<Caller>> {
             }
         })
         .await?;
-    let Some(Found { caller, news }) = found else { return Ok(None) };
-    if news {
-        note_use(app, &caller.proof, digest, now).await;
-    }
-    Ok(Some(caller))
+    Ok(found.map(|found| (found, digest, now)))
 }
 
 fn found(

@@ -217,7 +217,10 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
         return Some((Ok(Event::default().event("end").data("over")), live));
     }
     loop {
-        // A job that was deleted, or that may not be seen any more, ends the stream.
+        // A session that ended, a job that was deleted or that may not be seen any more, ends the stream.
+        if !live.who.stays(&live.app).await {
+            return None;
+        }
         let seen = look(&live.app, &live.who, live.number, live.view.clone()).await.ok()?;
         let picture = seen.live.to_string();
         live.last = over(&seen.full);

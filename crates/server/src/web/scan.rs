@@ -294,7 +294,7 @@ fn log(body: &ScanBody, now: Timestamp) -> Vec<Entry> {
 /// What a live page needs from one look to the next.
 struct Live {
     app: App,
-    who: Caller,
+    who: PageActor,
     number: String,
     part: usize,
     woken: crate::wake::Listener,
@@ -316,16 +316,8 @@ async fn live(
     });
     let woken = app.wake.listen("scan", row.await?.id.0);
     let part = part.at();
-    let live = Live {
-        app,
-        who: who.caller,
-        number,
-        part,
-        woken,
-        until: Instant::now() + STREAM_MAX,
-        sent: String::new(),
-        over: false,
-    };
+    let live =
+        Live { app, who, number, part, woken, until: Instant::now() + STREAM_MAX, sent: String::new(), over: false };
     Ok(Sse::new(events(live)).keep_alive(KeepAlive::default()).into_response())
 }
 
@@ -334,6 +326,10 @@ fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(live, |mut live| async move {
         loop {
             if live.over || live.app.stopping.is_cancelled() || Instant::now() > live.until {
+                return None;
+            }
+            // A session that ended ends the stream.
+            if !live.who.stays(&live.app).await {
                 return None;
             }
             let body = look(&live.app, &live.who, &live.number).await.ok()?;
