@@ -3,6 +3,7 @@
 //! Everything is read below the root. A fact that is not there is unknown, never guessed. Programs are called only on the
 //! live system, with argument vectors fixed in this crate, an empty environment and a deadline.
 
+use crate::command::{Patience, run};
 use crate::fs::{Node, Tree};
 use crate::windows::Windows;
 use catalogue::applies::{HostFacts, OsRelease, Probe};
@@ -11,11 +12,15 @@ use catalogue::version::VersionScheme;
 use domain::asset::{Identity, Platform};
 use protocol::agent::Facts;
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a called program may take.
 pub const COMMAND_SECONDS_MAX: u64 = 120;
+/// How long a package manager may take: it downloads, and is better not stopped half way.
+pub const PACKAGES_SECONDS_MAX: u64 = 15 * 60;
+const PATIENCE: Patience = Patience { limit: Duration::from_secs(COMMAND_SECONDS_MAX), grace: Duration::from_secs(5) };
+const PACKAGES_PATIENCE: Patience =
+    Patience { limit: Duration::from_secs(PACKAGES_SECONDS_MAX), grace: Duration::from_secs(60) };
 /// Output kept of a called program, in bytes.
 const OUTPUT_BYTES_MAX: usize = 4096;
 
@@ -281,7 +286,8 @@ fn installed_packages(tree: &Tree) -> Option<BTreeMap<String, String>> {
     let rpm =
         tree.live().then(|| ["/usr/bin/rpm", "/bin/rpm"].into_iter().find(|path| std::path::Path::new(path).is_file()));
     let said =
-        run(rpm.flatten()?, &["-qa", "--qf", "%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"], usize::MAX).ok()?;
+        run(rpm.flatten()?, &["-qa", "--qf", "%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"], PATIENCE, usize::MAX)
+            .ok()?;
     let pairs = said.text.lines().filter_map(|line| line.split_once(' '));
     said.ok.then(|| pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect())
 }
@@ -307,7 +313,7 @@ pub fn dpkg_installed(status: &str) -> BTreeMap<String, String> {
 /// # Errors
 /// See [`call`].
 pub fn call_long(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
-    run(program, arguments, 1024 * 1024)
+    run(program, arguments, PATIENCE, 1024 * 1024)
 }
 
 /// Call a program with fixed arguments.
@@ -315,44 +321,15 @@ pub fn call_long(program: &'static str, arguments: &[&str]) -> Result<Said, Stri
 /// # Errors
 /// A sentence when it cannot be started or takes too long.
 pub fn call(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
-    run(program, arguments, OUTPUT_BYTES_MAX)
+    run(program, arguments, PATIENCE, OUTPUT_BYTES_MAX)
 }
 
-fn run(program: &str, arguments: &[&str], keep: usize) -> Result<Said, String> {
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-    command.env("DEBIAN_FRONTEND", "noninteractive");
-    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| format!("starting {program}: {error}"))?;
-    let readers = [child.stdout.take().map(drain_out), child.stderr.take().map(drain_out)];
-    let deadline = Instant::now() + Duration::from_secs(COMMAND_SECONDS_MAX);
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("{program} took longer than {COMMAND_SECONDS_MAX} s and was stopped"));
-            }
-            Err(error) => return Err(format!("waiting for {program}: {error}")),
-        }
-    };
-    let mut text = String::new();
-    for reader in readers.into_iter().flatten() {
-        text.push_str(&reader.join().unwrap_or_default());
-    }
-    let cut = text.char_indices().map(|(at, _)| at).find(|at| *at >= keep);
-    text.truncate(cut.unwrap_or(text.len()));
-    Ok(Said { ok: status.success(), text: text.trim().to_owned() })
-}
-
-fn drain_out(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = from.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+/// As [`call_long`], for a package manager that changes what is installed: up to [`PACKAGES_SECONDS_MAX`].
+///
+/// # Errors
+/// See [`call`].
+pub fn call_packages(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
+    run(program, arguments, PACKAGES_PATIENCE, 1024 * 1024)
 }
 
 #[cfg(test)]

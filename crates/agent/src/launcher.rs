@@ -3,7 +3,7 @@
 //! The executor's threads lose the network by a seccomp filter ([`seal`]), and children inherit it. One thread is started
 //! before the filter and never parses anything foreign: it takes [`Launch`] messages, each a closed choice, and nothing else.
 
-use crate::host::{Said, call};
+use crate::host::{Said, call_packages};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -43,7 +43,7 @@ pub fn start() {
                 Launch::Net(command, answer) => drop(answer.send(spawn_net(&command))),
                 Launch::Call(program, arguments, answer) => {
                     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                    drop(answer.send(call(program, &arguments)));
+                    drop(answer.send(call_packages(program, &arguments)));
                 }
             }
         }
@@ -63,12 +63,12 @@ pub fn net(command: NetCommand) -> std::io::Result<Child> {
     heard.recv().map_err(|_| gone())?
 }
 
-/// As [`call`], for a program that has to download.
+/// As [`call_packages`], for a package manager that has to download.
 ///
 /// # Errors
-/// See [`call`].
+/// See [`call_packages`].
 pub fn call_with_network(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
-    let Some(launcher) = LAUNCHER.get() else { return call(program, arguments) };
+    let Some(launcher) = LAUNCHER.get() else { return call_packages(program, arguments) };
     let (answer, heard) = channel();
     let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     launcher.send(Launch::Call(program, arguments, answer)).map_err(|_| "the launcher thread is gone".to_owned())?;

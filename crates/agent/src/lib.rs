@@ -6,6 +6,7 @@
 mod adopt;
 pub mod cli;
 pub mod clock;
+mod command;
 pub mod decide;
 pub mod enrol;
 mod evidence;
