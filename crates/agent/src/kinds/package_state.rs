@@ -4,10 +4,10 @@
 //! and, for removing, through `dpkg --root` below another root; everything else is left to a person, with the reason.
 
 use super::{Finding, KindError, Presence, Workspace};
-use crate::host::{Host, Said, call};
+use crate::host::{Host, Said, call_long, call_packages};
 use crate::record::{Package, Step};
 use catalogue::actions::{PackageManager, PackageState, PackageWant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const APT_GET: [&str; 1] = ["/usr/bin/apt-get"];
 const DPKG: [&str; 2] = ["/usr/bin/dpkg", "/bin/dpkg"];
@@ -55,7 +55,10 @@ pub fn plan(action: &PackageState, host: &Host, workspace: &mut Workspace<'_>) -
             let present = names.iter().filter_map(|name| Some((name.clone(), installed.get(name)?.clone())));
             let packages: Vec<Package> = present.map(|(name, version)| Package { name, version }).collect();
             let able = if host.tree.live() { host.program(&APT_GET) } else { dpkg() };
-            able.ok_or_else(|| cannot("neither apt-get nor dpkg is here to remove packages with"))?;
+            let program = able.ok_or_else(|| cannot("neither apt-get nor dpkg is here to remove packages with"))?;
+            if host.tree.live() {
+                simulate(program, &packages).map_err(KindError::Cannot)?;
+            }
             workspace.act(Step::Remove { packages });
             Ok(())
         }
@@ -85,12 +88,55 @@ pub fn remove(packages: &[Package], host: &Host) -> Result<(), String> {
         let log = format!("--log={}", host.tree.path().join("var/log/dpkg.log").display());
         let mut arguments = vec![root.as_str(), log.as_str(), "--remove", "--"];
         arguments.extend(names);
-        return said(call(dpkg, &arguments));
+        return said(call_packages(dpkg, &arguments));
     }
     let program = host.program(&APT_GET).ok_or("apt-get is not here")?;
+    // Asked again right before: what is installed may have changed since the plan.
+    simulate(program, packages)?;
     let mut arguments = vec!["-y", "-q", "--no-auto-remove", "remove", "--"];
     arguments.extend(names);
-    said(call(program, &arguments))
+    said(call_packages(program, &arguments))
+}
+
+/// Ask apt-get what removing these packages would do, and refuse when it is anything else than that: what it would take along
+/// is neither named by the entry nor known to a revert.
+fn simulate(program: &'static str, packages: &[Package]) -> Result<(), String> {
+    let mut arguments = vec!["-s", "-q", "--no-auto-remove", "remove", "--"];
+    arguments.extend(packages.iter().map(|package| package.name.as_str()));
+    match call_long(program, &arguments)? {
+        Said { ok: true, text } => only_removes(&text, packages),
+        Said { text, .. } => {
+            Err(format!("apt-get cannot say what it would remove: {}", text.lines().last().unwrap_or_default()))
+        }
+    }
+}
+
+/// Whether the output of `apt-get -s` does nothing but remove exactly these packages: its lines are `Remv`, `Purg`, `Inst` or
+/// `Conf`, then a name (with `:arch` for a foreign architecture), then versions.
+fn only_removes(simulated: &str, packages: &[Package]) -> Result<(), String> {
+    let mut removed = BTreeSet::new();
+    for line in simulated.lines() {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("Remv"), Some(name)) => drop(removed.insert(name)),
+            (Some("Purg" | "Inst" | "Conf"), Some(_)) => {
+                return Err(format!("removing it would do more than that: `{}`; do it by hand", line.trim()));
+            }
+            _ => {}
+        }
+    }
+    let wanted: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    let list = |names: Vec<&str>| names.into_iter().take(10).collect::<Vec<_>>().join(", ");
+    let along: Vec<&str> = removed.difference(&wanted).copied().collect();
+    if !along.is_empty() {
+        let what = list(along);
+        return Err(format!("removing it would take along what needs it: {what}; the entry does not name that"));
+    }
+    let kept: Vec<&str> = wanted.difference(&removed).copied().collect();
+    match kept.is_empty() {
+        true => Ok(()),
+        false => Err(format!("apt-get would not remove {}; look at it by hand", list(kept))),
+    }
 }
 
 /// Install packages, of the version given where one is.
@@ -104,7 +150,8 @@ pub fn install(packages: &[Package], host: &Host) -> Result<(), String> {
         version => format!("{}={version}", package.name),
     };
     let names: Vec<String> = packages.iter().map(exact).collect();
-    let mut arguments = vec!["-y", "-q", "--no-install-recommends", "install", "--"];
+    // `--no-remove`: never at the price of a package that is here.
+    let mut arguments = vec!["-y", "-q", "--no-install-recommends", "--no-remove", "install", "--"];
     arguments.extend(names.iter().map(String::as_str));
     said(crate::launcher::call_with_network(program, &arguments))
 }
@@ -147,5 +194,34 @@ fn matches(pattern: &str, version: &str) -> bool {
         Some((head, rest)) => version.strip_prefix(head).is_some_and(|tail| {
             rest.is_empty() || (0..=tail.len()).any(|at| tail.get(at..).is_some_and(|tail| matches(rest, tail)))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_that_takes_more_along_is_refused() {
+        let head = "Reading package lists...\nBuilding dependency tree...\nThe following packages will be REMOVED:\n  telnetd\n";
+        let lines = |lines: &str| format!("{head}{lines}");
+        for (names, output, refused) in [
+            (vec!["telnetd"], lines("Remv telnetd [0.17-42]\n"), None),
+            (vec!["a", "b"], lines("Remv b [1] [a:amd64 ]\nRemv a [1]\n"), None),
+            (vec!["perl"], lines("Remv git [1:2.39] []\nRemv perl [5.36]\n"), Some("take along what needs it: git;")),
+            (vec!["a"], lines("Remv a:i386 [1]\nRemv a [1]\n"), Some("a:i386")),
+            (vec!["exim4"], lines("Remv exim4 [4]\nInst postfix (3.7 Debian:12 [amd64])\n"), Some("`Inst postfix")),
+            (vec!["a"], lines("Purg a [1]\n"), Some("`Purg a")),
+            (vec!["a", "b"], lines("Remv a [1]\n"), Some("would not remove b")),
+            (vec!["a"], String::new(), Some("would not remove a")),
+        ] {
+            let package = |name: &&str| Package { name: (*name).to_owned(), version: "1".to_owned() };
+            let packages: Vec<Package> = names.iter().map(package).collect();
+            match (only_removes(&output, &packages), refused) {
+                (Ok(()), None) => {}
+                (Err(text), Some(part)) => assert!(text.contains(part), "{text}"),
+                (result, _) => panic!("{names:?}: {result:?}"),
+            }
+        }
     }
 }
