@@ -18,6 +18,10 @@ use store::{Transaction, eliminations, scores};
 
 /// Longest message kept for people, in characters; a host could send anything.
 const MESSAGE_MAX: usize = 2_000;
+/// Events of one (task, epoch) kept at most: an honest agent says a handful, and a few forgeries it has seen.
+const EVENT_NUMBER_MAX: u32 = 64;
+/// The longest event kept, in bytes: four times what an order allows a report, for its frame.
+const EVENT_BYTES_MAX: usize = 256 * 1024;
 
 /// What a batch of events did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +32,8 @@ pub struct Stored {
     pub touched: BTreeSet<JobId>,
 }
 
-/// Store a batch of events of one agent, oldest first. What cannot be understood is neither stored nor acknowledged.
+/// Store a batch of events of one agent, oldest first. What cannot be understood is neither stored nor acknowledged; what is
+/// beyond every honest bound is acknowledged and not stored.
 ///
 /// # Errors
 /// A failure of the store; then nothing of the batch is kept.
@@ -46,6 +51,11 @@ pub fn store(tx: &mut Transaction<'_>, agent: &AgentRow, events: &[String], now:
             continue;
         };
         stored.acked.push(Acked { task: event.task, epoch: event.epoch, n: event.n });
+        if !worth_keeping(&event, text, task.state.ended()) {
+            // Acknowledged too: held back, it would come for ever.
+            tracing::warn!(agent = %agent.agent_id, task = %event.task, "event {} of agent {} is not kept: too many, too long or too late", event.n, agent.agent_id);
+            continue;
+        }
         let (epoch, n) = (i64::from(event.epoch), i64::from(event.n));
         if epoch > task.epoch || !tasks::keep_event(tx, task.id, epoch, n, text, now)? || epoch < task.epoch {
             continue;
@@ -56,6 +66,13 @@ pub fn store(tx: &mut Transaction<'_>, agent: &AgentRow, events: &[String], now:
     }
     super::mail::tell(tx, stored.touched.iter().copied(), now)?;
     Ok(stored)
+}
+
+/// Whether an event of an agent's own task is kept as evidence: a host could send any number of them, of any size. After the
+/// end of a task only what resolves a try still says something.
+fn worth_keeping(event: &Event, text: &str, ended: bool) -> bool {
+    let bounded = event.n <= EVENT_NUMBER_MAX && text.len() <= EVENT_BYTES_MAX;
+    bounded && (!ended || event.event.resolves())
 }
 
 /// Carry one new event out; `false` when it cannot follow the task's state.

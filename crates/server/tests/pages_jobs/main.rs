@@ -8,6 +8,7 @@
     reason = "a test panics rather than returning an error"
 )]
 
+mod events;
 mod world;
 
 use testkit::both_servers;
