@@ -1,6 +1,8 @@
 //! Newer root metadata and newer indexes: what the network half brings, believed only where its signatures and versions say so.
 //!
-//! Expired metadata is not adopted, and what was adopted stays in force after it expires: it then refuses new work, no more.
+//! Expiry stops new work, never start-up and never a revert. An index that has expired when it comes is not adopted. A newer root
+//! is adopted whatever its expiry, because it is what takes a key out of use; while it is expired, no new work is taken. What
+//! was adopted stays in force after it expires.
 
 use crate::decide;
 use crate::executor::Executor;

@@ -9,7 +9,7 @@ use protocol::signed::SigningKey;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -40,6 +40,9 @@ pub enum StateError {
     /// Not enrolled.
     #[error("{0} is not enrolled: run `quell-agent enrol` with a token from the server first")]
     NotEnrolled(PathBuf),
+    /// Others may enter it, and it holds other things than an agent's.
+    #[error("{0} can be entered by others and does not look like an agent's: name a directory of its own")]
+    Shared(PathBuf),
     /// Another agent runs with it.
     #[error("another agent is running with {0}")]
     Locked(PathBuf),
@@ -106,7 +109,26 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let io = |source| StateError::Io { what: "making the directory", path: path.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
-        Ok(Self { path: path.to_owned() })
+        let state = Self { path: path.to_owned() };
+        state.close_to_others()?;
+        Ok(state)
+    }
+
+    /// A directory that was made before us, by a package or by hand, may be open to others. It is closed when it is ours or empty;
+    /// one that holds something else is somebody else's, and is neither closed nor used.
+    fn close_to_others(&self) -> Result<(), StateError> {
+        let path = &self.path;
+        let io = |what| move |source| StateError::Io { what, path: path.clone(), source };
+        let mode = std::fs::metadata(path).map_err(io("reading the mode of"))?.permissions().mode();
+        if mode & 0o077 == 0 {
+            return Ok(());
+        }
+        let empty = std::fs::read_dir(path).map_err(io("reading"))?.next().is_none();
+        if !empty && !path.join("agent.json").is_file() {
+            return Err(StateError::Shared(path.clone()));
+        }
+        let closed = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(path, closed).map_err(io("closing to others"))
     }
 
     /// Where it is.
@@ -407,6 +429,26 @@ mod tests {
         std::fs::write(directory.path().join("content").join(&digest), "{} ").unwrap();
         assert_eq!(state.content(&digest), None);
         assert_eq!(state.content("../agent.key"), None);
+    }
+
+    #[test]
+    fn an_existing_directory_is_closed_to_others_when_it_is_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let path = folder.path().join("state");
+        std::fs::create_dir(&path).unwrap();
+        open(&path);
+        StateDir::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o700, "an empty one is ours from now on");
+        open(&path);
+        std::fs::write(path.join("agent.json"), "{}").unwrap();
+        StateDir::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o700, "one with an enrolment is ours");
+        std::fs::rename(path.join("agent.json"), path.join("letters")).unwrap();
+        open(&path);
+        assert!(matches!(StateDir::open(&path), Err(StateError::Shared(_))));
+        assert_eq!(mode(&path), 0o755, "somebody else's is not touched");
     }
 
     #[test]

@@ -230,6 +230,20 @@ fn a_newer_root_is_followed_step_by_step_only() {
     assert_eq!(world.apply(ID, 1).outcome, Outcome::Succeeded);
 }
 
+/// Whoever takes a key out of use must not be held up by a date; expiry stops new work and nothing else.
+#[test]
+fn a_newer_root_that_has_expired_is_followed_and_stops_new_work_only() {
+    let world = World::new(vec![sshd()]);
+    assert_eq!(world.apply(ID, 1).outcome, Outcome::Succeeded);
+    let expired = make_root(2, -1).seal(&[&key(ROOT)]).unwrap().to_json();
+    world.tell(ToExecutor::Roots { envelopes: vec![String::from_utf8(expired).unwrap()] });
+    assert_eq!(world.with(|executor| executor.status().root_version), 2);
+    world.stop();
+    assert_eq!(world.refused(&sign(&world.order(OrderKind::Apply, ID, 2, 1), ORDER)), RefusalCode::RootExpired);
+    assert_eq!(world.check(ID, 3).outcome, Outcome::Reported);
+    assert_eq!(world.revert(ID, 4).outcome, Outcome::Reverted);
+}
+
 #[test]
 fn the_hosts_owner_has_the_last_word() {
     let world = World::new(vec![sshd()]);
