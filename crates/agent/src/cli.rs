@@ -12,11 +12,14 @@ use crate::owner;
 use crate::run::{RunError, supervise};
 use crate::state::{StateDir, StateError};
 use clap::{Args, Subcommand};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Where the agent keeps its things unless told otherwise.
 pub const STATE_DEFAULT: &str = "/var/lib/quell-agent";
+
+/// How much of a token file is read, in bytes; a token has a few hundred.
+const TOKEN_FILE_BYTES_MAX: u64 = 16 * 1024;
 
 /// What `quell-agent` can do.
 #[derive(Clone, Debug, Subcommand)]
@@ -46,9 +49,12 @@ pub enum Command {
 /// Arguments of `enrol`.
 #[derive(Clone, Debug, Args)]
 pub struct EnrolArgs {
-    /// The token, as the server showed it (quell1.…)
-    #[arg(long, env = "QUELL_AGENT_TOKEN", hide_env_values = true)]
-    pub token: String,
+    /// The token, as the server showed it (quell1.…); while this runs other users of the host can see it here, not in a file
+    #[arg(long, env = "QUELL_AGENT_TOKEN", hide_env_values = true, required_unless_present = "token_file")]
+    pub token: Option<String>,
+    /// A file that holds the token, `-` for standard input
+    #[arg(long, value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
     /// Where the agent keeps its things
     #[arg(long, default_value = STATE_DEFAULT)]
     pub state: PathBuf,
@@ -196,9 +202,30 @@ pub fn dispatch(command: Command) -> Result<(), Failure> {
 /// # Errors
 /// See [`Failure`].
 pub fn enrol_command(args: &EnrolArgs) -> Result<(), Failure> {
-    let enrolment = enrol(&args.token, &args.state, &args.root, args.tries)?;
+    let token = match (&args.token_file, &args.token) {
+        (Some(path), _) => read_token_file(path)?,
+        (None, Some(token)) => token.clone(),
+        (None, None) => {
+            return Err(Failure::Other(
+                "enrolling needs a token: --token-file PATH, or - for standard input".to_owned(),
+            ));
+        }
+    };
+    let enrolment = enrol(token.trim(), &args.state, &args.root, args.tries)?;
     tracing::info!("enrolled with {} as agent {}", enrolment.server, enrolment.agent_id);
     Ok(())
+}
+
+/// The text of a token file; the file is named by the host's owner, what is too long for a token is cut and refused as none.
+fn read_token_file(path: &Path) -> Result<String, Failure> {
+    let fail = |error| Failure::Other(format!("reading the token from {}: {error}", path.display()));
+    let mut text = String::new();
+    let read = match path.as_os_str() == "-" {
+        true => std::io::stdin().lock().take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text),
+        false => std::fs::File::open(path).and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text)),
+    };
+    read.map_err(fail)?;
+    Ok(text)
 }
 
 /// Run the executor half, which starts the network half from the same executable.

@@ -18,6 +18,7 @@ use protocol::agent::{EventKind, Outcome, TaskEpoch};
 use protocol::order::{Order, OrderKind};
 use server::Server;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -53,14 +54,16 @@ impl Site {
         let server = Server::start(vec![sshd()]);
         let state = world.folder.path().join("enrolled");
         let site = Self { world, server, state };
-        let status = Command::new(EXE)
-            .args(["enrol", "--token", &site.server.token, "--root"])
+        let mut enrol = Command::new(EXE)
+            .args(["enrol", "--token-file", "-", "--root"])
             .arg(site.world.host())
             .arg("--state")
             .arg(&site.state)
-            .status()
+            .stdin(Stdio::piped())
+            .spawn()
             .unwrap();
-        assert!(status.success());
+        writeln!(enrol.stdin.take().unwrap(), "{}", site.server.token).unwrap();
+        assert!(enrol.wait().unwrap().success());
         site
     }
 

@@ -130,7 +130,8 @@ pub async fn make_token(
             audit::append(tx, &Entry { at: now, actor: &author, action: "agent.token", resource: &resource, detail })
         })
         .await?;
-    let command = format!("quell-agent enrol --token {text}");
+    // Through a pipe, so that the secret is in no argument of a process, where every user of the host could read it.
+    let command = format!("echo {text} | sudo quell-agent enrol --token-file -");
     Ok(body::EnrolmentTokenMade { token: views::agents::token(&row), text, command })
 }
 

@@ -361,7 +361,7 @@ async fn make(State(app): State<App>, who: PageActor, fields: Fields) -> Result<
                 format!("{} agents", made.token.uses_left)
             };
             let made = MadeToken {
-                line: format!("sudo {}", made.command),
+                line: made.command,
                 fingerprint: app.site.ca_fingerprint.clone(),
                 note: format!("Good for {agents} until {until}."),
             };

@@ -119,7 +119,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Re
         actions: actions(&who, &seen),
         tabs: Vec::new(),
         drift: drift(&seen.controls),
-        install: seen.agent.is_none().then(|| "quell-agent enrol --token <TOKEN>".to_owned()),
+        install: seen.agent.is_none().then(|| "echo TOKEN | sudo quell-agent enrol --token-file -".to_owned()),
         facts: facts(&app, &seen, now),
         controls: seen.controls.iter().map(|control| control_row(&who, &seen, control, now)).collect(),
         findings: seen.findings.iter().map(finding).collect(),

@@ -298,7 +298,7 @@ both_servers!(an_enrolment_token_is_shown_once, |server| async move {
     let made = me.post("/agents/enrol", &[("name", "web"), ("uses", "2"), ("hours", "24")]).await;
     assert_eq!(made.status, 200);
     let line = between(&made.text, "id=\"q-line\">", "<");
-    assert!(line.starts_with("sudo quell-agent enrol --token quell1."), "{line}");
+    assert!(line.starts_with("echo quell1.") && line.ends_with(" | sudo quell-agent enrol --token-file -"), "{line}");
     let list = me.page("/agents").await;
     assert!(list.contains("web") && list.contains("2 left") && !list.contains("quell1."), "{}", gist(&list));
     let revoke = between(&list, "formaction=\"/agents/tokens/", "\"").to_owned();

@@ -29,7 +29,7 @@ use store::accounts::{self, Account};
 use store::list::Query;
 
 /// What somebody types where he cannot know it: the line is made under Agents.
-const INSTALL: &str = "sudo quell-agent enrol --token TOKEN";
+const INSTALL: &str = "echo TOKEN | sudo quell-agent enrol --token-file -";
 /// Why nobody is told although recipients are kept.
 const NO_MAIL: &str = "This server has no mail server to hand mail to, so nobody is told. What is entered here is kept \
                        with the job; mail it causes meanwhile waits among the dead letters.";
