@@ -24,7 +24,7 @@ pub struct Letter {
 }
 
 #[derive(Template)]
-#[template(path = "mail/letter.txt", escape = "none")]
+#[template(path = "mail/letter.txt", escape = "none", whitespace = "preserve")]
 struct Text<'a>(&'a Parts);
 
 #[derive(Template)]

@@ -26,11 +26,21 @@ pub struct Served {
 impl Served {
     /// Start it on a new data folder, with these further arguments.
     pub fn start(folder: &Path, further: &[&str]) -> Served {
-        let mut child = quell(folder)
+        Self::start_with(folder, further, None, true)
+    }
+
+    /// Start it on a data folder, dying at a point if one is named; `first` is the start that makes the first account.
+    pub fn start_with(folder: &Path, further: &[&str], failpoint: Option<&str>, first: bool) -> Served {
+        let mut command = quell(folder);
+        if let Some(failpoint) = failpoint {
+            command.env(server::failpoint::VARIABLE, format!("{failpoint}:kill"));
+        }
+        let mut child = command
             .args(["serve", "--data-dir"])
             .arg(folder.join("data"))
             .args(["--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", "--log", "warn"])
             .args(further)
+            .args(failpoint.map(|_| "--allow-failpoints"))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -46,10 +56,20 @@ impl Served {
             if let Some((_, said)) = line.split_once("password:") {
                 break said.trim().to_owned();
             }
+            if !first && !fingerprint.is_empty() {
+                break String::new();
+            }
         };
         // Whatever it prints later has to go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
         Served { child, url, fingerprint, password }
+    }
+}
+
+impl Served {
+    /// Whether it has ended by itself.
+    pub fn is_dead(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 }
 
