@@ -127,7 +127,7 @@ mod tests {
         start();
         let sealed = std::thread::spawn(|| {
             if let Err(reason) = seal() {
-                skip::skipped("launcher::a_sealed_thread_has_no_network", &reason.to_string());
+                skip::skipped("launcher::a_sealed_thread_has_no_network", &reason);
                 return;
             }
             assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err());
