@@ -11,11 +11,12 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need { what: "PostgreSQL's server programs", packages: &["postgresql"], present: postgres },
     Need { what: "Chromium and its driver", packages: &["chromium", "chromium-driver"], present: chromium },
     Need { what: "Python with pip and venv", packages: &["python3", "python3-venv", "python3-pip"], present: python },
     Need { what: "npm for the pages' assets", packages: &["npm"], present: npm },
+    Need { what: "nft and ip for firewall rules", packages: &["nftables", "iproute2"], present: nft },
 ];
 
 fn on_path(program: &str) -> bool {
@@ -38,6 +39,12 @@ fn python() -> bool {
 
 fn npm() -> bool {
     on_path("npm")
+}
+
+/// In directories that may not be on a user's path; where the tests and the agent look for it.
+fn nft() -> bool {
+    Path::new("/usr/sbin/nft").is_file()
+        && (Path::new("/usr/sbin/ip").exists() || Path::new("/sbin/ip").exists() || on_path("ip"))
 }
 
 fn quiet(command: &mut Command) -> bool {

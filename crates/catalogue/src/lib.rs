@@ -14,5 +14,6 @@ pub mod lints;
 pub mod listing;
 pub mod matching;
 pub mod schema;
+pub mod statements;
 pub mod text;
 pub mod version;

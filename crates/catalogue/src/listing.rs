@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use crate::{
     actions::Action,
-    schema::{Covered, Entry},
+    schema::{Covered, Entry, EntryPlatform},
+    statements,
 };
 
 /// The page as Markdown. A test compares it with the file; `UPDATE_DOCS=1` makes the test write it.
@@ -33,8 +34,23 @@ pub fn markdown(entries: &[Entry]) -> String {
         .expect("writing to a string does not fail");
     }
     let vulnerabilities: usize = entries.iter().map(|entry| entry.vulnerabilities.len()).sum();
-    writeln!(page, "\n{} entries, {vulnerabilities} vulnerabilities covered.", entries.len())
-        .expect("writing to a string does not fail");
+    let windows = entries.iter().filter(|entry| entry.platform == EntryPlatform::Windows).count();
+    let linux = entries.len() - windows;
+    writeln!(
+        page,
+        "\n{} entries ({linux} for Linux, {windows} for Windows), {vulnerabilities} vulnerabilities covered.\n",
+        entries.len()
+    )
+    .expect("writing to a string does not fail");
+    page.push_str(
+        "## No sound mitigation\n\nFor these nothing short of a patch is known, from `crates/catalogue/statements.toml`. \
+         `quell catalogue show CVE-…` says so, too.\n\n| CVE | Known as | What there is |\n|---|---|---|\n",
+    );
+    for statement in statements::all() {
+        let scope = statement.scope.as_ref().map_or_else(String::new, |scope| format!(", {scope}"));
+        let (name, text) = (escaped(statement.name.as_str()), escaped(statement.text.as_str()));
+        writeln!(page, "| {} | {name}{scope} | {text} |", statement.cve).expect("writing to a string does not fail");
+    }
     page
 }
 

@@ -183,6 +183,15 @@ fn lint_and_show_read_entries() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(matches!(desk.refused("show nothing"), Error::NoSuchEntry(_)));
+    let none = desk.json("show cve-2022-0847");
+    assert_eq!(
+        (none["entries"].as_array().unwrap().len(), &none["no_sound_mitigation"]["name"]),
+        (0, &"Dirty Pipe".into())
+    );
+    let text = desk.run_at(NOW, Output::Table, "show CVE-2021-33909").unwrap();
+    for part in ["linux-sequoia-userns-bpf", "No sound mitigation is known for CVE-2021-33909 (Sequoia)."] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 
     let good =
         catalogue::embedded::sources().iter().find(|s| s.path.ends_with("linux-tcp-sack-off.toml")).unwrap().text;

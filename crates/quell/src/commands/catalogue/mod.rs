@@ -202,7 +202,7 @@ pub struct Lint {
 /// Arguments of `show`.
 #[derive(Debug, clap::Args)]
 pub struct Show {
-    /// The entry; without it all are listed.
+    /// The entry, or a CVE as with `--cve`; without it all are listed.
     id: Option<String>,
     /// Only entries that cover this CVE.
     #[arg(long, value_name = "CVE")]

@@ -12,6 +12,8 @@ use catalogue::{
     folder::read_capped,
     lints::{Finding, Severity, lint_all},
     schema::{ENTRY_BYTES_MAX, Entry},
+    statements,
+    text::Cve,
 };
 use domain::time::Timestamp;
 use protocol::{
@@ -139,12 +141,14 @@ pub(super) fn lint(arguments: &Lint, output: Output, out: &mut impl Write) -> Re
 
 pub(super) fn show(arguments: &Show, output: Output, out: &mut impl Write) -> Result<(), Error> {
     let entries: Vec<Entry> = load(arguments.entries.as_deref())?.into_iter().map(|(_, entry)| entry).collect();
-    if let Some(id) = &arguments.id {
+    let named = arguments.id.as_ref().filter(|id| id.to_uppercase().parse::<Cve>().is_ok());
+    if let Some(id) = arguments.id.as_ref().filter(|_| named.is_none()) {
         let entry =
             entries.iter().find(|entry| entry.id.as_str() == id).ok_or_else(|| Error::NoSuchEntry(id.clone()))?;
         return show_entry(entry, output, out);
     }
-    let wanted = arguments.cve.as_deref().map(str::to_uppercase);
+    let wanted = named.or(arguments.cve.as_ref()).map(|cve| cve.to_uppercase());
+    let statement = wanted.as_ref().and_then(|cve| statements::of(&cve.parse().ok()?));
     let covers = |entry: &&Entry| {
         wanted
             .as_ref()
@@ -153,7 +157,10 @@ pub(super) fn show(arguments: &Show, output: Output, out: &mut impl Write) -> Re
     let shown: Vec<&Entry> = entries.iter().filter(covers).collect();
     if output == Output::Json {
         let entries: Vec<_> = shown.iter().map(|entry| json!({ "digest": entry.digest(), "entry": entry })).collect();
-        return print_json(&json!({ "entries": entries }), out);
+        return match statement {
+            Some(statement) => print_json(&json!({ "entries": entries, "no_sound_mitigation": statement }), out),
+            None => print_json(&json!({ "entries": entries }), out),
+        };
     }
     let mut table = table(["entry", "title", "covers", "points", "risk"]);
     for entry in &shown {
@@ -167,7 +174,11 @@ pub(super) fn show(arguments: &Show, output: Output, out: &mut impl Write) -> Re
             entry.human.risk.as_str().to_owned(),
         ]);
     }
-    Ok(writeln!(out, "{table}\n{} entries", shown.len())?)
+    writeln!(out, "{table}\n{} entries", shown.len())?;
+    match statement {
+        Some(statement) => Ok(writeln!(out, "\n{}\n{}", statement.sentence(), statement.url)?),
+        None => Ok(()),
+    }
 }
 
 fn show_entry(entry: &Entry, output: Output, out: &mut impl Write) -> Result<(), Error> {
