@@ -22,8 +22,9 @@ pub fn run(arguments: &[String]) -> Outcome {
         Some("file") => file::run(),
         Some("import") => cargo(&["run", "--release", "--package", "store", "--example", "imports"]),
         Some("store") => store(),
-        Some(other) => Err(format!("there is no benchmark `{other}`; there are: idle, file, import, store")),
-        None => Err("name a benchmark: idle, file, import, store".to_owned()),
+        Some("model") => model(arguments.get(1..).unwrap_or_default()),
+        Some(other) => Err(format!("there is no benchmark `{other}`; there are: idle, file, import, store, model")),
+        None => Err("name a benchmark: idle, file, import, store, model".to_owned()),
     }
 }
 
@@ -52,6 +53,13 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Explore the models of the protocol in full; names choose some of them.
+fn model(names: &[String]) -> Outcome {
+    let mut arguments = vec!["run", "--release", "--package", "model", "--"];
+    arguments.extend(names.iter().map(String::as_str));
+    cargo(&arguments)
 }
 
 /// How fast rows are merged into SQLite, beside a bare loop.
