@@ -22,9 +22,12 @@ pub struct Journal {
     pub book: Book,
 }
 
+/// Values by number, and numbers by key.
+type Stored<T> = (Vec<Arc<T>>, HashMap<String, Id>);
+
 /// Stored values by number, each once by its key.
 struct Shelf<T> {
-    inner: RwLock<(Vec<Arc<T>>, HashMap<String, Id>)>,
+    inner: RwLock<Stored<T>>,
 }
 
 impl<T> Shelf<T> {

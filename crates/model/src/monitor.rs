@@ -78,13 +78,13 @@ impl fmt::Display for Breach {
 
 /// The event a record holds, with what it is about.
 fn event_of(record: &Record) -> Option<(Event, &str)> {
-    let text = match record {
-        Record::Accepted { event, .. }
-        | Record::Refused { event, .. }
-        | Record::Intent { event, .. }
-        | Record::Finished { event, .. }
-        | Record::Tombstone { event, .. } => event,
-        _ => return None,
+    let (Record::Accepted { event: text, .. }
+    | Record::Refused { event: text, .. }
+    | Record::Intent { event: text, .. }
+    | Record::Finished { event: text, .. }
+    | Record::Tombstone { event: text, .. }) = record
+    else {
+        return None;
     };
     Some((serde_json::from_str(text).ok()?, text))
 }
