@@ -145,6 +145,9 @@ pub struct Record {
     /// Whether it belongs to a SuperUser's account, which only a SuperUser changes. Without this an Administrator
     /// could set a SuperUser's password and so become one.
     pub guarded: bool,
+    /// For an account: the assets it may know of. Whoever sees less changes it only as a SuperUser; without this a
+    /// scoped Administrator could set the password of somebody who sees more, and so see more.
+    pub scope: Option<AssetScope>,
 }
 
 impl Record {
@@ -242,6 +245,8 @@ pub enum Reason {
     TokenScope(TokenScope),
     /// The record belongs to a SuperUser's account.
     Guarded,
+    /// The record belongs to an account that sees assets the actor does not.
+    WiderScope,
 }
 
 impl Reason {
@@ -256,6 +261,7 @@ impl Reason {
             Reason::PartlyOutOfScope => "partly_out_of_scope",
             Reason::TokenScope(_) => "token_scope",
             Reason::Guarded => "guarded",
+            Reason::WiderScope => "wider_scope",
         }
     }
 
@@ -276,6 +282,9 @@ impl fmt::Display for Reason {
             Reason::PartlyOutOfScope => f.write_str("some assets of this record are outside your asset scope"),
             Reason::TokenScope(scope) => write!(f, "the token in use lacks the scope `{scope}`"),
             Reason::Guarded => f.write_str("only a SuperUser may change the account of a SuperUser"),
+            Reason::WiderScope => {
+                f.write_str("only a SuperUser may change an account that sees assets outside your asset scope")
+            }
         }
     }
 }
@@ -302,9 +311,13 @@ pub fn may(actor: &Actor, action: Action, record: &Record) -> Decision {
         }
         Reach::Related(_) | Reach::Everything => {}
     }
-    if record.guarded && !action.looks() && !actor.roles.contains(&Role::SuperUser) && record.owner != Some(actor.user)
-    {
-        return Decision::Denied(Reason::Guarded);
+    if !action.looks() && !actor.roles.contains(&Role::SuperUser) && record.owner != Some(actor.user) {
+        if record.guarded {
+            return Decision::Denied(Reason::Guarded);
+        }
+        if record.scope.as_ref().is_some_and(|scope| !scope.within(&actor.scope)) {
+            return Decision::Denied(Reason::WiderScope);
+        }
     }
     match record.cover {
         Cover::Whole => Decision::Allowed,

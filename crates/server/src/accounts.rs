@@ -161,7 +161,8 @@ pub async fn reset_password(app: &App, caller: &Caller, name: String) -> Result<
 /// Give a group exactly these members, making it where there is none.
 ///
 /// # Errors
-/// Without the permission, for an unacceptable name, and where a member has no account.
+/// Without the permission (for whoever joins or leaves: a group reaches records), for an unacceptable name, and where a
+/// member has no account.
 pub async fn set_group(app: &App, caller: &Caller, name: &str, members: Vec<String>) -> Result<accounts::Group, Error> {
     caller.may(Action::UserManage, &Record::default())?;
     let name = account::name(name).map_err(|error| Error::field("name", error.code(), error.to_string()))?;
@@ -170,16 +171,35 @@ pub async fn set_group(app: &App, caller: &Caller, name: &str, members: Vec<Stri
     }
     let members: BTreeSet<String> = members.iter().map(|member| member.trim().to_ascii_lowercase()).collect();
     let members: Vec<String> = members.into_iter().collect();
-    let (author, now) = (caller.author(), app.clock.now());
+    let (caller, now) = (caller.clone(), app.clock.now());
     app.database
-        .try_write(move |tx| match accounts::set_group(tx, &author, &name, &members, now) {
-            Ok(()) => Ok(accounts::Group { name: name.clone(), members: members.clone() }),
-            Err(store::Error::NotFound) => {
-                Err(Error::field("members", "unknown_user", "one of the members has no account"))
+        .try_write(move |tx| {
+            let before: BTreeSet<String> = accounts::members(tx, &name)?.into_iter().collect();
+            let after: BTreeSet<String> = members.iter().cloned().collect();
+            regroups(tx, &caller, before.symmetric_difference(&after))?;
+            match accounts::set_group(tx, &caller.author(), &name, &members, now) {
+                Ok(()) => Ok(accounts::Group { name: name.clone(), members: members.clone() }),
+                Err(store::Error::NotFound) => {
+                    Err(Error::field("members", "unknown_user", "one of the members has no account"))
+                }
+                Err(error) => Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         })
         .await
+}
+
+/// May the caller put these people into groups and take them out? A SuperUser's account is not changed by that.
+fn regroups<'n>(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    names: impl IntoIterator<Item = &'n String>,
+) -> Result<(), Error> {
+    for name in names {
+        if let Some(account) = accounts::by_name(tx, name)? {
+            caller.may(Action::UserManage, &Record { guarded: false, ..account.access_record() })?;
+        }
+    }
+    Ok(())
 }
 
 /// Remove a group. Items assigned to it keep its name, so that a group of this name made again has them.
@@ -188,9 +208,13 @@ pub async fn set_group(app: &App, caller: &Caller, name: &str, members: Vec<Stri
 /// Without the permission, and where there is none.
 pub async fn remove_group(app: &App, caller: &Caller, name: String) -> Result<(), Error> {
     caller.may(Action::UserManage, &Record::default())?;
-    let (author, now) = (caller.author(), app.clock.now());
+    let (caller, now) = (caller.clone(), app.clock.now());
     let gone = name.clone();
-    let removed = app.database.write(move |tx| accounts::remove_group(tx, &author, &gone, now)).await?;
+    let removed = app.database.try_write(move |tx| {
+        regroups(tx, &caller, &accounts::members(tx, &gone)?)?;
+        Ok::<_, Error>(accounts::remove_group(tx, &caller.author(), &gone, now)?)
+    });
+    let removed = removed.await?;
     if removed { Ok(()) } else { Err(Error::NotFound(format!("group {name}"))) }
 }
 

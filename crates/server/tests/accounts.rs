@@ -10,7 +10,7 @@
 use reqwest::Method;
 use serde_json::json;
 use testkit::both_servers;
-use testkit::server::USER_PASSWORD;
+use testkit::server::{Client, TestServer, USER_PASSWORD};
 
 both_servers!(users_are_made_shown_listed_and_changed, |server| async move {
     let admin = server.admin().await;
@@ -102,6 +102,54 @@ both_servers!(power_is_handed_out_by_a_super_user_only, |server| async move {
     assert_eq!(part.post("/api/v1/users", &json!({ "name": "wide" })).await.status, 403);
     part.post("/api/v1/users", &json!({ "name": "narrow", "scope": ["lab"] })).await.expect(201);
 });
+
+both_servers!(a_scoped_administrator_changes_nobody_who_sees_more, |server| async move {
+    let admin = server.admin().await;
+    let part = scoped(&server, "part", "administrator", &["lab"]).await;
+    let wide = server.user("wide", &["administrator"]).await;
+    let token = wide.with_token(&wide.make_token(&["read"]).await);
+    scoped(&server, "prod", "administrator", &["prod"]).await;
+    scoped(&server, "both", "read_only", &["lab", "prod"]).await;
+    admin.put("/api/v1/groups/team", &json!({ "members": ["wide"] })).await.expect(200);
+    for name in ["wide", "prod", "both"] {
+        let path = format!("/api/v1/users/{name}");
+        for refused in [
+            part.post(&format!("{path}/password-reset"), &json!({})).await,
+            part.patch(&path, &json!({ "active": false })).await,
+            part.patch(&path, &json!({ "email": "mine@example.org" })).await,
+            part.put("/api/v1/groups/lab", &json!({ "members": [name] })).await,
+        ] {
+            assert_eq!((refused.status, refused.code()), (403, "wider_scope"), "{name}: {}", refused.text);
+        }
+    }
+    for refused in [
+        part.put("/api/v1/groups/team", &json!({ "members": [] })).await,
+        part.delete("/api/v1/groups/team").await,
+    ] {
+        assert_eq!((refused.status, refused.code()), (403, "wider_scope"), "{}", refused.text);
+    }
+    let id = admin.get("/api/v1/tokens?q=owner:wide").await.expect(200)["tokens"][0]["id"].clone();
+    assert_eq!(part.delete(&format!("/api/v1/tokens/{id}")).await.status, 404);
+    assert_eq!((wide.get("/api/v1/me").await.status, token.get("/api/v1/me").await.status), (200, 200));
+    // A person who was disabled is not brought back by whoever may not change him either.
+    admin.patch("/api/v1/users/both", &json!({ "active": false })).await.expect(200);
+    assert_eq!(part.patch("/api/v1/users/both", &json!({ "active": true })).await.code(), "wider_scope");
+
+    // Within his scope he manages users as before.
+    scoped(&server, "narrow", "read_only", &["lab"]).await;
+    part.put("/api/v1/groups/lab", &json!({ "members": ["narrow", "part"] })).await.expect(200);
+    part.patch("/api/v1/users/narrow", &json!({ "full_name": "N" })).await.expect(200);
+    part.post("/api/v1/users/narrow/password-reset", &json!({})).await.expect(200);
+    assert_eq!(part.delete("/api/v1/groups/lab").await.status, 204);
+});
+
+/// A new user with this role and asset scope, signed in.
+async fn scoped(server: &TestServer, name: &str, role: &str, scope: &[&str]) -> Client {
+    let new = json!({ "name": name, "roles": [role], "scope": scope });
+    let made = server.admin().await.post("/api/v1/users", &new).await.expect(201);
+    let once = made["one_time_password"].as_str().unwrap().to_owned();
+    server.client().sign_in(name, &once).await.choose_password(&once, USER_PASSWORD).await
+}
 
 both_servers!(groups_hold_users, |server| async move {
     let admin = server.admin().await;

@@ -2,7 +2,7 @@
 
 mod groups;
 
-pub use groups::{GROUPS, Group, groups, remove_group, set_group};
+pub use groups::{GROUPS, Group, groups, members, remove_group, set_group};
 
 use crate::audit::{self, Entry};
 use crate::filter::Column;
@@ -77,6 +77,7 @@ impl Account {
     pub fn access_record(&self) -> domain::access::Record {
         domain::access::Record {
             guarded: self.roles.contains(&Role::SuperUser),
+            scope: Some(self.scope.clone()),
             ..domain::access::Record::owned_by(self.id)
         }
     }

@@ -143,6 +143,37 @@ fn the_account_of_a_super_user_is_guarded() {
 }
 
 #[test]
+fn an_account_that_sees_more_is_not_changed() {
+    let tags = |tags: &[&str]| AssetScope::Tags(tags.iter().map(|tag| (*tag).to_owned()).collect());
+    let wider = Decision::Denied(Reason::WiderScope);
+    for (mine, theirs, inside) in [
+        (AssetScope::All, AssetScope::All, true),
+        (AssetScope::All, tags(&["lab"]), true),
+        (tags(&["lab"]), AssetScope::All, false),
+        (tags(&["lab"]), tags(&["lab", "prod"]), false),
+        (tags(&["lab"]), tags(&["prod"]), false),
+        (tags(&["lab"]), tags(&["lab"]), true),
+        (tags(&["lab", "prod"]), tags(&["lab"]), true),
+        (tags(&["lab"]), tags(&[]), true),
+        (tags(&[]), tags(&["lab"]), false),
+    ] {
+        let record = Record { scope: Some(theirs.clone()), ..Record::owned_by(OTHER) };
+        for action in [Action::UserManage, Action::TokenRevoke] {
+            let administrator = Actor { scope: mine.clone(), ..actor(&[Role::Administrator]) };
+            let expected = if inside { Decision::Allowed } else { wider.clone() };
+            assert_eq!(may(&administrator, action, &record), expected, "{mine:?} changes {theirs:?}");
+            // Who may hand scopes out is not held back by them, and one's own token is one's own.
+            let super_user = Actor { scope: mine.clone(), ..actor(&[Role::SuperUser]) };
+            assert!(may(&super_user, action, &record).allowed());
+            let own = Record { owner: Some(ME), ..record.clone() };
+            assert!(may(&administrator, action, &own).allowed());
+        }
+        let administrator = Actor { scope: mine, ..actor(&[Role::Administrator]) };
+        assert!(may(&administrator, Action::UsersView, &record).allowed(), "looking is another matter");
+    }
+}
+
+#[test]
 fn words_survive_a_round_trip() {
     for role in ROLES {
         assert_eq!(role.as_str().parse(), Ok(role));

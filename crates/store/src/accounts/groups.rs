@@ -58,14 +58,24 @@ pub fn groups(tx: &mut Transaction<'_>, query: &Query) -> Result<Page<Group>, li
     let page = list::page::<GroupRow>(tx, &GROUPS, None, query)?;
     let mut rows = Vec::with_capacity(page.rows.len());
     for group in page.rows {
-        let members: Vec<(String,)> = tx.all(
-            "SELECT a.name FROM account_group_member m JOIN account a ON a.id = m.account_id
-             WHERE m.group_id = $1 ORDER BY a.name",
-            &[&group.id],
-        )?;
-        rows.push(Group { name: group.name, members: members.into_iter().map(|(name,)| name).collect() });
+        let members = members(tx, &group.name)?;
+        rows.push(Group { name: group.name, members });
     }
     Ok(Page { rows, next_cursor: page.next_cursor })
+}
+
+/// The names of a group's members, in order; none where there is no such group.
+///
+/// # Errors
+/// See [`Error`].
+pub fn members(tx: &mut Transaction<'_>, name: &str) -> Result<Vec<String>> {
+    let members: Vec<(String,)> = tx.all(
+        "SELECT a.name FROM account_group_member m JOIN account a ON a.id = m.account_id
+             JOIN account_group g ON g.id = m.group_id
+         WHERE g.name = $1 ORDER BY a.name",
+        &[&name],
+    )?;
+    Ok(members.into_iter().map(|(name,)| name).collect())
 }
 
 /// Make a group where there is none of this name, and give it exactly these members.
