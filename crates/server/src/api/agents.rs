@@ -15,7 +15,7 @@ use domain::id::AssetId;
 use protocol::agent::EnrolmentToken;
 use protocol::api::response as body;
 use sha2::{Digest as _, Sha256};
-use store::agents::{self, AgentLine, TokenRow};
+use store::agents::{self, AgentLine, AgentRow, TokenRow};
 use store::audit::{self, Entry};
 use store::controls;
 use store::list::page;
@@ -178,7 +178,7 @@ async fn link(
 /// Decide which asset an agent sits on.
 ///
 /// # Errors
-/// A missing permission, no reason given, no such agent or asset, or an asset that another agent holds.
+/// A missing permission, no reason given, no such agent or asset in the caller's scope, or an asset that another agent holds.
 pub async fn link_agent(app: &App, caller: &Caller, id: Uuid, link: body::AgentLink) -> Result<(), Error> {
     caller.may(Action::AgentLink, &Record::default())?;
     if link.reason.trim().is_empty() {
@@ -188,7 +188,7 @@ pub async fn link_agent(app: &App, caller: &Caller, id: Uuid, link: body::AgentL
     let (caller, author, now) = (caller.clone(), caller.author(), app.clock.now());
     app.database
         .try_write(move |tx| {
-            let agent = agents::by_agent_id(tx, id)?.ok_or_else(|| Error::NotFound(format!("agent {id}")))?;
+            let agent = known(tx, &caller.scope, id)?;
             let asset = link.asset.map(AssetId);
             if let Some(asset) = asset {
                 visible(tx, &caller.scope, asset)?;
@@ -218,13 +218,13 @@ async fn revoke(State(app): State<App>, caller: Caller, Path(id): Path<Uuid>) ->
 /// End an agent: its requests are refused from now on, its open tasks are lost.
 ///
 /// # Errors
-/// A missing permission, or no such agent.
+/// A missing permission, or no such agent in the caller's scope.
 pub async fn revoke_agent(app: &App, caller: &Caller, id: Uuid) -> Result<(), Error> {
     caller.may(Action::AgentRevoke, &Record::default())?;
-    let (author, now) = (caller.author(), app.clock.now());
+    let (scope, author, now) = (caller.scope.clone(), caller.author(), app.clock.now());
     app.database
         .try_write(move |tx| {
-            let agent = agents::by_agent_id(tx, id)?.ok_or_else(|| Error::NotFound(format!("agent {id}")))?;
+            let agent = known(tx, &scope, id)?;
             agents::revoke(tx, agent.id, now)?;
             let (detail, resource) = (serde_json::json!({ "hostname": agent.hostname }), format!("agents/{id}"));
             audit::append(tx, &Entry { at: now, actor: &author, action: "agent.revoke", resource: &resource, detail })?;
@@ -233,6 +233,19 @@ pub async fn revoke_agent(app: &App, caller: &Caller, id: Uuid) -> Result<(), Er
         .await?;
     app.wake.notify("dispatch", 0);
     Ok(())
+}
+
+/// The agent of this id, or 404: also where it sits on an asset that the scope does not see.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub(crate) fn known(tx: &mut store::Transaction<'_>, scope: &AssetScope, id: Uuid) -> Result<AgentRow, Error> {
+    let missing = || Error::NotFound(format!("agent {id}"));
+    let agent = agents::by_agent_id(tx, id)?.ok_or_else(missing)?;
+    if let Some(asset) = agent.asset_id {
+        visible(tx, scope, asset).map_err(|error| if matches!(error, Error::NotFound(_)) { missing() } else { error })?;
+    }
+    Ok(agent)
 }
 
 fn visible(tx: &mut store::Transaction<'_>, scope: &AssetScope, asset: AssetId) -> Result<(), Error> {

@@ -159,18 +159,8 @@ struct Seen {
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, app: &App, id: Uuid) -> Result<Seen, Error> {
-    let missing = || Error::NotFound(format!("agent {id}"));
-    let row = agents::by_agent_id(tx, id)?.ok_or_else(missing)?;
-    let asset = match row.asset_id {
-        Some(asset) => {
-            let tags = store::eliminations::tags_of(tx, asset)?.unwrap_or_default();
-            if !who.scope.sees(tags.iter().map(String::as_str)) {
-                return Err(missing());
-            }
-            Some(assets::one(tx, asset)?)
-        }
-        None => None,
-    };
+    let row = api::known(tx, &who.scope, id)?;
+    let asset = row.asset_id.map(|asset| assets::one(tx, asset)).transpose()?;
     let facts: Facts = serde_json::from_str(&row.facts).map_err(Error::internal)?;
     let mut found = Vec::new();
     for candidate in agents::candidates(tx, &facts.identity, row.id)? {

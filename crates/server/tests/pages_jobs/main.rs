@@ -9,6 +9,7 @@
 )]
 
 mod events;
+mod links;
 mod world;
 
 use testkit::both_servers;
