@@ -184,7 +184,7 @@ pub enum Event {
     Silence,
     /// A person cancels the job, or everything is halted.
     Cancel,
-    /// The agent is revoked or re-enrolled elsewhere: it will never answer.
+    /// The agent is revoked, re-enrolled elsewhere or linked to another asset: nobody will ever answer for this one.
     AgentGone,
     /// Nobody can be asked: the asset has no agent, or one that cannot do this kind of action.
     Unable,
@@ -334,6 +334,18 @@ pub fn heard(life: Life, epoch: u32, event: Event) -> Result<Life, Refusal> {
     if epoch == life.epoch { step(life, event) } else { Ok(life) }
 }
 
+/// The life once the task's agent turns out to sit on another asset, or on none: what was not ordered never is, an order
+/// that may not have started is taken back, and what one that started did is nothing that is known of the task's asset.
+#[must_use]
+pub fn misplaced(life: Life) -> Life {
+    let event = match life.state {
+        State::Pending | State::Ready => Event::Unable,
+        State::Offered | State::Accepted => Event::Cancel,
+        _ => Event::AgentGone,
+    };
+    step(life, event).unwrap_or(life)
+}
+
 /// Is it time to say that nothing was heard?
 #[must_use]
 pub fn silent(not_after: Timestamp, now: Timestamp) -> bool {
@@ -444,6 +456,28 @@ mod tests {
         assert_eq!(turn(&[(1, State::Ready), (2, State::Ready)]), Some(1), "the one due first");
         for out in [State::Offered, State::Accepted, State::Running, State::Unknown] {
             assert_eq!(turn(&[(1, State::Ready), (2, out), (1, State::Ready)]), Some(2), "{out:?} is not over");
+        }
+    }
+
+    #[test]
+    fn no_order_of_a_misplaced_task_is_made_or_sent_again() {
+        for state in State::ALL {
+            let life = misplaced(Life { state, epoch: 1, attempts: 0, cancel_requested: false });
+            let expected = match state {
+                State::Pending | State::Ready => State::Refused,
+                State::Running | State::Unknown => State::Lost,
+                other => other,
+            };
+            assert_eq!(life.state, expected, "{state:?}");
+            let out = matches!(state, State::Offered | State::Accepted);
+            assert_eq!(life.offering(false), if out { Offering::Revoke } else { Offering::Nothing }, "{state:?}");
+            assert!(out || life.state.ended());
+            // Whatever is heard of it, no further order is made.
+            for event in all_events() {
+                let heard = step(life, event).unwrap_or(life);
+                assert_ne!(misplaced(heard).offering(false), Offering::Make, "{state:?} {event:?}");
+                assert!(out || heard == life, "{state:?} {event:?}");
+            }
         }
     }
 

@@ -211,7 +211,8 @@ pub async fn remove_group(app: &App, caller: &Caller, name: String) -> Result<()
     let (caller, now) = (caller.clone(), app.clock.now());
     let gone = name.clone();
     let removed = app.database.try_write(move |tx| {
-        regroups(tx, &caller, &accounts::members(tx, &gone)?)?;
+        let members = accounts::members(tx, &gone)?;
+        regroups(tx, &caller, &members)?;
         Ok::<_, Error>(accounts::remove_group(tx, &caller.author(), &gone, now)?)
     });
     let removed = removed.await?;

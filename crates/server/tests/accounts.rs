@@ -122,10 +122,9 @@ both_servers!(a_scoped_administrator_changes_nobody_who_sees_more, |server| asyn
             assert_eq!((refused.status, refused.code()), (403, "wider_scope"), "{name}: {}", refused.text);
         }
     }
-    for refused in [
-        part.put("/api/v1/groups/team", &json!({ "members": [] })).await,
-        part.delete("/api/v1/groups/team").await,
-    ] {
+    for refused in
+        [part.put("/api/v1/groups/team", &json!({ "members": [] })).await, part.delete("/api/v1/groups/team").await]
+    {
         assert_eq!((refused.status, refused.code()), (403, "wider_scope"), "{}", refused.text);
     }
     let id = admin.get("/api/v1/tokens?q=owner:wide").await.expect(200)["tokens"][0]["id"].clone();

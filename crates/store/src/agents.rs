@@ -2,13 +2,14 @@
 
 use crate::filter::Column;
 use crate::list::{List, Sort};
-use crate::{Result, Scalar, Sql, Transaction, record, scope};
+use crate::{Result, Scalar, Sql, Transaction, record, scope, tasks};
 use domain::access::AssetScope;
 use domain::asset::{Candidate, Identity};
 use domain::filter::{Field, Fields, Flag, Kind};
-use domain::id::{AgentKey, AssetId, UserId};
+use domain::id::{AgentKey, AssetId, JobId, UserId};
 use domain::time::Timestamp;
 use domain::window::Window;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 record! {
@@ -237,7 +238,8 @@ pub fn on_asset(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Option<Agent
     )
 }
 
-/// Record what an agent is linked to.
+/// Record what an agent is linked to. Work it had for another asset is not done on this one: gives the jobs whose tasks
+/// were ended or taken back for that.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -247,12 +249,13 @@ pub fn set_link(
     asset: Option<AssetId>,
     link: &str,
     evidence: &str,
-) -> Result<()> {
+    now: Timestamp,
+) -> Result<BTreeSet<JobId>> {
     tx.execute(
         "UPDATE agent SET asset_id = $2, link = $3, evidence = $4 WHERE id = $1",
         &[&key, &asset, &link, &evidence],
     )?;
-    Ok(())
+    tasks::moved(tx, key, asset, now)
 }
 
 /// Record new facts.

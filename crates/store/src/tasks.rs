@@ -2,8 +2,9 @@
 
 use crate::{Result, Scalar, Transaction, record};
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
-use domain::task::{Life, State};
+use domain::task::{self, Life, State};
 use domain::time::Timestamp;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 record! {
@@ -184,14 +185,17 @@ pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<TaskRow>> {
     tx.all(select!("WHERE t.job_id = $1 ORDER BY a.name, t.id LIMIT 10000"), &[&job])
 }
 
-/// What concerns an agent now: tasks that may be offered, and those whose order is out.
+/// What concerns an agent now: tasks of the asset it sits on that may be offered or whose order is out, and, of an asset
+/// it sat on before, orders to be taken back.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn of_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<Vec<TaskRow>> {
     tx.all(
         select!(
-            "WHERE t.agent_key = $1 AND t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
+            "JOIN agent g ON g.id = t.agent_key
+             WHERE t.agent_key = $1 AND t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
+               AND (g.asset_id = t.asset_id OR (t.cancel_requested AND t.state IN ('offered', 'accepted')))
              ORDER BY t.due_at, t.id LIMIT 200"
         ),
         &[&agent],
@@ -204,7 +208,9 @@ pub fn of_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<Vec<TaskRow
 /// See [`crate::Error`].
 pub fn any_for_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<bool> {
     let Scalar(count) = tx.one::<Scalar<i64>>(
-        "SELECT count(*) FROM task WHERE agent_key = $1 AND state IN ('ready', 'offered', 'accepted', 'running', 'unknown')",
+        "SELECT count(*) FROM task t JOIN agent g ON g.id = t.agent_key
+         WHERE t.agent_key = $1 AND t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
+           AND (g.asset_id = t.asset_id OR (t.cancel_requested AND t.state IN ('offered', 'accepted')))",
         &[&agent],
     )?;
     Ok(count > 0)
@@ -318,7 +324,8 @@ pub fn silent(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<Vec<TaskRow>
     tx.all(select!("WHERE t.state IN ('offered', 'accepted') AND t.not_after < $1 ORDER BY t.id LIMIT 500"), &[&limit])
 }
 
-/// Open tasks that cannot be tried: no agent, or an agent that was revoked.
+/// Open tasks that nobody will answer for: no agent, or one that was revoked or sits on another asset. An order of such
+/// a one that may not have started waits for the agent's word that it never will, or for its end.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -327,11 +334,46 @@ pub fn orphaned(tx: &mut Transaction<'_>) -> Result<Vec<TaskRow>> {
         select!(
             "LEFT JOIN agent g ON g.id = t.agent_key
              WHERE t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
-               AND (t.agent_key IS NULL OR g.revoked_at IS NOT NULL)
+               AND (t.agent_key IS NULL OR g.revoked_at IS NOT NULL
+                    OR ((g.asset_id IS NULL OR g.asset_id <> t.asset_id) AND t.state IN ('ready', 'running', 'unknown')))
              ORDER BY t.id LIMIT 500"
         ),
         &[],
     )
+}
+
+/// The agent sits on this asset from now on, or on none: tasks it had for another are ended or taken back
+/// ([`task::misplaced`]). Gives the jobs concerned.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub(crate) fn moved(
+    tx: &mut Transaction<'_>,
+    agent: AgentKey,
+    asset: Option<AssetId>,
+    now: Timestamp,
+) -> Result<BTreeSet<JobId>> {
+    let elsewhere: Vec<TaskRow> = tx.all(
+        select!(
+            "WHERE t.agent_key = $1 AND t.code IS NULL AND (CAST($2 AS BIGINT) IS NULL OR t.asset_id <> $2)
+             ORDER BY t.id"
+        ),
+        &[&agent, &asset],
+    )?;
+    let mut touched = BTreeSet::new();
+    for task in elsewhere {
+        let life = task::misplaced(task.life());
+        let name = &task.asset_name;
+        let message = match life.state {
+            State::Refused => format!("the agent turned out not to sit on {name}; run the job again once one does"),
+            State::Lost => format!("the agent turned out not to sit on {name}; what it did was not done there"),
+            _ => format!("the agent turned out not to sit on {name}; its order is taken back"),
+        };
+        save_life(tx, task.id, life, now)?;
+        save_result(tx, task.id, &message, None, "")?;
+        touched.insert(task.job_id);
+    }
+    Ok(touched)
 }
 
 /// The tasks of a job that have not ended.

@@ -68,7 +68,7 @@ fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> s
     assets::edit(tx, "users/test", asset, None, Some(tags), at())?;
     let text = String::new();
     let agent = agent(tx, name)?;
-    agents::set_link(tx, agent, Some(asset), "linked", "")?;
+    agents::set_link(tx, agent, Some(asset), "linked", "", at())?;
     let vulnerability = tx.insert(
         "INSERT INTO vulnerability (product, key, qid, title, kind, severity, category, cvss3_vector, patchable, threat,
              impact, solution, disabled, placeholder, digest, run_id)

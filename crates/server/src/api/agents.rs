@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::engine::catalogue::{self, Parcel};
+use crate::engine::mail;
 use crate::http::idempotency::ShownOnce;
 use crate::http::{Caller, Error, ListQuery, limits};
 use crate::views;
@@ -175,7 +176,7 @@ async fn link(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Decide which asset an agent sits on.
+/// Decide which asset an agent sits on. What it had to do on another is ended or taken back.
 ///
 /// # Errors
 /// A missing permission, no reason given, no such agent or asset in the caller's scope, or an asset that another agent holds.
@@ -186,7 +187,8 @@ pub async fn link_agent(app: &App, caller: &Caller, id: Uuid, link: body::AgentL
         return Err(Error::field("reason", "reason_missing", why));
     }
     let (caller, author, now) = (caller.clone(), caller.author(), app.clock.now());
-    app.database
+    let (agent, touched) = app
+        .database
         .try_write(move |tx| {
             let agent = known(tx, &caller.scope, id)?;
             let asset = link.asset.map(AssetId);
@@ -199,13 +201,20 @@ pub async fn link_agent(app: &App, caller: &Caller, id: Uuid, link: body::AgentL
             }
             let word = if asset.is_some() { "linked" } else { "ambiguous" };
             let evidence = format!("decided by {}: {}", caller.name, link.reason);
-            agents::set_link(tx, agent.id, asset, word, &evidence)?;
+            let touched = agents::set_link(tx, agent.id, asset, word, &evidence, now)?;
+            mail::tell(tx, touched.iter().copied(), now)?;
             let detail = serde_json::json!({ "asset": link.asset, "reason": link.reason, "before": agent.asset_id });
             let resource = format!("agents/{id}");
             audit::append(tx, &Entry { at: now, actor: &author, action: "agent.link", resource: &resource, detail })?;
-            Ok::<_, Error>(())
+            Ok::<_, Error>((agent.id, touched))
         })
-        .await
+        .await?;
+    app.wake.notify("agent", agent.0);
+    app.wake.notify("dispatch", 0);
+    for job in touched {
+        app.wake.notify("job", job.0);
+    }
+    Ok(())
 }
 
 /// Revoke an agent
@@ -243,7 +252,8 @@ pub(crate) fn known(tx: &mut store::Transaction<'_>, scope: &AssetScope, id: Uui
     let missing = || Error::NotFound(format!("agent {id}"));
     let agent = agents::by_agent_id(tx, id)?.ok_or_else(missing)?;
     if let Some(asset) = agent.asset_id {
-        visible(tx, scope, asset).map_err(|error| if matches!(error, Error::NotFound(_)) { missing() } else { error })?;
+        visible(tx, scope, asset)
+            .map_err(|error| if matches!(error, Error::NotFound(_)) { missing() } else { error })?;
     }
     Ok(agent)
 }

@@ -195,7 +195,7 @@ fn attach(tx: &mut Transaction<'_>, key: AgentKey, facts: &Facts, now: Timestamp
     match link(&facts.identity, &candidates) {
         Link::Linked(asset, evidence) => {
             agents::teach_asset(tx, asset, &facts.identity, &facts.zone)?;
-            agents::set_link(tx, key, Some(asset), "linked", &evidence)?;
+            agents::set_link(tx, key, Some(asset), "linked", &evidence, now)?;
         }
         Link::Unknown => {
             let ip = facts.addresses.first().map_or("", String::as_str);
@@ -205,9 +205,11 @@ fn attach(tx: &mut Transaction<'_>, key: AgentKey, facts: &Facts, now: Timestamp
             };
             let asset = agents::create_asset(tx, &facts.hostname, platform, &facts.os_title, ip, &facts.identity, now)?;
             agents::teach_asset(tx, asset, &facts.identity, &facts.zone)?;
-            agents::set_link(tx, key, Some(asset), "own", "no scanner has reported this machine yet")?;
+            agents::set_link(tx, key, Some(asset), "own", "no scanner has reported this machine yet", now)?;
         }
-        Link::Ambiguous(why) => agents::set_link(tx, key, None, "ambiguous", &why)?,
+        Link::Ambiguous(why) => {
+            agents::set_link(tx, key, None, "ambiguous", &why, now)?;
+        }
     }
     Ok(())
 }

@@ -108,7 +108,7 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
             tasks::save_result(
                 tx,
                 task.id,
-                "the agent was revoked before it reported; nobody knows what it did",
+                "the agent was revoked or linked to another asset before it reported; nobody knows what it did",
                 None,
                 "",
             )?;

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use store::agents::AgentRow;
 use store::controls::{self, Report};
 use store::tasks::{self, TaskRow};
-use store::{Transaction, eliminations, scores};
+use store::{Transaction, agents, eliminations, scores};
 
 /// Longest message kept for people, in characters; a host could send anything.
 const MESSAGE_MAX: usize = 2_000;
@@ -39,6 +39,8 @@ pub struct Stored {
 /// A failure of the store; then nothing of the batch is kept.
 pub fn store(tx: &mut Transaction<'_>, agent: &AgentRow, events: &[String], now: Timestamp) -> Result<Stored, Error> {
     let mut stored = Stored::default();
+    // Its link may have changed since the request was let in.
+    let agent = &agents::read(tx, agent.id)?;
     for text in events {
         let Ok(event) = serde_json::from_str::<Event>(text) else {
             tracing::warn!(agent = %agent.agent_id, "agent {} sent an event that is none", agent.agent_id);
@@ -84,7 +86,10 @@ fn apply(
     text: &str,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    let life = match task::heard(task.life(), event.epoch, event.event.means()) {
+    // What a machine did that turned out to be another one says nothing of the task's asset.
+    let elsewhere = agent.asset_id != Some(task.asset_id) && matches!(event.event, EventKind::Finished(_));
+    let means = if elsewhere { task::Event::AgentGone } else { event.event.means() };
+    let life = match task::heard(task.life(), event.epoch, means) {
         Ok(life) => life,
         Err(refusal) => {
             tracing::warn!(agent = %agent.agent_id, task = %task.uuid, "an impossible report was kept and ignored: {refusal}");
@@ -111,6 +116,11 @@ fn apply(
             }
         }
         EventKind::Revoked => tasks::save_result(tx, task.id, "withdrawn before it started", None, "")?,
+        EventKind::Finished(report) if elsewhere => {
+            let said = cut(&report.message);
+            let message = format!("not done on {}: the agent sits on another asset; it said: {said}", task.asset_name);
+            tasks::save_result(tx, task.id, &message, None, "")?;
+        }
         EventKind::Finished(report) => finished(tx, task, report, now)?,
         EventKind::Accepted | EventKind::Started => {}
     }

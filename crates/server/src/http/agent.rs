@@ -107,8 +107,9 @@ async fn reply(app: &App, agent: &AgentRow, poll: &Poll) -> Result<PollReply, Er
         .await?;
     reply.roots = roots.into_iter().map(|(_, envelope)| envelope).collect();
     reply.index = index;
-    // An agent without an asset of its own gets nothing to do: which machine it is has to be decided first.
-    if any && agent.asset_id.is_some() {
+    // An agent without an asset of its own gets nothing to do: which machine it is has to be decided first. What was
+    // ordered while it had one is taken back.
+    if any {
         let (agent, key) = (agent.clone(), catalogue::order_key(app));
         let offer = app
             .database

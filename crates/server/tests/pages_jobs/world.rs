@@ -124,7 +124,7 @@ impl World {
                 mode: "normal".to_owned(),
             };
             let key = agents::create(tx, &agent, now)?;
-            agents::set_link(tx, key, Some(AssetId(asset)), "linked", "the scanner's agent id agrees")
+            agents::set_link(tx, key, Some(AssetId(asset)), "linked", "the scanner's agent id agrees", now)
         });
         write.await.expect("an agent is made");
     }

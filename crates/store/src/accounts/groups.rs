@@ -58,8 +58,12 @@ pub fn groups(tx: &mut Transaction<'_>, query: &Query) -> Result<Page<Group>, li
     let page = list::page::<GroupRow>(tx, &GROUPS, None, query)?;
     let mut rows = Vec::with_capacity(page.rows.len());
     for group in page.rows {
-        let members = members(tx, &group.name)?;
-        rows.push(Group { name: group.name, members });
+        let members: Vec<(String,)> = tx.all(
+            "SELECT a.name FROM account_group_member m JOIN account a ON a.id = m.account_id
+             WHERE m.group_id = $1 ORDER BY a.name",
+            &[&group.id],
+        )?;
+        rows.push(Group { name: group.name, members: members.into_iter().map(|(name,)| name).collect() });
     }
     Ok(Page { rows, next_cursor: page.next_cursor })
 }
