@@ -67,11 +67,14 @@ fn a_lost_password_is_recovered_at_the_server() {
     let served = Served::start(folder, &[]);
     let data = folder.join("data");
     let data = data.to_str().unwrap();
+    let login = ["login", &served.url, "-u", "admin", "--password-stdin", "--ca-sha256", &served.fingerprint];
+    json(folder, &login, &format!("{}\nchosen by somebody else\n", served.password));
+    json(folder, &["whoami"], "");
     let recovered = json(folder, &["recover", "admin", "--data-dir", data], "");
     let once = recovered["one_time_password"].as_str().unwrap();
-    let login = ["login", &served.url, "-u", "admin", "--password-stdin", "--ca-sha256", &served.fingerprint];
-    let old = run(folder, &login, &format!("{}\nx\n", served.password));
-    assert_eq!(old.status.code(), Some(3), "the one-time password it was started with is replaced");
+    fails(folder, &["whoami"], 3, "nobody is signed in");
+    let old = run(folder, &login, "chosen by somebody else\nx\n");
+    assert_eq!(old.status.code(), Some(3), "the password it had is replaced");
     json(folder, &login, &format!("{once}\nchosen by a test person\n"));
     fails(folder, &["recover", "nobody", "--data-dir", data], 4, "there is no user nobody");
 }

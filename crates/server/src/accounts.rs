@@ -8,16 +8,17 @@ use crate::http::conditional::changed_meanwhile;
 use crate::http::error::Error;
 use crate::http::secret;
 use crate::passwords::{self, Passwords};
-use domain::access::{Action, AssetScope, Record, Role, TOKEN_SCOPES, TokenScope};
+use domain::access::{Action, AssetScope, Reach, Record, Role, TOKEN_SCOPES, TokenScope, reach};
 use domain::account;
 use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use protocol::api::accounts::{NewToken, NewUser, UserChange};
 use protocol::problem::FieldError;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 use store::accounts::{self, Account, NewAccount};
-use store::tokens::{self, Token};
+use store::tokens::{self, Token, Whose};
 use store::{Transaction, sessions};
 
 /// Days a token lives when nobody says.
@@ -87,6 +88,7 @@ pub async fn change_user(
     change: UserChange,
     seen: Option<i64>,
 ) -> Result<Account, Error> {
+    caller.may(Action::UserManage, &Record::default())?;
     let mut errors = Vec::new();
     let roles = change.roles.map(|given| words::<Role>("roles", &given, &mut errors));
     let scope = change.scope.map(|change| change.tags.map_or(AssetScope::All, |tags| scope(tags, &mut errors)));
@@ -136,7 +138,7 @@ fn keeps_a_super_user(tx: &mut Transaction<'_>, before: &Account, after: &Accoun
     Ok(())
 }
 
-/// Give a user a one-time password; his sessions end.
+/// Give a user a one-time password; his sessions and tokens end, because whoever knew the old one may hold them.
 ///
 /// # Errors
 /// Without the permission, and where there is no such user.
@@ -150,12 +152,25 @@ pub async fn reset_password(app: &App, caller: &Caller, name: String) -> Result<
         .try_write(move |tx| -> Result<Account, Error> {
             let account = known(tx, &name)?;
             caller.may(Action::UserManage, &account.access_record())?;
-            accounts::set_password(tx, &caller.author(), account.id, &hash, true, now)?;
-            sessions::end_all(tx, account.id)?;
+            replace_password(tx, &caller.author(), &account, &hash, now)?;
             known(tx, &name)
         })
         .await?;
     Ok((account, password))
+}
+
+/// A one-time password in place of the present one, which gets nobody in any more: not by what it was used for either.
+fn replace_password(
+    tx: &mut Transaction<'_>,
+    author: &str,
+    account: &Account,
+    hash: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    accounts::set_password(tx, author, account.id, hash, true, now)?;
+    sessions::end_all(tx, account.id)?;
+    tokens::revoke_all(tx, author, account.id, now)?;
+    Ok(())
 }
 
 /// Give a group exactly these members, making it where there is none.
@@ -266,6 +281,19 @@ pub async fn create_token(app: &App, caller: &Caller, new: NewToken) -> Result<(
     Ok((token, secret))
 }
 
+/// Whose tokens the caller may see: everybody's for an administrator, else his own. A token may not look at more than its
+/// scopes let it; at itself it always may, so that a program can find and end its own.
+#[must_use]
+pub fn tokens_seen(caller: &Caller) -> Whose {
+    let looks = caller.decide(Action::PeopleView, &Record::default()).allowed();
+    let own = Record::owned_by(caller.user);
+    match caller.proof {
+        Proof::Token(id) if !looks && !caller.decide(Action::TokenRevoke, &own).allowed() => Whose::Itself(id),
+        _ if reach(caller, Action::TokenRevoke) == Reach::Everything => Whose::Everybody,
+        _ => Whose::User(caller.user),
+    }
+}
+
 /// End a token: one's own, or anybody's for an administrator.
 ///
 /// # Errors
@@ -293,8 +321,8 @@ pub async fn revoke_token(app: &App, caller: &Caller, id: i64) -> Result<(), Err
         .await
 }
 
-/// Give a user a one-time password without a running server: for whoever can write its database. The account is made
-/// active, because a locked-out administrator is what this is for.
+/// Give a user a one-time password without a running server: for whoever can write its database. His sessions and tokens
+/// end. The account is made active, because a locked-out administrator is what this is for.
 ///
 /// # Errors
 /// Where the database cannot be used or there is no such user.
@@ -310,8 +338,7 @@ pub async fn recover(config: &Config, name: &str) -> Result<String, Error> {
             if !account.active {
                 accounts::save(tx, author, &Account { active: true, ..account.clone() }, now)?;
             }
-            accounts::set_password(tx, author, account.id, &hash, true, now)?;
-            sessions::end_all(tx, account.id)?;
+            replace_password(tx, author, &account, &hash, now)?;
             sessions::forgive(tx, &account.name)?;
             Ok(())
         })

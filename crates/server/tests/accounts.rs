@@ -83,6 +83,9 @@ both_servers!(power_is_handed_out_by_a_super_user_only, |server| async move {
     assert_eq!(refused.json["detail"], "your roles do not include the permission to change roles and asset scopes");
     let roles = json!({ "roles": ["super_user"] });
     assert_eq!(boss.patch("/api/v1/users/boss", &roles).await.status, 403, "not even for oneself");
+    let reader = server.user("looks", &["read_only"]).await;
+    let wrong = reader.patch("/api/v1/users/looks", &json!({ "roles": ["root"], "email": "a\u{7}b" })).await;
+    assert_eq!((wrong.status, wrong.code()), (403, "role_missing"), "no word about fields nobody may send");
     assert_eq!(boss.patch("/api/v1/users/admin", &json!({ "active": false })).await.code(), "guarded");
     assert_eq!(boss.post("/api/v1/users/admin/password-reset", &json!({})).await.code(), "guarded");
     boss.post("/api/v1/users/reader/password-reset", &json!({})).await.expect(200);
@@ -212,6 +215,31 @@ both_servers!(tokens_are_narrow_expire_and_are_revoked, |server| async move {
     assert_eq!(ada.get("/api/v1/tokens").await.json["tokens"], json!([]));
     assert_eq!(admin.delete(&format!("/api/v1/tokens/{id}")).await.status, 204);
     assert_eq!(read.get("/api/v1/me").await.status, 401);
+    // A token sees others only where its scopes let it look; itself it finds and ends whatever they are.
+    server.clock.advance(1);
+    let wide = admin.with_token(&admin.make_token(&["accounts"]).await);
+    let count = |listed: serde_json::Value| listed["tokens"].as_array().unwrap().len();
+    let all = count(wide.get("/api/v1/tokens").await.expect(200));
+    let jobs = admin.with_token(&admin.make_token(&["jobs", "system"]).await);
+    let seen = jobs.get("/api/v1/tokens?limit=500").await.expect(200);
+    assert_eq!((count(seen.clone()), all), (1, 4), "{seen}");
+    assert_eq!(seen["tokens"][0]["scopes"], json!(["jobs", "system"]));
+    assert_eq!(jobs.delete(&format!("/api/v1/tokens/{}", seen["tokens"][0]["id"])).await.status, 204);
+    assert_eq!(jobs.get("/api/v1/tokens").await.status, 401);
+    let read = admin.with_token(&admin.make_token(&["read"]).await);
+    assert_eq!(count(read.get("/api/v1/tokens").await.expect(200)), 6);
+
+    // A password reset ends what was made with the old password; one's own change does not.
+    let token = ada.with_token(&ada.make_token(&["read"]).await);
+    let ada = ada.choose_password(USER_PASSWORD, "another good password").await;
+    assert_eq!((ada.get("/api/v1/me").await.status, token.get("/api/v1/me").await.status), (200, 200));
+    admin.post("/api/v1/users/ada/password-reset", &json!({})).await.expect(200);
+    assert_eq!((ada.get("/api/v1/me").await.status, token.get("/api/v1/me").await.status), (401, 401));
+    let ended = admin.get("/api/v1/tokens?q=owner:ada").await.expect(200);
+    assert!(ended["tokens"][0]["revoked_at"].is_string(), "{ended}");
+    let log = admin.get("/api/v1/audit?q=action:token.revoke&limit=1").await.expect(200);
+    assert_eq!(log["entries"][0]["actor"], "users/admin");
+
     for wrong in ["quell_wrong", "wrong", ""] {
         assert_eq!(admin.with_token(wrong).get("/api/v1/me").await.status, 401);
     }

@@ -186,12 +186,27 @@ pub const TOKENS: List = List {
     ],
 };
 
-/// A page of tokens: of one user, or of everybody.
+/// Whose tokens a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Everybody's.
+    Everybody,
+    /// One user's.
+    User(UserId),
+    /// One token alone, by its key.
+    Itself(i64),
+}
+
+/// A page of tokens.
 ///
 /// # Errors
 /// See [`list::Error`].
-pub fn page(tx: &mut Transaction<'_>, user: Option<UserId>, query: &Query) -> Result<Page<Token>, list::Error> {
-    let scope = user.map(|user| Sql::new("token.account_id = ").bind(&user.0));
+pub fn page(tx: &mut Transaction<'_>, whose: Whose, query: &Query) -> Result<Page<Token>, list::Error> {
+    let scope = match whose {
+        Whose::Everybody => None,
+        Whose::User(user) => Some(Sql::new("token.account_id = ").bind(&user.0)),
+        Whose::Itself(id) => Some(Sql::new("token.id = ").bind(&id)),
+    };
     let page = list::page::<TokenRow>(tx, &TOKENS, scope, query)?;
     let rows = page.rows.into_iter().map(TokenRow::whole).collect::<Result<Vec<_>>>()?;
     Ok(Page { rows, next_cursor: page.next_cursor })
@@ -204,6 +219,21 @@ pub fn page(tx: &mut Transaction<'_>, user: Option<UserId>, query: &Query) -> Re
 pub fn used(tx: &mut Transaction<'_>, id: i64, now: Timestamp) -> Result<()> {
     tx.execute("UPDATE token SET used_at = $1 WHERE id = $2", &[&now.micros(), &id])?;
     Ok(())
+}
+
+/// End every good token of a user; gives how many there were.
+///
+/// # Errors
+/// See [`Error`].
+pub fn revoke_all(tx: &mut Transaction<'_>, by: &str, user: UserId, now: Timestamp) -> Result<usize> {
+    let good: Vec<(i64,)> = tx.all(
+        "SELECT id FROM token WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > $2 ORDER BY id",
+        &[&user.0, &now.micros()],
+    )?;
+    for (id,) in &good {
+        revoke(tx, by, *id, now)?;
+    }
+    Ok(good.len())
 }
 
 /// End a token; false where it was ended before.

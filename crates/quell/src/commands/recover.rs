@@ -3,7 +3,7 @@
 use super::Context;
 use super::serve;
 use crate::failure::Failure;
-use crate::output::record;
+use crate::output::{note, record};
 use serde_json::json;
 
 /// Whose password.
@@ -23,6 +23,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure>
     let config = arguments.serve.resolve()?;
     let recovered = server::accounts::recover(&config, &arguments.name).await;
     let password = recovered.map_err(|error| Failure::Problem(Box::new(error.to_problem())))?;
+    note("every session and API token of this user has ended");
     record(
         context.format,
         &json!({ "name": arguments.name, "one_time_password": password }),

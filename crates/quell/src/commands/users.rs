@@ -137,6 +137,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::ResetPassword { name } => {
             let made: UserWithPassword =
                 client.post(&path(&["users", &name, "password-reset"]), &serde_json::json!({})).await?;
+            note("every session and API token of this user has ended");
             one_time(context, &made)
         }
         Command::Groups(list) => {

@@ -97,7 +97,7 @@ async fn change(
 
 /// Give a user a one-time password
 ///
-/// The user's sessions end. The answer holds the password, shown only here.
+/// The user's sessions and tokens end. The answer holds the password, shown only here.
 #[utoipa::path(post, path = "/users/{name}/password-reset", tag = "users", params(("name", Path)),
     responses((status = OK, body = UserWithPassword)))]
 async fn reset_password(

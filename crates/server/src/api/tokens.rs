@@ -7,7 +7,6 @@ use crate::http::{Caller, Error, ListQuery};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use domain::access::{Action, Reach, reach};
 use protocol::api::accounts::{NewToken, Token, TokenWithSecret, TokensBody};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -33,13 +32,12 @@ fn said(token: store::tokens::Token) -> Token {
 
 /// List tokens
 ///
-/// One's own; administrators see everybody's.
+/// One's own; administrators see everybody's. A token with neither `read` nor `accounts` sees itself only.
 #[utoipa::path(get, path = "/tokens", tag = "tokens", params(ListQuery), responses((status = OK, body = TokensBody)))]
 async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<TokensBody>, Error> {
-    let all = reach(&caller.actor, Action::TokenRevoke) == Reach::Everything;
-    let user = (!all).then_some(caller.user);
+    let whose = accounts::tokens_seen(&caller);
     let wanted = query.of_list(store::tokens::TOKENS.fields, "-", app.clock.now(), &caller.name)?;
-    let page = app.database.try_read(move |tx| store::tokens::page(tx, user, &wanted)).await?;
+    let page = app.database.try_read(move |tx| store::tokens::page(tx, whose, &wanted)).await?;
     Ok(Json(TokensBody { tokens: page.rows.into_iter().map(said).collect(), next: page.next_cursor }))
 }
 

@@ -299,6 +299,7 @@ async fn made(
     given: &Given,
     password: &str,
 ) -> Result<Result<Instance, Vec<Fault>>, Error> {
+    who.may(Action::IntegrationConfigure, &Record::default())?;
     let (minutes, hours) = match given.numbers() {
         Ok(numbers) => numbers,
         Err(faults) => return Ok(Err(faults)),
@@ -323,6 +324,7 @@ async fn made(
 }
 
 async fn changed(app: &App, who: &PageActor, id: i64, fields: &Fields) -> Result<Result<Instance, Vec<Fault>>, Error> {
+    who.may(Action::IntegrationConfigure, &Record::default())?;
     let given = Given::sent(fields);
     let before = known(app, id).await?;
     let mut change = InstanceChange { name: Some(given.name.clone()), ..InstanceChange::default() };

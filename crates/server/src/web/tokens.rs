@@ -14,7 +14,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use domain::access::{Action, Reach, TOKEN_SCOPES, reach};
+use domain::access::TOKEN_SCOPES;
 use protocol::api::accounts::NewToken;
 use store::tokens::Token;
 
@@ -34,9 +34,8 @@ async fn list(State(app): State<App>, actor: PageActor, query: ListQuery) -> Res
     let (mut list, wanted) = listed(&app, &actor, &query, &store::tokens::TOKENS, head)?;
     let mut rows = Vec::new();
     if let Some(wanted) = wanted {
-        let all = reach(&actor.actor, Action::TokenRevoke) == Reach::Everything;
-        let user = (!all).then_some(actor.user);
-        let page = app.database.try_read(move |tx| store::tokens::page(tx, user, &wanted)).await?;
+        let whose = accounts::tokens_seen(&actor);
+        let page = app.database.try_read(move |tx| store::tokens::page(tx, whose, &wanted)).await?;
         list.shown = page.rows.len();
         list.pager = pager(&query, "/tokens", page.next_cursor.as_deref());
         rows = page.rows.into_iter().map(|token| row(&app, token)).collect();

@@ -94,7 +94,11 @@ fn buttons(actor: &PageActor, account: &Account) -> Vec<Button> {
     let denied = reason(&actor.decide(Action::UserManage, &account.access_record()));
     let reset = Button::post("New one-time password", format!("/users/{name}/password-reset"))
         .icon("key")
-        .asking(format!("New password for {name}"), "The present password and every session end at once.", "Make it")
+        .asking(
+            format!("New password for {name}"),
+            "The present password, every session and every token end at once.",
+            "Make it",
+        )
         .unless(denied.clone());
     let other = if account.active {
         Button::post("Disable", format!("/users/{name}/disable")).icon("lock").danger().asking(
@@ -245,6 +249,7 @@ async fn change(
     Path(name): Path<String>,
     fields: Fields,
 ) -> Result<Response, Error> {
+    actor.may(Action::UserManage, &Record::default())?;
     let given = Given::sent(&fields);
     let known = name.clone();
     let account = app.database.try_read(move |tx| accounts::known(tx, &known)).await?;

@@ -288,6 +288,21 @@ both_servers!(what_a_role_may_not_is_hidden_or_disabled_with_its_reason, |server
     let refused = me.post(&format!("/jobs/new?qid={qid}&platform=linux"), &[]).await;
     assert_eq!(refused.status, 403, "{}", gist(&refused.text));
     assert_eq!(me.client.get("/agents/enrol").await.status, 403);
+    // What is wrong with a form is said only to whoever may send it.
+    let instance = world.admin.get("/api/v1/instances").await.expect(200)["instances"][0]["id"].clone();
+    let wrong = [("interval_minutes", "x"), ("tracking_hours", "x"), ("email", "a\u{7}b"), ("full_name", "a\u{7}b")];
+    for path in [
+        "/instances".to_owned(),
+        "/instances/test".to_owned(),
+        format!("/instances/{instance}"),
+        format!("/instances/{instance}/test"),
+        "/instances/999".to_owned(),
+        "/users/admin".to_owned(),
+        "/users/nobody".to_owned(),
+    ] {
+        let refused = me.post(&path, &wrong).await;
+        assert_eq!(refused.status, 403, "{path}: {}", gist(&refused.text));
+    }
 });
 
 both_servers!(an_enrolment_token_is_shown_once, |server| async move {
