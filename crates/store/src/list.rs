@@ -185,23 +185,52 @@ pub enum Error {
     Store(#[from] StoreError),
 }
 
-/// One page. `scope` is a further condition that the person cannot widen.
+/// What a person may see of a list: a condition that he cannot widen, and where the list's own SQL reads from
+/// relations of that person, the clause that names them.
+///
+/// A list whose SQL names such relations fails without them, so that nobody forgets to clip it.
+#[derive(Clone, Debug, Default)]
+pub struct Clip {
+    with: Option<Sql>,
+    condition: Option<Sql>,
+}
+
+impl Clip {
+    /// The relations: `WITH seen AS NOT MATERIALIZED (...) `, so that indexes are used as if they were not there.
+    #[must_use]
+    pub fn with(relations: Sql, condition: Option<Sql>) -> Clip {
+        Clip { with: Some(relations), condition }
+    }
+
+    fn head(&self) -> Sql {
+        self.with.clone().unwrap_or_default()
+    }
+}
+
+impl From<Option<Sql>> for Clip {
+    fn from(condition: Option<Sql>) -> Clip {
+        Clip { with: None, condition }
+    }
+}
+
+/// One page of what `clip` leaves of the list.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn page<R: Record>(
     tx: &mut Transaction<'_>,
     list: &List,
-    scope: Option<Sql>,
+    clip: impl Into<Clip>,
     query: &Query,
 ) -> Result<Page<R>, Error> {
+    let clip = clip.into();
     let sort = list.sort(&query.order)?;
     let seal = seal(list, query);
     let after = query.cursor.as_deref().map(|cursor| Place::open(cursor, seal, sort)).transpose()?;
     let limit = query.limit.clamp(1, LIMIT_MAX);
-    let mut sql = Sql::new("SELECT ").text(list.select).text(", ").text(sort.sql).text(" AS page_sort, ");
+    let mut sql = clip.head().text("SELECT ").text(list.select).text(", ").text(sort.sql).text(" AS page_sort, ");
     sql = sql.text(list.key).text(" AS page_key FROM ").text(list.from);
-    sql = sql.text(" WHERE ").append(condition(list, scope, query)?);
+    sql = sql.text(" WHERE ").append(condition(list, clip, query)?);
     if let Some(after) = &after {
         sql = sql.text(" AND ").append(after.condition(list, sort, query.order.descending));
     }
@@ -229,12 +258,13 @@ pub fn page<R: Record>(
 pub fn count(
     tx: &mut Transaction<'_>,
     list: &List,
-    scope: Option<Sql>,
+    clip: impl Into<Clip>,
     query: &Query,
     most: i64,
 ) -> Result<i64, Error> {
-    let sql = Sql::new("SELECT count(*) FROM (SELECT 1 AS one FROM ").text(list.from).text(" WHERE ");
-    let sql = sql.append(condition(list, scope, query)?).text(" LIMIT ").bind(&most).text(") AS counted");
+    let clip = clip.into();
+    let sql = clip.head().text("SELECT count(*) FROM (SELECT 1 AS one FROM ").text(list.from).text(" WHERE ");
+    let sql = sql.append(condition(list, clip, query)?).text(" LIMIT ").bind(&most).text(") AS counted");
     Ok(tx.scalar_built(&sql)?)
 }
 
@@ -245,19 +275,20 @@ pub fn count(
 pub fn keys(
     tx: &mut Transaction<'_>,
     list: &List,
-    scope: Option<Sql>,
+    clip: impl Into<Clip>,
     query: &Query,
     most: i64,
 ) -> Result<Vec<i64>, Error> {
-    let sql = Sql::new("SELECT ").text(list.key).text(" FROM ").text(list.from).text(" WHERE ");
-    let sql = sql.append(condition(list, scope, query)?).text(" ORDER BY 1 LIMIT ").bind(&most);
+    let clip = clip.into();
+    let sql = clip.head().text("SELECT ").text(list.key).text(" FROM ").text(list.from).text(" WHERE ");
+    let sql = sql.append(condition(list, clip, query)?).text(" ORDER BY 1 LIMIT ").bind(&most);
     Ok(tx.all_built::<Scalar<i64>>(&sql)?.into_iter().map(|Scalar(key)| key).collect())
 }
 
-fn condition(list: &List, scope: Option<Sql>, query: &Query) -> Result<Sql, Error> {
+fn condition(list: &List, clip: Clip, query: &Query) -> Result<Sql, Error> {
     let sql = Sql::new("(").append(compile(&query.filter, list.fields, list.columns, &query.context)?).text(")");
-    Ok(match scope {
-        Some(scope) => sql.text(" AND (").append(scope).text(")"),
+    Ok(match clip.condition {
+        Some(condition) => sql.text(" AND (").append(condition).text(")"),
         None => sql,
     })
 }

@@ -356,8 +356,9 @@ both_engines!(only_a_finished_run_moves_the_cursor, |db| {
 });
 
 /// Every field of every list can be filtered by, every sort can be sorted by, on both engines.
-fn try_list<R: store::Record>(db: &Database, list: &'static store::list::List) {
+fn try_list<R: store::Record>(db: &Database, list: &'static store::list::List, clip: impl Into<store::list::Clip>) {
     use domain::filter::{Context, Kind as FieldKind, parse};
+    let clip = clip.into();
     assert_eq!(store::filter::mistakes(list.fields, list.columns), Vec::<String>::new(), "{}", list.name);
     let mut queries = vec![String::new(), "something".to_owned()];
     for field in list.fields.fields {
@@ -377,8 +378,9 @@ fn try_list<R: store::Record>(db: &Database, list: &'static store::list::List) {
         let filter = parse(&text, list.fields).unwrap_or_else(|error| panic!("{}: {text}: {error}", list.name));
         let context = Context { me: Some("ada".to_owned()), ..Context::at(at(10)) };
         let query = store::list::Query::new(filter, context);
+        let clip = clip.clone();
         let found = db.read_blocking(move |tx| {
-            store::list::page::<R>(tx, list, None, &query).map(|_| ()).map_err(|error| match error {
+            store::list::page::<R>(tx, list, clip.clone(), &query).map(|_| ()).map_err(|error| match error {
                 store::list::Error::Store(error) => error,
                 other => store::Error::failed("list", other.to_string()),
             })
@@ -390,12 +392,13 @@ fn try_list<R: store::Record>(db: &Database, list: &'static store::list::List) {
             let mut query = store::list::Query::new(parse("", list.fields).unwrap(), Context::at(at(10)));
             query.order = store::list::Order::parse(&order);
             query.limit = 1;
+            let clip = clip.clone();
             let found = db.read_blocking(move |tx| {
                 let mut query = query.clone();
-                let first = store::list::page::<R>(tx, list, None, &query).expect("the first page");
+                let first = store::list::page::<R>(tx, list, clip.clone(), &query).expect("the first page");
                 query.cursor = first.next_cursor;
                 if query.cursor.is_some() {
-                    let second = store::list::page::<R>(tx, list, None, &query).expect("the second page");
+                    let second = store::list::page::<R>(tx, list, clip.clone(), &query).expect("the second page");
                     assert_eq!(second.rows.len(), 1);
                 }
                 Ok(())
@@ -406,6 +409,7 @@ fn try_list<R: store::Record>(db: &Database, list: &'static store::list::List) {
 }
 
 both_engines!(every_list_filters_and_sorts_by_what_it_says, |db| {
+    use domain::access::AssetScope;
     let run = start(db, instance(db, "Files"));
     let mut one = machine("1", "10.0.0.1");
     one.detections = vec![detection(7, "active", Some(90)), detection(8, "new", None)];
@@ -413,12 +417,14 @@ both_engines!(every_list_filters_and_sorts_by_what_it_says, |db| {
     two.detections = vec![detection(7, "active", Some(40))];
     merge(db, &run, vec![one, two], at(2));
     start(db, run.instance);
-    try_list::<store::items::ItemRow>(db, &store::items::LIST);
-    try_list::<store::assets::AssetRow>(db, &store::assets::LIST);
-    try_list::<vulnerabilities::VulnerabilityRow>(db, &vulnerabilities::LIST);
-    try_list::<imports::RunRow>(db, &imports::LIST);
-    try_list::<instances::Instance>(db, &instances::LIST);
-    try_list::<scanners::Scanner>(db, &scanners::LIST);
+    try_list::<store::items::ItemRow>(db, &store::items::LIST, None);
+    try_list::<store::assets::AssetRow>(db, &store::assets::LIST, None);
+    for scope in [AssetScope::All, AssetScope::Tags(["prod".to_owned()].into())] {
+        try_list::<vulnerabilities::VulnerabilityRow>(db, &vulnerabilities::LIST, vulnerabilities::clip(&scope));
+    }
+    try_list::<imports::RunRow>(db, &imports::LIST, None);
+    try_list::<instances::Instance>(db, &instances::LIST, None);
+    try_list::<scanners::Scanner>(db, &scanners::LIST, None);
 });
 
 both_engines!(a_scope_clips_what_is_seen, |db| {
@@ -450,6 +456,56 @@ both_engines!(a_scope_clips_what_is_seen, |db| {
         assert_eq!((found.open, found.inherent, listed), (open, top, assets));
         assert_eq!((item.qid, item.source.as_str()), (7, ""));
     }
+});
+
+// Whether a row is there and where it stands tells as much as a number in it.
+both_engines!(no_question_about_vulnerabilities_tells_what_is_open_outside_the_scope, |db| {
+    use domain::access::AssetScope;
+    use domain::filter::{Context, parse};
+    let run = start(db, instance(db, "Files"));
+    let mut seen = machine("1", "10.0.0.1");
+    seen.host.tags = Some(vec!["prod".to_owned()]);
+    seen.detections = vec![detection(7, "active", Some(50)), detection(8, "active", Some(60))];
+    let mut hidden = machine("2", "10.0.0.2");
+    hidden.host.os = "Windows Server 2019".to_owned();
+    hidden.host.tags = Some(vec!["secret".to_owned()]);
+    hidden.detections = vec![detection(7, "active", Some(95)), detection(9, "active", Some(99))];
+    merge(db, &run, vec![seen, hidden], at(2));
+    let prod = AssetScope::Tags(["prod".to_owned()].into());
+    let asked = |scope: &AssetScope, q: &str, order: &str| -> Vec<i64> {
+        let mut query = store::list::Query::new(parse(q, &vulnerabilities::FIELDS).unwrap(), Context::at(at(9)));
+        query.order = store::list::Order::parse(order);
+        let clip = vulnerabilities::clip(scope);
+        db.read_blocking(move |tx| {
+            let list = &vulnerabilities::LIST;
+            let page = store::list::page::<vulnerabilities::VulnerabilityRow>(tx, list, clip.clone(), &query).unwrap();
+            let counted = store::list::count(tx, list, clip.clone(), &query, 10).unwrap();
+            let keys = store::list::keys(tx, list, clip.clone(), &query, 10).unwrap();
+            assert_eq!((usize::try_from(counted).unwrap(), keys.len()), (page.rows.len(), page.rows.len()));
+            Ok(page.rows.into_iter().map(|row| row.qid).collect())
+        })
+        .unwrap()
+    };
+    for (q, everybody, scoped) in [
+        ("is:found", vec![7, 8, 9], vec![7, 8]),
+        ("assets:>=2", vec![7], vec![]),
+        ("score:>=90", vec![7, 9], vec![]),
+        ("inherent:>=90", vec![7, 9], vec![]),
+        ("platform:windows", vec![7, 9], vec![]),
+        ("asset:10.0.0.2", vec![7, 9], vec![]),
+        ("asset.tag:secret", vec![7, 9], vec![]),
+        ("has:mitigation", vec![7, 8, 9], vec![7, 8]),
+        ("has:score", vec![7, 8, 9], vec![7, 8]),
+    ] {
+        assert_eq!(asked(&AssetScope::All, q, "qid"), everybody, "{q}");
+        assert_eq!(asked(&prod, q, "qid"), scoped, "{q}");
+        assert!(asked(&AssetScope::Tags([].into()), q, "qid").is_empty(), "{q}");
+    }
+    for order in ["-score", "-inherent"] {
+        assert_eq!(asked(&AssetScope::All, "", order), [9, 7, 8], "{order}");
+        assert_eq!(asked(&prod, "", order), [8, 7, 9], "{order}");
+    }
+    assert_eq!(asked(&prod, "", "assets")[0], 9, "none that this person may know of");
 });
 
 both_engines!(a_run_that_its_server_left_behind_is_failed_by_the_next, |db| {

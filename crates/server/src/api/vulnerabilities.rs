@@ -53,7 +53,8 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
     let (page, cves, found) = app
         .database
         .try_read(move |tx| {
-            let page = list::page::<VulnerabilityRow>(tx, &vulnerabilities::LIST, None, &query)?;
+            let page =
+                list::page::<VulnerabilityRow>(tx, &vulnerabilities::LIST, vulnerabilities::clip(&scope), &query)?;
             let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
             let cves = vulnerabilities::cves_of(tx, &ids)?;
             let found = vulnerabilities::found(tx, &ids, &scope)?;

@@ -49,8 +49,9 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     if let Some(wanted) = wanted {
         let scope = who.scope.clone();
         let read = app.database.try_read(move |tx| {
-            let page = list::page::<vulnerabilities::VulnerabilityRow>(tx, &vulnerabilities::LIST, None, &wanted)?;
-            let total = list::count(tx, &vulnerabilities::LIST, None, &wanted, TOTAL_MAX)?;
+            let clip = vulnerabilities::clip(&scope);
+            let total = list::count(tx, &vulnerabilities::LIST, clip.clone(), &wanted, TOTAL_MAX)?;
+            let page = list::page::<vulnerabilities::VulnerabilityRow>(tx, &vulnerabilities::LIST, clip, &wanted)?;
             let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
             let cves = vulnerabilities::cves_of(tx, &ids)?;
             Ok::<_, Error>((page, total, cves, vulnerabilities::found(tx, &ids, &scope)?))

@@ -4,7 +4,7 @@
 //! asset scope.
 
 use crate::filter::Column;
-use crate::list::{List, Sort};
+use crate::list::{Clip, List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::asset::Platform;
@@ -47,10 +47,11 @@ pub const FIELDS: Fields = Fields {
     free: &["title", "cve", "category"],
 };
 
-/// The open items of a vulnerability `v`: what follows FROM, with `$join` between the items and the condition.
+/// The open items of a vulnerability `v` that the caller may know of: what follows FROM, with `$join` between the items
+/// and the condition. [`clip`] says which they are.
 macro_rules! open_items {
     ($join:literal) => {
-        concat!("vulnerable_item i ", $join, "WHERE i.vulnerability_id = v.id AND i.state <> 'closed'")
+        concat!("open_item i ", $join, "WHERE i.vulnerability_id = v.id")
     };
 }
 /// The entries in force that apply to a vulnerability `v`: what follows FROM.
@@ -68,7 +69,21 @@ const SCORE: &str = concat!("(SELECT max(i.residual) FROM ", open_items!(""), ")
 const INHERENT: &str = concat!("(SELECT max(i.inherent) FROM ", open_items!(""), ")");
 const MITIGABLE: &str = concat!("EXISTS (SELECT 1 FROM ", entries!(), ")");
 
-/// The list of vulnerabilities.
+/// What everything in [`LIST`] that is counted, compared or sorted by on assets is taken from: the open items inside the
+/// scope.
+#[must_use]
+pub fn clip(scope: &AssetScope) -> Clip {
+    let mut sql = Sql::new(
+        "WITH open_item AS NOT MATERIALIZED (SELECT i.vulnerability_id, i.asset_id, i.inherent, i.residual, i.mitigation
+         FROM vulnerable_item i WHERE i.state <> 'closed'",
+    );
+    if let Some(scope) = scope::assets(scope, "i.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    Clip::with(sql.text(") "), None)
+}
+
+/// The list of vulnerabilities, to be read with [`clip`].
 pub const LIST: List = List {
     name: "vulnerabilities",
     select: concat!(
@@ -259,15 +274,21 @@ pub fn found(
     scope: &AssetScope,
 ) -> Result<HashMap<VulnerabilityId, Found>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let sql = Sql::new(
+    let mut sql = Sql::new(
         "SELECT i.vulnerability_id, count(*), count(*) FILTER (WHERE i.mitigation = 'mitigated'),
              count(*) FILTER (WHERE i.mitigation IN ('partial', 'drifted')), count(DISTINCT i.asset_id),
              max(i.inherent), max(i.residual),
              EXISTS (SELECT 1 FROM job_target t JOIN job j ON j.id = t.job_id
-                     WHERE t.vulnerability_id = i.vulnerability_id AND j.status IN ('DISABLED', 'ENABLED'))
+                     WHERE t.vulnerability_id = i.vulnerability_id AND j.status IN ('DISABLED', 'ENABLED')",
+    );
+    if let Some(scope) = scope::assets(scope, "t.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    sql = sql.text(
+        ")
          FROM vulnerable_item i WHERE i.state <> 'closed' AND i.vulnerability_id {in ",
     );
-    let mut sql = sql.bind(&ids).text("}");
+    sql = sql.bind(&ids).text("}");
     if let Some(scope) = scope::assets(scope, "i.asset_id") {
         sql = sql.text(" AND ").append(scope);
     }
