@@ -2,12 +2,13 @@
 
 mod list;
 
-use crate::{Result, Transaction, record};
+use crate::{Result, Sql, Transaction, record, scope};
+use domain::access::AssetScope;
 use domain::asset::Platform;
 use domain::id::{AssetId, JobId, RunId, UserId, VulnerabilityId};
 use domain::job::{Kind, Life, Status, Target};
 use domain::time::Timestamp;
-pub use list::{FIELDS, JobLine, LIST, visible};
+pub use list::{FIELDS, JobLine, LIST, clip};
 
 record! {
     /// A job.
@@ -324,17 +325,21 @@ record! {
     }
 }
 
-/// The assets of a job.
+/// The assets of a job inside the scope.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn assets(tx: &mut Transaction<'_>, id: JobId) -> Result<Vec<JobAsset>> {
-    tx.all(
+pub fn assets(tx: &mut Transaction<'_>, id: JobId, within: &AssetScope) -> Result<Vec<JobAsset>> {
+    let mut sql = Sql::new(
         "SELECT a.id, a.name, a.ip, a.os, a.platform, count(*) AS qids
          FROM job_target t JOIN asset a ON a.id = t.asset_id
-         WHERE t.job_id = $1 GROUP BY a.id, a.name, a.ip, a.os, a.platform ORDER BY a.name, a.id",
-        &[&id],
+         WHERE t.job_id = ",
     )
+    .bind(&id);
+    if let Some(scope) = scope::assets(within, "t.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    tx.all_built(&sql.text(" GROUP BY a.id, a.name, a.ip, a.os, a.platform ORDER BY a.name, a.id"))
 }
 
 /// The tags of the assets of a job, one row per asset and tag: what an actor's scope is compared with.

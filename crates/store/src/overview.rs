@@ -3,7 +3,7 @@
 //! Bands are those of the detection score (design, section 2); an item's band is that of its residual score.
 
 use crate::{Result, Sql, Transaction, items, record, scope};
-use domain::access::{Action, Actor};
+use domain::access::{Action, Actor, AssetScope};
 use domain::time::Timestamp;
 
 /// What is under way.
@@ -242,17 +242,21 @@ record! {
     }
 }
 
-/// The scores now of everything these jobs (by number) are aimed at.
+/// The scores now of everything inside the scope that these jobs (by number) are aimed at.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn job_scores(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<JobScore>> {
-    tx.all(
+pub fn job_scores(tx: &mut Transaction<'_>, numbers: &[i64], within: &AssetScope) -> Result<Vec<JobScore>> {
+    let mut sql = Sql::new(
         "SELECT j.number, t.asset_id, t.vulnerability_id, max(i.inherent) AS inherent, max(i.residual) AS residual
          FROM job j JOIN job_target t ON t.job_id = j.id
          JOIN vulnerable_item i ON i.vulnerability_id = t.vulnerability_id AND i.asset_id = t.asset_id
-         WHERE j.number {in $1}
-         GROUP BY j.number, t.asset_id, t.vulnerability_id ORDER BY 1, 2, 3",
-        &[&numbers],
+         WHERE j.number {in ",
     )
+    .bind(&numbers)
+    .text("}");
+    if let Some(scope) = scope::assets(within, "t.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    tx.all_built(&sql.text(" GROUP BY j.number, t.asset_id, t.vulnerability_id ORDER BY 1, 2, 3"))
 }

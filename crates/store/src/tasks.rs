@@ -1,6 +1,7 @@
 //! Tasks: one mitigation on one asset in a run, their orders, and the events agents reported.
 
-use crate::{Result, Scalar, Transaction, record};
+use crate::{Result, Scalar, Sql, Transaction, record, scope};
+use domain::access::AssetScope;
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
 use domain::task::{self, Life, State};
 use domain::time::Timestamp;
@@ -177,12 +178,16 @@ pub fn by_uuid(tx: &mut Transaction<'_>, uuid: Uuid) -> Result<Option<TaskRow>> 
     tx.optional(select!("WHERE t.uuid = $1"), &[&uuid])
 }
 
-/// The tasks of a job, by asset.
+/// The tasks of a job on the assets inside the scope, by asset.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<TaskRow>> {
-    tx.all(select!("WHERE t.job_id = $1 ORDER BY a.name, t.id LIMIT 10000"), &[&job])
+pub fn of_job(tx: &mut Transaction<'_>, job: JobId, within: &AssetScope) -> Result<Vec<TaskRow>> {
+    let mut sql = Sql::new(select!("WHERE t.job_id = ")).bind(&job);
+    if let Some(scope) = scope::assets(within, "t.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    tx.all_built(&sql.text(" ORDER BY a.name, t.id LIMIT 10000"))
 }
 
 /// What concerns an agent now: tasks of the asset it sits on that may be offered or whose order is out, and, of an asset
@@ -393,15 +398,16 @@ pub fn codes(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<i64>> {
     Ok(rows.into_iter().map(|(code,)| code).collect())
 }
 
-/// How many tasks of a job are in each state.
+/// How many tasks of a job are in each state on the assets inside the scope.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn states_of_jobs(tx: &mut Transaction<'_>, jobs: &[i64]) -> Result<Vec<(JobId, State, i64)>> {
-    tx.all(
-        "SELECT job_id, state, count(*) FROM task WHERE job_id {in $1} GROUP BY job_id, state ORDER BY 1, 2",
-        &[&jobs],
-    )
+pub fn states_of_job(tx: &mut Transaction<'_>, job: JobId, within: &AssetScope) -> Result<Vec<(State, i64)>> {
+    let mut sql = Sql::new("SELECT t.state, count(*) FROM task t WHERE t.job_id = ").bind(&job);
+    if let Some(scope) = scope::assets(within, "t.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    tx.all_built(&sql.text(" GROUP BY t.state ORDER BY 1"))
 }
 
 /// Pending tasks of an agent: their instants are resolved again when its zone changes.

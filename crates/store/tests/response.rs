@@ -14,30 +14,41 @@ use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeSet;
 use store::agents::{AgentLine, Heard, NewAgent};
 use store::jobs::{Draft, JobLine, NewJob};
-use store::list::{List, Query, page};
+use store::list::{Clip, List, Query, page};
 use store::{Transaction, agents, assets, jobs};
 use testkit::both_engines;
 use uuid::Uuid;
 
-fn every_field_and_order_is_answered<R: store::Record + Send + 'static>(db: &store::Database, list: &'static List) {
+fn every_field_and_order_is_answered<R: store::Record + Send + 'static>(
+    db: &store::Database,
+    list: &'static List,
+    clip: impl Into<Clip>,
+) {
+    let clip = clip.into();
     assert_eq!(store::filter::mistakes(list.fields, list.columns), Vec::<String>::new());
     let context = || Context::at(Timestamp::from_micros(1));
     for field in list.fields.fields {
         let filter = parse(&format!("has:{}", field.name), list.fields).unwrap();
-        db.read_blocking(move |tx| Ok(page::<R>(tx, list, None, &Query::new(filter.clone(), context())).map(|_| ())))
-            .unwrap()
-            .unwrap();
+        let clip = clip.clone();
+        db.read_blocking(move |tx| {
+            Ok(page::<R>(tx, list, clip.clone(), &Query::new(filter.clone(), context())).map(|_| ()))
+        })
+        .unwrap()
+        .unwrap();
     }
     for sort in list.sorts {
         let mut query = Query::new(Filter::Everything, context());
         query.order = store::list::Order { by: Some(sort.name.to_owned()), descending: true };
-        db.read_blocking(move |tx| Ok(page::<R>(tx, list, None, &query).map(|_| ()))).unwrap().unwrap();
+        let clip = clip.clone();
+        db.read_blocking(move |tx| Ok(page::<R>(tx, list, clip.clone(), &query).map(|_| ()))).unwrap().unwrap();
     }
 }
 
 both_engines!(lists_of_jobs_and_agents, |db| {
-    every_field_and_order_is_answered::<JobLine>(db, &jobs::LIST);
-    every_field_and_order_is_answered::<AgentLine>(db, &agents::LIST);
+    every_field_and_order_is_answered::<JobLine>(db, &jobs::LIST, jobs::clip(&AssetScope::All));
+    let prod = AssetScope::Tags(["prod".to_owned()].into());
+    every_field_and_order_is_answered::<JobLine>(db, &jobs::LIST, jobs::clip(&prod));
+    every_field_and_order_is_answered::<AgentLine>(db, &agents::LIST, None);
 });
 
 fn at() -> Timestamp {
@@ -95,8 +106,8 @@ fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> s
     Ok(asset)
 }
 
-fn rows<R: store::Record>(tx: &mut Transaction<'_>, list: &'static List, scope: Option<store::Sql>) -> Vec<R> {
-    page::<R>(tx, list, scope, &Query::new(Filter::Everything, Context::at(at()))).unwrap().rows
+fn rows<R: store::Record>(tx: &mut Transaction<'_>, list: &'static List, clip: impl Into<Clip>) -> Vec<R> {
+    page::<R>(tx, list, clip, &Query::new(Filter::Everything, Context::at(at()))).unwrap().rows
 }
 
 both_engines!(a_scope_clips_assets_agents_and_jobs_to_what_it_sees, |db| {
@@ -130,7 +141,7 @@ both_engines!(a_scope_clips_assets_agents_and_jobs_to_what_it_sees, |db| {
             .read_blocking(move |tx| {
                 let hosts = rows::<assets::AssetRow>(tx, &assets::LIST, assets::visible(&asked));
                 let agents = rows::<AgentLine>(tx, &agents::LIST, agents::visible(&asked));
-                let jobs = rows::<JobLine>(tx, &jobs::LIST, jobs::visible(&asked));
+                let jobs = rows::<JobLine>(tx, &jobs::LIST, jobs::clip(&asked));
                 let names = |names: Vec<String>| names.into_iter().collect::<BTreeSet<_>>();
                 Ok((
                     names(hosts.into_iter().map(|row| row.name).collect()),
@@ -143,6 +154,75 @@ both_engines!(a_scope_clips_assets_agents_and_jobs_to_what_it_sees, |db| {
         assert_eq!(agents, seen, "agents in {scope:?}");
         let kept: BTreeSet<String> = seen.into_iter().filter(|name| name != "lab").collect();
         assert_eq!(jobs, kept, "jobs in {scope:?}, the deleted one in none");
+    }
+});
+
+// One job for two assets, of which a person may know one, with a task on each.
+both_engines!(of_a_job_only_what_is_inside_the_scope_is_told, |db| {
+    let job = db
+        .write_blocking(|tx| {
+            tx.execute(
+                "INSERT INTO account (id, name, full_name, email, password_hash, password_temporary, roles, active, version,
+                     created_at, changed_at)
+                 VALUES (1, 'ada', '', '', '', $1, '', $1, 1, $2, $2)",
+                &[&true, &at()],
+            )?;
+            let seen = host(tx, "seen", &["prod".to_owned()], 1)?;
+            let hidden = host(tx, "hidden", &["secret".to_owned()], 2)?;
+            let job = jobs::by_number(tx, 1)?.unwrap().id;
+            let other = jobs::by_number(tx, 2)?.unwrap().id;
+            let mut targets = jobs::targets(tx, job)?;
+            targets.extend(jobs::targets(tx, other)?);
+            jobs::set_targets(tx, job, &targets)?;
+            jobs::delete(tx, other, at())?;
+            let entry: i64 = tx.insert(
+                "INSERT INTO catalogue_entry (entry, revision, digest, title, platform, implication, risk, reversible, needs,
+                     body, current)
+                 VALUES ('e', 1, 'd', '', 'linux', 'mitigation', 'low', $1, '', $2, $1) RETURNING id",
+                &[&true, &vec![0_u8]],
+            )?;
+            let run = jobs::begin_run(tx, job, 1, at())?;
+            let task = |asset| store::tasks::NewTask {
+                uuid: Uuid::now_v7(),
+                run_id: run,
+                job_id: job,
+                asset_id: asset,
+                agent_key: None,
+                entry_key: entry,
+                kind: "apply".to_owned(),
+                due_at: at(),
+                zone: String::new(),
+            };
+            store::tasks::create(tx, &[task(seen), task(hidden)], at())?;
+            Ok(job)
+        })
+        .unwrap();
+    let prod = AssetScope::Tags(["prod".to_owned()].into());
+    for (scope, names, listed) in [
+        (AssetScope::All, vec!["hidden", "seen"], 1),
+        (prod, vec!["seen"], 0),
+        (AssetScope::Tags([].into()), vec![], 0),
+    ] {
+        let many = i64::try_from(names.len()).unwrap();
+        db.read_blocking(move |tx| {
+            let assets: Vec<String> = jobs::assets(tx, job, &scope)?.into_iter().map(|asset| asset.name).collect();
+            assert_eq!(assets, names, "assets in {scope:?}");
+            let tasks: Vec<String> =
+                store::tasks::of_job(tx, job, &scope)?.into_iter().map(|task| task.asset_name).collect();
+            assert_eq!(tasks, names, "tasks in {scope:?}");
+            let states = store::tasks::states_of_job(tx, job, &scope)?;
+            assert_eq!(states.iter().map(|(_, count)| count).sum::<i64>(), many, "counted tasks in {scope:?}");
+            let lines = rows::<JobLine>(tx, &jobs::LIST, jobs::clip(&scope));
+            assert_eq!(lines.len(), names.len().min(1));
+            assert!(lines.iter().all(|line| line.assets == many && line.total == many && line.open == many));
+            for (q, found) in [("asset:hidden", listed), ("qid:2", listed), ("asset:seen", names.len().min(1))] {
+                let query = Query::new(parse(q, &jobs::FIELDS).unwrap(), Context::at(at()));
+                let found_now = page::<JobLine>(tx, &jobs::LIST, jobs::clip(&scope), &query).unwrap().rows.len();
+                assert_eq!(found_now, found, "{q} in {scope:?}");
+            }
+            Ok(())
+        })
+        .unwrap();
     }
 });
 

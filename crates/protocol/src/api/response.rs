@@ -192,8 +192,10 @@ bodies! {
         pub mail_percent: i64,
         /// Co-authors by sign-in name.
         pub coauthors: Vec<String>,
-        /// Assets.
+        /// Assets that the caller may know of; counts, actions and tasks are about these.
         pub assets: Vec<JobAsset>,
+        /// How many further assets are outside the caller's asset scope.
+        pub hidden_assets: i64,
         /// Actions.
         pub actions: Vec<JobAction>,
         /// Cancelled by somebody.

@@ -267,7 +267,7 @@ async fn tasks(
     let number = ordinal(&number)?;
     let tasks = app.database.try_read(move |tx| {
         let job = jobs::load(tx, &caller, number)?;
-        views::jobs::tasks(tx, job.row.id)
+        views::jobs::tasks(tx, &job)
     });
     Ok(Json(body::TasksBody { tasks: tasks.await? }))
 }

@@ -81,9 +81,13 @@ pub struct Job {
     pub row: JobRow,
     /// Who may do what with it is decided on this.
     pub record: Record,
-    /// Assets per vulnerability.
+    /// The assets that who asked may know of: pages and bodies show nothing of the others.
+    pub scope: AssetScope,
+    /// How many of its assets are outside that scope.
+    pub hidden: usize,
+    /// Assets per vulnerability, inside the scope.
     pub targets: Vec<Target>,
-    /// What is done for each vulnerability.
+    /// What is done for each vulnerability that is there inside the scope.
     pub actions: Vec<(VulnerabilityId, i64)>,
     /// Co-authors.
     pub coauthors: Vec<UserId>,
@@ -107,12 +111,20 @@ pub fn load(tx: &mut Transaction<'_>, caller: &Caller, number: i64) -> Result<Jo
 
 fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -> Result<Job, Error> {
     let coauthors = jobs::coauthors(tx, row.id)?;
-    let cover = cover(tx, &caller.scope, row.id)?;
+    let (cover, hidden) = cover(tx, &caller.scope, row.id)?;
+    let (mut targets, mut actions) = (jobs::targets(tx, row.id)?, jobs::actions(tx, row.id)?);
+    if !hidden.is_empty() {
+        // Who sees a part of the assets may only look, so nothing is ever written from what is left here.
+        targets.retain(|target| !hidden.contains(&target.asset));
+        actions.retain(|(of, _)| targets.iter().any(|target| target.vulnerability == *of));
+    }
     let record = Record::owned_by(row.owner_id).shared_with(coauthors.iter().copied()).covered(cover);
     Ok(Job {
         record,
-        targets: jobs::targets(tx, row.id)?,
-        actions: jobs::actions(tx, row.id)?,
+        scope: caller.scope.clone(),
+        hidden: hidden.len(),
+        targets,
+        actions,
         coauthors,
         schedule: serde_json::from_str(&row.schedule).map_err(Error::internal)?,
         recipients: serde_json::from_str(&row.recipients).map_err(Error::internal)?,
@@ -120,15 +132,19 @@ fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -> Result<Jo
     })
 }
 
-fn cover(tx: &mut Transaction<'_>, scope: &AssetScope, job: JobId) -> Result<Cover, Error> {
+/// How much of a job's assets the scope covers, and which it does not.
+fn cover(tx: &mut Transaction<'_>, scope: &AssetScope, job: JobId) -> Result<(Cover, BTreeSet<AssetId>), Error> {
     if *scope == AssetScope::All {
-        return Ok(Cover::Whole);
+        return Ok((Cover::Whole, BTreeSet::new()));
     }
     let mut tags: BTreeMap<AssetId, Vec<String>> = BTreeMap::new();
     for (asset, tag) in jobs::asset_tags(tx, job)? {
         tags.entry(asset).or_default().extend(tag);
     }
-    Ok(scope.cover(tags.values().map(|tags| scope.sees(tags.iter().map(String::as_str)))))
+    let assets = tags.len();
+    tags.retain(|_, tags| !scope.sees(tags.iter().map(String::as_str)));
+    let hidden: BTreeSet<AssetId> = tags.into_keys().collect();
+    Ok((scope.cover((0..assets).map(|n| n >= hidden.len())), hidden))
 }
 
 /// Make a draft from eliminations (S1.02, S1.05): assets and actions are filled in.

@@ -5,7 +5,7 @@ use crate::engine::jobs::Job;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use domain::access::Action;
-use domain::id::{JobId, VulnerabilityId};
+use domain::id::VulnerabilityId;
 use domain::job::{self, Act};
 use domain::number::Series;
 use domain::schedule::{Fit, Schedule, Zone};
@@ -21,7 +21,7 @@ use store::{Transaction, accounts, agents, catalogue, eliminations, jobs, tasks}
 /// # Errors
 /// 422 for a sort or cursor that is not the list's.
 pub fn list(tx: &mut Transaction<'_>, caller: &Caller, query: &Query) -> Result<Page<body::JobSummary>, Error> {
-    let found = page::<JobLine>(tx, &jobs::LIST, jobs::visible(&caller.scope), query)?;
+    let found = page::<JobLine>(tx, &jobs::LIST, jobs::clip(&caller.scope), query)?;
     let rows = found.rows.into_iter().map(|line| summary(&line)).collect::<Result<_, _>>()?;
     Ok(Page { rows, next_cursor: found.next_cursor })
 }
@@ -85,10 +85,10 @@ fn schedule_body(schedule: &Schedule) -> body::ScheduleBody {
 /// A failure of the store.
 pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp) -> Result<body::Job, Error> {
     let names: BTreeMap<_, _> = people(tx, job)?;
-    let counts = counts(tx, job.row.id)?;
+    let counts = counts(tx, job)?;
     let vulnerabilities = titles(tx, job.targets.iter().map(|target| target.vulnerability))?;
     let qid = |id: &VulnerabilityId| vulnerabilities.get(id).map_or(0, |(qid, _)| *qid);
-    let assets: Vec<body::JobAsset> = jobs::assets(tx, job.row.id)?
+    let assets: Vec<body::JobAsset> = jobs::assets(tx, job.row.id, &job.scope)?
         .into_iter()
         .map(|asset| body::JobAsset {
             id: asset.id.0,
@@ -125,6 +125,7 @@ pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp)
         coauthors: job.coauthors.iter().map(|user| who(*user)).collect(),
         actions: job_actions(tx, job, &vulnerabilities)?,
         assets,
+        hidden_assets: i64::try_from(job.hidden).unwrap_or(i64::MAX),
         cancelled: job.row.cancelled,
         acts: acts(caller, job),
     })
@@ -136,9 +137,9 @@ fn people(tx: &mut Transaction<'_>, job: &Job) -> Result<BTreeMap<domain::id::Us
     Ok(accounts::names(tx, &ids)?.into_iter().collect())
 }
 
-fn counts(tx: &mut Transaction<'_>, id: JobId) -> Result<body::TaskCounts, Error> {
+fn counts(tx: &mut Transaction<'_>, job: &Job) -> Result<body::TaskCounts, Error> {
     let mut counts = body::TaskCounts::default();
-    for (_, state, tasks) in tasks::states_of_jobs(tx, &[id.0])? {
+    for (state, tasks) in tasks::states_of_job(tx, job.row.id, &job.scope)? {
         counts.total += tasks;
         match state.code() {
             None => counts.open += tasks,
@@ -266,12 +267,12 @@ pub fn actions(
         .collect()
 }
 
-/// The tasks of a job.
+/// The tasks of a job that who loaded it may see.
 ///
 /// # Errors
 /// A failure of the store.
-pub fn tasks(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<body::Task>, Error> {
-    let rows = tasks::of_job(tx, job)?;
+pub fn tasks(tx: &mut Transaction<'_>, job: &Job) -> Result<Vec<body::Task>, Error> {
+    let rows = tasks::of_job(tx, job.row.id, &job.scope)?;
     Ok(rows
         .into_iter()
         .map(|task| body::Task {

@@ -90,7 +90,7 @@ pub fn targets(tx: &mut Transaction<'_>, job: &Job) -> Result<Targets, Error> {
         }
     }
     let mut targets = Targets::new();
-    for row in overview::job_scores(tx, &[job.row.number])? {
+    for row in overview::job_scores(tx, &[job.row.number], &job.scope)? {
         let off = points.get(&row.vulnerability_id).copied().unwrap_or(0);
         let expected = match job.row.kind {
             Kind::Mitigation => row.residual.min((row.inherent - off).max(1)),

@@ -118,13 +118,21 @@ async fn show(
 }
 
 fn note(job: &engine::Job) -> Option<String> {
-    let text = match job.row.status {
-        Status::Draft => "This is a draft: nothing happens until its last step is saved.",
-        Status::Disabled => "The job is disabled. Enable it to make it run.",
-        _ if job.row.cancelled => "Somebody cancelled this job: what had not started by then was skipped.",
-        _ => return None,
+    let state = match job.row.status {
+        Status::Draft => Some("This is a draft: nothing happens until its last step is saved.".to_owned()),
+        Status::Disabled => Some("The job is disabled. Enable it to make it run.".to_owned()),
+        _ if job.row.cancelled => {
+            Some("Somebody cancelled this job: what had not started by then was skipped.".to_owned())
+        }
+        _ => None,
     };
-    Some(text.to_owned())
+    let hidden = match job.hidden {
+        0 => None,
+        1 => Some("1 asset outside your asset scope is not shown.".to_owned()),
+        many => Some(format!("{many} assets outside your asset scope are not shown.")),
+    };
+    let notes: Vec<String> = state.into_iter().chain(hidden).collect();
+    (!notes.is_empty()).then(|| notes.join(" "))
 }
 
 fn facts(full: &engine::Job, job: &Job) -> Vec<Fact> {

@@ -72,11 +72,11 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     if let Some(wanted) = wanted {
         let (asker, now) = (who.clone(), app.clock.now());
         let read = app.database.try_read(move |tx| {
-            let scope = store::jobs::visible(&asker.scope);
-            let total = count(tx, &store::jobs::LIST, scope, &wanted, TOTAL_MAX)?;
+            let clip = store::jobs::clip(&asker.scope);
+            let total = count(tx, &store::jobs::LIST, clip, &wanted, TOTAL_MAX)?;
             let page = views::jobs::list(tx, &asker, &wanted)?;
             let numbers: Vec<i64> = page.rows.iter().filter_map(|job| ordinal(&job.number).ok()).collect();
-            let scores = overview::job_scores(tx, &numbers)?;
+            let scores = overview::job_scores(tx, &numbers, &asker.scope)?;
             let mut rows = Vec::new();
             for summary in &page.rows {
                 let number = ordinal(&summary.number)?;
@@ -334,7 +334,7 @@ async fn matching(app: &App, who: &PageActor, q: &str) -> Result<Vec<i64>, Error
     app.database
         .try_read(move |tx| {
             let most = i64::try_from(BULK_MAX).unwrap_or(i64::MAX);
-            let ids = keys(tx, &store::jobs::LIST, store::jobs::visible(&scope), &query, most)?;
+            let ids = keys(tx, &store::jobs::LIST, store::jobs::clip(&scope), &query, most)?;
             ids.into_iter()
                 .map(|id| Ok(store::jobs::read(tx, domain::id::JobId(id))?.number))
                 .collect::<Result<Vec<_>, Error>>()

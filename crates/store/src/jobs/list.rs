@@ -1,7 +1,7 @@
 //! The list of jobs.
 
 use crate::filter::Column;
-use crate::list::{List, Sort};
+use crate::list::{Clip, List, Sort};
 use crate::{Sql, record, scope};
 use domain::access::AssetScope;
 use domain::asset::Platform;
@@ -80,15 +80,15 @@ pub const FIELDS: Fields = Fields {
     free: &["number", "title", "asset"],
 };
 
-/// The list of jobs.
+/// The list of jobs, to be read with [`clip`].
 pub const LIST: List = List {
     name: "jobs",
     select: "job.id, job.number, job.kind, job.platform, job.title, job.status, account.name AS owner, job.schedule,
-        (SELECT count(DISTINCT t.asset_id) FROM job_target t WHERE t.job_id = job.id) AS assets,
-        (SELECT count(*) FROM task t WHERE t.job_id = job.id) AS total,
-        (SELECT count(*) FROM task t WHERE t.job_id = job.id AND t.code IS NULL) AS open,
-        (SELECT count(*) FROM task t WHERE t.job_id = job.id AND t.code = 0) AS succeeded,
-        (SELECT count(*) FROM task t WHERE t.job_id = job.id AND t.code = 1) AS failed,
+        (SELECT count(DISTINCT t.asset_id) FROM seen_target t WHERE t.job_id = job.id) AS assets,
+        (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id) AS total,
+        (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code IS NULL) AS open,
+        (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code = 0) AS succeeded,
+        (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code = 1) AS failed,
         job.created_at, job.started_at, job.ended_at",
     from: "job JOIN account ON account.id = job.owner_id",
     key: "job.id",
@@ -105,10 +105,10 @@ pub const LIST: List = List {
         Column::one("platform", "job.platform"),
         Column::one("owner", "account.name"),
         Column::one("created", "job.created_at"),
-        Column::many("asset", "job_target t JOIN asset a ON a.id = t.asset_id WHERE t.job_id = job.id", "a.name"),
+        Column::many("asset", "seen_target t JOIN asset a ON a.id = t.asset_id WHERE t.job_id = job.id", "a.name"),
         Column::many(
             "qid",
-            "job_target t JOIN vulnerability v ON v.id = t.vulnerability_id WHERE t.job_id = job.id",
+            "seen_target t JOIN vulnerability v ON v.id = t.vulnerability_id WHERE t.job_id = job.id",
             "v.qid",
         ),
     ],
@@ -124,10 +124,24 @@ pub const LIST: List = List {
 };
 
 /// The condition that clips the list to jobs with at least one asset of the scope, deleted ones left out.
-#[must_use]
-pub fn visible(assets: &AssetScope) -> Option<Sql> {
+fn visible(assets: &AssetScope) -> Option<Sql> {
     let within = scope::assets(assets, "seen.asset_id").map(|within| {
         Sql::new("EXISTS (SELECT 1 FROM job_target seen WHERE seen.job_id = job.id AND ").append(within).text(")")
     });
     scope::both(Some(Sql::new("job.deleted_at IS NULL")), within)
+}
+
+/// The jobs with at least one asset of the scope, and what [`LIST`] counts and compares of them: the targets and tasks
+/// on those assets.
+#[must_use]
+pub fn clip(assets: &AssetScope) -> Clip {
+    let within = |sql: Sql| match scope::assets(assets, "t.asset_id") {
+        Some(scope) => sql.text(" WHERE ").append(scope),
+        None => sql,
+    };
+    let targets = Sql::new(
+        "WITH seen_target AS NOT MATERIALIZED (SELECT t.job_id, t.asset_id, t.vulnerability_id FROM job_target t",
+    );
+    let tasks = Sql::new("), seen_task AS NOT MATERIALIZED (SELECT t.job_id, t.code FROM task t");
+    Clip::with(within(targets).append(within(tasks)).text(") "), visible(assets))
 }
