@@ -8,7 +8,7 @@ mod list;
 mod request;
 mod work;
 
-pub use list::{FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, targets, verdict_counts, visible};
+pub use list::{FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, clip, targets, verdict_counts};
 pub use request::{Candidate, NewChild, NewScan, NewTarget, addresses, assets, candidates, create, open_scans};
 pub use work::{
     ChildRow, Judged, SightingRow, children, claim, close_targets, judge, lookup_pairs, next_due, parent, release,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test stops where something is missing")]
 
-use domain::access::AssetScope;
+use domain::access::{Actor, AssetScope, Role};
 use domain::filter::{Context, parse};
 use domain::id::{InstanceId, ItemId, ScanId, UserId};
 use domain::rescan::{Child, State};
@@ -18,6 +18,17 @@ use uuid::Uuid;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(seconds)
+}
+
+fn actor(role: Role, scope: AssetScope) -> Actor {
+    Actor {
+        user: UserId(1),
+        name: "ada".to_owned(),
+        roles: [role].into(),
+        groups: ["web".to_owned()].into(),
+        scope,
+        token_scopes: None,
+    }
 }
 
 /// Two machines with one weakness each.
@@ -160,16 +171,20 @@ both_engines!(verdicts_are_kept_counted_and_told_to_the_item, |db| {
     db.write_blocking(move |tx| scans::judge(tx, 1, &judged, at(20))).unwrap();
     // A verdict stays when the launch ends otherwise later.
     db.write_blocking(move |tx| scans::close_targets(tx, id, "not_tested", "cancelled", at(30))).unwrap();
-    let counts = db.read_blocking(move |tx| scans::verdict_counts(tx, &[scan])).unwrap();
+    let counts = db
+        .read_blocking(move |tx| scans::verdict_counts(tx, &[scan], &actor(Role::ReadOnly, AssetScope::All)))
+        .unwrap();
     let counts: Vec<(&str, i64)> = counts.iter().map(|row| (row.verdict.as_str(), row.count)).collect();
     assert_eq!(counts, [("", 1), ("still_present", 1)]);
     let history: Vec<(String, String, String)> =
         db.read_blocking(|tx| tx.all("SELECT what, after, cause FROM item_history", &[])).unwrap();
     assert_eq!(history, [("verdict".to_owned(), "still_present".to_owned(), "VSCAN0000001".to_owned())]);
-    let all = db.read_blocking(move |tx| scans::targets(tx, scan, &AssetScope::All, 10)).unwrap();
+    let all =
+        db.read_blocking(move |tx| scans::targets(tx, scan, &actor(Role::ReadOnly, AssetScope::All), 10)).unwrap();
     assert_eq!(all.len(), 2);
     let lab = AssetScope::Tags(["lab".to_owned()].into());
-    let clipped = db.read_blocking(move |tx| scans::targets(tx, scan, &lab, 10)).unwrap();
+    let clipped =
+        db.read_blocking(move |tx| scans::targets(tx, scan, &actor(Role::ReadOnly, lab.clone()), 10)).unwrap();
     assert_eq!(clipped.iter().map(|row| row.address.as_str()).collect::<Vec<_>>(), ["10.0.0.2"]);
 });
 
@@ -184,7 +199,7 @@ both_engines!(the_list_is_asked_in_the_query_language_and_clipped_to_the_scope, 
     let numbers = |text: &str, scope: AssetScope| {
         let query = Query::new(parse(text, &scans::FIELDS).unwrap(), Context::at(at(40)));
         let rows = db.read_blocking(move |tx| {
-            page::<ScanRow>(tx, &scans::LIST, scans::visible(&scope), &query)
+            page::<ScanRow>(tx, &scans::LIST, scans::clip(&actor(Role::ReadOnly, scope.clone())), &query)
                 .map_err(|error| store::Error::failed("could not list", error))
         });
         rows.unwrap().rows.iter().map(|row| row.number().to_string()).collect::<Vec<_>>()
@@ -203,4 +218,38 @@ both_engines!(the_list_is_asked_in_the_query_language_and_clipped_to_the_scope, 
     }
     assert_eq!(numbers("", AssetScope::Tags(["prod".to_owned()].into())), ["VSCAN0000001"]);
     assert!(numbers("", AssetScope::Tags([].into())).is_empty());
+});
+
+// A request about both machines, seen by who may know one of the two items: by scope, or because his group has it.
+both_engines!(of_a_request_only_the_items_a_person_may_see_are_told, |db| {
+    world(db);
+    let scan = db
+        .write_blocking(|tx| {
+            tx.execute("UPDATE vulnerable_item SET group_name = 'web' WHERE number = 2", &[])?;
+            tx.execute("UPDATE vulnerable_item SET group_name = '' WHERE number = 1", &[])?;
+            request(tx, 1, &[1, 2])
+        })
+        .unwrap();
+    let lab = || AssetScope::Tags(["lab".to_owned()].into());
+    for (who, seen) in [
+        (actor(Role::ReadOnly, AssetScope::All), vec!["10.0.0.1", "10.0.0.2"]),
+        (actor(Role::ReadOnly, lab()), vec!["10.0.0.2"]),
+        (actor(Role::RemediationOwner, AssetScope::All), vec!["10.0.0.2"]),
+        (actor(Role::RemediationOwner, lab()), vec!["10.0.0.2"]),
+    ] {
+        let hidden = seen.len() == 2;
+        db.read_blocking(move |tx| {
+            let targets = scans::targets(tx, scan, &who, 10)?;
+            assert_eq!(targets.iter().map(|row| row.address.as_str()).collect::<Vec<_>>(), seen, "{who:?}");
+            let counted: i64 = scans::verdict_counts(tx, &[scan], &who)?.iter().map(|row| row.count).sum();
+            assert_eq!(usize::try_from(counted).unwrap(), seen.len(), "{who:?}");
+            for (q, found) in [("item:1", hidden), ("asset:10.0.0.1", hidden), ("item:2", true), ("qid:100", true)] {
+                let query = Query::new(parse(q, &scans::FIELDS).unwrap(), Context::at(at(40)));
+                let rows = page::<ScanRow>(tx, &scans::LIST, scans::clip(&who), &query).unwrap().rows;
+                assert_eq!(!rows.is_empty(), found, "{q} by {who:?}");
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
 });

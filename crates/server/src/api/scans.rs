@@ -61,7 +61,8 @@ fn choice(profile: Option<String>) -> ProfileChoice {
 async fn ask(app: &App, caller: &Caller, request: Request) -> Result<(StatusCode, Json<body::RequestedBody>), Error> {
     let requested = rescan::request(app, caller, request).await?;
     let status = if requested.new { StatusCode::CREATED } else { StatusCode::OK };
-    let body = app.database.try_read(move |tx| views::scans::requested(tx, &requested)).await?;
+    let asker = caller.clone();
+    let body = app.database.try_read(move |tx| views::scans::requested(tx, &asker, &requested)).await?;
     Ok((status, Json(body)))
 }
 

@@ -3,6 +3,7 @@
 use super::number;
 use crate::engine::rescan::{self, Offer, Requested};
 use crate::http::{Caller, Error};
+use domain::access::Action;
 use domain::id::{InstanceId, ScanId};
 use domain::number::Series;
 use domain::rescan::EXTERNAL;
@@ -10,6 +11,7 @@ use protocol::api::scans as body;
 use std::collections::{BTreeSet, HashMap};
 use store::Transaction;
 use store::instances::{self, Appliance, Profile};
+use store::items;
 use store::list::{Page, Query, page};
 use store::scans::{self, ChildRow, ScanRow, TargetRow, VerdictCount};
 
@@ -21,9 +23,9 @@ const SOURCES_MAX: i64 = 5_000;
 /// # Errors
 /// 422 for a sort or cursor that is not the list's.
 pub fn list(tx: &mut Transaction<'_>, caller: &Caller, query: &Query) -> Result<Page<body::Scan>, Error> {
-    let found = page::<ScanRow>(tx, &scans::LIST, scans::visible(&caller.scope), query)?;
+    let found = page::<ScanRow>(tx, &scans::LIST, scans::clip(&caller.actor), query)?;
     let ids: Vec<ScanId> = found.rows.iter().map(|row| row.id).collect();
-    let counts = counts(scans::verdict_counts(tx, &ids)?);
+    let counts = counts(scans::verdict_counts(tx, &ids, &caller.actor)?);
     let rows = found.rows.into_iter().map(|row| {
         let counts = counts.get(&row.id).copied().unwrap_or_default();
         scan(row, counts)
@@ -73,8 +75,8 @@ fn scan(row: ScanRow, verdicts: body::VerdictCounts) -> body::Scan {
 ///
 /// # Errors
 /// A failure of the store.
-pub fn summary(tx: &mut Transaction<'_>, row: ScanRow) -> Result<body::Scan, Error> {
-    let counts = counts(scans::verdict_counts(tx, &[row.id])?);
+pub fn summary(tx: &mut Transaction<'_>, caller: &Caller, row: ScanRow) -> Result<body::Scan, Error> {
+    let counts = counts(scans::verdict_counts(tx, &[row.id], &caller.actor)?);
     let counts = counts.get(&row.id).copied().unwrap_or_default();
     Ok(scan(row, counts))
 }
@@ -92,11 +94,27 @@ pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<b
     let rows = scans::children(tx, row.id)?;
     let places = Places::load(tx, &rows)?;
     let name = row.number().to_string();
-    let targets = scans::targets(tx, row.id, &caller.scope, SOURCES_MAX)?;
+    let targets = scans::targets(tx, row.id, &caller.actor, SOURCES_MAX)?;
+    // A launch scans the addresses of everything it was made for; only those of what the caller may see are told.
+    let clipped = items::visible(&caller.actor, Action::ItemsView).is_some();
+    let addresses = |row: &ChildRow| -> Vec<String> {
+        if !clipped {
+            return row.addresses().map(str::to_owned).collect();
+        }
+        let seen = targets.iter().filter(|target| target.child == row.ordinal).map(|target| target.address.clone());
+        seen.collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    let launches: Vec<_> = rows
+        .into_iter()
+        .map(|row| {
+            let addresses = addresses(&row);
+            child(row, addresses, &places)
+        })
+        .collect();
     Ok(body::ScanBody {
-        scan: summary(tx, row)?,
+        scan: summary(tx, caller, row)?,
         cancel,
-        children: rows.into_iter().map(|row| child(row, &places)).collect(),
+        children: launches,
         sources: targets.into_iter().map(|row| source(row, &name)).collect(),
     })
 }
@@ -116,7 +134,7 @@ impl Places {
     }
 }
 
-fn child(row: ChildRow, places: &Places) -> body::ChildScan {
+fn child(row: ChildRow, addresses: Vec<String>, places: &Places) -> body::ChildScan {
     let place = places.0.get(&row.instance_id);
     let appliance = match place.and_then(|(_, _, known)| known.iter().find(|one| one.key == row.appliance)) {
         Some(known) => known.name.clone(),
@@ -134,7 +152,7 @@ fn child(row: ChildRow, places: &Places) -> body::ChildScan {
             title: row.profile_title.clone(),
             complete: known.is_none_or(|profile| profile.complete),
         },
-        addresses: row.addresses().map(str::to_owned).collect(),
+        addresses,
         reference: (!row.reference.is_empty()).then_some(row.reference),
         message: row.message,
         title: row.request_key,
@@ -189,7 +207,11 @@ pub fn offer(offer: Offer) -> body::OfferBody {
 ///
 /// # Errors
 /// A failure of the store.
-pub fn requested(tx: &mut Transaction<'_>, requested: &Requested) -> Result<body::RequestedBody, Error> {
+pub fn requested(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    requested: &Requested,
+) -> Result<body::RequestedBody, Error> {
     let row = scans::by_number(tx, requested.scan.ordinal)?;
     let open =
         requested.open.iter().map(|(item, scan)| body::OpenItem { item: item.to_string(), scan: scan.to_string() });
@@ -200,7 +222,7 @@ pub fn requested(tx: &mut Transaction<'_>, requested: &Requested) -> Result<body
     });
     Ok(body::RequestedBody {
         message: body::BEING_PROCESSED.to_owned(),
-        scan: summary(tx, row)?,
+        scan: summary(tx, caller, row)?,
         new: requested.new,
         open: open.collect(),
         skipped: skipped.collect(),

@@ -88,7 +88,7 @@ fn scans_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> Result
         list::Query::new(wanted.map_err(Error::internal)?, domain::filter::Context::at(Timestamp::default()));
     query.order = list::Order::parse("-number");
     query.limit = SCAN_LINES;
-    Ok(list::page(tx, &store::scans::LIST, store::scans::visible(&who.scope), &query)?.rows)
+    Ok(list::page(tx, &store::scans::LIST, store::scans::clip(&who.actor), &query)?.rows)
 }
 
 /// A rescan with what it said of the item, as the item's history remembers it.

@@ -35,7 +35,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
         let asker = who.clone();
         let read = app.database.try_read(move |tx| {
             let page = views::scans::list(tx, &asker, &wanted)?;
-            let total = list::count(tx, &scans::LIST, scans::visible(&asker.scope), &wanted, TOTAL_MAX)?;
+            let total = list::count(tx, &scans::LIST, scans::clip(&asker.actor), &wanted, TOTAL_MAX)?;
             Ok::<_, Error>((page, total))
         });
         let (page, total) = read.await?;

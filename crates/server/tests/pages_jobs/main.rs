@@ -12,6 +12,8 @@ mod events;
 mod links;
 mod world;
 
+use reqwest::Method;
+use serde_json::{Value, json};
 use testkit::both_servers;
 use testkit::server::{TestServer, USER_PASSWORD};
 use world::{World, admin_browser, between, browser, gist, version};
@@ -302,6 +304,48 @@ both_servers!(what_a_role_may_not_is_hidden_or_disabled_with_its_reason, |server
     ] {
         let refused = me.post(&path, &wrong).await;
         assert_eq!(refused.status, 403, "{path}: {}", gist(&refused.text));
+    }
+});
+
+both_servers!(of_a_job_that_is_partly_out_of_scope_only_the_part_inside_is_told, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let text = |asset: &Value, field: &str| asset[field].as_str().unwrap().to_owned();
+    let (seen, hidden) = (&assets[0], &assets[1]);
+    let tagged = json!({ "tags": ["mine"] });
+    world.admin.patch(&format!("/api/v1/assets/{}", seen["id"]), &tagged).await.expect(200);
+    world.server.user("part", &["read_only"]).await;
+    world.admin.patch("/api/v1/users/part", &json!({ "scope": { "tags": ["mine"] } })).await.expect(200);
+    let new = json!({ "platform": "linux", "vulnerabilities": [{ "qid": qid, "assets": [seen["id"], hidden["id"]] }] });
+    let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
+    let number = text(&made["job"]["summary"], "number");
+    assert_eq!(
+        (made["job"]["assets"].as_array().unwrap().len(), &made["job"]["hidden_assets"]),
+        (2, &json!(0)),
+        "{made}"
+    );
+    let tag = format!("\"{}\"", made["job"]["version"]);
+    let enable = world.admin.request(Method::POST, &format!("/api/v1/jobs/{number}/enable")).header("if-match", tag);
+    let enable = world.admin.send(enable.json(&json!({}))).await;
+    if enable.status != 200 {
+        world.admin.post(&format!("/api/v1/jobs/{number}/save"), &json!({})).await.expect(200);
+        world.admin.post(&format!("/api/v1/jobs/{number}/enable"), &json!({})).await.expect(200);
+    }
+    let me = browser(&world.server, "part", USER_PASSWORD).await;
+    let job = me.client.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
+    let tasks = me.client.get(&format!("/api/v1/jobs/{number}/tasks")).await.expect(200);
+    assert_eq!((job["job"]["assets"].as_array().unwrap().len(), &job["job"]["hidden_assets"]), (1, &json!(1)), "{job}");
+    assert_eq!(job["job"]["summary"]["assets"], 1);
+    assert!(tasks["tasks"].as_array().unwrap().iter().all(|task| task["asset"] == seen["id"]), "{tasks}");
+    let list = me.client.get("/api/v1/jobs").await.expect(200);
+    assert_eq!(list["jobs"][0]["assets"], 1, "{list}");
+    let page = me.page(&format!("/jobs/{number}")).await;
+    assert!(page.contains("1 asset outside your asset scope is not shown."), "{}", gist(&page));
+    assert!(page.contains(&text(seen, "name")));
+    for told in [page, me.page("/jobs").await, job.to_string(), tasks.to_string(), list.to_string()] {
+        for secret in [text(hidden, "name"), format!("/assets/{}\"", hidden["id"])] {
+            assert!(!told.contains(&secret), "{secret} in {}", gist(&told));
+        }
     }
 });
 

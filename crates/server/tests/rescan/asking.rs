@@ -80,6 +80,24 @@ async fn s2_07_a_remediation_owner_rescans_what_is_assigned_to_him() {
     assert_eq!(requested["scan"]["items"], 1);
     assert_eq!(requested["scan"]["requested_by"], "rita");
 
+    // A request of somebody else about both: of the item that is not his, its owner's colleague learns nothing.
+    world.admin.post(&format!("/api/v1/scans/{}/cancel", number(&requested)), &json!({})).await.expect(200);
+    world.ended(&number(&requested)).await;
+    let wide = number(&world.rescan(&[&items[0], &items[1]], None).await);
+    let all = world.scan(&wide).await;
+    let theirs = owner.get(&format!("/api/v1/scans/{wide}")).await.expect(200);
+    let told = |scan: &serde_json::Value| {
+        let children = scan["children"].as_array().expect("a list").clone();
+        let addresses =
+            children.iter().map(|child| child["addresses"].as_array().expect("a list").len()).sum::<usize>();
+        (scan["sources"].as_array().expect("a list").len(), addresses)
+    };
+    assert_eq!((told(&all), told(&theirs)), ((2, 2), (1, 1)), "{theirs}");
+    assert_eq!(theirs["sources"][0]["item"], items[0].number.as_str());
+    world.admin.post(&format!("/api/v1/scans/{wide}/cancel"), &json!({})).await.expect(200);
+    world.ended(&wide).await;
+    let requested = owner.post("/api/v1/scans", &some).await.expect(201);
+
     let path = format!("/api/v1/scans/{}/cancel", number(&requested));
     assert_eq!(reader.post(&path, &json!({})).await.status, 403);
     let shown = owner.post(&path, &json!({})).await.expect(200);

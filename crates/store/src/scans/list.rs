@@ -1,9 +1,9 @@
 //! The list of requests, and one of them with what it is about.
 
 use crate::filter::Column;
-use crate::list::{List, Sort};
-use crate::{Result, Sql, Transaction, record, scope};
-use domain::access::AssetScope;
+use crate::list::{Clip, List, Sort};
+use crate::{Result, Sql, Transaction, items, record, scope};
+use domain::access::{Action, Actor, AssetScope};
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, ItemId, ScanId, UserId};
 use domain::item;
@@ -48,7 +48,7 @@ const SELECT: &str = "s.id, s.number, s.state, s.message, s.scanner AS product, 
 
 const FROM: &str = "scan s LEFT JOIN scanner k ON k.product = s.scanner LEFT JOIN account o ON o.id = s.requested_by";
 
-/// The list of requests.
+/// The list of requests, to be read with [`clip`].
 pub const LIST: List = List {
     name: "scans",
     select: SELECT,
@@ -64,22 +64,22 @@ pub const LIST: List = List {
         Column::one("ended", "s.ended_at"),
         Column::many(
             "item",
-            "scan_target t JOIN vulnerable_item i ON i.id = t.item_id WHERE t.scan_id = s.id",
+            "seen_target t JOIN vulnerable_item i ON i.id = t.item_id WHERE t.scan_id = s.id",
             "i.number",
         ),
         Column::many(
             "qid",
-            "scan_target t JOIN vulnerable_item i ON i.id = t.item_id
+            "seen_target t JOIN vulnerable_item i ON i.id = t.item_id
                        JOIN vulnerability v ON v.id = i.vulnerability_id WHERE t.scan_id = s.id",
             "v.qid",
         ),
         Column::many(
             "asset",
-            "scan_target t JOIN vulnerable_item i ON i.id = t.item_id
+            "seen_target t JOIN vulnerable_item i ON i.id = t.item_id
                        JOIN asset a ON a.id = i.asset_id WHERE t.scan_id = s.id",
             "a.name",
         ),
-        Column::many("verdict", "scan_target t WHERE t.scan_id = s.id AND t.verdict <> ''", "t.verdict"),
+        Column::many("verdict", "seen_target t WHERE t.scan_id = s.id AND t.verdict <> ''", "t.verdict"),
         Column::many("profile", "scan_child c WHERE c.scan_id = s.id", "c.profile_title"),
         Column::many("reference", "scan_child c WHERE c.scan_id = s.id AND c.reference <> ''", "c.reference"),
     ],
@@ -141,14 +141,27 @@ impl ScanRow {
 }
 
 /// The condition that clips the list to requests about at least one asset of the scope.
-#[must_use]
-pub fn visible(assets: &AssetScope) -> Option<Sql> {
+fn visible(assets: &AssetScope) -> Option<Sql> {
     let within = scope::assets(assets, "seen_item.asset_id")?;
     let sql = Sql::new(
         "EXISTS (SELECT 1 FROM scan_target seen JOIN vulnerable_item seen_item ON seen_item.id = seen.item_id
                  WHERE seen.scan_id = s.id AND ",
     );
     Some(sql.append(within).text(")"))
+}
+
+/// The requests about at least one asset of the actor's scope, and what [`LIST`] compares of them: what they look at among
+/// the items the actor may see.
+#[must_use]
+pub fn clip(actor: &Actor) -> Clip {
+    let mut sql = Sql::new(
+        "WITH seen_target AS NOT MATERIALIZED (SELECT t.scan_id, t.item_id, t.verdict
+         FROM scan_target t JOIN vulnerable_item i ON i.id = t.item_id",
+    );
+    if let Some(seen) = items::visible(actor, Action::ItemsView) {
+        sql = sql.text(" WHERE ").append(seen);
+    }
+    Clip::with(sql.text(") "), visible(&actor.scope))
 }
 
 /// The request of this ordinal.
@@ -206,11 +219,11 @@ impl TargetRow {
     }
 }
 
-/// What a request looks at within a scope, at most `limit` rows, in order of the items.
+/// What a request looks at among the items the actor may see, at most `limit` rows, in order of the items.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, assets: &AssetScope, limit: i64) -> Result<Vec<TargetRow>> {
+pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, actor: &Actor, limit: i64) -> Result<Vec<TargetRow>> {
     let mut sql = Sql::new(
         "SELECT c.ordinal AS child, i.id AS item_id, i.number, i.asset_id, a.name AS asset, v.qid, v.title, i.state,
              i.substate, i.mitigation, i.inherent, i.residual, t.address, t.verdict, t.reason, t.judged_at
@@ -222,8 +235,8 @@ pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, assets: &AssetScope, limi
          WHERE t.scan_id = ",
     )
     .bind(&scan);
-    if let Some(within) = scope::assets(assets, "i.asset_id") {
-        sql = sql.text(" AND ").append(within);
+    if let Some(seen) = items::visible(actor, Action::ItemsView) {
+        sql = sql.text(" AND ").append(seen);
     }
     tx.all_built(&sql.text(" ORDER BY i.number, t.id LIMIT ").bind(&limit))
 }
@@ -241,15 +254,20 @@ record! {
     }
 }
 
-/// The verdicts of these requests, counted.
+/// The verdicts of these requests on the items the actor may see, counted.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn verdict_counts(tx: &mut Transaction<'_>, scans: &[ScanId]) -> Result<Vec<VerdictCount>> {
+pub fn verdict_counts(tx: &mut Transaction<'_>, scans: &[ScanId], actor: &Actor) -> Result<Vec<VerdictCount>> {
     let scans: Vec<i64> = scans.iter().map(|scan| scan.0).collect();
-    tx.all(
-        "SELECT scan_id, verdict, count(*) AS count FROM scan_target WHERE scan_id {in $1}
-         GROUP BY scan_id, verdict ORDER BY scan_id, verdict",
-        &[&scans],
+    let mut sql = Sql::new(
+        "SELECT t.scan_id, t.verdict, count(*) AS count
+         FROM scan_target t JOIN vulnerable_item i ON i.id = t.item_id WHERE t.scan_id {in ",
     )
+    .bind(&scans)
+    .text("}");
+    if let Some(seen) = items::visible(actor, Action::ItemsView) {
+        sql = sql.text(" AND ").append(seen);
+    }
+    tx.all_built(&sql.text(" GROUP BY t.scan_id, t.verdict ORDER BY t.scan_id, t.verdict"))
 }
