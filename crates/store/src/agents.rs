@@ -362,7 +362,8 @@ pub fn candidates(tx: &mut Transaction<'_>, claim: &Identity, except: AgentKey) 
         .collect())
 }
 
-/// Make an asset of an agent's own, for a machine that no scanner has reported yet.
+/// Make an asset of an agent's own, for a machine that no scanner has reported yet. Its scanner UUID comes with
+/// [`teach_asset`], which looks who has it.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -378,21 +379,36 @@ pub fn create_asset(
     tx.insert(
         "INSERT INTO asset (name, platform, os, ip, fqdn, netbios, network_id, criticality, zone, scanner_uuid, machine_id,
              macs, created_at, last_seen_at)
-         VALUES ($1, $2, $3, $4, '', '', '', 3, '', $5, $6, $7, $8, $8) RETURNING id",
-        &[&name, &platform, &os, &ip, &identity.scanner_uuid, &identity.machine_id, &identity.macs.join(" "), &now],
+         VALUES ($1, $2, $3, $4, '', '', '', 3, '', NULL, $5, $6, $7, $7) RETURNING id",
+        &[&name, &platform, &os, &ip, &identity.machine_id, &identity.macs.join(" "), &now],
     )
 }
 
-/// Remember on the asset what a linked agent said of it: later agents and scanners are matched by it.
+/// Remember on the asset what an agent said when it was enrolled: later agents and scanners are matched by it. A scanner
+/// UUID that another asset or a host of another asset has is not taken over.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn teach_asset(tx: &mut Transaction<'_>, asset: AssetId, identity: &Identity, zone: &str) -> Result<()> {
     tx.execute(
-        "UPDATE asset SET scanner_uuid = coalesce(scanner_uuid, $2), machine_id = coalesce($3, machine_id),
-             macs = $4, zone = $5 WHERE id = $1",
+        "UPDATE asset SET machine_id = coalesce($3, machine_id), macs = $4, zone = $5,
+             scanner_uuid = CASE
+                 WHEN scanner_uuid IS NOT NULL THEN scanner_uuid
+                 WHEN EXISTS (SELECT 1 FROM asset o WHERE o.scanner_uuid = $2 AND o.id <> $1) THEN NULL
+                 WHEN EXISTS (SELECT 1 FROM source_host h WHERE h.agent_uuid = $2 AND h.asset_id <> $1) THEN NULL
+                 ELSE $2 END
+         WHERE id = $1",
         &[&asset, &identity.scanner_uuid, &identity.machine_id, &identity.macs.join(" "), &zone],
     )?;
+    Ok(())
+}
+
+/// Remember the time zone a linked agent tells.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn set_asset_zone(tx: &mut Transaction<'_>, asset: AssetId, zone: &str) -> Result<()> {
+    tx.execute("UPDATE asset SET zone = $2 WHERE id = $1", &[&asset, &zone])?;
     Ok(())
 }
 

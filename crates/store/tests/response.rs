@@ -226,6 +226,30 @@ both_engines!(of_a_job_only_what_is_inside_the_scope_is_told, |db| {
     }
 });
 
+both_engines!(a_scanner_uuid_that_another_machine_has_is_not_taken_over, |db| {
+    let uuid = |word: &str| Identity { scanner_uuid: Some(word.to_owned()), ..Identity::default() };
+    let make = |name: &'static str| {
+        db.write_blocking(move |tx| {
+            agents::create_asset(tx, name, Platform::Linux, "Debian", "10.0.0.1", &Identity::default(), at())
+        })
+        .unwrap()
+    };
+    let (first, second) = (make("first"), make("second"));
+    for (asset, word, kept) in
+        [(first, "u1", Some("u1")), (second, "u1", None), (second, "u2", Some("u2")), (second, "u3", Some("u2"))]
+    {
+        let claim = uuid(word);
+        let found: Option<String> = db
+            .write_blocking(move |tx| {
+                agents::teach_asset(tx, asset, &claim, "")?;
+                let (found,): (Option<String>,) = tx.one("SELECT scanner_uuid FROM asset WHERE id = $1", &[&asset])?;
+                Ok(found)
+            })
+            .unwrap();
+        assert_eq!(found.as_deref(), kept, "{word}");
+    }
+});
+
 // What two servers that saw some of an agent's requests each write down one after the other is what the rule makes of it.
 both_engines!(request_numbers_are_put_together_as_the_rule_says, |db| {
     let key = db.write_blocking(|tx| agent(tx, "one")).unwrap();

@@ -6,7 +6,7 @@ use crate::http::error::Error;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use domain::asset::{Link, Platform, link};
+use domain::asset::{Identity, Link, Platform, link};
 use domain::id::AgentKey;
 use domain::schedule::Schedule;
 use domain::time::Timestamp;
@@ -216,14 +216,26 @@ fn attach(tx: &mut Transaction<'_>, key: AgentKey, facts: &Facts, now: Timestamp
 
 /// Record new facts; tasks that wait for a time of the agent's own zone are placed again when it changes.
 ///
+/// What the asset is known by was settled at enrolment. An agent that calls itself another machine later is written down
+/// and nothing more: else whoever holds one host could draw the findings and the orders of another to it.
+///
 /// # Errors
 /// A failure of the store.
 pub fn learn(tx: &mut Transaction<'_>, agent: &AgentRow, facts: &Facts, now: Timestamp) -> Result<(), Error> {
     let facts = bounded(facts.clone());
     let row = described(agent.agent_id, agent.instance_id, Uuid::nil(), &agent.public_key, &facts)?;
+    // Read again: another request of the agent may have told the same change meanwhile.
+    let known = agents::read(tx, agent.id)?;
+    let before = serde_json::from_str::<Facts>(&known.facts).map(|facts| facts.identity).unwrap_or_default();
+    if claim(&before) != claim(&facts.identity) {
+        let detail = serde_json::json!({ "before": before, "claimed": facts.identity });
+        let resource = format!("agents/{}", agent.agent_id);
+        let entry = Entry { at: now, actor: &resource, action: "agent.identity", resource: &resource, detail };
+        audit::append(tx, &entry)?;
+    }
     agents::set_facts(tx, agent.id, &row)?;
-    if let Some(asset) = agent.asset_id {
-        agents::teach_asset(tx, asset, &facts.identity, &facts.zone)?;
+    if let Some(asset) = known.asset_id {
+        agents::set_asset_zone(tx, asset, &facts.zone)?;
     }
     if facts.zone != agent.zone {
         for (task, schedule) in tasks::pending_of_agent(tx, agent.id)? {
@@ -233,6 +245,12 @@ pub fn learn(tx: &mut Transaction<'_>, agent: &AgentRow, facts: &Facts, now: Tim
         }
     }
     Ok(())
+}
+
+/// An identity without the order in which the host happens to list its addresses.
+fn claim(identity: &Identity) -> (Option<&str>, Option<&str>, BTreeSet<&str>) {
+    let macs = identity.macs.iter().map(String::as_str).collect();
+    (identity.scanner_uuid.as_deref(), identity.machine_id.as_deref(), macs)
 }
 
 fn described(

@@ -349,6 +349,49 @@ both_servers!(of_a_job_that_is_partly_out_of_scope_only_the_part_inside_is_told,
     }
 });
 
+both_servers!(an_enrolled_agent_that_calls_itself_another_machine_is_only_written_down, |server| async move {
+    use domain::asset::Identity;
+    use protocol::agent::Facts;
+    let world = World::ready(server).await;
+    let app = world.server.app();
+    let now = app.clock.now();
+    let facts = |uuid: &str, macs: &[&str]| Facts {
+        identity: Identity {
+            scanner_uuid: Some(uuid.to_owned()),
+            machine_id: Some("another".to_owned()),
+            macs: macs.iter().map(|mac| (*mac).to_owned()).collect(),
+        },
+        zone: "Europe/Rome".to_owned(),
+        ..Facts::default()
+    };
+    let claims = [
+        facts("0000-1", &["aa:bb", "cc:dd"]),
+        facts("0000-1", &["cc:dd", "aa:bb"]),
+        facts("0000-2", &["aa:bb", "cc:dd"]),
+    ];
+    let (identity, audited) = app
+        .database
+        .try_write(move |tx| {
+            type Known = (Option<String>, Option<String>, String, String);
+            let (key,): (domain::id::AgentKey,) =
+                tx.one("SELECT min(id) FROM agent WHERE asset_id IS NOT NULL", &[])?;
+            let asset = store::agents::read(tx, key)?.asset_id.unwrap();
+            tx.execute("UPDATE asset SET scanner_uuid = NULL WHERE id = $1", &[&asset])?;
+            for claim in &claims {
+                let agent = store::agents::read(tx, key)?;
+                server::engine::agents::learn(tx, &agent, claim, now)?;
+            }
+            let known: Known =
+                tx.one("SELECT scanner_uuid, machine_id, macs, zone FROM asset WHERE id = $1", &[&asset])?;
+            let audited: i64 = tx.scalar("SELECT count(*) FROM audit_entry WHERE action = 'agent.identity'", &[])?;
+            Ok::<_, server::http::Error>((known, audited))
+        })
+        .await
+        .unwrap();
+    assert_eq!(identity, (None, None, String::new(), "Europe/Rome".to_owned()), "what the asset is known by stays");
+    assert_eq!(audited, 2, "once for each change");
+});
+
 both_servers!(an_enrolment_token_is_shown_once, |server| async move {
     let server: TestServer = server;
     let me = admin_browser(&server).await;
