@@ -247,6 +247,8 @@ pub enum Reason {
     Guarded,
     /// The record belongs to an account that sees assets the actor does not.
     WiderScope,
+    /// The action concerns every asset, and the actor's account is kept to some.
+    Scoped,
 }
 
 impl Reason {
@@ -262,6 +264,7 @@ impl Reason {
             Reason::TokenScope(_) => "token_scope",
             Reason::Guarded => "guarded",
             Reason::WiderScope => "wider_scope",
+            Reason::Scoped => "account_scoped",
         }
     }
 
@@ -285,6 +288,7 @@ impl fmt::Display for Reason {
             Reason::WiderScope => {
                 f.write_str("only a SuperUser may change an account that sees assets outside your asset scope")
             }
+            Reason::Scoped => f.write_str("this concerns every asset, and your account is kept to some of them"),
         }
     }
 }
@@ -310,6 +314,9 @@ pub fn may(actor: &Actor, action: Action, record: &Record) -> Decision {
             return Decision::Denied(missing(wanted));
         }
         Reach::Related(_) | Reach::Everything => {}
+    }
+    if action.everywhere() && actor.scope != AssetScope::All {
+        return Decision::Denied(Reason::Scoped);
     }
     if !action.looks() && !actor.roles.contains(&Role::SuperUser) && record.owner != Some(actor.user) {
         if record.guarded {

@@ -41,12 +41,16 @@ fn every_role_action_and_relation_is_as_the_table_says() {
     let named: Vec<&str> = rows.iter().map(|row| row[0]).collect();
     assert_eq!(named, ACTIONS.iter().map(|action| action.as_str()).collect::<Vec<_>>(), "one row per action, in order");
     for (row, action) in rows.iter().zip(ACTIONS) {
-        assert_eq!(row.len(), 9, "{}", row[0]);
-        for (cell, role) in row[1..].iter().zip(ROLES) {
+        assert_eq!(row.len(), 10, "{}", row[0]);
+        for (cell, role) in row[1..9].iter().zip(ROLES) {
             for (letter, record) in records() {
                 let expected = *cell == "yes" || cell.chars().all(|c| "ocag".contains(c)) && cell.contains(letter);
                 let decision = may(&actor(&[role]), *action, &record);
                 assert_eq!(decision.allowed(), expected, "{role} {} as {letter}: {decision:?}", row[0]);
+                let scoped = Actor { scope: AssetScope::Tags(BTreeSet::from(["prod".to_owned()])), ..actor(&[role]) };
+                let decision = may(&scoped, *action, &record);
+                let expected = expected && row[9] == "yes";
+                assert_eq!(decision.allowed(), expected, "scoped {role} {} as {letter}: {decision:?}", row[0]);
             }
         }
     }

@@ -309,4 +309,10 @@ impl Action {
     pub fn looks(self) -> bool {
         self.token_scope() == TokenScope::Read
     }
+
+    /// Whether the action tells of, or changes, every asset at once and is about no record, so that an asset scope could
+    /// not narrow it: accounts with a scope never have it.
+    pub fn everywhere(self) -> bool {
+        matches!(self, Action::AuditView | Action::Halt | Action::IntegrationConfigure | Action::ImportRun)
+    }
 }
