@@ -209,7 +209,7 @@ both_servers!(a_schedule_options_and_co_authors_are_kept_and_reviewed, |server| 
     assert!(me.page("/jobs?q=is:enabled").await.contains(&number));
 
     // What stays open ends with the account: nothing more is told to somebody who may see nothing.
-    let open = sola.client.request(reqwest::Method::GET, &format!("{job}/live")).send().await.unwrap();
+    let open = sola.client.request(Method::GET, &format!("{job}/live")).send().await.unwrap();
     let rest = tokio::spawn(open.bytes());
     world.admin.patch("/api/v1/users/sola", &serde_json::json!({ "active": false })).await.expect(200);
     let told = tokio::time::timeout(std::time::Duration::from_secs(20), rest).await.expect("the stream ends").unwrap();
