@@ -26,14 +26,14 @@ pub fn assets(scope: &AssetScope, asset_id: &'static str) -> Option<Sql> {
 pub fn assigned(actor: &Actor, reach: Reach, assignee: &'static str, group: &'static str) -> Option<Sql> {
     let groups: Vec<String> = actor.groups.iter().cloned().collect();
     let parts = |relations: Relations| {
-        let mut sql = Sql::new("false");
+        let mut sql = Sql::new("(false");
         if relations.assignee {
             sql = sql.text(" OR ").text(assignee).text(" = ").bind(&actor.user.0);
         }
         if relations.group_member {
             sql = sql.text(" OR ").text(group).text(" {in ").bind(&groups).text("}");
         }
-        sql
+        sql.text(")")
     };
     match reach {
         Reach::Everything => None,

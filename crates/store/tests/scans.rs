@@ -227,6 +227,8 @@ both_engines!(of_a_request_only_the_items_a_person_may_see_are_told, |db| {
         .write_blocking(|tx| {
             tx.execute("UPDATE vulnerable_item SET group_name = 'web' WHERE number = 2", &[])?;
             tx.execute("UPDATE vulnerable_item SET group_name = '' WHERE number = 1", &[])?;
+            // Another request about the same item: nothing of it belongs to the first.
+            request(tx, 2, &[2])?;
             request(tx, 1, &[1, 2])
         })
         .unwrap();
