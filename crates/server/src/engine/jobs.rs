@@ -348,9 +348,13 @@ fn approvable(tx: &mut Transaction<'_>, job: &Job) -> Result<(), Error> {
     }
     for (_, entry) in &job.actions {
         let entry = catalogue::entry(tx, *entry)?;
-        if entry.risk == "high" {
+        let missing = || Error::internal("a job names an entry without a body");
+        let body = catalogue::body(tx, &entry.digest)?.ok_or_else(missing)?;
+        // The same question as the agent asks, of the same bytes.
+        if ::catalogue::schema::Entry::from_json(&body).map_err(Error::internal)?.needs_approval() {
             let why = format!(
-                "`{}` is of high risk and needs the approval of a second person, which this version does not have; take it out",
+                "`{}` is of high risk, cannot be undone at once or waits for a restart; that needs the approval of a second \
+                 person, which this version does not have; take it out",
                 entry.entry
             );
             return Err(Error::field("actions", "approval_needed", why));
