@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let arguments = commands::Arguments::parse();
     if let Some(command) = arguments.agent() {
         agent::cli::log_to_stderr();
+        demo::end_with_the_demo();
         return match agent::cli::dispatch(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => output::failed(&failure::Failure::Failed(Box::new(error))),

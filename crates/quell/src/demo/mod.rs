@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::output;
 use narrator::Narrator;
 use stage::Stage;
+pub use stage::end_with_the_demo;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -49,6 +49,19 @@ pub struct Stage {
     _temporary: Option<TempDir>,
 }
 
+/// Set for the demo's agents: their standard input is a pipe that ends with the demo, however the demo ends.
+const ENDS_WITH_STDIN: &str = "QUELL_DEMO_AGENT";
+
+/// For an agent of the demo: end when the demo is gone, killed or not. Its journal makes that as good as any other end.
+pub fn end_with_the_demo() {
+    if std::env::var_os(ENDS_WITH_STDIN).is_some() {
+        std::thread::spawn(|| {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            std::process::exit(1);
+        });
+    }
+}
+
 impl Stage {
     /// Start simulator and server and sign in as the first SuperUser.
     ///
@@ -145,6 +158,8 @@ impl Stage {
             let running = command("run")?
                 .args(["--net-arg", "agent-process", "--net-arg", "net"])
                 .args(["--spread-seconds-max", "1", "--backoff-seconds-max", "2"])
+                .env(ENDS_WITH_STDIN, "1")
+                .stdin(Stdio::piped())
                 .spawn()
                 .map_err(|error| Failure::internal("cannot start an agent", error))?;
             self.agents.push(running);
