@@ -2,18 +2,16 @@
 //! are over. Takes no input but the database, so the happy path, a restart and a second replica are one path.
 
 use crate::app::App;
-use crate::engine::{mail, orders};
+use crate::engine::{mail, orders, runs};
 use crate::failpoint;
 use crate::http::error::Error;
 use domain::id::{AgentKey, JobId};
-use domain::job::{self, Life};
 use domain::task::{self, Event, State};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use store::audit::{self, Entry};
-use store::{Transaction, jobs, settings, tasks};
+use store::{Transaction, settings, tasks};
 
 /// Pause between two looks without a wake-up.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -115,23 +113,7 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
         }
         moved.jobs.insert(task.job_id);
     }
-    for (run, job) in jobs::ended_runs(tx)? {
-        end(tx, run, job, now)?;
-        moved.jobs.insert(job);
-    }
+    moved.jobs.extend(runs::close_ended(tx, now)?);
     mail::tell(tx, moved.jobs.iter().copied(), now)?;
     Ok(moved)
-}
-
-/// Close a run whose tasks have all ended, and with it the job (R16).
-fn end(tx: &mut Transaction<'_>, run: domain::id::RunId, id: JobId, now: Timestamp) -> Result<(), Error> {
-    let codes = tasks::codes(tx, run)?;
-    let status = job::ended(codes.iter().map(|code| u8::try_from(*code).unwrap_or(1)));
-    let row = jobs::read(tx, id)?;
-    jobs::end_run(tx, run, now)?;
-    jobs::set_life(tx, id, Life { status, ..row.life() }, now)?;
-    let detail = serde_json::json!({ "status": status, "tasks": codes.len() });
-    let resource = format!("jobs/{}", row.name());
-    audit::append(tx, &Entry { at: now, actor: "engine/dispatch", action: "job.end", resource: &resource, detail })?;
-    Ok(())
 }

@@ -6,6 +6,7 @@
 mod choice;
 
 use crate::app::App;
+use crate::engine::runs::{self, NewRun};
 use crate::failpoint;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
@@ -16,16 +17,12 @@ use domain::id::{AssetId, JobId, UserId, VulnerabilityId};
 use domain::job::{self, Act, Kind, Review, Target};
 use domain::number::Series;
 use domain::schedule::Schedule;
-use domain::task::Event;
 use domain::time::Timestamp;
 use protocol::problem::FieldError;
-use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use store::audit::{self, Entry};
 use store::jobs::{Draft, JobRow, NewJob};
-use store::tasks::NewTask;
-use store::{Transaction, agents, catalogue, jobs, numbers, tasks};
-use uuid::Uuid;
+use store::{Transaction, catalogue, jobs, numbers};
 
 /// What a job is to be made for.
 #[derive(Debug, Clone)]
@@ -299,22 +296,21 @@ fn act_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, act: Act, now:
     let id = job.row.id;
     match act {
         Act::Delete => {
-            withdraw(tx, id)?;
+            runs::withdraw(tx, id)?;
             jobs::delete(tx, id, now)?;
         }
         Act::Edit => {}
         _ => jobs::set_life(tx, id, life, now)?,
     }
     match act {
-        Act::Enable | Act::SaveAndEnable => begin(tx, &job, now)?,
+        Act::Enable | Act::SaveAndEnable => {
+            runs::make(tx, &job.row, &job.schedule, &NewRun::whole(&job.row), now)?;
+        }
         Act::Disable => {
-            withdraw(tx, id)?;
+            runs::withdraw(tx, id)?;
             jobs::forget_enabled(tx, id)?;
         }
-        Act::Cancel => {
-            cancel_tasks(tx, id, now)?;
-            super::mail::tell(tx, [id], now)?;
-        }
+        Act::Cancel => runs::cancel(tx, id, now)?,
         Act::Save | Act::Edit | Act::Delete => {}
     }
     note(tx, caller, word, &jobs::name(number), serde_json::json!({ "status": life.status }), now)?;
@@ -358,57 +354,6 @@ fn approvable(tx: &mut Transaction<'_>, job: &Job) -> Result<(), Error> {
                 entry.entry
             );
             return Err(Error::field("actions", "approval_needed", why));
-        }
-    }
-    Ok(())
-}
-
-/// Make the run and its tasks, each with the instant its schedule resolves to on its asset.
-fn begin(tx: &mut Transaction<'_>, job: &Job, now: Timestamp) -> Result<(), Error> {
-    let id = job.row.id;
-    let ordinal = jobs::last_run(tx, id)?.map_or(1, |(_, ordinal)| ordinal + 1);
-    let run = jobs::begin_run(tx, id, ordinal, now)?;
-    let mut new = Vec::new();
-    let mut agents_of: BTreeMap<AssetId, Option<agents::AgentRow>> = BTreeMap::new();
-    for (asset, entry_key) in tasks::pairs(tx, id)? {
-        let agent = match agents_of.entry(asset) {
-            Slot::Occupied(known) => known.into_mut(),
-            Slot::Vacant(free) => free.insert(agents::on_asset(tx, asset)?),
-        };
-        let agent = agent.as_ref();
-        let resolved = job.schedule.resolve(agent.map_or("", |agent| agent.zone.as_str()), now)?;
-        new.push(NewTask {
-            uuid: Uuid::now_v7(),
-            run_id: run,
-            job_id: id,
-            asset_id: asset,
-            agent_key: agent.map(|agent| agent.id),
-            entry_key,
-            kind: if job.row.kind == Kind::Rollback { "revert" } else { "apply" }.to_owned(),
-            due_at: resolved.at,
-            zone: resolved.zone,
-        });
-    }
-    tasks::create(tx, &new, now)?;
-    Ok(())
-}
-
-/// Take back a run in which nothing has started.
-fn withdraw(tx: &mut Transaction<'_>, id: JobId) -> Result<(), Error> {
-    if let Some((run, _)) = jobs::last_run(tx, id)?
-        && jobs::read(tx, id)?.started_at.is_none()
-    {
-        jobs::drop_run(tx, run)?;
-    }
-    Ok(())
-}
-
-fn cancel_tasks(tx: &mut Transaction<'_>, id: JobId, now: Timestamp) -> Result<(), Error> {
-    for task in tasks::open_of_job(tx, id)? {
-        let life = domain::task::step(task.life(), Event::Cancel)?;
-        tasks::save_life(tx, task.id, life, now)?;
-        if life.state.ended() {
-            tasks::save_result(tx, task.id, "cancelled before it started", None, "")?;
         }
     }
     Ok(())

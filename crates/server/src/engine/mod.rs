@@ -12,6 +12,7 @@ pub mod mail;
 pub mod orders;
 pub mod rescan;
 pub mod results;
+pub mod runs;
 
 use crate::app::App;
 use tokio::task::JoinSet;
