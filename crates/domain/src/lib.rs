@@ -16,6 +16,7 @@ pub mod mitigation;
 pub mod number;
 pub mod refusal;
 pub mod rescan;
+pub mod rollout;
 pub mod schedule;
 pub mod score;
 pub mod task;
