@@ -4,6 +4,7 @@
 //! the server does it), and storage.
 
 use crate::time::Timestamp;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Longest name of a user, group or token, in characters.
 pub const NAME_CHARS_MAX: usize = 64;
@@ -136,7 +137,7 @@ pub struct Throttle {
     pub forget_after_seconds: i64,
 }
 
-/// The throttle of one account, whoever tries.
+/// The throttle of one account, whoever tries; from a network the account is known from ([`subjects`]), that network alone.
 pub const ACCOUNT_THROTTLE: Throttle =
     Throttle { free: 5, first_wait_seconds: 1, longest_wait_seconds: 900, forget_after_seconds: 86_400 };
 
@@ -164,9 +165,46 @@ impl Throttle {
     }
 }
 
+/// A network an account has signed in from counts as its own for this long after the last time, in seconds (90 days).
+pub const KNOWN_SECONDS: i64 = 90 * 86_400;
+
+/// What failures from an address are counted by: an IPv4 address alone, of an IPv6 address the /64, of which one
+/// subscriber has all.
+#[must_use]
+pub fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let prefix = Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX));
+            format!("{prefix}/64")
+        }
+    }
+}
+
+/// What an attempt is counted under. The owner of an account who comes from a network it is known from waits only for
+/// failures from there, so a stranger who fails on purpose elsewhere cannot keep him out.
+#[must_use]
+pub fn subjects(account: &str, network: &str, known: bool) -> [(String, Throttle); 2] {
+    // Two prefixes: a name that was made up can look like anything.
+    let own = if known { format!("known:{network} {account}") } else { format!("account:{account}") };
+    [(own, ACCOUNT_THROTTLE), (format!("address:{network}"), ADDRESS_THROTTLE)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_counts_as_its_network() {
+        for (address, expected) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ] {
+            assert_eq!(network(address.parse().unwrap()), expected, "{address}");
+        }
+    }
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_micros((1_790_000_000 + seconds) * 1_000_000)

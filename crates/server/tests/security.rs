@@ -204,6 +204,28 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_throttle() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_fails_on_purpose_does_not_keep_an_owner_out() {
+    let (_folder, server, client) = behind_tls().await;
+    let url = server.app.site.public_url.join("/api/v1/session").unwrap();
+    let right = server.first_account.clone().unwrap().password;
+    let attempt = |from: String, password: &str| {
+        let request = client.post(url.clone()).header("x-forwarded-for", from);
+        let request = request.json(&json!({ "name": "admin", "password": password }));
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(attempt("203.0.113.8".to_owned(), &right).await, 200);
+    let mut refused = 0;
+    // Each from an address of its own, of one /64 where they are IPv6.
+    for n in 0..12 {
+        refused += i32::from(attempt(format!("198.51.100.{n}"), "guess").await == 429);
+    }
+    assert!(refused > 0, "an account is guarded against many addresses");
+    assert_eq!(attempt("198.51.100.99".to_owned(), &right).await, 429, "from a network nobody knows");
+    assert_eq!(attempt("203.0.113.8".to_owned(), &right).await, 200, "from where the owner is known");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn readiness_ends_when_the_server_is_asked_to_stop() {
     let server = TestServer::start().await;
     let client = server.client();

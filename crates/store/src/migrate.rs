@@ -20,6 +20,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_rescan", include_str!("../migrations/0005_rescan.sql")),
     ("0006_request_window", include_str!("../migrations/0006_request_window.sql")),
     ("0007_mail", include_str!("../migrations/0007_mail.sql")),
+    ("0015_known_networks", include_str!("../migrations/0015_known_networks.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

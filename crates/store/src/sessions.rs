@@ -1,7 +1,9 @@
 //! Sessions of people, and the failed sign-ins that slow the next one down. Only digests of secrets come here.
 
 use crate::{Result, Transaction, record};
-use domain::account::{ACCOUNT_THROTTLE, ADDRESS_THROTTLE, SessionLimits, Throttle, session_valid};
+use domain::account::{
+    ACCOUNT_THROTTLE, ADDRESS_THROTTLE, KNOWN_SECONDS, SessionLimits, Throttle, session_valid, subjects,
+};
 use domain::id::UserId;
 use domain::time::Timestamp;
 
@@ -104,6 +106,7 @@ pub fn sweep(tx: &mut Transaction<'_>, limits: SessionLimits, now: Timestamp) ->
         &[&now.plus_seconds(-limits.idle_seconds).micros(), &now.plus_seconds(-limits.absolute_seconds).micros()],
     )?;
     let forgotten = now.plus_seconds(-ACCOUNT_THROTTLE.forget_after_seconds.max(ADDRESS_THROTTLE.forget_after_seconds));
+    tx.execute("DELETE FROM sign_in_known WHERE used_at <= $1", &[&now.plus_seconds(-KNOWN_SECONDS)])?;
     Ok(removed + tx.execute("DELETE FROM sign_in_failure WHERE last_at <= $1", &[&forgotten.micros()])?)
 }
 
@@ -117,12 +120,12 @@ pub enum Attempt {
     TooEarly(Timestamp),
 }
 
-/// Count an attempt for an account name and an address, unless one of them has to wait.
+/// Count an attempt for an account name and a network ([`domain::account::network`]), unless one of them has to wait.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn attempt(tx: &mut Transaction<'_>, account: &str, address: &str, now: Timestamp) -> Result<Attempt> {
-    let subjects = [(format!("account:{account}"), ACCOUNT_THROTTLE), (format!("address:{address}"), ADDRESS_THROTTLE)];
+pub fn attempt(tx: &mut Transaction<'_>, account: &str, network: &str, now: Timestamp) -> Result<Attempt> {
+    let subjects = subjects(account, network, known(tx, account, network, now)?);
     let mut counts = Vec::new();
     for (subject, throttle) in &subjects {
         let failures = failures(tx, subject, throttle, now)?;
@@ -144,17 +147,30 @@ pub fn attempt(tx: &mut Transaction<'_>, account: &str, address: &str, now: Time
     Ok(Attempt::Counted)
 }
 
-/// The attempt counted last was a success: the account starts anew, the address gets its one attempt back.
+/// The attempt counted last was a success: the account starts anew, the network gets its one attempt back and is one the
+/// account is known from.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn succeeded(tx: &mut Transaction<'_>, account: &str, address: &str) -> Result<()> {
-    tx.execute("DELETE FROM sign_in_failure WHERE subject = $1", &[&format!("account:{account}")])?;
+pub fn succeeded(tx: &mut Transaction<'_>, account: &str, network: &str, now: Timestamp) -> Result<()> {
+    let [(own, _), (address, _)] = subjects(account, network, known(tx, account, network, now)?);
+    tx.execute("DELETE FROM sign_in_failure WHERE subject = $1", &[&own])?;
+    tx.execute("UPDATE sign_in_failure SET failures = failures - 1 WHERE subject = $1 AND failures > 0", &[&address])?;
     tx.execute(
-        "UPDATE sign_in_failure SET failures = failures - 1 WHERE subject = $1 AND failures > 0",
-        &[&format!("address:{address}")],
+        "INSERT INTO sign_in_known (account, network, used_at) VALUES ($1, $2, $3)
+         ON CONFLICT (account, network) DO UPDATE SET used_at = excluded.used_at",
+        &[&account, &network, &now],
     )?;
     Ok(())
+}
+
+fn known(tx: &mut Transaction<'_>, account: &str, network: &str, now: Timestamp) -> Result<bool> {
+    let since = now.plus_seconds(-KNOWN_SECONDS);
+    let count: i64 = tx.scalar(
+        "SELECT count(*) FROM sign_in_known WHERE account = $1 AND network = $2 AND used_at > $3",
+        &[&account, &network, &since],
+    )?;
+    Ok(count > 0)
 }
 
 /// Forget the failed sign-ins of an account.
@@ -162,7 +178,11 @@ pub fn succeeded(tx: &mut Transaction<'_>, account: &str, address: &str) -> Resu
 /// # Errors
 /// See [`crate::Error`].
 pub fn forgive(tx: &mut Transaction<'_>, account: &str) -> Result<()> {
-    tx.execute("DELETE FROM sign_in_failure WHERE subject = $1", &[&format!("account:{account}")])?;
+    tx.execute(
+        "DELETE FROM sign_in_failure WHERE subject = 'account:' || $1
+            OR subject IN (SELECT 'known:' || network || ' ' || account FROM sign_in_known WHERE account = $1)",
+        &[&account],
+    )?;
     Ok(())
 }
 

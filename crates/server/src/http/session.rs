@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use domain::account::{self, AccountError};
 use domain::time::Timestamp;
 use protocol::problem::{FieldError, Problem};
+use std::net::IpAddr;
 use store::accounts::{self, Account};
 use store::audit::{self, Entry};
 use store::sessions::{self, Attempt};
@@ -50,10 +51,10 @@ pub async fn sign_in(app: &App, given: Credentials) -> Result<SignedIn, Error> {
     // A name that cannot exist is counted and checked like one that does.
     let name =
         account::name(&given.name).unwrap_or_else(|_| given.name.chars().take(64).collect::<String>().to_lowercase());
-    let address = given.address.0.to_string();
+    let address = given.address.0;
     let counted = {
-        let (name, address) = (name.clone(), address.clone());
-        app.database.write(move |tx| sessions::attempt(tx, &name, &address, now)).await?
+        let (name, network) = (name.clone(), account::network(address));
+        app.database.write(move |tx| sessions::attempt(tx, &name, &network, now)).await?
     };
     if let Attempt::TooEarly(open_at) = counted {
         return Err(throttled(open_at.seconds_since(now)));
@@ -68,7 +69,7 @@ pub async fn sign_in(app: &App, given: Credentials) -> Result<SignedIn, Error> {
     match account.filter(|_| right) {
         Some(account) => begin(app, account, address, given.browser, now).await,
         None => {
-            tracing::warn!(address, "a sign-in from {address} failed");
+            tracing::warn!(%address, "a sign-in from {address} failed");
             Err(Error::problem(StatusCode::UNAUTHORIZED, "wrong_credentials", "the name or the password is wrong"))
         }
     }
@@ -84,7 +85,7 @@ fn throttled(seconds: i64) -> Error {
 async fn begin(
     app: &App,
     account: Account,
-    address: String,
+    address: IpAddr,
     browser: String,
     now: Timestamp,
 ) -> Result<SignedIn, Error> {
@@ -94,8 +95,8 @@ async fn begin(
     let (user, name) = (account.id, account.name.clone());
     app.database
         .write(move |tx| {
-            sessions::succeeded(tx, &name, &address)?;
-            sessions::create(tx, &digest, user, &address, &browser, now)?;
+            sessions::succeeded(tx, &name, &account::network(address), now)?;
+            sessions::create(tx, &digest, user, &address.to_string(), &browser, now)?;
             accounts::signed_in(tx, user, now)?;
             let author = format!("users/{name}");
             let detail = serde_json::json!({ "address": address, "browser": browser });
@@ -160,7 +161,7 @@ pub async fn change_password(
     if present == new {
         return Err(unacceptable(AccountError::PasswordSame));
     }
-    let (user, name, from) = (caller.user, caller.name.clone(), address.0.to_string());
+    let (user, name, from) = (caller.user, caller.name.clone(), account::network(address.0));
     // Guessing here is guessing a password too, so it counts like a sign-in.
     let counted = {
         let (name, from) = (name.clone(), from.clone());
@@ -183,10 +184,10 @@ pub async fn change_password(
     app.database
         .write(move |tx| {
             let author = format!("users/{name}");
-            sessions::succeeded(tx, &name, &from)?;
+            sessions::succeeded(tx, &name, &from, now)?;
             accounts::set_password(tx, &author, user, &hash, false, now)?;
             sessions::end_all(tx, user)?;
-            sessions::create(tx, &digest, user, &from, "", now)
+            sessions::create(tx, &digest, user, &address.0.to_string(), "", now)
         })
         .await?;
     let account = Account { password_temporary: false, ..account };
