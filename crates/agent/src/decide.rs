@@ -7,9 +7,9 @@
 use crate::orders::{Book, Progress};
 use crate::record::Record;
 use crate::state::Controls;
-use crate::verify::{Refusal, Trust, Verdict, verify};
+use crate::verify::{Refusal, Trust, Verdict, reads_only, verify};
 use catalogue::index::{CatalogueError, VerifiedEntry, VerifiedIndex, verify_index};
-use catalogue::schema::Status;
+use catalogue::schema::{Entry, Status};
 use domain::time::Timestamp;
 use protocol::agent::{Event, EventKind, TaskEpoch};
 use protocol::digest::Digest;
@@ -45,7 +45,7 @@ pub fn order(
         Verdict::Again(order) => return Taking::Repeat(order),
         Verdict::Take(order) => order,
     };
-    match usable(&order, trust.index, content) {
+    match usable(&order, trust, now, content) {
         Ok(true) => Taking::Accept(order),
         Ok(false) => Taking::Fetch(order),
         Err((code, reason)) => {
@@ -58,28 +58,37 @@ pub fn order(
 /// Whether the entry is at hand and can be done; a revert needs none.
 fn usable(
     order: &Order,
-    index: Option<&VerifiedIndex>,
+    trust: Trust<'_>,
+    now: Timestamp,
     content: impl FnOnce(&str) -> Option<Vec<u8>>,
 ) -> Result<bool, (RefusalCode, String)> {
     if order.kind == OrderKind::Revert {
         return Ok(true);
     }
     let Some(bytes) = content(&order.content_digest) else { return Ok(false) };
-    let entry = admit(index, order, &bytes)?;
+    let entry = admit(trust.index, order, &bytes)?;
     if order.kind == OrderKind::Apply {
         let entry = entry.entry();
         if entry.status != Status::Active {
             let reason = format!("entry {} is {}, nothing new is done with it", entry.id, entry.status.as_str());
             return Err((RefusalCode::NotInIndex, reason));
         }
-        if entry.needs_approval() {
-            let class = entry.class();
-            let reason =
-                format!("entry {} is of class {class} and needs an approval this agent cannot check", entry.id);
-            return Err((RefusalCode::ApprovalNeeded, reason));
+        if !reads_only(order) {
+            approved(order, entry, trust, now)?;
         }
     }
     Ok(true)
+}
+
+/// An entry of a risky class needs an approval; an approval that an order names binds it, whatever the class.
+fn approved(order: &Order, entry: &Entry, trust: Trust<'_>, now: Timestamp) -> Result<(), (RefusalCode, String)> {
+    let Some(approval) = &order.approval else {
+        let reason = format!("entry {} is of class {} and needs an approval", entry.id, entry.class());
+        return if entry.needs_approval() { Err((RefusalCode::ApprovalNeeded, reason)) } else { Ok(()) };
+    };
+    let envelope = trust.approvals.get(&approval.manifest);
+    let checked = protocol::approval::check(trust.root, order, approval, envelope, now);
+    checked.map_err(|fault| (fault.code(), fault.to_string()))
 }
 
 /// The entry an order names, from these bytes, as the signed index in force has it (S9).

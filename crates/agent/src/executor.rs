@@ -17,6 +17,7 @@ use crate::verify::{Refusal, Trust};
 use catalogue::index::{VerifiedEntry, VerifiedIndex};
 use domain::time::Timestamp;
 use protocol::agent::{Acked, EventKind, TaskEpoch};
+use protocol::approval::MANIFEST_BYTES_MAX;
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind, RefusalCode};
 use protocol::root::Root;
@@ -31,6 +32,8 @@ const COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 const REMEMBERED_TASKS: usize = 500;
 /// Orders that wait for their content.
 const WAITING_MAX: usize = 64;
+/// Approvals kept; each poll brings those of its orders again.
+const APPROVALS_MAX: usize = 16;
 /// Refusals kept for `status`.
 const REFUSALS_SHOWN: usize = 20;
 
@@ -63,6 +66,7 @@ pub struct Executor {
     /// Plan only, whatever an order says: the command line's `--dry-run`.
     pub(crate) dry_run: bool,
     waiting: BTreeMap<String, Vec<String>>,
+    approvals: BTreeMap<Digest, Envelope>,
     pub(crate) out: Vec<ToNet>,
     refusals: Vec<Refusal>,
     compact_at: u64,
@@ -111,6 +115,7 @@ impl Executor {
             clock: Clock::default(),
             dry_run,
             waiting: BTreeMap::new(),
+            approvals: BTreeMap::new(),
             out: Vec::new(),
             refusals: Vec::new(),
             compact_at: COMPACT_BYTES,
@@ -172,6 +177,7 @@ impl Executor {
             ToExecutor::Time { server } => self.hear(server),
             ToExecutor::Roots { envelopes } => self.adopt_roots(&envelopes),
             ToExecutor::Index { envelope } => self.adopt_index(&envelope),
+            ToExecutor::Approvals { envelopes } => envelopes.iter().for_each(|envelope| self.keep_approval(envelope)),
             ToExecutor::Order { envelope } => self.take(envelope),
             ToExecutor::Revoke { orders } => orders.into_iter().for_each(|order| self.revoke(order)),
             ToExecutor::Acked { acked } => self.acknowledge(&acked),
@@ -248,12 +254,27 @@ impl Executor {
         }
     }
 
+    /// Keep an approval until the orders that name it come. It is checked with each of them.
+    fn keep_approval(&mut self, envelope: &str) {
+        match Envelope::parse(envelope.as_bytes(), MANIFEST_BYTES_MAX) {
+            Ok(envelope) => {
+                let digest = Digest::of(envelope.unverified_payload());
+                if self.approvals.len() >= APPROVALS_MAX && !self.approvals.contains_key(&digest) {
+                    self.approvals.clear();
+                }
+                self.approvals.insert(digest, envelope);
+            }
+            Err(error) => tracing::warn!("an approval cannot be read: {error}"),
+        }
+    }
+
     fn take(&mut self, envelope: String) {
         let now = self.clock.now();
         let trust = Trust {
             root: &self.root,
             index: self.index.as_ref(),
             index_fault: self.index_fault.as_deref(),
+            approvals: &self.approvals,
             agent_id: self.enrolment.agent_id,
             instance_id: self.enrolment.instance_id,
         };

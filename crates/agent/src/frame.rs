@@ -127,6 +127,11 @@ pub enum ToExecutor {
         /// Envelope as JSON text.
         envelope: String,
     },
+    /// Approvals that orders name.
+    Approvals {
+        /// Envelopes as JSON text.
+        envelopes: Vec<String>,
+    },
     /// An order.
     Order {
         /// Envelope as JSON text.

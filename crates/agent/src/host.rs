@@ -153,14 +153,15 @@ impl Host {
         if self.windows.is_some() { Platform::Windows } else { Platform::Linux }
     }
 
-    /// The kinds of action that make sense here.
+    /// The kinds of action that make sense here, and that approvals are checked.
     fn capabilities(&self) -> Vec<String> {
         let windows = self.windows.is_some();
         let fits = |kind: &&&str| match **kind {
             "service.state" => true,
             kind => kind.starts_with("registry.") == windows,
         };
-        catalogue::actions::ACTION_KINDS.iter().filter(fits).map(|kind| format!("{kind}@1")).collect()
+        let kinds = catalogue::actions::ACTION_KINDS.iter().filter(fits).map(|kind| format!("{kind}@1"));
+        kinds.chain([protocol::approval::CAPABILITY.to_owned()]).collect()
     }
 
     fn hostname(&self) -> String {

@@ -24,6 +24,7 @@ fn order(task: u128, epoch: u32, order_seq: u64, supersedes: Option<Supersedes>)
         run_timeout_seconds: 60,
         output_cap_bytes: 1000,
         dry_run: false,
+        approval: None,
     }
 }
 

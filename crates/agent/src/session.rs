@@ -290,6 +290,10 @@ impl Session {
         if !reply.revoke.is_empty() {
             out.push(Output::Tell(ToExecutor::Revoke { orders: reply.revoke }));
         }
+        // Approvals before the orders that name them.
+        if !reply.approvals.is_empty() {
+            out.push(Output::Tell(ToExecutor::Approvals { envelopes: reply.approvals }));
+        }
         self.repeats = match reply.orders.is_empty() || reply.orders != self.last_orders {
             true => 0,
             false => self.repeats.saturating_add(1),

@@ -39,6 +39,7 @@ fn poll_reply() -> PollReply {
         now: Timestamp::from_micros(5_000_000),
         roots: Vec::new(),
         index: None,
+        approvals: Vec::new(),
         orders: Vec::new(),
         revoke: Vec::new(),
         acked: Vec::new(),
@@ -114,6 +115,7 @@ fn a_reply_is_handed_over_in_the_order_that_makes_it_acceptable() {
     let full = PollReply {
         roots: vec!["r".to_owned()],
         index: Some("i".to_owned()),
+        approvals: vec!["a".to_owned()],
         orders: vec!["o".to_owned()],
         revoke: vec![TaskEpoch { task: Uuid::nil(), epoch: 1 }],
         ..poll_reply()
@@ -126,7 +128,7 @@ fn a_reply_is_handed_over_in_the_order_that_makes_it_acceptable() {
             _ => None,
         })
         .collect();
-    assert_eq!(told, ["time", "roots", "index", "revoke", "order"]);
+    assert_eq!(told, ["time", "roots", "index", "revoke", "approvals", "order"]);
 }
 
 #[test]

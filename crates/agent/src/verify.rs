@@ -12,6 +12,7 @@ use protocol::order::{ORDER_BYTES_MAX, ORDER_TYPE, Order, OrderKind, RefusalCode
 use protocol::root::{Role, Root};
 use protocol::signed::{Envelope, EnvelopeError, VerifyError};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// What an order is checked against.
@@ -21,6 +22,8 @@ pub struct Trust<'a> {
     pub root: &'a Root,
     /// The index in force; none before the first was adopted.
     pub index: Option<&'a VerifiedIndex>,
+    /// The approvals that came, by the digest of their signed bytes; nothing of them is believed before it is checked.
+    pub approvals: &'a BTreeMap<Digest, Envelope>,
     /// Why an index that lies on the disk is not in force.
     pub index_fault: Option<&'a str>,
     /// Who we are.

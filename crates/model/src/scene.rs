@@ -162,6 +162,7 @@ impl Scene {
             root: &self.root,
             index: self.index(index),
             index_fault: None,
+            approvals: const { &BTreeMap::new() },
             agent_id: Self::agent_id(host),
             instance_id: Self::instance_id(host),
         }
@@ -243,6 +244,7 @@ impl Scene {
             run_timeout_seconds: 60,
             output_cap_bytes: 1000,
             dry_run: false,
+            approval: None,
         }
     }
 

@@ -176,6 +176,9 @@ pub struct PollReply {
     /// The catalogue index, when newer than the agent's: envelope as JSON text.
     #[serde(default)]
     pub index: Option<String>,
+    /// The approvals that these orders name: envelopes as JSON text, see [`crate::approval`].
+    #[serde(default)]
+    pub approvals: Vec<String>,
     /// Orders: envelopes as JSON text. Re-sent until an event about them arrives.
     #[serde(default)]
     pub orders: Vec<String>,

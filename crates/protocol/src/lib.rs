@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod approval;
 pub mod digest;
 pub mod order;
 pub mod problem;

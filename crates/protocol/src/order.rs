@@ -3,6 +3,7 @@
 //! An order travels as a DSSE envelope of type [`ORDER_TYPE`] whose payload is the JSON of [`Order`]. The agent
 //! verifies in the sequence of `fleet-execution.md` section 3.3, in its privileged half, before anything else.
 
+use crate::approval::OrderApproval;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -88,6 +89,9 @@ pub struct Order {
     pub output_cap_bytes: u32,
     /// Plan only, whatever the kind: nothing is changed.
     pub dry_run: bool,
+    /// The approval it keeps to; entries of a risky class need one. Agents from before approvals refuse an order with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<OrderApproval>,
 }
 
 /// Why an agent did not act on an order. The codes are stable; tests and users see them.
@@ -136,8 +140,18 @@ pub enum RefusalCode {
     Expired,
     /// This agent cannot do the kind or version of action.
     Unsupported,
-    /// Of a class that needs an approval manifest, which this version does not know.
+    /// Of a class that needs an approval, and the order names none.
     ApprovalNeeded,
+    /// The approval that the order names did not come with it.
+    ApprovalMissing,
+    /// The approval is not signed as the root's organisation role demands, or is no approval.
+    ApprovalUntrusted,
+    /// The approval is for another job, run, kind, entry, revision or digest.
+    ApprovalMismatch,
+    /// The approval is not proven to be for this installation of this agent.
+    ApprovalNotTarget,
+    /// The approval does not hold yet, no more, or not as long as the order.
+    ApprovalOutOfTime,
     /// The host's owner set monitor-only mode.
     MonitorOnly,
     /// The host's owner placed the `halt` file.
@@ -175,6 +189,11 @@ impl RefusalCode {
             RefusalCode::Expired => "expired",
             RefusalCode::Unsupported => "unsupported",
             RefusalCode::ApprovalNeeded => "approval_needed",
+            RefusalCode::ApprovalMissing => "approval_missing",
+            RefusalCode::ApprovalUntrusted => "approval_untrusted",
+            RefusalCode::ApprovalMismatch => "approval_mismatch",
+            RefusalCode::ApprovalNotTarget => "approval_not_target",
+            RefusalCode::ApprovalOutOfTime => "approval_out_of_time",
             RefusalCode::MonitorOnly => "monitor_only",
             RefusalCode::Halted => "halted",
             RefusalCode::Denied => "denied",
@@ -195,6 +214,7 @@ impl RefusalCode {
                 | RefusalCode::Halted
                 | RefusalCode::MonitorOnly
                 | RefusalCode::JournalUnwritable
+                | RefusalCode::ApprovalMissing
         )
     }
 }

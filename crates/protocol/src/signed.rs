@@ -359,6 +359,20 @@ impl Envelope {
         }
     }
 
+    /// Take over the signatures of another envelope of the same type and bytes, each key's once; false when it is of another
+    /// type or other bytes. Verifies nothing.
+    pub fn merge(&mut self, other: &Self) -> bool {
+        if self.payload_type != other.payload_type || self.payload != other.payload {
+            return false;
+        }
+        for signature in &other.signatures {
+            if self.signatures.iter().all(|known| known.keyid != signature.keyid) {
+                self.signatures.push(signature.clone());
+            }
+        }
+        true
+    }
+
     /// Read an envelope of at most `bytes_max` bytes. Verifies nothing.
     ///
     /// # Errors

@@ -226,6 +226,7 @@ impl World {
             run_timeout_seconds: 60,
             output_cap_bytes: 64 * 1024,
             dry_run: false,
+            approval: None,
         }
     }
 

@@ -201,8 +201,16 @@ impl Server {
             let index = (poll.index_version == 0).then(|| self.index.lock().unwrap().clone());
             let left = deadline.saturating_duration_since(Instant::now());
             if !orders.is_empty() || !revoke.is_empty() || index.is_some() || left.is_zero() {
-                let reply =
-                    PollReply { now: now(), roots: vec![], index, orders, revoke, acked: vec![], wait_seconds: 0 };
+                let reply = PollReply {
+                    now: now(),
+                    roots: vec![],
+                    index,
+                    approvals: vec![],
+                    orders,
+                    revoke,
+                    acked: vec![],
+                    wait_seconds: 0,
+                };
                 return (200, serde_json::to_vec(&reply).unwrap());
             }
             store = changed.wait_timeout(store, left).unwrap().0;

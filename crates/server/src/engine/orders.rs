@@ -111,6 +111,7 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
         run_timeout_seconds: RUN_TIMEOUT_SECONDS,
         output_cap_bytes: OUTPUT_CAP_BYTES,
         dry_run: false,
+        approval: None,
     };
     let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
     let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);

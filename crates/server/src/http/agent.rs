@@ -90,6 +90,7 @@ async fn reply(app: &App, agent: &AgentRow, poll: &Poll) -> Result<PollReply, Er
         now,
         roots: Vec::new(),
         index: None,
+        approvals: Vec::new(),
         orders: Vec::new(),
         revoke: Vec::new(),
         acked: Vec::new(),

@@ -1,0 +1,412 @@
+//! Approval of a run by people: the plan they read, the manifest they sign, and the check that an order keeps to it.
+//!
+//! Orders of a risky class are worth nothing without a manifest signed by keys of the root's organisation role
+//! (`fleet-execution.md` 3.3, second signature). A server that is taken over holds none of those keys, so it cannot widen
+//! what was approved: the manifest names the job, the run, the entries by digest, the agents by the root of a Merkle tree,
+//! and the time. Server, agent and command line ask the same functions here.
+//!
+//! Deliberately not here: who may approve on the server (`domain::approval`), and reverts, which never need an approval.
+
+pub mod merkle;
+
+use crate::digest::Digest;
+use crate::order::{Order, OrderKind, RefusalCode};
+use crate::root::{Role, Root};
+use crate::signed::{Envelope, EnvelopeError, VerifyError};
+use domain::time::Timestamp;
+use merkle::{Proof, Tree, target};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// The DSSE payload type of a manifest.
+pub const MANIFEST_TYPE: &str = "application/vnd.quell.approval.v1+json";
+/// The version of manifest and plan that this program reads.
+pub const MANIFEST_VERSION: u32 = 1;
+/// The word an agent lists among its capabilities when it can check approvals.
+pub const CAPABILITY: &str = "approval@1";
+/// Largest sealed manifest read, in bytes.
+pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
+/// Most entries in one manifest; with more it would outgrow [`MANIFEST_BYTES_MAX`].
+pub const ENTRIES_MAX: usize = 512;
+
+/// One catalogue entry that is approved.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approved {
+    /// Catalogue entry.
+    pub id: String,
+    /// Its revision.
+    pub revision: u32,
+    /// SHA-256 of its signed bytes.
+    pub digest: Digest,
+}
+
+/// What the approvers sign. An unknown field refuses it: it may be a restriction we do not understand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this message, [`MANIFEST_VERSION`].
+    pub v: u32,
+    /// The job's number: `MJ0000001`.
+    pub job: String,
+    /// Which run of the job, from 1.
+    pub run: u64,
+    /// What may be ordered.
+    pub kind: OrderKind,
+    /// With which entries, sorted.
+    pub entries: Vec<Approved>,
+    /// Root of the Merkle tree over the agents it is for, sorted by id and installation.
+    pub targets_root: Digest,
+    /// How many they are.
+    pub targets: u64,
+    /// Nothing starts before.
+    pub valid_from: Timestamp,
+    /// Nothing starts after.
+    pub valid_until: Timestamp,
+    /// Who asked for the approval, for people.
+    pub requested_by: String,
+    /// SHA-256 of the plan that the approver read.
+    pub plan_digest: Digest,
+}
+
+/// What an order says of its approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderApproval {
+    /// SHA-256 of the manifest's signed bytes: the payload, not the envelope, so that it stays with one more signature.
+    pub manifest: Digest,
+    /// Which run of the job the order belongs to.
+    pub run: u64,
+    /// That this agent is one of the targets.
+    pub proof: Proof,
+}
+
+/// Why an order does not keep to an approval.
+#[derive(Debug, thiserror::Error)]
+pub enum ApprovalFault {
+    /// Nothing came with this digest.
+    #[error("the approval {0} that the order names is not here")]
+    Missing(Digest),
+    /// Not an envelope.
+    #[error("reading an approval: {0}")]
+    Envelope(#[from] EnvelopeError),
+    /// Not signed as the root's organisation role demands.
+    #[error("checking an approval: {0}")]
+    Untrusted(#[from] VerifyError),
+    /// Signed, but not a manifest of this version.
+    #[error("reading an approval: {0}")]
+    Malformed(String),
+    /// Another manifest than the one named.
+    #[error("the order names another approval than the one that came with it")]
+    WrongManifest,
+    /// For another job, run, kind or entry.
+    #[error("the approval is for {approved}, the order for {ordered}")]
+    Mismatch {
+        /// What was approved.
+        approved: String,
+        /// What was ordered.
+        ordered: String,
+    },
+    /// This agent is not among its targets.
+    #[error("the approval is for {targets} agents, and this one is not proven to be among them")]
+    NotTarget {
+        /// How many it is for.
+        targets: u64,
+    },
+    /// Its time has not come, is over, or ends before the order's.
+    #[error("the approval holds from {from} to {until}; {what}")]
+    OutOfTime {
+        /// From when.
+        from: Timestamp,
+        /// Until when.
+        until: Timestamp,
+        /// What does not fit.
+        what: String,
+    },
+}
+
+impl ApprovalFault {
+    /// The stable code of the agent's refusal.
+    #[must_use]
+    pub fn code(&self) -> RefusalCode {
+        match self {
+            ApprovalFault::Missing(_) => RefusalCode::ApprovalMissing,
+            ApprovalFault::Envelope(_) | ApprovalFault::Untrusted(_) | ApprovalFault::Malformed(_) => {
+                RefusalCode::ApprovalUntrusted
+            }
+            ApprovalFault::WrongManifest | ApprovalFault::Mismatch { .. } => RefusalCode::ApprovalMismatch,
+            ApprovalFault::NotTarget { .. } => RefusalCode::ApprovalNotTarget,
+            ApprovalFault::OutOfTime { .. } => RefusalCode::ApprovalOutOfTime,
+        }
+    }
+}
+
+impl Manifest {
+    /// The bytes to sign. Made once; from then on the bytes themselves are kept.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a manifest holds only strings, numbers and lists")
+    }
+
+    /// Read an envelope and check that it is signed as `root` demands of approvals: by keys of the organisation role, as
+    /// many different ones as its threshold says. Gives the manifest and the digest of its bytes.
+    ///
+    /// # Errors
+    /// See [`ApprovalFault`].
+    pub fn open(root: &Root, envelope: &Envelope) -> Result<(Self, Digest), ApprovalFault> {
+        let verified = root.verify(Role::Organisation, MANIFEST_TYPE, envelope)?;
+        let manifest = Self::read(verified.bytes())?;
+        Ok((manifest, Digest::of(verified.bytes())))
+    }
+
+    /// Read a manifest's bytes, whoever signed them: for showing, never for acting on it.
+    ///
+    /// # Errors
+    /// [`ApprovalFault::Malformed`].
+    pub fn read(bytes: &[u8]) -> Result<Self, ApprovalFault> {
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| ApprovalFault::Malformed(e.to_string()))?;
+        let v = manifest.v;
+        if v != MANIFEST_VERSION {
+            let what = format!("version {v}, this program reads {MANIFEST_VERSION}");
+            return Err(ApprovalFault::Malformed(what));
+        }
+        if manifest.entries.is_empty() || manifest.entries.len() > ENTRIES_MAX || manifest.targets == 0 {
+            return Err(ApprovalFault::Malformed("it names no target, no entry or too many".to_owned()));
+        }
+        Ok(manifest)
+    }
+
+    fn covers(&self, order: &Order, approval: &OrderApproval, now: Timestamp) -> Result<(), ApprovalFault> {
+        let kind = |kind: OrderKind| serde_json::to_value(kind).ok().and_then(|word| word.as_str().map(str::to_owned));
+        let what =
+            |job: &str, run: u64, of: OrderKind| format!("{} in run {run} of {job}", kind(of).unwrap_or_default());
+        if (&self.job, self.run, self.kind) != (&order.job, approval.run, order.kind) {
+            let approved = what(&self.job, self.run, self.kind);
+            return Err(ApprovalFault::Mismatch { approved, ordered: what(&order.job, approval.run, order.kind) });
+        }
+        let same = |entry: &&Approved| {
+            entry.id == order.entry_id
+                && entry.revision == order.entry_revision
+                && entry.digest.to_string() == order.content_digest
+        };
+        if self.entries.iter().find(same).is_none() {
+            let names = self.entries.iter().map(|entry| format!("{} revision {}", entry.id, entry.revision));
+            return Err(ApprovalFault::Mismatch {
+                approved: names.take(5).collect::<Vec<_>>().join(", "),
+                ordered: format!("{} revision {} ({})", order.entry_id, order.entry_revision, order.content_digest),
+            });
+        }
+        let proven = approval.proof.size == self.targets
+            && approval.proof.root(target(order.agent_id, order.instance_id)) == Some(self.targets_root);
+        if !proven {
+            return Err(ApprovalFault::NotTarget { targets: self.targets });
+        }
+        let (from, until) = (self.valid_from, self.valid_until);
+        let late = |what: String| Err(ApprovalFault::OutOfTime { from, until, what });
+        match () {
+            () if now < from || now >= until => late(format!("it is {now}")),
+            // Started later than it was taken, it would start outside of what was approved.
+            () if order.not_after > until => late(format!("the order may start until {}", order.not_after)),
+            () => Ok(()),
+        }
+    }
+}
+
+/// Check that an order keeps to the approval it names: `envelope` is what came with that digest.
+///
+/// # Errors
+/// See [`ApprovalFault`]; [`ApprovalFault::code`] is the agent's answer.
+pub fn check(
+    root: &Root,
+    order: &Order,
+    approval: &OrderApproval,
+    envelope: Option<&Envelope>,
+    now: Timestamp,
+) -> Result<(), ApprovalFault> {
+    let envelope = envelope.ok_or(ApprovalFault::Missing(approval.manifest))?;
+    let (manifest, digest) = Manifest::open(root, envelope)?;
+    if digest != approval.manifest {
+        return Err(ApprovalFault::WrongManifest);
+    }
+    manifest.covers(order, approval, now)
+}
+
+/// What the approver reads: everything that will be done, and where. Its exact text is kept, shown and digested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Version of this message, [`MANIFEST_VERSION`].
+    pub v: u32,
+    /// The job's number.
+    pub job: String,
+    /// Which run of the job.
+    pub run: u64,
+    /// What is to be ordered.
+    pub kind: OrderKind,
+    /// The job's title.
+    pub title: String,
+    /// The job's description.
+    pub description: String,
+    /// When it is to run, as a sentence.
+    pub schedule: String,
+    /// Who asks.
+    pub requested_by: String,
+    /// Nothing starts before.
+    pub valid_from: Timestamp,
+    /// Nothing starts after.
+    pub valid_until: Timestamp,
+    /// What is done.
+    pub entries: Vec<PlanEntry>,
+    /// Where.
+    pub assets: Vec<PlanAsset>,
+    /// What it would do to the scores if every task succeeds.
+    pub score: PlanScore,
+}
+
+/// An entry of a plan with its signed bytes, so that the reader sees the very content the agents get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanEntry {
+    /// Catalogue entry.
+    pub id: String,
+    /// Its revision.
+    pub revision: u32,
+    /// SHA-256 of `body`.
+    pub digest: Digest,
+    /// Its class, 0 to 4.
+    pub class: u8,
+    /// The entry's signed bytes as text.
+    pub body: String,
+}
+
+/// A machine of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanAsset {
+    /// Name.
+    pub name: String,
+    /// Address.
+    pub ip: String,
+    /// The agent on it.
+    pub agent_id: Uuid,
+    /// Its installation.
+    pub instance_id: Uuid,
+    /// When it is due there.
+    pub due_at: Timestamp,
+    /// Entry ids that are done on it.
+    pub entries: Vec<String>,
+}
+
+/// Sums over the vulnerable items that a plan touches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanScore {
+    /// How many items.
+    pub items: u64,
+    /// Sum of their scores now.
+    pub before: u64,
+    /// Sum of their scores if every task succeeds.
+    pub after: u64,
+    /// How many of them are mitigated then.
+    pub mitigated: u64,
+}
+
+/// Why a plan is not what it is said to be.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanFault {
+    /// Not the JSON of a plan of this version.
+    #[error("reading a plan: {0}")]
+    Malformed(String),
+    /// An entry's text has another digest.
+    #[error("reading a plan: the text of entry {0} is not the one with its digest")]
+    Entry(String),
+    /// The manifest to be signed is for something else than the plan says.
+    #[error("the manifest to be signed is not the one that belongs to the plan shown: {0} differ")]
+    Manifest(&'static str),
+}
+
+impl Plan {
+    /// The exact text that is kept and digested.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a plan holds only strings, numbers and lists")
+    }
+
+    /// Read a plan's text; every entry's text has the digest it is listed with.
+    ///
+    /// # Errors
+    /// See [`PlanFault`].
+    pub fn read(text: &str) -> Result<Self, PlanFault> {
+        let plan: Self = serde_json::from_str(text).map_err(|e| PlanFault::Malformed(e.to_string()))?;
+        if plan.v != MANIFEST_VERSION {
+            return Err(PlanFault::Malformed(format!("version {}, this program reads {MANIFEST_VERSION}", plan.v)));
+        }
+        match plan.entries.iter().find(|entry| Digest::of(entry.body.as_bytes()) != entry.digest) {
+            Some(entry) => Err(PlanFault::Entry(entry.id.clone())),
+            None => Ok(plan),
+        }
+    }
+
+    /// Every installation it is for, sorted, each once: the leaves of the tree.
+    #[must_use]
+    pub fn targets(&self) -> Vec<(Uuid, Uuid)> {
+        let all: BTreeSet<_> = self.assets.iter().map(|asset| (asset.agent_id, asset.instance_id)).collect();
+        all.into_iter().collect()
+    }
+
+    /// The tree over [`Plan::targets`].
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        Tree::of(self.targets().into_iter().map(|(agent, instance)| target(agent, instance)).collect())
+    }
+
+    /// The manifest that belongs to this plan with this text.
+    #[must_use]
+    pub fn manifest(&self, text: &str) -> Manifest {
+        let approved =
+            |entry: &PlanEntry| Approved { id: entry.id.clone(), revision: entry.revision, digest: entry.digest };
+        let entries: BTreeSet<Approved> = self.entries.iter().map(approved).collect();
+        let tree = self.tree();
+        Manifest {
+            v: MANIFEST_VERSION,
+            job: self.job.clone(),
+            run: self.run,
+            kind: self.kind,
+            entries: entries.into_iter().collect(),
+            targets_root: tree.root(),
+            targets: tree.size(),
+            valid_from: self.valid_from,
+            valid_until: self.valid_until,
+            requested_by: self.requested_by.clone(),
+            plan_digest: Digest::of(text.as_bytes()),
+        }
+    }
+
+    /// Whether a manifest, as its bytes, is exactly the one of this plan with this text. Asked by the approver's own program
+    /// before it signs, because a server could show one thing and have another signed.
+    ///
+    /// # Errors
+    /// [`PlanFault::Manifest`], and [`PlanFault::Malformed`] for what is no manifest.
+    pub fn vouches(&self, text: &str, manifest: &[u8]) -> Result<(), PlanFault> {
+        let found = Manifest::read(manifest).map_err(|fault| PlanFault::Malformed(fault.to_string()))?;
+        let expected = self.manifest(text);
+        let differs = [
+            ("the jobs", found.job != expected.job || found.run != expected.run || found.kind != expected.kind),
+            ("the entries", found.entries != expected.entries),
+            ("the machines", found.targets_root != expected.targets_root || found.targets != expected.targets),
+            ("the times", found.valid_from != expected.valid_from || found.valid_until != expected.valid_until),
+            ("the plans", found.plan_digest != expected.plan_digest),
+        ];
+        match differs.into_iter().find(|(_, differ)| *differ) {
+            Some((what, _)) => Err(PlanFault::Manifest(what)),
+            // Whatever is left: the bytes are the ones we would write.
+            None if expected.to_json() != manifest => Err(PlanFault::Manifest("the texts")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "approval_tests.rs"]
+mod tests;
