@@ -11,13 +11,18 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 7] = [
     Need { what: "PostgreSQL's server programs", packages: &["postgresql"], present: postgres },
     Need { what: "Chromium and its driver", packages: &["chromium", "chromium-driver"], present: chromium },
     Need { what: "Python with pip and venv", packages: &["python3", "python3-venv", "python3-pip"], present: python },
     Need { what: "npm for the pages' assets", packages: &["npm"], present: npm },
     Need { what: "nft and ip for firewall rules", packages: &["nftables", "iproute2"], present: nft },
+    Need { what: "sshd for real mitigations", packages: &["openssh-server", "openssh-client"], present: sshd },
+    Need { what: "nmap, which looks at sshd from outside", packages: &["nmap"], present: nmap },
 ];
+
+/// What Debian's packages ask before they start a service they bring: while this stands, the answer is no.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -45,6 +50,14 @@ fn npm() -> bool {
 fn nft() -> bool {
     Path::new("/usr/sbin/nft").is_file()
         && (Path::new("/usr/sbin/ip").exists() || Path::new("/sbin/ip").exists() || on_path("ip"))
+}
+
+fn sshd() -> bool {
+    Path::new("/usr/sbin/sshd").is_file() && on_path("ssh-keygen")
+}
+
+fn nmap() -> bool {
+    Path::new("/usr/bin/nmap").is_file()
 }
 
 fn quiet(command: &mut Command) -> bool {
@@ -78,7 +91,29 @@ pub fn prepare() -> Outcome {
     let mut install =
         vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends"];
     install.extend(missing.iter().flat_map(|need| need.packages.iter().copied()));
-    root(&install)
+    install_quietly(&install)?;
+    if missing.iter().any(|need| need.packages.contains(&"openssh-server")) {
+        eprintln!("xtask: sshd came for the tests only, so it is not to start with the machine");
+        // Without systemd there is nothing that would start it.
+        let _ = root(&["systemctl", "disable", "ssh.service"]);
+    }
+    Ok(())
+}
+
+/// Install while no package may start a service. A policy that the machine has already is left alone: it is somebody's choice.
+fn install_quietly(install: &[&str]) -> Outcome {
+    if Path::new(POLICY).exists() {
+        eprintln!("xtask: {POLICY} decides which services the packages start");
+        return root(install);
+    }
+    eprintln!("xtask: {POLICY} keeps the packages from starting services while they are installed");
+    // One shell, so that the policy goes however the installation ends.
+    let script = format!(
+        "trap 'rm -f {POLICY}' EXIT INT TERM HUP; printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 0755 {POLICY} && \"$@\""
+    );
+    let mut command = vec!["sh", "-c", &script, "sh"];
+    command.extend(install);
+    root(&command)
 }
 
 /// Run as root: directly, or by sudo.

@@ -72,6 +72,18 @@ impl World {
 
     /// The same with what a power cut may take below `disk`.
     pub fn on(folder: TempDir, disk: PathBuf) -> Self {
+        let mut world = Self::of(folder, disk, SEED, |root| {
+            for (_, target) in ENTRIES {
+                std::fs::create_dir_all(root.join(target).parent().unwrap()).unwrap();
+            }
+        });
+        world.choose();
+        world
+    }
+
+    /// One host of this seed's subscription, its files changed by `prepare` before anybody looks at them. Which weaknesses a
+    /// job is made for is left to be said.
+    pub fn of(folder: TempDir, disk: PathBuf, seed: u64, prepare: impl FnOnce(&Path)) -> Self {
         // The network half runs as another user, who has to reach its executable.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let agent_program = folder.path().join("quell-agent");
@@ -90,7 +102,7 @@ impl World {
             folder,
             simulator: None,
         };
-        world.populate();
+        world.populate(seed, prepare);
         world
     }
 
@@ -157,7 +169,7 @@ impl World {
         }
     }
 
-    fn populate(&mut self) {
+    fn populate(&mut self, seed: u64, prepare: impl FnOnce(&Path)) {
         self.start_server(None);
         let log = self.log("server");
         let once = until("showing the first password", 30, || {
@@ -167,18 +179,14 @@ impl World {
         self.api.sign_in("admin", &once);
         self.install_catalogue();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let options = Options { seed: SEED, hosts: 3, demo_hosts: 1, detections_per_host: 2, ..Options::default() };
+        let options = Options { seed, hosts: 3, demo_hosts: 1, detections_per_host: 2, ..Options::default() };
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
         let host = simulator.demo_hosts().remove(0);
         std::fs::create_dir(self.root()).unwrap();
         simulator.write_root(&host, &self.root()).unwrap();
-        for (_, target) in ENTRIES {
-            let parent = self.root().join(target).parent().unwrap().to_owned();
-            std::fs::create_dir_all(&parent).unwrap();
-        }
+        prepare(&self.root());
         self.import(&simulator);
         self.enrol();
-        self.choose();
         self.simulator = Some((runtime, simulator));
     }
 
