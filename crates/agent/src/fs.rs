@@ -162,6 +162,22 @@ impl Tree {
         self.read_at(&parent, &name).map_err(fail)
     }
 
+    /// Whether what is at a path could be changed, as far as that can be told before it is: the directories on the way are safe,
+    /// and a file that is to be replaced (`whole`) has no other name.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn changeable(&self, path: &str, whole: bool) -> Result<(), FsError> {
+        let fail = |why| FsError { what: "changing", path: path.to_owned(), why };
+        // Directories that are missing are made, with safe ones above them.
+        let Some((parent, name)) = self.walk(path, true).map_err(fail)? else { return Ok(()) };
+        match sole_name(&parent, &name) {
+            Err(Why::Os(Errno::NOENT)) => Ok(()),
+            checked if whole => checked.map_err(fail),
+            _ => Ok(()),
+        }
+    }
+
     fn read_at(&self, parent: &OwnedFd, name: &str) -> Result<Option<Image>, Why> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
@@ -430,15 +446,7 @@ impl Tree {
         if present.as_ref().map(Image::state).as_ref() != expected {
             return Err(Why::Changed);
         }
-        if present.is_some() {
-            let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            // The type of the field differs between architectures.
-            let links = u64::try_from(u128::from(stat.st_nlink)).unwrap_or(u64::MAX);
-            if links > 1 {
-                return Err(Why::HardLinks(links));
-            }
-        }
-        Ok(())
+        if present.is_some() { sole_name(parent, name) } else { Ok(()) }
     }
 
     /// The directory of a path; nothing when a directory on the way does not exist.
@@ -491,6 +499,13 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+fn sole_name(parent: &OwnedFd, name: &str) -> Result<(), Why> {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    // The type of the field differs between architectures.
+    let links = u64::try_from(u128::from(stat.st_nlink)).unwrap_or(u64::MAX);
+    if links > 1 { Err(Why::HardLinks(links)) } else { Ok(()) }
 }
 
 fn components(path: &str) -> Result<Vec<&str>, Why> {

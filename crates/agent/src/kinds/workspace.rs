@@ -153,6 +153,10 @@ impl<'t> Workspace<'t> {
         let mut making: Vec<String> = Vec::new();
         for path in &self.order {
             let Some(draft) = self.drafts.get(path).filter(|draft| draft.before != draft.after) else { continue };
+            // What could not be changed when its turn comes is not planned: an intent is for what can be done in full.
+            if !matches!(draft.after, Thing::Kernel(_)) {
+                self.tree.changeable(path, matches!(draft.after, Thing::File(_)))?;
+            }
             let mut made = match &draft.after {
                 Thing::File(Some(_)) | Thing::Link(Some(_)) => self.tree.missing_parents(path)?,
                 _ => Vec::new(),

@@ -33,6 +33,10 @@ pub struct Store {
     pub events: BTreeMap<(Uuid, u32), Vec<String>>,
     pub conflicts: Vec<String>,
     pub order_seq: u64,
+    /// Sent with the next reply, whatever the agent has: what a hostile server tries.
+    pub pushed_roots: Option<Vec<String>>,
+    /// As `pushed_roots`.
+    pub pushed_index: Option<String>,
 }
 
 pub struct Server {
@@ -42,6 +46,8 @@ pub struct Server {
     pub store: Arc<(Mutex<Store>, Condvar)>,
     /// Handed out to an agent that has another version; a hostile server changes it.
     pub index: Mutex<String>,
+    /// Given for a digest instead of an entry's own bytes.
+    pub contents: Mutex<BTreeMap<String, Vec<u8>>>,
     root: String,
 }
 
@@ -75,6 +81,7 @@ impl Server {
             ca_pem: ca.pem(),
             token: format!("quell1.{}", URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap())),
             index: Mutex::new(make_index(1, index_seconds, &entries, Vec::new())),
+            contents: Mutex::default(),
             root: String::from_utf8(make_root(1, root_seconds).seal(&[&key(ROOT)]).unwrap().to_json()).unwrap(),
             entries,
             store: Arc::default(),
@@ -157,6 +164,9 @@ impl Server {
                     (POLL_PATH, Body::Poll(poll)) => self.poll(&poll),
                     (EVENTS_PATH, Body::Events(events)) => self.events(&events.events),
                     (CONTENT_PATH, Body::Content(content)) => {
+                        if let Some(bytes) = self.contents.lock().unwrap().get(&content.digest) {
+                            return (200, bytes.clone());
+                        }
                         let found = self.entries.iter().find(|e| e.digest().to_string() == content.digest);
                         found.map_or((404, Vec::new()), |entry| (200, entry.to_json()))
                     }
@@ -199,11 +209,13 @@ impl Server {
                 .collect();
             let revoke: Vec<TaskEpoch> = store.revoke.iter().filter(|of| !answered(of)).copied().collect();
             let index = (poll.index_version == 0).then(|| self.index.lock().unwrap().clone());
+            let index = store.pushed_index.take().or(index);
+            let roots = store.pushed_roots.take().unwrap_or_default();
             let left = deadline.saturating_duration_since(Instant::now());
-            if !orders.is_empty() || !revoke.is_empty() || index.is_some() || left.is_zero() {
+            if !orders.is_empty() || !revoke.is_empty() || index.is_some() || !roots.is_empty() || left.is_zero() {
                 let reply = PollReply {
                     now: now(),
-                    roots: vec![],
+                    roots,
                     index,
                     approvals: vec![],
                     orders,
@@ -253,6 +265,14 @@ impl Server {
     pub fn offer_text(&self, of: TaskEpoch, text: String) {
         let (lock, changed) = &*self.store;
         lock.lock().unwrap().orders.push((of, text));
+        changed.notify_all();
+    }
+
+    /// Send roots or an index with the next reply, asked for or not.
+    pub fn push(&self, roots: Option<Vec<String>>, index: Option<String>) {
+        let (lock, changed) = &*self.store;
+        let mut store = lock.lock().unwrap();
+        (store.pushed_roots, store.pushed_index) = (roots, index);
         changed.notify_all();
     }
 
