@@ -11,6 +11,7 @@ use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
 use crate::host::Host;
 use crate::journal::{Journal, JournalError, WORK_BYTES_MAX};
 use crate::orders::{Book, STRANGERS_KEPT_MAX};
+use crate::permits::{PermitFault, Permits};
 use crate::record::{FORMAT, Record};
 use crate::state::{Enrolment, StateDir, StateError};
 use crate::verify::{Refusal, Trust};
@@ -20,6 +21,7 @@ use protocol::agent::{Acked, EventKind, TaskEpoch};
 use protocol::approval::MANIFEST_BYTES_MAX;
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind, RefusalCode};
+use protocol::permit::PermitAnswer;
 use protocol::root::Root;
 use protocol::signed::Envelope;
 use std::collections::BTreeMap;
@@ -67,6 +69,8 @@ pub struct Executor {
     pub(crate) dry_run: bool,
     waiting: BTreeMap<String, Vec<String>>,
     approvals: BTreeMap<Digest, Envelope>,
+    permits: Permits,
+    permit_fault: Option<PermitFault>,
     pub(crate) out: Vec<ToNet>,
     refusals: Vec<Refusal>,
     compact_at: u64,
@@ -116,6 +120,8 @@ impl Executor {
             dry_run,
             waiting: BTreeMap::new(),
             approvals: BTreeMap::new(),
+            permits: Permits::default(),
+            permit_fault: None,
             out: Vec::new(),
             refusals: Vec::new(),
             compact_at: COMPACT_BYTES,
@@ -156,7 +162,8 @@ impl Executor {
     #[must_use]
     pub fn undelivered(&self) -> Vec<ToNet> {
         let events = self.book.unacknowledged().into_iter();
-        events.map(|(of, n, text)| ToNet::Event { of, n, text }).collect()
+        let events = events.map(|(of, n, text)| ToNet::Event { of, n, text });
+        events.chain(self.permits.open().into_iter().map(ToNet::Permit)).collect()
     }
 
     /// What a poll says of us now.
@@ -187,6 +194,7 @@ impl Executor {
                 self.waiting.remove(&digest);
                 tracing::warn!("content {digest} cannot be had: {reason}");
             }
+            ToExecutor::Permit { of, answer } => self.permit(of, &answer),
             ToExecutor::NeedSequence => match self.state.reserve_seq() {
                 Ok((from, until)) => self.out.push(ToNet::Sequence { from, until }),
                 Err(error) => tracing::error!("no request numbers could be reserved: {error}"),
@@ -196,7 +204,7 @@ impl Executor {
 
     /// Do the next order that was taken; false when there is none.
     pub fn step(&mut self) -> bool {
-        let Some(order) = self.book.waiting().into_iter().next() else { return false };
+        let Some(order) = self.turn() else { return false };
         match self.room(OrderKind::Revert) {
             Err(error) if order.kind != OrderKind::Revert => {
                 let (code, reason) = (RefusalCode::JournalUnwritable, error.to_string());
@@ -208,10 +216,69 @@ impl Executor {
         true
     }
 
-    /// Whether an order waits to be done.
+    /// Whether an order waits to be done; one that waits for its permit does not.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !self.book.waiting().is_empty()
+        self.turn().is_some()
+    }
+
+    /// How long until an order that waits for a permit is worth another look, in microseconds.
+    #[must_use]
+    pub fn rest_micros(&self) -> Option<u64> {
+        let micros = clock::boot_micros();
+        Some(u64::try_from(self.permits.next(micros)?.saturating_sub(micros)).unwrap_or(0))
+    }
+
+    /// The order whose turn it is.
+    fn turn(&self) -> Option<Order> {
+        let micros = clock::boot_micros();
+        self.book.waiting().into_iter().find(|order| !self.permits.blocks(order, micros))
+    }
+
+    /// Whether the order may start as far as permits go; asks for one where it needs one.
+    pub(crate) fn permitted(&mut self, order: &Order) -> bool {
+        if !order.permit {
+            return true;
+        }
+        let of = TaskEpoch { task: order.task, epoch: order.epoch };
+        let head = self.journal.head();
+        match self.permits.permitted(of, self.clock.now(), clock::boot_micros(), || nonce(&head)) {
+            Ok(()) => true,
+            Err(ask) => {
+                self.out.push(ToNet::Permit(ask));
+                false
+            }
+        }
+    }
+
+    /// Use up the permit of an order that starts now.
+    pub(crate) fn use_permit(&mut self, order: &Order) -> bool {
+        let of = TaskEpoch { task: order.task, epoch: order.epoch };
+        !order.permit || self.permits.use_up(of, self.clock.now(), clock::boot_micros())
+    }
+
+    fn permit(&mut self, of: TaskEpoch, answer: &PermitAnswer) {
+        let trust = Trust {
+            root: &self.root,
+            index: self.index.as_ref(),
+            index_fault: self.index_fault.as_deref(),
+            agent_id: self.enrolment.agent_id,
+            instance_id: self.enrolment.instance_id,
+        };
+        if let PermitAnswer::Denied { reason } = answer {
+            tracing::info!("no permit to start task {}: {reason}", of.task);
+        }
+        let heard = self.permits.hear(of, answer, trust, self.clock.now(), clock::boot_micros());
+        if let Err(fault) = heard {
+            tracing::warn!("a permit for task {} is not believed: {fault}", of.task);
+            self.permit_fault = Some(fault);
+        }
+    }
+
+    /// Why the last permit was not believed.
+    #[must_use]
+    pub fn permit_fault(&self) -> Option<PermitFault> {
+        self.permit_fault
     }
 
     /// Frames for the network half since this was last asked.
@@ -450,6 +517,9 @@ impl Executor {
     /// Make a record durable, then believe it, then tell.
     pub(crate) fn record(&mut self, record: &Record) -> Result<(), JournalError> {
         self.journal.append(record)?;
+        if let Record::Finished { task, epoch, .. } | Record::Tombstone { task, epoch, .. } = record {
+            self.permits.forget(TaskEpoch { task: *task, epoch: *epoch });
+        }
         let event = decide::said(record).map(|(of, text)| (of, text.to_owned()));
         let acked = match record {
             Record::Acked { task, epoch, n } => Some(Acked { task: *task, epoch: *epoch, n: *n }),
@@ -504,4 +574,17 @@ impl Executor {
         let used = crate::restore::priors(&self.book);
         self.state.drop_priors(&|digest| used.contains(digest));
     }
+}
+
+/// A number that nobody outside this process can know before it is sent.
+fn nonce(head: &str) -> Uuid {
+    use rand::TryRng as _;
+    let mut bytes = [0; 16];
+    if rand::rngs::SysRng.try_fill_bytes(&mut bytes).is_err() {
+        // No system worth running on is without; then at least it is used once.
+        let once = format!("{head}:{}", clock::boot_micros());
+        let digest = Digest::of(once.as_bytes()).to_string();
+        bytes.iter_mut().zip(digest.bytes()).for_each(|(byte, of)| *byte = of);
+    }
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }

@@ -5,6 +5,7 @@
 
 use domain::time::Timestamp;
 use protocol::agent::{Acked, Facts, OpenOrder, TaskEpoch};
+use protocol::permit::{PermitAnswer, PermitAsk};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
@@ -46,6 +47,8 @@ pub enum ToNet {
         /// One past the last.
         until: u64,
     },
+    /// Ask whether an order may start; a newer question about the same order replaces an older one.
+    Permit(PermitAsk),
     /// Finish and end.
     Stop,
 }
@@ -160,6 +163,13 @@ pub enum ToExecutor {
         digest: String,
         /// Why.
         reason: String,
+    },
+    /// The answer to [`ToNet::Permit`]; a permit in it is signed, everything else can only make the order wait.
+    Permit {
+        /// Which order it is about.
+        of: TaskEpoch,
+        /// The answer.
+        answer: PermitAnswer,
     },
     /// The sequence numbers run out.
     NeedSequence,

@@ -161,7 +161,8 @@ impl Host {
             kind => kind.starts_with("registry.") == windows,
         };
         let kinds = catalogue::actions::ACTION_KINDS.iter().filter(fits).map(|kind| format!("{kind}@1"));
-        kinds.chain([protocol::approval::CAPABILITY.to_owned()]).collect()
+        let words = [protocol::approval::CAPABILITY, protocol::permit::PERMIT_CAPABILITY];
+        kinds.chain(words.map(str::to_owned)).collect()
     }
 
     fn hostname(&self) -> String {

@@ -22,6 +22,7 @@ pub mod launcher;
 pub mod net;
 pub mod orders;
 pub mod owner;
+pub mod permits;
 pub mod record;
 pub mod restore;
 mod revert;

@@ -25,6 +25,7 @@ fn order(task: u128, epoch: u32, order_seq: u64, supersedes: Option<Supersedes>)
         output_cap_bytes: 1000,
         dry_run: false,
         approval: None,
+        permit: false,
     }
 }
 

@@ -19,6 +19,9 @@ impl Executor {
     /// Put back what our own apply changed, compare-and-swap (S10).
     pub(crate) fn revert(&mut self, order: &Order) -> Option<TaskReport> {
         let dry = order.dry_run || self.dry_run;
+        if !dry && self.book.holdings().contains_key(&order.entry_id) && !self.permitted(order) {
+            return None;
+        }
         Some(self.revert_entry(&order.entry_id.clone(), Some(order), dry))
     }
 

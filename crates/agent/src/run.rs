@@ -122,7 +122,10 @@ fn converse(executor: &mut Executor, net: &mut NetHalf, from: &Receiver<Heard>) 
         }
         // Everything that has arrived comes before the next piece of work: a revocation may be among it.
         let busy = executor.has_work();
-        match next(from, if busy { Duration::ZERO } else { Duration::from_secs(FACTS_SECONDS) }) {
+        let rest = executor.rest_micros().map_or(Duration::MAX, Duration::from_micros);
+        // A permit that cannot be asked for yet must not make this spin.
+        let rest = rest.clamp(Duration::from_millis(20), Duration::from_secs(FACTS_SECONDS));
+        match next(from, if busy { Duration::ZERO } else { rest }) {
             Some(Heard::Frame(number, frame)) if number == net.number => executor.handle(*frame),
             Some(Heard::Ended(number, reason)) if number == net.number => return reason,
             // The last words of an earlier network half: orders are signed and acknowledgements true, whoever carries them,

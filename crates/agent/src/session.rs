@@ -10,6 +10,7 @@ use protocol::agent::{
     Acked, BODY_BYTES_MAX, Body, CONTENT_PATH, Content, EVENTS_PATH, Events, EventsReply, Facts, POLL_PATH,
     PROTOCOL_VERSION, Poll, PollReply, REQUEST_TYPE, Request,
 };
+use protocol::permit::{PERMIT_PATH, PermitAsk, PermitReply};
 use protocol::signed::{Envelope, KeyError, SigningKey};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -100,6 +101,7 @@ enum Asked {
     Poll { with_facts: bool },
     Events,
     Content { digest: String },
+    Permit(PermitAsk),
 }
 
 #[derive(Clone, Debug)]
@@ -132,6 +134,8 @@ pub struct Session {
     outbox: BTreeMap<(TaskKey, u32), String>,
     order: VecDeque<(TaskKey, u32)>,
     wants: VecDeque<String>,
+    /// Permits to ask for, each order once.
+    asks: VecDeque<PermitAsk>,
     poll: LaneState,
     talk: LaneState,
     repeats: u32,
@@ -157,6 +161,7 @@ impl Session {
             outbox: BTreeMap::new(),
             order: VecDeque::new(),
             wants: VecDeque::new(),
+            asks: VecDeque::new(),
             poll: LaneState::new(),
             talk: LaneState::new(),
             repeats: 0,
@@ -193,7 +198,8 @@ impl Session {
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
         let waits = |lane: &LaneState| (lane.asked == Asked::Nothing).then_some(lane.not_before_ms);
-        let talk = (!self.order.is_empty() || !self.wants.is_empty()).then(|| waits(&self.talk)).flatten();
+        let to_say = !(self.order.is_empty() && self.wants.is_empty() && self.asks.is_empty());
+        let talk = to_say.then(|| waits(&self.talk)).flatten();
         [waits(&self.poll), talk].into_iter().flatten().min()
     }
 
@@ -236,6 +242,10 @@ impl Session {
                     self.wants.push_back(digest);
                 }
             }
+            ToNet::Permit(ask) => {
+                self.asks.retain(|known| known.of != ask.of);
+                self.asks.push_back(ask);
+            }
             ToNet::Sequence { from, until } => {
                 self.more_asked = false;
                 self.seq = from..until;
@@ -252,6 +262,10 @@ impl Session {
             Asked::Events => serde_json::from_slice::<EventsReply>(body).map(|reply| {
                 out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
                 self.on_acked(reply.acked, out);
+            }),
+            Asked::Permit(ask) => serde_json::from_slice::<PermitReply>(body).map(|reply| {
+                out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
+                out.push(Output::Tell(ToExecutor::Permit { of: ask.of, answer: reply.answer }));
             }),
             Asked::Content { digest } => {
                 let digest = digest.clone();
@@ -372,6 +386,9 @@ impl Session {
     fn restore(&mut self, asked: &Asked) {
         match asked {
             Asked::Content { digest } => self.wants.push_front(digest.clone()),
+            // Unless the executor asked anew meanwhile.
+            Asked::Permit(ask) if self.asks.iter().all(|known| known.of != ask.of) => self.asks.push_front(*ask),
+            Asked::Permit(_) => {}
             Asked::Poll { with_facts: true } => {
                 self.facts.get_or_insert_with(|| self.hello.facts.clone());
             }
@@ -400,7 +417,13 @@ impl Session {
 
     fn send_what_is_due(&mut self, now: Now, out: &mut Vec<Output>) {
         if self.talk.free(now.ms) {
-            if !self.order.is_empty() {
+            // A start waits for this, results wait for nothing but room.
+            if let Some(ask) = self.asks.front().copied() {
+                if self.send(Lane::Talk, PERMIT_PATH, Body::Permit(ask), 60_000, now, out) {
+                    self.asks.pop_front();
+                    self.talk.asked = Asked::Permit(ask);
+                }
+            } else if !self.order.is_empty() {
                 self.send_events(now, out);
             } else if let Some(digest) = self.wants.front().cloned() {
                 let body = Body::Content(Content { digest: digest.clone() });

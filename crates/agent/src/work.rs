@@ -192,6 +192,10 @@ impl Executor {
         if let Err(reason) = validators::staged(entry, &self.host, &self.state, &planned.images, &planned.steps) {
             return fail(reason);
         }
+        // Everything above only looks, so it is done again once the permit is here.
+        if !self.permitted(order) {
+            return None;
+        }
         let deadline = Instant::now() + Duration::from_secs(u64::from(order.run_timeout_seconds.max(1)));
         failpoint::hit("before-intent");
         let holding = Holding {
@@ -214,8 +218,11 @@ impl Executor {
         })
     }
 
-    /// S3: the intent, durable, before anything else.
+    /// S3: the intent, durable, before anything else. S7: an order that needs a permit has none without using one up.
     pub(crate) fn intend(&mut self, order: &Order, steps: &[Step]) -> Result<(), String> {
+        if !self.use_permit(order) {
+            return Err("its start permit ran out just before the start".to_owned());
+        }
         let json = serde_json::to_vec(steps).expect("steps hold only strings and numbers");
         let pre_digest = Digest::of(&json).to_string();
         let record = decide::intent(&self.book, order, pre_digest, self.clock.now());

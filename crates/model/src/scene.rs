@@ -245,6 +245,7 @@ impl Scene {
             output_cap_bytes: 1000,
             dry_run: false,
             approval: None,
+            permit: false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! does not know (ignored); what must be trusted inside a reply is itself a signed envelope.
 
 use crate::order::RefusalCode;
+use crate::permit::PermitAsk;
 use domain::asset::Identity;
 use domain::mitigation::ControlState;
 use domain::task::{self, End};
@@ -132,6 +133,8 @@ pub enum Body {
     Events(Events),
     /// One entry's bytes, by digest.
     Content(Content),
+    /// May an order start now?
+    Permit(PermitAsk),
 }
 
 /// A long poll.

@@ -8,6 +8,7 @@ pub mod api;
 pub mod approval;
 pub mod digest;
 pub mod order;
+pub mod permit;
 pub mod problem;
 pub mod root;
 pub mod signed;

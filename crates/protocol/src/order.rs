@@ -92,6 +92,9 @@ pub struct Order {
     /// The approval it keeps to; entries of a risky class need one. Agents from before approvals refuse an order with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<OrderApproval>,
+    /// Its start needs a [`crate::permit::Permit`]. Not said where it is false, so that agents which know no permits take the rest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permit: bool,
 }
 
 /// Why an agent did not act on an order. The codes are stable; tests and users see them.

@@ -227,6 +227,7 @@ impl World {
             output_cap_bytes: 64 * 1024,
             dry_run: false,
             approval: None,
+            permit: false,
         }
     }
 

@@ -112,6 +112,7 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
         output_cap_bytes: OUTPUT_CAP_BYTES,
         dry_run: false,
         approval: None,
+            permit: false,
     };
     let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
     let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);
