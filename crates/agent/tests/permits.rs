@@ -12,7 +12,7 @@ mod common;
 use agent::executor::Executor;
 use agent::frame::{ToExecutor, ToNet};
 use agent::permits::PermitFault;
-use common::{CONTENT, ORDER, World, entry, events, key, now, sign, sshd};
+use common::{CONTENT, ORDER, World, events, key, now, sign, sshd};
 use protocol::agent::{Event, EventKind, Outcome, TaskEpoch};
 use protocol::order::{Order, OrderKind};
 use protocol::permit::{PERMIT_TYPE, Permit, PermitAnswer, PermitAsk};
@@ -22,9 +22,7 @@ use uuid::Uuid;
 const ID: &str = "linux-sshd-login-grace-0";
 
 fn world() -> World {
-    let other =
-        entry("linux-sysctl-other", "[[action]]\nkind = \"file.mode\"\npath = \"/etc/passwd-\"\nmode = \"0600\"\n");
-    World::new(vec![sshd(), other])
+    World::new(vec![sshd()])
 }
 
 fn needing(world: &World, task: u128, epoch: u32) -> Order {
