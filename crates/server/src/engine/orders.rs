@@ -111,12 +111,8 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
         run_timeout_seconds: RUN_TIMEOUT_SECONDS,
         output_cap_bytes: OUTPUT_CAP_BYTES,
         dry_run: false,
-<<<<<<< HEAD
         approval: None,
-            permit: false,
-=======
         permit: false,
->>>>>>> 9e8010a (Lay the order's new field out as the rest)
     };
     let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
     let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);
