@@ -85,6 +85,7 @@ fn order(plan: &Plan, index: usize) -> Order {
         run_timeout_seconds: 60,
         output_cap_bytes: 1000,
         dry_run: false,
+        permit: false,
         approval: Some(OrderApproval {
             manifest: Digest::of(&manifest.to_json()),
             run: plan.run,
