@@ -11,7 +11,7 @@ use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
 use crate::host::Host;
 use crate::journal::{Journal, JournalError, WORK_BYTES_MAX};
 use crate::orders::{Book, STRANGERS_KEPT_MAX};
-use crate::permits::{PermitFault, Permits};
+use crate::permits::{Keeper, PermitFault, Permits};
 use crate::record::{FORMAT, Record};
 use crate::state::{Enrolment, StateDir, StateError};
 use crate::verify::{Refusal, Trust};
@@ -258,17 +258,12 @@ impl Executor {
     }
 
     fn permit(&mut self, of: TaskEpoch, answer: &PermitAnswer) {
-        let trust = Trust {
-            root: &self.root,
-            index: self.index.as_ref(),
-            index_fault: self.index_fault.as_deref(),
-            agent_id: self.enrolment.agent_id,
-            instance_id: self.enrolment.instance_id,
-        };
+        let (agent_id, instance_id) = (self.enrolment.agent_id, self.enrolment.instance_id);
+        let keeper = Keeper { root: &self.root, agent_id, instance_id };
         if let PermitAnswer::Denied { reason } = answer {
             tracing::info!("no permit to start task {}: {reason}", of.task);
         }
-        let heard = self.permits.hear(of, answer, trust, self.clock.now(), clock::boot_micros());
+        let heard = self.permits.hear(of, answer, keeper, self.clock.now(), clock::boot_micros());
         if let Err(fault) = heard {
             tracing::warn!("a permit for task {} is not believed: {fault}", of.task);
             self.permit_fault = Some(fault);

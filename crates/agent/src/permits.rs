@@ -3,12 +3,11 @@
 //! Kept in memory only: after a restart an order that needs a permit asks again. Pure: the time since boot is a parameter, so that
 //! neither the host's owner nor the network half can stretch a permit by setting a clock.
 
-use crate::verify::Trust;
 use domain::time::Timestamp;
 use protocol::agent::TaskEpoch;
 use protocol::order::Order;
 use protocol::permit::{PERMIT_BYTES_MAX, PERMIT_SECONDS, PERMIT_TYPE, Permit, PermitAnswer, PermitAsk};
-use protocol::root::Role;
+use protocol::root::{Role, Root};
 use protocol::signed::Envelope;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -50,6 +49,17 @@ pub enum PermitFault {
     Expired,
 }
 
+/// What a permit is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeper<'a> {
+    /// The root in force.
+    pub root: &'a Root,
+    /// Who we are.
+    pub agent_id: Uuid,
+    /// Which installation.
+    pub instance_id: Uuid,
+}
+
 /// A question that has no answer yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Asked {
@@ -65,21 +75,21 @@ pub struct Asked {
 /// See [`PermitFault`].
 pub fn verify(
     envelope: &[u8],
-    trust: Trust<'_>,
+    keeper: Keeper<'_>,
     of: TaskEpoch,
     asked: Option<Asked>,
     now: Timestamp,
     micros: i64,
 ) -> Result<Permit, PermitFault> {
     let envelope = Envelope::parse(envelope, PERMIT_BYTES_MAX).map_err(|_| PermitFault::Malformed)?;
-    let verified = trust.root.verify(Role::Order, PERMIT_TYPE, &envelope).map_err(|_| PermitFault::Untrusted)?;
+    let verified = keeper.root.verify(Role::Order, PERMIT_TYPE, &envelope).map_err(|_| PermitFault::Untrusted)?;
     let permit: Permit = verified.parse().map_err(|_| PermitFault::Malformed)?;
     if permit.v != 1 {
         return Err(PermitFault::Malformed);
     }
     for (wrong, fault) in [
-        (permit.agent_id != trust.agent_id, PermitFault::WrongAgent),
-        (permit.instance_id != trust.instance_id, PermitFault::WrongInstance),
+        (permit.agent_id != keeper.agent_id, PermitFault::WrongAgent),
+        (permit.instance_id != keeper.instance_id, PermitFault::WrongInstance),
         (permit.task != of.task, PermitFault::WrongTask),
         (permit.epoch != of.epoch, PermitFault::WrongEpoch),
     ] {
@@ -186,7 +196,7 @@ impl Permits {
         &mut self,
         of: TaskEpoch,
         answer: &PermitAnswer,
-        trust: Trust<'_>,
+        keeper: Keeper<'_>,
         now: Timestamp,
         micros: i64,
     ) -> Result<(), PermitFault> {
@@ -195,7 +205,7 @@ impl Permits {
             _ => None,
         };
         let standing = match answer {
-            PermitAnswer::Granted { permit } => match verify(permit.as_bytes(), trust, of, asked, now, micros) {
+            PermitAnswer::Granted { permit } => match verify(permit.as_bytes(), keeper, of, asked, now, micros) {
                 Ok(permit) => {
                     let at = asked.map_or(micros, |asked| asked.at);
                     let micros = at.saturating_add(PERMIT_SECONDS * SECOND);

@@ -19,8 +19,8 @@ fn root() -> Root {
     single_key_root(&root, &content, &organisation, &order, 1, Timestamp::from_micros(i64::MAX / 2))
 }
 
-fn trust(root: &Root) -> Trust<'_> {
-    Trust { root, index: None, index_fault: None, agent_id: Uuid::from_u128(1), instance_id: Uuid::from_u128(2) }
+fn trust(root: &Root) -> Keeper<'_> {
+    Keeper { root, agent_id: Uuid::from_u128(1), instance_id: Uuid::from_u128(2) }
 }
 
 fn of(task: u128, epoch: u32) -> TaskEpoch {
