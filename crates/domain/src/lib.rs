@@ -19,6 +19,8 @@ pub mod rescan;
 pub mod rollout;
 pub mod schedule;
 pub mod score;
+pub mod selection;
+pub mod tag;
 pub mod task;
 pub mod time;
 pub mod window;

@@ -10,3 +10,5 @@ pub mod integrations;
 pub mod mail;
 pub mod response;
 pub mod scans;
+pub mod selection;
+pub mod tags;

@@ -41,6 +41,8 @@ macro_rules! agent {
         "EXISTS (SELECT 1 FROM agent g WHERE g.asset_id = a.id AND g.revoked_at IS NULL AND g.link <> 'ambiguous')"
     };
 }
+/// Whether an agent of ours is on the asset `a`, as an expression.
+pub(crate) const AGENT: &str = agent!();
 const ITEMS: &str = "(SELECT count(*) FROM vulnerable_item i WHERE i.asset_id = a.id AND i.state <> 'closed')";
 const SCORE: &str = "(SELECT max(i.residual) FROM vulnerable_item i WHERE i.asset_id = a.id AND i.state <> 'closed')";
 
@@ -48,8 +50,8 @@ const SCORE: &str = "(SELECT max(i.residual) FROM vulnerable_item i WHERE i.asse
 pub const LIST: List = List {
     name: "assets",
     select: concat!(
-        "a.id, a.name, a.platform, a.os, a.ip, a.fqdn, a.netbios, a.network_id, a.criticality, a.zone, a.created_at,
-         a.last_seen_at, ",
+        "a.id, a.name, a.platform, a.os, a.ip, a.fqdn, a.netbios, a.network_id, a.criticality, a.criticality_own,
+         a.zone, a.created_at, a.last_seen_at, ",
         agent!(),
         " AS agent"
     ),
@@ -107,8 +109,10 @@ record! {
         pub netbios: String,
         /// The scanner's network.
         pub network_id: String,
-        /// 1 to 5.
+        /// 1 to 5: set by hand, else the highest of its tags, else what the scanner said (R22).
         pub criticality: i64,
+        /// What was set by hand.
+        pub criticality_own: Option<i64>,
         /// Time zone, as its agent tells it; empty when unknown.
         pub zone: String,
         /// First known.
@@ -251,7 +255,7 @@ pub fn sources(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Vec<SourceRow
     )
 }
 
-/// Change what people say of an asset: its criticality, and the tags that no scanner reports.
+/// Change what people say of an asset: its criticality (0 = what its tags say), and the tags that no scanner reports.
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) for an unknown key.
@@ -265,8 +269,8 @@ pub fn edit(
 ) -> Result<()> {
     one(tx, asset)?;
     if let Some(criticality) = criticality {
-        let criticality = i64::from(criticality.clamp(1, 5));
-        tx.execute("UPDATE asset SET criticality = $2 WHERE id = $1", &[&asset, &criticality])?;
+        let own = (criticality > 0).then(|| i64::from(criticality.min(5)));
+        tx.execute("UPDATE asset SET criticality_own = $2 WHERE id = $1", &[&asset, &own])?;
     }
     if let Some(tags) = tags {
         tx.execute("DELETE FROM asset_tag WHERE asset_id = $1 AND origin = 0", &[&asset])?;
@@ -278,6 +282,7 @@ pub fn edit(
             )?;
         }
     }
+    crate::tags::weigh(tx, &[asset.0])?;
     let resource = format!("assets/{asset}");
     let detail = serde_json::json!({ "criticality": criticality, "tags": tags });
     audit::append(tx, &Entry { at: now, actor, action: "asset.edit", resource: &resource, detail })?;

@@ -332,7 +332,7 @@ fn refresh_assets(
     tx.stage(&last_per_key(tags, |row| (row.asset_id, row.tag.clone())))?;
     tx.execute("DELETE FROM asset_tag WHERE origin = $1 AND asset_id {in $2}", &[&run.instance, &told])?;
     tx.execute("INSERT INTO asset_tag (asset_id, tag, origin) SELECT asset_id, tag, origin FROM asset_tag_batch", &[])?;
-    Ok(())
+    crate::tags::weigh_imported(tx, &told)
 }
 
 fn asset_row(host: &HostSeen, n: i64, now: Timestamp) -> AssetRow {

@@ -69,7 +69,7 @@ fn vulnerability_analyst(action: Action) -> Reach {
 
 fn vulnerability_administrator(action: Action) -> Reach {
     match action {
-        A::ScannerActivate | A::IntegrationConfigure | A::ImportRun | A::AssetEdit => Reach::Everything,
+        A::ScannerActivate | A::IntegrationConfigure | A::ImportRun | A::AssetEdit | A::TagEdit => Reach::Everything,
         _ => vulnerability_analyst(action),
     }
 }

@@ -288,6 +288,8 @@ actions! {
     AgentRevoke "agent_revoke" Agents "revoke agents",
     /// Change an asset's tags or criticality.
     AssetEdit "asset_edit" Agents "edit assets",
+    /// Put tags below each other and say how much they matter.
+    TagEdit "tag_edit" Agents "edit tags",
     /// Make, disable and group users, and reset their passwords.
     UserManage "user_manage" Accounts "manage users",
     /// Change roles and asset scopes.
@@ -313,6 +315,9 @@ impl Action {
     /// Whether the action tells of, or changes, every asset at once and is about no record, so that an asset scope could
     /// not narrow it: accounts with a scope never have it.
     pub fn everywhere(self) -> bool {
-        matches!(self, Action::AuditView | Action::Halt | Action::IntegrationConfigure | Action::ImportRun)
+        matches!(
+            self,
+            Action::AuditView | Action::Halt | Action::IntegrationConfigure | Action::ImportRun | Action::TagEdit
+        )
     }
 }

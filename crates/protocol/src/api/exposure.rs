@@ -125,8 +125,11 @@ pub struct Asset {
     pub netbios: String,
     /// The scanner's network; empty without networks.
     pub network_id: String,
-    /// 1 to 5.
+    /// 1 to 5: what was set by hand, else the highest of its tags, else what the scanner said.
     pub criticality: i64,
+    /// Whether it was set by hand.
+    #[serde(default)]
+    pub criticality_by_hand: bool,
     /// Time zone, as its agent tells it; empty when unknown.
     pub zone: String,
     /// Tags.
@@ -193,7 +196,7 @@ pub struct AssetControl {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AssetChange {
-    /// 1 to 5.
+    /// 1 to 5; 0 for what its tags say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub criticality: Option<u8>,
     /// The tags people give it, all of them; those of scanners are not touched.

@@ -20,7 +20,7 @@ pub enum Command {
     Edit {
         /// Its key
         id: i64,
-        /// 1 to 5
+        /// 1 to 5; 0 for what its tags say
         #[arg(long)]
         criticality: Option<u8>,
         /// Tag; give all of people's tags, those of scanners stay as they are

@@ -18,6 +18,7 @@ mod recover;
 mod scanners;
 mod scans;
 mod serve;
+mod tags;
 mod tokens;
 mod users;
 mod vulnerabilities;
@@ -77,6 +78,9 @@ enum Command {
     /// Assets
     #[command(subcommand)]
     Assets(assets::Command),
+    /// Tags of assets
+    #[command(subcommand)]
+    Tags(tags::Command),
     /// Vulnerable items
     #[command(subcommand)]
     Items(items::Command),
@@ -155,6 +159,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Instances(command) => instances::run(command, &context).await,
         Command::Vulnerabilities(command) => vulnerabilities::run(command, &context).await,
         Command::Assets(command) => assets::run(command, &context).await,
+        Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,

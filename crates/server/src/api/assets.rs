@@ -33,6 +33,7 @@ fn body(row: AssetRow, tags: Vec<String>, exposure: Exposure) -> Asset {
         netbios: row.netbios,
         network_id: row.network_id,
         criticality: row.criticality,
+        criticality_by_hand: row.criticality_own.is_some(),
         zone: row.zone,
         tags,
         agent: row.agent,
@@ -148,8 +149,8 @@ async fn change(
 }
 
 fn check(change: &AssetChange) -> Result<(), Error> {
-    if change.criticality.is_some_and(|criticality| !(1..=5).contains(&criticality)) {
-        return Err(Error::field("criticality", "out_of_range", "criticality is 1 to 5"));
+    if change.criticality.is_some_and(|criticality| criticality > 5) {
+        return Err(Error::field("criticality", "out_of_range", "criticality is 1 to 5, or 0 for what its tags say"));
     }
     let tags = change.tags.as_deref().unwrap_or_default();
     if tags.len() > TAGS_MAX {

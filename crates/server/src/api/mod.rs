@@ -22,6 +22,7 @@ pub mod scanners;
 pub mod scans;
 pub mod server;
 pub mod session;
+pub mod tags;
 pub mod tokens;
 pub mod vulnerabilities;
 
@@ -49,6 +50,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(imports::routes())
         .merge(vulnerabilities::routes())
         .merge(assets::routes())
+        .merge(tags::routes())
         .merge(items::routes())
         .merge(scans::routes())
         .merge(mail::routes());

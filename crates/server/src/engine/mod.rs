@@ -13,6 +13,7 @@ pub mod orders;
 pub mod rescan;
 pub mod results;
 pub mod runs;
+pub mod tags;
 
 use crate::app::App;
 use tokio::task::JoinSet;

@@ -190,6 +190,18 @@ impl Empty {
         }
     }
 
+    /// The query cannot be read: said here as well as below the bar, for here people look.
+    pub fn unreadable(error: &QueryError, path: impl Into<String>) -> Self {
+        let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!(" {hint}"));
+        Self {
+            icon: "alert-triangle",
+            title: "The filter cannot be read".into(),
+            text: format!("{}{hint}", crate::http::error_page::sentence(&error.message)),
+            query: None,
+            actions: vec![Action::go("Clear the filter", path)],
+        }
+    }
+
     /// Nothing may be seen.
     pub fn denied(reason: impl Into<String>) -> Self {
         Self {

@@ -24,6 +24,7 @@ pub mod platform;
 pub mod scanners;
 pub mod scans;
 pub mod sign_in;
+pub mod tags;
 pub mod users;
 pub mod vulnerabilities;
 pub mod wizard;

@@ -256,12 +256,14 @@ async fn edit_page(
     });
     let (asset, tags, own) = read.await?;
     let foreign: Vec<&str> = tags.iter().filter(|tag| !own.contains(tag)).map(String::as_str).collect();
-    let (criticality, typed) = given.unwrap_or_else(|| (asset.criticality.to_string(), own.join(", ")));
+    let (criticality, typed) =
+        given.unwrap_or_else(|| (asset.criticality_own.unwrap_or(0).to_string(), own.join(", ")));
     let from = match foreign.as_slice() {
         [] => "Separated by commas.".to_owned(),
         tags => format!("Separated by commas. From scanners, and not to be changed here: {}.", tags.join(", ")),
     };
-    let levels = [("1", "1, least"), ("2", "2"), ("3", "3"), ("4", "4"), ("5", "5, most")];
+    let by_tags = format!("What its tags say ({} now)", asset.criticality);
+    let levels = [("0", by_tags.as_str()), ("1", "1, least"), ("2", "2"), ("3", "3"), ("4", "4"), ("5", "5, most")];
     let levels = levels.into_iter().map(|(value, label)| Choice::new(value, label)).collect();
     let shell = frame(app, who, Section::Assets, format!("Tags and criticality of {}", asset.name)).await?;
     Ok(DialogPage {

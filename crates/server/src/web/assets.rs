@@ -73,7 +73,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
         "Criticality",
         &[("5", "criticality:5", None, None), ("4", "criticality:4", None, None), ("3", "criticality:3", None, None)],
     );
-    let shell = frame(&app, &who, Section::Assets, "Assets").await?;
+    let shell = frame(&app, &who, Section::Assets, "Assets").await?.action(Button::go("Tags", "/tags").icon("tag"));
     Ok(Show(AssetsPage { shell, list, rows }).into_response())
 }
 

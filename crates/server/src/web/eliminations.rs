@@ -166,6 +166,9 @@ fn list(asked: &Asked, error: Option<QueryError>, catalogue: bool) -> List {
         .with(Button::go("Vulnerabilities", "/vulnerabilities")),
     };
     let mut list = List::new("/eliminations", "eliminations", COLUMNS.to_vec(), &asked.q, sort, empty);
+    if let Some(error) = &error {
+        list.empty = Empty::unreadable(error, "/eliminations");
+    }
     list.error = error;
     list.fields = FIELDS.fields.iter().map(|field| (field.name.to_owned(), field.doc.to_owned())).collect();
     list.columns.pick = true;

@@ -113,6 +113,7 @@ pub fn listed(
         Err(SyntaxError { message, at, suggestion }) => {
             let mut error = QueryError::cut(&query.q, at.start, at.end, message);
             error.hint = suggestion.map(|word| format!("Did you mean {word}?"));
+            list.empty = Empty::unreadable(&error, path);
             list.error = Some(error);
             Ok((list, None))
         }

@@ -31,6 +31,7 @@ pub mod scanners;
 pub mod scans;
 pub mod scores;
 pub mod sign_in;
+pub mod tags;
 pub mod tokens;
 pub mod upload;
 pub mod users;
@@ -71,6 +72,7 @@ pub fn routes() -> Router<App> {
         .merge(item::routes())
         .merge(assets::routes())
         .merge(asset::routes())
+        .merge(tags::routes())
         .merge(rescan::routes())
         .merge(scans::routes())
         .merge(scan::routes())
