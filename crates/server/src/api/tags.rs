@@ -23,7 +23,7 @@ fn body(row: TagRow) -> Tag {
 /// List tags
 ///
 /// All of them for an account that sees every asset, for others those that its assets carry.
-#[utoipa::path(get, path = "/tags", tag = "assets", responses((status = OK, body = TagsBody)))]
+#[utoipa::path(get, path = "/tags", tag = "tags", responses((status = OK, body = TagsBody)))]
 async fn list(State(app): State<App>, caller: Caller) -> Result<Json<TagsBody>, Error> {
     caller.may(Action::AssetsView, &Record::default())?;
     let scope = caller.scope.clone();
@@ -34,7 +34,7 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<Json<TagsBody>, 
 /// Put a tag below another, or say how much it matters
 ///
 /// An asset's criticality is what was set by hand, else the highest of its tags, else what the scanner said.
-#[utoipa::path(patch, path = "/tags/{name}", tag = "assets", params(("name" = String, Path)),
+#[utoipa::path(patch, path = "/tags/{name}", tag = "tags", params(("name" = String, Path)),
     request_body = TagChange, responses((status = OK, body = TagBody)))]
 async fn change(
     State(app): State<App>,
