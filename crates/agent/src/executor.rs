@@ -4,6 +4,7 @@
 //! directly. It owns the trust, the journal and the host; the network half has none of them.
 
 use crate::adopt::read_root;
+use crate::checks::Checks;
 use crate::clock::{self, Clock};
 use crate::decide::{self, Revocation, Taking};
 use crate::failpoint;
@@ -67,6 +68,7 @@ pub struct Executor {
     pub(crate) clock: Clock,
     /// Plan only, whatever an order says: the command line's `--dry-run`.
     pub(crate) dry_run: bool,
+    pub(crate) checks: Checks,
     waiting: BTreeMap<String, Vec<String>>,
     approvals: BTreeMap<Digest, Envelope>,
     permits: Permits,
@@ -107,7 +109,9 @@ impl Executor {
             }
             book.apply(&opened);
         }
+        let checks = Checks::new(state.checks().unwrap_or_default());
         let mut executor = Self {
+            checks,
             state,
             enrolment,
             root,
@@ -163,7 +167,8 @@ impl Executor {
     pub fn undelivered(&self) -> Vec<ToNet> {
         let events = self.book.unacknowledged().into_iter();
         let events = events.map(|(of, n, text)| ToNet::Event { of, n, text });
-        events.chain(self.permits.open().into_iter().map(ToNet::Permit)).collect()
+        let permits = self.permits.open().into_iter().map(ToNet::Permit);
+        events.chain(permits).chain(self.checks.undelivered().map(ToNet::Checks)).collect()
     }
 
     /// What a poll says of us now.
@@ -195,6 +200,7 @@ impl Executor {
                 tracing::warn!("content {digest} cannot be had: {reason}");
             }
             ToExecutor::Permit { of, answer } => self.permit(of, &answer),
+            ToExecutor::Checked { n, interval_seconds } => self.checked_up_to(n, interval_seconds),
             ToExecutor::NeedSequence => match self.state.reserve_seq() {
                 Ok((from, until)) => self.out.push(ToNet::Sequence { from, until }),
                 Err(error) => tracing::error!("no request numbers could be reserved: {error}"),

@@ -4,7 +4,7 @@
 //! itself, or something that can only make less happen (a revocation, an acknowledgement, the time within bounds).
 
 use domain::time::Timestamp;
-use protocol::agent::{Acked, Facts, OpenOrder, TaskEpoch};
+use protocol::agent::{Acked, Checks, Facts, OpenOrder, TaskEpoch};
 use protocol::permit::{PermitAnswer, PermitAsk};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ pub enum ToNet {
     },
     /// These events need no delivery any more.
     Acked(Acked),
+    /// What a look at the controls found; replaces an earlier one that was not delivered yet.
+    Checks(Box<Checks>),
     /// Fetch the content with this digest.
     Want {
         /// SHA-256, hex.
@@ -149,6 +151,13 @@ pub enum ToExecutor {
     Acked {
         /// Up to where.
         acked: Vec<Acked>,
+    },
+    /// The server has taken checks.
+    Checked {
+        /// Up to which report.
+        n: u64,
+        /// How often it wants them, in seconds.
+        interval_seconds: u32,
     },
     /// Content that was wanted.
     Content {

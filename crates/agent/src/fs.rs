@@ -221,6 +221,14 @@ impl Tree {
         })
     }
 
+    /// What tells a file from the same file written again: when it was changed, its length and its number. Links are followed
+    /// within the root. Nothing when there is none.
+    #[must_use]
+    pub fn mark(&self, path: &str) -> Option<String> {
+        let stat = rustix::fs::fstat(self.open_fact(path, OFlags::RDONLY)?).ok()?;
+        Some(format!("{}.{:09}:{}:{}", stat.st_mtime, stat.st_mtime_nsec, stat.st_size, stat.st_ino))
+    }
+
     /// Read a fact: links are followed, but never out of the root. Nothing when it cannot be read.
     #[must_use]
     pub fn fact(&self, path: &str) -> Option<String> {

@@ -4,6 +4,7 @@
 //! verifies everything itself and is the only one that touches the host. `docs/agent.md` is the long form.
 
 mod adopt;
+pub mod checks;
 pub mod cli;
 pub mod clock;
 mod command;

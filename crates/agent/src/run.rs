@@ -119,6 +119,10 @@ fn converse(executor: &mut Executor, net: &mut NetHalf, from: &Receiver<Heard>) 
                 facts = now;
                 executor.refresh_facts();
             }
+            // Orders come first: a look waits for the next time round.
+            if !executor.has_work() {
+                executor.look(crate::clock::boot_micros());
+            }
         }
         // Everything that has arrived comes before the next piece of work: a revocation may be among it.
         let busy = executor.has_work();

@@ -7,8 +7,8 @@
 use crate::frame::{Hello, Settings, Status, ToExecutor, ToNet};
 use domain::time::Timestamp;
 use protocol::agent::{
-    Acked, BODY_BYTES_MAX, Body, CONTENT_PATH, Content, EVENTS_PATH, Events, EventsReply, Facts, POLL_PATH,
-    PROTOCOL_VERSION, Poll, PollReply, REQUEST_TYPE, Request,
+    Acked, BODY_BYTES_MAX, Body, CHECKS_PATH, CONTENT_PATH, Checks, ChecksReply, Content, EVENTS_PATH, Events,
+    EventsReply, Facts, POLL_PATH, PROTOCOL_VERSION, Poll, PollReply, REQUEST_TYPE, Request,
 };
 use protocol::permit::{PERMIT_PATH, PermitAsk, PermitReply};
 use protocol::signed::{Envelope, KeyError, SigningKey};
@@ -102,6 +102,7 @@ enum Asked {
     Events,
     Content { digest: String },
     Permit(PermitAsk),
+    Checks(Box<Checks>),
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +137,8 @@ pub struct Session {
     wants: VecDeque<String>,
     /// Permits to ask for, each order once.
     asks: VecDeque<PermitAsk>,
+    checks: Option<Box<Checks>>,
+    checks_not_before_ms: u64,
     poll: LaneState,
     talk: LaneState,
     repeats: u32,
@@ -162,6 +165,8 @@ impl Session {
             order: VecDeque::new(),
             wants: VecDeque::new(),
             asks: VecDeque::new(),
+            checks: None,
+            checks_not_before_ms: 0,
             poll: LaneState::new(),
             talk: LaneState::new(),
             repeats: 0,
@@ -200,7 +205,9 @@ impl Session {
         let waits = |lane: &LaneState| (lane.asked == Asked::Nothing).then_some(lane.not_before_ms);
         let to_say = !(self.order.is_empty() && self.wants.is_empty() && self.asks.is_empty());
         let talk = to_say.then(|| waits(&self.talk)).flatten();
-        [waits(&self.poll), talk].into_iter().flatten().min()
+        let checks = self.checks.is_some().then(|| waits(&self.talk)).flatten();
+        let checks = checks.map(|at| at.max(self.checks_not_before_ms));
+        [waits(&self.poll), talk, checks].into_iter().flatten().min()
     }
 
     /// How many events wait for an acknowledgement.
@@ -236,6 +243,7 @@ impl Session {
                 }
             }
             ToNet::Acked(acked) => self.forget(&[acked]),
+            ToNet::Checks(checks) => self.checks = Some(checks),
             ToNet::Want { digest } => {
                 let asked = matches!(&self.talk.asked, Asked::Content { digest: under_way } if *under_way == digest);
                 if !asked && !self.wants.contains(&digest) {
@@ -275,6 +283,10 @@ impl Session {
                 }));
                 Ok(())
             }
+            Asked::Checks(_) => serde_json::from_slice::<ChecksReply>(body).map(|reply| {
+                out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
+                out.push(Output::Tell(ToExecutor::Checked { n: reply.n, interval_seconds: reply.interval_seconds }));
+            }),
         };
         match understood {
             Ok(()) => {
@@ -360,6 +372,17 @@ impl Session {
             self.lane(lane).failures = 0;
             return;
         }
+        if let Asked::Checks(checks) = asked {
+            // Results of orders do not wait for it.
+            let pause = retry_after.unwrap_or(60).clamp(1, 3600) * 1000;
+            self.checks_not_before_ms = now.ms + pause + self.below(pause / 4 + 1);
+            // A server that does not take them is an older one; the next look tries again.
+            if matches!(status, 409 | 429 | 500..) && self.checks.is_none() {
+                self.checks = Some(checks);
+            }
+            out.push(Output::Log(format!("the server answered {status} to checks, next try in {pause} ms: {text}")));
+            return;
+        }
         self.restore(&asked);
         let pause = match retry_after {
             // Something on the way sent it twice, and the answer to the first is lost: the next number will do.
@@ -392,7 +415,8 @@ impl Session {
             Asked::Poll { with_facts: true } => {
                 self.facts.get_or_insert_with(|| self.hello.facts.clone());
             }
-            Asked::Poll { .. } | Asked::Events | Asked::Nothing => {}
+            Asked::Checks(checks) if self.checks.is_none() => self.checks = Some(checks.clone()),
+            Asked::Poll { .. } | Asked::Events | Asked::Checks(_) | Asked::Nothing => {}
         }
     }
 
@@ -430,6 +454,14 @@ impl Session {
                 if self.send(Lane::Talk, CONTENT_PATH, body, 60_000, now, out) {
                     self.wants.pop_front();
                     self.talk.asked = Asked::Content { digest };
+                }
+            } else if now.ms >= self.checks_not_before_ms
+                && let Some(checks) = self.checks.take()
+            {
+                // Last: what an order did is told before a look that came before it.
+                match self.send(Lane::Talk, CHECKS_PATH, Body::Checks(checks.clone()), 60_000, now, out) {
+                    true => self.talk.asked = Asked::Checks(checks),
+                    false => self.checks = Some(checks),
                 }
             }
         }

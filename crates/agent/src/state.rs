@@ -299,6 +299,21 @@ impl StateDir {
         Ok((from, until))
     }
 
+    /// What is remembered of looks at the controls; nothing where there is none or it cannot be read: then they are looked
+    /// at afresh, which harms nothing.
+    #[must_use]
+    pub fn checks(&self) -> Option<crate::checks::Kept> {
+        serde_json::from_slice(&self.read(&self.path.join("checks.json")).ok()??).ok()
+    }
+
+    /// Remember it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_checks(&self, kept: &crate::checks::Kept) -> Result<(), StateError> {
+        self.write("checks.json", &serde_json::to_vec(kept).expect("it holds only strings and numbers"))
+    }
+
     /// The host owner's choices, read afresh. A switch that cannot be read counts as set: the safe side.
     #[must_use]
     pub fn controls(&self) -> Controls {

@@ -56,6 +56,7 @@ impl Executor {
     }
 
     pub(crate) fn finish(&mut self, order: &Order, end: EventKind) {
+        self.ended_while_checked(order, &end);
         let record = decide::ended(&self.book, order, end, self.clock.now());
         if let Err(error) = self.record(&record) {
             // Without the record a restart reports it as interrupted: late, never wrong.
@@ -96,7 +97,7 @@ impl Executor {
     }
 
     /// The state of an entry here, for a check.
-    fn checked(&self, entry: &Entry) -> TaskReport {
+    pub(crate) fn checked(&self, entry: &Entry) -> TaskReport {
         let findings = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
         let state = self.entry_state(entry, &findings);
         let mut report = report(Outcome::Reported, state, notes(&findings, "checked"));

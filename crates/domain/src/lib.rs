@@ -6,6 +6,7 @@
 pub mod access;
 pub mod account;
 pub mod asset;
+pub mod control;
 pub mod detection;
 pub mod filter;
 pub mod id;
@@ -16,6 +17,7 @@ pub mod mitigation;
 pub mod number;
 pub mod refusal;
 pub mod rescan;
+pub mod risk;
 pub mod rollout;
 pub mod schedule;
 pub mod score;

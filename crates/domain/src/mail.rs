@@ -32,12 +32,18 @@ pub enum Kind {
     Started,
     /// The chosen percentage of assets has reported (S1.15).
     Reported,
+    /// Mitigations of the job were changed on their hosts.
+    Drifted,
+    /// The time of mitigations of the job is over.
+    Expired,
+    /// The job is to be looked at again.
+    Review,
     /// Somebody tries out whether mail arrives.
     Test,
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 3] = [Kind::Started, Kind::Reported, Kind::Test];
+pub const KINDS: [Kind; 6] = [Kind::Started, Kind::Reported, Kind::Drifted, Kind::Expired, Kind::Review, Kind::Test];
 
 impl Kind {
     /// The word in the database and the API.
@@ -46,6 +52,9 @@ impl Kind {
         match self {
             Kind::Started => "started",
             Kind::Reported => "reported",
+            Kind::Drifted => "drifted",
+            Kind::Expired => "expired",
+            Kind::Review => "review",
             Kind::Test => "test",
         }
     }
@@ -211,7 +220,16 @@ pub struct Facts {
     pub open: i64,
     /// When it was caused.
     pub at: Option<Timestamp>,
+    /// What it is about, line by line: mitigations that drifted or expired.
+    #[serde(default)]
+    pub lines: Vec<String>,
+    /// How many lines more there are.
+    #[serde(default)]
+    pub more: i64,
 }
+
+/// Lines of one mail at most.
+pub const LINES_MAX: usize = 50;
 
 /// Why a text is no address that mail can be sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

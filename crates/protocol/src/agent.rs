@@ -1,4 +1,4 @@
-//! The agent's messages: enrolment, poll, events and content. All of them are requests of the agent.
+//! The agent's messages: enrolment, poll, events, checks and content. All of them are requests of the agent.
 //!
 //! Every request but enrolment travels as a DSSE envelope of type [`REQUEST_TYPE`], signed by the agent's own
 //! key, whose payload is the JSON of [`Request`]. Replies are plain JSON over TLS and may carry fields a reader
@@ -30,6 +30,8 @@ pub const POLL_PATH: &str = "/agent/v1/poll";
 pub const EVENTS_PATH: &str = "/agent/v1/events";
 /// Path of content (POST, envelope of [`Request`] with [`Body::Content`] -> the bytes of one catalogue entry).
 pub const CONTENT_PATH: &str = "/agent/v1/content";
+/// Path of checks (POST, envelope of [`Request`] with [`Body::Checks`] -> [`ChecksReply`]).
+pub const CHECKS_PATH: &str = "/agent/v1/checks";
 /// Path of the server's CA certificate (GET, PEM), fetched once before TLS can be verified; its SHA-256
 /// fingerprint is part of the enrolment token.
 pub const CA_PATH: &str = "/agent/v1/ca.pem";
@@ -135,6 +137,8 @@ pub enum Body {
     Content(Content),
     /// May an order start now?
     Permit(PermitAsk),
+    /// What a look at the controls on the host found.
+    Checks(Box<Checks>),
 }
 
 /// A long poll.
@@ -383,6 +387,84 @@ pub struct Acked {
     pub epoch: u32,
     /// Highest event stored.
     pub n: u32,
+}
+
+/// Controls in one report of checks at most; what is beyond is not read.
+pub const CHECKS_MAX: usize = 500;
+/// Characters of what a check says of one control at most.
+pub const CHECK_CHARS_MAX: usize = 300;
+
+/// What a look at the controls on the host found (design, section 6: drift checks). Read only, asked for by nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checks {
+    /// Counts the reports of this installation, over restarts too: one that is not newer than the last the server took is
+    /// answered and changes nothing.
+    pub n: u64,
+    /// Why the agent looked.
+    pub why: CheckCause,
+    /// Boot id of the kernel.
+    pub boot_id: String,
+    /// One line per control.
+    pub controls: Vec<Check>,
+}
+
+/// Why an agent looked at its controls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckCause {
+    /// The agent started.
+    Start,
+    /// The interval was over.
+    Timer,
+    /// The package database changed.
+    Packages,
+    /// The host was started again.
+    Reboot,
+    /// An order ended while an earlier report was on its way.
+    Order,
+}
+
+impl CheckCause {
+    /// For people, after "checked".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            CheckCause::Start => "when the agent started",
+            CheckCause::Timer => "at its usual time",
+            CheckCause::Packages => "after packages were changed",
+            CheckCause::Reboot => "after the host was started again",
+            CheckCause::Order => "after an order",
+        }
+    }
+}
+
+/// One control as a look found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Catalogue entry.
+    pub entry_id: String,
+    /// SHA-256 of the bytes it was checked by, hex.
+    pub content_digest: String,
+    /// What the check says.
+    pub state: ControlState,
+    /// The agent's journal holds a change of ours for it.
+    pub held: bool,
+    /// When, by the agent's corrected clock; compared with the instants of its events, so that an old look never overwrites
+    /// what an order did later.
+    pub at: Timestamp,
+    /// What was found, for people: at most [`CHECK_CHARS_MAX`] characters.
+    pub message: String,
+}
+
+/// The answer to checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecksReply {
+    /// Server time.
+    pub now: Timestamp,
+    /// The highest report that the server has taken.
+    pub n: u64,
+    /// Seconds between two looks; the agent keeps within bounds of its own.
+    pub interval_seconds: u32,
 }
 
 /// Ask for one entry's bytes.

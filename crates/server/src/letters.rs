@@ -64,6 +64,9 @@ fn parts(kind: Kind, facts: &Facts, public_url: &Url) -> (String, Parts) {
         };
         return ("[Quell] Test mail".to_owned(), parts);
     }
+    if matches!(kind, Kind::Drifted | Kind::Expired | Kind::Review) {
+        return afterwards(kind, facts, time, page(&format!("/jobs/{}", facts.job)), page("/follow-up"));
+    }
     let noun = if facts.job_kind == "rollback" { "Rollback job" } else { "Mitigation job" };
     let (subject, lead) = match kind {
         Kind::Started => (format!("{} has started", facts.job), format!("{noun} {} has started.", facts.job)),
@@ -107,6 +110,38 @@ fn parts(kind: Kind, facts: &Facts, public_url: &Url) -> (String, Parts) {
     (format!("[Quell] {subject}: {title}"), parts)
 }
 
+/// What is told after a job: drift, expiry, a review.
+fn afterwards(kind: Kind, facts: &Facts, time: String, job: String, follow: String) -> (String, Parts) {
+    let count = i64::try_from(facts.lines.len()).unwrap_or(i64::MAX).saturating_add(facts.more);
+    let many = if count == 1 { "1 mitigation".to_owned() } else { format!("{count} mitigations") };
+    let (subject, lead, link) = match kind {
+        Kind::Drifted => (
+            format!("{many} of {} drifted", facts.job),
+            format!("Somebody changed {many} of {} on the host. The scores are back up.", facts.job),
+            ("See what drifted", follow),
+        ),
+        Kind::Expired => (
+            format!("{many} of {} expired", facts.job),
+            format!("The time of {many} of {} is over. The scores are back up.", facts.job),
+            ("See what is proposed", follow),
+        ),
+        _ => (
+            format!("{} is to be reviewed", facts.job),
+            format!("{} is to be looked at again: is what it put in place still wanted?", facts.job),
+            ("Open the job", job),
+        ),
+    };
+    let title = one_line(&facts.title, TITLE_CHARS_MAX);
+    let mut rows = vec![("Title", title.clone()), ("Owner", facts.owner.clone())];
+    rows.extend(facts.lines.iter().map(|line| ("Mitigation", one_line(line, TITLE_CHARS_MAX))));
+    if facts.more > 0 {
+        rows.push(("And", format!("{} more", facts.more)));
+    }
+    rows.push(("Time", time));
+    let parts = Parts { lead, facts: rows, link, why: "Your address is among the recipients in this job's options." };
+    (format!("[Quell] {subject}: {title}"), parts)
+}
+
 /// `80 %`, rounded down: 100 % is said only when it is so.
 fn share(facts: &Facts) -> String {
     format!("{} %", facts.reported * 100 / facts.assets.max(1))
@@ -132,6 +167,8 @@ mod tests {
             skipped: 0,
             open: 1,
             at: Some(Timestamp::from_micros(1_795_348_800_000_000)),
+            lines: Vec::new(),
+            more: 0,
         }
     }
 
@@ -166,6 +203,27 @@ mod tests {
             "{}",
             all.text
         );
+    }
+
+    #[test]
+    fn what_follows_a_job_is_said_line_by_line_and_never_as_markup() {
+        let line = "web-1: linux-sshd (LoginGraceTime is <b>30</b>)\r\nBcc: x".to_owned();
+        let drifted = Facts { lines: vec![line], more: 3, ..facts() };
+        let letter_of = |kind| letter(kind, &drifted);
+        let drift = letter_of(Kind::Drifted);
+        assert!(drift.subject.starts_with("[Quell] 4 mitigations of MJ0000001 drifted: "));
+        assert!(
+            drift.text.contains("Mitigation: web-1: linux-sshd (LoginGraceTime is <b>30</b>) Bcc: x\n"),
+            "{}",
+            drift.text
+        );
+        assert!(
+            drift.text.contains("And: 3 more\n") && drift.text.contains("https://quell.example.org:8443/follow-up")
+        );
+        assert!(!drift.html.contains("<b>30"), "{}", drift.html);
+        assert!(letter_of(Kind::Expired).text.contains("The time of 4 mitigations of MJ0000001 is over."));
+        let review = letter(Kind::Review, &facts());
+        assert_eq!(review.subject, "[Quell] MJ0000001 is to be reviewed: Stop <b>Print</b> Bcc: eve@example.org");
     }
 
     #[test]

@@ -1,4 +1,8 @@
 //! Controls: the mitigations in force on an asset, or that were, with who put them there.
+//!
+//! What checks, expiry and drift make of them is in [`after`].
+
+pub mod after;
 
 use crate::{Result, Transaction, record};
 use domain::id::{AssetId, TaskId};
@@ -35,6 +39,16 @@ record! {
         pub since_at: Timestamp,
         /// Last looked at.
         pub checked_at: Timestamp,
+        /// When the agent last said something of it, by its own corrected clock.
+        pub heard_at: Timestamp,
+        /// What the last check found, for people.
+        pub note: String,
+        /// Drifted since.
+        pub drifted_at: Option<Timestamp>,
+        /// When it expires.
+        pub expires_at: Option<Timestamp>,
+        /// It has expired: it takes nothing off any more.
+        pub expired_at: Option<Timestamp>,
     }
 }
 
@@ -42,7 +56,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT c.id, c.asset_id, c.entry, c.entry_key, e.title, e.implication, e.reversible, c.state, c.origin,
-                 c.task_id, j.number AS job_number, c.since_at, c.checked_at
+                 c.task_id, j.number AS job_number, c.since_at, c.checked_at, c.heard_at, c.note, c.drifted_at,
+                 c.expires_at, c.expired_at
              FROM control c JOIN catalogue_entry e ON e.id = c.entry_key
                  LEFT JOIN task t ON t.id = c.task_id LEFT JOIN job j ON j.id = t.job_id ",
             $rest
@@ -65,6 +80,8 @@ pub struct Report<'a> {
     pub origin: Origin,
     /// The task that reports.
     pub task: TaskId,
+    /// When it was so, by the agent's corrected clock.
+    pub heard_at: Timestamp,
 }
 
 /// Store what a result says of a control.
@@ -73,13 +90,25 @@ pub struct Report<'a> {
 /// See [`crate::Error`].
 pub fn report(tx: &mut Transaction<'_>, control: &Report<'_>, now: Timestamp) -> Result<()> {
     tx.execute(
-        "INSERT INTO control (asset_id, entry, entry_key, state, origin, task_id, since_at, checked_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+        "INSERT INTO control (asset_id, entry, entry_key, state, origin, task_id, since_at, checked_at, heard_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)
          ON CONFLICT (asset_id, entry) DO UPDATE SET
              entry_key = excluded.entry_key, origin = excluded.origin, task_id = excluded.task_id,
              since_at = CASE WHEN control.state = excluded.state THEN control.since_at ELSE excluded.since_at END,
-             state = excluded.state, checked_at = excluded.checked_at",
-        &[&control.asset, &control.entry, &control.entry_key, &control.state, &control.origin, &control.task, &now],
+             drifts = control.drifts
+                 + CASE WHEN excluded.state = 'drifted' AND control.state <> 'drifted' THEN 1 ELSE 0 END,
+             drifted_at = CASE WHEN excluded.state = 'drifted' THEN coalesce(control.drifted_at, excluded.since_at) END,
+             state = excluded.state, checked_at = excluded.checked_at, heard_at = excluded.heard_at, note = ''",
+        &[
+            &control.asset,
+            &control.entry,
+            &control.entry_key,
+            &control.state,
+            &control.origin,
+            &control.task,
+            &now,
+            &control.heard_at,
+        ],
     )?;
     Ok(())
 }
@@ -90,6 +119,14 @@ pub fn report(tx: &mut Transaction<'_>, control: &Report<'_>, now: Timestamp) ->
 /// See [`crate::Error`].
 pub fn find(tx: &mut Transaction<'_>, asset: AssetId, entry: &str) -> Result<Option<ControlRow>> {
     tx.optional(select!("WHERE c.asset_id = $1 AND c.entry = $2"), &[&asset, &entry])
+}
+
+/// A control by its key.
+///
+/// # Errors
+/// [`crate::Error::NotFound`] for an unknown key.
+pub fn read(tx: &mut Transaction<'_>, id: i64) -> Result<ControlRow> {
+    tx.one(select!("WHERE c.id = $1"), &[&id])
 }
 
 /// The controls of an asset, by entry.

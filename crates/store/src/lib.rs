@@ -65,6 +65,7 @@ pub mod migrate;
 pub mod numbers;
 pub mod outbox;
 pub mod overview;
+pub mod proposals;
 pub mod record;
 pub mod scanners;
 pub mod scans;

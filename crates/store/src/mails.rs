@@ -264,7 +264,11 @@ pub const FIELDS: Fields = Fields {
             kind: FilterKind::Words(&["queued", "sending", "sent", "failed", "dead"]),
             doc: "queued, sending, sent, failed (tried again by itself) or dead (not tried again)",
         },
-        Field { name: "kind", kind: FilterKind::Words(&["started", "reported", "test"]), doc: "what it is about" },
+        Field {
+            name: "kind",
+            kind: FilterKind::Words(&["started", "reported", "drifted", "expired", "review", "test"]),
+            doc: "what it is about",
+        },
         Field { name: "job", kind: FilterKind::Name, doc: "number of the job, MJ0000001" },
         Field { name: "error", kind: FilterKind::Text, doc: "what the last failed try said" },
         Field { name: "created", kind: FilterKind::Instant, doc: "when it was caused" },

@@ -122,7 +122,9 @@ fn scene(tx: &mut Transaction<'_>, items: &[ItemScore]) -> Result<Scene> {
         scene.cves.entry(vulnerability).or_default().push((cve, qvs));
     }
     let controls: Vec<ControlRow> = tx.all(
-        "SELECT c.asset_id, c.entry, c.state, cc.cve, cc.qid, cc.coverage, cc.points
+        // What has expired takes nothing off, whatever its state: as if it could not be told.
+        "SELECT c.asset_id, c.entry, CASE WHEN c.expired_at IS NULL THEN c.state ELSE 'unknown' END AS state, cc.cve,
+             cc.qid, cc.coverage, cc.points
          FROM control c JOIN catalogue_cve cc ON cc.entry_key = c.entry_key
          WHERE c.asset_id {in $1} ORDER BY c.asset_id, c.entry, cc.cve, cc.qid",
         &[&assets],
@@ -276,6 +278,8 @@ record! {
         pub since_at: Timestamp,
         /// Last check.
         pub checked_at: Timestamp,
+        /// It has expired: it takes nothing off any more.
+        pub expired_at: Option<Timestamp>,
         /// Ordinal of the job that put it there, where one of ours did.
         pub job: Option<i64>,
     }
@@ -307,7 +311,7 @@ pub fn drill_down(tx: &mut Transaction<'_>, item: ItemId) -> Result<DrillDown> {
     let assessment = assess(row, &scene);
     let lines: Vec<ControlLine> = tx.all(
         "SELECT c.entry, e.title, cc.cve, cc.coverage, cc.points, c.state, c.origin, c.since_at, c.checked_at,
-             j.number AS job
+             c.expired_at, j.number AS job
          FROM control c
          JOIN catalogue_entry e ON e.id = c.entry_key
          JOIN catalogue_cve cc ON cc.entry_key = c.entry_key

@@ -42,6 +42,8 @@ text_value!(domain::mitigation::ControlState, |word| word.as_str(), |text| Some(
     domain::mitigation::ControlState::parse(text)
 ));
 text_value!(domain::mitigation::Origin, |word| word.as_str(), |text| Some(domain::mitigation::Origin::parse(text)));
+text_value!(domain::control::Reason, |word| word.as_str(), |text| domain::control::Reason::parse(text));
+text_value!(domain::control::Standing, |word| word.as_str(), |text| domain::control::Standing::parse(text));
 text_value!(domain::mail::Kind, |word| word.as_str(), |text| domain::mail::Kind::parse(text));
 text_value!(domain::mail::State, |word| word.as_str(), |text| domain::mail::State::parse(text));
 text_value!(domain::job::Kind, |word| word.as_str(), |text| Some(domain::job::Kind::parse(text)));

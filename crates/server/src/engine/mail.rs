@@ -65,6 +65,7 @@ pub fn tell(tx: &mut Transaction<'_>, ids: impl IntoIterator<Item = JobId>, now:
                 skipped,
                 open,
                 at: Some(now),
+                ..Facts::default()
             };
             let key = format!("runs/{}/{}", run.0, kind.as_str());
             let notice = Notice { key: &key, kind, job: Some(id), facts: &facts };
@@ -73,6 +74,43 @@ pub fn tell(tx: &mut Transaction<'_>, ids: impl IntoIterator<Item = JobId>, now:
                 note(tx, "engine/mail", "mail.queue", &format!("jobs/{}", job.name()), detail, now)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Tell the recipients of a job of something that follows it, line by line; without recipients nobody is told.
+///
+/// # Errors
+/// A failure of the store.
+pub fn tell_lines(
+    tx: &mut Transaction<'_>,
+    id: JobId,
+    kind: Kind,
+    lines: &[String],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let job = jobs::read(tx, id)?;
+    let recipients: Vec<String> = serde_json::from_str(&job.recipients).map_err(Error::internal)?;
+    if recipients.is_empty() {
+        return Ok(());
+    }
+    let shown = lines.iter().take(mail::LINES_MAX).cloned().collect::<Vec<_>>();
+    let facts = Facts {
+        job: job.name(),
+        title: job.title.clone(),
+        job_kind: job.kind.as_str().to_owned(),
+        run: 1,
+        owner: accounts::by_id(tx, job.owner_id)?.map(|owner| owner.name).unwrap_or_default(),
+        at: Some(now),
+        more: i64::try_from(lines.len() - shown.len()).unwrap_or(i64::MAX),
+        lines: shown,
+        ..Facts::default()
+    };
+    let key = format!("jobs/{}/{}/{}", id.0, kind.as_str(), now.micros());
+    let notice = Notice { key: &key, kind, job: Some(id), facts: &facts };
+    if let Some(put) = mails::put(tx, &notice, &recipients, now)? {
+        let detail = serde_json::json!({ "kind": kind, "lines": lines.len(), "recipients": put.len() });
+        note(tx, "engine/mail", "mail.queue", &format!("jobs/{}", job.name()), detail, now)?;
     }
     Ok(())
 }

@@ -2,9 +2,12 @@
 //!
 //! A loop here takes no input but the database, may be killed at any instruction and may run on two replicas at once.
 
+pub mod after;
 pub mod agents;
 pub mod catalogue;
+pub mod checks;
 pub mod dispatch;
+pub mod follow;
 pub mod housekeeping;
 pub mod import;
 pub mod jobs;
@@ -26,4 +29,5 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(rescan::run(app.clone()));
     tasks.spawn(mail::run(app.clone()));
     tasks.spawn(import::schedule(app.clone()));
+    tasks.spawn(after::run(app.clone()));
 }

@@ -12,7 +12,7 @@ use domain::time::Timestamp;
 use protocol::agent::{Acked, Event, EventKind, Outcome, TaskReport};
 use std::collections::BTreeSet;
 use store::agents::AgentRow;
-use store::controls::{self, Report};
+use store::controls::{self, Report, after};
 use store::tasks::{self, TaskRow};
 use store::{Transaction, agents, eliminations, scores};
 
@@ -121,14 +121,20 @@ fn apply(
             let message = format!("not done on {}: the agent sits on another asset; it said: {said}", task.asset_name);
             tasks::save_result(tx, task.id, &message, None, "")?;
         }
-        EventKind::Finished(report) => finished(tx, task, report, now)?,
+        EventKind::Finished(report) => finished(tx, task, report, event.at, now)?,
         EventKind::Accepted | EventKind::Started => {}
     }
     Ok(true)
 }
 
 /// Keep a result: its message and detail, the control, and what that makes of the scores.
-fn finished(tx: &mut Transaction<'_>, task: &TaskRow, report: &TaskReport, now: Timestamp) -> Result<(), Error> {
+fn finished(
+    tx: &mut Transaction<'_>,
+    task: &TaskRow,
+    report: &TaskReport,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Error> {
     let known = controls::find(tx, task.asset_id, &task.entry)?;
     let detail = detail(report, known.as_ref().map(|control| (control.origin, control.state)));
     let json = serde_json::to_string(report).map_err(Error::internal)?;
@@ -144,10 +150,19 @@ fn finished(tx: &mut Transaction<'_>, task: &TaskRow, report: &TaskReport, now: 
         state: report.state,
         origin,
         task: task.id,
+        // A clock ahead of ours must not silence later checks.
+        heard_at: at.min(now),
     };
     // A check that found nothing on a host that never had it leaves no trace.
     if known.is_some() || matches!(report.state, ControlState::Effective | ControlState::Configured) {
         controls::report(tx, &control, now)?;
+    }
+    // What a job put in place, or applied again to what is ours, expires by its word from now on.
+    let by_us =
+        report.origin == Some(Origin::Ours) && matches!(report.outcome, Outcome::Succeeded | Outcome::Unchanged);
+    if by_us && task.kind == "apply" {
+        let expires_at = after::of_job(tx, task.job_id)?.expiry(now);
+        after::set_expiry(tx, task.asset_id, &task.entry, expires_at, task.job_id)?;
     }
     let cause = cause(task, report);
     rescore(tx, task.asset_id, &cause, now)?;

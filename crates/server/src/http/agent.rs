@@ -3,7 +3,7 @@
 //! Every request but enrolment is an envelope signed by the agent's own key (see [`protocol::agent`]).
 
 use crate::app::App;
-use crate::engine::{agents, catalogue, dispatch, orders, results};
+use crate::engine::{agents, catalogue, checks, dispatch, orders, results};
 use crate::failpoint;
 use crate::http::error::Error;
 use crate::http::limits;
@@ -16,8 +16,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use protocol::agent::{
-    BODY_BYTES_MAX, Body, CA_PATH, CONTENT_PATH, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled, EventsReply,
-    HOLD_SECONDS_MAX, POLL_PATH, Poll, PollReply,
+    BODY_BYTES_MAX, Body, CA_PATH, CHECKS_PATH, CONTENT_PATH, ChecksReply, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled,
+    EventsReply, HOLD_SECONDS_MAX, POLL_PATH, Poll, PollReply,
 };
 use std::time::Duration;
 use store::agents::AgentRow;
@@ -30,6 +30,7 @@ pub fn routes() -> Router<App> {
         .route(ENROL_PATH, post(enrol))
         .route(POLL_PATH, post(poll))
         .route(EVENTS_PATH, post(events))
+        .route(CHECKS_PATH, post(checked))
         .route(CONTENT_PATH, post(content));
     bounded(routes, limits::AGENT_TIME_MAX, BODY_BYTES_MAX)
 }
@@ -159,6 +160,17 @@ async fn events(State(app): State<App>, body: Bytes) -> Result<Json<EventsReply>
         app.wake.notify("job", job.0);
     }
     Ok(Json(EventsReply { now, acked: stored.acked }))
+}
+
+async fn checked(State(app): State<App>, body: Bytes) -> Result<Json<ChecksReply>, Error> {
+    let (agent, request) = agents::authenticate(&app, &body).await?;
+    let Body::Checks(said) = request.body else { return Err(misplaced()) };
+    let now = app.clock.now();
+    let taken = app.database.try_write(move |tx| checks::store(tx, &agent, &said, now)).await?;
+    if taken.changed {
+        app.wake.notify("after", 0);
+    }
+    Ok(Json(ChecksReply { now, n: taken.n, interval_seconds: taken.interval_seconds }))
 }
 
 async fn content(State(app): State<App>, body: Bytes) -> Result<impl IntoResponse, Error> {

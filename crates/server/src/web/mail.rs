@@ -81,6 +81,9 @@ fn line(app: &App, denied: Option<String>, row: MailRow) -> MailLine {
     let about = match row.kind {
         Kind::Started => "Execution started",
         Kind::Reported => "Percentage reported",
+        Kind::Drifted => "Drifted",
+        Kind::Expired => "Expired",
+        Kind::Review => "Review due",
         Kind::Test => "Test",
     };
     let settled = (!row.state.can_retry()).then(|| "only what failed can be tried again".to_owned());
