@@ -23,8 +23,6 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_selection", include_str!("../migrations/0009_selection.sql")),
     ("0012_after", include_str!("../migrations/0012_after.sql")),
     ("0015_known_networks", include_str!("../migrations/0015_known_networks.sql")),
-    ("0012_after", include_str!("../migrations/0012_after.sql")),
-    ("0015_known_networks", include_str!("../migrations/0015_known_networks.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.
