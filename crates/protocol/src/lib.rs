@@ -12,3 +12,4 @@ pub mod permit;
 pub mod problem;
 pub mod root;
 pub mod signed;
+pub mod spreadsheet;

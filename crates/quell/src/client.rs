@@ -1,6 +1,7 @@
 //! Talking to the server's API: addresses, tokens, typed bodies, pages, errors.
 
 use crate::failure::Failure;
+use crate::output;
 use crate::profile::Profile;
 use crate::trust;
 use protocol::problem::Problem;
@@ -88,6 +89,18 @@ impl Client {
     /// [`Failure`] of the connection or the server.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Failure> {
         self.body(self.request(Method::GET, path).query(query)).await
+    }
+
+    /// GET something that is no body of ours and hand it to standard output as it comes.
+    ///
+    /// # Errors
+    /// [`Failure`] of the connection or the server, or where standard output cannot be written.
+    pub async fn copy(&self, path: &str, query: &[(&str, String)]) -> Result<(), Failure> {
+        let mut response = self.send(self.request(Method::GET, path).query(query)).await?;
+        while let Some(piece) = response.chunk().await.map_err(|source| self.unreachable(source))? {
+            output::bytes(&piece)?;
+        }
+        Ok(())
     }
 
     /// POST a body and get one. It carries an idempotency key, so the one repetition after a lost connection is safe.

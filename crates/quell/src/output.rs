@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use comfy_table::{ContentArrangement, Table, presets};
+use protocol::spreadsheet::inert;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ pub fn list<T: Serialize>(format: Format, records: &[T], columns: &[Column<T>]) 
             let broken = |error| Failure::internal("cannot write CSV", error);
             writer.write_record(&headings).map_err(broken)?;
             for row in rows() {
-                writer.write_record(row.iter().map(|cell| inert(cell))).map_err(broken)?;
+                writer.write_record(row.iter().map(|cell| inert(cell).into_owned())).map_err(broken)?;
             }
             let bytes =
                 writer.into_inner().map_err(|error| Failure::internal("cannot write CSV", error.into_error()))?;
@@ -68,7 +69,7 @@ pub fn record<T: Serialize>(format: Format, record: &T, fields: &[(&'static str,
             let mut writer = csv::Writer::from_writer(Vec::new());
             let broken = |error| Failure::internal("cannot write CSV", error);
             writer.write_record(fields.iter().map(|(name, _)| *name)).map_err(broken)?;
-            writer.write_record(fields.iter().map(|(_, value)| inert(value))).map_err(broken)?;
+            writer.write_record(fields.iter().map(|(_, value)| inert(value).into_owned())).map_err(broken)?;
             let bytes =
                 writer.into_inner().map_err(|error| Failure::internal("cannot write CSV", error.into_error()))?;
             print(&bytes)
@@ -95,6 +96,14 @@ pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
 /// Where standard output cannot be written.
 pub fn line(text: &str) -> Result<(), Failure> {
     print(format!("{text}\n").as_bytes())
+}
+
+/// Write bytes to standard output as they are.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    print(bytes)
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {
@@ -131,11 +140,6 @@ pub fn failed(failure: &Failure) -> ExitCode {
 /// Text from elsewhere without what a terminal would obey.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
-}
-
-/// A cell that a spreadsheet does not take for a formula.
-fn inert(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
 }
 
 #[cfg(test)]

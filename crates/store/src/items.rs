@@ -5,6 +5,7 @@ mod list;
 mod merge;
 
 pub use change::{ChangeError, assign, group_exists, set_state};
+pub(crate) use list::STATUS;
 pub use list::{
     DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,
     visible,

@@ -67,6 +67,8 @@ pub mod outbox;
 pub mod overview;
 pub mod proposals;
 pub mod record;
+pub mod report;
+pub mod retention;
 pub mod scanners;
 pub mod scans;
 pub mod scope;

@@ -4,8 +4,9 @@
 //! and its cause. `inherent` is the import's and never touched here.
 
 use crate::items::{HistoryRow, write_history};
-use crate::{Result, Transaction, record, stage};
-use domain::id::{AssetId, ItemId, VulnerabilityId};
+use crate::{Result, Sql, Transaction, record, scope, stage};
+use domain::access::AssetScope;
+use domain::id::{AssetId, ItemId, JobId, VulnerabilityId};
 use domain::mitigation::{ControlState, Coverage};
 use domain::score::{self, Assessment, Control, Mitigation, Source, Unit};
 use domain::time::Timestamp;
@@ -254,6 +255,49 @@ pub(crate) fn on_controlled_assets(tx: &mut Transaction<'_>, items: &[ItemId]) -
         &[&items],
     )?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// What stands behind the scores of the items of a job's targets on assets of the scope, closed ones left out: one
+/// assessment per asset and vulnerability, of the item with the highest score where several scanners report it.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn of_job(tx: &mut Transaction<'_>, job: JobId, within: &AssetScope) -> Result<Vec<Assessed>> {
+    let mut sql = Sql::new(
+        "SELECT i.id, i.asset_id, i.vulnerability_id, v.qid, i.inherent, i.residual, i.score_source, i.mitigation
+         FROM job_target g
+         JOIN vulnerable_item i ON i.vulnerability_id = g.vulnerability_id AND i.asset_id = g.asset_id
+         JOIN vulnerability v ON v.id = i.vulnerability_id
+         WHERE i.state <> 'closed' AND g.job_id = ",
+    )
+    .bind(&job);
+    if let Some(scope) = scope::assets(within, "g.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    let mut rows: Vec<ItemScore> =
+        tx.all_built(&sql.text(" ORDER BY i.asset_id, i.vulnerability_id, i.inherent DESC, i.id"))?;
+    rows.dedup_by_key(|row| (row.asset_id, row.vulnerability_id));
+    let mut assessed = Vec::with_capacity(rows.len());
+    for chunk in rows.chunks(CHUNK) {
+        let scene = scene(tx, chunk)?;
+        assessed.extend(chunk.iter().map(|row| Assessed {
+            asset: row.asset_id,
+            qid: row.qid,
+            assessment: assess(row, &scene),
+        }));
+    }
+    Ok(assessed)
+}
+
+/// One vulnerability on one asset, assessed.
+#[derive(Clone, Debug)]
+pub struct Assessed {
+    /// The asset.
+    pub asset: AssetId,
+    /// The vulnerability's QID.
+    pub qid: i64,
+    /// Its units after the controls.
+    pub assessment: Assessment,
 }
 
 record! {

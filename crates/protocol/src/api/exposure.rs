@@ -69,6 +69,11 @@ pub struct Vulnerability {
     pub inherent: Option<i64>,
     /// Their highest residual score; absent where nothing is open.
     pub residual: Option<i64>,
+    /// How far its removal has come on the assets together: `open`, `scheduled`, `running`, `partial`, `mitigated`,
+    /// `drifted`, `fixed`, `closed`; absent where it was never found.
+    pub status: Option<String>,
+    /// The newest job about it, `MJ0000001`; absent where there is none, or where the caller may not look at jobs.
+    pub last_job: Option<String>,
 }
 
 /// The scanner's texts: foreign HTML, to be sanitised before it is shown.
@@ -256,6 +261,10 @@ pub struct Item {
     pub substate: String,
     /// `none`, `partial`, `mitigated` or `drifted`.
     pub mitigation: String,
+    /// How far its removal has come: `open`, `scheduled`, `running`, `partial`, `mitigated`, `drifted`, `fixed`, `closed`.
+    pub status: String,
+    /// The newest job about it, `MJ0000001`; absent where there is none, or where the caller may not look at jobs.
+    pub last_job: Option<String>,
     /// Score before any mitigation.
     pub inherent: u8,
     /// Score now.

@@ -27,9 +27,11 @@ macro_rules! requests {
 // After the macros, which they use.
 mod agents;
 mod catalogue;
+mod results;
 
 pub use agents::*;
 pub use catalogue::*;
+pub use results::*;
 
 requests! {
     /// A job to be made from eliminations.

@@ -59,7 +59,8 @@ const COLUMNS: &[Column<Item>] = &[
             if item.substate.is_empty() { item.state.clone() } else { format!("{}/{}", item.state, item.substate) }
         },
     ),
-    ("MITIGATION", |item| item.mitigation.clone()),
+    ("STATUS", |item| item.status.clone()),
+    ("LAST JOB", |item| item.last_job.clone().unwrap_or_default()),
     ("SCORE", |item| {
         if item.residual == item.inherent {
             item.residual.to_string()

@@ -5,8 +5,9 @@ use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, Format, note};
 use protocol::api::response::{
-    Elimination, EliminationAsset, EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobPatch, JobSave,
-    JobSelection, JobSummary, JobsBody, NewJob, ScheduleBody, Task, TasksBody,
+    Elimination, EliminationAsset, EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobCve, JobCvesBody,
+    JobPatch, JobSave, JobSelection, JobSummary, JobsBody, NewJob, ReportBody, ReportLine, RetentionBody,
+    RetentionRequest, ScheduleBody, Task, TasksBody,
 };
 use std::time::Duration;
 
@@ -85,6 +86,30 @@ pub enum Command {
         /// Its number
         number: String,
     },
+    /// Download the progress report: a line per asset, QID and mitigation; `-o csv` or `-o json` for the whole of it
+    Report {
+        /// Its number
+        number: String,
+        /// Which run, from 1; the newest when absent
+        #[arg(long)]
+        run: Option<i64>,
+        /// Only lines with these action statuses: Pending, Running, Succeeded, Partial, Failed, Skipped
+        #[arg(long, value_delimiter = ',')]
+        status: Vec<String>,
+        /// Only these columns of the CSV form
+        #[arg(long, value_delimiter = ',')]
+        columns: Vec<String>,
+    },
+    /// Show what a job means for each CVE
+    Cves {
+        /// Its number
+        number: String,
+    },
+    /// Show or change how many days the evidence of ended runs is kept; 0 for ever
+    Retention {
+        /// Days, at least 7, or 0
+        days: Option<i64>,
+    },
     /// Wait until a job is over
     Wait {
         /// Its number
@@ -159,6 +184,35 @@ const TASKS: &[Column<Task>] = &[
     ("MESSAGE", |task| task.message.clone()),
 ];
 
+const REPORT: &[Column<ReportLine>] = &[
+    ("ASSET", |line| line.asset_name.clone()),
+    ("QID", |line| line.qid.to_string()),
+    ("MITIGATION", |line| line.mitigation_id.clone()),
+    ("ACTION", |line| line.action_status.clone()),
+    ("CODE", |line| match (line.return_code, line.mitigation_return_code) {
+        (Some(code), Some(detail)) if code != detail => format!("{code}/{detail}"),
+        (Some(code), _) => code.to_string(),
+        (None, _) => String::new(),
+    }),
+    ("REASON", |line| line.mitigation_reason.clone()),
+    ("STATUS", |line| line.mitigation_status.clone()),
+    ("SCORE", |line| match (line.score_before, line.score_after) {
+        (Some(before), Some(after)) if before != after => format!("{before} -> {after}"),
+        (_, after) => after.map(|score| score.to_string()).unwrap_or_default(),
+    }),
+];
+
+const CVES: &[Column<JobCve>] = &[
+    ("CVE", |cve| cve.cve.clone()),
+    ("QIDS", |cve| cve.qids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    ("ASSETS", |cve| cve.assets.to_string()),
+    ("MITIGATED", |cve| cve.mitigated.to_string()),
+    ("PARTLY", |cve| cve.partly.to_string()),
+    ("NOT", |cve| cve.not.to_string()),
+    ("POINTS", |cve| cve.points.to_string()),
+    ("SCORE", |cve| format!("{} -> {}", cve.inherent, cve.residual)),
+];
+
 const ELIMINATIONS: &[Column<Elimination>] = &[
     ("QID", |e| e.qid.to_string()),
     ("ENTRY", |e| e.entry.clone()),
@@ -229,10 +283,54 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let tasks: TasksBody = client.get(&path(&["jobs", &number, "tasks"]), &[]).await?;
             output::list(context.format, &tasks.tasks, TASKS)
         }
+        Command::Report { number, run, status, columns } => {
+            let wanted = [
+                ("run", run.map(|run| run.to_string()).unwrap_or_default()),
+                ("status", status.join(",")),
+                ("columns", columns.join(",")),
+            ];
+            report(&client, &number, wanted.into_iter().filter(|(_, value)| !value.is_empty()), context.format).await
+        }
+        Command::Cves { number } => {
+            let found: JobCvesBody = client.get(&path(&["jobs", &number, "cves"]), &[]).await?;
+            output::list(context.format, &found.cves, CVES)
+        }
+        Command::Retention { days } => retention(&client, days, context.format).await,
         Command::Wait { number } => wait(&client, &number, context.format).await,
         Command::Halt { reason } => halt(&client, HaltRequest { halted: true, reason }, context.format).await,
         Command::GoOn => halt(&client, HaltRequest::default(), context.format).await,
     }
+}
+
+/// The report in the form of its own: CSV and JSON as the server writes them, a table of what matters for people.
+async fn report(
+    client: &Client,
+    number: &str,
+    wanted: impl Iterator<Item = (&'static str, String)>,
+    format: Format,
+) -> Result<(), Failure> {
+    let mut query: Vec<(&str, String)> = wanted.collect();
+    let place = path(&["jobs", number, "report"]);
+    if format == Format::Csv {
+        query.push(("format", "csv".to_owned()));
+        return client.copy(&place, &query).await;
+    }
+    let report: ReportBody = client.get(&place, &query).await?;
+    if format == Format::Json {
+        return output::json(&report);
+    }
+    output::list(format, &report.lines, REPORT)
+}
+
+async fn retention(client: &Client, days: Option<i64>, format: Format) -> Result<(), Failure> {
+    let place = path(&["settings", "retention"]);
+    let RetentionBody { retention } = match days {
+        None => client.get(&place, &[]).await?,
+        Some(days) => client.put(&place, &RetentionRequest { days }).await?,
+    };
+    let kept = if retention.days == 0 { "for ever".to_owned() } else { format!("{} days", retention.days) };
+    let fields = [("kept", kept), ("default", format!("{} days", retention.default_days))];
+    output::record(format, &retention, &fields)
 }
 
 async fn read(client: &Client, number: &str) -> Result<Job, Failure> {

@@ -24,6 +24,8 @@ const COLUMNS: &[Column<Vulnerability>] = &[
     ("SEVERITY", |one| one.severity.to_string()),
     ("CVES", |one| one.cves.join(" ")),
     ("SCORE", |one| score(one.inherent, one.residual)),
+    ("STATUS", |one| one.status.clone().unwrap_or_default()),
+    ("LAST JOB", |one| one.last_job.clone().unwrap_or_default()),
     ("OPEN", |one| one.open_items.to_string()),
     ("MITIGATED", |one| one.mitigated_items.to_string()),
     ("ELIMINATIONS", |one| one.eliminations.to_string()),

@@ -31,7 +31,8 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// An item as the API says it.
-pub(crate) fn body(row: ItemRow) -> Item {
+pub(crate) fn body(caller: &Caller, row: ItemRow) -> Item {
+    let jobs = caller.decide(Action::JobsView, &Record::default()).allowed();
     let some = |text: String| (!text.is_empty()).then_some(text);
     Item {
         number: row.number().to_string(),
@@ -47,6 +48,8 @@ pub(crate) fn body(row: ItemRow) -> Item {
         state: row.state.as_str().to_owned(),
         substate: row.substate.as_str().to_owned(),
         mitigation: row.mitigation.as_str().to_owned(),
+        status: row.status.as_str().to_owned(),
+        last_job: row.last_job.filter(|_| jobs).map(store::jobs::name),
         inherent: row.inherent,
         residual: row.residual,
         score_source: row.score_source.as_str().to_owned(),
@@ -84,15 +87,16 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
     let any = Record { assignee: Some(caller.user), ..Record::default() };
     caller.may(Action::ItemsView, &any)?;
     let query = query.of_list(&items::FIELDS, "-score", app.clock.now(), &caller.name)?;
+    let asker = caller.clone();
     let page = app.database.try_read(move |tx| {
         let clip = items::visible(&caller.actor, Action::ItemsView);
         list::page::<ItemRow>(tx, &items::LIST, clip, &query).map_err(Error::from)
     });
     let page = page.await?;
-    Ok(Json(ItemsBody { items: page.rows.into_iter().map(body).collect(), next: page.next_cursor }))
+    Ok(Json(ItemsBody { items: page.rows.into_iter().map(|row| body(&asker, row)).collect(), next: page.next_cursor }))
 }
 
-fn full(tx: &mut Transaction<'_>, item: ItemRow) -> Result<ItemBody, Error> {
+fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow) -> Result<ItemBody, Error> {
     let cves = vulnerabilities::cves(tx, item.vulnerability_id)?.into_iter().map(|cve| cve.cve).collect();
     let detections = items::detections(tx, item.id)?.into_iter().map(|row| Detection {
         host: row.host_key,
@@ -115,7 +119,7 @@ fn full(tx: &mut Transaction<'_>, item: ItemRow) -> Result<ItemBody, Error> {
         last_test_at: row.last_test_at,
     });
     let detections = detections.collect();
-    Ok(ItemBody { item: body(item), cves, detections })
+    Ok(ItemBody { item: body(caller, item), cves, detections })
 }
 
 /// Show an item
@@ -124,7 +128,7 @@ fn full(tx: &mut Transaction<'_>, item: ItemRow) -> Result<ItemBody, Error> {
 async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ItemBody>, Error> {
     let shown = app.database.try_read(move |tx| {
         let item = known(tx, &caller, Action::ItemsView, &number)?;
-        full(tx, item)
+        full(tx, &caller, item)
     });
     Ok(Json(shown.await?))
 }
@@ -232,7 +236,7 @@ pub(crate) async fn give(app: &App, caller: &Caller, number: String, given: Assi
         let owner = owner.as_ref().map(|account| (account.id, account.name.as_str()));
         items::assign(tx, &caller.author(), &item, owner, group, now)?;
         let item = items::one(tx, item.number)?;
-        full(tx, item)
+        full(tx, &caller, item)
     });
     let body = changed.await?;
     app.wake.notify("item", 0);
@@ -296,7 +300,7 @@ pub(crate) async fn set_state(app: &App, caller: &Caller, number: String, state:
             ChangeError::Store(error) => error.into(),
         })?;
         let item = items::one(tx, item.number)?;
-        full(tx, item)
+        full(tx, &caller, item)
     });
     let body = changed.await?;
     app.wake.notify("item", 0);

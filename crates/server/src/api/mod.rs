@@ -18,6 +18,7 @@ pub mod instances;
 pub mod items;
 pub mod jobs;
 pub mod mail;
+pub mod results;
 pub mod scanners;
 pub mod scans;
 pub mod server;
@@ -44,6 +45,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(tokens::routes())
         .merge(audit::routes())
         .merge(jobs::routes())
+        .merge(results::routes())
         .merge(agents::routes())
         .merge(scanners::routes())
         .merge(instances::routes())

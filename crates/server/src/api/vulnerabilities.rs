@@ -16,7 +16,9 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(index)).routes(routes!(show))
 }
 
-fn body(row: VulnerabilityRow, cves: Vec<String>, found: Option<&Found>) -> Vulnerability {
+fn body(caller: &Caller, row: VulnerabilityRow, cves: Vec<String>, found: Option<&Found>) -> Vulnerability {
+    let jobs = caller.decide(Action::JobsView, &Record::default()).allowed();
+    let open = found.filter(|found| found.open > 0);
     Vulnerability {
         qid: row.qid,
         title: row.title,
@@ -35,8 +37,10 @@ fn body(row: VulnerabilityRow, cves: Vec<String>, found: Option<&Found>) -> Vuln
         open_items: found.map_or(0, |found| found.open),
         mitigated_items: found.map_or(0, |found| found.mitigated),
         assets: found.map_or(0, |found| found.assets),
-        inherent: found.map(|found| found.inherent),
-        residual: found.map(|found| found.residual),
+        inherent: open.map(|found| found.inherent),
+        residual: open.map(|found| found.residual),
+        status: found.and_then(|found| found.status).map(|status| status.as_str().to_owned()),
+        last_job: found.and_then(|found| found.last_job).filter(|_| jobs).map(store::jobs::name),
     }
 }
 
@@ -63,7 +67,7 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
         .await?;
     let rows = page.rows.into_iter().map(|row| {
         let (cves, found) = (cves.get(&row.id).cloned().unwrap_or_default(), found.get(&row.id));
-        body(row, cves, found)
+        body(&caller, row, cves, found)
     });
     Ok(Json(VulnerabilitiesBody { vulnerabilities: rows.collect(), next: page.next_cursor }))
 }
@@ -87,7 +91,7 @@ async fn show(State(app): State<App>, caller: Caller, Path(qid): Path<i64>) -> R
         .await?;
     let cves = vulnerability.cves.into_iter().map(|cve| cve.cve).collect();
     Ok(Json(VulnerabilityBody {
-        vulnerability: body(vulnerability.row, cves, found.as_ref()),
+        vulnerability: body(&caller, vulnerability.row, cves, found.as_ref()),
         texts: VulnerabilityTexts {
             threat: vulnerability.threat,
             impact: vulnerability.impact,

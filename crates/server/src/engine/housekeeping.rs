@@ -1,9 +1,10 @@
 //! Seals the audit log every few seconds, and removes what no longer matters: sessions past their limits, forgotten
-//! failures, old answers kept for idempotency keys.
+//! failures, old answers kept for idempotency keys, evidence older than people want to keep it.
 //!
 //! Takes no input but the database. Sealing holds a lease, so that two replicas do not seal the same entries; the rest
 //! may happen twice without harm.
 
+use super::evidence;
 use crate::app::App;
 use crate::http::error::causes;
 use crate::http::idempotency::KEPT_SECONDS;
@@ -29,7 +30,10 @@ pub async fn run(app: App) {
         }
         if looks == 0 {
             match sweep(&app).await {
-                Ok(removed) => tracing::debug!(removed, "removed {removed} sessions and answers that no longer matter"),
+                Ok(removed) => tracing::debug!(
+                    removed,
+                    "removed {removed} sessions, answers and pieces of evidence that no longer matter"
+                ),
                 Err(error) => tracing::warn!("old sessions were not removed now; trying again: {}", causes(&error)),
             }
         }
@@ -67,5 +71,5 @@ async fn sweep(app: &App) -> store::Result<u64> {
     let (now, limits): (Timestamp, _) = (app.clock.now(), app.session_limits);
     let gone = app.database.write(move |tx| sessions::sweep(tx, limits, now)).await?;
     let answers = app.database.write(move |tx| idempotency::forget_before(tx, now.plus_seconds(-KEPT_SECONDS))).await?;
-    Ok(gone + answers)
+    Ok(gone + answers + evidence::sweep(app).await?)
 }

@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod checks;
 pub mod dispatch;
 pub mod follow;
+pub mod evidence;
 pub mod housekeeping;
 pub mod import;
 pub mod jobs;

@@ -13,7 +13,7 @@ pub const COLUMNS: [Column; 8] = [
     Column::sorted("Number", "q-w4", "number"),
     Column::sorted("Vulnerability and asset", "", "title"),
     Column::sorted("State", "q-w5", "state"),
-    Column::sorted("Mitigation", "q-w4", "mitigation"),
+    Column::sorted("Status", "q-w5", "mitigation"),
     Column::sorted("Score", "q-w4", "score"),
     Column::new("Source", "q-w2"),
     Column::sorted("Assigned to", "q-w4", "assignee"),
@@ -37,8 +37,10 @@ pub struct ItemRow {
     pub asset_href: String,
     /// Its workflow state.
     pub state: Chip,
-    /// Its mitigation; nothing for none.
-    pub mitigation: Option<Chip>,
+    /// How far its removal has come.
+    pub progress: Chip,
+    /// The last job about it and its page.
+    pub job: Option<(String, String)>,
     /// Its score.
     pub change: Change,
     /// The product that stands in its source field; empty until the scanner is active and has imported.

@@ -1,7 +1,7 @@
 //! Vulnerabilities: the list, one record (also shown in the drawer) and the drill-down into a score.
 
 use super::charts::Scale;
-use super::chips::{Change, Chip, Score, Severity, Tone, When};
+use super::chips::{Change, Chip, Score, Severity, When};
 use super::lists::{Action, Column, List, Menu, Tab};
 use super::records::{Entry, Fact};
 use super::sanitise::Clean;
@@ -16,7 +16,7 @@ pub const COLUMNS: [Column; 8] = [
     Column::sorted("Severity", "q-w4", "severity"),
     Column::sorted("Score", "q-w4", "score"),
     Column::sorted("Assets", "q-w2", "assets").end(),
-    Column::new("Response", "q-w4"),
+    Column::new("Status", "q-w5"),
     Column::new("", "q-w1"),
 ];
 
@@ -43,8 +43,12 @@ pub struct VulnerabilityRow {
     pub assets: i64,
     /// The items behind that number.
     pub assets_href: String,
-    /// Open, Mitigable, In job, Mitigated, Fixed.
-    pub response: Chip,
+    /// How far its removal has come.
+    pub status: Chip,
+    /// The catalogue has something for it.
+    pub mitigable: bool,
+    /// The last job about it and its page.
+    pub job: Option<(String, String)>,
     /// Quick actions; the first is View Risk Elimination.
     pub menu: Menu,
 }
@@ -206,23 +210,5 @@ impl ScorePage {
 
     fn scores(&self) -> (Score, Score) {
         (Score(self.before), Score(self.after))
-    }
-}
-
-/// The chip that sums up where the response to a vulnerability stands.
-#[must_use]
-pub fn response(open: i64, mitigated: i64, in_job: bool, mitigable: bool) -> Chip {
-    if open == 0 {
-        Chip::new(Tone::Ok, "Fixed")
-    } else if mitigated >= open {
-        Chip::new(Tone::Mit, "Mitigated")
-    } else if in_job {
-        Chip::new(Tone::Run, "In job")
-    } else if mitigated > 0 {
-        Chip::new(Tone::Warn, format!("Partial · {mitigated}"))
-    } else if mitigable {
-        Chip::new(Tone::Info, "Mitigable").with_icon("shield-half")
-    } else {
-        Chip::new(Tone::Idle, "Open")
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod jobs;
+pub mod report;
 pub mod scans;
 
 use domain::number::{Number, Series};

@@ -62,7 +62,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         list.capped = total >= TOTAL_MAX;
         list.pager = pager(&query, "/items", page.next_cursor.as_deref());
         let now = app.clock.now();
-        rows = page.rows.iter().map(|item| row(item, refused.get(&item.number), now)).collect();
+        rows = page.rows.iter().map(|item| row(&actor, item, refused.get(&item.number), now)).collect();
     }
     let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
     list.columns.pick = true;
@@ -107,12 +107,15 @@ fn views(list: &mut List) {
         ],
     );
     list.facet(
-        "Mitigation",
+        "Status",
         &[
-            ("None", "mitigation:none", None, None),
-            ("Partial", "mitigation:partial", None, None),
-            ("Mitigated", "mitigation:mitigated", None, None),
-            ("Drifted", "mitigation:drifted", None, None),
+            ("Open", "status:open", None, None),
+            ("Job scheduled", "status:scheduled", None, None),
+            ("Running", "status:running", None, None),
+            ("Partly mitigated", "status:partial", None, None),
+            ("Mitigated", "status:mitigated", None, None),
+            ("Drifted", "status:drifted", None, None),
+            ("Fixed", "status:fixed", None, None),
         ],
     );
     list.facet(
@@ -126,7 +129,7 @@ fn views(list: &mut List) {
     );
 }
 
-fn row(item: &store::items::ItemRow, refused: Option<&Refusal>, now: Timestamp) -> ItemRow {
+fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>, now: Timestamp) -> ItemRow {
     let number = item.number().to_string();
     let actions = vec![
         Button::show("Rescan", format!("/items/{number}/rescan")).icon("radar").unless(refused.map(exposure::refused)),
@@ -142,7 +145,8 @@ fn row(item: &store::items::ItemRow, refused: Option<&Refusal>, now: Timestamp) 
         asset: item.asset.clone(),
         asset_href: format!("/assets/{}", item.asset_id),
         state: marks::workflow(item),
-        mitigation: marks::mitigation(item.mitigation),
+        progress: marks::progress(item.status),
+        job: marks::last_job(who, item.last_job),
         change: marks::change(item),
         source: item.source.clone(),
         assignee: match item.owner.as_str() {

@@ -10,6 +10,7 @@ use crate::pages::lists::{Tab, address};
 use crate::pages::records::Entry;
 use domain::id::AssetId;
 use domain::job::Kind;
+use domain::result as results;
 use domain::task::State;
 use domain::time::Timestamp;
 use protocol::agent::TaskReport;
@@ -254,21 +255,9 @@ fn task_steps(state: State) -> [Tone; 5] {
 /// The result code with its reason, never hidden (design, section 4).
 fn result(task: &Task) -> String {
     let code = task.code.unwrap_or_default();
-    let word = match code {
-        0 => "Succeeded",
-        1 => "Failed",
-        _ => "Skipped",
-    };
-    let detail = match task.detail {
-        Some(203) => " · already in place, put there by others",
-        Some(204) => " · already in place, put there by an earlier job of ours",
-        Some(205) => " · not ours, so it was left alone",
-        Some(206) => " · already in place by others and counted before",
-        _ => "",
-    };
-    let number = task.detail.map_or_else(|| code.to_string(), |detail| format!("{code}/{detail}"));
+    let detail = task.detail.and_then(results::detail).map(|words| format!(" · {words}")).unwrap_or_default();
     let message = if task.message.is_empty() { String::new() } else { format!(" · {}", task.message) };
-    format!("{number} {word}{detail}{message}")
+    format!("{} {}{detail}{message}", results::number(code, task.detail), results::code(code))
 }
 
 fn waiting(state: State, task: &Task, silent: Option<&Timestamp>, now: Timestamp) -> String {

@@ -1,8 +1,11 @@
 //! Small marks that several pages share: the words of a record as chips, icons and log entries.
 
+use crate::http::Caller;
 use crate::pages::chips::{Change, Chip, Tone, When};
 use crate::pages::records::Entry;
+use domain::access::{Action, Record};
 use domain::item::State;
+use domain::progress::Progress;
 use domain::rescan::Verdict;
 use domain::score::{Mitigation, Source};
 use domain::time::Timestamp;
@@ -17,6 +20,30 @@ pub fn mitigation(mitigation: Mitigation) -> Option<Chip> {
         Mitigation::Mitigated => Some(Chip::new(Tone::Mit, "Mitigated")),
         Mitigation::Drifted => Some(Chip::new(Tone::Fail, "Drifted").titled("A mitigation was changed by somebody")),
     }
+}
+
+/// The status column: how far the removal has come (S1.25).
+#[must_use]
+pub fn progress(progress: Progress) -> Chip {
+    let tone = match progress {
+        Progress::Open | Progress::Closed => Tone::Idle,
+        Progress::Scheduled => Tone::Sched,
+        Progress::Running => Tone::Run,
+        Progress::Partial => Tone::Warn,
+        Progress::Mitigated => Tone::Mit,
+        Progress::Drifted => Tone::Fail,
+        Progress::Fixed => Tone::Ok,
+    };
+    let chip = Chip::new(tone, progress.title());
+    if progress == Progress::Drifted { chip.titled("A mitigation was changed by somebody") } else { chip }
+}
+
+/// The last job beside a status, with its page; none for those who may not look at jobs.
+#[must_use]
+pub fn last_job(who: &Caller, job: Option<i64>) -> Option<(String, String)> {
+    let name = store::jobs::name(job.filter(|_| who.decide(Action::JobsView, &Record::default()).allowed())?);
+    let href = format!("/jobs/{name}");
+    Some((name, href))
 }
 
 /// The mark of an item's workflow state.

@@ -12,7 +12,7 @@ use crate::pages::chips::{Change, Chip, Severity, Tone, When};
 use crate::pages::lists::{Action as Button, Empty, Menu, Tab, address};
 use crate::pages::records::{Fact, Value};
 use crate::pages::vulnerabilities::{
-    COLUMNS, FoundRow, RemedyRow, VulnerabilitiesPage, VulnerabilityPage, VulnerabilityRow, response,
+    COLUMNS, FoundRow, RemedyRow, VulnerabilitiesPage, VulnerabilityPage, VulnerabilityRow,
 };
 use crate::pages::{Section, sanitise};
 use axum::Router;
@@ -65,7 +65,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
             .into_iter()
             .map(|vulnerability| {
                 let found = found.get(&vulnerability.id).copied().unwrap_or_default();
-                row(&vulnerability, cves.get(&vulnerability.id).map_or(&[], Vec::as_slice), &found)
+                row(&who, &vulnerability, cves.get(&vulnerability.id).map_or(&[], Vec::as_slice), &found)
             })
             .collect();
     }
@@ -94,6 +94,18 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
             ("Medium", "score:[40 .. 69]", Some("med"), None),
         ],
     );
+    list.facet(
+        "Status",
+        &[
+            ("Open", "status:open", None, None),
+            ("Job scheduled", "status:scheduled", None, None),
+            ("Running", "status:running", None, None),
+            ("Partly mitigated", "status:partial", None, None),
+            ("Mitigated", "status:mitigated", None, None),
+            ("Drifted", "status:drifted", None, None),
+            ("Fixed", "status:fixed", None, None),
+        ],
+    );
     list.facet("Platform", &[("Linux", "platform:linux", None, None), ("Windows", "platform:windows", None, None)]);
     list.bulk = vec![Button::post("View Risk Elimination", "/vulnerabilities/eliminations").icon("shield-half")];
     let shell = frame(&app, &who, Section::Vulnerabilities, "Vulnerabilities").await?;
@@ -103,7 +115,12 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
 /// Lists are counted up to here.
 pub(super) const TOTAL_MAX: i64 = 10_000;
 
-fn row(vulnerability: &vulnerabilities::VulnerabilityRow, cves: &[String], found: &Found) -> VulnerabilityRow {
+fn row(
+    who: &PageActor,
+    vulnerability: &vulnerabilities::VulnerabilityRow,
+    cves: &[String],
+    found: &Found,
+) -> VulnerabilityRow {
     let qid = vulnerability.qid.to_string();
     let scored = found.open > 0;
     let open = address("/items", &[("q", &format!("qid:{qid} and is:open"))]);
@@ -118,11 +135,9 @@ fn row(vulnerability: &vulnerabilities::VulnerabilityRow, cves: &[String], found
             .linked(format!("/vulnerabilities/{qid}/score")),
         assets: found.assets,
         assets_href: open.clone(),
-        response: if scored {
-            response(found.open, found.mitigated, found.in_job, vulnerability.eliminations > 0)
-        } else {
-            Chip::new(Tone::Idle, "Not found")
-        },
+        status: found.status.map_or_else(|| Chip::new(Tone::Idle, "Not found"), marks::progress),
+        mitigable: scored && vulnerability.eliminations > 0,
+        job: marks::last_job(who, found.last_job),
         menu: Menu::dots(
             format!("m-{qid}"),
             format!("Quick actions for QID {qid}"),
@@ -243,18 +258,21 @@ async fn show(State(app): State<App>, who: PageActor, Path(qid): Path<i64>) -> R
 
 fn record_marks(seen: &Seen) -> Vec<Chip> {
     let found = &seen.found;
-    let mut marks = Vec::new();
+    let mut chips = Vec::new();
     if found.open > 0 {
-        marks.push(response(found.open, found.mitigated, found.in_job, !seen.possible.is_empty()));
+        chips.extend(found.status.map(marks::progress));
+        if !seen.possible.is_empty() {
+            chips.push(Chip::new(Tone::Info, "Can be mitigated").with_icon("shield-half"));
+        }
     }
     if seen.vulnerability.row.placeholder {
-        marks
+        chips
             .push(Chip::new(Tone::Warn, "Not in the knowledge base yet").titled("Known from a detection only, so far"));
     }
     if seen.vulnerability.row.patchable {
-        marks.push(Chip::new(Tone::Info, "Patch available"));
+        chips.push(Chip::new(Tone::Info, "Patch available"));
     }
-    marks
+    chips
 }
 
 fn facts(vulnerability: &Vulnerability) -> Vec<Fact> {

@@ -10,6 +10,7 @@ use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, DetectionId, InstanceId, ItemId, UserId, VulnerabilityId};
 use domain::item::{State, Substate, Workflow};
 use domain::number::{Number, Series};
+use domain::progress::Progress;
 use domain::score::{Mitigation, Source as ScoreSource};
 use domain::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub const FIELDS: Fields = Fields {
         Field { name: "state", kind: Kind::Words(STATES), doc: "workflow state" },
         Field { name: "substate", kind: Kind::Words(&["fixed", "stale", "awaiting_scan"]), doc: "why it is so" },
         Field { name: "mitigation", kind: Kind::Words(Mitigation::WORDS), doc: "what the controls in force do" },
+        Field { name: "status", kind: Kind::Words(Progress::WORDS), doc: "how far its removal has come" },
+        Field { name: "job", kind: Kind::Name, doc: "number of a job about it, MJ0000001" },
         Field { name: "score", kind: Kind::Number, doc: "residual score, 1 to 100" },
         Field { name: "inherent", kind: Kind::Number, doc: "score before any mitigation" },
         Field { name: "asset", kind: Kind::Name, doc: "name of the asset" },
@@ -59,6 +62,53 @@ pub const FIELDS: Fields = Fields {
     free: &["title", "asset", "cve"],
 };
 
+/// Whether a task for the weakness of the item `i` on its asset is in a state that `$states` accepts.
+macro_rules! task_in {
+    ($states:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM task t
+                 JOIN job_target g ON g.job_id = t.job_id AND g.asset_id = t.asset_id
+                     AND g.vulnerability_id = i.vulnerability_id
+                 JOIN job_action w ON w.job_id = t.job_id AND w.vulnerability_id = i.vulnerability_id
+                     AND w.entry_key = t.entry_key
+                 JOIN job j ON j.id = t.job_id AND j.status = 'ENABLED'
+             WHERE t.asset_id = i.asset_id AND t.state ",
+            $states,
+            ")"
+        )
+    };
+}
+
+/// [`domain::progress::of`] of an item `i`: held to it by a test on both engines.
+macro_rules! status {
+    () => {
+        concat!(
+            "CASE WHEN i.state = 'closed' AND i.substate = 'fixed'
+                   OR i.state = 'resolved' AND i.substate = 'awaiting_scan' THEN 'fixed'
+              WHEN i.state = 'closed' THEN 'closed'
+              WHEN ",
+            task_in!("IN ('ready', 'offered', 'accepted', 'running', 'unknown')"),
+            " THEN 'running'
+              WHEN i.mitigation IN ('drifted', 'mitigated', 'partial') THEN i.mitigation
+              WHEN ",
+            task_in!("= 'pending'"),
+            " THEN 'scheduled' ELSE 'open' END"
+        )
+    };
+}
+
+/// The newest job about the weakness of an item `i` on its asset, drafts and deleted ones left out.
+macro_rules! last_job {
+    () => {
+        "(SELECT max(j.number) FROM job_target g JOIN job j ON j.id = g.job_id
+          WHERE g.vulnerability_id = i.vulnerability_id AND g.asset_id = i.asset_id
+            AND j.deleted_at IS NULL AND j.status <> 'DRAFT')"
+    };
+}
+
+/// [`domain::progress::of`] as an expression on a row `i` with an item's keys, state, substate and mitigation.
+pub(crate) const STATUS: &str = status!();
+
 const FROM: &str = "vulnerable_item i
     JOIN vulnerability v ON v.id = i.vulnerability_id
     JOIN asset a ON a.id = i.asset_id
@@ -66,11 +116,16 @@ const FROM: &str = "vulnerable_item i
     LEFT JOIN scanner s ON s.product = n.product AND n.source_stamped_at IS NOT NULL
     LEFT JOIN account o ON o.id = i.owner_id";
 
-const SELECT: &str =
+const SELECT: &str = concat!(
     "i.id, i.number, i.vulnerability_id, v.qid, v.title, v.severity, i.asset_id, a.name AS asset, a.ip,
     a.platform, i.instance_id, n.name AS instance, n.product, coalesce(s.name, '') AS source, i.state, i.substate,
     i.mitigation, i.inherent, i.residual, i.score_source, i.owner_id, coalesce(o.name, '') AS owner, i.group_name,
-    i.reopened, i.opened_at, i.resolved_at, i.closed_at, i.last_found_at, i.updated_at";
+    i.reopened, i.opened_at, i.resolved_at, i.closed_at, i.last_found_at, i.updated_at, ",
+    status!(),
+    " AS status, ",
+    last_job!(),
+    " AS last_job"
+);
 
 /// The list of items.
 pub const LIST: List = List {
@@ -87,6 +142,14 @@ pub const LIST: List = List {
         Column::one("state", "i.state"),
         Column::one("substate", "nullif(i.substate, '')"),
         Column::one("mitigation", "i.mitigation"),
+        Column::one("status", STATUS),
+        Column::many(
+            "job",
+            "job_target g JOIN job j ON j.id = g.job_id AND j.deleted_at IS NULL AND j.status <> 'DRAFT'
+             WHERE g.vulnerability_id = i.vulnerability_id AND g.asset_id = i.asset_id",
+            "('MJ' || CASE WHEN j.number < 10000000 THEN substr(CAST(10000000 + j.number AS TEXT), 2)
+                           ELSE CAST(j.number AS TEXT) END)",
+        ),
         Column::one("score", "i.residual"),
         Column::one("inherent", "i.inherent"),
         Column::one("asset", "a.name"),
@@ -185,6 +248,10 @@ record! {
         pub last_found_at: Option<Timestamp>,
         /// Last changed.
         pub updated_at: Timestamp,
+        /// How far its removal has come.
+        pub status: Progress,
+        /// Ordinal of the newest job about it.
+        pub last_job: Option<i64>,
     }
 }
 

@@ -5,11 +5,12 @@
 
 use crate::filter::Column;
 use crate::list::{Clip, List, Sort};
-use crate::{Result, Sql, Transaction, record, scope};
+use crate::{Result, Sql, Transaction, items, record, scope};
 use domain::access::AssetScope;
 use domain::asset::Platform;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::VulnerabilityId;
+use domain::progress::{self, Progress};
 use domain::score::Mitigation;
 use domain::time::Timestamp;
 use std::collections::HashMap;
@@ -37,6 +38,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "score", kind: Kind::Number, doc: "highest residual score of them" },
         Field { name: "inherent", kind: Kind::Number, doc: "highest score of them before any mitigation" },
         Field { name: "mitigation", kind: Kind::Words(Mitigation::WORDS), doc: "on one of the assets" },
+        Field { name: "status", kind: Kind::Words(Progress::WORDS), doc: "how far it has come on one of the assets" },
         Field { name: "asset", kind: Kind::Name, doc: "found on this asset" },
         Field { name: "asset.tag", kind: Kind::Name, doc: "found on an asset with this tag" },
         Field { name: "platform", kind: Kind::Words(Platform::WORDS), doc: "found on an asset of this family" },
@@ -74,7 +76,8 @@ const MITIGABLE: &str = concat!("EXISTS (SELECT 1 FROM ", entries!(), ")");
 #[must_use]
 pub fn clip(scope: &AssetScope) -> Clip {
     let mut sql = Sql::new(
-        "WITH open_item AS NOT MATERIALIZED (SELECT i.vulnerability_id, i.asset_id, i.inherent, i.residual, i.mitigation
+        "WITH open_item AS NOT MATERIALIZED (SELECT i.vulnerability_id, i.asset_id, i.inherent, i.residual, i.mitigation,
+             i.state, i.substate
          FROM vulnerable_item i WHERE i.state <> 'closed'",
     );
     if let Some(scope) = scope::assets(scope, "i.asset_id") {
@@ -112,6 +115,7 @@ pub const LIST: List = List {
         Column::one("score", SCORE),
         Column::one("inherent", INHERENT),
         Column::many("mitigation", open_items!(""), "i.mitigation"),
+        Column::many("status", open_items!(""), items::STATUS),
         Column::many("asset", open_items!("JOIN asset a ON a.id = i.asset_id "), "a.name"),
         Column::many("asset.tag", open_items!("JOIN asset_tag t ON t.asset_id = i.asset_id "), "t.tag"),
         Column::many("platform", open_items!("JOIN asset a ON a.id = i.asset_id "), "a.platform"),
@@ -262,6 +266,10 @@ pub struct Found {
     pub residual: i64,
     /// A job that is not over is about it.
     pub in_job: bool,
+    /// How far its removal has come, closed items counted too; `None` where it was never found.
+    pub status: Option<Progress>,
+    /// Ordinal of the newest job about it.
+    pub last_job: Option<i64>,
 }
 
 /// What is open of these vulnerabilities within the scope; one that is open nowhere is absent.
@@ -305,11 +313,98 @@ pub fn found(
             i64,
             bool,
         )| {
-            found.insert(id, Found { open, mitigated, partial, assets, inherent, residual, in_job });
+            let counted = Found { open, mitigated, partial, assets, inherent, residual, in_job, ..Found::default() };
+            found.insert(id, counted);
             Ok(())
         },
     )?;
+    add_status(tx, &mut found, &ids, scope)?;
+    add_last_job(tx, &mut found, &ids, scope)?;
     Ok(found)
+}
+
+/// The status of each, from its items by what they are and from the open tasks about it: as [`progress::sum`] of the
+/// items' own, without asking for the tasks of every item.
+fn add_status(
+    tx: &mut Transaction<'_>,
+    found: &mut HashMap<VulnerabilityId, Found>,
+    ids: &[i64],
+    scope: &AssetScope,
+) -> Result<()> {
+    let mut sql = Sql::new(
+        "SELECT i.vulnerability_id,
+             CASE WHEN i.state = 'closed' AND i.substate = 'fixed'
+                    OR i.state = 'resolved' AND i.substate = 'awaiting_scan' THEN 'fixed'
+                  WHEN i.state = 'closed' THEN 'closed' ELSE i.mitigation END AS word, count(*)
+         FROM vulnerable_item i WHERE i.vulnerability_id {in ",
+    );
+    sql = sql.bind(&ids).text("}");
+    if let Some(scope) = scope::assets(scope, "i.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    let rows: Vec<(VulnerabilityId, Progress, i64)> = tx.all_built(&sql.text(" GROUP BY 1, 2"))?;
+    let mut by_word: HashMap<VulnerabilityId, Vec<(Progress, i64)>> = HashMap::new();
+    for (id, word, count) in rows {
+        by_word.entry(id).or_default().push((word, count));
+    }
+    let work = work(tx, ids, scope)?;
+    for (id, mut items) in by_word {
+        // What is closed says something only where nothing else is left.
+        if items.iter().any(|(word, _)| !matches!(word, Progress::Fixed | Progress::Closed)) {
+            items.retain(|(word, _)| *word != Progress::Closed);
+        }
+        let status = progress::sum(&items).map(|status| match (status, work.get(&id)) {
+            (Progress::Fixed | Progress::Closed, _) | (_, None) => status,
+            (_, Some(work)) if work.running => Progress::Running,
+            (Progress::Open, Some(work)) if work.scheduled => Progress::Scheduled,
+            _ => status,
+        });
+        found.entry(id).or_default().status = status;
+    }
+    Ok(())
+}
+
+/// What enabled jobs have to do about these vulnerabilities on assets of the scope.
+fn work(tx: &mut Transaction<'_>, ids: &[i64], scope: &AssetScope) -> Result<HashMap<VulnerabilityId, progress::Work>> {
+    let mut sql = Sql::new(
+        "SELECT DISTINCT g.vulnerability_id, t.state
+         FROM job j JOIN task t ON t.job_id = j.id AND t.code IS NULL
+             JOIN job_target g ON g.job_id = t.job_id AND g.asset_id = t.asset_id
+             JOIN job_action w ON w.job_id = t.job_id AND w.vulnerability_id = g.vulnerability_id
+                 AND w.entry_key = t.entry_key
+         WHERE j.status = 'ENABLED' AND g.vulnerability_id {in ",
+    );
+    sql = sql.bind(&ids).text("}");
+    if let Some(scope) = scope::assets(scope, "g.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    let rows: Vec<(VulnerabilityId, domain::task::State)> = tx.all_built(&sql)?;
+    let mut states: HashMap<VulnerabilityId, Vec<domain::task::State>> = HashMap::new();
+    for (id, state) in rows {
+        states.entry(id).or_default().push(state);
+    }
+    Ok(states.into_iter().map(|(id, states)| (id, progress::Work::of(states))).collect())
+}
+
+fn add_last_job(
+    tx: &mut Transaction<'_>,
+    found: &mut HashMap<VulnerabilityId, Found>,
+    ids: &[i64],
+    scope: &AssetScope,
+) -> Result<()> {
+    let mut sql = Sql::new(
+        "SELECT g.vulnerability_id, max(j.number) FROM job_target g JOIN job j ON j.id = g.job_id
+         WHERE j.deleted_at IS NULL AND j.status <> 'DRAFT' AND g.vulnerability_id {in ",
+    );
+    sql = sql.bind(&ids).text("}");
+    if let Some(scope) = scope::assets(scope, "g.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    let rows: Vec<(VulnerabilityId, i64)> = tx.all_built(&sql.text(" GROUP BY 1"))?;
+    for (id, job) in rows {
+        found.entry(id).or_default().last_job = Some(job);
+    }
+    Ok(())
 }
 
 /// How many items of a vulnerability there are within a scope, closed ones included.

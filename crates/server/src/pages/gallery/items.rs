@@ -27,7 +27,8 @@ pub(super) fn pages(out: &Path) {
             } else {
                 Chip::new(Tone::Warn, "Open")
             },
-            mitigation: (before != after).then(|| Chip::new(Tone::Mit, "Mitigated")),
+            progress: if before == after { Chip::new(Tone::Idle, "Open") } else { Chip::new(Tone::Mit, "Mitigated") },
+            job: (before != after).then(|| ("MJ0000042".into(), "job.html".into())),
             change: Change::new(Some(*before), Some(*after)).linked("score.html"),
             source: if at % 3 == 0 { String::new() } else { "Qualys".into() },
             assignee: if at % 2 == 0 { "J. Petrov".into() } else { String::new() },

@@ -36,18 +36,15 @@ pub(super) fn pages(out: &Path) {
                 },
                 assets: [144, 60, 204, 147, 58, 319, 44, 26, 18, 93, 7, 12, 1_204, 402][at],
                 assets_href: "items.html".into(),
-                response: vulnerabilities::response(
-                    10,
-                    if before == after {
-                        0
-                    } else if at % 3 == 0 {
-                        10
-                    } else {
-                        4
-                    },
-                    at == 1,
-                    !remedy.is_empty(),
-                ),
+                status: if before == after {
+                    Chip::new(Tone::Idle, "Open")
+                } else if at % 3 == 0 {
+                    Chip::new(Tone::Mit, "Mitigated")
+                } else {
+                    Chip::new(Tone::Warn, "Partly mitigated")
+                },
+                mitigable: !remedy.is_empty(),
+                job: (before != after).then(|| ("MJ0000042".into(), "job.html".into())),
                 menu: Menu::dots(
                     format!("m-{qid}"),
                     format!("Quick actions for QID {qid}"),
