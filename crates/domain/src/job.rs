@@ -1,10 +1,12 @@
 //! The mitigation job: the rules of its seven steps and of its life.
 //!
-//! R1 to R8, R16, R17, S1.03 to S1.22. Who may do what is decided in `access`; what a task does is in `task`.
+//! R1 to R8, R16, R17, S1.03 to S1.22; `mitigation-jobs.md` 2.6 and 2.7. Who may do what is decided in `access`; what a task does is in `task`.
 
+use crate::access::Action;
 use crate::id::{AssetId, VulnerabilityId};
 use crate::mail::{self, RECIPIENTS_MAX};
 use crate::refusal::Refusal;
+use crate::schedule::Schedule;
 use crate::task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -83,15 +85,44 @@ impl Kind {
     }
 }
 
+/// How often a job runs by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// Once, when it is enabled.
+    OnDemand,
+    /// Once, at its time.
+    Once,
+    /// Again and again.
+    Recurring,
+}
+
+impl Pace {
+    /// That of a schedule.
+    #[must_use]
+    pub fn of(schedule: &Schedule) -> Pace {
+        match schedule {
+            Schedule::OnDemand => Pace::OnDemand,
+            Schedule::Once { .. } => Pace::Once,
+            Schedule::Recurring(_) => Pace::Recurring,
+        }
+    }
+}
+
 /// A job as far as its life goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Life {
     /// Status.
     pub status: Status,
-    /// A run exists: tasks were made from the job as it stood.
+    /// How often it runs by itself.
+    pub pace: Pace,
+    /// A run is under way: something of it became due, and not everything of it has ended.
     pub started: bool,
-    /// Somebody cancelled the run; it ends when every task has.
+    /// Somebody cancelled that run; it ends when every task has.
     pub cancelled: bool,
+    /// Nothing starts until somebody resumes it; what runs on a host ends.
+    pub paused: bool,
+    /// Some asset and action of the job has code 1 as its last result.
+    pub failing: bool,
 }
 
 /// What people do to a job.
@@ -105,62 +136,163 @@ pub enum Act {
     Edit,
     /// DISABLED to ENABLED.
     Enable,
-    /// ENABLED to DISABLED, while nothing has started (S1.22, R7).
+    /// ENABLED to DISABLED, while nothing has started, or between two runs of a recurring job (S1.22, R7).
     Disable,
+    /// Start nothing more for now; what runs ends and reports.
+    Pause,
+    /// Go on.
+    Resume,
     /// Stop a run: no further starts, what runs ends and reports.
     Cancel,
+    /// Make a run now: of a scheduled job, or again of one that has ended.
+    RunNow,
+    /// Make a run over the assets and actions whose last result is code 1.
+    RetryFailed,
+    /// Make a draft with the same content.
+    Clone,
+    /// Give the job to somebody else.
+    ChangeOwner,
     /// Remove the job from the lists; its history stays in the audit.
     Delete,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Act; 7] =
-        [Act::Save, Act::SaveAndEnable, Act::Edit, Act::Enable, Act::Disable, Act::Cancel, Act::Delete];
+    pub const ALL: [Act; 13] = [
+        Act::Save,
+        Act::SaveAndEnable,
+        Act::Edit,
+        Act::Enable,
+        Act::Disable,
+        Act::Pause,
+        Act::Resume,
+        Act::Cancel,
+        Act::RunNow,
+        Act::RetryFailed,
+        Act::Clone,
+        Act::ChangeOwner,
+        Act::Delete,
+    ];
+
+    /// The word in the API, in paths and in the audit log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Act::Save => "save",
+            Act::SaveAndEnable => "save_and_enable",
+            Act::Edit => "edit",
+            Act::Enable => "enable",
+            Act::Disable => "disable",
+            Act::Pause => "pause",
+            Act::Resume => "resume",
+            Act::Cancel => "cancel",
+            Act::RunNow => "run_now",
+            Act::RetryFailed => "retry_failed",
+            Act::Clone => "clone",
+            Act::ChangeOwner => "change_owner",
+            Act::Delete => "delete",
+        }
+    }
+
+    /// The permission it needs.
+    #[must_use]
+    pub fn needs(self) -> Action {
+        match self {
+            Act::Save | Act::Edit => Action::JobEdit,
+            Act::SaveAndEnable | Act::Enable => Action::JobEnable,
+            Act::Disable => Action::JobDisable,
+            Act::Pause | Act::Resume => Action::JobPause,
+            Act::Cancel => Action::JobCancel,
+            Act::RunNow | Act::RetryFailed => Action::JobRun,
+            Act::Clone => Action::JobCreate,
+            Act::ChangeOwner => Action::JobShare,
+            Act::Delete => Action::JobDelete,
+        }
+    }
 }
 
 /// The life after an act.
 ///
 /// # Errors
 /// A refusal that says why the act does not fit the status: `job_is_draft`, `job_not_draft`, `job_enabled`,
-/// `job_started`, `job_ended`, `job_not_enabled`, `job_not_running`.
+/// `job_started`, `job_ended`, `job_not_enabled`, `job_not_running`, `job_paused`, `job_not_paused`, `nothing_failed`.
 pub fn act(life: Life, act: Act) -> Result<Life, Refusal> {
-    let to = |status| Ok(Life { status, ..life });
+    let refuse = |code, sentence: &str| Err(Refusal::new(code, sentence.to_owned()));
+    let to = |status| Ok(Life { status, paused: false, ..life });
     let ended = matches!(life.status, Status::Completed | Status::CompletedWithFailures);
     match (act, life.status) {
+        // Neither touches what the job does.
+        (Act::Clone | Act::ChangeOwner, _) => Ok(life),
         (Act::Save, Status::Draft) => to(Status::Disabled),
         (Act::SaveAndEnable, Status::Draft) => to(Status::Enabled),
         (Act::Save, Status::Disabled) => Ok(life),
-        (Act::SaveAndEnable, _) => Err(Refusal::new(
+        (Act::SaveAndEnable, _) => refuse(
             "job_not_draft",
             "save and enable is offered only when the job is first created; save it, then enable it",
-        )),
+        ),
         (Act::Edit, Status::Draft | Status::Disabled) => Ok(life),
         (Act::Delete, Status::Draft) => Ok(life),
-        (_, Status::Draft) => {
-            Err(Refusal::new("job_is_draft", "the job is a draft; finish the wizard and save it first"))
-        }
+        (_, Status::Draft) => refuse("job_is_draft", "the job is a draft; finish the wizard and save it first"),
         (Act::Delete, Status::Enabled) if life.started => {
-            Err(Refusal::new("job_started", "the job is running; cancel it first, then delete it"))
+            refuse("job_started", "the job is running; cancel it first, then delete it")
         }
         (Act::Delete, _) => Ok(life),
-        (_, _) if ended => {
-            Err(Refusal::new("job_ended", "the job has ended; make a new one from the same eliminations"))
-        }
+        (Act::RunNow | Act::RetryFailed, _) => again(life, act),
+        (_, _) if ended => refuse("job_ended", "the job has ended; run it again, or clone it to change it"),
         (Act::Enable, Status::Disabled) => to(Status::Enabled),
-        (Act::Enable, _) => Err(Refusal::new("job_enabled", "the job is enabled already")),
+        (Act::Enable, _) => refuse("job_enabled", "the job is enabled already"),
+        (Act::Disable, Status::Enabled) if life.started && life.pace == Pace::Recurring => {
+            refuse("job_started", "a run is under way; disable the job when it has ended, or pause or cancel it")
+        }
         (Act::Disable, Status::Enabled) if life.started => {
-            Err(Refusal::new("job_started", "the job has started; cancel it to stop what has not run yet"))
+            refuse("job_started", "the job has started; pause it, or cancel it to stop what has not run yet")
         }
         (Act::Disable, Status::Enabled) => to(Status::Disabled),
-        (Act::Disable, _) => Err(Refusal::new("job_not_enabled", "the job is not enabled")),
-        (Act::Edit | Act::Save, _) => Err(Refusal::new(
-            "job_enabled",
-            "an enabled job cannot be edited; disable it first, while nothing has started",
-        )),
+        (Act::Disable | Act::Pause | Act::Resume, Status::Disabled) => {
+            refuse("job_not_enabled", "the job is not enabled")
+        }
+        (Act::Edit | Act::Save, _) => {
+            refuse("job_enabled", "an enabled job cannot be edited; disable it first, while nothing of it is under way")
+        }
+        (Act::Pause, _) if life.paused => refuse("job_paused", "the job is paused already"),
+        (Act::Pause, _) => Ok(Life { paused: true, ..life }),
+        (Act::Resume, _) if life.paused => Ok(Life { paused: false, ..life }),
+        (Act::Resume, _) => refuse("job_not_paused", "the job is not paused"),
         (Act::Cancel, Status::Enabled) if life.started => Ok(Life { cancelled: true, ..life }),
-        (Act::Cancel, _) => Err(Refusal::new("job_not_running", "the job is not running; there is nothing to cancel")),
+        (Act::Cancel, _) => refuse("job_not_running", "the job is not running; there is nothing to cancel"),
+        (Act::Disable, _) => refuse("job_not_enabled", "the job is not enabled"),
     }
+}
+
+/// May another run be made now?
+fn again(life: Life, act: Act) -> Result<Life, Refusal> {
+    let refuse = |code, sentence: &str| Err(Refusal::new(code, sentence.to_owned()));
+    let failed_only = act == Act::RetryFailed;
+    match life.status {
+        Status::Disabled => refuse("job_not_enabled", "the job is not enabled; enable it first"),
+        Status::Enabled if life.paused => refuse("job_paused", "the job is paused; resume it first"),
+        Status::Enabled if life.started => {
+            refuse("job_started", "a run is under way; wait until it has ended, or cancel it")
+        }
+        _ if failed_only && !life.failing => {
+            refuse("nothing_failed", "no asset and action of the job has failed as its last result")
+        }
+        Status::Enabled if life.pace == Pace::OnDemand => {
+            refuse("job_enabled", "the job is enabled and runs as soon as its agents ask for work")
+        }
+        _ => Ok(Life { status: Status::Enabled, cancelled: false, paused: false, ..life }),
+    }
+}
+
+/// The life once a run has ended: a job that may run again stays enabled, any other has ended as its last results say (R16).
+#[must_use]
+pub fn after_run(life: Life, more_to_come: bool, last_codes: impl IntoIterator<Item = u8>) -> Life {
+    let result = ended(last_codes);
+    let failing = result == Status::CompletedWithFailures;
+    if more_to_come || life.status != Status::Enabled {
+        return Life { cancelled: false, failing, ..life };
+    }
+    Life { status: result, failing, paused: false, ..life }
 }
 
 /// The status of a job whose tasks have all ended, by their codes (R16).
@@ -273,7 +405,7 @@ mod tests {
     use super::*;
 
     fn life(status: Status, started: bool) -> Life {
-        Life { status, started, cancelled: false }
+        Life { status, pace: Pace::OnDemand, started, cancelled: false, paused: false, failing: false }
     }
 
     #[test]
@@ -283,24 +415,64 @@ mod tests {
         assert_eq!(act(life(Status::Disabled, false), Act::SaveAndEnable).unwrap_err().code, "job_not_draft");
     }
 
-    /// One letter per act (Save, save And enable, Edit, eNable, Disable, Cancel, deLete): capital = allowed.
+    /// One letter per act (Save, save And enable, Edit, eNable, Disable, Pause, Resume, Cancel, run noW, reTry failed,
+    /// clOne, change owneR, deLete): its letter = allowed.
     #[test]
     fn acts_by_table() {
-        for (status, started, allowed) in [
-            (Status::Draft, false, "SAE---L"),
-            (Status::Disabled, false, "S-EN--L"),
-            (Status::Enabled, false, "----D-L"),
-            (Status::Enabled, true, "-----C-"),
-            (Status::Completed, true, "------L"),
-            (Status::CompletedWithFailures, true, "------L"),
+        use Pace::{OnDemand, Once, Recurring};
+        use Status::{Completed, CompletedWithFailures, Disabled, Draft, Enabled};
+        // status, pace, started, paused, failing
+        for (status, pace, started, paused, failing, allowed) in [
+            (Draft, OnDemand, false, false, false, "SAE-------ORL"),
+            (Draft, Recurring, false, false, false, "SAE-------ORL"),
+            (Disabled, OnDemand, false, false, false, "S-EN------ORL"),
+            (Disabled, Recurring, false, false, true, "S-EN------ORL"),
+            (Enabled, OnDemand, false, false, false, "----DP----ORL"),
+            (Enabled, OnDemand, false, true, false, "----D-R---ORL"),
+            (Enabled, OnDemand, true, false, false, "-----P-C--OR-"),
+            (Enabled, OnDemand, true, true, false, "------RC--OR-"),
+            (Enabled, Once, false, false, false, "----DP--W-ORL"),
+            (Enabled, Once, false, true, false, "----D-R---ORL"),
+            (Enabled, Once, true, false, false, "-----P-C--OR-"),
+            (Enabled, Recurring, false, false, false, "----DP--W-ORL"),
+            (Enabled, Recurring, false, false, true, "----DP--WTORL"),
+            (Enabled, Recurring, false, true, true, "----D-R---ORL"),
+            (Enabled, Recurring, true, false, true, "-----P-C--OR-"),
+            (Completed, OnDemand, true, false, false, "--------W-ORL"),
+            (Completed, Recurring, true, false, false, "--------W-ORL"),
+            (CompletedWithFailures, OnDemand, true, false, true, "--------WTORL"),
+            (CompletedWithFailures, Once, true, false, true, "--------WTORL"),
         ] {
+            let before = Life { pace, paused, failing, ..life(status, started) };
             let found: String = Act::ALL
                 .into_iter()
-                .zip("SAENDCL".chars())
-                .map(|(what, letter)| if act(life(status, started), what).is_ok() { letter } else { '-' })
+                .zip("SAENDPRCWTORL".chars())
+                .map(|(what, letter)| if act(before, what).is_ok() { letter } else { '-' })
                 .collect();
-            assert_eq!(found, allowed, "{status:?} started={started}");
+            assert_eq!(found, allowed, "{before:?}");
         }
+    }
+
+    #[test]
+    fn s1_22_r7_what_was_not_started_can_be_disabled_and_enabled_again() {
+        let before = Life { pace: Pace::Once, ..life(Status::Enabled, false) };
+        let disabled = act(before, Act::Disable).unwrap();
+        assert_eq!(disabled.status, Status::Disabled);
+        assert_eq!(act(disabled, Act::Enable).unwrap().status, Status::Enabled);
+        let paused = act(before, Act::Pause).unwrap();
+        assert!(!act(paused, Act::Disable).unwrap().paused, "what is enabled again is not paused any more");
+    }
+
+    #[test]
+    fn a_job_ends_with_its_schedule() {
+        let running = Life { pace: Pace::Recurring, cancelled: true, ..life(Status::Enabled, true) };
+        let between = after_run(running, true, [0, 1]);
+        assert_eq!((between.status, between.cancelled, between.failing), (Status::Enabled, false, true));
+        let over = after_run(running, false, [0, 33]);
+        assert_eq!((over.status, over.failing), (Status::Completed, false));
+        assert_eq!(after_run(running, false, [0, 1]).status, Status::CompletedWithFailures);
+        let rerun = act(Life { failing: true, ..life(Status::CompletedWithFailures, true) }, Act::RetryFailed).unwrap();
+        assert_eq!(rerun.status, Status::Enabled);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Interrupted or transiently refused tasks are tried this often in all.
 pub const ATTEMPTS_MAX: u32 = 3;
+/// How long an action may take on the host, in seconds; less in a short maintenance window.
+pub const RUN_SECONDS: i64 = 300;
 /// How long an order may start, in seconds (24 h); then it is asked about and renewed.
 pub const ORDER_SECONDS: i64 = 24 * 3600;
 /// Added to an order's end before silence means `Unknown`, in seconds: skew margin and two holds.
@@ -188,6 +190,10 @@ pub enum Event {
     AgentGone,
     /// Nobody can be asked: the asset has no agent, or one that cannot do this kind of action.
     Unable,
+    /// Its window is over, or so nearly that it could not end in it; ends what has not started (design, section 10).
+    Expire,
+    /// Its instant was resolved again and lies ahead: the agent's zone has changed before anything was ordered.
+    Postpone,
 }
 
 /// What an agent is told of a task at a poll.
@@ -203,8 +209,8 @@ pub enum Offering {
     Nothing,
 }
 
-/// Which job has its turn on an asset, of its open tasks in the order in which they are due: the one whose order is out, else
-/// the first that is ready. One job at a time (R20).
+/// Which run of a job has its turn on an asset, of its open tasks in the order in which they are due: the one whose order is
+/// out, else the first that is ready. One job at a time (R20), and of one job one run.
 #[must_use]
 pub fn turn<J: Copy>(open: &[(J, State)]) -> Option<J> {
     let out = open.iter().find(|(_, state)| *state != State::Ready);
@@ -238,7 +244,8 @@ impl Life {
             || (self.cancel_requested && matches!(self.state, State::Offered | State::Accepted))
     }
 
-    /// What the agent is told of the task at a poll. A halt makes no new order and takes back what has not started (S7).
+    /// What the agent is told of the task at a poll. While everything is halted, or its job is paused, no new order is made
+    /// and what has not started is taken back (S7).
     #[must_use]
     pub fn offering(self, halted: bool) -> Offering {
         match self.state {
@@ -279,8 +286,8 @@ impl Default for Life {
 /// `task_order` for an event that can never follow this state: a forged or impossible report.
 pub fn step(life: Life, event: Event) -> Result<Life, Refusal> {
     use State::{
-        Accepted, Cancelled, DriftedSinceApply, Failed, Interrupted, Lost, NotApplicable, Offered, Pending, Ready,
-        Refused, RevertFailed, Reverted, Running, Succeeded, Unchanged, Unknown, VerifyFailed,
+        Accepted, Cancelled, DriftedSinceApply, Expired, Failed, Interrupted, Lost, NotApplicable, Offered, Pending,
+        Ready, Refused, RevertFailed, Reverted, Running, Succeeded, Unchanged, Unknown, VerifyFailed,
     };
     let out = matches!(life.state, Offered | Accepted | Running | Unknown);
     let next = match event {
@@ -314,6 +321,10 @@ pub fn step(life: Life, event: Event) -> Result<Life, Refusal> {
         Event::Silence if matches!(life.state, Offered | Accepted) => life.to(Unknown),
         Event::Silence => life,
         Event::Unable if matches!(life.state, Pending | Ready) => life.to(Refused),
+        Event::Expire if matches!(life.state, Pending | Ready) => life.to(Expired),
+        Event::Expire => life,
+        Event::Postpone if life.state == Ready && life.epoch == 0 => life.to(Pending),
+        Event::Postpone => life,
         Event::AgentGone if out => life.to(Lost),
         Event::AgentGone => life,
         _ => {
@@ -381,6 +392,8 @@ mod tests {
             Event::Cancel,
             Event::AgentGone,
             Event::Unable,
+            Event::Expire,
+            Event::Postpone,
         ];
         events.extend(ends.map(Event::Finished));
         events
@@ -450,6 +463,23 @@ mod tests {
         }
     }
 
+    /// The end of a window ends what has not started; what an order is out for is never given up by the clock.
+    #[test]
+    fn expiring_and_postponing_by_table() {
+        for state in State::ALL {
+            for epoch in [0, 1] {
+                let life = Life { state, epoch, attempts: 0, cancel_requested: false };
+                let expired = if matches!(state, State::Pending | State::Ready) { State::Expired } else { state };
+                assert_eq!(step(life, Event::Expire).map(|life| life.state), Ok(expired), "{state:?}");
+                let back = if state == State::Ready && epoch == 0 { State::Pending } else { state };
+                assert_eq!(step(life, Event::Postpone).map(|life| life.state), Ok(back), "{state:?} {epoch}");
+            }
+        }
+        use Event::{Due, Expire, Offer, Revoked, Silence};
+        assert_eq!(after(&[Due, Offer, Silence, Expire]).state, State::Unknown);
+        assert_eq!(after(&[Due, Offer, Silence, Revoked, Expire]).state, State::Expired);
+    }
+
     #[test]
     fn r20_one_job_at_a_time_on_an_asset() {
         assert_eq!(turn::<u8>(&[]), None);
@@ -507,7 +537,7 @@ mod tests {
     proptest! {
         /// S2, S5, S13 on the server's side, over random histories.
         #[test]
-        fn histories_keep_the_invariants(picks in proptest::collection::vec(0usize..20, 0..40)) {
+        fn histories_keep_the_invariants(picks in proptest::collection::vec(0usize..22, 0..40)) {
             let events = all_events();
             let mut life = Life::new();
             let mut resolved = true;

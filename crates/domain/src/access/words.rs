@@ -264,6 +264,10 @@ actions! {
     JobEnable "job_enable" Jobs "enable mitigation jobs",
     /// ENABLED to DISABLED.
     JobDisable "job_disable" Jobs "disable mitigation jobs",
+    /// Hold a job, and let it go on.
+    JobPause "job_pause" Jobs "pause and resume mitigation jobs",
+    /// Make a further run of a job: now, or over what failed.
+    JobRun "job_run" Jobs "run mitigation jobs again",
     /// Stop a running job.
     JobCancel "job_cancel" Jobs "cancel mitigation jobs",
     /// Remove a job.
