@@ -1,12 +1,13 @@
-//! Mitigation jobs: the draft and its seven steps, status, targets, actions, co-authors, runs.
+//! Mitigation jobs: the draft and its seven steps, status, targets, actions, co-authors. Their runs are in `runs`.
 
 mod list;
 
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::asset::Platform;
-use domain::id::{AssetId, JobId, RunId, UserId, VulnerabilityId};
-use domain::job::{Kind, Life, Status, Target};
+use domain::id::{AssetId, JobId, UserId, VulnerabilityId};
+use domain::job::{Kind, Life, Pace, Status, Target};
+use domain::schedule::Schedule;
 use domain::time::Timestamp;
 pub use list::{FIELDS, JobLine, LIST, clip};
 
@@ -44,13 +45,23 @@ record! {
         pub version: i64,
         /// Its run was cancelled.
         pub cancelled: bool,
+        /// Nothing starts until somebody resumes it.
+        pub paused: bool,
+        /// Some asset and action has code 1 as its last result.
+        pub failing: bool,
+        /// Targets are chosen anew at each run, and a control that drifts is put back.
+        pub standing: bool,
+        /// When the next run of a recurring job is made.
+        pub next_at: Option<Timestamp>,
+        /// For which civil time of its schedule, `2026-11-22T03:00:00`; empty without one.
+        pub next_time: String,
         /// Made.
         pub created_at: Timestamp,
         /// Changed.
         pub updated_at: Timestamp,
         /// Enabled.
         pub enabled_at: Option<Timestamp>,
-        /// First task due.
+        /// The run under way began; of a job that is over, its last one.
         pub started_at: Option<Timestamp>,
         /// Last task ended.
         pub ended_at: Option<Timestamp>,
@@ -61,7 +72,15 @@ impl JobRow {
     /// The part that decides what may be done to it.
     #[must_use]
     pub fn life(&self) -> Life {
-        Life { status: self.status, started: self.started_at.is_some(), cancelled: self.cancelled }
+        let schedule = serde_json::from_str(&self.schedule).unwrap_or(Schedule::OnDemand);
+        Life {
+            status: self.status,
+            pace: Pace::of(&schedule),
+            started: self.started_at.is_some(),
+            cancelled: self.cancelled,
+            paused: self.paused,
+            failing: self.failing,
+        }
     }
 
     /// `MJ0000001`.
@@ -81,7 +100,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, number, kind, platform, origin, title, description, status, schedule, recipients, mail_started,
-                 mail_percent, owner_id, version, cancelled, created_at, updated_at, enabled_at, started_at, ended_at
+                 mail_percent, owner_id, version, cancelled, paused, failing, standing, next_at, next_time, created_at, updated_at,
+                 enabled_at, started_at, ended_at
              FROM job ",
             $rest
         )
@@ -118,6 +138,8 @@ pub struct Draft {
     pub mail_started: bool,
     /// Mail at a percentage.
     pub mail_percent: Option<i64>,
+    /// Targets are chosen anew at each run.
+    pub standing: bool,
 }
 
 /// Make a draft.
@@ -127,8 +149,8 @@ pub struct Draft {
 pub fn create(tx: &mut Transaction<'_>, job: &NewJob, draft: &Draft, now: Timestamp) -> Result<JobId> {
     tx.insert(
         "INSERT INTO job (number, kind, platform, origin, title, description, status, schedule, recipients, mail_started,
-             mail_percent, owner_id, version, cancelled, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $14, $14) RETURNING id",
+             mail_percent, owner_id, version, cancelled, created_at, updated_at, standing)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $14, $14, $15) RETURNING id",
         &[
             &job.number,
             &job.kind,
@@ -144,6 +166,7 @@ pub fn create(tx: &mut Transaction<'_>, job: &NewJob, draft: &Draft, now: Timest
             &job.owner,
             &false,
             &now,
+            &draft.standing,
         ],
     )
 }
@@ -171,7 +194,7 @@ pub fn read(tx: &mut Transaction<'_>, id: JobId) -> Result<JobRow> {
 pub fn save(tx: &mut Transaction<'_>, id: JobId, version: i64, draft: &Draft, now: Timestamp) -> Result<bool> {
     Ok(tx.execute(
         "UPDATE job SET title = $3, description = $4, schedule = $5, recipients = $6, mail_started = $7, mail_percent = $8,
-             version = version + 1, updated_at = $9
+             version = version + 1, updated_at = $9, standing = $10
          WHERE id = $1 AND version = $2",
         &[
             &id,
@@ -183,22 +206,36 @@ pub fn save(tx: &mut Transaction<'_>, id: JobId, version: i64, draft: &Draft, no
             &draft.mail_started,
             &draft.mail_percent,
             &now,
+            &draft.standing,
         ],
     )? == 1)
 }
 
-/// Store what an act made of the job's life.
+/// Store what an act, or the end of a run, made of the job's life.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn set_life(tx: &mut Transaction<'_>, id: JobId, life: Life, now: Timestamp) -> Result<()> {
     tx.execute(
-        "UPDATE job SET status = $2, cancelled = $3, updated_at = $4, version = version + 1,
+        "UPDATE job SET status = $2, cancelled = $3, updated_at = $4, version = version + 1, paused = $5, failing = $6,
              enabled_at = CASE WHEN $2 = 'ENABLED' THEN coalesce(enabled_at, $4) ELSE enabled_at END,
-             ended_at = CASE WHEN $2 IN ('COMPLETED', 'COMPLETED_WITH_FAILURES') THEN $4 ELSE ended_at END
+             ended_at = CASE WHEN $2 IN ('COMPLETED', 'COMPLETED_WITH_FAILURES') THEN $4 ELSE NULL END
          WHERE id = $1",
-        &[&id, &life.status, &life.cancelled, &now],
+        &[&id, &life.status, &life.cancelled, &now, &life.paused, &life.failing],
     )?;
+    Ok(())
+}
+
+/// Give a job to somebody else, who is no co-author then.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn set_owner(tx: &mut Transaction<'_>, id: JobId, owner: UserId, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE job SET owner_id = $2, updated_at = $3, version = version + 1 WHERE id = $1",
+        &[&id, &owner, &now],
+    )?;
+    tx.execute("DELETE FROM job_coauthor WHERE job_id = $1 AND user_id = $2", &[&id, &owner])?;
     Ok(())
 }
 
@@ -352,55 +389,4 @@ pub fn asset_tags(tx: &mut Transaction<'_>, id: JobId) -> Result<Vec<(AssetId, O
          WHERE t.job_id = $1 ORDER BY 1",
         &[&id],
     )
-}
-
-/// Begin a run.
-///
-/// # Errors
-/// [`crate::Error::Conflict`] on `run_ordinal` when it was begun before.
-pub fn begin_run(tx: &mut Transaction<'_>, id: JobId, ordinal: i64, now: Timestamp) -> Result<RunId> {
-    tx.insert(
-        "INSERT INTO run (job_id, ordinal, state, started_at) VALUES ($1, $2, 'open', $3) RETURNING id",
-        &[&id, &ordinal, &now],
-    )
-}
-
-/// The newest run of a job.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn last_run(tx: &mut Transaction<'_>, id: JobId) -> Result<Option<(RunId, i64)>> {
-    tx.optional("SELECT id, ordinal FROM run WHERE job_id = $1 ORDER BY ordinal DESC LIMIT 1", &[&id])
-}
-
-/// Undo a run that has not started: a job that is disabled again has none (R7).
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn drop_run(tx: &mut Transaction<'_>, run: RunId) -> Result<()> {
-    tx.execute("DELETE FROM task WHERE run_id = $1", &[&run])?;
-    tx.execute("DELETE FROM run WHERE id = $1", &[&run])?;
-    Ok(())
-}
-
-/// Runs whose tasks have all ended but that are still open.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn ended_runs(tx: &mut Transaction<'_>) -> Result<Vec<(RunId, JobId)>> {
-    tx.all(
-        "SELECT r.id, r.job_id FROM run r WHERE r.state = 'open'
-           AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.code IS NULL)
-         ORDER BY r.id LIMIT 100",
-        &[],
-    )
-}
-
-/// Close a run.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn end_run(tx: &mut Transaction<'_>, run: RunId, now: Timestamp) -> Result<()> {
-    tx.execute("UPDATE run SET state = 'ended', ended_at = $2 WHERE id = $1", &[&run, &now])?;
-    Ok(())
 }

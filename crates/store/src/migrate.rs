@@ -20,6 +20,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_rescan", include_str!("../migrations/0005_rescan.sql")),
     ("0006_request_window", include_str!("../migrations/0006_request_window.sql")),
     ("0007_mail", include_str!("../migrations/0007_mail.sql")),
+    ("0008_schedule", include_str!("../migrations/0008_schedule.sql")),
     ("0009_selection", include_str!("../migrations/0009_selection.sql")),
     ("0012_after", include_str!("../migrations/0012_after.sql")),
     ("0014_results", include_str!("../migrations/0014_results.sql")),

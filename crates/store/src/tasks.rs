@@ -3,6 +3,7 @@
 use crate::{Result, Scalar, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
+use domain::schedule::Resolved;
 use domain::task::{self, Life, State};
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -56,6 +57,12 @@ record! {
         pub due_at: Timestamp,
         /// Zone it was resolved in.
         pub zone: String,
+        /// The end of its maintenance window; none for what stays open until it was tried.
+        pub window_end: Option<Timestamp>,
+        /// The last instant at which it may start, to be over when its window is.
+        pub start_by: Option<Timestamp>,
+        /// Its job is paused.
+        pub held: bool,
         /// The order may not start after.
         pub not_after: Option<Timestamp>,
         /// The signed order of this epoch.
@@ -97,7 +104,8 @@ macro_rules! select {
         concat!(
             "SELECT t.id, t.uuid, t.run_id, t.job_id, j.number AS job_number, t.asset_id, a.name AS asset_name, t.agent_key,
                  t.entry_key, e.entry, e.title AS entry_title, e.revision AS entry_revision, e.digest, e.needs,
-                 e.implication, t.kind, t.state, t.epoch, t.attempts, t.cancel_requested, t.due_at, t.zone, t.not_after,
+                 e.implication, t.kind, t.state, t.epoch, t.attempts, t.cancel_requested, t.due_at, t.zone, t.window_end,
+                 t.start_by, j.paused AS held, t.not_after,
                  t.order_envelope, t.resolved_by, t.code, t.detail, t.message, t.report, t.started_at, t.ended_at,
                  t.updated_at
              FROM task t JOIN job j ON j.id = t.job_id JOIN asset a ON a.id = t.asset_id
@@ -128,10 +136,14 @@ pub struct NewTask {
     pub due_at: Timestamp,
     /// Zone it was resolved in.
     pub zone: String,
+    /// The end of its maintenance window.
+    pub window_end: Option<Timestamp>,
+    /// The last instant at which it may start.
+    pub start_by: Option<Timestamp>,
 }
 crate::stage!(NewTask as "task_batch" {
     uuid: Uuid, run_id: RunId, job_id: JobId, asset_id: AssetId, agent_key: Option<AgentKey>, entry_key: i64,
-    kind: String, due_at: Timestamp, zone: String,
+    kind: String, due_at: Timestamp, zone: String, window_end: Option<Timestamp>, start_by: Option<Timestamp>,
 });
 
 /// Make the tasks of a run, all of them pending.
@@ -142,8 +154,9 @@ pub fn create(tx: &mut Transaction<'_>, tasks: &[NewTask], now: Timestamp) -> Re
     tx.stage(tasks)?;
     tx.execute(
         "INSERT INTO task (uuid, run_id, job_id, asset_id, agent_key, entry_key, kind, state, epoch, attempts,
-             cancel_requested, due_at, zone, resolved_by, message, report, updated_at)
-         SELECT uuid, run_id, job_id, asset_id, agent_key, entry_key, kind, 'pending', 0, 0, $2, due_at, zone, '', '', '', $1
+             cancel_requested, due_at, zone, window_end, start_by, resolved_by, message, report, updated_at)
+         SELECT uuid, run_id, job_id, asset_id, agent_key, entry_key, kind, 'pending', 0, 0, $2, due_at, zone, window_end,
+             start_by, '', '', '', $1
          FROM task_batch",
         &[&now, &false],
     )
@@ -178,7 +191,19 @@ pub fn by_uuid(tx: &mut Transaction<'_>, uuid: Uuid) -> Result<Option<TaskRow>> 
     tx.optional(select!("WHERE t.uuid = $1"), &[&uuid])
 }
 
-/// The tasks of a job on the assets inside the scope, by asset.
+/// The tasks of a run on the assets inside the scope, by asset.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn of_run(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope) -> Result<Vec<TaskRow>> {
+    let mut sql = Sql::new(select!("WHERE t.run_id = ")).bind(&run);
+    if let Some(scope) = scope::assets(within, "t.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    tx.all_built(&sql.text(" ORDER BY a.name, t.id LIMIT 10000"))
+}
+
+/// The tasks of every run of a job on the assets inside the scope, by asset.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -308,16 +333,12 @@ pub fn ready_due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<(Option
     let rows: Vec<(Option<AgentKey>, JobId)> = tx.all(
         "UPDATE task SET state = 'ready', updated_at = $1
          WHERE id IN (SELECT t.id FROM task t JOIN job j ON j.id = t.job_id
-                      WHERE t.state = 'pending' AND t.due_at <= $1 AND j.status = 'ENABLED'
+                      WHERE t.state = 'pending' AND t.due_at <= $1 AND j.status = 'ENABLED' AND NOT j.paused
                       ORDER BY t.due_at, t.id LIMIT 5000)
          RETURNING agent_key, job_id",
         &[&now],
     )?;
-    tx.execute(
-        "UPDATE job SET started_at = $1 WHERE status = 'ENABLED' AND started_at IS NULL
-           AND EXISTS (SELECT 1 FROM task t WHERE t.job_id = job.id AND t.state <> 'pending')",
-        &[&now],
-    )?;
+    crate::runs::mark_begun(tx, now)?;
     Ok(rows)
 }
 
@@ -381,12 +402,20 @@ pub(crate) fn moved(
     Ok(touched)
 }
 
-/// The tasks of a job that have not ended.
+/// Tasks that have not started and can no longer end within their window.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn open_of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<TaskRow>> {
-    tx.all(select!("WHERE t.job_id = $1 AND t.code IS NULL ORDER BY t.id LIMIT 10000"), &[&job])
+pub fn past_their_window(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<TaskRow>> {
+    tx.all(select!("WHERE t.start_by < $1 AND t.state IN ('pending', 'ready') ORDER BY t.id LIMIT 1000"), &[&now])
+}
+
+/// The tasks of a run that have not ended.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn open_of_run(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<TaskRow>> {
+    tx.all(select!("WHERE t.run_id = $1 AND t.code IS NULL ORDER BY t.id"), &[&run])
 }
 
 /// Codes of the tasks of a run.
@@ -398,35 +427,61 @@ pub fn codes(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<i64>> {
     Ok(rows.into_iter().map(|(code,)| code).collect())
 }
 
-/// How many tasks of a job are in each state on the assets inside the scope.
+/// How many tasks of a job's newest run that does something are in each state on the assets inside the scope.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn states_of_job(tx: &mut Transaction<'_>, job: JobId, within: &AssetScope) -> Result<Vec<(State, i64)>> {
-    let mut sql = Sql::new("SELECT t.state, count(*) FROM task t WHERE t.job_id = ").bind(&job);
+    let newest = Sql::new("(SELECT r.id FROM run r WHERE r.job_id = ")
+        .bind(&job)
+        .text(" AND r.does <> 'plan' ORDER BY r.ordinal DESC LIMIT 1)");
+    let mut sql = Sql::new("SELECT t.state, count(*) FROM task t WHERE t.run_id = ").append(newest);
     if let Some(scope) = scope::assets(within, "t.asset_id") {
         sql = sql.text(" AND ").append(scope);
     }
     tx.all_built(&sql.text(" GROUP BY t.state ORDER BY 1"))
 }
 
-/// Pending tasks of an agent: their instants are resolved again when its zone changes.
+record! {
+    /// A task of which nothing was ordered yet.
+    #[derive(Debug, Clone)]
+    pub struct Unordered {
+        /// Key.
+        pub id: TaskId,
+        /// Pending or ready.
+        pub state: State,
+        /// The job's schedule as JSON.
+        pub schedule: String,
+        /// The civil time of it that the run is for.
+        pub occurrence: String,
+    }
+}
+
+/// Tasks of an agent of which nothing was ordered yet: their instants are resolved again when its zone changes. Runs that
+/// somebody asked for have no civil time and stay as they are.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn pending_of_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<Vec<(TaskId, String)>> {
+pub fn unordered_of_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<Vec<Unordered>> {
     tx.all(
-        "SELECT t.id, j.schedule FROM task t JOIN job j ON j.id = t.job_id
-         WHERE t.agent_key = $1 AND t.state = 'pending' ORDER BY t.id",
+        "SELECT t.id, t.state, j.schedule, r.occurrence FROM task t JOIN job j ON j.id = t.job_id
+             JOIN run r ON r.id = t.run_id
+         WHERE t.agent_key = $1 AND t.state IN ('pending', 'ready') AND t.epoch = 0 AND r.occurrence IS NOT NULL
+         ORDER BY t.id",
         &[&agent],
     )
 }
 
-/// Store a new instant for a pending task.
+/// Store a new instant, and a new window, for a task of which nothing was ordered yet.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn reschedule(tx: &mut Transaction<'_>, id: TaskId, due_at: Timestamp, zone: &str) -> Result<()> {
-    tx.execute("UPDATE task SET due_at = $2, zone = $3 WHERE id = $1 AND state = 'pending'", &[&id, &due_at, &zone])?;
+pub fn reschedule(tx: &mut Transaction<'_>, id: TaskId, resolved: &Resolved) -> Result<()> {
+    let (window_end, start_by) = (resolved.end.map(|end| end.at), resolved.end.map(|end| end.start_by));
+    tx.execute(
+        "UPDATE task SET due_at = $2, zone = $3, window_end = $4, start_by = $5
+         WHERE id = $1 AND state IN ('pending', 'ready') AND epoch = 0",
+        &[&id, &resolved.at, &resolved.zone, &window_end, &start_by],
+    )?;
     Ok(())
 }

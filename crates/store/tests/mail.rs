@@ -183,9 +183,14 @@ fn run(tx: &mut Transaction<'_>, tasks: &[(i64, &str, Option<i64>)]) -> store::R
         recipients: "[]".to_owned(),
         mail_started: false,
         mail_percent: None,
+        standing: false,
     };
     let job: JobId = store::jobs::create(tx, &new, &draft, at(0))?;
-    let run = store::jobs::begin_run(tx, job, 1, at(0))?;
+    let run = store::runs::begin(
+        tx,
+        &store::runs::NewRun { job, occurrence: None, cause: "enabled", does: "apply", asked_by: "ada" },
+        at(0),
+    )?;
     let identity = domain::asset::Identity::default();
     let mut assets = std::collections::BTreeMap::new();
     for (n, (asset, state, code)) in (1_i64..).zip(tasks) {

@@ -100,6 +100,7 @@ fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> s
         recipients: "[]".to_owned(),
         mail_started: false,
         mail_percent: None,
+        standing: false,
     };
     let job = jobs::create(tx, &new, &draft, at())?;
     jobs::set_targets(tx, job, &[Target { asset, vulnerability }])?;
@@ -181,7 +182,11 @@ both_engines!(of_a_job_only_what_is_inside_the_scope_is_told, |db| {
                  VALUES ('e', 1, 'd', '', 'linux', 'mitigation', 'low', $1, '', $2, $1) RETURNING id",
                 &[&true, &vec![0_u8]],
             )?;
-            let run = jobs::begin_run(tx, job, 1, at())?;
+            let run = store::runs::begin(
+                tx,
+                &store::runs::NewRun { job, occurrence: None, cause: "enabled", does: "apply", asked_by: "ada" },
+                at(),
+            )?;
             let task = |asset| store::tasks::NewTask {
                 uuid: Uuid::now_v7(),
                 run_id: run,
@@ -192,6 +197,8 @@ both_engines!(of_a_job_only_what_is_inside_the_scope_is_told, |db| {
                 kind: "apply".to_owned(),
                 due_at: at(),
                 zone: String::new(),
+                window_end: None,
+                start_by: None,
             };
             store::tasks::create(tx, &[task(seen), task(hidden)], at())?;
             Ok(job)

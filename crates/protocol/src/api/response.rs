@@ -28,10 +28,12 @@ macro_rules! requests {
 mod agents;
 mod catalogue;
 mod results;
+mod schedule;
 
 pub use agents::*;
 pub use catalogue::*;
 pub use results::*;
+pub use schedule::*;
 
 requests! {
     /// A job to be made from eliminations.
@@ -76,6 +78,8 @@ requests! {
         pub mail_percent: Option<i64>,
         /// Co-authors, by sign-in name.
         pub coauthors: Option<Vec<String>>,
+        /// Choose the targets anew at each run, and put back what drifts.
+        pub standing: Option<bool>,
     }
 
     /// An action chosen for a vulnerability.
@@ -84,16 +88,6 @@ requests! {
         pub qid: i64,
         /// Catalogue entry.
         pub entry: String,
-    }
-
-    /// When a job runs.
-    pub struct ScheduleBody {
-        /// `on_demand` or `once`.
-        pub when: String,
-        /// Civil date and time for `once`: `2026-11-22T03:00:00`.
-        pub at: Option<String>,
-        /// `agent` (each asset's own zone) or an IANA name; `agent` when absent.
-        pub zone: Option<String>,
     }
 
     /// How a draft is saved.
@@ -144,8 +138,10 @@ bodies! {
         pub schedule: String,
         /// Assets in it.
         pub assets: i64,
-        /// Tasks by what became of them.
+        /// Tasks of the newest run by what became of them.
         pub tasks: TaskCounts,
+        /// Nothing starts until somebody resumes it.
+        pub paused: bool,
         /// Made.
         #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
         pub created_at: Timestamp,
@@ -202,31 +198,25 @@ bodies! {
         pub actions: Vec<JobAction>,
         /// Cancelled by somebody.
         pub cancelled: bool,
+        /// Targets are chosen anew at each run, and what drifts is put back.
+        pub standing: bool,
+        /// The civil time of the schedule that the next run is for; none when there is none.
+        pub next_time: Option<String>,
+        /// Runs so far, those that wait included.
+        pub runs: i64,
         /// What the caller may do now, and why not.
         pub acts: Vec<Act>,
     }
 
     /// Something that can be done to a record, or why it cannot.
     pub struct Act {
-        /// `save`, `save_and_enable`, `edit`, `enable`, `disable`, `cancel`, `delete`.
+        /// `save`, `save_and_enable`, `edit`, `enable`, `disable`, `pause`, `resume`, `cancel`, `run_now`, `retry_failed`,
+        /// `clone`, `change_owner`, `delete`.
         pub act: String,
         /// Now, by this caller.
         pub allowed: bool,
         /// Why not; empty when allowed.
         pub reason: String,
-    }
-
-    /// An instant a schedule resolves to.
-    pub struct ResolvedInstant {
-        /// Zone used.
-        pub zone: String,
-        /// Instant.
-        #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
-        pub at: Timestamp,
-        /// `exact`, `gap`, `overlap` or `unknown_zone`.
-        pub fit: String,
-        /// Assets that run then.
-        pub assets: i64,
     }
 
     /// An asset of a job.
@@ -312,6 +302,9 @@ bodies! {
         pub due_at: Timestamp,
         /// Zone that was resolved in.
         pub zone: String,
+        /// The end of its maintenance window, after which it is not started any more; none for what stays open.
+        #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+        pub window_end: Option<Timestamp>,
         /// Started on the host.
         #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
         pub started_at: Option<Timestamp>,

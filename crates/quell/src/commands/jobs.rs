@@ -362,9 +362,14 @@ async fn halt(client: &Client, request: HaltRequest, format: Format) -> Result<(
 
 fn patch(edit: Edit) -> JobPatch {
     let schedule = if edit.on_demand {
-        Some(ScheduleBody { when: "on_demand".to_owned(), at: None, zone: None })
+        Some(ScheduleBody { when: "on_demand".to_owned(), ..ScheduleBody::default() })
     } else {
-        edit.at.map(|at| ScheduleBody { when: "once".to_owned(), at: Some(at), zone: edit.zone })
+        edit.at.map(|at| ScheduleBody {
+            when: "once".to_owned(),
+            at: Some(at),
+            zone: edit.zone,
+            ..ScheduleBody::default()
+        })
     };
     JobPatch {
         title: edit.title,
@@ -376,6 +381,7 @@ fn patch(edit: Edit) -> JobPatch {
         mail_started: edit.mail_started,
         mail_percent: edit.mail_percent,
         coauthors: edit.coauthors,
+        standing: None,
     }
 }
 

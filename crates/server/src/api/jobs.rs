@@ -14,7 +14,6 @@ use domain::asset::Platform;
 use domain::id::{AssetId, UserId};
 use domain::job::{Act, Kind};
 use domain::number::{Number, Series};
-use domain::schedule::{Schedule, Zone};
 use protocol::api::response as body;
 use serde::Deserialize;
 use store::audit::{self, Entry};
@@ -36,7 +35,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(halted, halt))
 }
 
-type Tagged = ([(HeaderName, HeaderValue); 1], Json<body::JobBody>);
+/// A job's body with its entity tag.
+pub(super) type Tagged = ([(HeaderName, HeaderValue); 1], Json<body::JobBody>);
 
 /// A job's ordinal from its number in a path.
 ///
@@ -49,7 +49,8 @@ pub fn ordinal(number: &str) -> Result<i64, Error> {
     }
 }
 
-async fn tagged(app: &App, caller: &Caller, job: Job) -> Result<Tagged, Error> {
+/// A job with its entity tag.
+pub(super) async fn tagged(app: &App, caller: &Caller, job: Job) -> Result<Tagged, Error> {
     let version = job.row.version;
     let (caller, now) = (caller.clone(), app.clock.now());
     let job = app.database.try_read(move |tx| views::jobs::job(tx, &caller, &job, now)).await?;
@@ -158,11 +159,12 @@ fn understood(tx: &mut Transaction<'_>, patch: &body::JobPatch) -> Result<Patch,
         description: patch.description.clone(),
         assets: patch.assets.as_ref().map(|assets| assets.iter().copied().map(AssetId).collect()),
         actions,
-        schedule: patch.schedule.as_ref().map(schedule).transpose()?,
+        schedule: patch.schedule.as_ref().map(super::runs::schedule).transpose()?,
         recipients: patch.recipients.clone(),
         mail_started: patch.mail_started,
         mail_percent: patch.mail_percent.map(|percent| (percent != 0).then_some(percent)),
         coauthors,
+        standing: patch.standing,
     })
 }
 
@@ -182,29 +184,8 @@ pub fn users(tx: &mut Transaction<'_>, names: &[String]) -> Result<Vec<UserId>, 
         .collect()
 }
 
-/// A schedule as people write it.
-///
-/// # Errors
-/// 422 `schedule` for what is none.
-pub fn schedule(given: &body::ScheduleBody) -> Result<Schedule, Error> {
-    let refuse = |code: &str, why: &str| Error::field("schedule", code, why.to_owned());
-    match given.when.as_str() {
-        "on_demand" => Ok(Schedule::OnDemand),
-        "once" => {
-            let at = given.at.as_deref().unwrap_or_default();
-            let at =
-                at.parse().map_err(|_| refuse("bad_time", "give date and time as 2026-11-22T03:00, without a zone"))?;
-            let zone = match given.zone.as_deref() {
-                None | Some("" | "agent") => Zone::Agent,
-                Some(name) => Zone::Named(name.to_owned()),
-            };
-            Ok(Schedule::Once { at, zone })
-        }
-        _ => Err(refuse("bad_schedule", "a job runs `on_demand` or `once`")),
-    }
-}
-
-async fn done(app: &App, caller: &Caller, number: &str, act: Act) -> Result<Tagged, Error> {
+/// Do an act and show what it made.
+pub(super) async fn done(app: &App, caller: &Caller, number: &str, act: Act) -> Result<Tagged, Error> {
     let job = jobs::act(app, caller, ordinal(number)?, act).await?;
     tagged(app, caller, job).await
 }
@@ -230,7 +211,9 @@ async fn enable(State(app): State<App>, caller: Caller, Path(number): Path<Strin
     done(&app, &caller, &number, Act::Enable).await
 }
 
-/// Disable a job that has not started
+/// Disable a job
+///
+/// One that has not started, or a recurring one between two runs.
 #[utoipa::path(post, path = "/jobs/{number}/disable", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
 async fn disable(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
@@ -243,9 +226,7 @@ async fn disable(State(app): State<App>, caller: Caller, Path(number): Path<Stri
 #[utoipa::path(post, path = "/jobs/{number}/cancel", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
 async fn cancel(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
-    let done = done(&app, &caller, &number, Act::Cancel).await?;
-    app.wake.notify_all("agent");
-    Ok(done)
+    done(&app, &caller, &number, Act::Cancel).await
 }
 
 /// Delete a job that is not running
@@ -256,18 +237,26 @@ async fn delete(State(app): State<App>, caller: Caller, Path(number): Path<Strin
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// List the tasks of a job
-#[utoipa::path(get, path = "/jobs/{number}/tasks", tag = "jobs", params(("number" = String, Path)),
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct TasksQuery {
+    /// Of which run; the newest when absent.
+    run: Option<i64>,
+}
+
+/// List the tasks of a run of a job
+#[utoipa::path(get, path = "/jobs/{number}/tasks", tag = "jobs", params(("number" = String, Path), TasksQuery),
     responses((status = OK, body = body::TasksBody)))]
 async fn tasks(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
+    Query(query): Query<TasksQuery>,
 ) -> Result<Json<body::TasksBody>, Error> {
     let number = ordinal(&number)?;
     let tasks = app.database.try_read(move |tx| {
         let job = jobs::load(tx, &caller, number)?;
-        views::jobs::tasks(tx, &job)
+        views::jobs::tasks(tx, &job, query.run)
     });
     Ok(Json(body::TasksBody { tasks: tasks.await? }))
 }

@@ -19,6 +19,7 @@ pub mod items;
 pub mod jobs;
 pub mod mail;
 pub mod results;
+pub mod runs;
 pub mod scanners;
 pub mod scans;
 pub mod server;
@@ -46,6 +47,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(audit::routes())
         .merge(jobs::routes())
         .merge(results::routes())
+        .merge(runs::routes())
         .merge(agents::routes())
         .merge(scanners::routes())
         .merge(instances::routes())

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use domain::asset::{Identity, Link, Platform, link};
 use domain::id::AgentKey;
 use domain::schedule::Schedule;
+use domain::task::{Event, State};
 use domain::time::Timestamp;
 use domain::window::Window;
 use protocol::agent::{BODY_BYTES_MAX, Enrol, Enrolled, Facts, PROTOCOL_VERSION, REQUEST_TYPE, Request};
@@ -18,7 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use store::agents::{AgentRow, Heard, NewAgent};
 use store::audit::{self, Entry};
-use store::{Transaction, agents, tasks};
+use store::{Transaction, agents, runs, tasks};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
@@ -238,13 +239,25 @@ pub fn learn(tx: &mut Transaction<'_>, agent: &AgentRow, facts: &Facts, now: Tim
         agents::set_asset_zone(tx, asset, &facts.zone)?;
     }
     if facts.zone != agent.zone {
-        for (task, schedule) in tasks::pending_of_agent(tx, agent.id)? {
-            let schedule: Schedule = serde_json::from_str(&schedule).map_err(Error::internal)?;
-            let resolved = schedule.resolve(&facts.zone, now)?;
-            tasks::reschedule(tx, task, resolved.at, &resolved.zone)?;
-        }
+        moved(tx, agent, &facts.zone, now)?;
     }
     Ok(())
+}
+
+/// An agent has come to another zone: what was not ordered yet is resolved anew (design, section 10).
+fn moved(tx: &mut Transaction<'_>, agent: &AgentRow, zone: &str, now: Timestamp) -> Result<(), Error> {
+    for task in tasks::unordered_of_agent(tx, agent.id)? {
+        let schedule: Schedule = serde_json::from_str(&task.schedule).map_err(Error::internal)?;
+        let occurrence = task.occurrence.parse().map_err(Error::internal)?;
+        let resolved = schedule.resolve_at(occurrence, zone)?;
+        tasks::reschedule(tx, task.id, &resolved)?;
+        if resolved.at > now && task.state == State::Ready {
+            let life = domain::task::step(tasks::read(tx, task.id)?.life(), Event::Postpone)?;
+            tasks::save_life(tx, task.id, life, now)?;
+        }
+    }
+    // A run may have to be made earlier now.
+    Ok(runs::look_again(tx, now)?)
 }
 
 /// An identity without the order in which the host happens to list its addresses.

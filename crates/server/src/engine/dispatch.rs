@@ -1,4 +1,4 @@
-//! Keeps jobs moving: tasks whose time has come, orders that nobody answered, tasks that cannot be tried, runs that
+//! Keeps jobs moving: runs that a schedule gives, tasks whose time has come or whose window is over, orders that nobody answered, tasks that cannot be tried, runs that
 //! are over. Takes no input but the database, so the happy path, a restart and a second replica are one path.
 
 use crate::app::App;
@@ -86,6 +86,9 @@ pub async fn run(app: App) {
 /// A failure of the store; then nothing was changed.
 pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
     let mut moved = Moved::default();
+    moved.jobs.extend(runs::make_due(tx, now)?);
+    // First what can no longer start, so that it never is ready.
+    moved.jobs.extend(runs::expire(tx, now)?);
     for (agent, job) in tasks::ready_due(tx, now)? {
         moved.agents.extend(agent);
         moved.jobs.insert(job);

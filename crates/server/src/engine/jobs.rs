@@ -1,13 +1,12 @@
-//! What people do to mitigation jobs, for the API, the pages and the command line alike: drafts from eliminations,
-//! the seven steps, saving, enabling, disabling, cancelling, deleting.
+//! What people do to mitigation jobs, for the API, the pages and the command line alike: drafts from eliminations and
+//! the seven steps. Saving, enabling and the rest of a job's life is in [`life`].
 //!
 //! `domain::job` holds the rules and `domain::access` the permissions; this file loads, asks and stores.
 
 mod choice;
+mod life;
 
 use crate::app::App;
-use crate::engine::runs::{self, NewRun};
-use crate::failpoint;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use choice::{fill_in, platforms};
@@ -18,6 +17,7 @@ use domain::job::{self, Act, Kind, Review, Target};
 use domain::number::Series;
 use domain::schedule::Schedule;
 use domain::time::Timestamp;
+pub use life::{act, change_owner};
 use protocol::problem::FieldError;
 use std::collections::{BTreeMap, BTreeSet};
 use store::audit::{self, Entry};
@@ -69,6 +69,8 @@ pub struct Patch {
     pub mail_percent: Option<Option<i64>>,
     /// Co-authors.
     pub coauthors: Option<Vec<UserId>>,
+    /// Choose the targets anew at each run, and put back what drifts.
+    pub standing: Option<bool>,
 }
 
 /// A job with everything that a page or an API body shows of it.
@@ -169,6 +171,7 @@ fn create_in(tx: &mut Transaction<'_>, caller: &Caller, wanted: &Wanted, now: Ti
         recipients: "[]".to_owned(),
         mail_started: false,
         mail_percent: None,
+        standing: false,
     };
     let new = NewJob {
         number: number.ordinal,
@@ -220,6 +223,7 @@ fn edit_in(
             .map_err(Error::internal)?,
         mail_started: patch.mail_started.unwrap_or(job.row.mail_started),
         mail_percent: patch.mail_percent.unwrap_or(job.row.mail_percent),
+        standing: patch.standing.unwrap_or(job.row.standing),
     };
     let id = job.row.id;
     if !jobs::save(tx, id, version, &draft, now)? {
@@ -259,65 +263,6 @@ fn edit_in(
 fn edited_meanwhile(number: i64) -> Error {
     let sentence = format!("{} was changed by somebody else since you opened it; load it again", jobs::name(number));
     Error::problem(axum::http::StatusCode::PRECONDITION_FAILED, "edited_meanwhile", sentence)
-}
-
-/// Do one of the acts of `domain::job` to a job: save, save and enable, enable, disable, cancel, delete.
-///
-/// # Errors
-/// A missing permission, or the refusal of the state machine, or fields that keep it from being saved.
-pub async fn act(app: &App, caller: &Caller, number: i64, act: Act) -> Result<Job, Error> {
-    let (doer, now) = (caller.clone(), app.clock.now());
-    let job = app.database.try_write(move |tx| act_in(tx, &doer, number, act, now)).await?;
-    if matches!(act, Act::Enable | Act::SaveAndEnable) {
-        failpoint::hit("job.enabled");
-    }
-    app.wake.notify("job", job.row.id.0);
-    app.wake.notify("dispatch", 0);
-    Ok(job)
-}
-
-fn act_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, act: Act, now: Timestamp) -> Result<Job, Error> {
-    let job = load(tx, caller, number)?;
-    let (permission, word) = match act {
-        Act::Save => (Action::JobEdit, "job.save"),
-        Act::SaveAndEnable => (Action::JobEnable, "job.save_and_enable"),
-        Act::Edit => (Action::JobEdit, "job.edit"),
-        Act::Enable => (Action::JobEnable, "job.enable"),
-        Act::Disable => (Action::JobDisable, "job.disable"),
-        Act::Cancel => (Action::JobCancel, "job.cancel"),
-        Act::Delete => (Action::JobDelete, "job.delete"),
-    };
-    caller.may(permission, &job.record)?;
-    let life = job::act(job.row.life(), act)?;
-    if matches!(act, Act::Save | Act::SaveAndEnable | Act::Enable) {
-        reviewed(&job)?;
-        approvable(tx, &job)?;
-    }
-    let id = job.row.id;
-    match act {
-        Act::Delete => {
-            runs::withdraw(tx, id)?;
-            jobs::delete(tx, id, now)?;
-        }
-        Act::Edit => {}
-        _ => jobs::set_life(tx, id, life, now)?,
-    }
-    match act {
-        Act::Enable | Act::SaveAndEnable => {
-            runs::make(tx, &job.row, &job.schedule, &NewRun::whole(&job.row), now)?;
-        }
-        Act::Disable => {
-            runs::withdraw(tx, id)?;
-            jobs::forget_enabled(tx, id)?;
-        }
-        Act::Cancel => runs::cancel(tx, id, now)?,
-        Act::Save | Act::Edit | Act::Delete => {}
-    }
-    note(tx, caller, word, &jobs::name(number), serde_json::json!({ "status": life.status }), now)?;
-    if act == Act::Delete {
-        return Ok(job);
-    }
-    load(tx, caller, number)
 }
 
 /// Refuse a job that cannot be saved, naming every field.

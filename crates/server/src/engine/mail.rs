@@ -19,8 +19,10 @@ use domain::time::Timestamp;
 use futures_util::future::join_all;
 use std::time::Duration;
 use store::audit::{self, Entry};
+use store::jobs::JobRow;
 use store::mails::{self, Claimed, MailRow, Notice};
-use store::{Transaction, accounts, jobs, outbox};
+use store::runs::RunRow;
+use store::{Transaction, accounts, jobs, outbox, runs};
 use uuid::Uuid;
 
 /// Pause between two looks without a wake-up.
@@ -45,34 +47,48 @@ pub fn tell(tx: &mut Transaction<'_>, ids: impl IntoIterator<Item = JobId>, now:
         let job = jobs::read(tx, id)?;
         let wanted = job.mail_started || job.mail_percent.is_some();
         let recipients: Vec<String> = serde_json::from_str(&job.recipients).map_err(Error::internal)?;
-        let (true, false, Some((run, ordinal))) = (wanted, recipients.is_empty(), jobs::last_run(tx, id)?) else {
+        if !wanted || recipients.is_empty() {
             continue;
+        }
+        // Each run is told of anew; one that is not over yet may still say something beside the newest.
+        for run in runs::told(tx, id)? {
+            tell_run(tx, &job, &run, &recipients, now)?;
+        }
+    }
+    Ok(())
+}
+
+fn tell_run(
+    tx: &mut Transaction<'_>,
+    job: &JobRow,
+    run: &RunRow,
+    recipients: &[String],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (progress, [succeeded, failed, skipped, open]) = mails::progress(tx, run.id, run.begun_at.is_some())?;
+    for kind in mail::caused(job.mail_started, job.mail_percent, progress) {
+        let Progress { assets, reported, .. } = progress;
+        let facts = Facts {
+            job: job.name(),
+            title: job.title.clone(),
+            job_kind: job.kind.as_str().to_owned(),
+            run: run.ordinal,
+            owner: accounts::by_id(tx, job.owner_id)?.map(|owner| owner.name).unwrap_or_default(),
+            percent: job.mail_percent,
+            assets,
+            reported,
+            succeeded,
+            failed,
+            skipped,
+            open,
+            at: Some(now),
+            ..Facts::default()
         };
-        let (progress, [succeeded, failed, skipped, open]) = mails::progress(tx, run, job.started_at.is_some())?;
-        for kind in mail::caused(job.mail_started, job.mail_percent, progress) {
-            let Progress { assets, reported, .. } = progress;
-            let facts = Facts {
-                job: job.name(),
-                title: job.title.clone(),
-                job_kind: job.kind.as_str().to_owned(),
-                run: ordinal,
-                owner: accounts::by_id(tx, job.owner_id)?.map(|owner| owner.name).unwrap_or_default(),
-                percent: job.mail_percent,
-                assets,
-                reported,
-                succeeded,
-                failed,
-                skipped,
-                open,
-                at: Some(now),
-                ..Facts::default()
-            };
-            let key = format!("runs/{}/{}", run.0, kind.as_str());
-            let notice = Notice { key: &key, kind, job: Some(id), facts: &facts };
-            if let Some(put) = mails::put(tx, &notice, &recipients, now)? {
-                let detail = serde_json::json!({ "kind": kind, "run": ordinal, "recipients": put.len() });
-                note(tx, "engine/mail", "mail.queue", &format!("jobs/{}", job.name()), detail, now)?;
-            }
+        let key = format!("runs/{}/{}", run.id.0, kind.as_str());
+        let notice = Notice { key: &key, kind, job: Some(job.id), facts: &facts };
+        if let Some(put) = mails::put(tx, &notice, recipients, now)? {
+            let detail = serde_json::json!({ "kind": kind, "run": run.ordinal, "recipients": put.len() });
+            note(tx, "engine/mail", "mail.queue", &format!("jobs/{}", job.name()), detail, now)?;
         }
     }
     Ok(())

@@ -4,7 +4,8 @@
 //! `domain::task` decides; nothing is repeated on silence alone.
 
 use crate::http::error::Error;
-use domain::id::JobId;
+use domain::id::{JobId, RunId};
+use domain::schedule::End;
 use domain::task::{self, Event, Offering, State};
 use domain::time::Timestamp;
 use protocol::agent::TaskEpoch;
@@ -17,8 +18,6 @@ use store::tasks::TaskRow;
 use store::{Transaction, agents, catalogue, tasks};
 use uuid::Uuid;
 
-/// How long a native action may take on the host, in seconds.
-const RUN_TIMEOUT_SECONDS: u32 = 300;
 /// How much output and evidence a report may carry, in bytes.
 const OUTPUT_CAP_BYTES: u32 = 64 * 1024;
 /// Orders handed out in one poll at most: an agent does them one after the other.
@@ -62,11 +61,14 @@ pub struct Maker<'a> {
 pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Result<Offer, Error> {
     let mut offer = Offer::default();
     let all = tasks::of_agent(tx, agent.id)?;
-    let open: Vec<(JobId, State)> = all.iter().map(|task| (task.job_id, task.state)).collect();
+    // What a pause holds back has no turn and takes none away.
+    let waits = |task: &TaskRow| task.held && task.state == State::Ready;
+    let open: Vec<(RunId, State)> =
+        all.iter().filter(|task| !waits(task)).map(|task| (task.run_id, task.state)).collect();
     let turn = task::turn(&open);
     for task in all {
-        match task.life().offering(maker.halted) {
-            Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.job_id) => {
+        match task.life().offering(maker.halted || task.held) {
+            Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.run_id) => {
                 let made = make(tx, agent, &task, maker)?;
                 offer.touched.insert(task.job_id);
                 offer.orders.extend(made);
@@ -89,6 +91,10 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
         unable(tx, task, &message, now)?;
         return Ok(None);
     }
+    // Past that it could not end within its window: it expires (`fleet-execution.md` 1.5).
+    if task.start_by.is_some_and(|last| last < now) {
+        return Ok(None);
+    }
     let Some(release) = catalogue::newest(tx)? else { return Ok(None) };
     let life = task::step(task.life(), Event::Offer)?;
     let order = Order {
@@ -107,8 +113,8 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
         entry_revision: u32::try_from(task.entry_revision).unwrap_or(0),
         content_digest: task.digest.clone(),
         not_before: task.due_at,
-        not_after: now.plus_seconds(task::ORDER_SECONDS),
-        run_timeout_seconds: RUN_TIMEOUT_SECONDS,
+        not_after: task.start_by.into_iter().fold(now.plus_seconds(task::ORDER_SECONDS), Timestamp::min),
+        run_timeout_seconds: run_seconds(task),
         output_cap_bytes: OUTPUT_CAP_BYTES,
         dry_run: false,
         approval: None,
@@ -120,6 +126,12 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
     tasks::save_life(tx, task.id, life, now)?;
     tasks::save_order(tx, task.id, &text, order.not_after)?;
     Ok(Some(text))
+}
+
+/// How long the action may take: what is left of a short window after its last start.
+fn run_seconds(task: &TaskRow) -> u32 {
+    let end = task.window_end.zip(task.start_by).map(|(at, start_by)| End { at, start_by });
+    u32::try_from(end.map_or(task::RUN_SECONDS, End::run_seconds)).unwrap_or(1)
 }
 
 /// End a task that nobody can be asked to do.

@@ -4,17 +4,16 @@ use super::number;
 use crate::engine::jobs::Job;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
-use domain::access::Action;
 use domain::id::VulnerabilityId;
 use domain::job::{self, Act};
 use domain::number::Series;
-use domain::schedule::{Fit, Schedule, Zone};
+use domain::schedule::{Schedule, words};
 use domain::time::Timestamp;
 use protocol::api::response as body;
 use std::collections::{BTreeMap, BTreeSet};
 use store::jobs::JobLine;
 use store::list::{Page, Query, page};
-use store::{Transaction, accounts, agents, catalogue, eliminations, jobs, tasks};
+use store::{Transaction, accounts, catalogue, eliminations, jobs, runs, tasks};
 
 /// A page of jobs within the caller's scope.
 ///
@@ -35,7 +34,7 @@ fn summary(line: &JobLine) -> Result<body::JobSummary, Error> {
         title: line.title.clone(),
         status: line.status.as_str().to_owned(),
         owner: line.owner.clone(),
-        schedule: in_words(&schedule),
+        schedule: words::whole(&schedule),
         assets: line.assets,
         tasks: body::TaskCounts {
             total: line.total,
@@ -44,39 +43,11 @@ fn summary(line: &JobLine) -> Result<body::JobSummary, Error> {
             failed: line.failed,
             skipped: line.total - line.open - line.succeeded - line.failed,
         },
+        paused: line.paused,
         created_at: line.created_at,
         started_at: line.started_at,
         ended_at: line.ended_at,
     })
-}
-
-/// A schedule in words.
-#[must_use]
-pub fn in_words(schedule: &Schedule) -> String {
-    match schedule {
-        Schedule::OnDemand => "On demand".to_owned(),
-        Schedule::Once { at, zone } => {
-            let zone = match zone {
-                Zone::Agent => "each asset's own time zone",
-                Zone::Named(name) => name,
-            };
-            format!("{} ({zone})", at.strftime("%Y-%m-%d %H:%M"))
-        }
-    }
-}
-
-fn schedule_body(schedule: &Schedule) -> body::ScheduleBody {
-    match schedule {
-        Schedule::OnDemand => body::ScheduleBody { when: "on_demand".to_owned(), at: None, zone: None },
-        Schedule::Once { at, zone } => body::ScheduleBody {
-            when: "once".to_owned(),
-            at: Some(at.to_string()),
-            zone: Some(match zone {
-                Zone::Agent => "agent".to_owned(),
-                Zone::Named(name) => name.clone(),
-            }),
-        },
-    }
 }
 
 /// A job in full.
@@ -107,9 +78,10 @@ pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp)
             title: job.row.title.clone(),
             status: job.row.status.as_str().to_owned(),
             owner: who(job.row.owner_id),
-            schedule: in_words(&job.schedule),
+            schedule: words::whole(&job.schedule),
             assets: i64::try_from(assets.len()).unwrap_or(i64::MAX),
             tasks: counts,
+            paused: job.row.paused,
             created_at: job.row.created_at,
             started_at: job.row.started_at,
             ended_at: job.row.ended_at,
@@ -117,7 +89,7 @@ pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp)
         description: job.row.description.clone(),
         version: job.row.version,
         origin: job.row.origin.clone(),
-        schedule: schedule_body(&job.schedule),
+        schedule: super::runs::schedule(&job.schedule),
         instants: instants(tx, job, now)?,
         recipients: job.recipients.clone(),
         mail_started: job.row.mail_started,
@@ -127,6 +99,9 @@ pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp)
         assets,
         hidden_assets: i64::try_from(job.hidden).unwrap_or(i64::MAX),
         cancelled: job.row.cancelled,
+        standing: job.row.standing,
+        next_time: Some(job.row.next_time.clone()).filter(|time| !time.is_empty()),
+        runs: runs::count(tx, job.row.id)?,
         acts: acts(caller, job),
     })
 }
@@ -154,62 +129,21 @@ fn counts(tx: &mut Transaction<'_>, job: &Job) -> Result<body::TaskCounts, Error
 /// What the caller may do to a job now, and why not: permission first, then the state.
 #[must_use]
 pub fn acts(caller: &Caller, job: &Job) -> Vec<body::Act> {
-    let ask = |act: Act| match act {
-        Act::Save | Act::Edit => Action::JobEdit,
-        Act::SaveAndEnable | Act::Enable => Action::JobEnable,
-        Act::Disable => Action::JobDisable,
-        Act::Cancel => Action::JobCancel,
-        Act::Delete => Action::JobDelete,
-    };
-    let word = |act: Act| match act {
-        Act::Save => "save",
-        Act::SaveAndEnable => "save_and_enable",
-        Act::Edit => "edit",
-        Act::Enable => "enable",
-        Act::Disable => "disable",
-        Act::Cancel => "cancel",
-        Act::Delete => "delete",
-    };
     Act::ALL
         .into_iter()
         .map(|act| {
-            let permitted = caller.decide(ask(act), &job.record).ok().map_err(|reason| reason.to_string());
+            let permitted = caller.decide(act.needs(), &job.record).ok().map_err(|reason| reason.to_string());
             let fits = job::act(job.row.life(), act).map_err(|refusal| refusal.sentence);
             let reason = permitted.and(fits.map(|_| ())).err().unwrap_or_default();
-            body::Act { act: word(act).to_owned(), allowed: reason.is_empty(), reason }
+            body::Act { act: act.as_str().to_owned(), allowed: reason.is_empty(), reason }
         })
         .collect()
 }
 
-/// The instants a schedule resolves to, by zone; on demand has none.
+/// The instants the next time of its schedule resolves to, by zone; on demand has none.
 fn instants(tx: &mut Transaction<'_>, job: &Job, now: Timestamp) -> Result<Vec<body::ResolvedInstant>, Error> {
-    if job.schedule == Schedule::OnDemand {
-        return Ok(Vec::new());
-    }
-    let mut zones: BTreeMap<String, i64> = BTreeMap::new();
-    let assets: BTreeSet<_> = job.targets.iter().map(|target| target.asset).collect();
-    for asset in assets {
-        let zone = agents::on_asset(tx, asset)?.map(|agent| agent.zone).unwrap_or_default();
-        *zones.entry(zone).or_default() += 1;
-    }
-    let mut instants: BTreeMap<(Timestamp, String, &str), i64> = BTreeMap::new();
-    for (zone, assets) in zones {
-        let resolved = job.schedule.resolve(&zone, now)?;
-        let fit = match resolved.fit {
-            Fit::Exact => "exact",
-            Fit::Gap => "gap",
-            Fit::Overlap => "overlap",
-            Fit::UnknownZone => "unknown_zone",
-        };
-        *instants.entry((resolved.at, resolved.zone, fit)).or_default() += assets;
-    }
-    let body = |((at, zone, fit), assets): ((Timestamp, String, &str), i64)| body::ResolvedInstant {
-        zone,
-        at,
-        fit: fit.to_owned(),
-        assets,
-    };
-    Ok(instants.into_iter().map(body).collect())
+    let preview = super::runs::preview(tx, job, &job.schedule, 1, now)?;
+    Ok(preview.times.into_iter().flat_map(|time| time.instants).collect())
 }
 
 type Titles = BTreeMap<VulnerabilityId, (i64, String)>;
@@ -267,12 +201,19 @@ pub fn actions(
         .collect()
 }
 
-/// The tasks of a job that who loaded it may see.
+/// The tasks of a run of a job that who loaded it may see; of the newest when none is named.
 ///
 /// # Errors
-/// A failure of the store.
-pub fn tasks(tx: &mut Transaction<'_>, job: &Job) -> Result<Vec<body::Task>, Error> {
-    let rows = tasks::of_job(tx, job.row.id, &job.scope)?;
+/// Not found for a run that the job does not have.
+pub fn tasks(tx: &mut Transaction<'_>, job: &Job, run: Option<i64>) -> Result<Vec<body::Task>, Error> {
+    let found = match run {
+        None => runs::shown(tx, job.row.id)?,
+        Some(ordinal) => {
+            let missing = || Error::NotFound(format!("run {ordinal} of {}", job.row.name()));
+            Some(runs::by_ordinal(tx, job.row.id, ordinal)?.ok_or_else(missing)?)
+        }
+    };
+    let rows = found.map(|run| tasks::of_run(tx, run.id, &job.scope)).transpose()?.unwrap_or_default();
     Ok(rows
         .into_iter()
         .map(|task| body::Task {
@@ -289,6 +230,7 @@ pub fn tasks(tx: &mut Transaction<'_>, job: &Job) -> Result<Vec<body::Task>, Err
             message: task.message,
             due_at: task.due_at,
             zone: task.zone,
+            window_end: task.window_end,
             started_at: task.started_at,
             ended_at: task.ended_at,
             report: serde_json::from_str(&task.report).ok(),

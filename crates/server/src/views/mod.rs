@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod jobs;
 pub mod report;
+pub mod runs;
 pub mod scans;
 
 use domain::number::{Number, Series};

@@ -65,7 +65,7 @@ pub(super) fn picture(
     presence: &Presence,
     now: Timestamp,
 ) -> Result<JobLive, Error> {
-    let tasks = crate::views::jobs::tasks(tx, full)?;
+    let tasks = crate::views::jobs::tasks(tx, full, None)?;
     let targets = expect::targets(tx, full)?;
     let scores = expect::worst_by_asset(&targets);
     let own = expect::worst_by_entry(tx, full, &targets)?;

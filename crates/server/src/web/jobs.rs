@@ -260,11 +260,7 @@ fn act(word: &str) -> Option<(Act, &'static str)> {
 }
 
 async fn done(app: &App, who: &PageActor, number: i64, act: Act) -> Result<Job, Error> {
-    let job = jobs::act(app, who, number, act).await?;
-    if act == Act::Cancel {
-        app.wake.notify_all("agent");
-    }
-    Ok(job)
+    jobs::act(app, who, number, act).await
 }
 
 async fn one(

@@ -40,6 +40,8 @@ record! {
         pub succeeded: i64,
         /// Code 1.
         pub failed: i64,
+        /// Nothing starts until somebody resumes it.
+        pub paused: bool,
         /// Made.
         pub created_at: Timestamp,
         /// Started.
@@ -89,7 +91,7 @@ pub const LIST: List = List {
         (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code IS NULL) AS open,
         (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code = 0) AS succeeded,
         (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code = 1) AS failed,
-        job.created_at, job.started_at, job.ended_at",
+        job.paused, job.created_at, job.started_at, job.ended_at",
     from: "job JOIN account ON account.id = job.owner_id",
     key: "job.id",
     fields: &FIELDS,
@@ -142,6 +144,12 @@ pub fn clip(assets: &AssetScope) -> Clip {
     let targets = Sql::new(
         "WITH seen_target AS NOT MATERIALIZED (SELECT t.job_id, t.asset_id, t.vulnerability_id FROM job_target t",
     );
-    let tasks = Sql::new("), seen_task AS NOT MATERIALIZED (SELECT t.job_id, t.code FROM task t");
+    // What a job counts is its newest run that does something.
+    let tasks = Sql::new(
+        "), seen_task AS NOT MATERIALIZED (SELECT t.job_id, t.code FROM task t
+             JOIN run r ON r.id = t.run_id AND NOT EXISTS (
+                 SELECT 1 FROM run n WHERE n.job_id = r.job_id AND n.ordinal > r.ordinal AND n.does <> 'plan')
+               AND r.does <> 'plan'",
+    );
     Clip::with(within(targets).append(within(tasks)).text(") "), visible(assets))
 }

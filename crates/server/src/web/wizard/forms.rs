@@ -2,7 +2,7 @@
 //! and Enable.
 
 use super::{Draft, Step, answer, load};
-use crate::api::jobs as api;
+use crate::api::{jobs as api, runs as api_runs};
 use crate::app::App;
 use crate::engine::jobs::{self, Patch};
 use crate::http::Error;
@@ -145,11 +145,16 @@ fn schedule(draft: &Draft, form: &Fields) -> Asked {
         if !faults.is_empty() {
             return Err(faults);
         }
-        ScheduleBody { when: "once".to_owned(), at: Some(format!("{date}T{time}")), zone: text(form.one("zone")) }
+        ScheduleBody {
+            when: "once".to_owned(),
+            at: Some(format!("{date}T{time}")),
+            zone: text(form.one("zone")),
+            ..ScheduleBody::default()
+        }
     } else {
-        ScheduleBody { when: "on_demand".to_owned(), at: None, zone: None }
+        ScheduleBody { when: "on_demand".to_owned(), ..ScheduleBody::default() }
     };
-    match api::schedule(&given) {
+    match api_runs::schedule(&given) {
         Ok(schedule) if schedule == draft.full.schedule => Ok(None),
         Ok(schedule) => Ok(Some(Patch { schedule: Some(schedule), ..Patch::default() })),
         Err(error) => Err(form_faults(error).unwrap_or_else(|_| vec![Fault::new("date", "This time cannot be read.")])),

@@ -252,7 +252,10 @@ pub(super) fn schedule(
     let tomorrow = now.plus_seconds(86_400).to_jiff().strftime("%Y-%m-%d").to_string();
     let (kept, date, time, zone) = match &draft.full.schedule {
         Schedule::OnDemand => (false, tomorrow, "02:00".to_owned(), String::new()),
-        Schedule::Once { at, zone } => {
+        Schedule::Recurring(recurring) => {
+            (true, recurring.start.to_string(), recurring.time.strftime("%H:%M").to_string(), String::new())
+        }
+        Schedule::Once { at, zone, .. } => {
             let zone = match zone {
                 Zone::Agent => String::new(),
                 Zone::Named(name) => name.clone(),
@@ -291,7 +294,7 @@ pub(super) fn schedule(
 
 /// The instant that was chosen, read back.
 fn echo(schedule: &Schedule) -> Option<String> {
-    let Schedule::Once { at, zone } = schedule else { return None };
+    let Schedule::Once { at, zone, .. } = schedule else { return None };
     let place = match zone {
         Zone::Agent => "in each agent's own time zone".to_owned(),
         Zone::Named(name) => format!("in {name}"),
