@@ -4,7 +4,7 @@
 
 use crate::app::App;
 use crate::engine::jobs;
-use crate::engine::runs::{self, NewRun};
+use crate::engine::runs::{self, Cause, Due, NewRun};
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use domain::access::{Action, Record};
@@ -187,6 +187,7 @@ pub(crate) fn draft(
         recipients: "[]".to_owned(),
         mail_started: false,
         mail_percent: None,
+        standing: false,
     };
     let id = store::jobs::create(tx, &job, &text, now)?;
     let of = |vulnerability| Target { asset: row.asset_id, vulnerability };
@@ -315,7 +316,8 @@ pub(crate) fn roll_back(
     let life = domain::job::act(job.life(), Act::SaveAndEnable)?;
     store::jobs::set_life(tx, id, life, now)?;
     let job = store::jobs::read(tx, id)?;
-    runs::make(tx, &job, &Schedule::OnDemand, &NewRun::whole(&job), now)?;
+    let new = NewRun::whole(&job, Due::Now, Cause::Enabled, "engine/after");
+    runs::make(tx, &job, &Schedule::OnDemand, &new, now)?;
     let resource = format!("jobs/{}", store::jobs::name(number));
     let detail = serde_json::json!({ "status": life.status, "control": row.id });
     let action = "job.save_and_enable";
