@@ -88,6 +88,11 @@ fn item(tx: &mut Transaction<'_>, instance: InstanceId, item: &Item) -> store::R
     Ok(())
 }
 
+fn begun(tx: &mut Transaction<'_>, job: JobId) -> store::Result<RunId> {
+    let new = store::runs::NewRun { job, occurrence: None, cause: "enabled", does: "apply", asked_by: "ada" };
+    store::runs::begin(tx, &new, at(0))
+}
+
 /// A job of this status for targets and one action per vulnerability.
 fn job(
     tx: &mut Transaction<'_>,
@@ -110,6 +115,7 @@ fn job(
         recipients: "[]".to_owned(),
         mail_started: false,
         mail_percent: None,
+        standing: false,
     };
     let id = jobs::create(tx, &new, &draft, at(0))?;
     jobs::set_targets(tx, id, targets)?;
@@ -138,6 +144,8 @@ fn task(
         kind: "apply".to_owned(),
         due_at: at(0),
         zone: String::new(),
+        window_end: None,
+        start_by: None,
     };
     tasks::create(tx, &[new], at(0))?;
     let id = tasks::by_uuid(tx, uuid)?.unwrap().id;
@@ -191,7 +199,7 @@ fn build(
             last = Some(number);
         }
         if let Some(task_state) = task_state {
-            let run = jobs::begin_run(tx, id, 1, at(0))?;
+            let run = begun(tx, id)?;
             let task_state = task::State::ALL[*task_state];
             task(tx, id, run, host, wanted, task_state)?;
             if status == Status::Enabled && !foreign {
@@ -284,7 +292,7 @@ both_engines!(a_report_has_a_line_for_each_asset_vulnerability_and_mitigation_in
             let target = |asset, vulnerability| Target { asset, vulnerability };
             let targets = [target(one, first), target(one, second), target(two, first)];
             let id = job(tx, 1, Status::Enabled, &targets, &[(first, a), (first, b), (second, b)])?;
-            let run = jobs::begin_run(tx, id, 1, at(0))?;
+            let run = begun(tx, id)?;
             task(tx, id, run, one, a, task::State::Succeeded)?;
             task(tx, id, run, one, b, task::State::Failed)?;
             Ok((id, run))
@@ -341,13 +349,13 @@ both_engines!(retention_removes_evidence_of_ended_runs_and_keeps_results_and_dig
             for (number, ended) in [(1, false), (2, true)] {
                 let target = Target { asset: host, vulnerability: weak };
                 let id = job(tx, number, Status::Enabled, &[target], &[(weak, action)])?;
-                let run = jobs::begin_run(tx, id, 1, at(0))?;
+                let run = begun(tx, id)?;
                 let (task, uuid) = task(tx, id, run, host, action, task::State::Succeeded)?;
                 tasks::save_result(tx, task, "done", None, "{}")?;
                 tasks::save_order(tx, task, "signed", at(5))?;
                 assert!(tasks::keep_event(tx, task, 1, 1, "{\"n\":1}", at(1))?);
                 if ended {
-                    jobs::end_run(tx, run, at(2))?;
+                    store::runs::end(tx, run, "COMPLETED", at(2))?;
                 }
                 made.push((task, uuid, run));
             }

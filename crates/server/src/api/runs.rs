@@ -22,7 +22,7 @@ const TIMES: i64 = 5;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(preview))
-        .routes(routes!(list))
+        .routes(routes!(list_runs))
         .routes(routes!(pause))
         .routes(routes!(resume))
         .routes(routes!(run_now))
@@ -142,7 +142,7 @@ async fn preview(
 /// List the runs of a job
 #[utoipa::path(get, path = "/jobs/{number}/runs", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::RunsBody)))]
-async fn list(
+async fn list_runs(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
