@@ -107,6 +107,7 @@ pub fn admit(
         let code = match error {
             CatalogueError::WrongDigest { .. } => RefusalCode::WrongDigest,
             CatalogueError::Revoked { .. } => RefusalCode::Revoked,
+            CatalogueError::NotByOrganisation { .. } => RefusalCode::IndexUntrusted,
             CatalogueError::Entry(_) => RefusalCode::Unsupported,
             _ => RefusalCode::NotInIndex,
         };

@@ -195,6 +195,7 @@ fn listed(order: &Order, trust: Trust<'_>) -> Checked {
         let code = match error {
             CatalogueError::WrongDigest { .. } => RefusalCode::WrongDigest,
             CatalogueError::Revoked { .. } => RefusalCode::Revoked,
+            CatalogueError::NotByOrganisation { .. } => RefusalCode::IndexUntrusted,
             _ => RefusalCode::NotInIndex,
         };
         (code, error.to_string())

@@ -54,8 +54,8 @@ pub struct VerifiedCatalogue {
 
 /// Check a whole bundle for adoption: signatures, versions, freshness of root and index at `now`, every entry's bytes.
 ///
-/// Entries of an unknown schema version or kind, and revoked ones, are set aside by name
-/// ([`VerifiedCatalogue::rejected`]); wrong, missing and unlisted bytes refuse the bundle.
+/// Entries of an unknown schema version or kind, revoked ones, and the organisation's own without its signature are set aside by
+/// name ([`VerifiedCatalogue::rejected`]); wrong, missing and unlisted bytes refuse the bundle.
 ///
 /// # Errors
 /// See [`CatalogueError`].
@@ -91,7 +91,11 @@ impl VerifiedCatalogue {
                 Ok(entry) => {
                     entries.insert(id.clone(), entry);
                 }
-                Err(error @ (CatalogueError::Entry(_) | CatalogueError::Revoked { .. })) => {
+                Err(
+                    error @ (CatalogueError::Entry(_)
+                    | CatalogueError::Revoked { .. }
+                    | CatalogueError::NotByOrganisation { .. }),
+                ) => {
                     rejected.push((id.clone(), error));
                 }
                 Err(error) => return Err(error),

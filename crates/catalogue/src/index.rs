@@ -163,6 +163,16 @@ pub enum CatalogueError {
         /// The reason given in the index.
         reason: String,
     },
+    /// An entry of the organisation's own in an index that the organisation has not signed.
+    #[error(
+        "checking entry {id}: it is the organisation's own, and the index is not signed by the organisation: {why}"
+    )]
+    NotByOrganisation {
+        /// The entry.
+        id: EntryId,
+        /// What is wrong with the organisation's signatures.
+        why: String,
+    },
     /// The index lists an entry whose bytes are not there.
     #[error("checking the catalogue: the content of entry {id} is missing")]
     Missing {
@@ -193,9 +203,14 @@ pub struct VerifiedIndex {
     index: Index,
     places: BTreeMap<EntryId, usize>,
     root_expires: Timestamp,
+    /// Why the organisation's own entries must not be used, if they must not.
+    not_by_organisation: Option<String>,
 }
 
 /// Check a sealed index against the trusted root and the highest version ever seen (0 when none was).
+///
+/// The content role signs the whole index. Entries of the organisation's own ([`EntryId::is_custom`]) are used only when the
+/// organisation role signed the same bytes as well; without that the rest of the index stays usable.
 ///
 /// Looks at no clock: start-up and reverts use an expired index. Ask [`VerifiedIndex::freshness`] before starting new work.
 ///
@@ -212,7 +227,9 @@ pub fn verify_index(root: &Root, sealed: &[u8], highest_seen: u64) -> Result<Ver
     if index.version < highest_seen {
         return Err(CatalogueError::Older { highest_seen, found: index.version });
     }
-    Ok(VerifiedIndex { index, places, root_expires: root.expires })
+    let not_by_organisation =
+        root.verify(Role::Organisation, INDEX_TYPE, &envelope).err().map(|error| error.to_string());
+    Ok(VerifiedIndex { index, places, root_expires: root.expires, not_by_organisation })
 }
 
 impl Index {
@@ -296,6 +313,12 @@ impl VerifiedIndex {
         self.index.version
     }
 
+    /// Whether the organisation signed it as the root demands, so that its own entries may be used.
+    #[must_use]
+    pub fn is_by_organisation(&self) -> bool {
+        self.not_by_organisation.is_none()
+    }
+
     /// Whether new work may be started under it at `now`: the earlier of the index's and the root's expiry counts.
     #[must_use]
     pub fn freshness(&self, now: Timestamp) -> Freshness {
@@ -325,7 +348,8 @@ impl VerifiedIndex {
     /// The listing of an entry that an order names, for new work: listed, in these very bytes, and not revoked.
     ///
     /// # Errors
-    /// [`CatalogueError::NotInIndex`], [`CatalogueError::WrongDigest`], [`CatalogueError::Revoked`].
+    /// [`CatalogueError::NotInIndex`], [`CatalogueError::WrongDigest`], [`CatalogueError::Revoked`],
+    /// [`CatalogueError::NotByOrganisation`].
     pub fn require(&self, id: &EntryId, digest: &Digest) -> Result<&IndexEntry, CatalogueError> {
         if let Some(revocation) = self.index.revocation(id, digest) {
             return Err(CatalogueError::Revoked { id: id.clone(), reason: revocation.reason.to_string() });
@@ -334,7 +358,10 @@ impl VerifiedIndex {
         if listed.digest != *digest {
             return Err(CatalogueError::WrongDigest { id: id.clone(), expected: listed.digest, found: *digest });
         }
-        Ok(listed)
+        match &self.not_by_organisation {
+            Some(why) if id.is_custom() => Err(CatalogueError::NotByOrganisation { id: id.clone(), why: why.clone() }),
+            _ => Ok(listed),
+        }
     }
 
     /// Turn bytes into an entry that may be run: their digest is listed and not revoked, and they say of themselves what the

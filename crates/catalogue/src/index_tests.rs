@@ -244,3 +244,35 @@ fn an_index_that_contradicts_itself_is_refused() {
     let forced = Envelope::sign(INDEX_TYPE, &serde_json::to_vec(&value).unwrap(), &[&key(2)]).to_json();
     assert!(matches!(verify_index(&root(1), &forced, 0), Err(CatalogueError::Malformed(_))));
 }
+
+#[test]
+fn an_organisations_own_entry_needs_the_organisations_signature_and_nothing_else_does() {
+    let own = Entry { id: "org-second".parse().unwrap(), ..entries()[1].clone() };
+    let entries = vec![entries()[1].clone(), own.clone()];
+    let contents: BTreeMap<_, _> = entries.iter().map(|entry| (entry.digest(), entry.to_json())).collect();
+    let index = Index::of(3, at("2027-01-01T00:00:00Z"), &entries, Vec::new());
+    let verify = |sealed: &[u8]| verify_bundle(&root(1), sealed, &contents, at(NOW), 0).unwrap();
+    // Content alone, content twice, and every other role beside it.
+    for seeds in [&[2][..], &[2, 3], &[2, 1, 5, 9]] {
+        let catalogue = verify(&sealed(&index, seeds));
+        assert_eq!(catalogue.entries().count(), 1, "{seeds:?}");
+        assert!(!catalogue.index().is_by_organisation());
+        assert!(matches!(catalogue.rejected(), [(id, CatalogueError::NotByOrganisation { .. })] if *id == own.id));
+        let asked = catalogue.index().require(&own.id, &own.digest());
+        assert!(matches!(asked, Err(CatalogueError::NotByOrganisation { .. })));
+        assert!(
+            catalogue.index().admit(&own.to_json()).is_err()
+                && catalogue.index().admit_as(&own.id, &own.to_json()).is_err()
+        );
+    }
+    assert_eq!(verify(&sealed(&index, &[2, 4])).entries().count(), 2);
+    // A signature of the organisation's under another index is none.
+    let other: Envelope = Envelope::parse(&sealed(&self::index(3), &[4]), INDEX_BYTES_MAX).unwrap();
+    let mut forged: serde_json::Value = serde_json::from_slice(&sealed(&index, &[2])).unwrap();
+    let signature = serde_json::to_value(other.signatures()).unwrap()[0].clone();
+    forged["signatures"].as_array_mut().unwrap().push(signature);
+    assert_eq!(verify(forged.to_string().as_bytes()).entries().count(), 1);
+    // The organisation alone signs no index.
+    let alone = verify_bundle(&root(1), &sealed(&index, &[4]), &contents, at(NOW), 0);
+    assert!(matches!(alone, Err(CatalogueError::WrongKey)));
+}

@@ -134,6 +134,9 @@ fn lint_texts(entry: &Entry, findings: &mut Findings<'_>) {
         findings
             .warn(!text.as_str().ends_with('.'), "sentence", || format!("{name} is not a sentence with a full stop"));
     }
+    for (name, text) in [("summary", &entry.human.summary), ("side_effects", &entry.human.side_effects)] {
+        findings.warn(text.as_str().starts_with("CHANGE"), "unfinished", || format!("{name} is still the example's"));
+    }
     let short = entry.human.summary.as_str().chars().count() < 60;
     findings.warn(short, "summary-length", || {
         "the summary is too short to say what is weak and how it is closed".to_owned()

@@ -153,6 +153,18 @@ text!(
     Url, is_url, "an https address without spaces"
 );
 
+impl EntryId {
+    /// What the ids of an organisation's own entries begin with. No entry that comes with the program has such an id, so the two
+    /// never stand in each other's way.
+    pub const CUSTOM_PREFIX: &str = "org-";
+
+    /// Whether this is an entry of the organisation's own, which its own keys have to sign as well.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        self.0.starts_with(Self::CUSTOM_PREFIX)
+    }
+}
+
 fn is_entry_id(text: &str) -> bool {
     (3..=80).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())

@@ -119,7 +119,7 @@ pub enum RefusalCode {
     IndexExpired,
     /// The index at hand is older than the order asks for, or than one seen before.
     IndexOlder,
-    /// The index is not signed as the root's content role demands.
+    /// The index is not signed as the root's content role demands, or, for an organisation's own entry, its organisation role.
     IndexUntrusted,
     /// The entry is not in the signed index.
     NotInIndex,

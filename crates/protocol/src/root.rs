@@ -32,7 +32,8 @@ pub enum Role {
     Root,
     /// The catalogue index. Kept offline.
     Content,
-    /// Approvals of the organisation (run manifests of risky classes). Kept by people.
+    /// Approvals of the organisation (run manifests of risky classes), and the second signature under an index that lists entries
+    /// of the organisation's own. Kept by people.
     Organisation,
     /// Orders to agents. The only key a server holds.
     Order,

@@ -207,3 +207,102 @@ fn lint_and_show_read_entries() {
         desk.refused("sign --key @content.pem --version 1 --expires 2027-01-01 --out @signed --entries @mine");
     assert!(matches!(refused, Error::LintErrors(1)));
 }
+
+#[test]
+fn every_kind_has_a_beginning_that_parses_and_has_no_lint_errors() {
+    let desk = Desk::new();
+    for kind in catalogue::actions::ACTION_KINDS {
+        let id = format!("org-{}", kind.replace(['.', '_'], "-"));
+        let made = desk.json(&format!("new --id {id} --kind {kind} --cve cve-2024-6387 --points 20 --out @mine"));
+        assert_eq!(made["id"], id.as_str());
+    }
+    let linted = desk.json("lint @mine");
+    assert_eq!((&linted["entries"], &linted["errors"]), (&catalogue::actions::ACTION_KINDS.len().into(), &0.into()));
+    let text = fs::read_to_string(desk.path("mine/org-file-setting.toml")).unwrap();
+    assert!(text.contains("CHANGE") && text.contains("points   = 20"), "{text}");
+    desk.json("new --id org-finding --kind service.state --qid 38601 --out @mine");
+    assert_eq!(desk.json("show org-finding --entries @mine")["entry"]["vulnerability"][0]["qids"][0]["qid"], 38_601);
+    // What is there is never overwritten, and nobody is asked where nobody sits.
+    assert!(matches!(
+        desk.refused("new --id org-finding --kind service.state --qid 1 --out @mine"),
+        Error::File { .. }
+    ));
+    assert!(matches!(desk.refused("new --kind service.state --qid 1 --out @mine"), Error::Argument(_)));
+    assert!(matches!(desk.refused("new --id org-x --kind script --qid 1 --out @mine"), Error::Argument(_)));
+    assert!(matches!(desk.refused("new --id org-x --kind file.mode --cve many --out @mine"), Error::Argument(_)));
+    assert!(matches!(desk.refused("new --id linux-x --kind file.mode --qid 1 --out @mine"), Error::Prefix { .. }));
+}
+
+#[test]
+fn r18_the_impact_of_an_own_mitigation_is_1_to_99_and_a_fix_has_100() {
+    let desk = Desk::new();
+    for points in ["0", "100"] {
+        let line = format!("new --id org-x --kind file.mode --cve CVE-2024-6387 --points {points} --out @mine");
+        assert!(matches!(desk.refused(&line), Error::Entry { .. }), "{points}");
+        assert!(!Path::new(&desk.path("mine/org-x.toml")).exists());
+    }
+    for points in ["1", "99"] {
+        desk.json(&format!(
+            "new --id org-{points}-x --kind file.mode --cve CVE-2024-6387 --points {points} --out @mine"
+        ));
+    }
+    let path = desk.path("mine/org-99-x.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let fix = text.replace("implication = \"mitigation\"", "implication = \"fix\"");
+    let permanent = fix.replace("reversible = \"yes\"", "reversible = \"no\"");
+    assert_ne!(permanent, text);
+    fs::write(&path, &permanent).unwrap();
+    assert!(matches!(desk.refused("lint @mine"), Error::Entry { .. }), "a fix of 99 points");
+    fs::write(&path, permanent.replace("points   = 99", "points   = 100")).unwrap();
+    assert_eq!(desk.json("lint @mine")["errors"], 0);
+}
+
+#[test]
+fn own_entries_need_the_signatures_of_content_and_organisation() {
+    let desk = Desk::with_catalogue();
+    let known = catalogue::embedded::sources().len();
+    desk.json("new --id org-no-example --kind service.state --cve CVE-2024-6387 --out @mine");
+    let good = |line: &str| {
+        let verified = desk.json(line);
+        (verified["entries"].as_array().unwrap().len(), verified["rejected"].as_array().unwrap().len())
+    };
+    desk.json("sign --key @content.pem --version 6 --expires 2027-02-01 --custom @mine --out @signed");
+    assert_eq!(good("verify @signed --root @root.json"), (known, 1), "the rest stays usable");
+    let said = desk.json("verify @signed --root @root.json")["rejected"][0].clone();
+    assert_eq!(said["id"], "org-no-example");
+    assert!(said["reason"].as_str().unwrap().contains("not signed by the organisation"), "{said}");
+
+    // Keys of other roles are no signature of the organisation, and a stranger's is none either.
+    desk.key("stranger.pem");
+    for key in ["content.pem", "root.pem", "order.pem", "stranger.pem"] {
+        let line = format!("countersign @signed --root @root.json --organisation-key @{key}");
+        assert!(matches!(desk.refused(&line), Error::NotByOrganisation), "{key}");
+    }
+    assert_eq!(good("verify @signed --root @root.json"), (known, 1));
+    let signed = desk.json("countersign @signed --root @root.json --organisation-key @organisation.pem");
+    assert_eq!((&signed["complete"], &signed["entries"][0]["id"]), (&true.into(), &"org-no-example".into()));
+    assert_eq!(good("verify @signed --root @root.json"), (known + 1, 0));
+
+    // The organisation alone signs nothing, and never what the content keys have not signed.
+    desk.json("sign --key @organisation.pem --version 7 --expires 2027-02-01 --custom @mine --out @alone");
+    let line = "countersign @alone --root @root.json --organisation-key @organisation.pem";
+    assert!(matches!(desk.refused(line), Error::Catalogue(catalogue::index::CatalogueError::WrongKey)));
+    // One pair of hands may do both at once.
+    desk.json(
+        "sign --key @content.pem --organisation-key @organisation.pem --version 8 --expires 2027-02-01 --custom @mine --out @both",
+    );
+    assert_eq!(good("verify @both --root @root.json"), (known + 1, 0));
+}
+
+#[test]
+fn own_entries_never_stand_in_the_way_of_others() {
+    let desk = Desk::with_catalogue();
+    desk.json("new --id org-no-example --kind service.state --cve CVE-2024-6387 --out @mine");
+    let as_others = "sign --key @content.pem --version 6 --expires 2027-02-01 --entries @mine --out @x";
+    assert!(matches!(desk.refused(as_others), Error::Prefix { custom: false, .. }));
+    let text = fs::read_to_string(desk.path("mine/org-no-example.toml")).unwrap();
+    fs::write(desk.path("mine/org-no-example.toml"), text.replace("org-no-example", "linux-tcp-sack-off")).unwrap();
+    let shadow = "sign --key @content.pem --version 6 --expires 2027-02-01 --custom @mine --out @x";
+    assert!(matches!(desk.refused(shadow), Error::Prefix { custom: true, .. }));
+    assert!(catalogue::embedded::entries().unwrap().iter().all(|entry| !entry.id.is_custom()));
+}

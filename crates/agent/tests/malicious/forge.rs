@@ -80,7 +80,8 @@ impl Forge {
         ];
         // Only its content is exchanged on the way; nothing else is wrong with it.
         let exchanged = entry("linux-exchanged", setting);
-        let honest: Vec<Entry> = vec![sshd(), risky, withdrawn, by_id, by_digest, exchanged];
+        let custom = entry("org-by-content-alone", setting);
+        let honest: Vec<Entry> = vec![sshd(), risky, withdrawn, by_id, by_digest, exchanged, custom];
         let mut index = Index::of(1, now().plus_seconds(3600), &honest, revoked);
         let mut contents: BTreeMap<String, Vec<u8>> =
             honest.iter().map(|entry| (entry.digest().to_string(), entry.to_json())).collect();

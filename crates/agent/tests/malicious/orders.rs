@@ -165,6 +165,9 @@ fn addresses() -> Vec<Attack> {
             forge.apply("linux-revoked-digest")
         }),
         order("an entry that is withdrawn", RefusalCode::NotInIndex, |forge| forge.apply("linux-withdrawn")),
+        order("an organisation's own entry that the content key alone signed", RefusalCode::IndexUntrusted, |forge| {
+            forge.apply("org-by-content-alone")
+        }),
         order("an entry of high risk without an approval", RefusalCode::ApprovalNeeded, |forge| {
             forge.apply("linux-risky")
         }),

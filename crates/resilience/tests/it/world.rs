@@ -2,6 +2,8 @@
 
 use crate::api::Api;
 use crate::processes::{Process, binaries, until};
+use catalogue::bundle::Bundle;
+use protocol::signed::PublicKey;
 use qualys_sim::{Options, Simulator, weakness};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +59,12 @@ pub struct World {
     simulator: Option<(tokio::runtime::Runtime, Simulator)>,
 }
 
+/// The entries that come with the program, signed with keys that are forgotten at once.
+pub fn throw_away(order: &PublicKey) -> Bundle {
+    let entries = catalogue::embedded::entries().unwrap();
+    catalogue::ephemeral::Ephemeral::make(order, &entries, 1, agent::clock::wall(), 24 * 3600).unwrap().bundle
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -72,18 +80,25 @@ impl World {
 
     /// The same with what a power cut may take below `disk`.
     pub fn on(folder: TempDir, disk: PathBuf) -> Self {
-        let mut world = Self::of(folder, disk, SEED, |root| {
+        let prepare = |root: &Path| {
             for (_, target) in ENTRIES {
                 std::fs::create_dir_all(root.join(target).parent().unwrap()).unwrap();
             }
-        });
+        };
+        let mut world = Self::of(folder, disk, SEED, prepare, throw_away);
         world.choose();
         world
     }
 
     /// One host of this seed's subscription, its files changed by `prepare` before anybody looks at them. Which weaknesses a
-    /// job is made for is left to be said.
-    pub fn of(folder: TempDir, disk: PathBuf, seed: u64, prepare: impl FnOnce(&Path)) -> Self {
+    /// job is made for is left to be said. `sign` makes the catalogue for a server with this order key.
+    pub fn of(
+        folder: TempDir,
+        disk: PathBuf,
+        seed: u64,
+        prepare: impl FnOnce(&Path),
+        sign: impl FnOnce(&PublicKey) -> Bundle,
+    ) -> Self {
         // The network half runs as another user, who has to reach its executable.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let agent_program = folder.path().join("quell-agent");
@@ -102,7 +117,7 @@ impl World {
             folder,
             simulator: None,
         };
-        world.populate(seed, prepare);
+        world.populate(seed, prepare, sign);
         world
     }
 
@@ -169,7 +184,7 @@ impl World {
         }
     }
 
-    fn populate(&mut self, seed: u64, prepare: impl FnOnce(&Path)) {
+    fn populate(&mut self, seed: u64, prepare: impl FnOnce(&Path), sign: impl FnOnce(&PublicKey) -> Bundle) {
         self.start_server(None);
         let log = self.log("server");
         let once = until("showing the first password", 30, || {
@@ -177,7 +192,7 @@ impl World {
             said.lines().find_map(|line| Some(line.trim().strip_prefix("password:")?.trim().to_owned()))
         });
         self.api.sign_in("admin", &once);
-        self.install_catalogue();
+        self.install_catalogue(sign);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let options = Options { seed, hosts: 3, demo_hosts: 1, detections_per_host: 2, ..Options::default() };
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
@@ -190,18 +205,15 @@ impl World {
         self.simulator = Some((runtime, simulator));
     }
 
-    fn install_catalogue(&mut self) {
+    fn install_catalogue(&mut self, sign: impl FnOnce(&PublicKey) -> Bundle) {
         let present = self.api.must(Method::GET, "/api/v1/catalogue", None);
         let shown = if present["catalogue"].is_object() { &present["catalogue"] } else { &present };
-        let key: protocol::signed::PublicKey = shown["order_key"]["public"].as_str().unwrap().parse().unwrap();
-        let entries = catalogue::embedded::entries().unwrap();
-        let now = agent::clock::wall();
-        let made = catalogue::ephemeral::Ephemeral::make(&key, &entries, 1, now, 24 * 3600).unwrap();
+        let bundle = sign(&shown["order_key"]["public"].as_str().unwrap().parse().unwrap());
         let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).unwrap();
         let parcel = json!({
-            "roots": made.bundle.roots.iter().map(text).collect::<Vec<_>>(),
-            "index": text(&made.bundle.index),
-            "entries": made.bundle.entries.values().map(text).collect::<Vec<_>>(),
+            "roots": bundle.roots.iter().map(text).collect::<Vec<_>>(),
+            "index": text(&bundle.index),
+            "entries": bundle.entries.values().map(text).collect::<Vec<_>>(),
         });
         self.api.must(Method::POST, "/api/v1/catalogue", Some(&parcel));
     }

@@ -1,7 +1,7 @@
 //! The two exposures of an sshd that can be seen from outside, before a job, after it, and after its rollback.
 
 use crate::sshd::{Sshd, configure, missing};
-use crate::world::{Ended, World};
+use crate::world::{Ended, World, throw_away};
 use qualys_sim::hosts::Fleet;
 use qualys_sim::world::Plan;
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The simulator's QIDs of CVE-2024-6387 and CVE-2023-48795.
-const GRACE: u32 = 900_001;
+pub const GRACE: u32 = 900_001;
 const TERRAPIN: u32 = 900_002;
 
 /// A subscription whose first host has both weaknesses.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let both = |seed: &u64| {
         let host = Fleet::new(*seed, 3, 1).host(0);
         let Some(plan) = Plan::of(*seed, &host) else { return false };
@@ -29,7 +29,7 @@ fn site(qid: u32, extra: &str) -> (World, Sshd) {
     let disk = folder.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
     let mut port = 0;
-    let mut world = World::of(folder, disk, seed(), |root| port = configure(root, extra));
+    let mut world = World::of(folder, disk, seed(), |root| port = configure(root, extra), throw_away);
     world.qids = vec![i64::from(qid)];
     let sshd = Sshd::start(&world.root(), port, world.log("sshd"));
     (world, sshd)

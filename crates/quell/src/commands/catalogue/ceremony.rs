@@ -16,7 +16,9 @@ use protocol::{
 use serde_json::json;
 
 use super::{
-    Error, Output, RoleArguments, RootNew, RootUpdate, Sign, print_json,
+    Error, Output, RoleArguments, RootNew, RootUpdate, Sign,
+    custom::{load_custom, named_as_custom},
+    print_json,
     reading::{findings, load},
     table,
 };
@@ -25,7 +27,7 @@ use super::{
 const KEY_BYTES_MAX: usize = 4096;
 
 /// Write a file that must not be there yet.
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let failed = |source| Error::File { doing: "writing", path: path.to_owned(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
@@ -42,7 +44,7 @@ fn read_key(path: &Path) -> Result<SigningKey, Error> {
     SigningKey::from_pem(&text).map_err(key)
 }
 
-fn read_keys(paths: &[PathBuf]) -> Result<Vec<SigningKey>, Error> {
+pub(super) fn read_keys(paths: &[PathBuf]) -> Result<Vec<SigningKey>, Error> {
     paths.iter().map(|path| read_key(path)).collect()
 }
 
@@ -144,13 +146,17 @@ pub(super) fn sign(arguments: &Sign, output: Output, now: Timestamp, out: &mut i
     if arguments.expires <= now {
         return Err(Error::AlreadyExpired(arguments.expires));
     }
-    let named = load(arguments.entries.as_deref())?;
+    let mut named = load(arguments.entries.as_deref())?;
+    named.iter().try_for_each(|(_, entry)| named_as_custom(&entry.id, false))?;
+    let custom = load_custom(arguments.custom.as_deref())?;
+    let unsigned = !custom.is_empty() && arguments.organisation_keys.is_empty();
+    named.extend(custom);
     let errors = findings(&named).iter().filter(|finding| finding.severity == Severity::Error).count();
     if errors > 0 {
         return Err(Error::LintErrors(errors));
     }
     let entries: Vec<Entry> = named.into_iter().map(|(_, entry)| entry).collect();
-    let keys = read_keys(&arguments.keys)?;
+    let keys = [read_keys(&arguments.keys)?, read_keys(&arguments.organisation_keys)?].concat();
     let keys: Vec<&SigningKey> = keys.iter().collect();
     let mut bundle = Bundle::sign(arguments.version, arguments.expires, &entries, arguments.revoke.clone(), &keys)?;
     for path in &arguments.roots {
@@ -166,14 +172,21 @@ pub(super) fn sign(arguments: &Sign, output: Output, now: Timestamp, out: &mut i
             }),
             out,
         ),
-        Output::Table => Ok(writeln!(
-            out,
-            "signed {} entries as version {} until {} into {}\nby {}",
-            entries.len(),
-            arguments.version,
-            arguments.expires,
-            arguments.out.display(),
-            signers.join("\n   ")
-        )?),
+        Output::Table => {
+            writeln!(
+                out,
+                "signed {} entries as version {} until {} into {}\nby {}",
+                entries.len(),
+                arguments.version,
+                arguments.expires,
+                arguments.out.display(),
+                signers.join("\n   ")
+            )?;
+            if unsigned {
+                let folder = arguments.out.display();
+                writeln!(out, "its own entries wait for the organisation: quell catalogue countersign {folder}")?;
+            }
+            Ok(())
+        }
     }
 }

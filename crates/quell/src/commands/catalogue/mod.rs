@@ -4,7 +4,9 @@
 //! Private keys are read from and written to files of mode 0600 and appear nowhere else.
 
 mod ceremony;
+mod custom;
 mod reading;
+mod skeleton;
 
 use std::{
     io::{self, Write},
@@ -56,8 +58,12 @@ pub enum Offline {
     /// Make, update or show trust roots.
     #[command(subcommand)]
     Root(RootCommand),
+    /// Begin an entry of the organisation's own: a commented file that parses and has no lint errors. Asks for what is not given.
+    New(New),
     /// Sign entries into a catalogue folder.
     Sign(Sign),
+    /// Add the organisation's signature to a signed catalogue folder, without which its own entries are not used.
+    Countersign(Countersign),
     /// Check a catalogue folder as a server or an agent does before it adopts it.
     Verify(Verify),
     /// Check entries for mistakes; exits with 1 when there are errors.
@@ -150,6 +156,51 @@ pub struct RootUpdate {
     out: PathBuf,
 }
 
+/// Arguments of `new`.
+#[derive(Debug, clap::Args)]
+pub struct New {
+    /// Its id, beginning with `org-`; also the name of its file.
+    #[arg(long)]
+    id: Option<String>,
+    /// The kind of its action, such as `file.setting`.
+    #[arg(long)]
+    kind: Option<String>,
+    /// The CVE it covers.
+    #[arg(long, value_name = "CVE")]
+    cve: Option<String>,
+    /// The QID it covers, where there is no CVE.
+    #[arg(long, conflicts_with = "cve", value_name = "N")]
+    qid: Option<u32>,
+    /// What it does, in a few words.
+    #[arg(long)]
+    title: Option<String>,
+    /// How far the score falls while it is effective, 1 to 99.
+    #[arg(long, value_name = "N")]
+    points: Option<u8>,
+    /// Where the facts come from.
+    #[arg(long, value_name = "URL")]
+    reference: Option<String>,
+    /// The folder to write it to.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+}
+
+/// Arguments of `countersign`.
+#[derive(Debug, clap::Args)]
+pub struct Countersign {
+    /// The folder that `sign` wrote.
+    folder: PathBuf,
+    /// Private organisation key file. Several sign together.
+    #[arg(long = "organisation-key", required = true, value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    /// The sealed root that is trusted.
+    #[arg(long, value_name = "FILE")]
+    root: PathBuf,
+    /// Accept that the root asks for more organisation keys than these: somebody else signs after this.
+    #[arg(long)]
+    more_to_come: bool,
+}
+
 /// Arguments of `sign`.
 #[derive(Debug, clap::Args)]
 pub struct Sign {
@@ -168,6 +219,12 @@ pub struct Sign {
     /// A folder of entries instead of those that come with the program.
     #[arg(long, value_name = "DIR")]
     entries: Option<PathBuf>,
+    /// A folder of the organisation's own entries, whose ids begin with `org-`, beside the others.
+    #[arg(long, value_name = "DIR")]
+    custom: Option<PathBuf>,
+    /// Private organisation key file, where the same hands hold it; else `countersign` adds its signature.
+    #[arg(long = "organisation-key", value_name = "FILE")]
+    organisation_keys: Vec<PathBuf>,
     /// Sealed roots to put into the folder, oldest first.
     #[arg(long = "root", value_name = "FILE")]
     roots: Vec<PathBuf>,
@@ -262,6 +319,26 @@ pub enum Error {
     /// Entries with errors are not signed.
     #[error("{0} errors in the entries; see quell catalogue lint")]
     LintErrors(usize),
+    /// An argument that makes no sense.
+    #[error("{0}")]
+    Argument(String),
+    /// An organisation's own entry without its prefix, or another one with it.
+    #[error(
+        "entry {id} {}: the ids of the organisation's own entries begin with {}, and no others do",
+        if *custom { "is given as the organisation's own" } else { "is not given as the organisation's own" },
+        EntryId::CUSTOM_PREFIX
+    )]
+    Prefix {
+        /// The entry.
+        id: EntryId,
+        /// Whether it was given as the organisation's own.
+        custom: bool,
+    },
+    /// The keys given are not enough for the organisation role of the root.
+    #[error(
+        "these keys are not enough for the organisation role of the root; with --more-to-come they are added all the same"
+    )]
+    NotByOrganisation,
     /// The instant given lies in the past.
     #[error("{0} is over; give a later date")]
     AlreadyExpired(Timestamp),
@@ -284,6 +361,8 @@ pub fn run(command: &Offline, output: Output, now: Timestamp, out: &mut impl Wri
         Offline::Root(RootCommand::New(arguments)) => ceremony::root_new(arguments, output, now, out),
         Offline::Root(RootCommand::Update(arguments)) => ceremony::root_update(arguments, output, now, out),
         Offline::Root(RootCommand::Show { file }) => ceremony::root_show(file, output, now, out),
+        Offline::New(arguments) => custom::new(arguments, output, out),
+        Offline::Countersign(arguments) => custom::countersign(arguments, output, now, out),
         Offline::Sign(arguments) => ceremony::sign(arguments, output, now, out),
         Offline::Verify(arguments) => reading::verify(arguments, output, now, out),
         Offline::Lint(arguments) => reading::lint(arguments, output, out),

@@ -181,7 +181,7 @@ pub(super) fn show(arguments: &Show, output: Output, out: &mut impl Write) -> Re
     }
 }
 
-fn show_entry(entry: &Entry, output: Output, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn show_entry(entry: &Entry, output: Output, out: &mut impl Write) -> Result<(), Error> {
     if output == Output::Json {
         return print_json(&json!({ "digest": entry.digest(), "entry": entry }), out);
     }
