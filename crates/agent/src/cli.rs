@@ -90,6 +90,9 @@ pub struct RunArgs {
     /// The longest extra pause after a lost connection, in seconds
     #[arg(long, default_value_t = Settings::default().spread_ms_max / 1000)]
     pub spread_seconds_max: u64,
+    /// How long a firewall rule may be in force before the server was heard through it, in seconds
+    #[arg(long, default_value_t = crate::proof::PROOF_SECONDS)]
+    pub proof_seconds: u64,
     /// Let the environment make the process die at a named point; for tests only
     #[arg(long, hide = true)]
     pub allow_failpoints: bool,
@@ -253,7 +256,8 @@ pub fn run_command(args: &RunArgs) -> Result<(), Failure> {
         spread_ms_max: args.spread_seconds_max.saturating_mul(1000),
     };
     let host = Host::new(Tree::open(&args.root)?);
-    let executor = Executor::open(StateDir::open(&args.state)?, host, args.dry_run)?;
+    let mut executor = Executor::open(StateDir::open(&args.state)?, host, args.dry_run)?;
+    executor.prove_within(args.proof_seconds);
     Ok(supervise(executor, &NetCommand { program, arguments, user }, &settings)?)
 }
 

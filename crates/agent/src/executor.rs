@@ -78,6 +78,12 @@ pub struct Executor {
     compact_at: u64,
     /// Something was acknowledged since the last compaction, so another one may free room.
     acknowledged: bool,
+    /// A firewall rule that waits for its proof.
+    pub(crate) unproven: Option<crate::proof::Unproven>,
+    /// How many proofs were asked for.
+    pub(crate) proofs: u32,
+    /// How long one is waited for.
+    pub(crate) proof: std::time::Duration,
     /// It was said that no more revocations of unknown orders are kept.
     strangers_said: bool,
     _lock: File,
@@ -130,6 +136,9 @@ impl Executor {
             refusals: Vec::new(),
             compact_at: COMPACT_BYTES,
             acknowledged: true,
+            unproven: None,
+            proofs: 0,
+            proof: std::time::Duration::from_secs(crate::proof::PROOF_SECONDS),
             strangers_said: false,
             _lock: lock,
         };
@@ -168,7 +177,8 @@ impl Executor {
         let events = self.book.unacknowledged().into_iter();
         let events = events.map(|(of, n, text)| ToNet::Event { of, n, text });
         let permits = self.permits.open().into_iter().map(ToNet::Permit);
-        events.chain(permits).chain(self.checks.undelivered().map(ToNet::Checks)).collect()
+        let checks = self.checks.undelivered().map(ToNet::Checks);
+        events.chain(permits).chain(checks).chain(self.to_prove()).collect()
     }
 
     /// What a poll says of us now.
@@ -201,6 +211,7 @@ impl Executor {
             }
             ToExecutor::Permit { of, answer } => self.permit(of, &answer),
             ToExecutor::Checked { n, interval_seconds } => self.checked_up_to(n, interval_seconds),
+            ToExecutor::Proven { n } => self.proven(n),
             ToExecutor::NeedSequence => match self.state.reserve_seq() {
                 Ok((from, until)) => self.out.push(ToNet::Sequence { from, until }),
                 Err(error) => tracing::error!("no request numbers could be reserved: {error}"),
@@ -237,6 +248,9 @@ impl Executor {
 
     /// The order whose turn it is.
     fn turn(&self) -> Option<Order> {
+        if self.unproven.is_some() {
+            return None;
+        }
         let micros = clock::boot_micros();
         self.book.waiting().into_iter().find(|order| !self.permits.blocks(order, micros))
     }

@@ -21,6 +21,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("before-replace", "the new file is written beside its target"),
     ("after-replace", "the target is replaced, its directory not yet synced"),
     ("after-effect", "one effect is recorded as done"),
+    ("unproven", "a firewall rule is in force, the server was not heard through it"),
     ("before-finished", "all effects are done and checked, the result is not durable"),
     ("after-finished", "the result is durable, not sent"),
     ("before-acked", "the server has acknowledged, this is not durable"),

@@ -51,6 +51,11 @@ pub enum ToNet {
     },
     /// Ask whether an order may start; a newer question about the same order replaces an older one.
     Permit(PermitAsk),
+    /// Send a request now and say when it was answered: a firewall rule waits for it.
+    Prove {
+        /// Which question this is.
+        n: u32,
+    },
     /// Finish and end.
     Stop,
 }
@@ -179,6 +184,11 @@ pub enum ToExecutor {
         of: TaskEpoch,
         /// The answer.
         answer: PermitAnswer,
+    },
+    /// The server answered a request that was sent after [`ToNet::Prove`] had come.
+    Proven {
+        /// The question.
+        n: u32,
     },
     /// The sequence numbers run out.
     NeedSequence,

@@ -24,6 +24,7 @@ pub mod net;
 pub mod orders;
 pub mod owner;
 pub mod permits;
+pub mod proof;
 pub mod record;
 pub mod restore;
 mod revert;

@@ -6,6 +6,7 @@ use crate::evidence::report;
 use crate::executor::Executor;
 use crate::failpoint;
 use crate::kinds::{self, Workspace};
+use crate::proof::was_armed;
 use crate::record::{By, Holding, Record, Step};
 use crate::restore::{self, Stop};
 use crate::work::{perform, tag};
@@ -130,6 +131,19 @@ impl Executor {
         }
     }
 
+    /// A firewall rule whose try never ended was never proven: nobody may be left cut off by it.
+    fn disarm(&mut self, order: &Order, entry: Option<&Entry>) {
+        let steps = self.book.holdings().get(&order.entry_id).map(|held| held.steps.clone()).unwrap_or_default();
+        let reason = match self.undo(&order.entry_id, &steps) {
+            None => "the agent died before the server was heard through the new rule; it was put back".to_owned(),
+            Some(why) => format!(
+                "the agent died before the server was heard through the new rule; not everything could be put back: {why}"
+            ),
+        };
+        let state = self.probe(entry);
+        self.finish(order, EventKind::Interrupted { state, reason });
+    }
+
     /// After a crash: an intent without an end is looked at and reported, never run again.
     pub(crate) fn recover(&mut self) {
         for order in self.book.interrupted() {
@@ -143,6 +157,10 @@ impl Executor {
                 self.host.tree.sweep(place, &tag(&order));
             }
             let entry = self.held_entry(&order.entry_id);
+            if order.kind == OrderKind::Apply && captured && was_armed(self.book.holdings().get(&order.entry_id)) {
+                self.disarm(&order, entry.as_ref());
+                continue;
+            }
             let steps = self.book.holdings().get(&order.entry_id).map(|h| h.steps.clone()).unwrap_or_default();
             let untouched = steps.iter().all(|step| restore::as_before(step, &mut self.host) == Ok(true));
             if order.kind == OrderKind::Apply && captured && untouched {

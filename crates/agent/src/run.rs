@@ -126,7 +126,9 @@ fn converse(executor: &mut Executor, net: &mut NetHalf, from: &Receiver<Heard>) 
         }
         // Everything that has arrived comes before the next piece of work: a revocation may be among it.
         let busy = executor.has_work();
-        let rest = executor.rest_micros().map_or(Duration::MAX, Duration::from_micros);
+        executor.tend(Instant::now());
+        let proof = executor.unproven_for(Instant::now()).unwrap_or(Duration::MAX);
+        let rest = executor.rest_micros().map_or(Duration::MAX, Duration::from_micros).min(proof);
         // A permit that cannot be asked for yet must not make this spin.
         let rest = rest.clamp(Duration::from_millis(20), Duration::from_secs(FACTS_SECONDS));
         match next(from, if busy { Duration::ZERO } else { rest }) {

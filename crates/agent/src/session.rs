@@ -139,6 +139,10 @@ pub struct Session {
     asks: VecDeque<PermitAsk>,
     checks: Option<Box<Checks>>,
     checks_not_before_ms: u64,
+    /// A question of the executor's that a request sent from now on answers.
+    prove: Option<u32>,
+    /// The question that the request under way answers.
+    proving: Option<u32>,
     poll: LaneState,
     talk: LaneState,
     repeats: u32,
@@ -167,6 +171,8 @@ impl Session {
             asks: VecDeque::new(),
             checks: None,
             checks_not_before_ms: 0,
+            prove: None,
+            proving: None,
             poll: LaneState::new(),
             talk: LaneState::new(),
             repeats: 0,
@@ -203,7 +209,7 @@ impl Session {
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
         let waits = |lane: &LaneState| (lane.asked == Asked::Nothing).then_some(lane.not_before_ms);
-        let to_say = !(self.order.is_empty() && self.wants.is_empty() && self.asks.is_empty());
+        let to_say = !(self.order.is_empty() && self.wants.is_empty() && self.asks.is_empty() && self.prove.is_none());
         let talk = to_say.then(|| waits(&self.talk)).flatten();
         let checks = self.checks.is_some().then(|| waits(&self.talk)).flatten();
         let checks = checks.map(|at| at.max(self.checks_not_before_ms));
@@ -254,6 +260,11 @@ impl Session {
                 self.asks.retain(|known| known.of != ask.of);
                 self.asks.push_back(ask);
             }
+            ToNet::Prove { n } => {
+                self.prove = Some(n);
+                // It decides whether a rule stays: an earlier failure is no reason to wait.
+                self.talk.not_before_ms = 0;
+            }
             ToNet::Sequence { from, until } => {
                 self.more_asked = false;
                 self.seq = from..until;
@@ -269,6 +280,10 @@ impl Session {
             Asked::Poll { .. } => self.on_poll_reply(body, now, out),
             Asked::Events => serde_json::from_slice::<EventsReply>(body).map(|reply| {
                 out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
+                if let Some(n) = self.proving.take() {
+                    self.prove = self.prove.filter(|asked| *asked != n);
+                    out.push(Output::Tell(ToExecutor::Proven { n }));
+                }
                 self.on_acked(reply.acked, out);
             }),
             Asked::Permit(ask) => serde_json::from_slice::<PermitReply>(body).map(|reply| {
@@ -442,12 +457,12 @@ impl Session {
     fn send_what_is_due(&mut self, now: Now, out: &mut Vec<Output>) {
         if self.talk.free(now.ms) {
             // A start waits for this, results wait for nothing but room.
-            if let Some(ask) = self.asks.front().copied() {
+            if let Some(ask) = self.asks.front().copied().filter(|_| self.prove.is_none()) {
                 if self.send(Lane::Talk, PERMIT_PATH, Body::Permit(ask), 60_000, now, out) {
                     self.asks.pop_front();
                     self.talk.asked = Asked::Permit(ask);
                 }
-            } else if !self.order.is_empty() {
+            } else if !self.order.is_empty() || self.prove.is_some() {
                 self.send_events(now, out);
             } else if let Some(digest) = self.wants.front().cloned() {
                 let body = Body::Content(Content { digest: digest.clone() });
@@ -501,6 +516,7 @@ impl Session {
         }
         if self.send(Lane::Talk, EVENTS_PATH, Body::Events(Events { events }), 60_000, now, out) {
             self.talk.asked = Asked::Events;
+            self.proving = self.prove;
             // Whatever the answer leaves unacknowledged is sent again, but not in a hot loop.
             self.talk.not_before_ms = now.ms + 50;
         }

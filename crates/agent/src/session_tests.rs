@@ -247,3 +247,37 @@ proptest! {
         prop_assert_eq!(session.undelivered(), 0);
     }
 }
+
+#[test]
+fn an_answer_proves_only_what_was_asked_before_its_request() {
+    let mut session = Session::new(hello(), 1).unwrap();
+    session.handle(Input::Tick, now(0));
+    let proven = |outputs: &[Output]| {
+        let told = outputs.iter().find_map(|output| match output {
+            Output::Tell(ToExecutor::Proven { n }) => Some(*n),
+            _ => None,
+        });
+        told
+    };
+    // A request is under way when the question comes: its answer is older than the rule.
+    let sent = requests(&session.handle(Input::Frame(Box::new(event(1))), now(10)));
+    assert_eq!(sent.len(), 1);
+    assert!(requests(&session.handle(Input::Frame(Box::new(ToNet::Prove { n: 1 })), now(20))).is_empty());
+    let stored = EventsReply { now: Timestamp::from_micros(5), acked: vec![acked(1)] };
+    let outputs = session.handle(reply(Lane::Talk, &stored), now(30));
+    assert_eq!(proven(&outputs), None);
+    // There is nothing more to say, and a request goes out all the same.
+    let sent = requests(&outputs);
+    assert!(
+        matches!(&sent[..], [(Lane::Talk, Request { body: Body::Events(events), .. })] if events.events.is_empty())
+    );
+    // Lost: asked again, soon.
+    session.handle(Input::Failed { lane: Lane::Talk, reason: "cut".to_owned() }, now(1_100));
+    assert!(session.wake_at().is_some_and(|at| at < 400_000));
+    let sent = requests(&session.handle(Input::Tick, now(400_000)));
+    assert!(sent.iter().any(|(lane, _)| *lane == Lane::Talk));
+    let nothing = EventsReply { now: Timestamp::from_micros(6), acked: Vec::new() };
+    assert_eq!(proven(&session.handle(reply(Lane::Talk, &nothing), now(400_100))), Some(1));
+    let outputs = session.handle(Input::Tick, now(500_000));
+    assert!(requests(&outputs).iter().all(|(lane, _)| *lane == Lane::Poll), "asked and answered");
+}

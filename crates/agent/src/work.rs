@@ -9,6 +9,7 @@ use crate::failpoint;
 use crate::fs::{Image, Tree};
 use crate::host::Host;
 use crate::kinds::{self, Edit, Finding, Presence, Workspace};
+use crate::proof::needs_proof;
 use crate::record::{By, Hold, Holding, Record, Step};
 use crate::restore;
 use crate::state::StateDir;
@@ -213,10 +214,17 @@ impl Executor {
         }
         let mut done = 0;
         let broken = self.effects(order, &planned, &holding, deadline, &mut done);
-        Some(match broken.and_then(|()| validators::in_place(entry, &self.host).map_err(Broken::Failed)) {
-            Ok(()) => self.applied(entry, &findings, &planned),
-            Err(broken) => self.put_back(order, entry, &findings, &planned, done, broken),
-        })
+        match broken.and_then(|()| validators::in_place(entry, &self.host).map_err(Broken::Failed)) {
+            Ok(()) => {
+                let report = self.applied(entry, &findings, &planned);
+                if report.outcome != Outcome::Succeeded || !needs_proof(&planned.steps) {
+                    return Some(report);
+                }
+                self.await_proof(order, report);
+                None
+            }
+            Err(broken) => Some(self.put_back(order, entry, &findings, &planned, done, broken)),
+        }
     }
 
     /// S3: the intent, durable, before anything else. S7: an order that needs a permit has none without using one up.
@@ -290,7 +298,7 @@ impl Executor {
         report.actions = evidence(entry, before, &after, "changed");
         show(&mut report.actions, &planned.diffs, &planned.files);
         if !reached {
-            let kept = self.undo(&entry.id, planned.steps.len(), planned);
+            let kept = self.undo(entry.id.as_str(), &planned.steps);
             report.left_changed = kept.is_some();
             report.message = match kept {
                 None => format!("{}; it was put back", report.message),
@@ -313,7 +321,7 @@ impl Executor {
             Broken::Failed(reason) => (Outcome::Failed, reason),
             Broken::TimedOut => (Outcome::TimedOut, format!("it took longer than {} s", order.run_timeout_seconds)),
         };
-        let kept = self.undo(&entry.id, done, planned);
+        let kept = self.undo(entry.id.as_str(), planned.steps.get(..done).unwrap_or_default());
         self.host.refresh();
         let after = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
         let text = match &kept {
@@ -326,12 +334,11 @@ impl Executor {
         report
     }
 
-    /// Put back the first `done` steps of this try, last first. Says why when something could not be.
-    fn undo(&mut self, entry_id: &catalogue::text::EntryId, done: usize, planned: &Planned) -> Option<String> {
+    /// Put back these steps of a try, last first. Says why when something could not be.
+    pub(crate) fn undo(&mut self, entry_id: &str, steps: &[Step]) -> Option<String> {
         let mut kept = None;
         // The boot menu is made of files, so it is made anew after they are back.
-        let steps: Vec<&Step> = planned.steps.iter().take(done).rev().collect();
-        let (menu, rest): (Vec<&Step>, Vec<&Step>) = steps.into_iter().partition(|step| **step == Step::BootMenu);
+        let (menu, rest): (Vec<&Step>, Vec<&Step>) = steps.iter().rev().partition(|step| **step == Step::BootMenu);
         for step in rest.into_iter().chain(menu) {
             let state = &self.state;
             let bytes = |digest: &str| state.prior(digest);
@@ -339,7 +346,7 @@ impl Executor {
                 kept.get_or_insert(error);
             }
         }
-        if kept.is_none() && self.book.holdings().contains_key(entry_id.as_str()) {
+        if kept.is_none() && self.book.holdings().contains_key(entry_id) {
             let record = Record::Released { entry_id: entry_id.to_string(), passed_on: Vec::new() };
             if let Err(error) = self.record(&record) {
                 kept = Some(error.to_string());

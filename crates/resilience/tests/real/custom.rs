@@ -2,7 +2,7 @@
 //! and a job that carries it out on a host and takes it back.
 
 use crate::processes::binaries;
-use crate::terrapin_and_grace::{GRACE, seed};
+use crate::terrapin_and_grace::seed;
 use crate::world::World;
 use catalogue::bundle::Bundle;
 use protocol::signed::PublicKey;
@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-const ID: &str = "org-sshd-few-tries";
+const ID: &str = "org-sshd-no-x11";
+/// A finding of the simulated scanner that has no CVE and no entry: an SSH server that forwards X11.
+const X11: u32 = 900_202;
 
 /// Run `quell catalogue …` on a desk, which must succeed or not; gives what it printed.
 fn quell(desk: &Path, line: &str, well: bool) -> String {
@@ -38,11 +40,11 @@ fn ceremony(desk: &Path, order: &PublicKey) -> Bundle {
         "root new --root-key root.pem --content {content} --organisation {organisation} --order {order} \
          --expires 2099-01-01 --out root.json"
     ));
-    run(&format!("new --id {ID} --kind file.setting --cve CVE-2024-6387 --points 10 --out own"));
+    run(&format!("new --id {ID} --kind file.setting --qid {X11} --points 30 --out own"));
     // What the page has a person change in the file.
     let path = desk.join("own").join(format!("{ID}.toml"));
     let text = std::fs::read_to_string(&path).unwrap();
-    let text = text.replace("coverage = \"full\"", "coverage = \"partial\"").replace("CHANGE: ", "");
+    let text = text.replace("CHANGE: ", "");
     std::fs::write(&path, text).unwrap();
     run("lint own --warnings");
     run("sign --key content.pem --version 1 --expires 2098-01-01 --custom own --root root.json --out signed");
@@ -59,18 +61,21 @@ fn a_mitigation_of_the_organisations_own_reaches_a_host_and_is_taken_back() {
     let (disk, desk) = (folder.path().join("disk"), folder.path().join("desk"));
     std::fs::create_dir(&disk).unwrap();
     std::fs::create_dir(&desk).unwrap();
-    let mut world = World::of(folder, disk, seed(), |_| {}, |order| ceremony(&desk, order));
-    world.qids = vec![i64::from(GRACE)];
+    let mut world = World::of(folder, disk, seed(&[X11]), |_| {}, |order| ceremony(&desk, order));
+    world.qids = vec![i64::from(X11)];
     let config = world.root().join("etc/ssh/sshd_config");
     let original = std::fs::read(&config).unwrap();
-    assert!(!String::from_utf8_lossy(&original).contains("\nMaxAuthTries 3\n"));
+    assert!(qualys_sim::world::is_found(&world.root(), X11).unwrap(), "the scanner sees it");
 
     let done = world.job("mitigation");
-    let of = |entry: &str| done.tasks.iter().find(|(of, ..)| of == entry).map(|(_, state, ..)| state.as_str());
-    assert_eq!((of(ID), of("linux-sshd-login-grace-0")), (Some("succeeded"), Some("succeeded")), "{done:?}");
-    assert!(std::fs::read_to_string(&config).unwrap().contains("\nMaxAuthTries 3\n"));
+    let only = |done: &crate::world::Ended| -> (String, String) {
+        assert_eq!((done.status.as_str(), done.tasks.len()), ("COMPLETED", 1), "{done:?}");
+        (done.tasks[0].0.clone(), done.tasks[0].1.clone())
+    };
+    assert_eq!(only(&done), (ID.to_owned(), "succeeded".to_owned()));
+    assert!(!qualys_sim::world::is_found(&world.root(), X11).unwrap(), "the scanner does not see it any more");
 
     let done = world.job("rollback");
-    assert!(done.tasks.iter().all(|(_, state, ..)| state == "reverted") && done.tasks.len() == 2, "{done:?}");
+    assert_eq!(only(&done), (ID.to_owned(), "reverted".to_owned()));
     assert_eq!(std::fs::read(&config).unwrap(), original, "byte for byte");
 }

@@ -9,18 +9,18 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The simulator's QIDs of CVE-2024-6387 and CVE-2023-48795.
-pub const GRACE: u32 = 900_001;
+const GRACE: u32 = 900_001;
 const TERRAPIN: u32 = 900_002;
 
-/// A subscription whose first host has both weaknesses.
-pub fn seed() -> u64 {
-    let both = |seed: &u64| {
+/// A subscription whose first host has these weaknesses.
+pub fn seed(wanted: &[u32]) -> u64 {
+    let has = |seed: &u64| {
         let host = Fleet::new(*seed, 3, 1).host(0);
         let Some(plan) = Plan::of(*seed, &host) else { return false };
         let found: Vec<u32> = plan.weaknesses().map(|weakness| weakness.qid).collect();
-        found.contains(&GRACE) && found.contains(&TERRAPIN) && !plan.grace_in_dropin
+        wanted.iter().all(|qid| found.contains(qid)) && !plan.grace_in_dropin
     };
-    (0..10_000).find(both).expect("one of many hosts has both")
+    (0..10_000).find(has).expect("one of many hosts has them")
 }
 
 /// A server, an agent below a root, and an sshd with its configuration there; a job will be made for this QID.
@@ -29,7 +29,7 @@ fn site(qid: u32, extra: &str) -> (World, Sshd) {
     let disk = folder.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
     let mut port = 0;
-    let mut world = World::of(folder, disk, seed(), |root| port = configure(root, extra), throw_away);
+    let mut world = World::of(folder, disk, seed(&[qid]), |root| port = configure(root, extra), throw_away);
     world.qids = vec![i64::from(qid)];
     let sshd = Sshd::start(&world.root(), port, world.log("sshd"));
     (world, sshd)

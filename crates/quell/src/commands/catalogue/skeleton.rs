@@ -39,8 +39,8 @@ const EXAMPLES: [Example; 14] = [
             r#"path     = "/etc/ssh/sshd_config"  # CHANGE: a file below /etc
 format   = "sshd"                   # how the file is read: sshd, ssh, smbconf, ini, postconf, gitconfig
 # section = "global"                # for smbconf and ini
-key      = "MaxAuthTries"
-value    = "3"
+key      = "X11Forwarding"
+value    = "no"
 validate = "sshd"                   # the program that has to accept the result, for files that lock people out when they are wrong
 "#,
         )
