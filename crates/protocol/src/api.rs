@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod exposure;
+pub mod follow;
 pub mod integrations;
 pub mod mail;
 pub mod response;

@@ -141,6 +141,19 @@ impl Client {
         self.body(self.request(Method::PUT, path).json(body)).await
     }
 
+    /// POST a body where the answer has none.
+    ///
+    /// # Errors
+    /// [`Failure`] of the connection or the server.
+    pub async fn post_quietly(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<(), Failure> {
+        let key = Uuid::new_v4().to_string();
+        let request = || self.request(Method::POST, path).header("idempotency-key", &key).json(body);
+        match self.send(request()).await {
+            Err(Failure::Unreachable { .. }) => self.send(request()).await.map(|_| ()),
+            answered => answered.map(|_| ()),
+        }
+    }
+
     /// DELETE.
     ///
     /// # Errors

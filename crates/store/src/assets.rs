@@ -214,6 +214,19 @@ pub fn exposure(tx: &mut Transaction<'_>, assets: &[AssetId]) -> Result<HashMap<
     Ok(found)
 }
 
+/// Residual scores of what is open on these assets, and how many have each.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn open_scores(tx: &mut Transaction<'_>, assets: &[AssetId]) -> Result<Vec<(AssetId, u8, i64)>> {
+    let assets: Vec<i64> = assets.iter().map(|asset| asset.0).collect();
+    tx.all(
+        "SELECT asset_id, residual, count(*) FROM vulnerable_item
+         WHERE asset_id {in $1} AND state <> 'closed' GROUP BY asset_id, residual ORDER BY 1, 2",
+        &[&assets],
+    )
+}
+
 record! {
     /// What one instance calls the asset.
     #[derive(Clone, Debug, PartialEq)]

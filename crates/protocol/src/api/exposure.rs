@@ -147,6 +147,9 @@ pub struct Asset {
     pub mitigated_items: i64,
     /// Their highest residual score; absent where nothing is open.
     pub residual: Option<i64>,
+    /// Its risk, and by which formula.
+    #[serde(default)]
+    pub risk: super::follow::Risk,
     /// First known.
     #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
@@ -182,6 +185,9 @@ pub struct AssetSource {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AssetControl {
+    /// Its key.
+    #[serde(default)]
+    pub id: i64,
     /// Catalogue entry.
     pub entry: String,
     /// What the last check says.
@@ -194,6 +200,20 @@ pub struct AssetControl {
     /// Last check.
     #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     pub checked_at: Timestamp,
+    /// What the last check found.
+    #[serde(default)]
+    pub note: String,
+    /// The job that put it there, or that found it there from elsewhere.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// When it expires.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
+    /// When it expired: it takes nothing off any more.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expired_at: Option<Timestamp>,
 }
 
 /// What people change of an asset; what is absent stays.

@@ -80,6 +80,8 @@ requests! {
         pub coauthors: Option<Vec<String>>,
         /// Choose the targets anew at each run, and put back what drifts.
         pub standing: Option<bool>,
+        /// What is said of the time after it: expiry and review, all of it together.
+        pub after: Option<super::follow::Afterwards>,
     }
 
     /// An action chosen for a vulnerability.
@@ -190,6 +192,9 @@ bodies! {
         pub mail_percent: i64,
         /// Co-authors by sign-in name.
         pub coauthors: Vec<String>,
+        /// What it says of the time after it: expiry and review.
+        #[serde(default)]
+        pub after: super::follow::Afterwards,
         /// Assets that the caller may know of; counts, actions and tasks are about these.
         pub assets: Vec<JobAsset>,
         /// How many further assets are outside the caller's asset scope.

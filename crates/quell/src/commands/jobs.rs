@@ -4,6 +4,7 @@ use super::Context;
 use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, Format, note};
+use protocol::api::follow::Afterwards;
 use protocol::api::response::{
     Elimination, EliminationAsset, EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobCve, JobCvesBody,
     JobPatch, JobSave, JobSelection, JobSummary, JobsBody, NewJob, ReportBody, ReportLine, RetentionBody,
@@ -159,6 +160,44 @@ pub struct Edit {
     /// Co-authors, by sign-in name
     #[arg(long, value_delimiter = ',')]
     coauthors: Option<Vec<String>>,
+    #[command(flatten)]
+    after: After,
+}
+
+/// The time after a job. These are changed together: what is not given is off as soon as one of them is.
+#[derive(Debug, clap::Args)]
+struct After {
+    /// Each mitigation expires so many days after it was put in place
+    #[arg(long, value_name = "DAYS", conflicts_with = "expires_at")]
+    expires_days: Option<i64>,
+    /// Every mitigation expires on this date, 2026-12-31
+    #[arg(long, value_name = "DATE")]
+    expires_at: Option<String>,
+    /// At expiry make and enable the rollback instead of only proposing it
+    #[arg(long)]
+    roll_back_at_expiry: bool,
+    /// The job is to be looked at again on this date, 2026-12-31
+    #[arg(long, value_name = "DATE")]
+    review_at: Option<String>,
+    /// Neither expiry nor review
+    #[arg(long, conflicts_with_all = ["expires_days", "expires_at", "roll_back_at_expiry", "review_at"])]
+    nothing_after: bool,
+}
+
+impl After {
+    fn body(self) -> Option<Afterwards> {
+        let said = self.nothing_after
+            || self.roll_back_at_expiry
+            || self.expires_days.is_some()
+            || self.expires_at.is_some()
+            || self.review_at.is_some();
+        said.then_some(Afterwards {
+            expires_days: self.expires_days,
+            expires_at: self.expires_at,
+            roll_back: self.roll_back_at_expiry,
+            review_at: self.review_at,
+        })
+    }
 }
 
 const JOBS: &[Column<JobSummary>] = &[
@@ -382,6 +421,7 @@ fn patch(edit: Edit) -> JobPatch {
         mail_percent: edit.mail_percent,
         coauthors: edit.coauthors,
         standing: None,
+        after: edit.after.body(),
     }
 }
 

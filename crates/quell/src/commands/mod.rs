@@ -7,6 +7,7 @@ mod assets;
 mod catalogue;
 mod catalogue_install;
 mod complete;
+mod follow;
 mod import;
 mod imports;
 mod instances;
@@ -90,6 +91,15 @@ enum Command {
     /// Mitigation jobs, from eliminations to results
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// Mitigations on assets: in force, drifted, expired; putting them back; asset risk
+    #[command(subcommand)]
+    Controls(follow::Controls),
+    /// Rollbacks that are proposed
+    #[command(subcommand)]
+    Proposals(follow::Proposals),
+    /// Jobs whose review is due
+    #[command(subcommand)]
+    Reviews(follow::Reviews),
     /// Agents and enrolment
     #[command(subcommand)]
     Agents(agents::Command),
@@ -163,6 +173,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Items(command) => items::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
+        Command::Controls(command) => follow::controls(command, &context).await,
+        Command::Proposals(command) => follow::proposals(command, &context).await,
+        Command::Reviews(command) => follow::reviews(command, &context).await,
         Command::Agents(command) => agents::run(command, &context).await,
         Command::Mail(command) => mail::run(command, &context).await,
         Command::Catalogue(catalogue::Command::Install { folder }) => catalogue_install::run(&folder, &context).await,

@@ -1,12 +1,15 @@
 //! Assets, clipped to the caller's scope.
 
 use crate::app::App;
+use crate::engine::follow;
 use crate::http::{Caller, Error, ListQuery};
+use crate::views::follow as view;
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::access::{Action, Record};
 use domain::id::AssetId;
 use protocol::api::exposure::{Asset, AssetBody, AssetChange, AssetControl, AssetSource, AssetsBody};
+use protocol::api::follow::Risk;
 use store::assets::{self, AssetRow, Exposure};
 use store::{controls, list};
 use utoipa_axum::router::OpenApiRouter;
@@ -22,7 +25,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(index)).routes(routes!(show, change))
 }
 
-fn body(row: AssetRow, tags: Vec<String>, exposure: Exposure) -> Asset {
+fn body(row: AssetRow, tags: Vec<String>, exposure: Exposure, risk: Risk) -> Asset {
     Asset {
         id: row.id.0,
         name: row.name,
@@ -40,6 +43,7 @@ fn body(row: AssetRow, tags: Vec<String>, exposure: Exposure) -> Asset {
         open_items: exposure.open(),
         mitigated_items: exposure.mitigated,
         residual: (exposure.open() > 0).then_some(exposure.residual),
+        risk,
         created_at: row.created_at,
         last_seen_at: row.last_seen_at,
     }
@@ -51,18 +55,22 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
     caller.may(Action::AssetsView, &Record::default())?;
     let query = query.of_list(&assets::FIELDS, "name", app.clock.now(), &caller.name)?;
     let scope = caller.scope.clone();
-    let (page, mut tags, exposure) = app
+    let (page, mut tags, exposure, formula, exposed) = app
         .database
         .try_read(move |tx| {
             let page = list::page::<AssetRow>(tx, &assets::LIST, assets::visible(&scope), &query)?;
             let ids: Vec<AssetId> = page.rows.iter().map(|row| row.id).collect();
             let (tags, exposure) = (assets::tags(tx, &ids)?, assets::exposure(tx, &ids)?);
-            Ok::<_, Error>((page, tags, exposure))
+            let formula = follow::settings(tx)?.formula;
+            let own = |id: &AssetId| tags.get(id).map(Vec::as_slice).unwrap_or_default();
+            let exposed = view::exposed(tx, page.rows.iter().map(|row| (row.id, row.criticality, own(&row.id))))?;
+            Ok::<_, Error>((page, tags, exposure, formula, exposed))
         })
         .await?;
     let rows = page.rows.into_iter().map(|row| {
         let (tags, exposure) = (tags.remove(&row.id).unwrap_or_default(), exposure.get(&row.id).copied());
-        body(row, tags, exposure.unwrap_or_default())
+        let risk = exposed.get(&row.id).map_or(0, |exposed| view::value(formula, exposed));
+        body(row, tags, exposure.unwrap_or_default(), view::risk(formula, risk))
     });
     Ok(Json(AssetsBody { assets: rows.collect(), next: page.next_cursor }))
 }
@@ -100,13 +108,22 @@ fn full(tx: &mut store::Transaction<'_>, row: AssetRow, tags: Vec<String>) -> Re
     });
     let sources = sources.collect();
     let controls = controls::of_asset(tx, id)?.into_iter().map(|control| AssetControl {
+        id: control.id,
+        note: control.note,
+        job: control.job_number.map(store::jobs::name),
+        expires_at: control.expires_at,
+        expired_at: control.expired_at,
         entry: control.entry,
         state: control.state.as_str().to_owned(),
         origin: control.origin.as_str().to_owned(),
         since_at: control.since_at,
         checked_at: control.checked_at,
     });
-    Ok(AssetBody { asset: body(row, tags, exposure), sources, controls: controls.collect() })
+    let controls = controls.collect();
+    let formula = follow::settings(tx)?.formula;
+    let exposed = view::exposed(tx, [(id, row.criticality, tags.as_slice())])?;
+    let risk = exposed.get(&id).map_or(0, |exposed| view::value(formula, exposed));
+    Ok(AssetBody { asset: body(row, tags, exposure, view::risk(formula, risk)), sources, controls })
 }
 
 /// Show an asset

@@ -165,6 +165,7 @@ fn understood(tx: &mut Transaction<'_>, patch: &body::JobPatch) -> Result<Patch,
         mail_percent: patch.mail_percent.map(|percent| (percent != 0).then_some(percent)),
         coauthors,
         standing: patch.standing,
+        after: patch.after.as_ref().map(views::follow::understood).transpose()?,
     })
 }
 

@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod agents;
 pub mod assets;
 pub mod audit;
+pub mod follow;
 pub mod imports;
 pub mod instances;
 pub mod items;
@@ -57,6 +58,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(tags::routes())
         .merge(items::routes())
         .merge(scans::routes())
+        .merge(follow::routes())
         .merge(mail::routes());
     OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", nouns)
 }

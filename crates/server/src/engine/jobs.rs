@@ -12,6 +12,7 @@ use crate::http::error::Error;
 use choice::{fill_in, platforms};
 use domain::access::{Action, AssetScope, Cover, Record};
 use domain::asset::Platform;
+use domain::control::Afterwards;
 use domain::id::{AssetId, JobId, UserId, VulnerabilityId};
 use domain::job::{self, Act, Kind, Review, Target};
 use domain::number::Series;
@@ -21,6 +22,7 @@ pub use life::{act, change_owner};
 use protocol::problem::FieldError;
 use std::collections::{BTreeMap, BTreeSet};
 use store::audit::{self, Entry};
+use store::controls::after;
 use store::jobs::{Draft, JobRow, NewJob};
 use store::{Transaction, catalogue, jobs, numbers};
 
@@ -71,6 +73,8 @@ pub struct Patch {
     pub coauthors: Option<Vec<UserId>>,
     /// Choose the targets anew at each run, and put back what drifts.
     pub standing: Option<bool>,
+    /// What is said of the time after it.
+    pub after: Option<Afterwards>,
 }
 
 /// A job with everything that a page or an API body shows of it.
@@ -94,6 +98,8 @@ pub struct Job {
     pub schedule: Schedule,
     /// Recipients.
     pub recipients: Vec<String>,
+    /// What it says of the time after it.
+    pub after: Afterwards,
 }
 
 /// Load a job that the caller may look at.
@@ -127,6 +133,7 @@ fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -> Result<Jo
         coauthors,
         schedule: serde_json::from_str(&row.schedule).map_err(Error::internal)?,
         recipients: serde_json::from_str(&row.recipients).map_err(Error::internal)?,
+        after: after::of_job(tx, row.id)?,
         row,
     })
 }
@@ -255,6 +262,17 @@ fn edit_in(
     }
     if let Some(coauthors) = &patch.coauthors {
         jobs::set_coauthors(tx, id, coauthors)?;
+    }
+    if let Some(wanted) = patch.after.as_ref().filter(|wanted| **wanted != job.after) {
+        if job.row.kind == Kind::Rollback {
+            return Err(Error::field(
+                "after",
+                "rollback_expires",
+                "a rollback puts nothing in place that could expire",
+            ));
+        }
+        wanted.validate(now).map_err(|refusal| Error::field("after", refusal.code, refusal.sentence))?;
+        after::set_of_job(tx, id, wanted)?;
     }
     note(tx, caller, "job.edit", &jobs::name(number), serde_json::json!({ "version": version + 1 }), now)?;
     load(tx, caller, number)

@@ -7,7 +7,7 @@ use super::shell::Shell;
 use askama::Template;
 
 /// The columns of the list.
-pub const COLUMNS: [Column; 8] = [
+pub const COLUMNS: [Column; 9] = [
     Column::sorted("Asset", "", "name"),
     Column::sorted("System", "q-w6", "os"),
     Column::new("Tags", "q-w5"),
@@ -15,6 +15,7 @@ pub const COLUMNS: [Column; 8] = [
     Column::new("Agent", "q-w4"),
     Column::sorted("Open items", "q-w4", "items"),
     Column::sorted("Highest score", "q-w5", "score"),
+    Column::new("Risk", "q-w2").end(),
     Column::new("", "q-w1"),
 ];
 
@@ -72,6 +73,8 @@ pub struct AssetRow {
     pub open_count: i64,
     /// The highest score of what is open, before and after mitigation.
     pub worst: Change,
+    /// Its risk, 0 to 1000.
+    pub risk: i64,
     /// Quick actions.
     pub menu: Menu,
 }
@@ -88,6 +91,8 @@ impl AssetRow {
 pub struct AssetsPage {
     /// The frame.
     pub shell: Shell,
+    /// The formula of the risk, and its text.
+    pub formula: (&'static str, &'static str),
     /// The list's frame.
     pub list: List,
     /// The rows.
@@ -111,12 +116,18 @@ pub struct ControlRow {
     pub points: i64,
     /// The job that put it there; empty when others did.
     pub job: Option<(String, String)>,
+    /// Who put it there and since when, in a sentence.
+    pub origin: String,
+    /// What the last check found; empty where it says nothing.
+    pub note: String,
     /// When it was last verified.
     pub verified: Option<When>,
     /// When it expires.
     pub expires: Option<When>,
     /// Roll back, disabled with the reason where it is not ours.
     pub roll_back: Action,
+    /// Put it back, where it drifted.
+    pub reapply: Option<Action>,
 }
 
 /// An item on the asset.
@@ -160,6 +171,8 @@ pub struct AssetPage {
     pub drift: Option<String>,
     /// The line that installs an agent, when it has none.
     pub install: Option<String>,
+    /// Its risk and the formula of it.
+    pub risk: (i64, &'static str, &'static str),
     /// Addresses, OS, criticality, zone, agent.
     pub facts: Vec<Fact>,
     /// The mitigations in force.

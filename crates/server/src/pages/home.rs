@@ -86,6 +86,8 @@ pub struct Setup {
 pub struct HomePage {
     /// The frame.
     pub shell: Shell,
+    /// What waits for somebody after jobs, in a sentence; none where nothing does.
+    pub waiting: Option<String>,
     /// What is still to be set up; empty when all is.
     pub setup: Vec<Setup>,
     /// The large numbers.

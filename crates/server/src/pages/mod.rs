@@ -15,6 +15,7 @@ pub mod assets;
 pub mod audit;
 pub mod eliminations;
 pub mod errors;
+pub mod follow;
 pub mod home;
 pub mod imports;
 pub mod items;

@@ -15,6 +15,7 @@ pub enum Section {
     Assets,
     Eliminations,
     Jobs,
+    FollowUp,
     Scans,
     Imports,
     Scanners,
@@ -45,6 +46,7 @@ const NAV: &[Group] = &[
         "Response",
         &[
             (Section::Jobs, "Mitigation jobs", "/jobs", "player-play"),
+            (Section::FollowUp, "Follow-up", "/follow-up", "shield-check"),
             (Section::Scans, "Scan records", "/scans", "radar"),
         ],
     ),

@@ -245,6 +245,23 @@ pub struct OptionsPage {
     pub share: Field,
     /// Whether this server can send mail; the reason when it cannot.
     pub no_mail: Option<String>,
+    /// Expiry and review; a rollback has none.
+    pub after: Option<AfterFields>,
+}
+
+/// Expiry and review.
+#[derive(Debug, Clone)]
+pub struct AfterFields {
+    /// `expiry`: never, days, date.
+    pub expiry: Field,
+    /// `expires_days`.
+    pub days: Field,
+    /// `expires_at`.
+    pub date: Field,
+    /// `roll_back`: made and enabled at expiry, not only proposed.
+    pub roll_back: bool,
+    /// `review_at`.
+    pub review: Field,
 }
 
 /// A co-author.

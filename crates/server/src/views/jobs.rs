@@ -95,6 +95,7 @@ pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp)
         mail_started: job.row.mail_started,
         mail_percent: job.row.mail_percent.unwrap_or(0),
         coauthors: job.coauthors.iter().map(|user| who(*user)).collect(),
+        after: super::follow::afterwards(&job.after),
         actions: job_actions(tx, job, &vulnerabilities)?,
         assets,
         hidden_assets: i64::try_from(job.hidden).unwrap_or(i64::MAX),

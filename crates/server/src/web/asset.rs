@@ -6,6 +6,7 @@ use super::vulnerabilities::TOTAL_MAX;
 use super::{choice, eliminations, exposure, marks};
 use crate::api;
 use crate::app::App;
+use crate::engine::follow;
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
@@ -21,6 +22,7 @@ use domain::access::{Action, Record};
 use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
 use domain::number::Series;
+use domain::risk::Formula;
 use domain::time::Timestamp;
 use protocol::api::exposure::AssetChange;
 use store::agents::AgentRow;
@@ -56,6 +58,7 @@ struct Seen {
     total: i64,
     sources: Vec<SourceRow>,
     log: Vec<Written>,
+    risk: (i64, Formula),
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, id: AssetId, now: Timestamp) -> Result<Seen, Error> {
@@ -72,7 +75,11 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, id: AssetId, now: Timestamp) 
     } else {
         (Vec::new(), 0)
     };
+    let formula = follow::settings(tx)?.formula;
+    let exposed = crate::views::follow::exposed(tx, [(id, asset.criticality, tags.as_slice())])?;
+    let risk = exposed.get(&id).map_or(0, |exposed| crate::views::follow::value(formula, exposed));
     Ok(Seen {
+        risk: (risk, formula),
         exposure: assets::exposure(tx, &[id])?.remove(&id).unwrap_or_default(),
         agent: agents::on_asset(tx, id)?,
         controls: controls_of(tx, id, &findings)?,
@@ -116,6 +123,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Re
         icon: system_icon(&asset.os, asset.platform.as_str()),
         marks: marked(&seen),
         worst: Some(worst(&seen.exposure)).filter(|change| change.before.is_some()),
+        risk: (seen.risk.0, seen.risk.1.title(), seen.risk.1.text()),
         actions: actions(&who, &seen),
         tabs: Vec::new(),
         drift: drift(&seen.controls),
@@ -199,7 +207,10 @@ fn control_row(who: &PageActor, seen: &Seen, control: &Control, now: Timestamp) 
         title: row.title.clone(),
         entry: row.entry.clone(),
         href: eliminations::entry_address(&row.entry),
-        state: exposure::control(row.state),
+        state: match row.expired_at {
+            Some(_) => Chip::new(Tone::Warn, "Expired").titled("It takes nothing off any more"),
+            None => exposure::control(row.state),
+        },
         covers: if qids.is_empty() { "no open item".to_owned() } else { qids.join(", ") },
         points: control.points,
         job: row.job_number.filter(|_| row.origin == Origin::Ours).map(|ordinal| {
@@ -208,11 +219,37 @@ fn control_row(who: &PageActor, seen: &Seen, control: &Control, now: Timestamp) 
             (number, href)
         }),
         verified: Some(exposure::near(row.checked_at, now)),
-        expires: None,
+        expires: row.expires_at.map(exposure::exact),
+        origin: origin(row),
+        note: row.note.clone(),
+        reapply: reapply(who, row),
         roll_back: Button::post("Roll back", to.address())
             .icon("arrow-back-up")
             .unless(others.or(fixed).or(none).or(denied)),
     }
+}
+
+/// Who put it there, and since when it is as it is.
+fn origin(row: &controls::ControlRow) -> String {
+    let since = row.since_at.to_jiff().strftime("%-d %b %Y");
+    let job = row.job_number.map(store::jobs::name).unwrap_or_else(|| "an agent".to_owned());
+    match row.origin {
+        Origin::Ours => format!("put there by {job}, as it is since {since}"),
+        Origin::External => format!("put there by others, found by {job}, as it is since {since}"),
+    }
+}
+
+/// Put it back, where it is not in force.
+fn reapply(who: &PageActor, row: &controls::ControlRow) -> Option<Button> {
+    let possible = follow::can_reapply(row);
+    let drifted = row.state == ControlState::Drifted;
+    let denied = exposure::reason(&who.decide(Action::JobCreate, &Record::owned_by(who.user)));
+    let refused = possible.err().map(|refusal| exposure::refused(&refusal));
+    drifted.then(|| {
+        Button::post("Put back", format!("/controls/{}/reapply", row.id))
+            .icon("shield-check")
+            .unless(refused.or(denied))
+    })
 }
 
 fn finding(item: &ItemRow) -> FindingRow {

@@ -8,6 +8,7 @@ use crate::http::{Error, ListQuery, PageActor};
 use crate::pages::assets::{self as view, AssetsPage, COLUMNS};
 use crate::pages::lists::{Action as Button, address};
 use crate::pages::{Bar, Change, Chip, Empty, Menu, Section, Segment, Tone};
+use crate::views::follow;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -29,6 +30,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     let head = Head { path: "/assets", noun: "assets", columns: &COLUMNS, sort: "-score", empty };
     let (mut list, wanted) = listed(&app, &who, &query, &assets::LIST, head)?;
     let mut rows = Vec::new();
+    let formula = app.database.try_read(crate::engine::follow::settings).await?.formula;
     if let Some(wanted) = wanted {
         let scope = who.scope.clone();
         let read = app.database.try_read(move |tx| {
@@ -37,9 +39,11 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
             let total = list::count(tx, &assets::LIST, clip(), &wanted, TOTAL_MAX)?;
             let ids: Vec<AssetId> = page.rows.iter().map(|row| row.id).collect();
             let (tags, exposure) = (assets::tags(tx, &ids)?, assets::exposure(tx, &ids)?);
-            Ok::<_, Error>((page, total, tags, exposure))
+            let own = |id: &AssetId| tags.get(id).map(Vec::as_slice).unwrap_or_default();
+            let exposed = follow::exposed(tx, page.rows.iter().map(|row| (row.id, row.criticality, own(&row.id))))?;
+            Ok::<_, Error>((page, total, tags, exposure, exposed))
         });
-        let (page, total, mut tags, exposure) = read.await?;
+        let (page, total, mut tags, exposure, exposed) = read.await?;
         (list.total, list.capped) = (Some(total), total >= TOTAL_MAX);
         list.shown = page.rows.len();
         list.pager = pager(&query, "/assets", page.next_cursor.as_deref());
@@ -50,7 +54,8 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
             .map(|asset| {
                 let found = exposure.get(&asset.id).copied().unwrap_or_default();
                 let tags = tags.remove(&asset.id).unwrap_or_default();
-                row(asset, tags, &found, rescans.clone())
+                let risk = exposed.get(&asset.id).map_or(0, |exposed| follow::value(formula, exposed));
+                row(asset, tags, &found, risk, rescans.clone())
             })
             .collect();
     }
@@ -74,7 +79,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
         &[("5", "criticality:5", None, None), ("4", "criticality:4", None, None), ("3", "criticality:3", None, None)],
     );
     let shell = frame(&app, &who, Section::Assets, "Assets").await?.action(Button::go("Tags", "/tags").icon("tag"));
-    Ok(Show(AssetsPage { shell, list, rows }).into_response())
+    Ok(Show(AssetsPage { shell, formula: (formula.title(), formula.text()), list, rows }).into_response())
 }
 
 /// The open items of an asset by band, the highest first.
@@ -100,7 +105,7 @@ pub(super) fn open_items(asset: AssetId) -> String {
     format!("asset.id:{asset} and is:open")
 }
 
-fn row(asset: AssetRow, tags: Vec<String>, found: &Exposure, rescans: Option<String>) -> view::AssetRow {
+fn row(asset: AssetRow, tags: Vec<String>, found: &Exposure, risk: i64, rescans: Option<String>) -> view::AssetRow {
     let open = open_items(asset.id);
     let nothing = (found.open() == 0).then(|| "Nothing is open on it.".to_owned());
     let actions = vec![
@@ -120,6 +125,7 @@ fn row(asset: AssetRow, tags: Vec<String>, found: &Exposure, rescans: Option<Str
         open: bands(found),
         open_count: found.open(),
         worst: worst(found),
+        risk,
         menu: Menu::dots(format!("asset-{}", asset.id), format!("Quick actions for {}", asset.name), actions),
         name: asset.name,
     }

@@ -20,6 +20,7 @@ use domain::filter::Filter;
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
 use store::overview::{self, Band, DayChange, Possible, SetUp};
+use store::proposals::{self, Waiting};
 use store::{Transaction, list};
 
 /// Days of the chart.
@@ -49,6 +50,7 @@ struct Seen {
     changes: Vec<DayChange>,
     possible: Vec<Possible>,
     jobs: Vec<protocol::api::response::JobSummary>,
+    waiting: Waiting,
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<Seen, Error> {
@@ -63,6 +65,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<See
         bands: if items { overview::stand(tx, &who.actor)? } else { Default::default() },
         changes: if items { overview::changes(tx, &who.actor, since)? } else { Vec::new() },
         possible: if seen(Action::CatalogueView) { overview::possible(tx, &who.actor, None)? } else { Vec::new() },
+        waiting: if seen(Action::JobsView) { proposals::waiting(tx, &who.scope, now)? } else { Waiting::default() },
         jobs: if seen(Action::JobsView) { views::jobs::list(tx, &who.caller, &query)?.rows } else { Vec::new() },
     })
 }
@@ -82,6 +85,7 @@ async fn show(State(app): State<App>, who: PageActor) -> Result<Response, Error>
 fn page(shell: Shell, actor: &Actor, seen: &Seen, now: Timestamp) -> HomePage {
     HomePage {
         shell,
+        waiting: super::follow::waiting(&seen.waiting),
         setup: set_up(actor, &seen.set_up),
         stats: stats(seen),
         over_time: over_time(&seen.bands, &seen.changes, now),

@@ -11,6 +11,7 @@ pub mod choice;
 pub mod eliminations;
 pub mod expect;
 pub mod exposure;
+pub mod follow;
 pub mod frame;
 pub mod home;
 pub mod imports;
@@ -67,6 +68,7 @@ pub fn routes() -> Router<App> {
         .merge(users::routes())
         .merge(tokens::routes())
         .merge(audit::routes())
+        .merge(follow::routes())
         .merge(mail::routes())
         .merge(items::routes())
         .merge(item::routes())

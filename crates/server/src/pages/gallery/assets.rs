@@ -39,6 +39,7 @@ pub(super) fn pages(out: &Path) {
             },
             open_count: 6 + n % 3,
             worst: Change::new(Some(95), Some(60)),
+            risk: 590 - n,
             menu: Menu::dots(
                 format!("m-{n}"),
                 "Quick actions",
@@ -59,7 +60,17 @@ pub(super) fn pages(out: &Path) {
         "Platform",
         &[("Linux", "platform:linux", None, Some(1_700)), ("Windows", "platform:windows", None, Some(404))],
     );
-    save(out, "assets", &assets::AssetsPage { shell: shell(Section::Assets, "Assets"), list: frame, rows }.to_string());
+    save(
+        out,
+        "assets",
+        &assets::AssetsPage {
+            formula: (domain::risk::Formula::Quell.title(), domain::risk::Formula::Quell.text()),
+            shell: shell(Section::Assets, "Assets"),
+            list: frame,
+            rows,
+        }
+        .to_string(),
+    );
 
     let control = |at: usize, title: &str, tone, word: &str, ours: bool| assets::ControlRow {
         title: title.into(),
@@ -69,6 +80,13 @@ pub(super) fn pages(out: &Path) {
         covers: "QID 38909".into(),
         points: 30,
         job: ours.then(|| ("MJ0001187".into(), "job.html".into())),
+        origin: if ours {
+            "put there by MJ0001187 41 days ago".into()
+        } else {
+            "found there by MJ0001187, put there by others".into()
+        },
+        note: if at == 1 { "/etc/ssh/sshd_config LoginGraceTime is 120".into() } else { String::new() },
+        reapply: (at == 1).then(|| Action::post("Put back", "/y")),
         verified: Some(when(42)),
         expires: (at == 0).then(|| when(-40_000)),
         roll_back: Action::post("Roll back", "/x").unless((!ours).then(|| "it was put there by others".into())),
@@ -79,6 +97,7 @@ pub(super) fn pages(out: &Path) {
         icon: "brand-debian",
         marks: vec![Chip::new(Tone::Ok, "Agent connected"), Chip::new(Tone::Info, "prod"), Chip::new(Tone::Info, "web")],
         worst: Some(Change::new(Some(95), Some(60))),
+        risk: (472, domain::risk::Formula::Quell.title(), domain::risk::Formula::Quell.text()),
         actions: vec![Action::show("Rescan", "rescan.html").icon("radar")],
         tabs: vec![],
         drift: Some("Somebody changed LoginGraceTime on the host 12 min ago. The score is back at 92 and the item is marked drifted.".into()),

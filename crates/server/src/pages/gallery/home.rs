@@ -50,6 +50,7 @@ pub(super) fn pages(out: &Path) {
     };
     let page = home::HomePage {
         shell: shell(Section::Home, "Dashboard").subtitle("as of 14:06 UTC"),
+        waiting: Some("2 mitigations drifted and 1 rollback is proposed.".into()),
         setup: vec![],
         stats: vec![
             stat(

@@ -165,6 +165,18 @@ pub(super) fn pages(out: &Path) {
         on_share: true,
         share: Field::typed("number", "share", "Percentage of assets that have reported", "100"),
         no_mail: None,
+        after: Some(wizard::AfterFields {
+            expiry: Field::select(
+                "expiry",
+                "What it puts in place expires",
+                "days",
+                vec![Choice::new("days", "Some days after it was put in place")],
+            ),
+            days: Field::typed("number", "expires_days", "Days", "90"),
+            date: Field::typed("date", "expires_at", "Date", ""),
+            roll_back: true,
+            review: Field::typed("date", "review_at", "Review on", "2027-01-31"),
+        }),
     };
     save(out, "wizard_options", &page.to_string());
     let page = wizard::AccessPage {

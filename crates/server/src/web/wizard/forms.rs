@@ -14,7 +14,7 @@ use crate::web::frame::sentence;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use domain::id::{AssetId, VulnerabilityId};
-use domain::job::{Act, Review, review};
+use domain::job::{Act, Kind, Review, review};
 use protocol::api::response::ScheduleBody;
 use std::collections::BTreeSet;
 
@@ -88,6 +88,9 @@ fn form_name(field: &str, code: &str) -> String {
         ("schedule", _) => "date",
         ("mail_percent", _) => "share",
         ("coauthors", _) => "add",
+        ("after", "bad_expiry") => "expires_days",
+        ("after", "expiry_past" | "expiry_twice") => "expires_at",
+        ("after", "review_past") => "review_at",
         (other, _) => other,
     }
     .to_owned()
@@ -171,12 +174,21 @@ fn options(draft: &Draft, form: &Fields) -> Asked {
     if (on_start || on_share) && recipients.is_empty() {
         faults.push(Fault::new("recipients", "Say who gets the mail."));
     }
+    let after = match super::after::asked(form) {
+        Ok(after) => after,
+        Err(mut wrong) => {
+            faults.append(&mut wrong);
+            draft.full.after.clone()
+        }
+    };
     let row = &draft.full.row;
-    let changed = (&recipients, on_start, share) != (&draft.full.recipients, row.mail_started, row.mail_percent);
+    let changed = after != draft.full.after
+        || (&recipients, on_start, share) != (&draft.full.recipients, row.mail_started, row.mail_percent);
     let patch = Patch {
         recipients: Some(recipients),
         mail_started: Some(on_start),
         mail_percent: Some(share),
+        after: (draft.full.row.kind == Kind::Mitigation).then_some(after),
         ..Patch::default()
     };
     unless(faults, changed.then_some(patch))

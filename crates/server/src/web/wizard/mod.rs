@@ -1,6 +1,7 @@
 //! `/jobs/{number}/edit/{step}`: the seven steps of a mitigation job (S1.03). Each step is a page of its own on the draft
 //! that the server keeps; a form changes the draft by the same edit as the API and leads to the next step.
 
+mod after;
 mod forms;
 mod frame;
 mod steps;
@@ -87,7 +88,7 @@ impl Step {
             "assets" => Step::Assets,
             "actions" => Step::Actions,
             "schedule" => Step::Schedule,
-            "recipients" | "mail_percent" => Step::Options,
+            "recipients" | "mail_percent" | "after" => Step::Options,
             "coauthors" => Step::Access,
             _ => Step::Basic,
         }

@@ -37,7 +37,7 @@ const NO_MAIL: &str = "This server has no mail server to hand mail to, so nobody
 const PEOPLE_MAX: u32 = 500;
 
 /// What was typed, where the form came back with faults; else what the draft holds.
-fn value<'v>(typed: Option<&'v Fields>, name: &str, kept: &'v str) -> &'v str {
+pub(super) fn value<'v>(typed: Option<&'v Fields>, name: &str, kept: &'v str) -> &'v str {
     typed.map_or(kept, |typed| typed.one(name))
 }
 
@@ -332,6 +332,7 @@ pub(super) fn options(
         )
         .faulted(faults),
         no_mail: (!sends_mail).then(|| NO_MAIL.to_owned()),
+        after: (row.kind == Kind::Mitigation).then(|| super::after::fields(&draft.full.after, faults, typed)),
     }
 }
 
@@ -460,7 +461,14 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
         ),
         part(Step::Actions, "Select actions", vec![Fact::new("Actions", Value::text(titles.join("; ")))]),
         part(Step::Schedule, "Schedule", vec![Fact::new("Start", Value::text(job.summary.schedule.clone()))]),
-        part(Step::Options, "Options", vec![Fact::new("Mail", Value::text(mail))]),
+        part(
+            Step::Options,
+            "Options",
+            vec![
+                Fact::new("Mail", Value::text(mail)),
+                Fact::new("Afterwards", Value::text(super::after::words(draft))),
+            ],
+        ),
         part(
             Step::Access,
             "Job access",
