@@ -23,8 +23,11 @@ pub fn run(arguments: &[String]) -> Outcome {
         Some("import") => cargo(&["run", "--release", "--package", "store", "--example", "imports"]),
         Some("store") => store(),
         Some("model") => model(arguments.get(1..).unwrap_or_default()),
-        Some(other) => Err(format!("there is no benchmark `{other}`; there are: idle, file, import, store, model")),
-        None => Err("name a benchmark: idle, file, import, store, model".to_owned()),
+        Some("simulation") => simulation(arguments.get(1..).unwrap_or_default()),
+        Some(other) => {
+            Err(format!("there is no benchmark `{other}`; there are: idle, file, import, store, model, simulation"))
+        }
+        None => Err("name a benchmark: idle, file, import, store, model, simulation".to_owned()),
     }
 }
 
@@ -59,6 +62,13 @@ impl Drop for Scratch {
 fn model(names: &[String]) -> Outcome {
     let mut arguments = vec!["run", "--release", "--package", "model", "--"];
     arguments.extend(names.iter().map(String::as_str));
+    cargo(&arguments)
+}
+
+/// Run a thousand seeds of the simulation with a hundred agents; arguments as the simulation takes them.
+fn simulation(given: &[String]) -> Outcome {
+    let mut arguments = vec!["run", "--release", "--package", "simulation", "--bin", "simulation", "--"];
+    arguments.extend(given.iter().map(String::as_str));
     cargo(&arguments)
 }
 

@@ -24,14 +24,36 @@ pub fn boot_micros() -> i64 {
     now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000)
 }
 
+/// Where a clock reads: the wall clock, and the microseconds since boot. A simulation gives its own.
+pub type Source = fn() -> (Timestamp, i64);
+
 /// Time as the server has it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Clock {
+    source: Source,
     heard: Option<(Timestamp, i64)>,
     floor: Option<Timestamp>,
 }
 
+impl Default for Clock {
+    fn default() -> Self {
+        Self::reading(|| (wall(), boot_micros()))
+    }
+}
+
 impl Clock {
+    /// A clock that has not heard the server and reads `source`.
+    #[must_use]
+    pub fn reading(source: Source) -> Self {
+        Self { source, heard: None, floor: None }
+    }
+
+    /// The server says that it is `server` now.
+    pub fn hear_now(&mut self, server: Timestamp) {
+        let (_, boot_micros) = (self.source)();
+        self.hear(server, boot_micros);
+    }
+
     /// The server said it is `server` while the boot-time clock stood at `boot_micros`.
     pub fn hear(&mut self, server: Timestamp, boot_micros: i64) {
         self.heard = Some((server, boot_micros));
@@ -58,13 +80,14 @@ impl Clock {
     /// The corrected time, now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.at(wall(), boot_micros())
+        let (wall, boot_micros) = (self.source)();
+        self.at(wall, boot_micros)
     }
 
     /// Seconds by which the server is ahead of the wall clock; nothing before the server was heard.
     #[must_use]
     pub fn skew_seconds(&self) -> Option<i64> {
-        self.heard.map(|_| self.now().seconds_since(wall()))
+        self.heard.map(|_| self.now().seconds_since((self.source)().0))
     }
 }
 

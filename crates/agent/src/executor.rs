@@ -95,6 +95,14 @@ impl Executor {
     /// # Errors
     /// See [`ExecutorError`].
     pub fn open(state: StateDir, host: Host, dry_run: bool) -> Result<Self, ExecutorError> {
+        Self::open_with(state, host, dry_run, Clock::default())
+    }
+
+    /// As [`Executor::open`], by another clock than the machine's.
+    ///
+    /// # Errors
+    /// See [`ExecutorError`].
+    pub fn open_with(state: StateDir, host: Host, dry_run: bool, clock: Clock) -> Result<Self, ExecutorError> {
         let lock = state.lock()?;
         let enrolment = state.enrolment()?.ok_or_else(|| StateError::NotEnrolled(state.path().to_owned()))?;
         let mut host = host;
@@ -126,7 +134,7 @@ impl Executor {
             journal,
             book,
             host,
-            clock: Clock::default(),
+            clock,
             dry_run,
             waiting: BTreeMap::new(),
             approvals: BTreeMap::new(),
@@ -328,7 +336,7 @@ impl Executor {
 
     fn hear(&mut self, server: Timestamp) {
         let known = self.clock.skew_seconds().is_some();
-        self.clock.hear(server, clock::boot_micros());
+        self.clock.hear_now(server);
         let skew = self.clock.skew_seconds().unwrap_or(0);
         // Said once per process: the server sees it too, every request carries our wall clock.
         if !known && skew.abs() > clock::SKEW_SECONDS_REPORTED {

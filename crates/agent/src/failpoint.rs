@@ -1,8 +1,10 @@
 //! Named points at which a test makes this process die, so that a crash at every instant that matters can be shown.
 //!
 //! Compiled into every build, so that what is tested is what ships, and inert unless the binary was started with
-//! `--allow-failpoints` *and* [`VARIABLE`] names the point. Not a debugging aid: a point can only stop the process.
+//! `--allow-failpoints` *and* [`VARIABLE`] names the point. Not a debugging aid: a point can only stop the process. A simulation
+//! that drives an executor inside its own process watches the same points through an [`Observer`].
 
+use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -50,6 +52,30 @@ struct Point {
 
 static ACTIVE: OnceLock<Vec<Point>> = OnceLock::new();
 
+/// Watches the points from inside the process: the simulation. No program installs one.
+#[derive(Clone, Copy, Debug)]
+pub struct Observer {
+    /// Told of every point that is passed; may unwind, which is this executor's death.
+    pub hit: fn(&str),
+    /// Whether the disk with the agent's directory is full.
+    pub disk_full: fn() -> bool,
+}
+
+static OBSERVER: OnceLock<Observer> = OnceLock::new();
+
+/// Let `observer` watch for the rest of the process's life; the first one stays.
+pub fn observe(observer: Observer) {
+    let _ = OBSERVER.set(observer);
+}
+
+/// Asked before each write below the agent's directory.
+pub(crate) fn room() -> io::Result<()> {
+    match OBSERVER.get() {
+        Some(observer) if (observer.disk_full)() => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Read the variable. Called once at start, and only when the command line allows failpoints.
 ///
 /// # Errors
@@ -69,6 +95,9 @@ pub fn armed() -> bool {
 
 /// Pass a point.
 pub fn hit(name: &str) {
+    if let Some(observer) = OBSERVER.get() {
+        (observer.hit)(name);
+    }
     let Some(active) = ACTIVE.get() else { return };
     for point in active.iter().filter(|point| point.name == name) {
         if point.left.fetch_sub(1, Ordering::Relaxed) != 1 {

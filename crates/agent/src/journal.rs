@@ -196,7 +196,12 @@ impl Journal {
             return Err(JournalError::TooLarge { path: self.path.clone(), size, max });
         }
         let (framed, chain) = frame(&self.chain, &json);
-        let written = self.file.seek(SeekFrom::Start(self.bytes)).and_then(|_| self.file.write_all(&framed));
+        let mut write = || {
+            crate::failpoint::room()?;
+            self.file.seek(SeekFrom::Start(self.bytes))?;
+            self.file.write_all(&framed)
+        };
+        let written = write();
         if let Err(source) = written {
             // A full disk leaves part of a record: cut it off, so that the journal stays usable when there is room again.
             self.poisoned = self.cut().is_err();
@@ -242,7 +247,8 @@ impl Journal {
             .mode(0o600)
             .open(&next)
             .map_err(io("creating", &next))?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io("writing", &next))?;
+        let written = crate::failpoint::room().and_then(|()| file.write_all(&bytes)).and_then(|()| file.sync_all());
+        written.map_err(io("writing", &next))?;
         std::fs::rename(&next, &self.path).map_err(io("replacing", &self.path))?;
         if let Some(directory) = self.path.parent() {
             sync_directory(directory).map_err(io("syncing the directory of", &self.path))?;

@@ -395,7 +395,8 @@ impl StateDir {
             .mode(0o600)
             .open(&next)
             .map_err(io("creating"))?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io("writing"))?;
+        let written = crate::failpoint::room().and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
+        written.map_err(io("writing"))?;
         std::fs::rename(&next, &path).map_err(io("replacing"))?;
         sync_directory(parent).map_err(io("syncing the directory of"))
     }

@@ -1,7 +1,8 @@
 //! Named points at which a test makes the server die, so that a crash at every instant that matters can be shown.
 //!
 //! Compiled into every build, so that what is tested is what ships, and inert unless the server was started with
-//! `--allow-failpoints` *and* [`VARIABLE`] names the point. Not a debugging aid: a point can only stop the process.
+//! `--allow-failpoints` *and* [`VARIABLE`] names the point. Not a debugging aid: a point can only stop the process. A simulation
+//! that drives the engine inside its own process watches the same points through [`observe`].
 
 use std::sync::OnceLock;
 
@@ -23,6 +24,13 @@ pub const ALL: &[(&str, &str)] = &[
 pub const MAIL: &[(&str, &str)] = &[("mail.handed_over", "the mail server has taken a mail, nothing of it is durable")];
 
 static ACTIVE: OnceLock<String> = OnceLock::new();
+static OBSERVER: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Let `observer` be told of every point for the rest of the process's life; it may unwind, which is this server's death.
+/// The simulation does; no program.
+pub fn observe(observer: fn(&str)) {
+    let _ = OBSERVER.set(observer);
+}
 
 /// Read the variable. Called once at start, and only when the command line allows failpoints.
 ///
@@ -39,6 +47,9 @@ pub fn allow() -> Result<(), String> {
 
 /// Pass a point.
 pub fn hit(name: &str) {
+    if let Some(observer) = OBSERVER.get() {
+        observer(name);
+    }
     if ACTIVE.get().is_some_and(|active| active == name) {
         // SIGKILL to ourselves: nothing is flushed, no destructor runs, as with `kill -9`.
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);

@@ -121,20 +121,7 @@ impl Server {
         let site = site(&config, &authority, &people, &agents);
         let certificates = Certificates::new(&config, authority, &site)?;
         let mailer = config.smtp.as_ref().map(|smtp| Mailer::new(smtp, &site.public_url)).transpose()?.map(Arc::new);
-        let app = App {
-            database,
-            clock,
-            config: Arc::new(config),
-            keys,
-            passwords,
-            session_limits: SessionLimits::default(),
-            in_flight: InFlight::default(),
-            presence: Presence::default(),
-            mailer,
-            wake: Wake::default(),
-            site: Arc::new(site),
-            stopping: CancellationToken::new(),
-        };
+        let app = parts(config, clock, database, keys, passwords, mailer, site);
         let (address, agent_address) = (people.address, agents.address);
         let tls = certificates.rustls.clone();
         let people_tls = (app.config.people == People::Tls).then(|| tls.clone());
@@ -163,6 +150,51 @@ impl Server {
             tracing::warn!("some engine tasks did not end in time and were stopped");
             self.tasks.shutdown().await;
         }
+    }
+}
+
+/// The parts of a server that neither listens nor loops: whoever has them passes the requests to its routers and turns its
+/// loops by hand, as the simulation does.
+///
+/// # Errors
+/// [`StartError`], naming what could not be set up.
+pub async fn without_listeners(config: Config, clock: Clock) -> Result<App, StartError> {
+    let keys = Keys::load_or_create(&config.data_dir)?;
+    let authority = Authority::load_or_create(&config.data_dir)?;
+    let database = open(&config.storage).await?;
+    let url = || "https://127.0.0.1:1".parse().expect("scheme, host and port make a URL");
+    let site = Site {
+        public_url: config.public_url.clone().unwrap_or_else(url),
+        agent_url: config.agent_url.clone().unwrap_or_else(url),
+        ca_fingerprint: authority.fingerprint(),
+        ca_pem: authority.pem().to_owned(),
+        secure: config.people == People::Tls,
+    };
+    Ok(parts(config, clock, database, keys, Passwords::default(), None, site))
+}
+
+fn parts(
+    config: Config,
+    clock: Clock,
+    database: Database,
+    keys: Keys,
+    passwords: Passwords,
+    mailer: Option<Arc<Mailer>>,
+    site: Site,
+) -> App {
+    App {
+        database,
+        clock,
+        config: Arc::new(config),
+        keys,
+        passwords,
+        session_limits: SessionLimits::default(),
+        in_flight: InFlight::default(),
+        presence: Presence::default(),
+        mailer,
+        wake: Wake::default(),
+        site: Arc::new(site),
+        stopping: CancellationToken::new(),
     }
 }
 

@@ -79,14 +79,19 @@ pub async fn flush(app: App) {
             () = app.stopping.cancelled() => true,
             () = app.clock.sleep(FLUSH_SECONDS) => false,
         };
-        for heard in app.presence.take().chunks(ROWS_MAX) {
-            let heard = heard.to_vec();
-            if let Err(error) = app.database.write(move |tx| agents::heard(tx, &heard)).await {
-                tracing::error!("when agents were last heard was not written: {error}");
-            }
-        }
+        flush_now(&app).await;
         if stopping {
             return;
+        }
+    }
+}
+
+/// Write down when agents were last heard.
+pub async fn flush_now(app: &App) {
+    for heard in app.presence.take().chunks(ROWS_MAX) {
+        let heard = heard.to_vec();
+        if let Err(error) = app.database.write(move |tx| agents::heard(tx, &heard)).await {
+            tracing::error!("when agents were last heard was not written: {error}");
         }
     }
 }

@@ -51,33 +51,40 @@ pub struct Moved {
 pub async fn run(app: App) {
     let mut woken = app.wake.listen("dispatch", 0);
     while !app.stopping.is_cancelled() {
-        let now = app.clock.now();
-        let looked = app.database.try_write(move |tx| {
-            let moved = look(tx, now)?;
-            if moved != Moved::default() {
-                failpoint::hit("dispatch.before_commit");
-            }
-            Ok::<_, Error>(moved)
-        });
-        match looked.await {
-            Ok(moved) => {
-                if moved != Moved::default() {
-                    failpoint::hit("dispatch.after_commit");
-                }
-                for agent in moved.agents {
-                    app.wake.notify("agent", agent.0);
-                }
-                for job in moved.jobs {
-                    app.wake.notify("job", job.0);
-                }
-            }
-            Err(error) => tracing::error!("jobs were not looked after, the next look will: {error:?}"),
+        if let Err(error) = turn(&app).await {
+            tracing::error!("jobs were not looked after, the next look will: {error:?}");
         }
         tokio::select! {
             () = app.stopping.cancelled() => return,
             _ = woken.changed_within(PAUSE) => {}
         }
     }
+}
+
+/// One look, kept, and whoever it concerns woken.
+///
+/// # Errors
+/// A failure of the store; then nothing was changed.
+pub async fn turn(app: &App) -> Result<Moved, Error> {
+    let now = app.clock.now();
+    let looked = app.database.try_write(move |tx| {
+        let moved = look(tx, now)?;
+        if moved != Moved::default() {
+            failpoint::hit("dispatch.before_commit");
+        }
+        Ok::<_, Error>(moved)
+    });
+    let moved = looked.await?;
+    if moved != Moved::default() {
+        failpoint::hit("dispatch.after_commit");
+    }
+    for agent in &moved.agents {
+        app.wake.notify("agent", agent.0);
+    }
+    for job in &moved.jobs {
+        app.wake.notify("job", job.0);
+    }
+    Ok(moved)
 }
 
 /// One look at everything that may have to move.

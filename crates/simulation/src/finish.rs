@@ -1,0 +1,300 @@
+//! When faults have stopped and everybody has had time: does everything that was promised hold? What people are shown is
+//! held against what is truly on the hosts' disks, and every sum against its parts.
+
+use crate::acts::changed;
+use crate::fleet::Fleet;
+use agent::journal::Journal;
+use agent::record::Record;
+use domain::mitigation::{ControlState, Coverage};
+use domain::score::{self, Control, Source};
+use protocol::agent::{Event, EventKind};
+use qualys_sim::{judge, weakness};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// States after which a host may hold what the server does not list as a control: nobody could report it, or it says so.
+const UNTOLD: [&str; 6] = ["lost", "interrupted", "failed", "revert_failed", "drifted_since_apply", "verify_failed"];
+
+impl Fleet<'_> {
+    /// Everything of a job has ended.
+    pub fn quiet(&self) -> bool {
+        self.tasks().iter().all(|task| task.code >= 0)
+    }
+
+    /// Every check of the end; adds what is wrong to what the watch has found.
+    pub fn finish(&mut self) {
+        let mut broken = Vec::new();
+        self.everything_ended(&mut broken);
+        self.epochs_follow_results(&mut broken);
+        self.journals_hold(&mut broken);
+        self.truth(&mut broken);
+        self.scores(&mut broken);
+        self.audit(&mut broken);
+        self.jobs_count(&mut broken);
+        self.watch.broken.extend(broken);
+    }
+
+    fn rows<T>(&self, sql: &str, read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+        let mut statement = self.database.prepare(sql).expect("a statement");
+        let rows = statement.query_map([], |row| read(row)).expect("rows");
+        rows.map(|row| row.expect("a row")).collect()
+    }
+
+    /// L1, S13: whoever was connected long enough has ended everything.
+    fn everything_ended(&self, broken: &mut Vec<String>) {
+        for task in self.tasks().iter().filter(|task| task.code < 0) {
+            broken.push(format!("L1: task {} is still {} in epoch {}", task.id, task.state, task.epoch));
+        }
+    }
+
+    /// S2, on the server: a later epoch exists only after a result of the one before.
+    fn epochs_follow_results(&self, broken: &mut Vec<String>) {
+        let events: Vec<(i64, i64, String)> = self
+            .rows("SELECT task_id, epoch, body FROM task_event ORDER BY id", |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            });
+        let mut resolved = BTreeSet::new();
+        for (task, epoch, body) in &events {
+            let event: Event = serde_json::from_str(body).expect("an event");
+            if !matches!(event.event, EventKind::Accepted | EventKind::Started) {
+                resolved.insert((*task, *epoch));
+            }
+        }
+        for task in self.tasks() {
+            for epoch in 1..task.epoch {
+                if !resolved.contains(&(task.id, epoch)) {
+                    broken.push(format!("S2: task {} has epoch {}, epoch {epoch} has no result", task.id, task.epoch));
+                }
+            }
+        }
+    }
+
+    /// S1, S3 and S4 as the journals have it, and that no result in them was lost.
+    fn journals_hold(&self, broken: &mut Vec<String>) {
+        let stored: BTreeSet<String> = self.rows("SELECT body FROM task_event", |row| row.get(0)).into_iter().collect();
+        let tasks = self.tasks();
+        for node in self.nodes.iter().filter(|node| node.agent_id.is_some()) {
+            let (damage, records) = Journal::read(&node.state.join("journal")).expect("a journal");
+            let host = node.index;
+            if let Some(offset) = damage {
+                broken.push(format!("durable: the journal of h{host} is damaged at {offset}"));
+            }
+            let mut intents: BTreeSet<(Uuid, u32)> = BTreeSet::new();
+            let mut tombstones: BTreeSet<(Uuid, u32)> = BTreeSet::new();
+            for record in &records {
+                match record {
+                    Record::Intent { task, epoch, .. } => {
+                        if !intents.insert((*task, *epoch)) {
+                            broken.push(format!("S1: h{host} has two intents of one try"));
+                        }
+                        if tombstones.contains(&(*task, *epoch)) {
+                            broken.push(format!("S4: h{host} has an intent after a tombstone"));
+                        }
+                    }
+                    Record::Tombstone { task, epoch, .. } => {
+                        tombstones.insert((*task, *epoch));
+                    }
+                    Record::Effect { task, epoch, .. } => {
+                        if !intents.contains(&(*task, *epoch)) {
+                            broken.push(format!("S3: h{host} has an effect without an intent"));
+                        }
+                    }
+                    _ => {}
+                }
+                if let Record::Finished { task, event, .. } = record {
+                    let ours = tasks.iter().any(|known| known.uuid == *task && known.agent_id == node.agent_id);
+                    if ours && !stored.contains(event) {
+                        broken.push(format!("durable: a result in the journal of h{host} is not on the server"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where each host's asset is: by the agent in force.
+    fn assets(&self) -> BTreeMap<usize, i64> {
+        let mut found = BTreeMap::new();
+        let rows: Vec<(i64, Option<i64>)> =
+            self.rows("SELECT id, asset_id FROM agent", |row| Ok((row.get(0)?, row.get(1)?)));
+        for (key, asset) in rows {
+            if let (Some(node), Some(asset)) = (self.nodes.iter().find(|node| node.key == key), asset) {
+                found.insert(node.index, asset);
+            }
+        }
+        found
+    }
+
+    /// What the server believes of a host is what is on its disk; what owners wrote is still there (S10).
+    fn truth(&self, broken: &mut Vec<String>) {
+        let assets = self.assets();
+        let untold: BTreeSet<i64> = self
+            .rows("SELECT asset_id, state FROM task", |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
+            .into_iter()
+            .filter(|(_, state)| UNTOLD.contains(&state.as_str()))
+            .map(|(asset, _): (i64, String)| asset)
+            .collect();
+        // `unknown` is what an installation says of what an earlier one put there and it has no entry for.
+        let sql = "SELECT asset_id FROM control WHERE state IN ('effective', 'configured', 'unknown', 'drifted')";
+        let in_force: BTreeSet<i64> = self.rows(sql, |row| row.get(0)).into_iter().collect();
+        let items: Vec<(i64, i64, String)> = self.rows(
+            "SELECT i.asset_id, v.qid, i.mitigation FROM vulnerable_item i
+             JOIN vulnerability v ON v.id = i.vulnerability_id ORDER BY i.id",
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        );
+        for node in &self.nodes {
+            let (host, root) = (node.index, &node.root);
+            let Some(asset) = assets.get(&host) else { continue };
+            let changes = changed(&self.template.root(host), root);
+            let edited: BTreeSet<&PathBuf> =
+                self.edits.iter().filter(|(of, _, _)| *of == host).map(|(_, path, _)| path).collect();
+            let unexplained: Vec<&PathBuf> = changes.iter().filter(|path| !edited.contains(path)).collect();
+            if !in_force.contains(asset) && !untold.contains(asset) && !unexplained.is_empty() {
+                broken.push(format!("truth: the server lists nothing on h{host}, changed are {unexplained:?}"));
+            }
+            if let Some(left) = changes.iter().find(|path| path.to_string_lossy().contains("/.quell-")) {
+                broken.push(format!("truth: a temporary file stays on h{host}: {}", left.display()));
+            }
+            for (_, qid, mitigation) in items.iter().filter(|(of, _, _)| of == asset) {
+                let Some(weakness) = u32::try_from(*qid).ok().and_then(weakness::find) else { continue };
+                let exposed = judge::is_exposed(root, weakness);
+                let before = judge::is_exposed(&self.template.root(host), weakness);
+                if mitigation == "mitigated" && exposed {
+                    broken.push(format!("truth: QID {qid} is called mitigated on h{host}, and it is exposed"));
+                }
+                if mitigation == "none" && before && !exposed && !untold.contains(asset) && !in_force.contains(asset) {
+                    broken.push(format!("truth: QID {qid} is not exposed on h{host}, and nothing is listed"));
+                }
+            }
+        }
+        for (host, path, line) in &self.edits {
+            let text = std::fs::read_to_string(self.nodes[*host].root.join(path)).unwrap_or_default();
+            if !text.contains(line.as_str()) {
+                broken.push(format!("S10: what the owner of h{host} wrote into {} is gone", path.display()));
+            }
+        }
+    }
+
+    /// Every score is what `domain::score` makes of the controls as they are listed.
+    fn scores(&self, broken: &mut Vec<String>) {
+        let cves: Vec<(i64, String, Option<u8>)> = self
+            .rows("SELECT vulnerability_id, cve, qvs FROM vulnerability_cve ORDER BY vulnerability_id, cve", |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            });
+        let mut cves_of: BTreeMap<i64, Vec<(String, Option<u8>)>> = BTreeMap::new();
+        for (vulnerability, cve, qvs) in cves {
+            cves_of.entry(vulnerability).or_default().push((cve, qvs));
+        }
+        let mut controls: BTreeMap<i64, Vec<(Control, i64)>> = BTreeMap::new();
+        let lines = self.rows(
+            "SELECT c.asset_id, c.entry, c.state, cc.cve, cc.qid, cc.coverage, cc.points
+             FROM control c JOIN catalogue_cve cc ON cc.entry_key = c.entry_key
+             ORDER BY c.asset_id, c.entry, cc.cve, cc.qid",
+            |row| {
+                let (cve, state, coverage): (String, String, String) = (row.get(3)?, row.get(2)?, row.get(5)?);
+                let control = Control {
+                    entry: row.get(1)?,
+                    cve: (!cve.is_empty()).then_some(cve),
+                    coverage: word::<Coverage>(&coverage),
+                    points: row.get(6)?,
+                    state: word::<ControlState>(&state),
+                };
+                Ok((row.get::<_, i64>(0)?, (control, row.get::<_, i64>(4)?)))
+            },
+        );
+        for (asset, line) in lines {
+            controls.entry(asset).or_default().push(line);
+        }
+        let items = self.rows(
+            "SELECT i.id, i.asset_id, i.vulnerability_id, v.qid, i.inherent, i.residual, i.score_source, i.mitigation
+             FROM vulnerable_item i JOIN vulnerability v ON v.id = i.vulnerability_id ORDER BY i.id",
+            |row| {
+                let key = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?);
+                let kept = (row.get::<_, u8>(4)?, row.get::<_, u8>(5)?);
+                Ok((key, kept, row.get::<_, String>(6)?, row.get::<_, String>(7)?))
+            },
+        );
+        for ((id, asset, vulnerability, qid), (inherent, residual), source, mitigation) in items {
+            let none = Vec::new();
+            let cves = cves_of.get(&vulnerability).unwrap_or(&none);
+            let units = score::units(inherent.clamp(1, 100), Source::parse(&source), cves);
+            let mine: Vec<Control> = controls
+                .get(&asset)
+                .into_iter()
+                .flatten()
+                .filter(|(control, number)| match &control.cve {
+                    Some(cve) => cves.iter().any(|(known, _)| known == cve),
+                    None => cves.is_empty() && *number == qid,
+                })
+                .map(|(control, _)| control.clone())
+                .collect();
+            let counted = score::assess(&units, &mine);
+            if counted.residual != residual || counted.mitigation.as_str() != mitigation {
+                broken.push(format!(
+                    "scores: item {id} of QID {qid} is {residual} and {mitigation}, counted again {} and {}",
+                    counted.residual,
+                    counted.mitigation.as_str()
+                ));
+            }
+        }
+    }
+
+    /// S11: the chain verifies, and what people did and what ended is in it.
+    fn audit(&mut self, broken: &mut Vec<String>) {
+        let now = self.now;
+        let Some(of) = self.replicas.iter().position(crate::replica::Replica::up) else {
+            return broken.push("L1: no server runs at the end".to_owned());
+        };
+        self.replicas[of].housekeep(&self.runtime, now);
+        let Some(app) = self.replicas[of].app().cloned() else { return };
+        let key = app.keys.audit.verifying_key();
+        let verified = self.runtime.block_on(app.database.read(move |tx| store::audit::verify(tx, |_| Some(key))));
+        let verified = verified.expect("the audit can be read");
+        for finding in &verified.findings {
+            broken.push(format!("S11: {finding}"));
+        }
+        if verified.unsealed > 0 {
+            broken.push(format!("S11: {} entries are not sealed", verified.unsealed));
+        }
+        let count = |action: &str| -> i64 {
+            let sql = "SELECT count(*) FROM audit_entry WHERE action = ?1";
+            self.database.query_row(sql, [action], |row| row.get(0)).expect("a count")
+        };
+        let whole = |sql: &str| -> i64 { self.database.query_row(sql, [], |row| row.get(0)).expect("a count") };
+        for (action, sql) in [
+            ("agent.enrol", "SELECT count(*) FROM agent"),
+            ("job.create", "SELECT count(*) FROM job"),
+            ("job.end", "SELECT count(*) FROM run WHERE ended_at IS NOT NULL"),
+        ] {
+            let (entries, records) = (count(action), whole(sql));
+            if entries != records {
+                broken.push(format!("S11: {records} times {action}, {entries} entries"));
+            }
+        }
+    }
+
+    /// S12: a job's status is what its tasks' codes make of it.
+    fn jobs_count(&self, broken: &mut Vec<String>) {
+        let jobs: Vec<(i64, i64, String)> = self.rows(
+            "SELECT j.id, j.number, j.status FROM job j
+             WHERE EXISTS (SELECT 1 FROM task t WHERE t.job_id = j.id) ORDER BY j.id",
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        );
+        for (id, number, status) in jobs {
+            let codes: Vec<i64> =
+                self.rows(&format!("SELECT coalesce(code, -1) FROM task WHERE job_id = {id}"), |row| row.get(0));
+            if codes.contains(&-1) {
+                continue;
+            }
+            let expected = if codes.contains(&1) { "COMPLETED_WITH_FAILURES" } else { "COMPLETED" };
+            if status != expected {
+                broken.push(format!("S12: job {number} is {status}, its tasks say {expected}"));
+            }
+        }
+    }
+}
+
+/// A word of the database as the domain's value.
+fn word<T: serde::de::DeserializeOwned>(word: &str) -> T {
+    serde_json::from_value(serde_json::Value::String(word.to_owned())).expect("a known word")
+}
