@@ -48,6 +48,12 @@ impl Clock {
         Self { source, heard: None, floor: None }
     }
 
+    /// Microseconds since boot, suspension included.
+    #[must_use]
+    pub fn boot_micros(&self) -> i64 {
+        (self.source)().1
+    }
+
     /// The server says that it is `server` now.
     pub fn hear_now(&mut self, server: Timestamp) {
         let (_, boot_micros) = (self.source)();

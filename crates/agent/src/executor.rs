@@ -250,7 +250,7 @@ impl Executor {
     /// How long until an order that waits for a permit is worth another look, in microseconds.
     #[must_use]
     pub fn rest_micros(&self) -> Option<u64> {
-        let micros = clock::boot_micros();
+        let micros = self.clock.boot_micros();
         Some(u64::try_from(self.permits.next(micros)?.saturating_sub(micros)).unwrap_or(0))
     }
 
@@ -259,7 +259,7 @@ impl Executor {
         if self.unproven.is_some() {
             return None;
         }
-        let micros = clock::boot_micros();
+        let micros = self.clock.boot_micros();
         self.book.waiting().into_iter().find(|order| !self.permits.blocks(order, micros))
     }
 
@@ -270,7 +270,7 @@ impl Executor {
         }
         let of = TaskEpoch { task: order.task, epoch: order.epoch };
         let head = self.journal.head();
-        match self.permits.permitted(of, self.clock.now(), clock::boot_micros(), || nonce(&head)) {
+        match self.permits.permitted(of, self.clock.now(), self.clock.boot_micros(), || nonce(&head)) {
             Ok(()) => true,
             Err(ask) => {
                 self.out.push(ToNet::Permit(ask));
@@ -282,7 +282,7 @@ impl Executor {
     /// Use up the permit of an order that starts now.
     pub(crate) fn use_permit(&mut self, order: &Order) -> bool {
         let of = TaskEpoch { task: order.task, epoch: order.epoch };
-        !order.permit || self.permits.use_up(of, self.clock.now(), clock::boot_micros())
+        !order.permit || self.permits.use_up(of, self.clock.now(), self.clock.boot_micros())
     }
 
     fn permit(&mut self, of: TaskEpoch, answer: &PermitAnswer) {
@@ -291,7 +291,7 @@ impl Executor {
         if let PermitAnswer::Denied { reason } = answer {
             tracing::info!("no permit to start task {}: {reason}", of.task);
         }
-        let heard = self.permits.hear(of, answer, keeper, self.clock.now(), clock::boot_micros());
+        let heard = self.permits.hear(of, answer, keeper, self.clock.now(), self.clock.boot_micros());
         if let Err(fault) = heard {
             tracing::warn!("a permit for task {} is not believed: {fault}", of.task);
             self.permit_fault = Some(fault);

@@ -221,7 +221,13 @@ impl Fleet<'_> {
     /// After a look.
     pub fn mutate_after_look(&mut self) {
         match self.mutation {
-            Some(Mutation::ReofferAfterSilence) => self.sql("UPDATE task SET state = 'ready' WHERE state = 'unknown'"),
+            Some(Mutation::ReofferAfterSilence) => {
+                // A lease, as queues have it: ten minutes of silence and the work is somebody's again.
+                let before = self.now - 10 * MINUTE;
+                self.sql(&format!(
+                    "UPDATE task SET state = 'ready' WHERE state IN ('offered', 'unknown') AND updated_at < {before}"
+                ));
+            }
             Some(Mutation::TaskAbandoned) => {
                 self.sql("UPDATE task SET state = 'pending', due_at = 9000000000000000 WHERE state = 'unknown'");
             }
@@ -237,7 +243,10 @@ impl Fleet<'_> {
                 self.sql("UPDATE vulnerable_item SET residual = inherent WHERE id % 5 = 1 AND residual < inherent");
             }
             Some(Mutation::AuditEntryLost) => {
-                self.sql("DELETE FROM audit_entry WHERE seal IS NOT NULL AND action = 'agent.enrol' AND id % 50 = 7");
+                self.sql(
+                    "DELETE FROM audit_entry WHERE seal IS NOT NULL
+                     AND id = (SELECT max(id) FROM audit_entry WHERE action = 'agent.enrol')",
+                );
             }
             _ => {}
         }
