@@ -23,11 +23,12 @@ pub fn run(arguments: &[String]) -> Outcome {
         Some("import") => cargo(&["run", "--release", "--package", "store", "--example", "imports"]),
         Some("store") => store(),
         Some("model") => model(arguments.get(1..).unwrap_or_default()),
+        Some("dispatch") => dispatch(arguments.get(1..).unwrap_or_default()),
         Some("simulation") => simulation(arguments.get(1..).unwrap_or_default()),
-        Some(other) => {
-            Err(format!("there is no benchmark `{other}`; there are: idle, file, import, store, model, simulation"))
-        }
-        None => Err("name a benchmark: idle, file, import, store, model, simulation".to_owned()),
+        Some(other) => Err(format!(
+            "there is no benchmark `{other}`; there are: idle, file, import, store, model, dispatch, simulation"
+        )),
+        None => Err("name a benchmark: idle, file, import, store, model, dispatch, simulation".to_owned()),
     }
 }
 
@@ -62,6 +63,15 @@ impl Drop for Scratch {
 fn model(names: &[String]) -> Outcome {
     let mut arguments = vec!["run", "--release", "--package", "model", "--"];
     arguments.extend(names.iter().map(String::as_str));
+    cargo(&arguments)
+}
+
+/// A thousand agents in one process against a server in another: hosts per second, CPU and memory of the server, a halt.
+fn dispatch(given: &[String]) -> Outcome {
+    cargo(&["build", "--release", "--package", "quell"])?;
+    let quell = binary("quell").to_string_lossy().into_owned();
+    let mut arguments = vec!["run", "--release", "--package", "simulation", "--bin", "dispatch", "--", quell.as_str()];
+    arguments.extend(given.iter().map(String::as_str));
     cargo(&arguments)
 }
 

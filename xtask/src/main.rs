@@ -15,6 +15,7 @@ const HELP: &str = "cargo xtask COMMAND
   ci           formatting, lints, licences and every test; fails when a test was skipped
   licences     check the licence of every dependency against the list in this program
   bench NAME   measure: idle, file (1 GiB), import, store, model (explores the protocol),
+               dispatch (a job over a thousand agents),
                simulation (a thousand seeds of servers, agents and faults)
 ";
 
