@@ -10,6 +10,7 @@ pub mod follow;
 pub mod integrations;
 pub mod mail;
 pub mod response;
+pub mod rollout;
 pub mod scans;
 pub mod selection;
 pub mod tags;

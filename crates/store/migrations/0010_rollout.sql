@@ -60,7 +60,7 @@ CREATE TABLE place (
 ) {keyed};
 
 INSERT INTO place (scope, taken, next_at, closed)
-SELECT 'run/' || CAST(id AS {text}), 0, 0, FALSE FROM run WHERE state = 'open';
+SELECT 'run/' || id, 0, 0, FALSE FROM run WHERE state = 'open';
 
 -- One permit for each (task, epoch), renewed when it is asked for again.
 CREATE TABLE permit (

@@ -69,6 +69,7 @@ pub mod proposals;
 pub mod record;
 pub mod report;
 pub mod retention;
+pub mod rollouts;
 pub mod runs;
 pub mod scanners;
 pub mod scans;

@@ -4,7 +4,8 @@
 //! same rows, so no grant can be under way beside it and come after it (S7). Counts move in the transaction that moves the task
 //! (S12). What it all means is decided in [`domain::rollout`].
 
-use crate::{Result, Transaction, record};
+use crate::{Result, Sql, Transaction, record, scope};
+use domain::access::AssetScope;
 use domain::asset::Platform;
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
 use domain::rollout::gate::{Bucket, Tally};
@@ -181,7 +182,14 @@ pub(crate) fn count_new(tx: &mut Transaction<'_>) -> Result<()> {
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub(crate) fn count(tx: &mut Transaction<'_>, run: RunId, wave: i64, shard: i64, from: Bucket, to: Bucket) -> Result<()> {
+pub(crate) fn count(
+    tx: &mut Transaction<'_>,
+    run: RunId,
+    wave: i64,
+    shard: i64,
+    from: Bucket,
+    to: Bucket,
+) -> Result<()> {
     let change = |bucket: Bucket| i64::from(bucket == to) - i64::from(bucket == from);
     tx.execute(
         "INSERT INTO wave_count (run_id, wave, shard, waiting, offered, unknown, good, bad, neutral, untried)
@@ -240,8 +248,19 @@ pub fn tallies(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<(i64, Tally)>
 /// # Errors
 /// See [`crate::Error`].
 pub fn recount(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<(i64, Tally)>> {
-    let rows: Vec<(i64, domain::task::State)> =
-        tx.all("SELECT wave, state FROM task WHERE run_id = $1 ORDER BY wave, id", &[&run])?;
+    recount_within(tx, run, &AssetScope::All)
+}
+
+/// The same of the tasks on assets inside the scope.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn recount_within(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope) -> Result<Vec<(i64, Tally)>> {
+    let mut sql = Sql::new("SELECT t.wave, t.state FROM task t WHERE t.run_id = ").bind(&run);
+    if let Some(scope) = scope::assets(within, "t.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    let rows: Vec<(i64, domain::task::State)> = tx.all_built(&sql.text(" ORDER BY t.wave, t.id"))?;
     let mut waves: Vec<i64> = rows.iter().map(|(wave, _)| *wave).collect();
     waves.dedup();
     let of = |wave: i64| Tally::of(rows.iter().filter(|(at, _)| *at == wave).map(|(_, state)| *state));

@@ -1,6 +1,6 @@
 //! Runs of jobs, and when the next one of a recurring job is made.
 
-use crate::{Result, Sql, Transaction, record, scope};
+use crate::{Result, Sql, Transaction, record, rollouts, scope};
 use domain::access::AssetScope;
 use domain::id::{AssetId, JobId, RunId};
 use domain::time::Timestamp;
@@ -15,7 +15,7 @@ record! {
         pub job_id: JobId,
         /// 1, 2, and so on within the job.
         pub ordinal: i64,
-        /// `open` or `ended`.
+        /// `open`, `halting`, `halted` or `ended`.
         pub state: String,
         /// The civil time of the schedule it is for, `2026-11-22T03:00:00`; none for one that somebody asked for.
         pub occurrence: Option<String>,
@@ -107,7 +107,7 @@ pub fn exists(tx: &mut Transaction<'_>, job: JobId, occurrence: &str) -> Result<
 /// # Errors
 /// See [`crate::Error`].
 pub fn open(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<RunRow>> {
-    tx.all(select!("WHERE job_id = $1 AND state = 'open' ORDER BY ordinal"), &[&job])
+    tx.all(select!("WHERE job_id = $1 AND state <> 'ended' ORDER BY ordinal"), &[&job])
 }
 
 /// The run of a job that people mean when they name none: the newest that does something.
@@ -126,7 +126,7 @@ pub fn told(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<RunRow>> {
     tx.all(
         select!(
             "WHERE job_id = $1 AND does <> 'plan'
-               AND (state = 'open' OR ordinal = (SELECT max(n.ordinal) FROM run n WHERE n.job_id = $1 AND n.does <> 'plan'))
+               AND (state <> 'ended' OR ordinal = (SELECT max(n.ordinal) FROM run n WHERE n.job_id = $1 AND n.does <> 'plan'))
              ORDER BY ordinal"
         ),
         &[&job],
@@ -179,11 +179,16 @@ pub fn counts(
 /// # Errors
 /// See [`crate::Error`].
 pub fn drop_waiting(tx: &mut Transaction<'_>, job: JobId) -> Result<()> {
+    let waiting: Vec<(RunId,)> =
+        tx.all("SELECT id FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL", &[&job])?;
+    for (run,) in waiting {
+        rollouts::drop_run(tx, run)?;
+    }
     tx.execute(
-        "DELETE FROM task WHERE run_id IN (SELECT id FROM run WHERE job_id = $1 AND state = 'open' AND begun_at IS NULL)",
+        "DELETE FROM task WHERE run_id IN (SELECT id FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL)",
         &[&job],
     )?;
-    tx.execute("DELETE FROM run WHERE job_id = $1 AND state = 'open' AND begun_at IS NULL", &[&job])?;
+    tx.execute("DELETE FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL", &[&job])?;
     Ok(())
 }
 
@@ -196,13 +201,13 @@ pub fn set_cancelled(tx: &mut Transaction<'_>, run: RunId) -> Result<()> {
     Ok(())
 }
 
-/// Runs whose tasks have all ended but that are still open.
+/// Runs whose tasks have all ended but that have not, halted ones too.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn all_ended(tx: &mut Transaction<'_>) -> Result<Vec<(RunId, JobId)>> {
     tx.all(
-        "SELECT r.id, r.job_id FROM run r WHERE r.state = 'open'
+        "SELECT r.id, r.job_id FROM run r WHERE r.state <> 'ended'
            AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.code IS NULL)
          ORDER BY r.id LIMIT 100",
         &[],
@@ -303,13 +308,13 @@ pub fn zones(tx: &mut Transaction<'_>) -> Result<Vec<String>> {
 /// See [`crate::Error`].
 pub fn mark_begun(tx: &mut Transaction<'_>, now: Timestamp) -> Result<()> {
     tx.execute(
-        "UPDATE run SET begun_at = $1 WHERE state = 'open' AND begun_at IS NULL
+        "UPDATE run SET begun_at = $1 WHERE state <> 'ended' AND begun_at IS NULL
            AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = run.id AND t.state <> 'pending')",
         &[&now],
     )?;
     tx.execute(
         "UPDATE job SET started_at = $1 WHERE status = 'ENABLED' AND started_at IS NULL
-           AND EXISTS (SELECT 1 FROM run r WHERE r.job_id = job.id AND r.state = 'open' AND r.begun_at IS NOT NULL)",
+           AND EXISTS (SELECT 1 FROM run r WHERE r.job_id = job.id AND r.state <> 'ended' AND r.begun_at IS NOT NULL)",
         &[&now],
     )?;
     Ok(())
@@ -321,7 +326,7 @@ pub fn mark_begun(tx: &mut Transaction<'_>, now: Timestamp) -> Result<()> {
 /// See [`crate::Error`].
 pub fn settle_started(tx: &mut Transaction<'_>, job: JobId) -> Result<()> {
     tx.execute(
-        "UPDATE job SET started_at = (SELECT min(r.begun_at) FROM run r WHERE r.job_id = job.id AND r.state = 'open')
+        "UPDATE job SET started_at = (SELECT min(r.begun_at) FROM run r WHERE r.job_id = job.id AND r.state <> 'ended')
          WHERE id = $1",
         &[&job],
     )?;

@@ -1,8 +1,10 @@
 //! Tasks: one mitigation on one asset in a run, their orders, and the events agents reported.
 
-use crate::{Result, Scalar, Sql, Transaction, record, scope};
+use crate::{Result, Scalar, Sql, Transaction, record, rollouts, scope};
 use domain::access::AssetScope;
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
+use domain::rollout::gate::Bucket;
+use domain::rollout::run::RunState;
 use domain::schedule::Resolved;
 use domain::task::{self, Life, State};
 use domain::time::Timestamp;
@@ -43,6 +45,12 @@ record! {
         pub needs: String,
         /// `mitigation` or `fix`.
         pub implication: String,
+        /// State of its run.
+        pub run_state: RunState,
+        /// Its wave, from 1.
+        pub wave: i64,
+        /// The order of this epoch needs a permit.
+        pub permit: bool,
         /// `apply` or `revert`.
         pub kind: String,
         /// State.
@@ -104,11 +112,11 @@ macro_rules! select {
         concat!(
             "SELECT t.id, t.uuid, t.run_id, t.job_id, j.number AS job_number, t.asset_id, a.name AS asset_name, t.agent_key,
                  t.entry_key, e.entry, e.title AS entry_title, e.revision AS entry_revision, e.digest, e.needs,
-                 e.implication, t.kind, t.state, t.epoch, t.attempts, t.cancel_requested, t.due_at, t.zone, t.window_end,
-                 t.start_by, j.paused AS held, t.not_after,
+                 e.implication, r.state AS run_state, t.wave, t.permit, t.kind, t.state, t.epoch, t.attempts,
+                 t.cancel_requested, t.due_at, t.zone, t.window_end, t.start_by, j.paused AS held, t.not_after,
                  t.order_envelope, t.resolved_by, t.code, t.detail, t.message, t.report, t.started_at, t.ended_at,
                  t.updated_at
-             FROM task t JOIN job j ON j.id = t.job_id JOIN asset a ON a.id = t.asset_id
+             FROM task t JOIN job j ON j.id = t.job_id JOIN asset a ON a.id = t.asset_id JOIN run r ON r.id = t.run_id
                  JOIN catalogue_entry e ON e.id = t.entry_key ",
             $rest
         )
@@ -130,6 +138,8 @@ pub struct NewTask {
     pub agent_key: Option<AgentKey>,
     /// Catalogue entry.
     pub entry_key: i64,
+    /// Its wave, from 1.
+    pub wave: i64,
     /// `apply` or `revert`.
     pub kind: String,
     /// Not before.
@@ -143,7 +153,8 @@ pub struct NewTask {
 }
 crate::stage!(NewTask as "task_batch" {
     uuid: Uuid, run_id: RunId, job_id: JobId, asset_id: AssetId, agent_key: Option<AgentKey>, entry_key: i64,
-    kind: String, due_at: Timestamp, zone: String, window_end: Option<Timestamp>, start_by: Option<Timestamp>,
+    wave: i64, kind: String, due_at: Timestamp, zone: String, window_end: Option<Timestamp>,
+    start_by: Option<Timestamp>,
 });
 
 /// Make the tasks of a run, all of them pending.
@@ -152,14 +163,16 @@ crate::stage!(NewTask as "task_batch" {
 /// [`crate::Error::Conflict`] on `task_key` when one exists.
 pub fn create(tx: &mut Transaction<'_>, tasks: &[NewTask], now: Timestamp) -> Result<u64> {
     tx.stage(tasks)?;
-    tx.execute(
-        "INSERT INTO task (uuid, run_id, job_id, asset_id, agent_key, entry_key, kind, state, epoch, attempts,
+    let made = tx.execute(
+        "INSERT INTO task (uuid, run_id, job_id, asset_id, agent_key, entry_key, wave, kind, state, epoch, attempts,
              cancel_requested, due_at, zone, window_end, start_by, resolved_by, message, report, updated_at)
-         SELECT uuid, run_id, job_id, asset_id, agent_key, entry_key, kind, 'pending', 0, 0, $2, due_at, zone, window_end,
-             start_by, '', '', '', $1
+         SELECT uuid, run_id, job_id, asset_id, agent_key, entry_key, wave, kind, 'pending', 0, 0, $2, due_at, zone,
+             window_end, start_by, '', '', '', $1
          FROM task_batch",
         &[&now, &false],
-    )
+    )?;
+    rollouts::count_new(tx)?;
+    Ok(made)
 }
 
 /// What a job would do: every (asset, entry), each once.
@@ -251,6 +264,8 @@ pub fn any_for_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<bool> 
 /// # Errors
 /// See [`crate::Error`].
 pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestamp) -> Result<()> {
+    let (before, run, wave): (State, RunId, i64) =
+        tx.one("SELECT state, run_id, wave FROM task WHERE id = $1", &[&id])?;
     let code = life.state.code().map(i64::from);
     tx.execute(
         "UPDATE task SET state = $2, epoch = $3, attempts = $4, cancel_requested = $5, code = $6, updated_at = $7,
@@ -259,6 +274,22 @@ pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestam
          WHERE id = $1",
         &[&id, &life.state, &i64::from(life.epoch), &i64::from(life.attempts), &life.cancel_requested, &code, &now],
     )?;
+    let (from, to) = (Bucket::of(before), Bucket::of(life.state));
+    if from != to {
+        rollouts::count(tx, run, wave, id.0 % rollouts::SHARDS, from, to)?;
+        if !matches!(to, Bucket::Out | Bucket::Unknown) && matches!(from, Bucket::Out | Bucket::Unknown) {
+            rollouts::give_back(tx, id, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Remember whether the order of the task's present epoch needs a permit.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn save_permit(tx: &mut Transaction<'_>, id: TaskId, permit: bool) -> Result<()> {
+    tx.execute("UPDATE task SET permit = $2 WHERE id = $1", &[&id, &permit])?;
     Ok(())
 }
 
@@ -332,8 +363,9 @@ pub fn events(tx: &mut Transaction<'_>, id: TaskId) -> Result<Vec<(i64, i64, Str
 pub fn ready_due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<(Option<AgentKey>, JobId)>> {
     let rows: Vec<(Option<AgentKey>, JobId)> = tx.all(
         "UPDATE task SET state = 'ready', updated_at = $1
-         WHERE id IN (SELECT t.id FROM task t JOIN job j ON j.id = t.job_id
+         WHERE id IN (SELECT t.id FROM task t JOIN job j ON j.id = t.job_id JOIN run r ON r.id = t.run_id
                       WHERE t.state = 'pending' AND t.due_at <= $1 AND j.status = 'ENABLED' AND NOT j.paused
+                        AND r.state = 'open' AND t.wave <= r.wave
                       ORDER BY t.due_at, t.id LIMIT 5000)
          RETURNING agent_key, job_id",
         &[&now],

@@ -35,6 +35,7 @@ newtype_value!(Timestamp as i64, |at| at.micros(), Timestamp::from_micros);
 text_value!(domain::job::Status, |word| word.as_str(), |text| domain::job::Status::parse(text));
 text_value!(domain::task::State, |word| word.as_str(), |text| domain::task::State::parse(text));
 text_value!(domain::progress::Progress, |word| word.as_str(), |text| Some(domain::progress::Progress::parse(text)));
+text_value!(domain::rollout::run::RunState, |word| word.as_str(), |text| domain::rollout::run::RunState::parse(text));
 text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(text));
 text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
 text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));

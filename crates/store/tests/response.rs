@@ -194,6 +194,7 @@ both_engines!(of_a_job_only_what_is_inside_the_scope_is_told, |db| {
                 asset_id: asset,
                 agent_key: None,
                 entry_key: entry,
+                wave: 1,
                 kind: "apply".to_owned(),
                 due_at: at(),
                 zone: String::new(),

@@ -141,6 +141,7 @@ fn task(
         asset_id: asset,
         agent_key: None,
         entry_key: entry,
+        wave: 1,
         kind: "apply".to_owned(),
         due_at: at(0),
         zone: String::new(),

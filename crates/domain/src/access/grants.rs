@@ -54,9 +54,15 @@ fn looks_at_work(action: Action) -> bool {
 fn job_author(action: Action) -> Reach {
     match action {
         A::JobCreate => Reach::Everything,
-        A::JobEdit | A::JobEnable | A::JobDisable | A::JobPause | A::JobRun | A::JobCancel | A::Rollback => {
-            Reach::Related(Relations::AUTHORS)
-        }
+        A::JobEdit
+        | A::JobEnable
+        | A::JobDisable
+        | A::JobPause
+        | A::JobRun
+        | A::JobCancel
+        | A::RunHalt
+        | A::RunResume
+        | A::Rollback => Reach::Related(Relations::AUTHORS),
         A::JobDelete | A::JobShare => Reach::Related(Relations::OWNER),
         _ => if_any(looks_at_work(action)),
     }

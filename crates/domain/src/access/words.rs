@@ -270,6 +270,10 @@ actions! {
     JobRun "job_run" Jobs "run mitigation jobs again",
     /// Stop a running job.
     JobCancel "job_cancel" Jobs "cancel mitigation jobs",
+    /// Stop the run of a job, for the time being.
+    RunHalt "run_halt" Jobs "halt runs of mitigation jobs",
+    /// Let a halted run go on, or open its next wave whatever the gate says.
+    RunResume "run_resume" Jobs "resume runs of mitigation jobs",
     /// Remove a job.
     JobDelete "job_delete" Jobs "delete mitigation jobs",
     /// Change owner or co-authors of a job.

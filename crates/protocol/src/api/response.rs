@@ -82,6 +82,8 @@ requests! {
         pub standing: Option<bool>,
         /// What is said of the time after it: expiry and review, all of it together.
         pub after: Option<super::follow::Afterwards>,
+        /// How its runs spread over the assets; see `/jobs/{number}/rollout`.
+        pub rollout: Option<super::rollout::Rollout>,
     }
 
     /// An action chosen for a vulnerability.

@@ -1,8 +1,8 @@
 //! Eliminations, mitigation jobs and their tasks, the global halt.
 
 use crate::app::App;
-use crate::engine::dispatch;
 use crate::engine::jobs::{self, Job, Patch, Selection, Wanted};
+use crate::engine::{dispatch, rollouts};
 use crate::http::conditional::{IfMatch, etag};
 use crate::http::{Caller, Error, ListQuery};
 use crate::views;
@@ -166,6 +166,7 @@ fn understood(tx: &mut Transaction<'_>, patch: &body::JobPatch) -> Result<Patch,
         coauthors,
         standing: patch.standing,
         after: patch.after.as_ref().map(views::follow::understood).transpose()?,
+        rollout: patch.rollout.as_ref().map(rollouts::understood).transpose()?,
     })
 }
 
@@ -300,6 +301,8 @@ pub async fn set_halt(app: &App, caller: &Caller, request: body::HaltRequest) ->
     app.database
         .try_write(move |tx| {
             settings::put(tx, &author, dispatch::HALT, &stored, None, now)?;
+            // The rows that every permit changes: none is granted beside this and durable after it (S7).
+            store::rollouts::close_all(tx, stored.halted)?;
             let action = if stored.halted { "jobs.halt" } else { "jobs.go_on" };
             let detail = serde_json::json!({ "reason": stored.reason });
             audit::append(tx, &Entry { at: now, actor: &author, action, resource: "jobs", detail })?;

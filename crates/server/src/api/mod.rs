@@ -20,6 +20,7 @@ pub mod items;
 pub mod jobs;
 pub mod mail;
 pub mod results;
+pub mod rollouts;
 pub mod runs;
 pub mod scanners;
 pub mod scans;
@@ -49,6 +50,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(jobs::routes())
         .merge(results::routes())
         .merge(runs::routes())
+        .merge(rollouts::routes())
         .merge(agents::routes())
         .merge(scanners::routes())
         .merge(instances::routes())

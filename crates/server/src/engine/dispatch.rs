@@ -2,7 +2,7 @@
 //! are over. Takes no input but the database, so the happy path, a restart and a second replica are one path.
 
 use crate::app::App;
-use crate::engine::{mail, orders, runs};
+use crate::engine::{mail, orders, runs, waves};
 use crate::failpoint;
 use crate::http::error::Error;
 use domain::id::{AgentKey, JobId};
@@ -94,6 +94,7 @@ pub async fn turn(app: &App) -> Result<Moved, Error> {
 pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
     let mut moved = Moved::default();
     moved.jobs.extend(runs::make_due(tx, now)?);
+    waves::look(tx, now, &mut moved)?;
     // First what can no longer start, so that it never is ready.
     moved.jobs.extend(runs::expire(tx, now)?);
     for (agent, job) in tasks::ready_due(tx, now)? {

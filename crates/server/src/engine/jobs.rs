@@ -75,6 +75,8 @@ pub struct Patch {
     pub standing: Option<bool>,
     /// What is said of the time after it.
     pub after: Option<Afterwards>,
+    /// How its runs spread over the assets.
+    pub rollout: Option<domain::rollout::Policy>,
 }
 
 /// A job with everything that a page or an API body shows of it.
@@ -273,6 +275,9 @@ fn edit_in(
         }
         wanted.validate(now).map_err(|refusal| Error::field("after", refusal.code, refusal.sentence))?;
         after::set_of_job(tx, id, wanted)?;
+    }
+    if let Some(policy) = &patch.rollout {
+        super::rollouts::save(tx, id, policy)?;
     }
     note(tx, caller, "job.edit", &jobs::name(number), serde_json::json!({ "version": version + 1 }), now)?;
     load(tx, caller, number)

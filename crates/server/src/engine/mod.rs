@@ -14,10 +14,13 @@ pub mod import;
 pub mod jobs;
 pub mod mail;
 pub mod orders;
+pub mod permits;
 pub mod rescan;
 pub mod results;
+pub mod rollouts;
 pub mod runs;
 pub mod tags;
+pub mod waves;
 
 use crate::app::App;
 use tokio::task::JoinSet;

@@ -11,11 +11,12 @@ use domain::time::Timestamp;
 use protocol::agent::TaskEpoch;
 use protocol::digest::Digest;
 use protocol::order::{ORDER_TYPE, Order, OrderKind, Supersedes};
+use protocol::permit::PERMIT_CAPABILITY;
 use protocol::signed::{Envelope, SigningKey};
 use std::collections::BTreeSet;
 use store::agents::AgentRow;
 use store::tasks::TaskRow;
-use store::{Transaction, agents, catalogue, tasks};
+use store::{Transaction, agents, catalogue, rollouts, tasks};
 use uuid::Uuid;
 
 /// How much output and evidence a report may carry, in bytes.
@@ -61,13 +62,16 @@ pub struct Maker<'a> {
 pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Result<Offer, Error> {
     let mut offer = Offer::default();
     let all = tasks::of_agent(tx, agent.id)?;
-    // What a pause holds back has no turn and takes none away.
-    let waits = |task: &TaskRow| task.held && task.state == State::Ready;
-    let open: Vec<(RunId, State)> =
-        all.iter().filter(|task| !waits(task)).map(|task| (task.run_id, task.state)).collect();
+    // What a pause or a halt of its run holds back has no turn and takes none away.
+    let held = |task: &TaskRow| task.held || task.run_state.stopped();
+    let open: Vec<(RunId, State)> = all
+        .iter()
+        .filter(|task| !(held(task) && task.state == State::Ready))
+        .map(|task| (task.run_id, task.state))
+        .collect();
     let turn = task::turn(&open);
     for task in all {
-        match task.life().offering(maker.halted || task.held) {
+        match task.life().offering(maker.halted || held(&task)) {
             Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.run_id) => {
                 let made = make(tx, agent, &task, maker)?;
                 offer.touched.insert(task.job_id);
@@ -88,6 +92,15 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
     let now = maker.now;
     if let Some(missing) = task.needs.split_whitespace().find(|need| !maker.capabilities.contains(*need)) {
         let message = format!("the agent on {} cannot do {missing}; update it and run the job again", task.asset_name);
+        unable(tx, task, &message, now)?;
+        return Ok(None);
+    }
+    let permit = needs_permit(tx, task)?;
+    if permit && !maker.capabilities.contains(PERMIT_CAPABILITY) {
+        let message = format!(
+            "the agent on {} does not ask for permits, which this run needs; update it and run the job again",
+            task.asset_name
+        );
         unable(tx, task, &message, now)?;
         return Ok(None);
     }
@@ -118,13 +131,16 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
         output_cap_bytes: OUTPUT_CAP_BYTES,
         dry_run: false,
         approval: None,
-        permit: false,
+        permit,
     };
     let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
     let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);
     let text = String::from_utf8(envelope.to_json()).map_err(Error::internal)?;
     tasks::save_life(tx, task.id, life, now)?;
     tasks::save_order(tx, task.id, &text, order.not_after)?;
+    if task.permit != permit {
+        tasks::save_permit(tx, task.id, permit)?;
+    }
     Ok(Some(text))
 }
 
@@ -132,6 +148,19 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
 fn run_seconds(task: &TaskRow) -> u32 {
     let end = task.window_end.zip(task.start_by).map(|(at, start_by)| End { at, start_by });
     u32::try_from(end.map_or(task::RUN_SECONDS, End::run_seconds)).unwrap_or(1)
+}
+
+/// Whether a start of this task asks for a permit: because of its run's limits, or because it is of a risky class.
+fn needs_permit(tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error> {
+    // Looking changes nothing, so nothing has to allow it.
+    if !matches!(task.kind.as_str(), "apply" | "revert") {
+        return Ok(false);
+    }
+    if rollouts::run(tx, task.run_id)?.permits {
+        return Ok(true);
+    }
+    let entry = catalogue::entry(tx, task.entry_key)?;
+    Ok(task.kind != "revert" && (entry.risk == "high" || !entry.reversible))
 }
 
 /// End a task that nobody can be asked to do.

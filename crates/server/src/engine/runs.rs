@@ -10,7 +10,7 @@
 
 mod targets;
 
-use crate::engine::mail;
+use crate::engine::{mail, waves};
 use crate::http::error::Error;
 use domain::id::{AssetId, JobId, RunId};
 use domain::job::{self, Kind, Status};
@@ -152,6 +152,8 @@ pub fn make(
         Over::Everything => targets::of_run(tx, job, now)?,
         Over::These(pairs) => pairs.clone(),
     };
+    let looks = new.does.as_str() == "plan";
+    let wave_of = waves::begin(tx, job.id, run, pairs.iter().map(|(asset, _)| *asset), (pairs.len(), looks))?;
     let mut made = Vec::new();
     let mut agents_of: BTreeMap<AssetId, Option<agents::AgentRow>> = BTreeMap::new();
     for (asset, entry_key) in pairs {
@@ -168,6 +170,7 @@ pub fn make(
             asset_id: asset,
             agent_key: agent.map(|agent| agent.id),
             entry_key,
+            wave: wave_of.get(&asset).map_or(1, |wave| i64::from(*wave)),
             kind: new.does.as_str().to_owned(),
             due_at: resolved.at,
             zone: resolved.zone,

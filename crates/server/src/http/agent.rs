@@ -3,7 +3,7 @@
 //! Every request but enrolment is an envelope signed by the agent's own key (see [`protocol::agent`]).
 
 use crate::app::App;
-use crate::engine::{agents, catalogue, checks, dispatch, orders, results};
+use crate::engine::{agents, catalogue, checks, dispatch, orders, permits, results};
 use crate::failpoint;
 use crate::http::error::Error;
 use crate::http::limits;
@@ -19,6 +19,7 @@ use protocol::agent::{
     BODY_BYTES_MAX, Body, CA_PATH, CHECKS_PATH, CONTENT_PATH, ChecksReply, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled,
     EventsReply, HOLD_SECONDS_MAX, POLL_PATH, Poll, PollReply,
 };
+use protocol::permit::{PERMIT_PATH, PermitReply};
 use std::time::Duration;
 use store::agents::AgentRow;
 use store::tasks;
@@ -31,7 +32,8 @@ pub fn routes() -> Router<App> {
         .route(POLL_PATH, post(poll))
         .route(EVENTS_PATH, post(events))
         .route(CHECKS_PATH, post(checked))
-        .route(CONTENT_PATH, post(content));
+        .route(CONTENT_PATH, post(content))
+        .route(PERMIT_PATH, post(permit));
     bounded(routes, limits::AGENT_TIME_MAX, BODY_BYTES_MAX)
 }
 
@@ -171,6 +173,20 @@ async fn checked(State(app): State<App>, body: Bytes) -> Result<Json<ChecksReply
         app.wake.notify("after", 0);
     }
     Ok(Json(ChecksReply { now, n: taken.n, interval_seconds: taken.interval_seconds }))
+}
+
+async fn permit(State(app): State<App>, body: Bytes) -> Result<Json<PermitReply>, Error> {
+    let (agent, request) = agents::authenticate(&app, &body).await?;
+    let Body::Permit(ask) = request.body else { return Err(misplaced()) };
+    let (now, key) = (app.clock.now(), catalogue::order_key(&app));
+    let answer = app.database.try_write(move |tx| {
+        let answer = permits::answer(tx, &agent, &ask, &key, now)?;
+        failpoint::hit("permit.before_commit");
+        Ok::<_, Error>(answer)
+    });
+    let answer = answer.await?;
+    failpoint::hit("permit.after_commit");
+    Ok(Json(PermitReply { now, answer }))
 }
 
 async fn content(State(app): State<App>, body: Bytes) -> Result<impl IntoResponse, Error> {

@@ -1,0 +1,105 @@
+//! Answers agents that ask whether an order may start now (S6, S7).
+//!
+//! `domain::rollout` says how many, `store::rollouts` holds them; here it is asked whether this order is still the one to start.
+
+use crate::engine::{dispatch, waves};
+use crate::http::error::Error;
+use domain::job::Status;
+use domain::rollout::run::RunState;
+use domain::task::State;
+use domain::time::Timestamp;
+use protocol::permit::{PERMIT_SECONDS, PERMIT_TYPE, Permit, PermitAnswer, PermitAsk};
+use protocol::signed::{Envelope, SigningKey};
+use store::agents::AgentRow;
+use store::rollouts::{Granted, Wanted};
+use store::tasks::TaskRow;
+use store::{Transaction, agents, jobs, rollouts, tasks};
+
+/// Added to the longest a permitted start may take before its places are free again, in seconds: clocks and the way back.
+const MARGIN_SECONDS: i64 = 60;
+/// How long an agent whose job is paused waits before it asks again, in seconds.
+const PAUSED_SECONDS: u32 = 30;
+
+/// Answer one question.
+///
+/// # Errors
+/// A failure of the store; then nothing was granted.
+pub fn answer(
+    tx: &mut Transaction<'_>,
+    agent: &AgentRow,
+    ask: &PermitAsk,
+    key: &SigningKey,
+    now: Timestamp,
+) -> Result<PermitAnswer, Error> {
+    let denied = |reason: &str| Ok(PermitAnswer::Denied { reason: reason.to_owned() });
+    // Its link may have changed since the request was let in.
+    let agent = &agents::read(tx, agent.id)?;
+    let Some(task) = tasks::by_uuid(tx, ask.of.task)?.filter(|task| task.agent_key == Some(agent.id)) else {
+        return denied("the task is not this agent's");
+    };
+    if let Some(reason) = unfit(&task, agent, ask) {
+        return denied(reason);
+    }
+    if dispatch::halt(tx)?.is_some() {
+        return denied("everything is halted");
+    }
+    let run = rollouts::run(tx, task.run_id)?;
+    if run.state != RunState::Open {
+        return denied("the run is halted");
+    }
+    if task.held || jobs::read(tx, task.job_id)?.status != Status::Enabled {
+        return Ok(PermitAnswer::Wait { retry_after_seconds: PAUSED_SECONDS });
+    }
+    let policy = waves::policy(&run.rollout)?;
+    let tags = if policy.apart.is_some() { rollouts::tags(tx, task.asset_id)? } else { Vec::new() };
+    let group = policy.apart.as_ref().and_then(|apart| apart.group(tags.iter().map(String::as_str)));
+    let wanted = Wanted {
+        task: task.id,
+        epoch: task.epoch,
+        run: run.id,
+        max_running: i64::from(policy.max_running),
+        interval: policy.start_interval_micros(),
+        apart: group.zip(policy.apart.as_ref().map(|apart| i64::from(apart.at_most))),
+        expires_at: now.plus_seconds(PERMIT_SECONDS + domain::task::RUN_SECONDS + MARGIN_SECONDS),
+    };
+    match rollouts::grant(tx, &wanted, now)? {
+        Granted::Closed => denied("a halt stands"),
+        Granted::Full => {
+            let asking: u64 = rollouts::tallies(tx, run.id)?.into_iter().map(|(_, tally)| tally.out).sum();
+            Ok(PermitAnswer::Wait { retry_after_seconds: policy.retry_seconds(asking) })
+        }
+        Granted::Yes => {
+            let permit = Permit {
+                v: 1,
+                agent_id: agent.agent_id,
+                instance_id: agent.instance_id,
+                task: task.uuid,
+                epoch: ask.of.epoch,
+                nonce: ask.nonce,
+                granted_at: now,
+                start_by: now.plus_seconds(PERMIT_SECONDS),
+            };
+            let payload = serde_json::to_vec(&permit).map_err(Error::internal)?;
+            let envelope = Envelope::sign(PERMIT_TYPE, &payload, &[key]);
+            Ok(PermitAnswer::Granted { permit: String::from_utf8(envelope.to_json()).map_err(Error::internal)? })
+        }
+    }
+}
+
+/// Why this order must not start, whatever limits allow.
+fn unfit(task: &TaskRow, agent: &AgentRow, ask: &PermitAsk) -> Option<&'static str> {
+    if agent.revoked_at.is_some() {
+        return Some("the agent is revoked");
+    }
+    if agent.asset_id != Some(task.asset_id) {
+        return Some("the agent sits on another asset");
+    }
+    if i64::from(ask.of.epoch) != task.epoch {
+        return Some("another epoch of the task is in force");
+    }
+    if task.cancel_requested {
+        return Some("the job was cancelled");
+    }
+    // Its word that it took the order may still be on its way; once it said that it started, it has no need to ask.
+    (!matches!(task.state, State::Offered | State::Accepted)).then_some("the task does not wait for its start")
+}

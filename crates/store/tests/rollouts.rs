@@ -1,0 +1,278 @@
+//! Limits hold over everybody who grants, halts close them exactly, and counts equal a recount, on both engines (S6, S7, S12).
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::allow_attributes, reason = "a test may panic")]
+
+use domain::asset::{Identity, Platform};
+use domain::id::{JobId, RunId, TaskId, UserId};
+use domain::job::Kind;
+use domain::rollout::run::RunState;
+use domain::task::{End, Event, step};
+use domain::time::Timestamp;
+use proptest::test_runner::{Config, TestRunner};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use store::jobs::{Draft, NewJob};
+use store::rollouts::{self, Beginning, Granted, Wanted};
+use store::{Database, Transaction, agents, jobs, runs, tasks};
+use testkit::both_engines;
+use uuid::Uuid;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(seconds)
+}
+
+/// A run of a fresh job with a task on each of so many assets, in waves of two.
+fn run(tx: &mut Transaction<'_>, number: i64, count: usize) -> store::Result<(JobId, RunId, Vec<TaskId>)> {
+    let text = String::new;
+    let draft = Draft {
+        title: text(),
+        description: text(),
+        schedule: "{}".to_owned(),
+        recipients: "[]".to_owned(),
+        mail_started: false,
+        mail_percent: None,
+        standing: false,
+    };
+    let (kind, platform, origin, owner) = (Kind::Mitigation, Platform::Linux, "free".to_owned(), UserId(1));
+    let job = jobs::create(tx, &NewJob { number, kind, platform, origin, owner }, &draft, at(0))?;
+    tx.execute("UPDATE job SET status = 'ENABLED' WHERE id = $1", &[&job])?;
+    let entry: i64 = tx.insert(
+        "INSERT INTO catalogue_entry (entry, revision, digest, title, platform, implication, risk, reversible, needs, body,
+             current)
+         VALUES ('e', 1, $3, '', 'linux', 'mitigation', 'low', $1, '', $2, $1) RETURNING id",
+        &[&true, &vec![0_u8], &format!("d{number}")],
+    )?;
+    let new = runs::NewRun { job, occurrence: None, cause: "enabled", does: "apply", asked_by: "" };
+    let run = runs::begin(tx, &new, at(0))?;
+    let with = Beginning { policy: String::new(), waves: 9, permits: true, closed: false };
+    rollouts::begin(tx, run, &with)?;
+    let mut made = Vec::new();
+    for n in 0..count {
+        let name = format!("host-{number}-{n}");
+        let asset = agents::create_asset(tx, &name, Platform::Linux, "", "10.0.0.1", &Identity::default(), at(0))?;
+        made.push(tasks::NewTask {
+            uuid: Uuid::now_v7(),
+            run_id: run,
+            job_id: job,
+            asset_id: asset,
+            agent_key: None,
+            entry_key: entry,
+            wave: i64::try_from(n / 2).unwrap() + 1,
+            kind: "apply".to_owned(),
+            due_at: at(0),
+            zone: String::new(),
+            window_end: None,
+            start_by: None,
+        });
+    }
+    tasks::create(tx, &made, at(0))?;
+    let ids: Vec<(TaskId,)> = tx.all("SELECT id FROM task WHERE run_id = $1 ORDER BY id", &[&run])?;
+    Ok((job, run, ids.into_iter().map(|(id,)| id).collect()))
+}
+
+fn want(run: RunId, task: TaskId, max_running: i64) -> Wanted<'static> {
+    Wanted { task, epoch: 1, run, max_running, interval: 0, apart: None, expires_at: at(100_000) }
+}
+
+/// S6 and S12 as they have to be after every transaction.
+fn sound(tx: &mut Transaction<'_>, run: RunId, limit: i64, group_limit: i64) -> store::Result<()> {
+    assert_eq!(rollouts::tallies(tx, run)?, rollouts::recount(tx, run)?, "S12: counts are a recount");
+    let mut out: BTreeMap<String, i64> = BTreeMap::new();
+    for permit in rollouts::permits(tx, run)?.iter().filter(|permit| permit.back_at.is_none()) {
+        *out.entry(format!("run/{run}")).or_default() += 1;
+        if !permit.apart.is_empty() {
+            *out.entry(format!("group/{}", permit.apart)).or_default() += 1;
+        }
+    }
+    for (scope, taken, _) in rollouts::places(tx)? {
+        if scope.starts_with("run/") && scope != format!("run/{run}") {
+            continue;
+        }
+        assert_eq!(taken, out.get(&scope).copied().unwrap_or(0), "S6: places of {scope} are the permits out");
+        assert!(taken <= if scope.starts_with("run/") { limit } else { group_limit }, "S6: {scope} has {taken}");
+    }
+    Ok(())
+}
+
+const EVENTS: [Event; 13] = [
+    Event::Due,
+    Event::Offer,
+    Event::Accepted,
+    Event::Started,
+    Event::Finished(End::Succeeded),
+    Event::Finished(End::Failed),
+    Event::Finished(End::NotApplicable),
+    Event::Refused { transient: true },
+    Event::Interrupted,
+    Event::Revoked,
+    Event::Silence,
+    Event::Cancel,
+    Event::AgentGone,
+];
+
+both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, |db| {
+    let cases = if cfg!(debug_assertions) { 24 } else { 96 };
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let count = std::sync::atomic::AtomicI64::new(0);
+    let step_of = (0_usize..5, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
+    runner
+        .run(&proptest::collection::vec(step_of, 1..60), |steps| {
+            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+            db.write_blocking(move |tx| {
+                tx.execute("DELETE FROM place", &[])?;
+                tx.execute("DELETE FROM permit", &[])?;
+                let (_, id, ids) = run(tx, number, 6)?;
+                let (limit, group_limit) = (3, 2);
+                for (clock, (what, task, event, group)) in (1..).zip(steps.clone()) {
+                    let (task, now) = (ids[task], at(clock));
+                    match what {
+                        0 | 1 => {
+                            let life = tasks::read(tx, task)?.life();
+                            if let Ok(next) = step(life, EVENTS[event]) {
+                                tasks::save_life(tx, task, next, now)?;
+                            }
+                        }
+                        2 | 3 => {
+                            let apart = ["", "cluster:a", "cluster:b"][group];
+                            let apart = (!apart.is_empty()).then_some((apart, group_limit));
+                            let expires_at = now.plus_seconds(7);
+                            let wanted = Wanted { apart, expires_at, ..want(id, task, limit) };
+                            rollouts::grant(tx, &wanted, now)?;
+                        }
+                        _ => {
+                            rollouts::expire(tx, now)?;
+                        }
+                    }
+                    sound(tx, id, limit, group_limit)?;
+                }
+                Ok(())
+            })
+            .unwrap();
+            Ok(())
+        })
+        .unwrap();
+});
+
+/// Grants from everywhere at once, until a halt is durable; gives the permits out right after it and at the end.
+fn race(db: &Database, ids: &[TaskId], run: RunId, limit: i64) -> (usize, usize) {
+    let stop = AtomicBool::new(false);
+    let mut after_halt = 0;
+    std::thread::scope(|scope| {
+        for lane in 0..4 {
+            let stop = &stop;
+            let mine: Vec<TaskId> = ids.iter().skip(lane).step_by(4).copied().collect();
+            scope.spawn(move || {
+                for (round, task) in mine.into_iter().enumerate() {
+                    let granted = db.write_blocking(move |tx| rollouts::grant(tx, &want(run, task, limit), at(1)));
+                    // What collided too often is no grant.
+                    if granted.is_ok_and(|granted| granted == Granted::Yes) && round % 3 == 0 {
+                        let _ = db.write_blocking(move |tx| rollouts::give_back(tx, task, at(2)));
+                    }
+                    if round > 4 {
+                        stop.store(true, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+        while !stop.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        while db.write_blocking(move |tx| rollouts::close_all(tx, true)).is_err() {}
+        after_halt = out(db, run);
+    });
+    (after_halt, out(db, run))
+}
+
+fn out(db: &Database, run: RunId) -> usize {
+    let permits = db.read_blocking(move |tx| rollouts::permits(tx, run)).unwrap();
+    permits.iter().filter(|permit| permit.back_at.is_none()).count()
+}
+
+both_engines!(s6_s7_grants_that_race_never_exceed_the_limit_nor_come_after_a_halt, |db| {
+    for number in 0..3 {
+        let limit = 12;
+        let (_, id, ids) = db.write_blocking(move |tx| run(tx, 100 + number, 60)).unwrap();
+        let (after_halt, at_the_end) = race(db, &ids, id, limit);
+        // Some were given back meanwhile; none was added.
+        assert!(at_the_end <= after_halt, "{at_the_end} permits out, {after_halt} when the halt was durable");
+        assert!(after_halt <= usize::try_from(limit).unwrap());
+        db.write_blocking(move |tx| {
+            sound(tx, id, limit, 0)?;
+            assert_eq!(rollouts::grant(tx, &want(id, ids[0], limit), at(3))?, Granted::Closed);
+            Ok(())
+        })
+        .unwrap();
+    }
+});
+
+both_engines!(s7_a_permit_that_is_out_is_not_renewed_in_a_halt_and_comes_back_by_its_time, |db| {
+    db.write_blocking(|tx| {
+        let (_, id, ids) = run(tx, 1, 3)?;
+        let first = Wanted { expires_at: at(10), ..want(id, ids[0], 1) };
+        assert_eq!(rollouts::grant(tx, &first, at(1))?, Granted::Yes);
+        assert_eq!(rollouts::grant(tx, &first, at(2))?, Granted::Yes, "asked again: the same place");
+        assert_eq!(rollouts::grant(tx, &want(id, ids[1], 1), at(2))?, Granted::Full);
+        rollouts::close(tx, id, true)?;
+        assert_eq!(rollouts::grant(tx, &first, at(3))?, Granted::Closed);
+        assert_eq!(rollouts::at_large(tx, id)?, 1);
+        assert_eq!(rollouts::expire(tx, at(9))?, 0);
+        assert_eq!(rollouts::expire(tx, at(10))?, 1);
+        assert_eq!(rollouts::at_large(tx, id)?, 0);
+        // Lifting the global halt does not lift the run's own.
+        assert!(rollouts::set_state(tx, id, (RunState::Open, RunState::Halting), ("gate", "why"), at(11))?);
+        rollouts::close_all(tx, false)?;
+        assert_eq!(rollouts::grant(tx, &first, at(12))?, Granted::Closed);
+        assert!(rollouts::set_state(tx, id, (RunState::Halting, RunState::Open), ("", ""), at(13))?);
+        assert!(!rollouts::set_state(tx, id, (RunState::Halting, RunState::Open), ("", ""), at(13))?, "once");
+        rollouts::close(tx, id, false)?;
+        assert_eq!(rollouts::grant(tx, &want(id, ids[1], 1), at(14))?, Granted::Yes);
+        sound(tx, id, 1, 0)
+    })
+    .unwrap();
+});
+
+both_engines!(starts_are_spaced_so_that_no_minute_has_more, |db| {
+    db.write_blocking(|tx| {
+        let (_, id, ids) = run(tx, 1, 30)?;
+        let interval = domain::rollout::Policy { starts_per_minute: Some(6), ..domain::rollout::Policy::default() }
+            .start_interval_micros();
+        let mut granted = Vec::new();
+        for second in 0..200 {
+            let wanted = Wanted { interval, ..want(id, ids[granted.len()], 100) };
+            if rollouts::grant(tx, &wanted, at(second))? == Granted::Yes {
+                granted.push(second);
+            }
+        }
+        assert!(granted.len() > 15, "{granted:?}");
+        assert!(granted.windows(7).all(|seven| seven[6] - seven[0] >= 60), "{granted:?}");
+        Ok(())
+    })
+    .unwrap();
+});
+
+both_engines!(only_open_waves_of_open_runs_become_ready, |db| {
+    db.write_blocking(|tx| {
+        let (_, id, _) = run(tx, 1, 6)?;
+        let ready = |tx: &mut Transaction<'_>| -> store::Result<i64> {
+            tasks::ready_due(tx, at(5))?;
+            tx.scalar("SELECT count(*) FROM task WHERE run_id = $1 AND state = 'ready'", &[&id])
+        };
+        assert_eq!(ready(tx)?, 2);
+        assert!(rollouts::promote(tx, id, 1)?);
+        assert!(!rollouts::promote(tx, id, 1)?, "another replica was faster");
+        assert!(rollouts::set_state(tx, id, (RunState::Open, RunState::Halting), ("ada", ""), at(6))?);
+        assert_eq!(ready(tx)?, 2, "a halted run begins nothing");
+        assert!(!rollouts::promote(tx, id, 2)?, "nor a wave");
+        assert!(rollouts::set_state(tx, id, (RunState::Halting, RunState::Open), ("ada", ""), at(7))?);
+        assert_eq!(ready(tx)?, 4);
+        assert_eq!(rollouts::tallies(tx, id)?.len(), 3);
+        // A run that is taken back leaves nothing.
+        let (other, taken_back, _) = run(tx, 2, 6)?;
+        assert_eq!(rollouts::tallies(tx, taken_back)?.len(), 3);
+        runs::drop_waiting(tx, other)?;
+        assert!(rollouts::tallies(tx, taken_back)?.is_empty());
+        assert!(rollouts::places(tx)?.iter().all(|(scope, _, _)| *scope != format!("run/{taken_back}")));
+        Ok(())
+    })
+    .unwrap();
+});
