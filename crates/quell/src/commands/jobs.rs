@@ -422,6 +422,7 @@ fn patch(edit: Edit) -> JobPatch {
         coauthors: edit.coauthors,
         standing: None,
         after: edit.after.body(),
+        rollout: None,
     }
 }
 
