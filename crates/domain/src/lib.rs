@@ -5,9 +5,11 @@
 
 pub mod access;
 pub mod account;
+pub mod approval;
 pub mod asset;
 pub mod control;
 pub mod detection;
+pub mod dry_run;
 pub mod filter;
 pub mod id;
 pub mod item;

@@ -271,6 +271,21 @@ fn residual(unit: &Unit, controls: &[Control]) -> Residual {
     }
 }
 
+/// What a successful task leaves: effective, or waiting where a restart has to come first.
+#[must_use]
+pub fn expected(restart_needed: bool) -> ControlState {
+    if restart_needed { ControlState::Configured } else { ControlState::Effective }
+}
+
+/// What would be left of the scores with these controls `put` in place as well: each takes the place of what the same entry
+/// has there now. Nothing is put in place by asking.
+#[must_use]
+pub fn predict(units: &[Unit], controls: &[Control], put: &[Control]) -> Assessment {
+    let stays = |control: &&Control| put.iter().all(|new| new.entry != control.entry);
+    let then: Vec<Control> = controls.iter().filter(stays).chain(put).cloned().collect();
+    assess(units, &then)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,7 +372,55 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_prediction_replaces_what_the_entry_has_there_now() {
+        let units = units(90, Source::Qds, &[("CVE-1".to_owned(), None)]);
+        let drifted = control("CVE-1", 30, Coverage::Full, ControlState::Drifted);
+        let put = Control { state: expected(false), ..drifted.clone() };
+        assert_eq!(assess(&units, std::slice::from_ref(&drifted)).mitigation, Mitigation::Drifted);
+        let after = predict(&units, std::slice::from_ref(&drifted), std::slice::from_ref(&put));
+        assert_eq!((after.residual, after.mitigation), (60, Mitigation::Mitigated));
+        // What waits for a restart counts half, as it will.
+        let waits = Control { state: expected(true), ..drifted.clone() };
+        assert_eq!(predict(&units, &[drifted], &[waits]).residual, 75);
+    }
+
     proptest! {
+        /// The prediction is what really happens when every task succeeds: controls kept by (asset, entry) as the store
+        /// keeps them, each success putting its entry's lines in place one after the other, in any order.
+        #[test]
+        fn a_prediction_is_what_happens_when_all_succeed(
+            detection in 1u8..=100,
+            now in proptest::collection::btree_map(0usize..5, 0usize..6, 0..5),
+            put in proptest::collection::btree_set(0usize..5, 0..5),
+            points in proptest::collection::vec(0u8..=100, 5),
+            restart in proptest::collection::vec(any::<bool>(), 5),
+            backwards: bool,
+        ) {
+            let cves: Vec<(String, Option<u8>)> = (0..3).map(|n| (format!("CVE-{n}"), None)).collect();
+            let units = units(detection, Source::Qds, &cves);
+            let states = [ControlState::Effective, ControlState::Configured, ControlState::Drifted,
+                ControlState::Unknown, ControlState::Exposed, ControlState::NotApplicable];
+            // Entry n covers two of the CVEs, as a line each.
+            let lines = |n: usize, state: ControlState| [n % 3, (n + 1) % 3].map(|cve| Control {
+                entry: format!("e{n}"), cve: Some(format!("CVE-{cve}")), coverage: Coverage::Full, points: points[n], state,
+            });
+            let in_force = |held: &std::collections::BTreeMap<usize, ControlState>| -> Vec<Control> {
+                held.iter().flat_map(|(n, state)| lines(*n, *state)).collect()
+            };
+            let mut held: std::collections::BTreeMap<usize, ControlState> =
+                now.iter().map(|(n, state)| (*n, states[*state])).collect();
+            let hypothetical: Vec<Control> = put.iter().flat_map(|n| lines(*n, expected(restart[*n]))).collect();
+            let predicted = predict(&units, &in_force(&held), &hypothetical);
+            let mut order: Vec<usize> = put.iter().copied().collect();
+            if backwards { order.reverse(); }
+            for n in order {
+                held.insert(n, expected(restart[n]));
+            }
+            let happened = assess(&units, &in_force(&held));
+            prop_assert_eq!((predicted.residual, predicted.mitigation), (happened.residual, happened.mitigation));
+        }
+
         #[test]
         fn scores_stay_in_range_and_controls_never_raise(
             detection in 1u8..=100,

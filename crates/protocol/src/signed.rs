@@ -373,6 +373,11 @@ impl Envelope {
         true
     }
 
+    /// Drop the signatures that say to be of other keys than these. Verifies nothing.
+    pub fn keep_signatures_of(&mut self, keys: &[KeyId]) {
+        self.signatures.retain(|signature| keys.contains(&signature.keyid));
+    }
+
     /// Read an envelope of at most `bytes_max` bytes. Verifies nothing.
     ///
     /// # Errors

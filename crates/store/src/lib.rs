@@ -42,6 +42,7 @@
 
 pub mod accounts;
 pub mod agents;
+pub mod approvals;
 pub mod assets;
 pub mod audit;
 pub mod catalogue;
@@ -49,6 +50,7 @@ pub mod controls;
 pub mod database;
 pub mod detections;
 pub mod dialect;
+pub mod dry_runs;
 pub mod eliminations;
 pub mod error;
 pub mod filter;

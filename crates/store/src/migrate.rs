@@ -23,6 +23,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_schedule", include_str!("../migrations/0008_schedule.sql")),
     ("0009_selection", include_str!("../migrations/0009_selection.sql")),
     ("0010_rollout", include_str!("../migrations/0010_rollout.sql")),
+    ("0011_approval", include_str!("../migrations/0011_approval.sql")),
     ("0012_after", include_str!("../migrations/0012_after.sql")),
     ("0014_results", include_str!("../migrations/0014_results.sql")),
     ("0015_known_networks", include_str!("../migrations/0015_known_networks.sql")),

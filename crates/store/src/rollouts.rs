@@ -104,7 +104,7 @@ pub fn run(tx: &mut Transaction<'_>, id: RunId) -> Result<RunRow> {
 /// # Errors
 /// See [`crate::Error`].
 pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<RunRow>> {
-    tx.all(select!("WHERE r.job_id = $1 ORDER BY r.ordinal DESC LIMIT 100"), &[&job])
+    tx.all(select!("WHERE r.job_id = $1 AND r.does <> 'plan' ORDER BY r.ordinal DESC LIMIT 100"), &[&job])
 }
 
 /// Runs that have not ended and began their work: what gates are judged for.
@@ -114,7 +114,7 @@ pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<RunRow>> {
 pub fn at_work(tx: &mut Transaction<'_>) -> Result<Vec<RunRow>> {
     tx.all(
         select!(
-            "WHERE r.state <> 'ended' AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.state <> 'pending')
+            "WHERE r.state <> 'ended' AND r.does <> 'plan' AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.state <> 'pending')
              ORDER BY r.id LIMIT 1000"
         ),
         &[],

@@ -21,7 +21,7 @@ record! {
         pub occurrence: Option<String>,
         /// Why it was made: `enabled`, `schedule`, `now`, `retry`.
         pub cause: String,
-        /// `apply` or `revert`.
+        /// `apply`, `revert`, or `plan` for a dry run, whose ordinal is 0 or below.
         pub does: String,
         /// Who asked for it.
         pub asked_by: String,
@@ -107,7 +107,7 @@ pub fn exists(tx: &mut Transaction<'_>, job: JobId, occurrence: &str) -> Result<
 /// # Errors
 /// See [`crate::Error`].
 pub fn open(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<RunRow>> {
-    tx.all(select!("WHERE job_id = $1 AND state <> 'ended' ORDER BY ordinal"), &[&job])
+    tx.all(select!("WHERE job_id = $1 AND state <> 'ended' AND does <> 'plan' ORDER BY ordinal"), &[&job])
 }
 
 /// The run of a job that people mean when they name none: the newest that does something.
@@ -138,7 +138,7 @@ pub fn told(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<RunRow>> {
 /// # Errors
 /// See [`crate::Error`].
 pub fn newest(tx: &mut Transaction<'_>, job: JobId, most: i64) -> Result<Vec<RunRow>> {
-    tx.all(select!("WHERE job_id = $1 ORDER BY ordinal DESC LIMIT $2"), &[&job, &most])
+    tx.all(select!("WHERE job_id = $1 AND does <> 'plan' ORDER BY ordinal DESC LIMIT $2"), &[&job, &most])
 }
 
 /// How many runs a job has had.
@@ -146,7 +146,7 @@ pub fn newest(tx: &mut Transaction<'_>, job: JobId, most: i64) -> Result<Vec<Run
 /// # Errors
 /// See [`crate::Error`].
 pub fn count(tx: &mut Transaction<'_>, job: JobId) -> Result<i64> {
-    tx.scalar("SELECT count(*) FROM run WHERE job_id = $1", &[&job])
+    tx.scalar("SELECT count(*) FROM run WHERE job_id = $1 AND does <> 'plan'", &[&job])
 }
 
 /// Of each run of a job from this one on: how many tasks there are, how many have not ended, and how many have code 0 and
@@ -163,7 +163,7 @@ pub fn counts(
     let mut sql = Sql::new(
         "SELECT t.run_id, count(*), count(*) FILTER (WHERE t.code IS NULL), count(*) FILTER (WHERE t.code = 0),
              count(*) FILTER (WHERE t.code = 1)
-         FROM task t WHERE t.job_id = ",
+         FROM task t WHERE t.kind <> 'plan' AND t.job_id = ",
     )
     .bind(&job)
     .text(" AND t.run_id >= ")
@@ -180,15 +180,38 @@ pub fn counts(
 /// See [`crate::Error`].
 pub fn drop_waiting(tx: &mut Transaction<'_>, job: JobId) -> Result<()> {
     let waiting: Vec<(RunId,)> =
-        tx.all("SELECT id FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL", &[&job])?;
+        tx.all(
+            "SELECT id FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL AND does <> 'plan'",
+            &[&job],
+        )?;
     for (run,) in waiting {
         rollouts::drop_run(tx, run)?;
     }
     tx.execute(
-        "DELETE FROM task WHERE run_id IN (SELECT id FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL)",
+        "DELETE FROM task WHERE run_id IN (
+             SELECT id FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL AND does <> 'plan')",
         &[&job],
     )?;
-    tx.execute("DELETE FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL", &[&job])?;
+    tx.execute(
+        "DELETE FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL AND does <> 'plan'",
+        &[&job],
+    )?;
+    Ok(())
+}
+
+/// Take one run back that has not begun.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn drop_one(tx: &mut Transaction<'_>, run: RunId) -> Result<()> {
+    let waiting: Option<(RunId,)> =
+        tx.optional("SELECT id FROM run WHERE id = $1 AND state <> 'ended' AND begun_at IS NULL", &[&run])?;
+    if waiting.is_none() {
+        return Ok(());
+    }
+    rollouts::drop_run(tx, run)?;
+    tx.execute("DELETE FROM task WHERE run_id = $1", &[&run])?;
+    tx.execute("DELETE FROM run WHERE id = $1", &[&run])?;
     Ok(())
 }
 
@@ -207,7 +230,7 @@ pub fn set_cancelled(tx: &mut Transaction<'_>, run: RunId) -> Result<()> {
 /// See [`crate::Error`].
 pub fn all_ended(tx: &mut Transaction<'_>) -> Result<Vec<(RunId, JobId)>> {
     tx.all(
-        "SELECT r.id, r.job_id FROM run r WHERE r.state <> 'ended'
+        "SELECT r.id, r.job_id FROM run r WHERE r.state <> 'ended' AND r.does <> 'plan'
            AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.code IS NULL)
          ORDER BY r.id LIMIT 100",
         &[],
@@ -308,7 +331,7 @@ pub fn zones(tx: &mut Transaction<'_>) -> Result<Vec<String>> {
 /// See [`crate::Error`].
 pub fn mark_begun(tx: &mut Transaction<'_>, now: Timestamp) -> Result<()> {
     tx.execute(
-        "UPDATE run SET begun_at = $1 WHERE state <> 'ended' AND begun_at IS NULL
+        "UPDATE run SET begun_at = $1 WHERE state <> 'ended' AND begun_at IS NULL AND does <> 'plan'
            AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = run.id AND t.state <> 'pending')",
         &[&now],
     )?;

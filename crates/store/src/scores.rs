@@ -3,6 +3,8 @@
 //! [`domain::score`] decides; here its input is loaded set by set and what changed is written, with the score history
 //! and its cause. `inherent` is the import's and never touched here.
 
+mod predict;
+
 use crate::items::{HistoryRow, write_history};
 use crate::{Result, Sql, Transaction, record, scope, stage};
 use domain::access::AssetScope;
@@ -11,6 +13,8 @@ use domain::mitigation::{ControlState, Coverage};
 use domain::score::{self, Assessment, Control, Mitigation, Source, Unit};
 use domain::time::Timestamp;
 use std::collections::{BTreeSet, HashMap};
+
+pub use predict::{Predicted, Put, predict};
 
 /// Items looked at in one go: bounds memory, not the caller.
 const CHUNK: usize = 2_000;

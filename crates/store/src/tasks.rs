@@ -113,7 +113,7 @@ macro_rules! select {
             "SELECT t.id, t.uuid, t.run_id, t.job_id, j.number AS job_number, t.asset_id, a.name AS asset_name, t.agent_key,
                  t.entry_key, e.entry, e.title AS entry_title, e.revision AS entry_revision, e.digest, e.needs,
                  e.implication, r.state AS run_state, t.wave, t.permit, t.kind, t.state, t.epoch, t.attempts,
-                 t.cancel_requested, t.due_at, t.zone, t.window_end, t.start_by, j.paused AS held, t.not_after,
+                 t.cancel_requested, t.due_at, t.zone, t.window_end, t.start_by, (j.paused AND t.kind <> 'plan') AS held, t.not_after,
                  t.order_envelope, t.resolved_by, t.code, t.detail, t.message, t.report, t.started_at, t.ended_at,
                  t.updated_at
              FROM task t JOIN job j ON j.id = t.job_id JOIN asset a ON a.id = t.asset_id JOIN run r ON r.id = t.run_id
@@ -221,7 +221,7 @@ pub fn of_run(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope) -> Resu
 /// # Errors
 /// See [`crate::Error`].
 pub fn of_job(tx: &mut Transaction<'_>, job: JobId, within: &AssetScope) -> Result<Vec<TaskRow>> {
-    let mut sql = Sql::new(select!("WHERE t.job_id = ")).bind(&job);
+    let mut sql = Sql::new(select!("WHERE t.kind <> 'plan' AND t.job_id = ")).bind(&job);
     if let Some(scope) = scope::assets(within, "t.asset_id") {
         sql = sql.text(" AND ").append(scope);
     }
@@ -364,8 +364,9 @@ pub fn ready_due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<(Option
     let rows: Vec<(Option<AgentKey>, JobId)> = tx.all(
         "UPDATE task SET state = 'ready', updated_at = $1
          WHERE id IN (SELECT t.id FROM task t JOIN job j ON j.id = t.job_id JOIN run r ON r.id = t.run_id
-                      WHERE t.state = 'pending' AND t.due_at <= $1 AND j.status = 'ENABLED' AND NOT j.paused
+                      WHERE t.state = 'pending' AND t.due_at <= $1 AND (j.status = 'ENABLED' AND NOT j.paused OR t.kind = 'plan')
                         AND r.state = 'open' AND t.wave <= r.wave
+                        AND NOT EXISTS (SELECT 1 FROM approval p WHERE p.run_id = t.run_id AND p.state = 'pending')
                       ORDER BY t.due_at, t.id LIMIT 5000)
          RETURNING agent_key, job_id",
         &[&now],
@@ -448,6 +449,14 @@ pub fn past_their_window(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec
 /// See [`crate::Error`].
 pub fn open_of_run(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<TaskRow>> {
     tx.all(select!("WHERE t.run_id = $1 AND t.code IS NULL ORDER BY t.id"), &[&run])
+}
+
+/// The tasks of a dry run that have not been answered.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn open_of_dry_run(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<TaskRow>> {
+    tx.all(select!("WHERE t.run_id = $1 AND t.kind = 'plan' AND t.code IS NULL ORDER BY t.id LIMIT 10000"), &[&run])
 }
 
 /// Codes of the tasks of a run.

@@ -33,6 +33,7 @@ keys!(
 newtype_value!(Timestamp as i64, |at| at.micros(), Timestamp::from_micros);
 
 text_value!(domain::job::Status, |word| word.as_str(), |text| domain::job::Status::parse(text));
+text_value!(domain::approval::State, |word| word.as_str(), |text| domain::approval::State::parse(text));
 text_value!(domain::task::State, |word| word.as_str(), |text| domain::task::State::parse(text));
 text_value!(domain::progress::Progress, |word| word.as_str(), |text| Some(domain::progress::Progress::parse(text)));
 text_value!(domain::rollout::run::RunState, |word| word.as_str(), |text| domain::rollout::run::RunState::parse(text));

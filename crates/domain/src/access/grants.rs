@@ -53,7 +53,8 @@ fn looks_at_work(action: Action) -> bool {
 
 fn job_author(action: Action) -> Reach {
     match action {
-        A::JobCreate => Reach::Everything,
+        // The second person is a peer: `domain::approval` keeps authors from their own jobs, and the signature needs a key.
+        A::JobCreate | A::JobApprove => Reach::Everything,
         A::JobEdit
         | A::JobEnable
         | A::JobDisable

@@ -262,6 +262,8 @@ actions! {
     JobEdit "job_edit" Jobs "edit mitigation jobs",
     /// DISABLED to ENABLED.
     JobEnable "job_enable" Jobs "enable mitigation jobs",
+    /// Approve or reject a run that needs a second person.
+    JobApprove "job_approve" Jobs "approve mitigation jobs",
     /// ENABLED to DISABLED.
     JobDisable "job_disable" Jobs "disable mitigation jobs",
     /// Hold a job, and let it go on.

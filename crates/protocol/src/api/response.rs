@@ -26,11 +26,13 @@ macro_rules! requests {
 
 // After the macros, which they use.
 mod agents;
+mod approvals;
 mod catalogue;
 mod results;
 mod schedule;
 
 pub use agents::*;
+pub use approvals::*;
 pub use catalogue::*;
 pub use results::*;
 pub use schedule::*;

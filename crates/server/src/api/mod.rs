@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub mod accounts;
 pub mod agents;
+pub mod approvals;
 pub mod assets;
 pub mod audit;
 pub mod follow;
@@ -51,6 +52,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(results::routes())
         .merge(runs::routes())
         .merge(rollouts::routes())
+        .merge(approvals::routes())
         .merge(agents::routes())
         .merge(scanners::routes())
         .merge(instances::routes())

@@ -2,7 +2,7 @@
 //! are over. Takes no input but the database, so the happy path, a restart and a second replica are one path.
 
 use crate::app::App;
-use crate::engine::{mail, orders, runs, waves};
+use crate::engine::{approvals, dry_run, mail, orders, runs, waves};
 use crate::failpoint;
 use crate::http::error::Error;
 use domain::id::{AgentKey, JobId};
@@ -125,6 +125,8 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
         moved.jobs.insert(task.job_id);
     }
     moved.jobs.extend(runs::close_ended(tx, now)?);
+    moved.jobs.extend(dry_run::tidy(tx, now)?);
+    moved.jobs.extend(approvals::expire(tx, now)?);
     mail::tell(tx, moved.jobs.iter().copied(), now)?;
     Ok(moved)
 }

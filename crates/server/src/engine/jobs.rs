@@ -305,28 +305,6 @@ fn reviewed(job: &Job) -> Result<(), Error> {
     Err(Error::Invalid(found.into_iter().map(field).collect()))
 }
 
-/// Agents refuse actions of high risk until approval by a second person exists, so such a job could only fail.
-fn approvable(tx: &mut Transaction<'_>, job: &Job) -> Result<(), Error> {
-    if job.row.kind == Kind::Rollback {
-        return Ok(());
-    }
-    for (_, entry) in &job.actions {
-        let entry = catalogue::entry(tx, *entry)?;
-        let missing = || Error::internal("a job names an entry without a body");
-        let body = catalogue::body(tx, &entry.digest)?.ok_or_else(missing)?;
-        // The same question as the agent asks, of the same bytes.
-        if ::catalogue::schema::Entry::from_json(&body).map_err(Error::internal)?.needs_approval() {
-            let why = format!(
-                "`{}` is of high risk, cannot be undone at once or waits for a restart; that needs the approval of a second \
-                 person, which this version does not have; take it out",
-                entry.entry
-            );
-            return Err(Error::field("actions", "approval_needed", why));
-        }
-    }
-    Ok(())
-}
-
 fn assets_of(targets: &[Target]) -> BTreeSet<AssetId> {
     targets.iter().map(|target| target.asset).collect()
 }

@@ -4,10 +4,12 @@
 
 pub mod after;
 pub mod agents;
+pub mod approvals;
 pub mod catalogue;
 pub mod checks;
 pub mod dispatch;
 pub mod evidence;
+pub mod dry_run;
 pub mod follow;
 pub mod housekeeping;
 pub mod import;

@@ -3,8 +3,11 @@
 //! Everything here happens inside one transaction: an order exists for the agent only once its bytes are stored.
 //! `domain::task` decides; nothing is repeated on silence alone.
 
+use crate::engine::approvals::{Approvals, Bound};
+use crate::engine::dry_run;
 use crate::http::error::Error;
 use domain::id::{JobId, RunId};
+use domain::job::Kind;
 use domain::schedule::End;
 use domain::task::{self, Event, Offering, State};
 use domain::time::Timestamp;
@@ -16,7 +19,7 @@ use protocol::signed::{Envelope, SigningKey};
 use std::collections::BTreeSet;
 use store::agents::AgentRow;
 use store::tasks::TaskRow;
-use store::{Transaction, agents, catalogue, rollouts, tasks};
+use store::{Transaction, agents, catalogue, jobs, rollouts, tasks};
 use uuid::Uuid;
 
 /// How much output and evidence a report may carry, in bytes.
@@ -29,6 +32,8 @@ const ORDERS_MAX: usize = 20;
 pub struct Offer {
     /// Signed orders, exact text.
     pub orders: Vec<String>,
+    /// The approvals they name, exact text, each once.
+    pub approvals: BTreeSet<String>,
     /// What must not start any more.
     pub revoke: Vec<TaskEpoch>,
     /// Jobs whose tasks changed here.
@@ -70,15 +75,22 @@ pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Re
         .map(|task| (task.run_id, task.state))
         .collect();
     let turn = task::turn(&open);
+    let mut approvals = Approvals::default();
     for task in all {
         match task.life().offering(maker.halted || held(&task)) {
             Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.run_id) => {
-                let made = make(tx, agent, &task, maker)?;
+                let made = make(tx, agent, &task, &mut approvals, maker)?;
+                if made.is_some() {
+                    offer.approvals.extend(approvals.envelope(tx, &task)?);
+                }
                 offer.touched.insert(task.job_id);
                 offer.orders.extend(made);
             }
             Offering::Revoke => offer.revoke.push(TaskEpoch { task: task.uuid, epoch: task.life().epoch }),
-            Offering::Resend => offer.orders.extend(task.order_envelope),
+            Offering::Resend => {
+                offer.approvals.extend(approvals.envelope(tx, &task)?);
+                offer.orders.extend(task.order_envelope);
+            }
             Offering::Make | Offering::Nothing => {}
         }
     }
@@ -88,7 +100,13 @@ pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Re
 }
 
 /// Make and store the order of the task's next epoch; `None` when this agent cannot do it.
-fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker<'_>) -> Result<Option<String>, Error> {
+fn make(
+    tx: &mut Transaction<'_>,
+    agent: &AgentRow,
+    task: &TaskRow,
+    approvals: &mut Approvals,
+    maker: Maker<'_>,
+) -> Result<Option<String>, Error> {
     let now = maker.now;
     if let Some(missing) = task.needs.split_whitespace().find(|need| !maker.capabilities.contains(*need)) {
         let message = format!("the agent on {} cannot do {missing}; update it and run the job again", task.asset_name);
@@ -108,13 +126,24 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
     if task.start_by.is_some_and(|last| last < now) {
         return Ok(None);
     }
+    let (approval, until) = match approvals.bind(tx, agent, task, maker.capabilities, now)? {
+        Bound::Free => (None, None),
+        Bound::By(approval, until) => (Some(*approval), Some(until)),
+        Bound::Never(message) => {
+            unable(tx, task, &message, now)?;
+            return Ok(None);
+        }
+    };
+    let dry_run = task.kind == dry_run::KIND;
+    let seconds = if dry_run { domain::dry_run::SECONDS_MAX } else { task::ORDER_SECONDS };
+    let not_after = now.plus_seconds(seconds);
     let Some(release) = catalogue::newest(tx)? else { return Ok(None) };
     let life = task::step(task.life(), Event::Offer)?;
     let order = Order {
         v: 1,
-        kind: if task.kind == "revert" { OrderKind::Revert } else { OrderKind::Apply },
+        kind: kind(tx, task)?,
         order_id: Uuid::now_v7(),
-        job: store::jobs::name(task.job_number),
+        job: jobs::name(task.job_number),
         task: task.uuid,
         epoch: life.epoch,
         supersedes: Supersedes::before(life.epoch, &task.resolved_by),
@@ -126,11 +155,11 @@ fn make(tx: &mut Transaction<'_>, agent: &AgentRow, task: &TaskRow, maker: Maker
         entry_revision: u32::try_from(task.entry_revision).unwrap_or(0),
         content_digest: task.digest.clone(),
         not_before: task.due_at,
-        not_after: task.start_by.into_iter().fold(now.plus_seconds(task::ORDER_SECONDS), Timestamp::min),
+        not_after: task.start_by.into_iter().chain(until).fold(not_after, Timestamp::min),
         run_timeout_seconds: run_seconds(task),
         output_cap_bytes: OUTPUT_CAP_BYTES,
-        dry_run: false,
-        approval: None,
+        dry_run,
+        approval,
         permit,
     };
     let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
@@ -161,6 +190,16 @@ fn needs_permit(tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error>
     }
     let entry = catalogue::entry(tx, task.entry_key)?;
     Ok(task.kind != "revert" && (entry.risk == "high" || !entry.reversible))
+}
+
+/// What the order of a task says to do; a dry run only plans it.
+fn kind(tx: &mut Transaction<'_>, task: &TaskRow) -> Result<OrderKind, Error> {
+    Ok(match task.kind.as_str() {
+        "revert" => OrderKind::Revert,
+        dry_run::KIND if jobs::read(tx, task.job_id)?.kind == Kind::Rollback => OrderKind::Revert,
+        dry_run::KIND => OrderKind::Plan,
+        _ => OrderKind::Apply,
+    })
 }
 
 /// End a task that nobody can be asked to do.

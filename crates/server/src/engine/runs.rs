@@ -10,7 +10,7 @@
 
 mod targets;
 
-use crate::engine::{mail, waves};
+use crate::engine::{approvals, mail, waves};
 use crate::http::error::Error;
 use domain::id::{AssetId, JobId, RunId};
 use domain::job::{self, Kind, Status};
@@ -179,6 +179,7 @@ pub fn make(
         });
     }
     tasks::create(tx, &made, now)?;
+    approvals::ask(tx, job, run, now)?;
     Ok(run)
 }
 

@@ -135,6 +135,7 @@ async fn reply(app: &App, agent: &AgentRow, poll: &Poll) -> Result<PollReply, Er
             app.wake.notify("job", job.0);
         }
         reply.orders = offer.orders;
+        reply.approvals = offer.approvals.into_iter().collect();
         reply.revoke = offer.revoke;
     }
     Ok(reply)

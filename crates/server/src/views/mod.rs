@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod follow;
+pub mod approvals;
 pub mod jobs;
 pub mod report;
 pub mod runs;

@@ -2,8 +2,9 @@
 //!
 //! `domain::job::act` says what fits its state and `domain::access` who may; here the answer is carried out.
 
-use super::{Job, approvable, complete, load, note, reviewed};
+use super::{Job, complete, load, note, reviewed};
 use crate::app::App;
+use crate::engine::approvals;
 use crate::engine::runs::{self, Cause, Does, Due, NewRun, Over};
 use crate::failpoint;
 use crate::http::auth::Caller;
@@ -46,14 +47,18 @@ fn act_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, act: Act, now:
         Act::ChangeOwner => return Err(Refusal::new("owner_missing", "name the user who is to own the job").into()),
         Act::Save | Act::SaveAndEnable | Act::Enable | Act::RunNow | Act::RetryFailed => {
             reviewed(&job)?;
-            approvable(tx, &job)?;
         }
         _ => {}
     }
     if !matches!(act, Act::Delete | Act::Edit) {
         jobs::set_life(tx, job.row.id, life, now)?;
     }
+    if matches!(act, Act::SaveAndEnable | Act::Enable | Act::RunNow | Act::RetryFailed) {
+        // Before a run is made: who wants it to run does not approve it.
+        store::approvals::set_enabled_by(tx, job.row.id, caller.user)?;
+    }
     carry_out(tx, caller, &job, act, life, now)?;
+    approvals::withdraw(tx, &job.row, now)?;
     let word = format!("job.{}", act.as_str());
     note(tx, caller, &word, &jobs::name(number), serde_json::json!({ "status": life.status }), now)?;
     if act == Act::Delete {
