@@ -137,6 +137,14 @@ pub fn failed(failure: &Failure) -> ExitCode {
     failure.exit_code()
 }
 
+/// Write a line of text from elsewhere: a terminal obeys none of it.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn said(text: &str) -> Result<(), Failure> {
+    line(&plain(text))
+}
+
 /// Text from elsewhere without what a terminal would obey.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()

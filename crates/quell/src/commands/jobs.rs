@@ -59,6 +59,17 @@ pub enum Command {
         #[arg(long)]
         enable: bool,
     },
+    /// Let every agent say what the job would change; nothing is changed and the job does not start
+    DryRun {
+        /// Its number
+        number: String,
+        /// Wait until every agent has answered, an hour at most
+        #[arg(long)]
+        wait: bool,
+        /// Show the last one instead of beginning another
+        #[arg(long, conflicts_with = "wait")]
+        last: bool,
+    },
     /// Enable a job: it runs, now or at its time
     Enable {
         /// Its number
@@ -310,6 +321,9 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Enable { number, wait: waiting } => {
             act(&client, &number, "enable", context.format).await?;
             if waiting { wait(&client, &number, context.format).await } else { Ok(()) }
+        }
+        Command::DryRun { number, wait, last } => {
+            super::dry_run::run(&client, context.format, &number, wait, last).await
         }
         Command::Disable { number } => act(&client, &number, "disable", context.format).await,
         Command::Cancel { number } => act(&client, &number, "cancel", context.format).await,

@@ -3,11 +3,13 @@
 //! A noun's file has a `Command` (clap) and a `run(command, context)`; it is listed in [`Command`] and [`run`] below.
 
 mod agents;
+mod approvals;
 mod assets;
 mod catalogue;
 mod catalogue_install;
 mod complete;
 mod follow;
+mod dry_run;
 mod import;
 mod imports;
 mod instances;
@@ -100,6 +102,9 @@ enum Command {
     /// Jobs whose review is due
     #[command(subcommand)]
     Reviews(follow::Reviews),
+    /// Approval of risky runs by a second person: read the plan, sign it, or reject it
+    #[command(subcommand)]
+    Approvals(approvals::Command),
     /// Agents and enrolment
     #[command(subcommand)]
     Agents(agents::Command),
@@ -176,6 +181,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Controls(command) => follow::controls(command, &context).await,
         Command::Proposals(command) => follow::proposals(command, &context).await,
         Command::Reviews(command) => follow::reviews(command, &context).await,
+        Command::Approvals(command) => approvals::run(command, &context).await,
         Command::Agents(command) => agents::run(command, &context).await,
         Command::Mail(command) => mail::run(command, &context).await,
         Command::Catalogue(catalogue::Command::Install { folder }) => catalogue_install::run(&folder, &context).await,

@@ -48,11 +48,17 @@ pub fn summary(row: &ApprovalRow) -> body::ApprovalSummary {
 ///
 /// # Errors
 /// A failure of the store.
-pub fn approval(tx: &mut Transaction<'_>, caller: &Caller, seen: &Seen, now: Timestamp) -> Result<body::Approval, Error> {
+pub fn approval(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    seen: &Seen,
+    now: Timestamp,
+) -> Result<body::Approval, Error> {
     let (plan, manifest) = approvals::texts(tx, seen.row.id)?;
     let reason = seen.why_not(caller, now);
     let act = |act: &str| body::Act { act: act.to_owned(), allowed: reason.is_empty(), reason: reason.clone() };
-    let keys = root(tx)?.map(|(root, _)| root.role(Role::Organisation).keyids.iter().map(ToString::to_string).collect());
+    let keys =
+        root(tx)?.map(|(root, _)| root.role(Role::Organisation).keyids.iter().map(ToString::to_string).collect());
     Ok(body::Approval {
         summary: summary(&seen.row),
         plan,
@@ -75,8 +81,11 @@ pub fn dry_run(tx: &mut Transaction<'_>, caller: &Caller, job: &Job) -> Result<b
 
 fn said(run: DryRun) -> body::DryRun {
     let score = score(&run.items);
-    let mut items: Vec<Predicted> =
-        run.items.into_iter().filter(|item| item.before != item.after || item.mitigation_before != item.mitigation).collect();
+    let mut items: Vec<Predicted> = run
+        .items
+        .into_iter()
+        .filter(|item| item.before != item.after || item.mitigation_before != item.mitigation)
+        .collect();
     items.sort_by(|a, b| b.before.cmp(&a.before).then_with(|| a.number.cmp(&b.number)));
     items.truncate(ITEMS_MAX);
     let answers = run.answers.into_iter().map(|(row, verdict, report)| body::DryRunAnswer {
@@ -111,7 +120,8 @@ fn said(run: DryRun) -> body::DryRun {
 }
 
 fn score(items: &[Predicted]) -> body::DryRunScore {
-    let mitigated = |of: fn(&Predicted) -> Mitigation| items.iter().filter(|i| of(i) == Mitigation::Mitigated).count() as u64;
+    let mitigated =
+        |of: fn(&Predicted) -> Mitigation| items.iter().filter(|i| of(i) == Mitigation::Mitigated).count() as u64;
     body::DryRunScore {
         items: items.len() as u64,
         before: items.iter().map(|item| u64::from(item.before)).sum(),

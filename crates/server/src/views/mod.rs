@@ -1,8 +1,8 @@
 //! Records as the API's bodies show them. The pages are filled from the same bodies, so both say the same.
 
 pub mod agents;
-pub mod follow;
 pub mod approvals;
+pub mod follow;
 pub mod jobs;
 pub mod report;
 pub mod runs;

@@ -33,7 +33,8 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Erro
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
 
-fn read_key(path: &Path) -> Result<SigningKey, Error> {
+/// A private key from its file, which nobody else may read.
+pub(in crate::commands) fn read_key(path: &Path) -> Result<SigningKey, Error> {
     let failed = |source| Error::File { doing: "reading", path: path.to_owned(), source };
     if fs::metadata(path).map_err(failed)?.permissions().mode() & 0o077 != 0 {
         return Err(Error::KeyOpen { path: path.to_owned() });
@@ -90,7 +91,7 @@ impl RoleArguments {
         let roles = Roles {
             root: role(&root_keys, self.root_threshold),
             content: role(&self.content, self.content_threshold),
-            organisation: role(&self.organisation, 1),
+            organisation: role(&self.organisation, self.organisation_threshold),
             order: role(&self.order, 1),
         };
         Ok(Root { spec: ROOT_SPEC, version, expires: self.expires, keys, roles })

@@ -8,6 +8,8 @@ mod custom;
 mod reading;
 mod skeleton;
 
+pub(super) use ceremony::read_key as read_signing_key;
+
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -116,6 +118,9 @@ pub struct RoleArguments {
     /// How many content keys must sign a catalogue.
     #[arg(long, default_value_t = 1, value_name = "N")]
     content_threshold: u32,
+    /// How many organisation keys must sign an approval.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    organisation_threshold: u32,
     /// How many root keys must sign the next root.
     #[arg(long, default_value_t = 1, value_name = "N")]
     root_threshold: u32,
