@@ -16,6 +16,7 @@ pub enum Section {
     Eliminations,
     Jobs,
     FollowUp,
+    Approvals,
     Scans,
     Imports,
     Scanners,
@@ -47,6 +48,7 @@ const NAV: &[Group] = &[
         &[
             (Section::Jobs, "Mitigation jobs", "/jobs", "player-play"),
             (Section::FollowUp, "Follow-up", "/follow-up", "shield-check"),
+            (Section::Approvals, "Approvals", "/approvals", "clipboard-check"),
             (Section::Scans, "Scan records", "/scans", "radar"),
         ],
     ),

@@ -316,6 +316,8 @@ pub struct ConfirmPage {
     pub parts: Vec<ReviewPart>,
     /// What the agents will do, exactly: the entry, its digest, its steps.
     pub exact: Vec<(String, String)>,
+    /// Where it can be run dry first.
+    pub dry_run: String,
     /// Whether the job is new: only then can it be enabled at once (S1.21).
     pub first: bool,
     /// Why it cannot be enabled now.

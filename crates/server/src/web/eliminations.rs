@@ -296,9 +296,6 @@ fn cannot<'p>(caller: &Caller, mut possible: impl Iterator<Item = &'p Possible> 
         if possible.clone().next().is_none() {
             return Some("the catalogue holds nothing for it on the platforms it was found on".to_owned());
         }
-        if possible.clone().all(Possible::risky) {
-            return Some(super::mitigations::NO_APPROVAL.to_owned());
-        }
         let any = possible.any(|row| row.agents > 0);
         (!any).then(|| "no asset with this weakness has an agent; enrol one under Agents".to_owned())
     })

@@ -34,6 +34,7 @@ const PLACES: &[(Section, Action)] = &[
     (Section::Assets, Action::AssetsView),
     (Section::Eliminations, Action::CatalogueView),
     (Section::Jobs, Action::JobsView),
+    (Section::Approvals, Action::JobsView),
     (Section::Scans, Action::ScansView),
     (Section::Imports, Action::IntegrationsView),
     (Section::Scanners, Action::IntegrationsView),
@@ -48,10 +49,12 @@ const PLACES: &[(Section, Action)] = &[
 /// # Errors
 /// [`Error`] where the database fails.
 pub async fn frame(app: &App, actor: &PageActor, section: Section, title: impl Into<String>) -> Result<Shell, Error> {
-    let seen = app.database.try_read(|tx| Ok::<_, Error>((dispatch::halt(tx)?, store::overview::now(tx)?)));
-    let (halt, now) = seen.await?;
+    let seen = app.database.try_read(|tx| {
+        Ok::<_, Error>((dispatch::halt(tx)?, store::overview::now(tx)?, store::approvals::waiting(tx)?))
+    });
+    let (halt, now, waiting) = seen.await?;
     let mut shell = plain(&actor.caller, &actor.csrf, section, title);
-    let under_way = [(Section::Jobs, now.jobs), (Section::Scans, now.scans)];
+    let under_way = [(Section::Jobs, now.jobs), (Section::Approvals, waiting), (Section::Scans, now.scans)];
     shell.counts = under_way.into_iter().filter(|(_, number)| *number > 0).collect();
     shell.toasts = actor.flash.iter().map(toast).collect();
     shell.halt = halt.map(|halt| match halt.reason.as_str() {

@@ -20,12 +20,14 @@ use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use domain::approval::State as At;
 use domain::job::Status;
 use futures_util::stream;
 use protocol::api::response::Job;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
+use store::approvals::ApprovalRow;
 
 /// Longest time between two looks at the job: replicas do not wake each other.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -56,6 +58,7 @@ struct Seen {
     full: engine::Job,
     job: Job,
     live: JobLive,
+    approval: Option<ApprovalRow>,
 }
 
 async fn look(app: &App, who: &PageActor, number: i64, view: String) -> Result<Seen, Error> {
@@ -65,7 +68,8 @@ async fn look(app: &App, who: &PageActor, number: i64, view: String) -> Result<S
             let full = engine::load(tx, &asker, number)?;
             let job = views::jobs::job(tx, &asker, &full, now)?;
             let live = job_live::picture(tx, &full, &job, &view, &presence, now)?;
-            Ok(Seen { full, job, live })
+            let approval = store::approvals::of_job(tx, full.row.id)?;
+            Ok(Seen { full, job, live, approval })
         })
         .await
 }
@@ -99,6 +103,9 @@ async fn show(
         _ => None,
     };
     shell.actions.extend(primary);
+    if let Some(approval) = seen.approval.as_ref().filter(|row| row.state != At::Void) {
+        shell.actions.push(Button::go("Approval", format!("/approvals/{}", approval.id)).icon("clipboard-check"));
+    }
     let live = if view.tasks.is_empty() {
         format!("/jobs/{number}/live")
     } else {
@@ -112,9 +119,22 @@ async fn show(
         live_from: (!over(full)).then_some(live),
         live: seen.live,
         facts: facts(full, job),
-        note: note(full),
+        note: waits(seen.approval.as_ref()).or_else(|| note(full)),
     };
     Ok(Show(page).into_response())
+}
+
+fn waits(approval: Option<&ApprovalRow>) -> Option<String> {
+    let row = approval?;
+    match row.state {
+        At::Pending => Some(format!(
+            "Run {} waits for approval by a second person: {} of {} signatures. Nothing starts before.",
+            row.run_ordinal, row.signatures, row.needed
+        )),
+        At::Rejected => Some(format!("{} rejected the last run: {}", row.decided_by, row.reason)),
+        At::Expired => Some("Nobody approved the last run in time; enable the job again to ask anew.".to_owned()),
+        At::Approved | At::Void => None,
+    }
 }
 
 fn note(job: &engine::Job) -> Option<String> {

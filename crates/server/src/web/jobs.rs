@@ -195,6 +195,9 @@ pub(super) fn buttons(who: &Caller, job: &Job) -> Vec<Button> {
     let mut all = vec![Button::go("View progress", format!("/jobs/{number}")).icon("activity")];
     let edit = if draft { "Continue the draft" } else { "Edit" };
     all.push(Button::go(edit, format!("/jobs/{number}/edit/basic")).icon("pencil").unless(reason(&acts, "edit")));
+    let dry = crate::engine::dry_run::why_not(who, job);
+    all.push(Button::post("Dry run", to("dry-run")).icon("eye").unless((!dry.is_empty()).then_some(dry)));
+    all.push(Button::go("Last dry run", to("dry-run")).icon("eye"));
     if !draft {
         all.push(Button::post("Enable", to("enable")).icon("player-play").unless(reason(&acts, "enable")));
         all.push(Button::post("Disable", to("disable")).icon("player-pause").unless(reason(&acts, "disable")));

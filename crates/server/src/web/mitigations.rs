@@ -22,9 +22,9 @@ use serde::Deserialize;
 use store::catalogue::EntryRow;
 use store::overview::{self, Possible};
 
-/// Why an entry of a risky class is not for agents yet (design, section 10).
-pub(super) const NO_APPROVAL: &str =
-    "agents refuse entries of high risk, or without a way back at once, until a second person can approve them";
+/// What a risky class means for who starts a job with it (design, section 10).
+pub(super) const APPROVAL: &str =
+    "agents do entries of high risk, or without a way back at once, only when a second person has signed the plan";
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -65,10 +65,8 @@ async fn show(
         chosen => chosen,
     };
     let to = Choice { asset: chosen.asset, ..Choice::of(&qids).by(&[&row.entry]).for_platform(&row.platform) };
-    let mitigate = Button::post("Mitigate Now", to.address())
-        .icon("shield-half")
-        .primary()
-        .unless(cannot_mitigate(&who, &own).or(read.needs_approval().then(|| NO_APPROVAL.to_owned())));
+    let mitigate =
+        Button::post("Mitigate Now", to.address()).icon("shield-half").primary().unless(cannot_mitigate(&who, &own));
     let page = MitigationPage {
         shell,
         marks: entry_marks(&row, &read),
@@ -106,7 +104,7 @@ fn entry_marks(row: &EntryRow, entry: &Entry) -> Vec<Chip> {
     ];
     all.extend(follows(entry).map(|text| Chip::new(Tone::Warn, text)));
     if entry.needs_approval() {
-        all.push(Chip::new(Tone::Fail, "Needs approval").titled(NO_APPROVAL));
+        all.push(Chip::new(Tone::Fail, "Needs approval").titled(APPROVAL));
     }
     all
 }

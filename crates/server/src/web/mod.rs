@@ -4,6 +4,7 @@
 //! Every noun has `routes()`, listed in [`routes`].
 
 pub mod agents;
+pub mod approvals;
 pub mod asset;
 pub mod assets;
 pub mod audit;
@@ -61,6 +62,7 @@ pub fn routes() -> Router<App> {
         .merge(new_job::routes())
         .merge(jobs::routes())
         .merge(job::routes())
+        .merge(approvals::routes())
         .merge(agents::routes())
         .merge(wizard::routes())
         .merge(sign_in::routes())

@@ -221,6 +221,7 @@ pub(super) fn pages(out: &Path) {
             part("Schedule", vec![Fact::new("Start", Value::text("24 Nov 2026 02:00, agent time zone"))]),
         ],
         exact: vec![("linux.sshd.terrapin@3, exactly".into(), "set /etc/ssh/sshd_config …".into())],
+        dry_run: "dry-run.html".into(),
         first: true,
         no_enable: None,
         no_save: None,

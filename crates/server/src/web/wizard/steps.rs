@@ -193,7 +193,7 @@ pub(super) async fn actions(app: &App, shell: Shell, frame: WizardFrame, draft: 
     let uncovered = draft.qids().into_iter().filter(|qid| !covered.contains(qid));
     let uncovered = uncovered.map(|qid| format!("QID {qid} has no action any more: it stays as it is."));
     let risky = entries.keys().filter(|entry| bodies.get(**entry).is_some_and(Entry::needs_approval));
-    let risky = risky.map(|entry| format!("{entry} will be refused: {}.", mitigations::NO_APPROVAL));
+    let risky = risky.map(|entry| format!("{entry} needs an approval: {}.", mitigations::APPROVAL));
     let uncovered = uncovered.chain(risky);
     let remove = format!("{}/remove", Step::Actions.address(&draft.number()));
     Ok(ActionsPage { shell, frame, rows, uncovered: uncovered.collect(), remove })
@@ -429,6 +429,7 @@ pub(super) async fn confirm(app: &App, shell: Shell, frame: WizardFrame, draft: 
         frame,
         parts: parts(draft),
         exact,
+        dry_run: format!("/jobs/{}/dry-run", draft.number()),
         first: draft.first(),
         no_enable: jobs::reason(&draft.job.acts, "save_and_enable").filter(|_| draft.first()).map(|why| sentence(&why)),
         no_save: jobs::reason(&draft.job.acts, "save").map(|why| sentence(&why)).or(wrong),
