@@ -4,7 +4,6 @@
 //! exactly the plan's own, and only then signs. A server that shows one thing and has another signed gets nothing.
 
 use super::Context;
-use super::catalogue::read_signing_key;
 use crate::client::{Client, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, Format, line, note, said};
@@ -13,8 +12,10 @@ use protocol::api::response::{
     Approval, ApprovalBody, ApprovalPolicy, ApprovalReject, ApprovalSign, ApprovalSummary, ApprovalsBody,
 };
 use protocol::approval::{MANIFEST_TYPE, Plan, PlanEntry};
-use protocol::signed::Envelope;
-use std::path::PathBuf;
+use protocol::signed::{Envelope, SigningKey};
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 /// What can be done with approvals.
 #[derive(Debug, clap::Subcommand)]
@@ -137,7 +138,7 @@ async fn approve(
 ) -> Result<(), Failure> {
     let approval = find(client, id).await?;
     let plan = checked(&approval)?;
-    let key = read_signing_key(key).map_err(|error| Failure::Failed(Box::new(error)))?;
+    let key = read_key(key)?;
     if !approval.keys.contains(&key.id().to_string()) {
         let known = approval.keys.join(", ");
         let why = format!(
@@ -155,6 +156,22 @@ async fn approve(
     let machines = plan.targets().len();
     note(&format!("signing {} run {} on {machines} machines with key {}", plan.job, plan.run, key.id()));
     send(client, format, approval.summary.id, text).await
+}
+
+/// Largest key file read, in bytes.
+const KEY_BYTES_MAX: u64 = 4_096;
+
+/// A private key from its file, which nobody else may read.
+fn read_key(path: &Path) -> Result<SigningKey, Failure> {
+    let failed = |source| Failure::File { doing: "read", path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
+        let why = format!("others can read the private key {}; make it yours alone with chmod 600", path.display());
+        return Err(Failure::Said(why));
+    }
+    let mut text = String::new();
+    file.take(KEY_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    SigningKey::from_pem(&text).map_err(|error| Failure::Failed(Box::new(error)))
 }
 
 async fn send(client: &Client, format: Format, id: i64, envelope: String) -> Result<(), Failure> {

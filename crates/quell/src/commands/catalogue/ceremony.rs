@@ -33,8 +33,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Erro
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
 
-/// A private key from its file, which nobody else may read.
-pub(in crate::commands) fn read_key(path: &Path) -> Result<SigningKey, Error> {
+fn read_key(path: &Path) -> Result<SigningKey, Error> {
     let failed = |source| Error::File { doing: "reading", path: path.to_owned(), source };
     if fs::metadata(path).map_err(failed)?.permissions().mode() & 0o077 != 0 {
         return Err(Error::KeyOpen { path: path.to_owned() });

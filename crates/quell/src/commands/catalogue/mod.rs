@@ -8,8 +8,6 @@ mod custom;
 mod reading;
 mod skeleton;
 
-pub(super) use ceremony::read_key as read_signing_key;
-
 use std::{
     io::{self, Write},
     path::PathBuf,
