@@ -180,7 +180,7 @@ pub fn runs(tx: &mut Transaction<'_>, job: JobId, within: &AssetScope, limit: i6
     if let Some(scope) = scope::assets(within, "t.asset_id") {
         sql = sql.text(" AND ").append(scope);
     }
-    sql = sql.text(" WHERE r.job_id = ").bind(&job);
+    sql = sql.text(" WHERE r.ordinal > 0 AND r.job_id = ").bind(&job);
     sql = sql.text(" GROUP BY r.id, r.ordinal, r.state, r.started_at, r.ended_at ORDER BY r.ordinal DESC LIMIT ");
     tx.all_built(&sql.bind(&limit))
 }

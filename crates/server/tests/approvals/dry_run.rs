@@ -1,6 +1,6 @@
 //! Dry runs: nothing is changed, nothing counts as started, and the predicted scores are those that then happen.
 
-use super::world::{RISKY, SAFE, World, opened, said};
+use crate::world::{ORG, RISKY, SAFE, World, opened, said, signed};
 use domain::mitigation::ControlState;
 use protocol::agent::Outcome;
 use protocol::order::OrderKind;
@@ -67,7 +67,7 @@ both_servers!(a_dry_run_shows_exact_changes_and_what_really_happens_then, |serve
             controls.text
         );
     }
-    let job = world.admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200)["job"].clone();
+    let job = world.admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200)["job"]["summary"].clone();
     assert!(job["started_at"].is_null() && job["ended_at"].is_null() && job["status"] == "DISABLED", "{job}");
     assert_eq!(job["tasks"]["total"], 0);
     assert!(world.tasks(&number).await.is_empty());
@@ -76,7 +76,7 @@ both_servers!(a_dry_run_shows_exact_changes_and_what_really_happens_then, |serve
     world.ada.post(&format!("/api/v1/jobs/{number}/enable"), &json!({})).await.expect(200);
     let approval = world.ben.get(&format!("/api/v1/jobs/{number}/approval")).await.expect(200)["approval"].clone();
     let sign = format!("/api/v1/approvals/{}/sign", approval["summary"]["id"]);
-    let good = json!({ "envelope": super::signed(&approval, &[super::ORG]) });
+    let good = json!({ "envelope": signed(&approval, &[ORG]) });
     world.ben.post(&sign, &good).await.expect(200);
     for agent in 0..2 {
         for envelope in &world.poll(agent).await.orders {

@@ -209,7 +209,7 @@ both_servers!(who_sees_a_part_of_the_machines_does_not_see_the_plan, |server| as
         let world = &world;
         async move {
             let client = world.server.user(name, &["job_author"]).await;
-            let change = json!({ "scope": { "all": false, "tags": [tag] } });
+            let change = json!({ "scope": { "tags": [tag] } });
             world.admin.patch(&format!("/api/v1/users/{name}"), &change).await.expect(200);
             client
         }

@@ -1,6 +1,6 @@
 //! The pages of approvals and dry runs, by forms alone.
 
-use super::world::{ORG, RISKY, World, signed};
+use crate::world::{ORG, RISKY, World, opened, said, signed};
 use testkit::both_servers;
 use testkit::server::{Client, USER_PASSWORD};
 
@@ -81,14 +81,10 @@ both_servers!(the_dry_run_page_shows_diffs, |server| async move {
     let page = ada.page(&here).await;
     assert!(page.contains("hx-trigger=\"every 2s\"") && page.contains("waited for"), "{page}");
     for agent in 0..2 {
-        let order = super::opened(&world.poll(agent).await.orders[0]);
+        let order = opened(&world.poll(agent).await.orders[0]);
         let diff = "--- /etc/x\n+++ /etc/x\n-<old>\n+<new>\n";
-        let report = super::world::said(
-            protocol::agent::Outcome::Reported,
-            domain::mitigation::ControlState::Exposed,
-            "planned",
-            diff,
-        );
+        let report =
+            said(protocol::agent::Outcome::Reported, domain::mitigation::ControlState::Exposed, "planned", diff);
         world.report(agent, &order, report).await;
     }
     let page = ada.page(&here).await;

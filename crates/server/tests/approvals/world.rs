@@ -180,7 +180,7 @@ impl World {
     pub async fn draft(&self, entries: &[&str]) -> String {
         let made = self.ada.post("/api/v1/jobs", &json!({ "vulnerabilities": [{ "qid": QID }], "title": "T" })).await;
         let made = made.expect(201);
-        let number = made["job"]["number"].as_str().unwrap().to_owned();
+        let number = made["job"]["summary"]["number"].as_str().unwrap().to_owned();
         let actions: Vec<Value> = entries.iter().map(|entry| json!({ "qid": QID, "entry": entry })).collect();
         let version = made["job"]["version"].as_i64().unwrap();
         let request = self.ada.request(reqwest::Method::PATCH, &format!("/api/v1/jobs/{number}"));
@@ -225,7 +225,7 @@ impl World {
         let text = serde_json::to_string(&event).unwrap();
         let stored = app.database.try_write(move |tx| {
             let row = agents::read(tx, agent)?;
-            results::store(tx, &row, &[text], now)
+            results::store(tx, &row, std::slice::from_ref(&text), now)
         });
         stored.await.unwrap();
         self.look().await;
@@ -243,7 +243,7 @@ impl World {
 
     pub async fn status(&self, number: &str) -> String {
         let job = self.admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
-        job["job"]["status"].as_str().unwrap().to_owned()
+        job["job"]["summary"]["status"].as_str().unwrap().to_owned()
     }
 
     pub async fn audit(&self) -> String {

@@ -72,7 +72,7 @@ macro_rules! task_in {
                  JOIN job_action w ON w.job_id = t.job_id AND w.vulnerability_id = i.vulnerability_id
                      AND w.entry_key = t.entry_key
                  JOIN job j ON j.id = t.job_id AND j.status = 'ENABLED'
-             WHERE t.asset_id = i.asset_id AND t.state ",
+             WHERE t.asset_id = i.asset_id AND t.kind <> 'plan' AND t.state ",
             $states,
             ")"
         )

@@ -368,7 +368,7 @@ fn add_status(
 fn work(tx: &mut Transaction<'_>, ids: &[i64], scope: &AssetScope) -> Result<HashMap<VulnerabilityId, progress::Work>> {
     let mut sql = Sql::new(
         "SELECT DISTINCT g.vulnerability_id, t.state
-         FROM job j JOIN task t ON t.job_id = j.id AND t.code IS NULL
+         FROM job j JOIN task t ON t.job_id = j.id AND t.code IS NULL AND t.kind <> 'plan'
              JOIN job_target g ON g.job_id = t.job_id AND g.asset_id = t.asset_id
              JOIN job_action w ON w.job_id = t.job_id AND w.vulnerability_id = g.vulnerability_id
                  AND w.entry_key = t.entry_key
