@@ -126,14 +126,13 @@ both_servers!(a_dry_run_of_a_draft_counts_what_would_fail_and_goes_out_of_date, 
 });
 
 both_servers!(a_dry_run_ends_without_agents_and_a_newer_one_takes_its_place, |server| async move {
-    let world = World::ready(server).await;
+    let mut world = World::ready(server).await;
     let number = world.job(&[RISKY]).await;
     begun(&world, &number).await;
     world.look().await;
     let second = begun(&world, &number).await;
     assert!(second["ended_at"].is_null());
-    world.server.clock.advance(3_700);
-    world.look().await;
+    world.later(3_700).await;
     let over = last(&world, &number).await;
     assert!(over["ended_at"].is_string(), "{over}");
     let verdicts: Vec<&str> =

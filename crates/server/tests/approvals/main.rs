@@ -176,14 +176,13 @@ both_servers!(what_changes_after_the_plan_voids_it, |server| async move {
 });
 
 both_servers!(disabling_withdraws_the_request_and_time_ends_it, |server| async move {
-    let world = World::ready(server).await;
+    let mut world = World::ready(server).await;
     let (number, approval) = world.asked(&[RISKY]).await;
     world.ada.post(&format!("/api/v1/jobs/{number}/disable"), &json!({})).await.expect(200);
     let old = world.ben.get(&format!("/api/v1/approvals/{}", approval["summary"]["id"])).await.expect(200);
     assert_eq!(old["approval"]["summary"]["state"], "void");
     world.ada.post(&format!("/api/v1/jobs/{number}/enable"), &json!({})).await.expect(200);
-    world.server.clock.advance(7 * 86_400 + 60);
-    world.look().await;
+    world.later(7 * 86_400 + 60).await;
     let late = world.ben.get(&format!("/api/v1/jobs/{number}/approval")).await.expect(200)["approval"].clone();
     assert_eq!(late["summary"]["state"], "expired");
     assert_eq!(world.status(&number).await, "DISABLED");

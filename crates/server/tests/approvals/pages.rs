@@ -44,7 +44,7 @@ both_servers!(the_pages_show_the_plan_and_take_a_pasted_signature, |server| asyn
     let list = ben.page("/approvals").await;
     assert!(list.contains(&here) && list.contains(&format!("{number} run 1")) && list.contains("Waiting"), "{list}");
     let page = ben.page(&here).await;
-    for text in ["A risky one", "Somebody may notice.", "alpha", "beta", "Class 2", "sum 180 to 120", "Reject"] {
+    for text in ["A risky one", "Somebody may notice.", "alpha", "beta", "Class 2", "sum 180 to 180", "Reject"] {
         assert!(page.contains(text), "{text}");
     }
     assert!(page.contains(&format!("approvals approve {number} --key organisation.pem")), "the exact command");

@@ -15,7 +15,7 @@ use server::engine::catalogue::{Parcel, install, order_key};
 use server::engine::orders::{self, Maker, Offer};
 use server::engine::{agents as engine_agents, dispatch, results};
 use store::agents::{self, NewAgent};
-use testkit::server::{Client, TestServer};
+use testkit::server::{ADMIN_PASSWORD, Client, TestServer, USER_PASSWORD};
 use uuid::Uuid;
 
 pub const QID: i64 = 38_001;
@@ -195,6 +195,16 @@ impl World {
         self.ada.post(&format!("/api/v1/jobs/{number}/enable"), &json!({})).await.expect(200);
         let approval = self.ben.get(&format!("/api/v1/jobs/{number}/approval")).await.expect(200);
         (number, approval["approval"].clone())
+    }
+
+    /// Time passes; whoever was signed in signs in again.
+    pub async fn later(&mut self, seconds: i64) {
+        self.server.clock.advance(seconds);
+        let again = async |name, password| self.server.client().sign_in(name, password).await;
+        let admin = again("admin", ADMIN_PASSWORD).await;
+        let (ada, ben) = (again("ada", USER_PASSWORD).await, again("ben", USER_PASSWORD).await);
+        (self.admin, self.ada, self.ben) = (admin, ada, ben);
+        self.look().await;
     }
 
     /// One look of the dispatch loop, by hand.
