@@ -129,13 +129,7 @@ fn checked(approval: &Approval) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-async fn approve(
-    client: &Client,
-    format: Format,
-    id: &str,
-    key: &std::path::Path,
-    offline: bool,
-) -> Result<(), Failure> {
+async fn approve(client: &Client, format: Format, id: &str, key: &Path, offline: bool) -> Result<(), Failure> {
     let approval = find(client, id).await?;
     let plan = checked(&approval)?;
     let key = read_key(key)?;

@@ -9,7 +9,6 @@ use crate::engine::jobs::{self as engine, Job};
 use crate::engine::runs as engine_runs;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
-use crate::views;
 use ::catalogue::schema::{Entry as CatalogueEntry, Reboot, Reversible};
 use domain::access::Action;
 use domain::approval::{self, Decision, Policy, Request, State};
@@ -205,7 +204,7 @@ fn plan(
         kind: OrderKind::Apply,
         title: job.title.clone(),
         description: job.description.clone(),
-        schedule: views::jobs::in_words(&serde_json::from_str(&job.schedule).map_err(Error::internal)?),
+        schedule: domain::schedule::words::whole(&serde_json::from_str(&job.schedule).map_err(Error::internal)?),
         requested_by,
         valid_from,
         valid_until,
