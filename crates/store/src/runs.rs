@@ -179,11 +179,10 @@ pub fn counts(
 /// # Errors
 /// See [`crate::Error`].
 pub fn drop_waiting(tx: &mut Transaction<'_>, job: JobId) -> Result<()> {
-    let waiting: Vec<(RunId,)> =
-        tx.all(
-            "SELECT id FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL AND does <> 'plan'",
-            &[&job],
-        )?;
+    let waiting: Vec<(RunId,)> = tx.all(
+        "SELECT id FROM run WHERE job_id = $1 AND state <> 'ended' AND begun_at IS NULL AND does <> 'plan'",
+        &[&job],
+    )?;
     for (run,) in waiting {
         rollouts::drop_run(tx, run)?;
     }
