@@ -6,16 +6,20 @@
 //! most once a day, and about one job at most every quarter of an hour, with everything that drifted meanwhile in it.
 
 use crate::app::App;
+use crate::engine::runs::{self, Cause, Does, Due, NewRun, Over};
 use crate::engine::{follow, mail, results};
 use crate::http::error::Error;
 use domain::access::AssetScope;
-use domain::control::{self, Reason};
+use domain::control::{self, Again, Reason};
 use domain::id::JobId;
+use domain::job::Status;
 use domain::mail::Kind;
 use domain::mitigation::{ControlState, Origin};
+use domain::schedule::Schedule;
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use store::audit::{self, Entry};
 use store::controls::{self, after};
 use store::proposals::{self, NewProposal};
 use store::{Transaction, jobs};
@@ -54,6 +58,10 @@ pub async fn look(app: &App) -> Result<(), Error> {
     }
     if app.database.try_read(|tx| Ok::<_, Error>(proposals::news(tx)? != proposals::News::default())).await? {
         app.database.try_write(move |tx| propose(tx, now)).await?;
+    }
+    if app.database.try_read(move |tx| Ok::<_, Error>(!to_put_back(tx, now)?.is_empty())).await? {
+        app.database.try_write(move |tx| put_back(tx, now)).await?;
+        app.wake.notify("dispatch", 0);
     }
     let tell = now.plus_seconds(-control::TELL_SECONDS);
     if app.database.try_read(move |tx| Ok::<_, Error>(!after::untold(tx, tell)?.is_empty())).await? {
@@ -157,26 +165,77 @@ fn propose(tx: &mut Transaction<'_>, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
+/// What standing jobs put back now: what drifted and does not flap.
+fn to_put_back(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<after::Standing>, Error> {
+    let mut drifted = after::standing_drifted(tx)?;
+    drifted.retain(|one| one.put_back().again(now) == Again::Now);
+    Ok(drifted)
+}
+
+/// Make a run of each standing job for exactly what drifted of it.
+fn put_back(tx: &mut Transaction<'_>, now: Timestamp) -> Result<(), Error> {
+    let mut by_job: BTreeMap<JobId, Vec<after::Standing>> = BTreeMap::new();
+    for one in to_put_back(tx, now)? {
+        by_job.entry(one.job_id).or_default().push(one);
+    }
+    for (id, drifted) in by_job {
+        let mut over = Vec::new();
+        for one in &drifted {
+            // Another replica may be at it as well.
+            if after::save_put_back(tx, one.id, one.put_back(), one.put_back().once_more(now))? {
+                over.push((one.asset_id, one.entry_key));
+            }
+        }
+        if over.is_empty() {
+            continue;
+        }
+        let job = jobs::read(tx, id)?;
+        let life = domain::job::Life { status: Status::Enabled, cancelled: false, ..job.life() };
+        jobs::set_life(tx, id, life, now)?;
+        store::runs::settle_started(tx, id)?;
+        let schedule: Schedule = serde_json::from_str(&job.schedule).map_err(Error::internal)?;
+        let job = jobs::read(tx, id)?;
+        let new = NewRun {
+            does: Does::Apply,
+            over: Over::These(over),
+            due: Due::Now,
+            cause: Cause::Drift,
+            asked_by: "engine/after".to_owned(),
+        };
+        runs::make(tx, &job, &schedule, &new, now)?;
+        let detail = serde_json::json!({ "cause": "drift", "controls": drifted.len() });
+        let resource = format!("jobs/{}", job.name());
+        audit::append(tx, &Entry { at: now, actor: "engine/after", action: "job.run", resource: &resource, detail })?;
+    }
+    Ok(())
+}
+
 /// Tell the recipients of each job which of its controls drifted.
 fn tell_drifts(tx: &mut Transaction<'_>, now: Timestamp) -> Result<(), Error> {
     let mut by_job: BTreeMap<Option<JobId>, Vec<after::Drifted>> = BTreeMap::new();
     for drifted in after::untold(tx, now.plus_seconds(-control::TELL_SECONDS))? {
         by_job.entry(drifted.job_id).or_default().push(drifted);
     }
+    let before = now.plus_seconds(-control::TELL_SECONDS);
     for (job, drifted) in by_job {
         if let Some(job) = job {
             let last = after::told_of_job(tx, job)?;
             if last.is_some_and(|last| now < last.plus_seconds(TELL_JOB_SECONDS)) {
                 continue;
             }
+        }
+        let ids: Vec<i64> = drifted.iter().map(|one| one.id).collect();
+        // Another replica may be at it as well.
+        if after::told(tx, &ids, before, now)? == 0 {
+            continue;
+        }
+        if let Some(job) = job {
             let line = |one: &after::Drifted| match one.note.as_str() {
                 "" => format!("{}: {}", one.asset_name, one.entry),
                 note => format!("{}: {} ({note})", one.asset_name, one.entry),
             };
             mail::tell_lines(tx, job, Kind::Drifted, &drifted.iter().map(line).collect::<Vec<_>>(), now)?;
         }
-        let ids: Vec<i64> = drifted.iter().map(|one| one.id).collect();
-        after::told(tx, &ids, now)?;
     }
     Ok(())
 }

@@ -86,6 +86,8 @@ pub enum Cause {
     Now,
     /// Somebody wants what failed to be tried again.
     Retry,
+    /// It is standing, and something of it drifted.
+    Drift,
 }
 
 impl Cause {
@@ -97,6 +99,7 @@ impl Cause {
             Cause::Schedule => "schedule",
             Cause::Now => "now",
             Cause::Retry => "retry",
+            Cause::Drift => "drift",
         }
     }
 }

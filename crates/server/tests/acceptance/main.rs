@@ -7,6 +7,7 @@
     reason = "a test panics rather than returning an error"
 )]
 
+mod after;
 mod hands;
 mod results;
 #[path = "../pages_jobs/world.rs"]

@@ -155,20 +155,6 @@ record! {
         pub note: String,
         /// The job.
         pub job_id: Option<JobId>,
-        /// The last time it was put back by itself.
-        pub put_back_at: Option<Timestamp>,
-        /// The first time of the present window.
-        pub put_back_from: Option<Timestamp>,
-        /// How often since then.
-        pub put_back_times: i64,
-    }
-}
-
-impl Drifted {
-    /// How often it was put back by itself.
-    #[must_use]
-    pub fn put_back(&self) -> PutBack {
-        PutBack { last_at: self.put_back_at, window_at: self.put_back_from, times: self.put_back_times }
     }
 }
 
@@ -176,7 +162,7 @@ macro_rules! drifted {
     ($rest:literal) => {
         concat!(
             "SELECT c.id, c.asset_id, a.name AS asset_name, c.entry, c.entry_key, e.title, c.origin, c.drifted_at, c.note,
-                 t.job_id, c.put_back_at, c.put_back_from, c.put_back_times
+                 t.job_id
              FROM control c JOIN catalogue_entry e ON e.id = c.entry_key JOIN asset a ON a.id = c.asset_id
                  LEFT JOIN task t ON t.id = c.task_id ",
             $rest
@@ -206,39 +192,81 @@ pub fn told_of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Option<Timest
     tx.scalar("SELECT max(c.told_at) FROM control c JOIN task t ON t.id = c.task_id WHERE t.job_id = $1", &[&job])
 }
 
-/// People were told of these drifts.
+/// People are told of these drifts now; gives how many nobody else told of meanwhile. `before` is that of [`untold`].
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn told(tx: &mut Transaction<'_>, controls: &[i64], now: Timestamp) -> Result<()> {
-    tx.execute("UPDATE control SET told_at = $2 WHERE id {in $1}", &[&controls, &now])?;
-    Ok(())
+pub fn told(tx: &mut Transaction<'_>, controls: &[i64], before: Timestamp, now: Timestamp) -> Result<u64> {
+    tx.execute(
+        "UPDATE control SET told_at = $2
+         WHERE id {in $1} AND (told_at IS NULL OR (told_at < drifted_at AND told_at < $3))",
+        &[&controls, &now, &before],
+    )
 }
 
-/// Controls of ours that drifted and have not expired: what a standing job puts back.
+record! {
+    /// A drifted control of ours and a standing job that holds it.
+    #[derive(Debug, Clone)]
+    pub struct Standing {
+        /// Key of the control.
+        pub id: i64,
+        /// The standing job.
+        pub job_id: JobId,
+        /// Asset.
+        pub asset_id: AssetId,
+        /// The revision that was applied.
+        pub entry_key: i64,
+        /// The last time it was put back by itself.
+        pub put_back_at: Option<Timestamp>,
+        /// The first time of the present window.
+        pub put_back_from: Option<Timestamp>,
+        /// How often since then.
+        pub put_back_times: i64,
+    }
+}
+
+impl Standing {
+    /// How often it was put back by itself.
+    #[must_use]
+    pub fn put_back(&self) -> PutBack {
+        PutBack { last_at: self.put_back_at, window_at: self.put_back_from, times: self.put_back_times }
+    }
+}
+
+/// Controls of ours that drifted, have not expired, and that a standing job in force holds: what it puts back. One with a
+/// task that has not ended is left alone, and one that several jobs hold is put back by the oldest.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn ours_drifted(tx: &mut Transaction<'_>) -> Result<Vec<Drifted>> {
+pub fn standing_drifted(tx: &mut Transaction<'_>) -> Result<Vec<Standing>> {
     tx.all(
-        drifted!(
-            "WHERE c.drifted_at IS NOT NULL AND c.origin = 'ours' AND c.state = 'drifted' AND c.expired_at IS NULL
-             ORDER BY c.drifted_at, c.id LIMIT 2000"
-        ),
+        "SELECT c.id, min(j.id) AS job_id, c.asset_id, c.entry_key, c.put_back_at, c.put_back_from, c.put_back_times
+         FROM control c
+         JOIN job_target t ON t.asset_id = c.asset_id
+         JOIN job_action x ON x.job_id = t.job_id AND x.vulnerability_id = t.vulnerability_id
+              AND x.entry_key = c.entry_key
+         JOIN job j ON j.id = t.job_id AND j.standing AND NOT j.paused AND NOT j.cancelled AND j.deleted_at IS NULL
+              AND j.kind = 'mitigation' AND j.status IN ('ENABLED', 'COMPLETED', 'COMPLETED_WITH_FAILURES')
+         WHERE c.drifted_at IS NOT NULL AND c.origin = 'ours' AND c.state = 'drifted' AND c.expired_at IS NULL
+           AND NOT EXISTS (SELECT 1 FROM task o WHERE o.asset_id = c.asset_id AND o.entry_key = c.entry_key
+                           AND o.code IS NULL)
+         GROUP BY c.id, c.asset_id, c.entry_key, c.put_back_at, c.put_back_from, c.put_back_times
+         ORDER BY 2, c.id LIMIT 2000",
         &[],
     )
 }
 
-/// A control is put back by itself once more.
+/// A control is put back by itself once more; `false` where somebody else just did.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn save_put_back(tx: &mut Transaction<'_>, control: i64, times: PutBack) -> Result<()> {
-    tx.execute(
-        "UPDATE control SET put_back_at = $2, put_back_from = $3, put_back_times = $4 WHERE id = $1",
-        &[&control, &times.last_at, &times.window_at, &times.times],
-    )?;
-    Ok(())
+pub fn save_put_back(tx: &mut Transaction<'_>, control: i64, before: PutBack, times: PutBack) -> Result<bool> {
+    let last = before.last_at.map_or(0, Timestamp::micros);
+    Ok(tx.execute(
+        "UPDATE control SET put_back_at = $2, put_back_from = $3, put_back_times = $4
+         WHERE id = $1 AND coalesce(put_back_at, 0) = $5",
+        &[&control, &times.last_at, &times.window_at, &times.times, &last],
+    )? == 1)
 }
 
 /// The vulnerabilities whose open items on its asset a control's entry covers.
