@@ -395,3 +395,19 @@ fn classes() {
         assert_eq!(entry.needs_approval(), class >= 2);
     }
 }
+
+/// R18: a temporary impact lies between 1 and 99, a permanent one is 100.
+#[test]
+fn r18_temporary_impact_is_1_to_99_and_permanent_is_100() {
+    let refused = |entry: &Entry| {
+        let read = Entry::from_json(&entry.to_json());
+        matches!(read, Err(EntryError::Inconsistent { fault: EntryFault::Points, .. }))
+    };
+    for points in 0..=200_u8 {
+        let mut entry = good();
+        entry.vulnerabilities[0].points = points;
+        assert_eq!(refused(&entry), !(1..=99).contains(&points), "a mitigation with {points}");
+        entry.implication = Implication::Fix;
+        assert_eq!(refused(&entry), points != 100, "a fix with {points}");
+    }
+}

@@ -13,8 +13,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeSet;
 use store::agents::{AgentLine, Heard, NewAgent};
+use store::controls::after::{self, ControlLine};
 use store::jobs::{Draft, JobLine, NewJob};
 use store::list::{Clip, List, Query, page};
+use store::proposals::{self, ProposalRow};
 use store::{Transaction, agents, assets, jobs};
 use testkit::both_engines;
 use uuid::Uuid;
@@ -49,6 +51,11 @@ both_engines!(lists_of_jobs_and_agents, |db| {
     let prod = AssetScope::Tags(["prod".to_owned()].into());
     every_field_and_order_is_answered::<JobLine>(db, &jobs::LIST, jobs::clip(&prod));
     every_field_and_order_is_answered::<AgentLine>(db, &agents::LIST, None);
+    for scope in [AssetScope::All, prod] {
+        every_field_and_order_is_answered::<ControlLine>(db, &after::LIST, after::visible(&scope));
+        every_field_and_order_is_answered::<ProposalRow>(db, &proposals::LIST, proposals::visible(&scope));
+        db.read_blocking(move |tx| proposals::waiting(tx, &scope, at())).unwrap();
+    }
 });
 
 fn at() -> Timestamp {

@@ -17,6 +17,8 @@ use uuid::Uuid;
 
 const DAY: i64 = 86_400;
 
+// Sessions end while the clock is turned, so people sign in again after it.
+
 /// The agent of an asset, with a key of its own.
 struct Speaker {
     agent: Uuid,
@@ -126,7 +128,7 @@ async fn look(world: &World) {
 }
 
 both_servers!(drift_puts_the_score_back_up_and_is_told_once, |server| async move {
-    let world = World::ready(server).await;
+    let mut world = World::ready(server).await;
     let server = &world.server;
     let options = json!({ "recipients": ["ann@example.org"] });
     let (number, qid, asset, entry) = applied(&world, &options).await;
@@ -134,12 +136,14 @@ both_servers!(drift_puts_the_score_back_up_and_is_told_once, |server| async move
     assert!(lowered < inherent && state == "open", "{lowered} of {inherent}");
     let agent = Speaker::on(server, asset).await;
     server.clock.advance(3600);
+    world.admin = server.admin().await;
 
     // A look that finds it in force changes nothing; the same number again and an older line change nothing either.
     let fine = || check(server, &entry, ControlState::Effective, true);
     let (status, reply) = agent.says(server, 7, vec![fine()]).await;
     assert_eq!((status, reply["n"].as_u64(), reply["interval_seconds"].as_u64()), (200, Some(7), Some(14_400)));
     server.clock.advance(60);
+    world.admin = server.admin().await;
     let drifted = || check(server, &entry, ControlState::Drifted, true);
     assert_eq!(agent.says(server, 7, vec![drifted()]).await.0, 200);
     assert_eq!(agent.says(server, 3, vec![drifted()]).await.1["n"], 7);
@@ -148,6 +152,7 @@ both_servers!(drift_puts_the_score_back_up_and_is_told_once, |server| async move
     assert_eq!(item(&world, qid, asset).await.1, lowered, "before the order said otherwise");
 
     server.clock.advance(60);
+    world.admin = server.admin().await;
     assert_eq!(agent.says(server, 9, vec![drifted()]).await.0, 200);
     let after_drift = item(&world, qid, asset).await;
     assert_eq!(after_drift, (inherent, inherent, "drifted".to_owned(), "open".to_owned()));
@@ -172,13 +177,16 @@ both_servers!(drift_puts_the_score_back_up_and_is_told_once, |server| async move
 
     // Somebody puts it right: the score falls again, and the next drift of the same day is not mailed again.
     server.clock.advance(60);
+    world.admin = server.admin().await;
     agent.says(server, 10, vec![fine()]).await;
     assert_eq!(item(&world, qid, asset).await.1, lowered);
     server.clock.advance(3600);
+    world.admin = server.admin().await;
     agent.says(server, 11, vec![drifted()]).await;
     look(&world).await;
     assert_eq!(mails(&world, "drifted").await, 1);
     server.clock.advance(DAY);
+    world.admin = server.admin().await;
     look(&world).await;
     assert_eq!(mails(&world, "drifted").await, 2, "a day later it is");
 
@@ -194,7 +202,7 @@ both_servers!(drift_puts_the_score_back_up_and_is_told_once, |server| async move
 });
 
 both_servers!(a_lying_agent_moves_nothing_but_its_own_controls, |server| async move {
-    let world = World::ready(server).await;
+    let mut world = World::ready(server).await;
     let server = &world.server;
     let (_, qid, asset, entry) = applied(&world, &json!({})).await;
     let (inherent, lowered, ..) = item(&world, qid, asset).await;
@@ -202,6 +210,7 @@ both_servers!(a_lying_agent_moves_nothing_but_its_own_controls, |server| async m
     let other = assets.iter().map(|a| a["id"].as_i64().unwrap()).find(|id| *id != asset).unwrap();
     let liar = Speaker::on(server, other).await;
     server.clock.advance(3600);
+    world.admin = server.admin().await;
     let all = |state| vec![check(server, &entry, state, true), check(server, "linux-made-up", state, true)];
 
     // It knows the entry of the other asset, and says it drifted; and of its own that all is well.
@@ -209,6 +218,7 @@ both_servers!(a_lying_agent_moves_nothing_but_its_own_controls, |server| async m
     assert_eq!(liar.says(server, 1, all(ControlState::Drifted)).await.0, 200);
     assert_eq!(item(&world, qid, asset).await.1, lowered, "another asset's control is untouched");
     server.clock.advance(60);
+    world.admin = server.admin().await;
     assert_eq!(liar.says(server, 2, all(ControlState::Effective)).await.0, 200);
     assert_eq!(item(&world, qid, other).await, before, "no order ever said so: nothing is closed or lowered");
     let controls = world.admin.get(&format!("/api/v1/controls?q=asset.id:{other}")).await.expect(200);
@@ -218,8 +228,10 @@ both_servers!(a_lying_agent_moves_nothing_but_its_own_controls, |server| async m
     let (status, problem) = liar.says(server, 3, all(ControlState::Effective)).await;
     assert_eq!((status, problem["code"].as_str()), (429, Some("too_many_checks")));
     server.clock.advance(60);
+    world.admin = server.admin().await;
     assert_eq!(liar.says(server, u64::MAX, vec![]).await.0, 200);
     server.clock.advance(60);
+    world.admin = server.admin().await;
     let (status, reply) = liar.says(server, 5, all(ControlState::Effective)).await;
     assert_eq!((status, reply["n"].as_u64()), (200, Some(i64::MAX.unsigned_abs())));
 
@@ -229,12 +241,14 @@ both_servers!(a_lying_agent_moves_nothing_but_its_own_controls, |server| async m
     let row = world.admin.get(&format!("/api/v1/controls?q=asset.id:{asset}")).await.expect(200)["controls"][0].clone();
     assert_eq!((row["origin"].as_str(), row["state"].as_str()), (Some("external"), Some("effective")));
     server.clock.advance(60);
+    world.admin = server.admin().await;
     let future = Check {
         at: server.app().clock.now().plus_seconds(10 * DAY),
         ..check(server, &entry, ControlState::Effective, true)
     };
     own.says(server, 2, vec![future]).await;
     server.clock.advance(60);
+    world.admin = server.admin().await;
     own.says(server, 3, vec![check(server, &entry, ControlState::Exposed, false)]).await;
     let now = item(&world, qid, asset).await;
     assert_eq!((now.0, now.1, now.2.as_str(), now.3.as_str()), (inherent, inherent, "drifted", "open"));
@@ -275,7 +289,7 @@ both_servers!(a_standing_job_puts_drift_back_until_it_flaps, |server| async move
 });
 
 both_servers!(what_expires_counts_no_more_and_its_rollback_is_proposed_or_made, |server| async move {
-    let world = World::ready(server).await;
+    let mut world = World::ready(server).await;
     let server = &world.server;
     let after = json!({ "expires_days": 30, "review_at": "2026-12-01" });
     let (number, qid, asset, entry) =
@@ -288,6 +302,7 @@ both_servers!(what_expires_counts_no_more_and_its_rollback_is_proposed_or_made, 
     look(&world).await;
     assert_eq!(world.admin.get("/api/v1/reviews").await.expect(200)["reviews"].as_array().unwrap().len(), 0);
     server.clock.advance(10 * DAY);
+    world.admin = server.admin().await;
     look(&world).await;
     look(&world).await;
     assert_eq!(mails(&world, "review").await, 1);
@@ -303,9 +318,11 @@ both_servers!(what_expires_counts_no_more_and_its_rollback_is_proposed_or_made, 
 
     // 29 days: in force. 30 days: back up, at once, with the cause; inherent as it was.
     server.clock.advance(19 * DAY);
+    world.admin = server.admin().await;
     look(&world).await;
     assert_eq!(item(&world, qid, asset).await.1, lowered);
     server.clock.advance(DAY + 1);
+    world.admin = server.admin().await;
     look(&world).await;
     let now = item(&world, qid, asset).await;
     assert_eq!((now.0, now.1, now.2.as_str()), (inherent, inherent, "none"));
@@ -328,6 +345,7 @@ both_servers!(what_expires_counts_no_more_and_its_rollback_is_proposed_or_made, 
     let (second, ..) = applied(&world, &json!({ "after": { "expires_days": 1, "roll_back": true } })).await;
     assert_eq!(item(&world, qid, asset).await.1, lowered, "applied again, it counts again");
     server.clock.advance(DAY + 1);
+    world.admin = server.admin().await;
     look(&world).await;
     let jobs = world.admin.get("/api/v1/jobs?q=kind:rollback and status:enabled").await.expect(200);
     assert_eq!(jobs["jobs"].as_array().unwrap().len(), 1, "{second}: {jobs}");
