@@ -5,6 +5,7 @@
 
 mod administration;
 mod assets;
+mod follow;
 mod home;
 mod items;
 mod jobs;
@@ -27,6 +28,7 @@ fn every_page_renders_within_the_rules() {
     assets::agents(&out);
     operations::pages(&out);
     administration::pages(&out);
+    follow::pages(&out);
     home::pages(&out);
     let live = jobs::job_live().to_string();
     assert!(!live.contains("<html"), "a live part is a fragment");
