@@ -334,6 +334,19 @@ pub fn only_removed(present: &BTreeSet<AssetId>, wanted: &BTreeSet<AssetId>) -> 
     Err(Refusal::new("assets_only_removed", "assets of a job made from eliminations can be removed, not added"))
 }
 
+/// Whether a job chooses its assets and actions itself: only a free-standing one does.
+///
+/// # Errors
+/// `not_free_standing` for a job made from eliminations.
+pub fn chooses(free_standing: bool) -> Result<(), Refusal> {
+    if free_standing {
+        return Ok(());
+    }
+    let sentence = "assets and actions of a job made from eliminations are filled in from them; they can be removed, not \
+                    chosen anew. Make a free-standing job instead";
+    Err(Refusal::new("not_free_standing", sentence))
+}
+
 /// What is checked before a job is saved.
 #[derive(Clone, Debug, Default)]
 pub struct Review<'a> {

@@ -2,7 +2,8 @@
 //!
 //! The meaning is that of `domain::selection::decide`; a property test compares the two on both engines.
 
-use crate::{Result, Sql, Transaction, assets, filter, record, scope};
+use crate::{Result, Scalar, Sql, Transaction, assets, filter, record, scope};
+use domain::access::AssetScope;
 use domain::asset::Platform;
 use domain::id::{AssetId, JobId, UserId, VulnerabilityId};
 use domain::job::ASSETS_MAX;
@@ -190,6 +191,18 @@ pub fn offers(tx: &mut Transaction<'_>, assets: &[i64], platform: Platform) -> R
          GROUP BY v.id, v.qid, v.title ORDER BY 5 DESC, 2 LIMIT $4",
         &[&assets, &platform, &true, &OFFERS_MAX],
     )
+}
+
+/// Which of these assets the scope sees.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn seen(tx: &mut Transaction<'_>, keys: &[i64], within: &AssetScope) -> Result<Vec<AssetId>> {
+    let mut sql = Sql::new("SELECT a.id FROM asset a WHERE a.id {in ").bind(&keys).text("}");
+    if let Some(scope) = scope::assets(within, "a.id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    Ok(tx.all_built::<Scalar<AssetId>>(&sql)?.into_iter().map(|Scalar(id)| id).collect())
 }
 
 /// What a free-standing job chooses, as JSON, and who chose it last; `None` for a job made from eliminations.

@@ -1,5 +1,6 @@
 //! Eliminations, mitigation jobs and their tasks, the global halt; agents and the catalogue in files of their own.
 
+use crate::api::selection::{ActionSelection, AssetSelection, JobPlan};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -38,14 +39,19 @@ pub use results::*;
 pub use schedule::*;
 
 requests! {
-    /// A job to be made from eliminations.
+    /// A job to be made: from eliminations by `vulnerabilities`, or free-standing by `platform` with `selection` and
+    /// `choose`, both of which may follow later by an edit.
     pub struct NewJob {
         /// `mitigation` (default) or `rollback`.
         pub kind: String,
-        /// `linux` or `windows`; needed only where the assets run both.
+        /// `linux` or `windows`; needed for a free-standing job, and where the assets run both.
         pub platform: Option<String>,
         /// For which vulnerabilities, and where.
         pub vulnerabilities: Vec<JobSelection>,
+        /// Which assets a free-standing job is for.
+        pub selection: Option<AssetSelection>,
+        /// What a free-standing job does.
+        pub choose: Option<ActionSelection>,
         /// Title; one is made up when empty.
         pub title: String,
         /// Description.
@@ -66,8 +72,12 @@ requests! {
         pub title: Option<String>,
         /// Description.
         pub description: Option<String>,
-        /// The assets that remain; none can be added.
+        /// The assets that remain; none can be added. Of a free-standing job: exactly its assets.
         pub assets: Option<Vec<i64>>,
+        /// Which assets a free-standing job is for.
+        pub selection: Option<AssetSelection>,
+        /// What a free-standing job does.
+        pub choose: Option<ActionSelection>,
         /// The actions.
         pub actions: Option<Vec<JobActionChoice>>,
         /// When it runs.
@@ -182,8 +192,14 @@ bodies! {
         pub description: String,
         /// Counts the edits; also the entity tag.
         pub version: i64,
-        /// `elimination`: assets can be removed, not added.
+        /// `elimination`: assets can be removed, not added; `free`: it chooses its assets itself.
         pub origin: String,
+        /// What a free-standing job chooses.
+        #[serde(default)]
+        pub plan: Option<JobPlan>,
+        /// The number of the draft that was made for the other platform at the same time.
+        #[serde(default)]
+        pub twin: Option<String>,
         /// When it runs.
         pub schedule: ScheduleBody,
         /// The instants it resolves to, per asset zone.

@@ -10,6 +10,7 @@ use protocol::api::response::{
     JobPatch, JobSave, JobSelection, JobSummary, JobsBody, NewJob, ReportBody, ReportLine, RetentionBody,
     RetentionRequest, ScheduleBody, Task, TasksBody,
 };
+use protocol::api::selection::{ActionSelection, AssetSelection, SelectedAsset, SelectionBody, SelectionTrial};
 use std::time::Duration;
 
 /// What can be done with jobs.
@@ -48,6 +49,31 @@ pub enum Command {
         /// Roll mitigations of ours back instead
         #[arg(long)]
         rollback: bool,
+    },
+    /// Make a free-standing draft: it chooses assets by list, query and tags, actions by QID and catalogue entry
+    New {
+        /// linux or windows
+        platform: String,
+        /// Title
+        #[arg(long, default_value = "")]
+        title: String,
+        /// Description
+        #[arg(long, default_value = "")]
+        description: String,
+        #[command(flatten)]
+        choice: Box<Choice>,
+    },
+    /// Try a selection without making a job: who is in, who is left out and why
+    Try {
+        /// linux or windows
+        platform: String,
+        #[command(flatten)]
+        choice: Box<Choice>,
+    },
+    /// Show whom a free-standing job chooses now, who is left out and why
+    Selection {
+        /// Its number
+        number: String,
     },
     /// Edit a draft or a disabled job
     Edit(Box<Edit>),
@@ -136,6 +162,72 @@ pub enum Command {
     GoOn,
 }
 
+/// What a free-standing job chooses. Ways to name assets add up; what is taken out is out.
+#[derive(Debug, Default, clap::Args)]
+pub struct Choice {
+    /// These assets, by key
+    #[arg(long = "asset", value_name = "KEY", value_delimiter = ',')]
+    listed: Vec<i64>,
+    /// Every asset that this query of `quell assets list` gives
+    #[arg(long, default_value = "")]
+    query: String,
+    /// Every asset with one of these tags, or a tag below one
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
+    tags: Vec<String>,
+    /// With all of the tags instead of one
+    #[arg(long)]
+    all_tags: bool,
+    /// Further tags that an asset chosen by tag has to carry, all of them
+    #[arg(long = "must-tag", value_name = "TAG", value_delimiter = ',')]
+    must_tags: Vec<String>,
+    /// Not what carries one of these tags
+    #[arg(long = "without-tag", value_name = "TAG", value_delimiter = ',')]
+    without_tags: Vec<String>,
+    /// Only what carries all of these tags is taken out
+    #[arg(long)]
+    without_all_tags: bool,
+    /// Not these assets, by key
+    #[arg(long = "without-asset", value_name = "KEY", value_delimiter = ',')]
+    without_assets: Vec<i64>,
+    /// What is done: the eliminations of these QIDs
+    #[arg(long = "qid", value_name = "QID", value_delimiter = ',')]
+    choose: Vec<i64>,
+    /// What is done: these catalogue entries, wherever they cover something open
+    #[arg(long = "entry", value_name = "ENTRY", value_delimiter = ',')]
+    entries: Vec<String>,
+    /// Never these catalogue entries
+    #[arg(long = "without-entry", value_name = "ENTRY", value_delimiter = ',')]
+    without_entries: Vec<String>,
+}
+
+impl Choice {
+    /// The assets; none where no way to name one is given.
+    fn selection(&self) -> Option<AssetSelection> {
+        let matching = |all: bool| if all { "all" } else { "any" }.to_owned();
+        let named = !self.listed.is_empty() || !self.query.is_empty() || !self.tags.is_empty() || !self.must_tags.is_empty();
+        named.then(|| AssetSelection {
+            assets: self.listed.clone(),
+            query: self.query.clone(),
+            tags: self.tags.clone(),
+            tag_match: matching(self.all_tags),
+            must_tags: self.must_tags.clone(),
+            exclude_tags: self.without_tags.clone(),
+            exclude_match: matching(self.without_all_tags),
+            exclude_assets: self.without_assets.clone(),
+        })
+    }
+
+    /// What is done; none where nothing is given.
+    fn actions(&self) -> Option<ActionSelection> {
+        let any = !self.choose.is_empty() || !self.entries.is_empty() || !self.without_entries.is_empty();
+        any.then(|| ActionSelection {
+            qids: self.choose.clone(),
+            entries: self.entries.clone(),
+            without: self.without_entries.clone(),
+        })
+    }
+}
+
 /// Changes to a job; what is not given stays as it is.
 #[derive(Debug, clap::Args)]
 pub struct Edit {
@@ -150,6 +242,9 @@ pub struct Edit {
     /// The assets that remain, by key
     #[arg(long, value_delimiter = ',')]
     assets: Option<Vec<i64>>,
+    /// What a free-standing job chooses; the assets, or the actions, that are given replace those it has
+    #[command(flatten)]
+    choice: Choice,
     /// Run as soon as it is enabled
     #[arg(long, conflicts_with = "at")]
     on_demand: bool,
@@ -286,6 +381,31 @@ const ASSETS: &[Column<EliminationAsset>] = &[
     ("CAN BE CHOSEN", |asset| if asset.selectable { "yes".to_owned() } else { format!("no: {}", asset.reason) }),
 ];
 
+const SELECTED: &[Column<SelectedAsset>] = &[
+    ("ASSET", |asset| asset.id.to_string()),
+    ("NAME", |asset| asset.name.clone()),
+    ("ADDRESS", |asset| asset.ip.clone()),
+    ("QIDS", |asset| asset.qids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    ("IN", |asset| if asset.why.is_empty() { "yes".to_owned() } else { format!("no: {}", asset.why) }),
+];
+
+/// Who is in, then who is left out and why.
+fn selected(format: Format, body: &SelectionBody) -> Result<(), Failure> {
+    if format == Format::Json {
+        return output::json(body);
+    }
+    let all: Vec<SelectedAsset> = body.assets.iter().chain(&body.others).cloned().collect();
+    output::list(format, &all, SELECTED)?;
+    note(&format!("{} in, {} left out", body.chosen, body.left_out));
+    for line in &body.notes {
+        note(line);
+    }
+    if let Some(line) = &body.install {
+        note(&format!("an agent is missing on some; install it there: {line}"));
+    }
+    Ok(())
+}
+
 /// Run a command.
 ///
 /// # Errors
@@ -303,9 +423,23 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let select = |qid| JobSelection { qid, assets: assets.clone() };
             let kind = if rollback { "rollback" } else { "mitigation" }.to_owned();
             let vulnerabilities = qids.into_iter().map(select).collect();
-            let new = NewJob { kind, platform, vulnerabilities, title, description };
+            let new = NewJob { kind, platform, vulnerabilities, title, description, ..NewJob::default() };
             let made: JobBody = client.post(&path(&["jobs"]), &new).await?;
             show(context.format, &made.job)
+        }
+        Command::New { platform, title, description, choice } => {
+            let (selection, choose) = (choice.selection(), choice.actions());
+            let new = NewJob { platform: Some(platform), selection, choose, title, description, ..NewJob::default() };
+            let made: JobBody = client.post(&path(&["jobs"]), &new).await?;
+            show(context.format, &made.job)
+        }
+        Command::Try { platform, choice } => {
+            let selection = choice.selection().unwrap_or_default();
+            let trial = SelectionTrial { platform, selection, choose: choice.actions() };
+            selected(context.format, &client.post(&path(&["selection"]), &trial).await?)
+        }
+        Command::Selection { number } => {
+            selected(context.format, &client.get(&path(&["jobs", &number, "selection"]), &[]).await?)
         }
         Command::Edit(edit) => {
             let number = edit.number.clone();
@@ -428,6 +562,8 @@ fn patch(edit: Edit) -> JobPatch {
         title: edit.title,
         description: edit.description,
         assets: edit.assets,
+        selection: edit.choice.selection(),
+        choose: edit.choice.actions(),
         actions: None,
         schedule,
         recipients: edit.recipients,

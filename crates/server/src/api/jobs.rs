@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::engine::jobs::{self, Job, Patch, Selection, Wanted};
 use crate::engine::{dispatch, rollouts};
+use crate::engine::selection::{self, Free, Plan};
 use crate::http::conditional::{IfMatch, etag};
 use crate::http::{Caller, Error, ListQuery};
 use crate::views;
@@ -90,9 +91,10 @@ async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Resul
     Ok(Json(body::JobsBody { jobs: page.rows, next: page.next_cursor }))
 }
 
-/// Make a draft from eliminations
+/// Make a draft
 ///
-/// Assets and actions are filled in; assets can then be removed, not added.
+/// From eliminations, by `vulnerabilities`: assets and actions are filled in; assets can then be removed, not added.
+/// Without them a free-standing job, which chooses assets and actions itself.
 #[utoipa::path(post, path = "/jobs", tag = "jobs", request_body = body::NewJob,
     responses((status = CREATED, body = body::JobBody)))]
 async fn create(
@@ -105,18 +107,51 @@ async fn create(
         "rollback" => Kind::Rollback,
         _ => return Err(Error::field("kind", "bad_kind", "the kind is `mitigation` or `rollback`")),
     };
-    let selections = new
-        .vulnerabilities
-        .into_iter()
-        .map(|chosen| Selection {
-            qid: chosen.qid,
-            assets: chosen.assets.map(|assets| assets.into_iter().map(AssetId).collect()),
-        })
-        .collect();
-    let platform = new.platform.as_deref().map(Platform::parse);
-    let wanted = Wanted { kind, platform, selections, title: new.title, description: new.description };
-    let job = jobs::create(&app, &caller, wanted).await?;
+    let job = if new.vulnerabilities.is_empty() && (new.selection.is_some() || new.platform.is_some()) {
+        selection::create(&app, &caller, free(&new, kind)?).await?
+    } else {
+        if new.selection.is_some() || new.choose.is_some() {
+            let why = "give either `vulnerabilities`, for a job from eliminations, or `selection` and `choose`";
+            return Err(Error::field("vulnerabilities", "two_ways", why));
+        }
+        jobs::create(&app, &caller, wanted(new, kind)).await?
+    };
     Ok((StatusCode::CREATED, tagged(&app, &caller, job).await?))
+}
+
+fn wanted(new: body::NewJob, kind: Kind) -> Wanted {
+    let selection = |chosen: body::JobSelection| Selection {
+        qid: chosen.qid,
+        assets: chosen.assets.map(|assets| assets.into_iter().map(AssetId).collect()),
+    };
+    Wanted {
+        kind,
+        platform: new.platform.as_deref().map(Platform::parse),
+        selections: new.vulnerabilities.into_iter().map(selection).collect(),
+        title: new.title,
+        description: new.description,
+    }
+}
+
+fn free(new: &body::NewJob, kind: Kind) -> Result<Free, Error> {
+    if kind == Kind::Rollback {
+        let why = "a rollback is made from what is in force: name its `vulnerabilities`";
+        return Err(Error::field("kind", "bad_kind", why));
+    }
+    let Some(platform) = new.platform.as_deref().filter(|word| !word.is_empty()) else {
+        let why = "a job has one platform: `linux` or `windows`";
+        return Err(Error::field("platform", "platform_needed", why));
+    };
+    let plan = Plan {
+        selection: new.selection.as_ref().map(views::selection::read).transpose()?.unwrap_or_default(),
+        choose: new.choose.as_ref().map(views::selection::choose).unwrap_or_default(),
+    };
+    Ok(Free {
+        platform: Platform::parse(platform),
+        plan,
+        title: new.title.clone(),
+        description: new.description.clone(),
+    })
 }
 
 /// Show a job
@@ -159,6 +194,8 @@ fn understood(tx: &mut Transaction<'_>, patch: &body::JobPatch) -> Result<Patch,
         description: patch.description.clone(),
         assets: patch.assets.as_ref().map(|assets| assets.iter().copied().map(AssetId).collect()),
         actions,
+        selection: patch.selection.as_ref().map(views::selection::read).transpose()?,
+        choose: patch.choose.as_ref().map(views::selection::choose),
         schedule: patch.schedule.as_ref().map(super::runs::schedule).transpose()?,
         recipients: patch.recipients.clone(),
         mail_started: patch.mail_started,

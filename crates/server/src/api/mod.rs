@@ -26,6 +26,7 @@ pub mod runs;
 pub mod scanners;
 pub mod scans;
 pub mod server;
+pub mod selection;
 pub mod session;
 pub mod tags;
 pub mod tokens;
@@ -53,6 +54,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(runs::routes())
         .merge(rollouts::routes())
         .merge(approvals::routes())
+        .merge(selection::routes())
         .merge(agents::routes())
         .merge(scanners::routes())
         .merge(instances::routes())

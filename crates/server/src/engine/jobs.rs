@@ -7,9 +7,11 @@ mod choice;
 mod life;
 
 use crate::app::App;
+use crate::engine::selection;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
-use choice::{fill_in, platforms};
+use choice::fill_in;
+pub(crate) use choice::{best, platforms};
 use domain::access::{Action, AssetScope, Cover, Record};
 use domain::asset::Platform;
 use domain::control::Afterwards;
@@ -57,10 +59,14 @@ pub struct Patch {
     pub title: Option<String>,
     /// Description.
     pub description: Option<String>,
-    /// The assets that remain.
+    /// The assets that remain; of a free-standing job exactly its assets.
     pub assets: Option<Vec<AssetId>>,
     /// The actions: vulnerability and entry key.
     pub actions: Option<Vec<(VulnerabilityId, i64)>>,
+    /// Which assets a free-standing job is for.
+    pub selection: Option<domain::selection::Selection>,
+    /// What a free-standing job does.
+    pub choose: Option<selection::Choose>,
     /// Schedule.
     pub schedule: Option<Schedule>,
     /// Recipients.
@@ -116,7 +122,7 @@ pub fn load(tx: &mut Transaction<'_>, caller: &Caller, number: i64) -> Result<Jo
     Ok(job)
 }
 
-fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -> Result<Job, Error> {
+pub(crate) fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -> Result<Job, Error> {
     let coauthors = jobs::coauthors(tx, row.id)?;
     let (cover, hidden) = cover(tx, &caller.scope, row.id)?;
     let (mut targets, mut actions) = (jobs::targets(tx, row.id)?, jobs::actions(tx, row.id)?);
@@ -126,6 +132,7 @@ fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -> Result<Jo
         actions.retain(|(of, _)| targets.iter().any(|target| target.vulnerability == *of));
     }
     let record = Record::owned_by(row.owner_id).shared_with(coauthors.iter().copied()).covered(cover);
+    let record = if targets.is_empty() && hidden.is_empty() { unseen(record, caller) } else { record };
     Ok(Job {
         record,
         scope: caller.scope.clone(),
@@ -138,6 +145,13 @@ fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -> Result<Jo
         after: after::of_job(tx, row.id)?,
         row,
     })
+}
+
+/// A job without assets yet: to an account that is kept to some assets it exists only as its own.
+fn unseen(record: Record, caller: &Caller) -> Record {
+    let relations = record.relations(&caller.actor);
+    let own = relations.owner || relations.co_author;
+    if own || caller.scope == AssetScope::All { record } else { record.covered(Cover::Nothing) }
 }
 
 /// How much of a job's assets the scope covers, and which it does not.
@@ -225,8 +239,8 @@ fn edit_in(
         schedule.validate().map_err(|refusal| Error::field("schedule", refusal.code, refusal.sentence))?;
     }
     let draft = Draft {
-        title: patch.title.clone().unwrap_or(job.row.title),
-        description: patch.description.clone().unwrap_or(job.row.description),
+        title: patch.title.clone().unwrap_or_else(|| job.row.title.clone()),
+        description: patch.description.clone().unwrap_or_else(|| job.row.description.clone()),
         schedule: serde_json::to_string(patch.schedule.as_ref().unwrap_or(&job.schedule)).map_err(Error::internal)?,
         recipients: serde_json::to_string(patch.recipients.as_ref().unwrap_or(&job.recipients))
             .map_err(Error::internal)?,
@@ -238,13 +252,15 @@ fn edit_in(
     if !jobs::save(tx, id, version, &draft, now)? {
         return Err(edited_meanwhile(number));
     }
-    if let Some(assets) = &patch.assets {
+    if patch.selection.is_some() || patch.choose.is_some() || job.row.origin == "free" {
+        choose(tx, caller, &job, patch, now)?;
+    } else if let Some(assets) = &patch.assets {
         let (present, left) = (assets_of(&job.targets), assets.iter().copied().collect::<BTreeSet<_>>());
         job::only_removed(&present, &left)?;
         let removed: BTreeSet<AssetId> = present.difference(&left).copied().collect();
         jobs::set_targets(tx, id, &job::remove_assets(&job.targets, &removed))?;
     }
-    if let Some(actions) = &patch.actions {
+    if let Some(actions) = patch.actions.as_ref().filter(|_| job.row.origin != "free") {
         let offered = catalogue::eliminations(tx, &vulnerability_keys(&job.targets))?;
         let fits = |(vulnerability, entry): &(VulnerabilityId, i64)| {
             offered.iter().any(|e| {
@@ -283,6 +299,26 @@ fn edit_in(
     load(tx, caller, number)
 }
 
+/// What a patch makes of the assets and actions of a free-standing job.
+fn choose(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    job: &Job,
+    patch: &Patch,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if job.row.origin == "free" && patch.actions.is_some() {
+        let why = "what a free-standing job does is chosen by `choose`: QIDs and catalogue entries";
+        return Err(Error::field("actions", "free_standing", why));
+    }
+    let listed = patch.assets.clone().map(domain::selection::Selection::list);
+    let wanted = patch.selection.clone().or(listed);
+    if wanted.is_some() || patch.choose.is_some() {
+        selection::change(tx, caller, &job.row, wanted, patch.choose.clone(), now)?;
+    }
+    Ok(())
+}
+
 fn edited_meanwhile(number: i64) -> Error {
     let sentence = format!("{} was changed by somebody else since you opened it; load it again", jobs::name(number));
     Error::problem(axum::http::StatusCode::PRECONDITION_FAILED, "edited_meanwhile", sentence)
@@ -313,7 +349,7 @@ fn vulnerability_keys(targets: &[Target]) -> Vec<i64> {
     targets.iter().map(|target| target.vulnerability.0).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn note(
+pub(crate) fn note(
     tx: &mut Transaction<'_>,
     caller: &Caller,
     action: &str,

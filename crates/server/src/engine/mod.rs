@@ -21,6 +21,7 @@ pub mod rescan;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
+pub mod selection;
 pub mod tags;
 pub mod waves;
 

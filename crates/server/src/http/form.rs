@@ -11,6 +11,11 @@ use axum::response::IntoResponse as _;
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
+    /// Fields that no browser sent, such as what an address asks for.
+    pub fn of<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Fields {
+        Fields(fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
     /// The value of a field, without space around it; empty when it is absent.
     #[must_use]
     pub fn one(&self, name: &str) -> &str {

@@ -25,6 +25,7 @@ pub mod mail;
 pub mod platform;
 pub mod scanners;
 pub mod scans;
+pub mod selection;
 pub mod sign_in;
 pub mod tags;
 pub mod users;

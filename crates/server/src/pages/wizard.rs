@@ -23,7 +23,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    fn class(self) -> &'static str {
+    pub(super) fn class(self) -> &'static str {
         match self {
             Progress::Done => "done",
             Progress::Current => "cur",

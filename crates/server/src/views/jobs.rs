@@ -89,6 +89,8 @@ pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp)
         description: job.row.description.clone(),
         version: job.row.version,
         origin: job.row.origin.clone(),
+        plan: super::selection::plan(tx, caller, &job.row)?,
+        twin: twin(tx, caller, job)?,
         schedule: super::runs::schedule(&job.schedule),
         instants: instants(tx, job, now)?,
         recipients: job.recipients.clone(),
@@ -105,6 +107,16 @@ pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp)
         runs: runs::count(tx, job.row.id)?,
         acts: acts(caller, job),
     })
+}
+
+/// The draft for the other platform, where the caller may look at it.
+fn twin(tx: &mut Transaction<'_>, caller: &Caller, job: &Job) -> Result<Option<String>, Error> {
+    let Some((number, _)) = store::selection::twin(tx, job.row.id)? else { return Ok(None) };
+    match crate::engine::jobs::load(tx, caller, number) {
+        Ok(twin) => Ok(Some(twin.row.name())),
+        Err(Error::Denied(_) | Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn people(tx: &mut Transaction<'_>, job: &Job) -> Result<BTreeMap<domain::id::UserId, String>, Error> {

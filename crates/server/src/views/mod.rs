@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod report;
 pub mod runs;
 pub mod scans;
+pub mod selection;
 
 use domain::number::{Number, Series};
 

@@ -9,6 +9,7 @@
 )]
 
 mod events;
+mod free;
 mod links;
 mod world;
 

@@ -71,25 +71,29 @@ fn forward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Ca
         .filter(|asset| asset.agent && caller.scope.sees(asset.tags()))
         .map(|asset| (Target { asset: asset.asset_id, vulnerability: asset.vulnerability_id }, asset.platform))
         .collect();
-    let mut best: BTreeMap<(VulnerabilityId, String, String), &catalogue::Elimination> = BTreeMap::new();
     let all = catalogue::eliminations(tx, keys)?;
     if all.is_empty() {
         return Err(
             Refusal::new("no_elimination", "the catalogue in force holds nothing for this vulnerability").into()
         );
     }
-    // Per CVE and platform the reversible entry with the most points; a fix only where there is no mitigation.
+    let actions: BTreeMap<(VulnerabilityId, i64), Vec<Platform>> =
+        best(&all).into_iter().map(|e| ((e.vulnerability_id, e.entry_key), platforms(&e.platform))).collect();
+    Ok((targets, actions.into_iter().map(|((vulnerability, entry), on)| (vulnerability, entry, on)).collect()))
+}
+
+/// Per CVE and platform the reversible entry with the most points; a fix only where there is no mitigation.
+pub(crate) fn best(all: &[catalogue::Elimination]) -> Vec<&catalogue::Elimination> {
+    let mut best: BTreeMap<(VulnerabilityId, &str, &str), &catalogue::Elimination> = BTreeMap::new();
     let rank = |e: &catalogue::Elimination| (e.risk != "high", e.implication == "mitigation", e.points);
-    for elimination in &all {
-        let key = (elimination.vulnerability_id, elimination.platform.clone(), elimination.cve.clone());
+    for elimination in all {
+        let key = (elimination.vulnerability_id, elimination.platform.as_str(), elimination.cve.as_str());
         let slot = best.entry(key).or_insert(elimination);
         if rank(elimination) > rank(slot) {
             *slot = elimination;
         }
     }
-    let actions: BTreeMap<(VulnerabilityId, i64), Vec<Platform>> =
-        best.into_values().map(|e| ((e.vulnerability_id, e.entry_key), platforms(&e.platform))).collect();
-    Ok((targets, actions.into_iter().map(|((vulnerability, entry), on)| (vulnerability, entry, on)).collect()))
+    best.into_values().collect()
 }
 
 fn backward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Candidates, Error> {
@@ -113,7 +117,7 @@ fn backward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<C
     Ok((targets.into_iter().collect(), actions))
 }
 
-pub(super) fn platforms(word: &str) -> Vec<Platform> {
+pub(crate) fn platforms(word: &str) -> Vec<Platform> {
     match word {
         "any" => vec![Platform::Linux, Platform::Windows],
         word => vec![Platform::parse(word)],

@@ -33,6 +33,9 @@ pub(super) async fn submit(
     if step == Step::Confirm {
         return finish(&app, &who, &draft, &form).await;
     }
+    if draft.free.is_some() && matches!(step, Step::Assets | Step::Actions) {
+        return super::free::submit(&app, &who, &draft, step, &form).await;
+    }
     let asked = match step {
         Step::Basic => basic(&draft, &form),
         Step::Schedule => schedule(&draft, &form),
@@ -64,7 +67,7 @@ pub(super) async fn submit(
 }
 
 /// The version the person has seen.
-fn version(form: &Fields, draft: &Draft) -> i64 {
+pub(super) fn version(form: &Fields, draft: &Draft) -> i64 {
     form.one("version").parse().unwrap_or(draft.full.row.version)
 }
 

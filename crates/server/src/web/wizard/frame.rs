@@ -85,11 +85,17 @@ fn some(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// How many assets are in the job; of a free-standing one as far as it chooses, before it has anything to do.
+fn in_it(draft: &Draft) -> usize {
+    let chosen = draft.free.as_ref().map(|chosen| usize::try_from(chosen.body.chosen).unwrap_or(0));
+    chosen.unwrap_or(draft.job.assets.len())
+}
+
 fn recap(draft: &Draft, step: Step) -> String {
     let job = &draft.job;
     match step {
         Step::Basic => job.summary.title.clone(),
-        Step::Assets => some(job.assets.len(), "asset", "assets"),
+        Step::Assets => some(in_it(draft), "asset", "assets"),
         Step::Actions => some(entries(draft), "action", "actions"),
         Step::Schedule => job.summary.schedule.clone(),
         Step::Options if job.recipients.is_empty() => "no mail".to_owned(),
@@ -119,7 +125,7 @@ fn summary(draft: &Draft) -> Vec<Fact> {
     };
     vec![
         Fact::new("Platform", Value::text(platform)),
-        Fact::new("Assets", Value::text(draft.job.assets.len().to_string())),
+        Fact::new("Assets", Value::text(in_it(draft).to_string())),
         Fact::new("Actions", Value::text(entries(draft).to_string())),
         Fact::new("QIDs", Value::code(qids)),
         Fact::new("Score", Value::Change(change)),

@@ -4,6 +4,7 @@
 mod after;
 mod forms;
 mod frame;
+mod free;
 mod steps;
 
 use super::expect::{self, Scores};
@@ -17,7 +18,7 @@ use crate::http::form::Fields;
 use crate::pages::forms::Fault;
 use crate::views;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -32,6 +33,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/jobs/{number}/edit/{step}", get(show).post(forms::submit))
         .route("/jobs/{number}/edit/assets/remove", post(forms::remove_asset))
+        .route("/jobs/{number}/edit/assets/who", post(free::who))
         .route("/jobs/{number}/edit/actions/remove", post(forms::remove_action))
 }
 
@@ -107,6 +109,8 @@ struct Draft {
     scores: BTreeMap<AssetId, Scores>,
     /// What could be done, and which assets cannot be part of it.
     possible: EliminationsBody,
+    /// What a free-standing job chooses; none for one made from eliminations.
+    free: Option<free::Chosen>,
     /// What keeps it from being saved.
     wrong: Vec<FieldRefusal>,
 }
@@ -128,7 +132,7 @@ impl Draft {
 }
 
 async fn load(app: &App, who: &PageActor, number: &str) -> Result<Draft, Error> {
-    let (number, asker, now) = (ordinal(number)?, who.caller.clone(), app.clock.now());
+    let (number, asker, now) = (ordinal(number)?, who.clone(), app.clock.now());
     app.database
         .try_read(move |tx| {
             let full = engine::load(tx, &asker, number)?;
@@ -139,6 +143,7 @@ async fn load(app: &App, who: &PageActor, number: &str) -> Result<Draft, Error> 
             job.actions.retain(|action| qids.contains(&action.qid));
             let qids: Vec<i64> = qids.into_iter().collect();
             let possible = views::jobs::eliminations(tx, &asker, &qids)?;
+            let free = free::chosen(tx, &asker, &full, now)?;
             let wrong = review(&Review {
                 title: &full.row.title,
                 description: &full.row.description,
@@ -147,7 +152,7 @@ async fn load(app: &App, who: &PageActor, number: &str) -> Result<Draft, Error> 
                 recipients: &full.recipients,
                 mail_percent: full.row.mail_percent,
             });
-            Ok(Draft { full, job, scores, possible, wrong })
+            Ok(Draft { full, job, scores, possible, free, wrong })
         })
         .await
 }
@@ -156,13 +161,22 @@ async fn show(
     State(app): State<App>,
     who: PageActor,
     Path((number, step)): Path<(String, String)>,
+    Query(Looked { find }): Query<Looked>,
 ) -> Result<Response, Error> {
     let step = Step::parse(&step)?;
     let draft = load(&app, &who, &number).await?;
     // Whoever may look but not edit is told why, once, instead of at the end of seven steps.
     who.may(domain::access::Action::JobEdit, &draft.full.record)?;
     domain::job::act(draft.full.row.life(), domain::job::Act::Edit)?;
-    answer(&app, &who, &draft, step, Vec::new(), &Fields::default()).await
+    let typed = Fields::of([("find", find.as_str())]);
+    answer(&app, &who, &draft, step, Vec::new(), &typed).await
+}
+
+/// What was looked for in step 2.
+#[derive(serde::Deserialize)]
+struct Looked {
+    #[serde(default)]
+    find: String,
 }
 
 /// The page of a step. With faults it is 422 and holds what was typed.
@@ -175,11 +189,18 @@ async fn answer(
     typed: &Fields,
 ) -> Result<Response, Error> {
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let find = typed.one("find").to_owned();
     let typed = (!faults.is_empty()).then_some(typed);
     let (shell, frame) = frame::around(app, who, draft, step, faults.clone()).await?;
     let now: Timestamp = app.clock.now();
     let page = match step {
         Step::Basic => Show(steps::basic(shell, frame, draft, &faults, typed)).into_response(),
+        Step::Assets if draft.free.is_some() => {
+            Show(free::assets(app, who, (shell, frame), draft, &find, &faults, typed).await?).into_response()
+        }
+        Step::Actions if draft.free.is_some() => {
+            Show(free::actions(app, (shell, frame), draft, &faults, typed).await?).into_response()
+        }
         Step::Assets => Show(steps::assets(app, who, shell, frame, draft).await?).into_response(),
         Step::Actions => Show(steps::actions(app, shell, frame, draft).await?).into_response(),
         Step::Schedule => Show(steps::schedule(shell, frame, draft, &faults, typed, now)).into_response(),

@@ -28,8 +28,6 @@ use std::collections::BTreeMap;
 use store::accounts::{self, Account};
 use store::list::Query;
 
-/// What somebody types where he cannot know it: the line is made under Agents.
-const INSTALL: &str = "echo TOKEN | sudo quell-agent enrol --token-file -";
 /// Why nobody is told although recipients are kept.
 const NO_MAIL: &str = "This server has no mail server to hand mail to, so nobody is told. What is entered here is kept \
                        with the job; mail it causes meanwhile waits among the dead letters.";
@@ -103,7 +101,7 @@ pub(super) async fn assets(
         remove_only: draft.full.row.origin == "elimination",
         remove: format!("{}/remove", Step::Assets.address(&draft.number())),
         removed_note,
-        install: bare.then(|| INSTALL.to_owned()),
+        install: bare.then(|| crate::views::selection::INSTALL.to_owned()),
     })
 }
 
@@ -179,8 +177,8 @@ fn by_entry(draft: &Draft) -> BTreeMap<&str, Vec<&JobAction>> {
     entries
 }
 
-/// S1.09.
-pub(super) async fn actions(app: &App, shell: Shell, frame: WizardFrame, draft: &Draft) -> Result<ActionsPage, Error> {
+/// The actions of the draft by entry, and what has to be known of some, in sentences.
+pub(super) async fn action_rows(app: &App, draft: &Draft) -> Result<(Vec<ActionRow>, Vec<String>), Error> {
     let bodies = bodies(app, draft).await?;
     let entries = by_entry(draft);
     let removable = entries.len() > 1;
@@ -189,11 +187,17 @@ pub(super) async fn actions(app: &App, shell: Shell, frame: WizardFrame, draft: 
         Some(action_row(draft, first, actions, bodies.get(*entry), removable))
     });
     let rows = rows.collect();
+    let risky = entries.keys().filter(|entry| bodies.get(**entry).is_some_and(Entry::needs_approval));
+    let risky = risky.map(|entry| format!("{entry} needs an approval: {}.", mitigations::APPROVAL));
+    Ok((rows, risky.collect()))
+}
+
+/// S1.09.
+pub(super) async fn actions(app: &App, shell: Shell, frame: WizardFrame, draft: &Draft) -> Result<ActionsPage, Error> {
+    let (rows, risky) = action_rows(app, draft).await?;
     let covered: Vec<i64> = draft.job.actions.iter().map(|action| action.qid).collect();
     let uncovered = draft.qids().into_iter().filter(|qid| !covered.contains(qid));
     let uncovered = uncovered.map(|qid| format!("QID {qid} has no action any more: it stays as it is."));
-    let risky = entries.keys().filter(|entry| bodies.get(**entry).is_some_and(Entry::needs_approval));
-    let risky = risky.map(|entry| format!("{entry} needs an approval: {}.", mitigations::APPROVAL));
     let uncovered = uncovered.chain(risky);
     let remove = format!("{}/remove", Step::Actions.address(&draft.number()));
     Ok(ActionsPage { shell, frame, rows, uncovered: uncovered.collect(), remove })
