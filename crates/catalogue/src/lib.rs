@@ -17,3 +17,4 @@ pub mod schema;
 pub mod statements;
 pub mod text;
 pub mod version;
+pub mod words;

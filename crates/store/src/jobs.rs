@@ -9,7 +9,7 @@ use domain::id::{AssetId, JobId, UserId, VulnerabilityId};
 use domain::job::{Kind, Life, Pace, Status, Target};
 use domain::schedule::Schedule;
 use domain::time::Timestamp;
-pub use list::{FIELDS, JobLine, LIST, clip};
+pub use list::{FIELDS, JobLine, LIST, clip, clip_of};
 
 record! {
     /// A job.

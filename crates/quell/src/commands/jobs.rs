@@ -204,7 +204,8 @@ impl Choice {
     /// The assets; none where no way to name one is given.
     fn selection(&self) -> Option<AssetSelection> {
         let matching = |all: bool| if all { "all" } else { "any" }.to_owned();
-        let named = !self.listed.is_empty() || !self.query.is_empty() || !self.tags.is_empty() || !self.must_tags.is_empty();
+        let named =
+            !self.listed.is_empty() || !self.query.is_empty() || !self.tags.is_empty() || !self.must_tags.is_empty();
         named.then(|| AssetSelection {
             assets: self.listed.clone(),
             query: self.query.clone(),

@@ -2,8 +2,8 @@
 
 use super::jobs::ordinal;
 use crate::app::App;
-use crate::engine::selection::{self as engine, Asked, Plan};
 use crate::engine::jobs;
+use crate::engine::selection::{self as engine, Asked, Plan};
 use crate::http::{Caller, Error};
 use crate::views;
 use axum::Json;

@@ -300,13 +300,7 @@ fn edit_in(
 }
 
 /// What a patch makes of the assets and actions of a free-standing job.
-fn choose(
-    tx: &mut Transaction<'_>,
-    caller: &Caller,
-    job: &Job,
-    patch: &Patch,
-    now: Timestamp,
-) -> Result<(), Error> {
+fn choose(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, patch: &Patch, now: Timestamp) -> Result<(), Error> {
     if job.row.origin == "free" && patch.actions.is_some() {
         let why = "what a free-standing job does is chosen by `choose`: QIDs and catalogue entries";
         return Err(Error::field("actions", "free_standing", why));

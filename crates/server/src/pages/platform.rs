@@ -25,10 +25,12 @@ pub struct PlatformPage {
     pub shell: Shell,
     /// What was chosen.
     pub about: String,
+    /// What is asked, in a sentence or two.
+    pub text: String,
     /// The platforms.
     pub choices: Vec<PlatformChoice>,
-    /// Makes a draft for each.
-    pub each: Action,
+    /// Other ways on.
+    pub others: Vec<Action>,
     /// Where one came from.
     pub back: String,
 }

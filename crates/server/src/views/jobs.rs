@@ -20,7 +20,7 @@ use store::{Transaction, accounts, catalogue, eliminations, jobs, runs, tasks};
 /// # Errors
 /// 422 for a sort or cursor that is not the list's.
 pub fn list(tx: &mut Transaction<'_>, caller: &Caller, query: &Query) -> Result<Page<body::JobSummary>, Error> {
-    let found = page::<JobLine>(tx, &jobs::LIST, jobs::clip(&caller.scope), query)?;
+    let found = page::<JobLine>(tx, &jobs::LIST, jobs::clip_of(&caller.actor), query)?;
     let rows = found.rows.into_iter().map(|line| summary(&line)).collect::<Result<_, _>>()?;
     Ok(Page { rows, next_cursor: found.next_cursor })
 }

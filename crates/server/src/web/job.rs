@@ -171,7 +171,7 @@ fn facts(full: &engine::Job, job: &Job) -> Vec<Fact> {
         [(title, href)] => Value::link(title.clone(), href.clone()),
         several => Value::text(several.iter().map(|(title, _)| title.as_str()).collect::<Vec<_>>().join("; ")),
     };
-    vec![
+    let mut facts = vec![
         Fact::new("Kind", Value::text(marks::words(&job.summary.kind))),
         Fact::new("Platform", Value::text(platform)),
         Fact::new(if actions.len() == 1 { "Action" } else { "Actions" }, action),
@@ -181,7 +181,9 @@ fn facts(full: &engine::Job, job: &Job) -> Vec<Fact> {
         Fact::new("Schedule", Value::text(job.summary.schedule.clone())),
         Fact::new("Mail", Value::text(mail(job))),
         Fact::new("Created", Value::When(When::exact(full.row.created_at.to_jiff()))),
-    ]
+    ];
+    facts.extend(job.twin.as_ref().map(|twin| Fact::new("Other platform", Value::link(twin, format!("/jobs/{twin}")))));
+    facts
 }
 
 /// Who gets mail when, in words.

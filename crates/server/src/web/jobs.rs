@@ -63,7 +63,8 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     let empty = Empty::yet(
         "player-play",
         "No mitigation jobs yet",
-        "A job starts from an elimination: choose a vulnerability, see what removes its risk, mitigate now.",
+        "A job starts from an elimination: choose a vulnerability, see what removes its risk, mitigate now. Create job makes one \
+         that chooses its assets by filter or tag.",
     )
     .with(Button::go("See eliminations", "/eliminations").primary());
     let head = Head { path: "/jobs", noun: "mitigation jobs", columns: &COLUMNS, sort: "-activity", empty };
@@ -72,7 +73,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     if let Some(wanted) = wanted {
         let (asker, now) = (who.clone(), app.clock.now());
         let read = app.database.try_read(move |tx| {
-            let clip = store::jobs::clip(&asker.scope);
+            let clip = store::jobs::clip_of(&asker.actor);
             let total = count(tx, &store::jobs::LIST, clip, &wanted, TOTAL_MAX)?;
             let page = views::jobs::list(tx, &asker, &wanted)?;
             let numbers: Vec<i64> = page.rows.iter().filter_map(|job| ordinal(&job.number).ok()).collect();
@@ -112,7 +113,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
         ),
     ];
     let may = denied(&who.decide(Action::JobCreate, &Record::owned_by(who.user)));
-    let create = Button::go("Create job", "/eliminations").icon("plus").primary().key('c').unless(may);
+    let create = Button::go("Create job", "/jobs/new").icon("plus").primary().key('c').unless(may);
     let shell = frame(&app, &who, Section::Jobs, "Mitigation jobs").await?;
     let stop = halting(&who, shell.halt.is_some());
     let shell = shell.action(stop).action(create);
@@ -329,11 +330,11 @@ async fn several(
 async fn matching(app: &App, who: &PageActor, q: &str) -> Result<Vec<i64>, Error> {
     let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
     let query = query.of_list(&store::jobs::FIELDS, "-number", app.clock.now(), &who.name)?;
-    let scope = who.scope.clone();
+    let actor = who.actor.clone();
     app.database
         .try_read(move |tx| {
             let most = i64::try_from(BULK_MAX).unwrap_or(i64::MAX);
-            let ids = keys(tx, &store::jobs::LIST, store::jobs::clip(&scope), &query, most)?;
+            let ids = keys(tx, &store::jobs::LIST, store::jobs::clip_of(&actor), &query, most)?;
             ids.into_iter()
                 .map(|id| Ok(store::jobs::read(tx, domain::id::JobId(id))?.number))
                 .collect::<Result<Vec<_>, Error>>()

@@ -115,7 +115,7 @@ pub(super) fn follows(entry: &Entry) -> Option<String> {
     match (entry.after.reboot.as_str(), services.is_empty()) {
         ("required", _) => Some("Needs a reboot".to_owned()),
         (_, false) => Some(format!("Restarts {}", services.join(", "))),
-        ("if_loaded", true) => Some("May need a reboot".to_owned()),
+        ("if-loaded", true) => Some("May need a reboot".to_owned()),
         _ => None,
     }
 }

@@ -2,10 +2,11 @@
 //! platform where there are several, and makes a draft for each if that is wanted (R8).
 
 use super::choice::Choice;
-use super::frame::{again, frame};
+use super::frame::{Show, again, frame};
 use super::marks;
 use crate::app::App;
 use crate::engine::jobs::{self, Patch, Selection, Wanted};
+use crate::engine::selection::{self, Free, Plan};
 use crate::http::Error;
 use crate::http::auth::PageActor;
 use crate::http::flash::{self, Flash};
@@ -13,31 +14,82 @@ use crate::pages::Section;
 use crate::pages::lists::Action as Button;
 use crate::pages::platform::{PlatformChoice, PlatformPage};
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::response::Response;
-use axum::routing::post;
+use axum::extract::{Query as Address, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use domain::access::{Action, Record};
 use domain::asset::Platform;
+use domain::filter::Context;
 use domain::id::AssetId;
 use std::collections::BTreeSet;
+use store::list::{self, Query};
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
-    Router::new().route("/jobs/new", post(create))
+    Router::new().route("/jobs/new", get(ask).post(create))
 }
 
-async fn create(State(app): State<App>, who: PageActor, Query(chosen): Query<Choice>) -> Result<Response, Error> {
+/// Create job: a free-standing one, of which the platform is asked first (R8).
+async fn ask(State(app): State<App>, who: PageActor) -> Result<Response, Error> {
+    who.may(Action::JobCreate, &Record::owned_by(who.user))?;
+    let (scope, now) = (who.scope.clone(), app.clock.now());
+    let read = app.database.try_read(move |tx| {
+        let mut counts = Vec::new();
+        for word in ["linux", "windows"] {
+            let text = format!("platform:{word} and agent:true");
+            let filter = domain::filter::parse(&text, &store::assets::FIELDS).map_err(Error::internal)?;
+            let query = Query::new(filter, Context::at(now));
+            counts.push((
+                word,
+                list::count(tx, &store::assets::LIST, store::assets::visible(&scope), &query, COUNT_MAX)?,
+            ));
+        }
+        Ok::<_, Error>(counts)
+    });
+    let choices = read.await?.into_iter().map(|(word, count)| {
+        let (name, icon) = marks::platform(word);
+        PlatformChoice {
+            icon,
+            name: name.to_owned(),
+            note: if count == 1 { "1 asset with an agent".to_owned() } else { format!("{count} assets with an agent") },
+            action: Button::post(format!("Create a {name} job"), Choice::default().for_platform(word).address()),
+        }
+    });
+    let shell = frame(&app, &who, Section::Jobs, "Create: Mitigation Job").await?.under("Mitigation jobs", "/jobs");
+    Ok(Show(PlatformPage {
+        shell,
+        about: "Assets and actions are chosen in the next steps.".to_owned(),
+        text: "A mitigation job has one platform. To start from vulnerabilities instead, with assets and actions filled in, \
+               choose them under Vulnerabilities."
+            .to_owned(),
+        choices: choices.collect(),
+        others: vec![Button::go("Vulnerabilities", "/vulnerabilities?q=is%3Afound+and+is%3Amitigable")],
+        back: "/jobs".to_owned(),
+    })
+    .into_response())
+}
+
+async fn create(State(app): State<App>, who: PageActor, Address(chosen): Address<Choice>) -> Result<Response, Error> {
     make(&app, &who, &chosen).await
 }
 
-/// In the place of a platform: a draft for each.
-const EACH: &str = "each";
+/// In the place of a platform: a draft for each, going on with the one named behind it.
+const EACH: &str = "each:";
+/// Assets of a platform counted at most.
+const COUNT_MAX: i64 = 10_000;
 
 /// Make the draft and go on to the wizard.
 ///
 /// # Errors
 /// A missing permission, an unknown QID; whatever else keeps it from being made is said on the page one came from.
 pub(super) async fn make(app: &App, who: &PageActor, chosen: &Choice) -> Result<Response, Error> {
-    let made = if chosen.platform == EACH { drafts(app, who, chosen).await } else { one(app, who, chosen).await };
+    if chosen.qids().is_empty() {
+        return free(app, who, chosen).await;
+    }
+    let made = match chosen.platform.strip_prefix(EACH) {
+        Some(first) => drafts(app, who, chosen, first).await,
+        None => one(app, who, chosen).await,
+    };
     match made {
         Ok((first, others)) => {
             let other = |job: &jobs::Job| {
@@ -60,6 +112,20 @@ pub(super) async fn make(app: &App, who: &PageActor, chosen: &Choice) -> Result<
     }
 }
 
+/// A free-standing draft.
+async fn free(app: &App, who: &PageActor, chosen: &Choice) -> Result<Response, Error> {
+    let platform = Platform::parse(&chosen.platform);
+    let free = Free { platform, plan: Plan::default(), title: String::new(), description: String::new() };
+    match selection::create(app, who, free).await {
+        Ok(job) => Ok(flash::redirect(&format!("/jobs/{}/edit/basic", job.row.name()), None)),
+        Err(Error::Refused(refusal)) => {
+            let flash = Flash { failed: true, ..Flash::done(super::frame::sentence(&refusal.sentence)) };
+            Ok(flash::redirect("/jobs/new", Some(flash)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The draft that one goes on with, and those that wait.
 type Drafts = (jobs::Job, Vec<jobs::Job>);
 
@@ -78,12 +144,19 @@ async fn one(app: &App, who: &PageActor, chosen: &Choice) -> Result<Drafts, Erro
     Ok((job, Vec::new()))
 }
 
-async fn drafts(app: &App, who: &PageActor, chosen: &Choice) -> Result<Drafts, Error> {
-    let mut words = able(app, who, chosen).await?.into_iter().map(|(word, _)| word);
-    let first = chosen.clone().for_platform(words.next().unwrap_or_default());
-    let (first, mut others) = one(app, who, &first).await?;
+async fn drafts(app: &App, who: &PageActor, chosen: &Choice, first: &str) -> Result<Drafts, Error> {
+    let able = able(app, who, chosen).await?;
+    let mut words: Vec<&str> = able.into_iter().map(|(word, _)| word).collect();
+    words.sort_by_key(|word| *word != first);
+    let mut made = Vec::new();
     for word in words {
-        others.push(one(app, who, &chosen.clone().for_platform(word)).await?.0);
+        made.push(one(app, who, &chosen.clone().for_platform(word)).await?.0);
+    }
+    let mut made = made.into_iter();
+    let Some(first) = made.next() else { return one(app, who, &chosen.clone().for_platform("")).await };
+    let others: Vec<jobs::Job> = made.collect();
+    if let Some(other) = others.first() {
+        selection::join(app, first.row.id, other.row.id).await?;
     }
     Ok((first, others))
 }
@@ -134,23 +207,30 @@ async fn able(app: &App, who: &PageActor, chosen: &Choice) -> Result<Vec<(&'stat
 }
 
 async fn platforms(app: &App, who: &PageActor, chosen: &Choice) -> Result<PlatformPage, Error> {
-    let choice = |(word, assets)| {
+    let able = able(app, who, chosen).await?;
+    let choice = |(word, assets): &(&'static str, usize)| {
         let (name, icon) = marks::platform(word);
-        let to = chosen.clone().for_platform(word).address();
+        let to = chosen.clone().for_platform(&format!("{EACH}{word}")).address();
         PlatformChoice {
             icon,
             name: name.to_owned(),
-            note: if assets == 1 { "1 asset".to_owned() } else { format!("{assets} assets") },
+            note: if *assets == 1 { "1 asset".to_owned() } else { format!("{assets} assets") },
             action: Button::post(format!("Create a {name} job"), to),
         }
     };
-    let choices = able(app, who, chosen).await?.into_iter().map(choice).collect();
+    let only = |(word, _): &(&'static str, usize)| {
+        let (name, _) = marks::platform(word);
+        Button::post(format!("Only {name}"), chosen.clone().for_platform(word).address())
+    };
     let shell = frame(app, who, Section::Jobs, "Create: Mitigation Job").await?.under("Eliminations", "/eliminations");
     Ok(PlatformPage {
         shell,
         about: format!("QID {}", chosen.qid.replace(',', ", ")),
-        choices,
-        each: Button::post("Create a job for each", chosen.clone().for_platform(EACH).address()).primary(),
+        text: "A mitigation job has one platform, and what was chosen exists on several. Choose the one to go on with; the \
+               other is kept as a second draft, and each draft names the other."
+            .to_owned(),
+        choices: able.iter().map(choice).collect(),
+        others: able.iter().map(only).collect(),
         back: chosen.eliminations(),
     })
 }

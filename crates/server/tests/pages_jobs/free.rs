@@ -49,13 +49,18 @@ both_servers!(r19_a_free_standing_job_chooses_by_list_query_and_tags, |server| a
     }
     admin.patch("/api/v1/tags/web", &json!({ "parent": "prod", "criticality": 5 })).await.expect(200);
     let asset = admin.get(&format!("/api/v1/assets/{}", tagged[0])).await.expect(200);
-    assert_eq!((&asset["asset"]["criticality"], &asset["asset"]["criticality_by_hand"]), (&json!(5), &json!(false)), "R22");
+    assert_eq!(
+        (&asset["asset"]["criticality"], &asset["asset"]["criticality_by_hand"]),
+        (&json!(5), &json!(false)),
+        "R22"
+    );
 
     // Nothing to be made yet: who would be in, who is out and why.
     let trial = json!({ "platform": "linux", "selection": { "query": "platform:[linux, windows]" }, "choose": { "qids": [qid] } });
     let tried = admin.post("/api/v1/selection", &trial).await.expect(200);
     assert_eq!(ids(&tried["assets"]), able, "{tried}");
-    let reasons: Vec<&str> = tried["others"].as_array().unwrap().iter().map(|a| a["reason"].as_str().unwrap()).collect();
+    let reasons: Vec<&str> =
+        tried["others"].as_array().unwrap().iter().map(|a| a["reason"].as_str().unwrap()).collect();
     for reason in ["no_agent", "other_platform"] {
         assert!(reasons.contains(&reason), "{reason}: {tried}");
     }
@@ -71,10 +76,12 @@ both_servers!(r19_a_free_standing_job_chooses_by_list_query_and_tags, |server| a
     assert_eq!(job["job"]["plan"]["by"], "admin");
     let job = edit(admin, &job, &json!({ "assets": able })).await.expect(200);
     assert_eq!(ids(&job["job"]["assets"]), able, "assets are added");
-    let excluding = json!({ "selection": { "query": "agent:true", "exclude_tags": ["web", "none"], "exclude_match": "any" } });
+    let excluding =
+        json!({ "selection": { "query": "agent:true", "exclude_tags": ["web", "none"], "exclude_match": "any" } });
     let job = edit(admin, &job, &excluding).await.expect(200);
     assert_eq!(ids(&job["job"]["assets"]), able[2..].to_vec());
-    let all = json!({ "selection": { "query": "agent:true", "exclude_tags": ["web", "none"], "exclude_match": "all" } });
+    let all =
+        json!({ "selection": { "query": "agent:true", "exclude_tags": ["web", "none"], "exclude_match": "all" } });
     let job = edit(admin, &job, &all).await.expect(200);
     assert_eq!(ids(&job["job"]["assets"]), able);
     let number = job["job"]["summary"]["number"].as_str().unwrap().to_owned();
@@ -142,7 +149,8 @@ both_servers!(r19_no_free_standing_job_reaches_beyond_the_scope_of_whoever_chose
     }
     // What looks the same for a foreign asset and one that does not exist gives nothing away.
     let of = |key: i64| json!({ "platform": "linux", "selection": { "assets": [key] } });
-    let (one, other) = (lara.post("/api/v1/selection", &of(foreign)).await, lara.post("/api/v1/selection", &of(999_999)).await);
+    let (one, other) =
+        (lara.post("/api/v1/selection", &of(foreign)).await, lara.post("/api/v1/selection", &of(999_999)).await);
     assert_eq!(one.text, other.text);
     // Tags decide what jobs of others reach, so who sees a part does not move them.
     let vera = world.server.user("vera", &["vulnerability_administrator"]).await;
@@ -218,16 +226,20 @@ both_servers!(s1_05_s1_08_a_free_standing_job_is_made_by_forms_alone, |server| a
     me.leads(&step, &[("version", version(&page)), ("query", "agent:true"), ("drop", &gone)]).await;
     let page = me.page(&step).await;
     assert!(page.contains("It is taken out by name."), "{}", gist(&page));
-    me.leads(&step, &[("version", version(&page)), ("query", "agent:true"), ("taken_out", &gone), ("back", &gone)]).await;
+    me.leads(&step, &[("version", version(&page)), ("query", "agent:true"), ("taken_out", &gone), ("back", &gone)])
+        .await;
     assert!(!me.page(&step).await.contains("It is taken out by name."));
     // One by one.
-    let found = me.leads(&step, &[("version", version(&me.page(&step).await)), ("find", &name(&assets[1])), ("then", "find")]).await;
+    let found = me
+        .leads(&step, &[("version", version(&me.page(&step).await)), ("find", &name(&assets[1])), ("then", "find")])
+        .await;
     let page = me.page(&found).await;
     assert!(page.contains(&format!("name=\"take\" value=\"{}\"", assets[1]["id"])), "{}", gist(&page));
     let key = assets[1]["id"].to_string();
     me.leads(&step, &[("version", version(&page)), ("take", &key)]).await;
     let page = me.page(&step).await;
-    let next = me.leads(&step, &[("version", version(&page)), ("asset", &key), ("asset", &gone), ("then", "next")]).await;
+    let next =
+        me.leads(&step, &[("version", version(&page)), ("asset", &key), ("asset", &gone), ("then", "next")]).await;
 
     let page = me.page(&next).await;
     assert!(page.contains(&format!("name=\"qid\" value=\"{qid}\"")), "{}", gist(&page));

@@ -90,18 +90,24 @@ both_servers!(r8_of_several_platforms_one_is_asked_for_or_each_becomes_a_draft, 
     let new = format!("/jobs/new?qid={qid}");
     let asked = me.post(&new, &[]).await;
     assert_eq!(asked.status, 422);
-    for words in ["Which platform?", "Create a Linux job", "Create a Windows job", "Create a job for each"] {
+    for words in ["Which platform?", "Create a Linux job", "Create a Windows job", "Only Linux", "second draft"] {
         assert!(asked.text.contains(words), "{words}: {}", gist(&asked.text));
     }
     let windows = me.leads(&format!("{new}&platform=windows"), &[]).await;
     assert!(me.page(&windows).await.contains("Create: Windows Mitigation Job"));
 
-    let linux = me.leads(&format!("{new}&platform=each"), &[]).await;
+    let linux = me.leads(&format!("{new}&platform=each%3Alinux"), &[]).await;
     let page = me.page(&linux).await;
     assert!(page.contains("Create: Linux Mitigation Job"), "{}", gist(&page));
     let other = between(&page, "for Windows is kept as a draft.", "</a>");
     let other = between(other, "href=\"", "\"").to_owned();
-    assert!(me.page(&other).await.contains("Create: Windows Mitigation Job"));
+    let twin = me.page(&other).await;
+    assert!(twin.contains("Create: Windows Mitigation Job"));
+    let number = |address: &str| address.trim_start_matches("/jobs/").trim_end_matches("/edit/basic").to_owned();
+    assert!(page.contains(&format!("href=\"/jobs/{}\"", number(&other))), "the first names the second");
+    assert!(twin.contains(&format!("href=\"/jobs/{}\"", number(&linux))), "and the second the first");
+    let shown = world.admin.get(&format!("/api/v1/jobs/{}", number(&other))).await.expect(200);
+    assert_eq!(shown["job"]["twin"].as_str(), Some(number(&linux).as_str()));
 });
 
 both_servers!(a_schedule_options_and_co_authors_are_kept_and_reviewed, |server| async move {

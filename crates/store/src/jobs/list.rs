@@ -3,10 +3,10 @@
 use crate::filter::Column;
 use crate::list::{Clip, List, Sort};
 use crate::{Sql, record, scope};
-use domain::access::AssetScope;
+use domain::access::{Actor, AssetScope};
 use domain::asset::Platform;
 use domain::filter::{Field, Fields, Flag, Kind as FilterKind};
-use domain::id::JobId;
+use domain::id::{JobId, UserId};
 use domain::job::{Kind, Status};
 use domain::time::Timestamp;
 
@@ -126,9 +126,21 @@ pub const LIST: List = List {
 };
 
 /// The condition that clips the list to jobs with at least one asset of the scope, deleted ones left out.
-fn visible(assets: &AssetScope) -> Option<Sql> {
+fn visible(assets: &AssetScope, own: Option<UserId>) -> Option<Sql> {
     let within = scope::assets(assets, "seen.asset_id").map(|within| {
-        Sql::new("EXISTS (SELECT 1 FROM job_target seen WHERE seen.job_id = job.id AND ").append(within).text(")")
+        let sql = Sql::new("(EXISTS (SELECT 1 FROM job_target seen WHERE seen.job_id = job.id AND ").append(within);
+        match own {
+            None => sql.text("))"),
+            // A draft without assets is its owner's and co-authors', so that they find it again.
+            Some(user) => sql
+                .text(
+                    ") OR (NOT EXISTS (SELECT 1 FROM job_target seen WHERE seen.job_id = job.id) AND (job.owner_id = ",
+                )
+                .bind(&user)
+                .text(" OR EXISTS (SELECT 1 FROM job_coauthor c WHERE c.job_id = job.id AND c.user_id = ")
+                .bind(&user)
+                .text("))))"),
+        }
     });
     scope::both(Some(Sql::new("job.deleted_at IS NULL")), within)
 }
@@ -137,6 +149,16 @@ fn visible(assets: &AssetScope) -> Option<Sql> {
 /// on those assets.
 #[must_use]
 pub fn clip(assets: &AssetScope) -> Clip {
+    clipped(assets, None)
+}
+
+/// As [`clip`], with what is the actor's own and has no assets yet.
+#[must_use]
+pub fn clip_of(actor: &Actor) -> Clip {
+    clipped(&actor.scope, Some(actor.user))
+}
+
+fn clipped(assets: &AssetScope, own: Option<UserId>) -> Clip {
     let within = |sql: Sql| match scope::assets(assets, "t.asset_id") {
         Some(scope) => sql.text(" WHERE ").append(scope),
         None => sql,
@@ -151,5 +173,5 @@ pub fn clip(assets: &AssetScope) -> Clip {
                  SELECT 1 FROM run n WHERE n.job_id = r.job_id AND n.ordinal > r.ordinal AND n.does <> 'plan')
                AND r.does <> 'plan'",
     );
-    Clip::with(within(targets).append(within(tasks)).text(") "), visible(assets))
+    Clip::with(within(targets).append(within(tasks)).text(") "), visible(assets, own))
 }

@@ -274,7 +274,8 @@ pub(super) fn eliminations(out: &Path) {
         shell: shell(Section::Jobs, "Create: Mitigation Job").under("Eliminations", "eliminations.html"),
         about: "QID 38909, 91614".into(),
         choices: vec![choice("terminal-2", "Linux", "41 assets"), choice("brand-windows", "Windows", "1 asset")],
-        each: Action::post("Create a job for each", "/x").primary(),
+        text: "A job has one platform.".into(),
+        others: vec![Action::post("Only Linux", "/x")],
         back: "eliminations.html".into(),
     };
     save(out, "platform", &page.to_string());

@@ -123,14 +123,18 @@ fn summary(draft: &Draft) -> Vec<Fact> {
     } else {
         "not all of it"
     };
-    vec![
+    let mut facts = vec![
         Fact::new("Platform", Value::text(platform)),
         Fact::new("Assets", Value::text(in_it(draft).to_string())),
         Fact::new("Actions", Value::text(entries(draft).to_string())),
         Fact::new("QIDs", Value::code(qids)),
         Fact::new("Score", Value::Change(change)),
         Fact::new("Reversible", Value::text(back)),
-    ]
+    ];
+    facts.extend(
+        draft.job.twin.as_ref().map(|twin| Fact::new("Other platform", Value::link(twin, format!("/jobs/{twin}")))),
+    );
+    facts
 }
 
 /// A zone with its number of assets, and the time there.

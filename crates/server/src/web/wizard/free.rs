@@ -5,10 +5,10 @@ use super::{Draft, Step, answer, load, steps};
 use crate::app::App;
 use crate::engine::jobs::{self, Patch};
 use crate::engine::selection::{self as engine, Asked, Choose, Plan};
+use crate::http::Error;
 use crate::http::auth::PageActor;
 use crate::http::flash;
 use crate::http::form::Fields;
-use crate::http::Error;
 use crate::pages::forms::{Choice, Fault, Field};
 use crate::pages::lists::address;
 use crate::pages::selection::{FreeActionsPage, FreeAssetsPage, OfferRow, Who, WhoRow};
@@ -253,9 +253,9 @@ async fn found(app: &App, who: &PageActor, draft: &Draft, find: &str) -> Result<
     let filter = Filter::and(vec![Filter::Free(find.to_owned()), platform.map_err(Error::internal)?]);
     let query = Query { limit: FOUND_MAX, ..Query::new(filter, Context::at(app.clock.now())) };
     let scope = who.scope.clone();
-    let page = app
-        .database
-        .try_read(move |tx| Ok::<_, Error>(list::page::<AssetRow>(tx, &assets::LIST, assets::visible(&scope), &query)?));
+    let page = app.database.try_read(move |tx| {
+        Ok::<_, Error>(list::page::<AssetRow>(tx, &assets::LIST, assets::visible(&scope), &query)?)
+    });
     let rows = page.await?.rows.into_iter().filter(|asset| !inside.contains(&asset.id.0));
     Ok(rows
         .map(|asset| WhoRow {
