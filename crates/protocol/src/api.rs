@@ -5,6 +5,7 @@
 //! so that an older client can show a newer server's words.
 
 pub mod accounts;
+pub mod catalogue;
 pub mod exposure;
 pub mod follow;
 pub mod integrations;

@@ -21,6 +21,9 @@ pub struct VulnerabilityBody {
     pub vulnerability: Vulnerability,
     /// Its texts.
     pub texts: VulnerabilityTexts,
+    /// What the catalogue says of its CVEs that nothing sound exists for, short of the fix.
+    #[serde(default)]
+    pub no_sound_mitigation: Vec<super::catalogue::NoMitigation>,
     /// CVSS v3 vector; empty where there is none.
     pub cvss3_vector: String,
 }

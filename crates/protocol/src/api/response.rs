@@ -1,5 +1,6 @@
 //! Eliminations, mitigation jobs and their tasks, the global halt; agents and the catalogue in files of their own.
 
+use crate::api::catalogue::NoMitigation;
 use crate::api::selection::{ActionSelection, AssetSelection, JobPlan};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -233,6 +234,14 @@ bodies! {
         pub acts: Vec<Act>,
     }
 
+    /// Nothing sound exists for a CVE of a vulnerability, short of the fix.
+    pub struct UnsoundMitigation {
+        /// QID.
+        pub qid: i64,
+        /// What is said.
+        pub statement: NoMitigation,
+    }
+
     /// Something that can be done to a record, or why it cannot.
     pub struct Act {
         /// `save`, `save_and_enable`, `edit`, `enable`, `disable`, `pause`, `resume`, `cancel`, `run_now`, `retry_failed`,
@@ -347,6 +356,9 @@ bodies! {
         pub eliminations: Vec<Elimination>,
         /// Assets with an open item of them, and whether they can be chosen.
         pub assets: Vec<EliminationAsset>,
+        /// What the catalogue says of their CVEs that nothing sound exists for, short of the fix.
+        #[serde(default)]
+        pub no_sound_mitigation: Vec<UnsoundMitigation>,
     }
 
     /// A catalogue entry that applies to a vulnerability.

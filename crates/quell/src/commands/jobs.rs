@@ -532,6 +532,9 @@ async fn eliminations(client: &Client, qids: &[i64], format: Format) -> Result<(
         return output::json(&found);
     }
     output::list(format, &found.eliminations, ELIMINATIONS)?;
+    for said in &found.no_sound_mitigation {
+        note(&format!("QID {}: {} {}", said.qid, said.statement.sentence, said.statement.url));
+    }
     output::line("")?;
     output::list(format, &found.assets, ASSETS)
 }

@@ -6,6 +6,7 @@ mod agents;
 mod approvals;
 mod assets;
 mod catalogue;
+mod catalogue_details;
 mod catalogue_install;
 mod complete;
 mod dry_run;
@@ -185,6 +186,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Agents(command) => agents::run(command, &context).await,
         Command::Mail(command) => mail::run(command, &context).await,
         Command::Catalogue(catalogue::Command::Install { folder }) => catalogue_install::run(&folder, &context).await,
+        Command::Catalogue(catalogue::Command::Details { entry }) => catalogue_details::run(&entry, &context).await,
         Command::Catalogue(catalogue::Command::Offline(command)) => run_catalogue(&command, context.format),
         Command::Demo(arguments) => crate::demo::run(arguments).await,
         Command::AgentProcess(_) => Err(Failure::Said("an agent runs without the command line's runtime".to_owned())),

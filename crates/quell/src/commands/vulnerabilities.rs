@@ -59,6 +59,9 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             fields.push(("THREAT", shown.texts.threat.clone()));
             fields.push(("IMPACT", shown.texts.impact.clone()));
             fields.push(("SOLUTION", shown.texts.solution.clone()));
+            for said in &shown.no_sound_mitigation {
+                fields.push(("NOTHING SOUND", format!("{} {}", said.sentence, said.url)));
+            }
             output::record(context.format, &shown, &fields)
         }
     }

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::access::{Action, AssetScope, Record};
 use domain::id::AssetId;
 use protocol::agent::EnrolmentToken;
+use protocol::api::catalogue::{EntryBody, StatementsBody};
 use protocol::api::response as body;
 use sha2::{Digest as _, Sha256};
 use store::agents::{self, AgentLine, AgentRow, TokenRow};
@@ -32,6 +33,8 @@ const TOKEN_HOURS_MAX: i64 = 24 * 90;
 pub fn routes() -> OpenApiRouter<App> {
     let installing = OpenApiRouter::new()
         .routes(routes!(show_catalogue, install))
+        .routes(routes!(show_entry))
+        .routes(routes!(no_mitigation))
         .layer(DefaultBodyLimit::max(limits::CATALOGUE_BYTES_MAX));
     OpenApiRouter::new()
         .routes(routes!(list))
@@ -288,6 +291,30 @@ async fn show_catalogue(State(app): State<App>, caller: Caller) -> Result<Json<b
     let key = catalogue::order_key(&app).public();
     let order_key = body::OrderKey { id: key.id().to_string(), public: key.to_string() };
     Ok(Json(app.database.try_read(move |tx| views::agents::catalogue(tx, order_key.clone())).await?))
+}
+
+/// Show an entry of the catalogue in force
+///
+/// What it checks, changes and undoes in words, what it covers, and which keys signed for it.
+#[utoipa::path(get, path = "/catalogue/entries/{entry}", tag = "catalogue", params(("entry" = String, Path)),
+    responses((status = OK, body = EntryBody)))]
+async fn show_entry(
+    State(app): State<App>,
+    caller: Caller,
+    Path(entry): Path<String>,
+) -> Result<Json<EntryBody>, Error> {
+    caller.may(Action::CatalogueView, &Record::default())?;
+    let now = app.clock.now();
+    let read = app.database.try_read(move |tx| Ok::<_, Error>(views::catalogue::entry(tx, &entry, now)?.body));
+    Ok(Json(read.await?))
+}
+
+/// List the vulnerabilities that nothing sound is known for, short of the fix
+#[utoipa::path(get, path = "/catalogue/statements", tag = "catalogue", responses((status = OK, body = StatementsBody)))]
+async fn no_mitigation(caller: Caller) -> Result<Json<StatementsBody>, Error> {
+    caller.may(Action::CatalogueView, &Record::default())?;
+    let all = ::catalogue::statements::all().iter().map(|statement| statement.cve.as_str());
+    Ok(Json(StatementsBody { statements: views::catalogue::no_mitigation(all) }))
 }
 
 /// Install a signed catalogue

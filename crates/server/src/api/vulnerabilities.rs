@@ -89,7 +89,8 @@ async fn show(State(app): State<App>, caller: Caller, Path(qid): Path<i64>) -> R
             Ok::<_, Error>((vulnerability, found))
         })
         .await?;
-    let cves = vulnerability.cves.into_iter().map(|cve| cve.cve).collect();
+    let cves: Vec<String> = vulnerability.cves.into_iter().map(|cve| cve.cve).collect();
+    let no_sound_mitigation = crate::views::catalogue::no_mitigation(cves.iter().map(String::as_str));
     Ok(Json(VulnerabilityBody {
         vulnerability: body(&caller, vulnerability.row, cves, found.as_ref()),
         texts: VulnerabilityTexts {
@@ -97,6 +98,7 @@ async fn show(State(app): State<App>, caller: Caller, Path(qid): Path<i64>) -> R
             impact: vulnerability.impact,
             solution: vulnerability.solution,
         },
+        no_sound_mitigation,
         cvss3_vector: vulnerability.cvss3_vector,
     }))
 }

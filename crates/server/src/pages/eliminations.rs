@@ -59,6 +59,8 @@ pub struct EliminationsPage {
     pub list: List,
     /// The vulnerability it was opened from: words and page.
     pub about: Option<(String, String)>,
+    /// What the catalogue says of the QIDs asked for that nothing sound exists for.
+    pub unsound: Vec<(i64, protocol::api::catalogue::NoMitigation)>,
     /// The rows.
     pub rows: Vec<EliminationRow>,
 }
@@ -92,6 +94,16 @@ pub struct MitigationPage {
     pub facts: Vec<Fact>,
     /// What it covers.
     pub covers: Vec<CoverRow>,
+    /// What each action checks, changes and undoes, in words.
+    pub words: Vec<protocol::api::catalogue::Action>,
+    /// What has to follow, in sentences.
+    pub afterwards: Vec<String>,
+    /// Where it works, each the end of "only where".
+    pub applies: Vec<String>,
+    /// Why a second person has to approve it.
+    pub approval: Option<String>,
+    /// Who signed for it, and what is wrong with that.
+    pub signed: (Vec<Fact>, Option<String>),
     /// The wanted state, as the agent will bring it about: heading and text.
     pub steps: Vec<(String, String)>,
     /// Where the facts come from: words and address.

@@ -129,6 +129,8 @@ pub struct VulnerabilityPage {
     pub found_total: (i64, String),
     /// What can be done about it.
     pub remedies: Vec<RemedyRow>,
+    /// CVEs that nothing sound exists for, short of the fix.
+    pub unsound: Vec<protocol::api::catalogue::NoMitigation>,
     /// What happened.
     pub log: Vec<Entry>,
 }

@@ -308,7 +308,19 @@ pub fn eliminations(tx: &mut Transaction<'_>, caller: &Caller, qids: &[i64]) -> 
             }
         })
         .collect();
-    Ok(body::EliminationsBody { eliminations: found.into_values().collect(), assets })
+    let no_sound_mitigation = unsound(tx, &titles)?;
+    Ok(body::EliminationsBody { eliminations: found.into_values().collect(), assets, no_sound_mitigation })
+}
+
+/// What the catalogue says of these vulnerabilities that nothing sound exists for.
+fn unsound(tx: &mut Transaction<'_>, titles: &Titles) -> Result<Vec<body::UnsoundMitigation>, Error> {
+    let mut said = Vec::new();
+    for (id, (qid, _)) in titles {
+        let cves = store::vulnerabilities::cves(tx, *id)?;
+        let found = super::catalogue::no_mitigation(cves.iter().map(|cve| cve.cve.as_str()));
+        said.extend(found.into_iter().map(|statement| body::UnsoundMitigation { qid: *qid, statement }));
+    }
+    Ok(said)
 }
 
 fn expand(platform: &str) -> Vec<String> {

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod approvals;
 pub mod follow;
+pub mod catalogue;
 pub mod jobs;
 pub mod report;
 pub mod runs;

@@ -100,15 +100,23 @@ async fn index(State(app): State<App>, who: PageActor, Query(asked): Query<Asked
         let chosen = Choice { qid: asked.qid, asset: asked.asset, ..Choice::default() };
         return Ok(flash::redirect(&chosen.eliminations(), None));
     }
-    let actor = who.actor.clone();
+    let (actor, named) = (who.actor.clone(), named(&asked.q));
     let read = app.database.try_read(move |tx| {
         let possible = overview::possible(tx, &actor, None)?;
         let qids: BTreeSet<i64> = possible.iter().map(|row| row.qid).collect();
         let in_force = in_force(tx, &qids)?;
         let catalogue = store::catalogue::newest(tx)?.is_some();
-        Ok::<_, Error>((possible, in_force, catalogue))
+        let mut unsound = Vec::new();
+        for qid in &named {
+            if let Some(id) = store::eliminations::by_qid(tx, *qid)? {
+                let cves = store::vulnerabilities::cves(tx, id)?;
+                let said = crate::views::catalogue::no_mitigation(cves.iter().map(|cve| cve.cve.as_str()));
+                unsound.extend(said.into_iter().map(|said| (*qid, said)));
+            }
+        }
+        Ok::<_, Error>((possible, in_force, catalogue, unsound))
     });
-    let (possible, in_force, catalogue) = read.await?;
+    let (possible, in_force, catalogue, unsound) = read.await?;
     let (filter, error) = read_query(&asked.q);
     let context = Context { me: Some(who.name.clone()), ..Context::at(app.clock.now()) };
     let kept: Vec<&Possible> = possible.iter().filter(|row| matches(&filter, &FIELDS, &Row(row), &context)).collect();
@@ -122,7 +130,7 @@ async fn index(State(app): State<App>, who: PageActor, Query(asked): Query<Asked
     list.total = i64::try_from(total).ok();
     let rows: Vec<EliminationRow> = rows.iter().map(|rows| row(&who, rows, &in_force, &asset)).collect();
     let shell = frame(&app, &who, Section::Eliminations, "Eliminations").await?;
-    Ok(Show(EliminationsPage { shell, list, about: about(&kept, &asked), rows }).into_response())
+    Ok(Show(EliminationsPage { shell, list, about: about(&kept, &asked), unsound, rows }).into_response())
 }
 
 /// QIDs of which a mitigation of ours is in force somewhere.
@@ -136,6 +144,17 @@ fn in_force(tx: &mut store::Transaction<'_>, qids: &BTreeSet<i64>) -> Result<BTr
     let ids: Vec<i64> = keys.keys().map(|id| id.0).collect();
     let rows = store::controls::reversible_for(tx, &ids)?;
     Ok(rows.iter().filter_map(|(vulnerability, ..)| keys.get(vulnerability).copied()).collect())
+}
+
+/// The QIDs that the filter's text asks for by name, at most a few.
+fn named(q: &str) -> BTreeSet<i64> {
+    let texts = q.split("qid:").skip(1);
+    let numbers = texts.flat_map(|text| {
+        let text = text.trim_start_matches(['[', ' ']);
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != ',' && c != ' ').unwrap_or(text.len());
+        text.get(..end).unwrap_or_default().split(',')
+    });
+    numbers.filter_map(|number| number.trim().parse().ok()).take(50).collect()
 }
 
 fn read_query(q: &str) -> (Filter, Option<QueryError>) {

@@ -8,16 +8,19 @@ use crate::app::App;
 use crate::http::Error;
 use crate::http::auth::PageActor;
 use crate::pages::Section;
+use crate::pages::chips::When;
 use crate::pages::chips::{Chip, Tone};
 use crate::pages::eliminations::{CoverRow, MitigationPage};
 use crate::pages::lists::Action as Button;
 use crate::pages::records::{Fact, Value};
+use crate::views;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use catalogue::schema::Entry;
 use domain::access::{Action, Record};
+use protocol::api::catalogue::{EntryDetails, Signature};
 use serde::Deserialize;
 use store::catalogue::EntryRow;
 use store::overview::{self, Possible};
@@ -47,16 +50,14 @@ async fn show(
     Query(View { view }): Query<View>,
 ) -> Result<Response, Error> {
     who.may(Action::CatalogueView, &Record::default())?;
-    let (actor, name) = (who.actor.clone(), entry.clone());
-    let read = app.database.try_read(move |tx| {
-        let missing = || Error::NotFound(format!("catalogue entry {name}"));
-        let row = store::catalogue::current(tx)?.into_iter().find(|row| row.entry == name).ok_or_else(missing)?;
-        let body = store::catalogue::body(tx, &row.digest)?.ok_or_else(missing)?;
+    let (actor, name, now) = (who.actor.clone(), entry.clone(), app.clock.now());
+    let look = app.database.try_read(move |tx| {
+        let told = views::catalogue::entry(tx, &name, now)?;
         let possible = overview::possible(tx, &actor, None)?;
-        Ok::<_, Error>((row, body, possible))
+        Ok::<_, Error>((told, possible))
     });
-    let (row, body, possible) = read.await?;
-    let read = Entry::from_json(&body).map_err(Error::internal)?;
+    let (told, possible) = look.await?;
+    let (row, read) = (&told.row, &told.entry);
     let own: Vec<Possible> = possible.into_iter().filter(|possible| possible.entry == entry).collect();
     let shell =
         frame(&app, &who, Section::Eliminations, row.title.clone()).await?.under("Eliminations", "/eliminations");
@@ -69,12 +70,17 @@ async fn show(
         Button::post("Mitigate Now", to.address()).icon("shield-half").primary().unless(cannot_mitigate(&who, &own));
     let page = MitigationPage {
         shell,
-        marks: entry_marks(&row, &read),
+        marks: entry_marks(row, read),
         summary: read.human.summary.to_string(),
         side_effects: vec![read.human.side_effects.to_string()],
-        facts: facts(&row, &read),
-        covers: covers(&read),
-        steps: steps(&read),
+        facts: facts(row, &told.body.entry),
+        covers: covers(read),
+        words: told.body.entry.actions.clone(),
+        afterwards: told.body.entry.afterwards.sentences.clone(),
+        applies: told.body.entry.applies.clone(),
+        approval: read.needs_approval().then(|| NO_APPROVAL.to_owned()),
+        signed: signed(row, told.body.signature.as_ref()),
+        steps: steps(read),
         references: read
             .references
             .iter()
@@ -83,6 +89,30 @@ async fn show(
         actions: if view == "details" { Vec::new() } else { vec![mitigate] },
     };
     Ok(Show(page).into_response())
+}
+
+/// Who signed for the entry: facts, and what is wrong.
+fn signed(row: &EntryRow, signature: Option<&Signature>) -> (Vec<Fact>, Option<String>) {
+    let Some(signature) = signature else { return (Vec::new(), Some("No catalogue is in force.".to_owned())) };
+    let keys: Vec<String> =
+        signature.signers.iter().map(|signer| format!("{} ({})", signer.key, signer.role)).collect();
+    let wanted = match signature.threshold {
+        1 => "one content key has to sign".to_owned(),
+        several => format!("{several} content keys have to sign"),
+    };
+    let facts = vec![
+        Fact::new("Digest", Value::code(row.digest.clone())),
+        Fact::new("Index", Value::text(format!("version {}", signature.index_version))),
+        Fact::new("Starts new work until", Value::When(When::exact(signature.expires_at.to_jiff()))),
+        Fact::new("Signed by", Value::code(keys.join(" "))),
+        Fact::new("Asked for", Value::text(format!("{wanted}, by root version {}", signature.root_version))),
+    ];
+    let fault = match (&signature.problem, signature.expired) {
+        (Some(problem), _) => Some(super::frame::sentence(problem)),
+        (None, true) => Some("The index has expired: it starts no new work until a newer one is installed.".to_owned()),
+        (None, false) => None,
+    };
+    (facts, fault)
 }
 
 fn entry_marks(row: &EntryRow, entry: &Entry) -> Vec<Chip> {
@@ -120,17 +150,20 @@ pub(super) fn follows(entry: &Entry) -> Option<String> {
     }
 }
 
-fn facts(row: &EntryRow, entry: &Entry) -> Vec<Fact> {
+fn facts(row: &EntryRow, entry: &EntryDetails) -> Vec<Fact> {
     let needs = if row.needs.is_empty() { Value::text("") } else { Value::code(row.needs.clone()) };
+    let class = match entry.class {
+        0 => "0, changes nothing that is in use",
+        1 => "1, can be undone at once",
+        2 => "2, needs the approval of a second person",
+        _ => "3, needs the approval of a second person and has no way back at once",
+    };
     vec![
         Fact::new("Entry", Value::code(format!("{}@{}", row.entry, row.revision))),
-        Fact::new("Digest", Value::code(row.digest.clone())),
+        Fact::new("Risk class", Value::text(class)),
         Fact::new("An agent must be able to", needs),
-        Fact::new(
-            "When patched",
-            Value::text(if entry.human.remove_when_patched { "take it back" } else { "may stay" }),
-        ),
-        Fact::new("Valid until", Value::text(entry.valid_until.map(|day| day.to_string()).unwrap_or_default())),
+        Fact::new("When patched", Value::text(if entry.remove_when_patched { "take it back" } else { "may stay" })),
+        Fact::new("Valid until", Value::text(entry.valid_until.clone().unwrap_or_default())),
     ]
 }
 

@@ -251,6 +251,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(qid): Path<i64>) -> R
         found: seen.items.iter().map(|item| found_row(item, now)).collect(),
         found_total: (seen.total, all),
         remedies: seen.possible.iter().map(remedy).collect(),
+        unsound: crate::views::catalogue::no_mitigation(seen.vulnerability.cves.iter().map(|cve| cve.cve.as_str())),
         log: seen.log,
     };
     Ok(Show(page).into_response())

@@ -15,11 +15,7 @@ async fn scoped(world: &World, name: &str, tag: &str, assets: &[i64]) -> Client 
     }
     let client = world.server.user(name, &["job_author"]).await;
     let change = json!({ "scope": { "tags": [tag] } });
-    let user = world.admin.get(&format!("/api/v1/users/{name}")).await.expect(200);
-    let tag = format!("\"v{}\"", user["user"]["version"]);
-    let path = format!("/api/v1/users/{name}");
-    let request = world.admin.request(Method::PATCH, &path).header("if-match", tag).json(&change);
-    world.admin.send(request).await.expect(200);
+    world.admin.patch(&format!("/api/v1/users/{name}"), &change).await.expect(200);
     client
 }
 

@@ -47,6 +47,11 @@ pub enum Command {
         /// The folder that `sign` wrote.
         folder: PathBuf,
     },
+    /// Show an entry of the catalogue in force on the server: what it does in words, and who signed for it.
+    Details {
+        /// Its id.
+        entry: String,
+    },
 }
 
 /// What needs no server.

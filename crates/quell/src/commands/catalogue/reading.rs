@@ -212,6 +212,13 @@ pub(super) fn show_entry(entry: &Entry, output: Output, out: &mut impl Write) ->
         actions.add_row([action.kind().to_owned(), action.target(), action.wanted()]);
     }
     writeln!(out, "{covers}\n{actions}")?;
+    for words in catalogue::words::of(entry) {
+        writeln!(out, "{} on {}", words.kind, words.target)?;
+        writeln!(out, "  checked: {}\n  changed: {}\n  undone: {}", words.checked, words.changed, words.undone)?;
+    }
+    for sentence in catalogue::words::afterwards(entry) {
+        writeln!(out, "{sentence}")?;
+    }
     for condition in entry.applies.describe() {
         writeln!(out, "Only where {condition}.")?;
     }

@@ -168,6 +168,7 @@ pub(super) fn pages(out: &Path) {
             })
             .collect(),
         found_total: (144, "items.html".into()),
+        unsound: Vec::new(),
         remedies: vec![vulnerabilities::RemedyRow {
             title: "Disable ChaCha20-Poly1305 and EtM in sshd".into(),
             href: "mitigation.html".into(),
@@ -231,6 +232,7 @@ pub(super) fn eliminations(out: &Path) {
     let page = eliminations::EliminationsPage {
         shell: shell(Section::Eliminations, "Eliminations"),
         list: list("/eliminations", "eliminations", &eliminations::COLUMNS, "", "-score", rows.len(), 212),
+        unsound: Vec::new(),
         about: Some(("QID 38909".into(), "vulnerability.html".into())),
         rows,
     };
@@ -256,6 +258,17 @@ pub(super) fn eliminations(out: &Path) {
             points: 30,
             note: "None of the remaining modes can be truncated.".into(),
         }],
+        words: vec![protocol::api::catalogue::Action {
+            kind: "file.setting".into(),
+            target: "/etc/ssh/sshd_config Ciphers".into(),
+            checked: "Whether Ciphers of /etc/ssh/sshd_config has the value in effect.".into(),
+            changed: "Ciphers is set; the rest of the file stays.".into(),
+            undone: "The setting gets the value it had before.".into(),
+        }],
+        afterwards: vec!["The first service there is of sshd, ssh is restarted.".into()],
+        applies: vec!["OpenSSH is installed".into()],
+        approval: None,
+        signed: (vec![Fact::new("Index", Value::text("version 7"))], None),
         steps: vec![(
             "Wanted state".into(),
             "/etc/ssh/sshd_config\n  Ciphers -chacha20-poly1305@openssh.com\n  MACs -*-etm@openssh.com".into(),
