@@ -221,6 +221,7 @@ fn create_in(tx: &mut Transaction<'_>, caller: &Caller, free: &Free, now: Timest
         recipients: "[]".to_owned(),
         mail_started: false,
         mail_percent: None,
+        standing: false,
     };
     let new = NewJob {
         number: number.ordinal,
@@ -231,7 +232,7 @@ fn create_in(tx: &mut Transaction<'_>, caller: &Caller, free: &Free, now: Timest
     };
     let id = jobs::create(tx, &new, &draft, now)?;
     let row = jobs::read(tx, id)?;
-    let resolved = adopt(tx, caller, &row, free.plan.clone(), now)?;
+    let resolved = adopt(tx, caller, &row, free.plan.clone(), false, now)?;
     let assets: BTreeSet<AssetId> = resolved.targets.iter().map(|target| target.asset).collect();
     let detail =
         serde_json::json!({ "kind": "mitigation", "origin": "free", "plan": free.plan, "assets": assets.len() });
@@ -271,11 +272,11 @@ pub fn change(
     job::chooses(job.origin == "free")?;
     let (kept, _) = plan(tx, job)?.unwrap_or_default();
     let plan = Plan { selection: selection.unwrap_or(kept.selection), choose: choose.unwrap_or(kept.choose) };
-    adopt(tx, caller, job, plan, now)
+    adopt(tx, caller, job, plan, false, now)
 }
 
 /// Store a plan as this caller's choice, and what it comes to inside his scope. Of the listed assets only those he sees
-/// are kept, so that nobody stores the name of what he cannot reach.
+/// are kept, so that nobody stores the name of what he cannot reach. With `lenient` what the catalogue holds no more is noted.
 ///
 /// # Errors
 /// Whatever [`resolve`] refuses.
@@ -284,6 +285,7 @@ pub fn adopt(
     caller: &Caller,
     job: &JobRow,
     mut plan: Plan,
+    lenient: bool,
     now: Timestamp,
 ) -> Result<Resolved, Error> {
     let scopes = [caller.scope.clone()];
@@ -293,7 +295,7 @@ pub fn adopt(
         let seen: BTreeSet<AssetId> = selection::seen(tx, &keys, &caller.scope)?.into_iter().collect();
         list.retain(|asset| seen.contains(asset));
     }
-    let asked = Asked { platform: job.platform, scopes: &scopes, lenient: false, now };
+    let asked = Asked { platform: job.platform, scopes: &scopes, lenient, now };
     let mut resolved = resolve(tx, &plan, &asked)?;
     match listed - plan.selection.assets.len() {
         0 => {}

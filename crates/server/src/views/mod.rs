@@ -2,8 +2,8 @@
 
 pub mod agents;
 pub mod approvals;
-pub mod follow;
 pub mod catalogue;
+pub mod follow;
 pub mod jobs;
 pub mod report;
 pub mod runs;

@@ -84,6 +84,22 @@ both_servers!(r19_a_free_standing_job_chooses_by_list_query_and_tags, |server| a
     let shown = admin.get(&format!("/api/v1/jobs/{number}/selection")).await.expect(200);
     assert_eq!(ids(&shown["assets"]), able);
 
+    // A standing job chooses anew at each run: who carries the tag by then is in.
+    let standing = json!({ "selection": { "tags": ["prod"] }, "standing": true });
+    let job = edit(admin, &job, &standing).await.expect(200);
+    assert_eq!(ids(&job["job"]["assets"]), tagged.to_vec());
+    admin.patch(&format!("/api/v1/assets/{}", able[0]), &json!({ "tags": [] })).await.expect(200);
+    let ordinal = number[2..].parse::<i64>().unwrap();
+    let now = world.server.app().clock.now();
+    let again = world.server.app().database.try_write(move |tx| {
+        let row = store::jobs::by_number(tx, ordinal)?.expect("the job is there");
+        let resolved = server::engine::selection::again(tx, &row, now)?.expect("it is free-standing");
+        Ok::<_, server::http::Error>(resolved.targets.iter().map(|target| target.asset.0).collect::<Vec<_>>())
+    });
+    assert_eq!(again.await.unwrap(), tagged[1..].to_vec());
+    admin.patch(&format!("/api/v1/assets/{}", able[0]), &json!({ "tags": ["web"] })).await.expect(200);
+    let job = admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
+
     // R3: without an asset it cannot be saved.
     let empty = edit(admin, &job, &json!({ "selection": { "assets": [] } })).await.expect(200);
     assert_eq!(ids(&empty["job"]["assets"]), Vec::<i64>::new());
@@ -168,6 +184,19 @@ both_servers!(r19_no_free_standing_job_reaches_beyond_the_scope_of_whoever_chose
         Ok::<_, server::http::Error>(resolved.targets.iter().map(|target| target.asset.0).collect::<Vec<_>>())
     });
     assert_eq!(again.await.unwrap(), [mine], "the owner's scope and the co-author's count together");
+
+    // A copy chooses inside the scope of who makes it.
+    let both = json!({ "platform": "linux", "selection": { "assets": [mine, foreign] }, "choose": { "qids": [qid] } });
+    let wide = world.admin.post("/api/v1/jobs", &both).await.expect(201);
+    assert_eq!(ids(&wide["job"]["assets"]).len(), 2);
+    let path = format!("/api/v1/jobs/{}/clone", wide["job"]["summary"]["number"].as_str().unwrap());
+    let copy = lara.post(&path, &json!({})).await;
+    if copy.status < 300 {
+        let copy = copy.expect(201);
+        assert_eq!((ids(&copy["job"]["assets"]), &copy["job"]["hidden_assets"]), (vec![mine], &json!(0)));
+    } else {
+        assert!([403, 409].contains(&copy.status), "{}", copy.text);
+    }
 
     // A draft without assets is nobody's but its owner's to an account with a scope.
     let empty = world.admin.post("/api/v1/jobs", &json!({ "platform": "linux", "selection": {} })).await.expect(201);

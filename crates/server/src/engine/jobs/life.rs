@@ -6,6 +6,7 @@ use super::{Job, complete, load, note, reviewed};
 use crate::app::App;
 use crate::engine::approvals;
 use crate::engine::runs::{self, Cause, Does, Due, NewRun, Over};
+use crate::engine::selection;
 use crate::failpoint;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
@@ -134,8 +135,17 @@ fn copy(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp) ->
         owner: caller.user,
     };
     let id = jobs::create(tx, &new, &draft, now)?;
-    jobs::set_targets(tx, id, &job.targets)?;
-    jobs::set_actions(tx, id, &job.actions)?;
+    match selection::plan(tx, row)? {
+        // A free-standing job chooses anew, inside the scope of who copies it (R19).
+        Some((plan, _)) => {
+            let made = jobs::read(tx, id)?;
+            selection::adopt(tx, caller, &made, plan, true, now)?;
+        }
+        None => {
+            jobs::set_targets(tx, id, &job.targets)?;
+            jobs::set_actions(tx, id, &job.actions)?;
+        }
+    }
     // The new owner is no co-author of his own job.
     let coauthors: Vec<_> = job.coauthors.iter().copied().filter(|user| *user != caller.user).collect();
     jobs::set_coauthors(tx, id, &coauthors)?;
