@@ -78,7 +78,7 @@ async fn show(
         words: told.body.entry.actions.clone(),
         afterwards: told.body.entry.afterwards.sentences.clone(),
         applies: told.body.entry.applies.clone(),
-        approval: read.needs_approval().then(|| NO_APPROVAL.to_owned()),
+        approval: read.needs_approval().then(|| APPROVAL.to_owned()),
         signed: signed(row, told.body.signature.as_ref()),
         steps: steps(read),
         references: read
