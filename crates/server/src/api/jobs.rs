@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::engine::jobs::{self, Job, Patch, Selection, Wanted};
-use crate::engine::{dispatch, rollouts};
 use crate::engine::selection::{self, Free, Plan};
+use crate::engine::{dispatch, rollouts};
 use crate::http::conditional::{IfMatch, etag};
 use crate::http::{Caller, Error, ListQuery};
 use crate::views;
