@@ -197,12 +197,16 @@ pub fn list(tx: &mut Transaction<'_>, state: Option<State>, within: &AssetScope)
     tx.all_built(&sql.text(" ORDER BY p.id DESC LIMIT ").bind(&LISTED_MAX))
 }
 
-/// How many requests wait for somebody.
+/// How many requests of jobs with at least one asset inside the scope wait for somebody.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn waiting(tx: &mut Transaction<'_>) -> Result<i64> {
-    tx.scalar("SELECT count(*) FROM approval WHERE state = 'pending'", &[])
+pub fn waiting(tx: &mut Transaction<'_>, within: &AssetScope) -> Result<i64> {
+    let mut sql = Sql::new("SELECT count(*) FROM approval p WHERE p.state = 'pending'");
+    if let Some(scope) = scope::assets(within, "t.asset_id") {
+        sql = sql.text(" AND EXISTS (SELECT 1 FROM job_target t WHERE t.job_id = p.job_id AND ").append(scope).text(")");
+    }
+    tx.scalar_built(&sql)
 }
 
 /// Store what a signature makes of a request: state, envelope and number of signatures; `false` when somebody else decided

@@ -49,8 +49,9 @@ const PLACES: &[(Section, Action)] = &[
 /// # Errors
 /// [`Error`] where the database fails.
 pub async fn frame(app: &App, actor: &PageActor, section: Section, title: impl Into<String>) -> Result<Shell, Error> {
-    let seen = app.database.try_read(|tx| {
-        Ok::<_, Error>((dispatch::halt(tx)?, store::overview::now(tx)?, store::approvals::waiting(tx)?))
+    let scope = actor.scope.clone();
+    let seen = app.database.try_read(move |tx| {
+        Ok::<_, Error>((dispatch::halt(tx)?, store::overview::now(tx)?, store::approvals::waiting(tx, &scope)?))
     });
     let (halt, now, waiting) = seen.await?;
     let mut shell = plain(&actor.caller, &actor.csrf, section, title);

@@ -129,7 +129,7 @@ both_servers!(a_rejection_with_its_reason_disables_the_job, |server| async move 
 });
 
 both_servers!(two_keys_are_needed_where_the_root_says_two, |server| async move {
-    let world = World::with(server, 2, &["approval@1", "file.setting@1"]).await;
+    let world = World::with(server, 2, &["approval@1", "permit@1", "file.setting@1"]).await;
     let (_, approval) = world.asked(&[RISKY]).await;
     let sign = format!("/api/v1/approvals/{}/sign", approval["summary"]["id"]);
     for _ in 0..2 {
@@ -191,7 +191,7 @@ both_servers!(disabling_withdraws_the_request_and_time_ends_it, |server| async m
 });
 
 both_servers!(an_agent_that_cannot_check_approvals_gets_no_such_order, |server| async move {
-    let world = World::with(server, 1, &["file.setting@1"]).await;
+    let world = World::with(server, 1, &["permit@1", "file.setting@1"]).await;
     let (number, approval) = world.asked(&[RISKY]).await;
     let sign = format!("/api/v1/approvals/{}/sign", approval["summary"]["id"]);
     world.ben.post(&sign, &json!({ "envelope": signed(&approval, &[ORG]) })).await.expect(200);

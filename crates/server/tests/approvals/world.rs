@@ -85,7 +85,7 @@ pub struct World {
 
 impl World {
     pub async fn ready(server: TestServer) -> World {
-        Self::with(server, 1, &["approval@1", "file.setting@1"]).await
+        Self::with(server, 1, &["approval@1", "permit@1", "file.setting@1"]).await
     }
 
     /// With so many organisation keys needed, and agents that can do this.
