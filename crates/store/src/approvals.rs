@@ -204,7 +204,8 @@ pub fn list(tx: &mut Transaction<'_>, state: Option<State>, within: &AssetScope)
 pub fn waiting(tx: &mut Transaction<'_>, within: &AssetScope) -> Result<i64> {
     let mut sql = Sql::new("SELECT count(*) FROM approval p WHERE p.state = 'pending'");
     if let Some(scope) = scope::assets(within, "t.asset_id") {
-        sql = sql.text(" AND EXISTS (SELECT 1 FROM job_target t WHERE t.job_id = p.job_id AND ").append(scope).text(")");
+        sql =
+            sql.text(" AND EXISTS (SELECT 1 FROM job_target t WHERE t.job_id = p.job_id AND ").append(scope).text(")");
     }
     tx.scalar_built(&sql)
 }
