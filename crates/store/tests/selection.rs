@@ -1,7 +1,7 @@
 //! What a selection names is the same in SQL and in `domain::selection`, on both engines, whatever the scopes, tags and
 //! tree; and an asset's criticality follows its tags (R22).
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::allow_attributes, reason = "a test may panic")]
 
 use domain::access::AssetScope;
 use domain::asset::{Identity, Platform};
