@@ -146,6 +146,11 @@ impl Checks {
 impl Executor {
     /// Look at the controls if it is time; `now` is the clock of [`crate::clock::boot_micros`].
     pub fn look(&mut self, now: i64) {
+        self.look_with(now, &mut random);
+    }
+
+    /// As [`Executor::look`], with the chance that spreads the looks of many hosts given.
+    pub fn look_with(&mut self, now: i64, random: &mut dyn FnMut() -> u32) {
         let tree = &self.host.tree;
         let packages: Vec<String> = DATABASES.iter().map(|path| tree.mark(path).unwrap_or_default()).collect();
         let signs = Signs { boot_id: self.host.boot_id(), packages: packages.join(" "), now };

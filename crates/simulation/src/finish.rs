@@ -152,7 +152,7 @@ impl Fleet<'_> {
             if !in_force.contains(asset) && !untold.contains(asset) && !unexplained.is_empty() {
                 broken.push(format!("truth: the server lists nothing on h{host}, changed are {unexplained:?}"));
             }
-            if let Some(left) = changes.iter().find(|path| path.to_string_lossy().contains("/.quell-")) {
+            if let Some(left) = changes.iter().find(|path| temporary(path)) {
                 broken.push(format!("truth: a temporary file stays on h{host}: {}", left.display()));
             }
             for (_, qid, mitigation) in items.iter().filter(|(of, _, _)| of == asset) {
@@ -292,6 +292,12 @@ impl Fleet<'_> {
             }
         }
     }
+}
+
+/// Whether a file is one that the agent makes beside its target for a moment. What stands for the kernel's files below a root is
+/// replaced like others there; a real kernel's are written in place.
+fn temporary(path: &std::path::Path) -> bool {
+    path.to_string_lossy().contains("/.quell-") && !path.starts_with("proc")
 }
 
 /// A word of the database as the domain's value.

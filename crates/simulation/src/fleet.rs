@@ -1,7 +1,7 @@
 //! The world and its one queue of what happens next. Virtual time, one thread, everything by chance of the seed.
 
 use crate::chance::Chance;
-use crate::host::{Called, Loss, Node, loss};
+use crate::host::{Called, Loss, Node, clocks, loss};
 use crate::mutation::Mutation;
 use crate::plan::{Act, Fault, Plan};
 use crate::replica::{Answer, Asked, Door, Held, Replica, json};
@@ -49,6 +49,8 @@ pub enum Event {
     Work { of: usize, life: u64 },
     /// The agent starts.
     Start { of: usize },
+    /// The agent looks at its controls, if it is time.
+    LookAround { of: usize, life: u64 },
     /// The agent enrols.
     Enrol { of: usize },
     /// Polls that a server has held long enough are answered.
@@ -222,6 +224,8 @@ impl<'t> Fleet<'t> {
             Event::Work { of, life } if self.nodes[of].life == life => self.work(of),
             Event::Work { .. } => {}
             Event::Start { of } => self.start(of),
+            Event::LookAround { of, life } if self.nodes[of].life == life => self.look_around(of),
+            Event::LookAround { .. } => {}
             Event::Enrol { of } => self.enrol(of),
             Event::Look { of } => self.look(of),
             Event::Release { of } => self.release(of),
@@ -493,6 +497,30 @@ impl<'t> Fleet<'t> {
         }
         self.note(&format!("h{of} starts"));
         self.connect(of);
+        let (life, pause) = (self.nodes[of].life, self.net.between(1, 60) * MINUTE);
+        self.after(pause, Event::LookAround { of, life });
+    }
+
+    fn look_around(&mut self, of: usize) {
+        let mut chance = self.net.clone();
+        self.net.draw();
+        // Orders come first, as in the real loop.
+        let called = self.execute(of, |executor| {
+            if !executor.has_work() {
+                let boot = clocks().1;
+                executor.look_with(boot, &mut || u32::try_from(chance.below(u64::from(u32::MAX))).unwrap_or(0));
+            }
+            executor.take_out()
+        });
+        let Some(frames) = called.answer else { return };
+        self.overhear(of, &frames);
+        for frame in frames {
+            self.feed(of, Input::Frame(Box::new(frame)));
+        }
+        self.plan_ahead(of);
+        let pause = if self.hold > HOUR { 6 * HOUR } else { 40 * MINUTE };
+        let life = self.nodes[of].life;
+        self.after(pause, Event::LookAround { of, life });
     }
 
     /// Start the network half.

@@ -66,7 +66,8 @@ fn disk_full() -> bool {
     MACHINE.with_borrow(|machine| machine.disk_full)
 }
 
-fn clocks() -> (Timestamp, i64) {
+/// What the clocks of the machine show on which the executor runs right now.
+pub fn clocks() -> (Timestamp, i64) {
     MACHINE.with_borrow(|machine| (Timestamp::from_micros(machine.wall), machine.boot))
 }
 

@@ -6,7 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
 use domain::time::Timestamp;
 use serde_json::Value;
-use server::engine::{agents, dispatch, housekeeping};
+use server::engine::{after, agents, dispatch, housekeeping};
 use server::http::router;
 use server::{App, Clock, Config, HandClock};
 use std::collections::BTreeMap;
@@ -182,6 +182,7 @@ impl Replica {
         let sealed = self.live(now, |(app, _, _)| {
             runtime.block_on(async {
                 agents::flush_now(app).await;
+                after::look(app).await.expect("what follows jobs is looked after");
                 housekeeping::seal(app, holder).await
             })
         })?;

@@ -103,6 +103,17 @@ pub fn newest(tx: &mut Transaction<'_>) -> Result<Option<Release>> {
     tx.optional("SELECT version, expires_at, index_envelope FROM catalogue_release ORDER BY version DESC LIMIT 1", &[])
 }
 
+/// The version of the newest release, if any was installed: asked for with every order and poll, where its envelope, which is
+/// large, mostly is not needed.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn newest_version(tx: &mut Transaction<'_>) -> Result<Option<i64>> {
+    let found: Option<(i64,)> =
+        tx.optional("SELECT version FROM catalogue_release ORDER BY version DESC LIMIT 1", &[])?;
+    Ok(found.map(|(version,)| version))
+}
+
 /// Install a release: its entries become the current ones, all others stay for reverts only.
 ///
 /// # Errors

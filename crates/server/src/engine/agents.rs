@@ -96,6 +96,12 @@ pub async fn flush_now(app: &App) {
     }
 }
 
+/// The only part of a request that is looked at before its signature is.
+#[derive(serde::Deserialize)]
+struct Claimed {
+    agent_id: Uuid,
+}
+
 /// Find out who a signed request is from, and whether it is new.
 ///
 /// # Errors
@@ -105,7 +111,7 @@ pub async fn authenticate(app: &App, body: &[u8]) -> Result<(AgentRow, Request),
     let envelope = Envelope::parse(body, BODY_BYTES_MAX)
         .map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_envelope", error.to_string()))?;
     // Only the name is read before the signature is checked, to find the key; everything else is read after.
-    let claimed: Request = serde_json::from_slice(envelope.unverified_payload())
+    let claimed: Claimed = serde_json::from_slice(envelope.unverified_payload())
         .map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))?;
     let id = claimed.agent_id;
     let agent = app.database.read(move |tx| agents::by_agent_id(tx, id)).await?;

@@ -16,6 +16,9 @@ use store::{Transaction, settings, tasks};
 /// Pause between two looks without a wake-up.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Between the beginnings of two looks at least: reports come one by one, a look concerns everything.
+const LOOKS_APART: Duration = Duration::from_millis(100);
+
 /// Setting of the global halt.
 pub const HALT: &str = "halt";
 
@@ -51,12 +54,17 @@ pub struct Moved {
 pub async fn run(app: App) {
     let mut woken = app.wake.listen("dispatch", 0);
     while !app.stopping.is_cancelled() {
+        let next = tokio::time::Instant::now() + LOOKS_APART;
         if let Err(error) = turn(&app).await {
             tracing::error!("jobs were not looked after, the next look will: {error:?}");
         }
         tokio::select! {
             () = app.stopping.cancelled() => return,
             _ = woken.changed_within(PAUSE) => {}
+        }
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep_until(next) => {}
         }
     }
 }

@@ -137,7 +137,7 @@ fn make(
     let dry_run = task.kind == dry_run::KIND;
     let seconds = if dry_run { domain::dry_run::SECONDS_MAX } else { task::ORDER_SECONDS };
     let not_after = now.plus_seconds(seconds);
-    let Some(release) = catalogue::newest(tx)? else { return Ok(None) };
+    let Some(version) = catalogue::newest_version(tx)? else { return Ok(None) };
     let life = task::step(task.life(), Event::Offer)?;
     let order = Order {
         v: 1,
@@ -150,7 +150,7 @@ fn make(
         agent_id: agent.agent_id,
         instance_id: agent.instance_id,
         order_seq: u64::try_from(agents::next_order(tx, agent.id)?).unwrap_or(0),
-        catalogue_min: u64::try_from(release.version).unwrap_or(0),
+        catalogue_min: u64::try_from(version).unwrap_or(0),
         entry_id: task.entry.clone(),
         entry_revision: u32::try_from(task.entry_revision).unwrap_or(0),
         content_digest: task.digest.clone(),

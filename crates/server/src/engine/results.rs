@@ -110,9 +110,11 @@ fn apply(
         }
         EventKind::Interrupted { state, reason } => {
             tasks::save_result(tx, task.id, &format!("interrupted on the host: {}", cut(reason)), None, "")?;
-            if *state == ControlState::Effective {
-                // It was done before the executor died; the next try finds it in place and says whose it is.
-                tracing::info!(task = %task.uuid, "an interrupted task left its control in force");
+            let in_force = matches!(state, ControlState::Effective | ControlState::Configured);
+            // It was done before the executor died. The next try finds it in place and says whose it is; where there is no
+            // next one, because the job was cancelled or the tries are used up, this is the last word.
+            if in_force && life.state.ended() && task.kind == "apply" && agent.asset_id == Some(task.asset_id) {
+                left_in_force(tx, task, *state, event.at, now)?;
             }
         }
         EventKind::Revoked => tasks::save_result(tx, task.id, "withdrawn before it started", None, "")?,
@@ -125,6 +127,29 @@ fn apply(
         EventKind::Accepted | EventKind::Started => {}
     }
     Ok(true)
+}
+
+/// Keep the control that an interrupted try, the task's last, left in force.
+fn left_in_force(
+    tx: &mut Transaction<'_>,
+    task: &TaskRow,
+    state: ControlState,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let control = Report {
+        asset: task.asset_id,
+        entry: &task.entry,
+        entry_key: task.entry_key,
+        state,
+        origin: Origin::Ours,
+        task: task.id,
+        // A clock ahead of ours must not silence later checks.
+        heard_at: at.min(now),
+    };
+    controls::report(tx, &control, now)?;
+    let cause = format!("{} was interrupted after {} was in place", store::jobs::name(task.job_number), task.entry);
+    rescore(tx, task.asset_id, &cause, now)
 }
 
 /// Keep a result: its message and detail, the control, and what that makes of the scores.

@@ -51,6 +51,8 @@ fn misplaced() -> Error {
 
 async fn poll(State(app): State<App>, body: Bytes) -> Result<Json<PollReply>, Error> {
     let (agent, request) = agents::authenticate(&app, &body).await?;
+    // Held for most of a minute by every agent there is: nothing stays in memory that is not needed.
+    drop(body);
     let Body::Poll(poll) = request.body else { return Err(misplaced()) };
     // Listen before looking, or what changes in between is missed until the hold is over.
     let mut woken = app.wake.listen("agent", agent.id.0);
@@ -104,8 +106,9 @@ async fn reply(app: &App, agent: &AgentRow, poll: &Poll) -> Result<PollReply, Er
         .database
         .read(move |tx| {
             let roots = store::catalogue::roots_above(tx, i64::try_from(root_version).unwrap_or(i64::MAX))?;
-            let newest = store::catalogue::newest(tx)?;
-            let newer = newest.filter(|release| u64::try_from(release.version).unwrap_or(0) > index_version);
+            let newest = store::catalogue::newest_version(tx)?;
+            let newer = newest.is_some_and(|version| u64::try_from(version).unwrap_or(0) > index_version);
+            let newer = if newer { store::catalogue::newest(tx)? } else { None };
             Ok((roots, newer.map(|release| release.index_envelope), tasks::any_for_agent(tx, agent_key)?))
         })
         .await?;

@@ -87,8 +87,8 @@ impl Api {
         ] {
             let (status, head, body) = api.call("POST", path, &body);
             assert_eq!(status, 200, "{path}: {body}");
-            let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_default();
-            let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+            let cookie = head.lines().find_map(|line| line.split_once(": ").filter(|(name, _)| *name == "set-cookie"));
+            let cookie = cookie.and_then(|(_, value)| value.split(';').next()).unwrap_or_default().to_owned();
             let csrf = body["session"]["csrf_token"].as_str().unwrap_or_default().to_owned();
             api.headers = vec![("cookie".to_owned(), cookie), ("x-csrf-token".to_owned(), csrf)];
         }
@@ -122,7 +122,7 @@ impl Api {
                 .unwrap_or(Value::Null),
             None => Value::Null,
         };
-        (status, head.to_ascii_lowercase(), json)
+        (status, head.to_owned(), json)
     }
 
     /// One that succeeds.
