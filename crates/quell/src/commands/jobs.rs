@@ -7,8 +7,9 @@ use crate::output::{self, Column, Format, note};
 use protocol::api::follow::Afterwards;
 use protocol::api::response::{
     Elimination, EliminationAsset, EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobCve, JobCvesBody,
-    JobPatch, JobSave, JobSelection, JobSummary, JobsBody, NewJob, ReportBody, ReportLine, RetentionBody,
-    RetentionRequest, ScheduleBody, Task, TasksBody,
+    JobPatch, JobSave, JobSelection, JobSummary, JobsBody, NewJob, OwnerRequest, PreviewBody, PreviewRequest,
+    RepeatBody, ReportBody, ReportLine, ResolvedInstant, RetentionBody, RetentionRequest, Run, RunsBody, ScheduleBody,
+    Task, TasksBody,
 };
 use protocol::api::selection::{ActionSelection, AssetSelection, SelectedAsset, SelectionBody, SelectionTrial};
 use std::time::Duration;
@@ -104,11 +105,56 @@ pub enum Command {
         #[arg(long)]
         wait: bool,
     },
-    /// Disable a job that has not started
+    /// Disable a job that has not started, or a recurring one between two runs
     Disable {
         /// Its number
         number: String,
     },
+    /// Pause a job: nothing more of it starts, what runs ends
+    Pause {
+        /// Its number
+        number: String,
+    },
+    /// Resume a paused job
+    Resume {
+        /// Its number
+        number: String,
+    },
+    /// Run a job now: a scheduled one, or again one that has ended
+    RunNow {
+        /// Its number
+        number: String,
+        /// Wait until it is over
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Run again what failed last
+    Retry {
+        /// Its number
+        number: String,
+        /// Wait until it is over
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Make a draft with the same content
+    Clone {
+        /// Its number
+        number: String,
+    },
+    /// Give a job to somebody else
+    Owner {
+        /// Its number
+        number: String,
+        /// Sign-in name of the new owner
+        owner: String,
+    },
+    /// List a job's runs
+    Runs {
+        /// Its number
+        number: String,
+    },
+    /// Show the next times of a job's schedule, or of one that is not saved, by zone of its assets
+    Preview(Box<Preview>),
     /// Cancel a running job: nothing more starts
     Cancel {
         /// Its number
@@ -119,10 +165,13 @@ pub enum Command {
         /// Its number
         number: String,
     },
-    /// List a job's tasks with their results
+    /// List the tasks of a job's run with their results
     Tasks {
         /// Its number
         number: String,
+        /// Of which run; the newest when absent
+        #[arg(long)]
+        run: Option<i64>,
     },
     /// Download the progress report: a line per asset, QID and mitigation; `-o csv` or `-o json` for the whole of it
     Report {
@@ -246,15 +295,11 @@ pub struct Edit {
     /// What a free-standing job chooses; the assets, or the actions, that are given replace those it has
     #[command(flatten)]
     choice: Choice,
-    /// Run as soon as it is enabled
-    #[arg(long, conflicts_with = "at")]
-    on_demand: bool,
-    /// Run at this date and time, 2026-11-22T03:00
-    #[arg(long, value_name = "DATETIME")]
-    at: Option<String>,
-    /// Zone of --at: an IANA name; each asset's own when absent
-    #[arg(long, requires = "at")]
-    zone: Option<String>,
+    #[command(flatten)]
+    when: When,
+    /// Choose the targets anew at each run, and put back what drifts
+    #[arg(long)]
+    standing: Option<bool>,
     /// Mail recipients, at most 50
     #[arg(long, value_delimiter = ',')]
     recipients: Option<Vec<String>>,
@@ -306,6 +351,114 @@ impl After {
         })
     }
 }
+
+/// When a job runs.
+#[derive(Debug, clap::Args)]
+pub struct When {
+    /// Run as soon as it is enabled
+    #[arg(long, conflicts_with = "at")]
+    on_demand: bool,
+    /// Run at this date and time, 2026-11-22T03:00; with --repeat the first day on which it may run, and the time of day
+    #[arg(long, value_name = "DATETIME")]
+    at: Option<String>,
+    /// Zone of --at: an IANA name; each asset's own when absent
+    #[arg(long, requires = "at")]
+    zone: Option<String>,
+    /// Maintenance window in minutes: nothing starts that could not end within it
+    #[arg(long, requires = "at", value_name = "MINUTES")]
+    window: Option<i64>,
+    /// Run again and again
+    #[arg(long, requires = "at", value_parser = ["daily", "weekly", "month_day", "month_weekday", "last_day", "patch_tuesday"])]
+    repeat: Option<String>,
+    /// Every so many days, weeks or months
+    #[arg(long, requires = "repeat")]
+    every: Option<i64>,
+    /// Days of the week for weekly: mon,thu
+    #[arg(long, requires = "repeat", value_delimiter = ',')]
+    days: Option<Vec<String>>,
+    /// Day of the month for month_day; 31 is the last day where the month is shorter
+    #[arg(long, requires = "repeat")]
+    day: Option<i64>,
+    /// Which one for month_weekday: first, second, third, fourth or last
+    #[arg(long, requires = "repeat")]
+    nth: Option<String>,
+    /// Which day of the week for month_weekday: fri
+    #[arg(long, requires = "repeat")]
+    weekday: Option<String>,
+    /// Days after Patch Tuesday; before it when negative
+    #[arg(long, requires = "repeat", allow_hyphen_values = true)]
+    offset: Option<i64>,
+    /// The last day on which it may run
+    #[arg(long, requires = "repeat", conflicts_with = "count")]
+    until: Option<String>,
+    /// How many times it runs, counted from its first day
+    #[arg(long, requires = "repeat")]
+    count: Option<i64>,
+}
+
+impl When {
+    /// The schedule these arguments say; none when they say nothing.
+    fn schedule(self) -> Option<ScheduleBody> {
+        if self.on_demand {
+            return Some(ScheduleBody { when: "on_demand".to_owned(), ..ScheduleBody::default() });
+        }
+        let when = if self.repeat.is_some() { "recurring" } else { "once" }.to_owned();
+        let repeat = self.repeat.map(|by| RepeatBody {
+            by,
+            every: self.every,
+            days: self.days,
+            day: self.day,
+            nth: self.nth,
+            weekday: self.weekday,
+            offset: self.offset,
+            until: self.until,
+            count: self.count,
+        });
+        let at = self.at?;
+        Some(ScheduleBody { when, at: Some(at), zone: self.zone, window_minutes: self.window, repeat })
+    }
+}
+
+/// What is previewed.
+#[derive(Debug, clap::Args)]
+pub struct Preview {
+    /// Its number
+    number: String,
+    #[command(flatten)]
+    when: When,
+    /// How many times, at most 50
+    #[arg(long, default_value_t = 5)]
+    times: i64,
+}
+
+/// One instant of a preview, as a row.
+#[derive(serde::Serialize)]
+struct PreviewRow {
+    time: String,
+    instant: ResolvedInstant,
+}
+
+const PREVIEW: &[Column<PreviewRow>] = &[
+    ("TIME", |row| row.time.clone()),
+    ("ZONE", |row| row.instant.zone.clone()),
+    ("ASSETS", |row| row.instant.assets.to_string()),
+    ("LOCAL", |row| row.instant.local.clone()),
+    ("UTC", |row| row.instant.at.to_string()),
+    ("WINDOW ENDS", |row| row.instant.window_end.map(|end| end.to_string()).unwrap_or_default()),
+    ("NOTE", |row| row.instant.note.clone()),
+];
+
+const RUNS: &[Column<Run>] = &[
+    ("RUN", |run| run.run.to_string()),
+    ("STATE", |run| run.state.clone()),
+    ("TIME", |run| run.time.clone().unwrap_or_default()),
+    ("CAUSE", |run| run.cause.clone()),
+    ("BY", |run| run.asked_by.clone()),
+    ("DONE", |run| format!("{}/{}", run.tasks.total - run.tasks.open, run.tasks.total)),
+    ("FAILED", |run| run.tasks.failed.to_string()),
+    ("STARTED", |run| run.begun_at.map(|at| at.to_string()).unwrap_or_default()),
+    ("ENDED", |run| run.ended_at.map(|at| at.to_string()).unwrap_or_default()),
+];
 
 const JOBS: &[Column<JobSummary>] = &[
     ("NUMBER", |job| job.number.clone()),
@@ -461,14 +614,35 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             super::dry_run::run(&client, context.format, &number, wait, last).await
         }
         Command::Disable { number } => act(&client, &number, "disable", context.format).await,
+        Command::Pause { number } => act(&client, &number, "pause", context.format).await,
+        Command::Resume { number } => act(&client, &number, "resume", context.format).await,
+        Command::RunNow { number, wait: waiting } => {
+            act(&client, &number, "run", context.format).await?;
+            if waiting { wait(&client, &number, context.format).await } else { Ok(()) }
+        }
+        Command::Retry { number, wait: waiting } => {
+            act(&client, &number, "retry", context.format).await?;
+            if waiting { wait(&client, &number, context.format).await } else { Ok(()) }
+        }
+        Command::Clone { number } => act(&client, &number, "clone", context.format).await,
+        Command::Owner { number, owner } => {
+            let changed: JobBody = client.put(&path(&["jobs", &number, "owner"]), &OwnerRequest { owner }).await?;
+            show(context.format, &changed.job)
+        }
+        Command::Runs { number } => {
+            let runs: RunsBody = client.get(&path(&["jobs", &number, "runs"]), &[]).await?;
+            output::list(context.format, &runs.runs, RUNS)
+        }
+        Command::Preview(wanted) => preview(&client, *wanted, context.format).await,
         Command::Cancel { number } => act(&client, &number, "cancel", context.format).await,
         Command::Delete { number } => {
             client.delete(&path(&["jobs", &number])).await?;
             note(&format!("{number} is deleted"));
             Ok(())
         }
-        Command::Tasks { number } => {
-            let tasks: TasksBody = client.get(&path(&["jobs", &number, "tasks"]), &[]).await?;
+        Command::Tasks { number, run } => {
+            let run: Vec<(&str, String)> = run.iter().map(|run| ("run", run.to_string())).collect();
+            let tasks: TasksBody = client.get(&path(&["jobs", &number, "tasks"]), &run).await?;
             output::list(context.format, &tasks.tasks, TASKS)
         }
         Command::Report { number, run, status, columns } => {
@@ -545,6 +719,24 @@ async fn act(client: &Client, number: &str, act: &str, format: Format) -> Result
     show(format, &done.job)
 }
 
+async fn preview(client: &Client, wanted: Preview, format: Format) -> Result<(), Failure> {
+    let request = PreviewRequest { schedule: wanted.when.schedule(), times: Some(wanted.times) };
+    let found: PreviewBody = client.post(&path(&["jobs", &wanted.number, "preview"]), &request).await?;
+    if format == Format::Json {
+        return output::json(&found);
+    }
+    note(&found.words);
+    let rows: Vec<PreviewRow> = found
+        .times
+        .into_iter()
+        .flat_map(|time| {
+            let civil = time.time;
+            time.instants.into_iter().map(move |instant| PreviewRow { time: civil.clone(), instant })
+        })
+        .collect();
+    output::list(format, &rows, PREVIEW)
+}
+
 async fn halt(client: &Client, request: HaltRequest, format: Format) -> Result<(), Failure> {
     let halt: HaltBody = client.put(&path(&["halt"]), &request).await?;
     let fields = [("halted", halt.halted.to_string()), ("reason", halt.reason.clone()), ("by", halt.by.clone())];
@@ -552,16 +744,6 @@ async fn halt(client: &Client, request: HaltRequest, format: Format) -> Result<(
 }
 
 fn patch(edit: Edit) -> JobPatch {
-    let schedule = if edit.on_demand {
-        Some(ScheduleBody { when: "on_demand".to_owned(), ..ScheduleBody::default() })
-    } else {
-        edit.at.map(|at| ScheduleBody {
-            when: "once".to_owned(),
-            at: Some(at),
-            zone: edit.zone,
-            ..ScheduleBody::default()
-        })
-    };
     JobPatch {
         title: edit.title,
         description: edit.description,
@@ -569,12 +751,12 @@ fn patch(edit: Edit) -> JobPatch {
         selection: edit.choice.selection(),
         choose: edit.choice.actions(),
         actions: None,
-        schedule,
+        schedule: edit.when.schedule(),
         recipients: edit.recipients,
         mail_started: edit.mail_started,
         mail_percent: edit.mail_percent,
         coauthors: edit.coauthors,
-        standing: None,
+        standing: edit.standing,
         after: edit.after.body(),
         rollout: None,
     }
@@ -587,10 +769,11 @@ fn show(format: Format, job: &Job) -> Result<(), Failure> {
     let actions: Vec<String> = job.actions.iter().map(|action| format!("{}: {}", action.qid, action.entry)).collect();
     let fields = [
         ("number", summary.number.clone()),
-        ("status", summary.status.clone()),
+        ("status", if summary.paused { format!("{}, paused", summary.status) } else { summary.status.clone() }),
         ("title", summary.title.clone()),
         ("kind", format!("{} on {}", summary.kind, summary.platform)),
         ("schedule", summary.schedule.clone()),
+        ("next run", job.next_time.clone().unwrap_or_default()),
         ("owner", summary.owner.clone()),
         ("assets", assets.join(", ")),
         ("actions", actions.join(", ")),
@@ -609,7 +792,8 @@ fn show(format: Format, job: &Job) -> Result<(), Failure> {
 async fn wait(client: &Client, number: &str, format: Format) -> Result<(), Failure> {
     loop {
         let job = read(client, number).await?;
-        if job.summary.ended_at.is_some() {
+        // A recurring job is over only with its schedule: here its run is.
+        if job.summary.ended_at.is_some() || (job.next_time.is_some() && job.summary.tasks.open == 0) {
             return show(format, &job);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

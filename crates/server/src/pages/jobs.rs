@@ -89,6 +89,33 @@ pub struct TaskRow {
     pub evidence: String,
 }
 
+/// One run of a job.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    /// 1, 2, and so on.
+    pub number: i64,
+    /// Its tasks.
+    pub href: String,
+    /// Its tasks are the ones shown.
+    pub current: bool,
+    /// How it stands.
+    pub state: Chip,
+    /// The civil time of the schedule it is for.
+    pub time: Option<String>,
+    /// Why it was made, and by whom.
+    pub why: String,
+    /// How far it is.
+    pub bar: Bar,
+    /// Tasks that have ended.
+    pub done: i64,
+    /// Of how many.
+    pub of: i64,
+    /// When its first task became due.
+    pub begun: String,
+    /// When its last task ended.
+    pub ended: String,
+}
+
 /// A count above the bar.
 #[derive(Debug, Clone)]
 pub struct CountPart {
@@ -122,6 +149,8 @@ pub struct JobLive {
     pub many: bool,
     /// Further tasks not shown.
     pub more: i64,
+    /// Its runs, newest first; none where a single one says all.
+    pub runs: Vec<RunRow>,
     /// The average score before, now and when all succeed.
     pub risk: Vec<(&'static str, Bar, i64, &'static str)>,
     /// What happened, newest first.

@@ -8,6 +8,7 @@ use super::forms::{Choice, Faults, Field};
 use super::records::Fact;
 use super::shell::Shell;
 use askama::Template;
+use askama::filters::HtmlSafe;
 
 /// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,6 +206,51 @@ pub struct ActionsPage {
     pub remove: String,
 }
 
+/// One of several that can be picked.
+#[derive(Debug, Clone, Copy)]
+pub struct Pick {
+    /// Its word in the form.
+    pub word: &'static str,
+    /// What people read.
+    pub label: &'static str,
+    /// It is picked.
+    pub on: bool,
+}
+
+/// One time of the schedule in one zone.
+#[derive(Debug, Clone)]
+pub struct TimeRow {
+    /// The civil time; empty where it is that of the row above.
+    pub time: String,
+    /// The zone.
+    pub zone: String,
+    /// Assets in it.
+    pub assets: i64,
+    /// The clock there.
+    pub local: String,
+    /// The same in UTC.
+    pub utc: String,
+    /// The end of the window, in UTC.
+    pub until: Option<String>,
+    /// Something to know, such as a daylight saving gap.
+    pub note: String,
+}
+
+/// The times that a schedule gives, kept up with the form by a script where there is one.
+#[derive(Debug, Clone, Template)]
+#[template(path = "wizard/times.html")]
+pub struct Times {
+    /// Where they come from.
+    pub path: String,
+    /// The schedule read back; none on demand.
+    pub words: Option<String>,
+    /// The next times.
+    pub rows: Vec<TimeRow>,
+    /// Something to know, such as a daylight saving gap.
+    pub warnings: Vec<String>,
+}
+impl HtmlSafe for Times {}
+
 /// Step 4.
 #[derive(Debug, Clone, Template)]
 #[template(path = "wizard/schedule.html")]
@@ -213,18 +259,44 @@ pub struct SchedulePage {
     pub shell: Shell,
     /// What surrounds the step.
     pub frame: WizardFrame,
-    /// Whether it runs at a time rather than on demand.
+    /// Whether it runs at a time rather than on demand (S1.10).
     pub timed: bool,
-    /// `date`, `time` and `zone`.
+    /// Its first day (S1.11).
     pub date: Field,
-    /// The time of day.
+    /// Its time of day.
     pub time: Field,
     /// The zone; empty is each agent's own (S1.12).
     pub zone: Field,
-    /// The instant the choice means, read back.
-    pub echo: Option<String>,
-    /// Something to know, such as a daylight saving gap.
-    pub warning: Option<String>,
+    /// Every zone there is.
+    pub zones: Vec<String>,
+    /// How it repeats.
+    pub repeats: Vec<Pick>,
+    /// On which days of the week.
+    pub days: Vec<Pick>,
+    /// What is wrong with the days.
+    pub days_fault: Option<String>,
+    /// Every so many days, weeks or months.
+    pub every: Field,
+    /// Day of the month.
+    pub day: Field,
+    /// Which one of a month's days of one name.
+    pub nth: Field,
+    /// Which day of the week.
+    pub weekday: Field,
+    /// Days after Patch Tuesday.
+    pub offset: Field,
+    /// How it ends.
+    pub ends: Vec<Pick>,
+    /// Its last day.
+    pub until: Field,
+    /// How many times.
+    pub count: Field,
+    /// Minutes of the maintenance window.
+    pub window: Field,
+    /// Targets are chosen anew at each run.
+    pub standing: bool,
+    /// The times that gives.
+    pub times: Times,
 }
 
 /// Step 5.

@@ -51,6 +51,8 @@ pub fn streams() -> Router<App> {
 struct View {
     #[serde(default)]
     tasks: String,
+    /// Of which run; the newest when absent.
+    run: Option<i64>,
 }
 
 /// A job as its page shows it.
@@ -61,13 +63,13 @@ struct Seen {
     approval: Option<ApprovalRow>,
 }
 
-async fn look(app: &App, who: &PageActor, number: i64, view: String) -> Result<Seen, Error> {
+async fn look(app: &App, who: &PageActor, number: i64, view: View) -> Result<Seen, Error> {
     let (asker, now, presence) = (who.caller.clone(), app.clock.now(), app.presence.clone());
     app.database
         .try_read(move |tx| {
             let full = engine::load(tx, &asker, number)?;
             let job = views::jobs::job(tx, &asker, &full, now)?;
-            let live = job_live::picture(tx, &full, &job, &view, &presence, now)?;
+            let live = job_live::picture(tx, &full, &job, (&view.tasks, view.run), &presence, now)?;
             let approval = store::approvals::of_job(tx, full.row.id)?;
             Ok(Seen { full, job, live, approval })
         })
@@ -85,7 +87,7 @@ async fn show(
     Path(number): Path<String>,
     Query(view): Query<View>,
 ) -> Result<Response, Error> {
-    let seen = look(&app, &who, ordinal(&number)?, view.tasks.clone()).await?;
+    let seen = look(&app, &who, ordinal(&number)?, view.clone()).await?;
     let (full, job) = (&seen.full, &seen.job);
     let shell = frame(&app, &who, Section::Jobs, number.clone()).await?.under("Mitigation jobs", "/jobs");
     let mut shell = shell;
@@ -99,6 +101,12 @@ async fn show(
                 .primary()
                 .unless(reason(&job.acts, "enable")),
         ),
+        Status::Enabled if full.row.paused => Some(
+            Button::post("Resume", format!("/jobs/{number}/resume"))
+                .icon("player-play")
+                .primary()
+                .unless(reason(&job.acts, "resume")),
+        ),
         Status::Enabled if full.row.started_at.is_some() => Some(cancel(&number, &job.acts)),
         _ => None,
     };
@@ -106,11 +114,12 @@ async fn show(
     if let Some(approval) = seen.approval.as_ref().filter(|row| row.state != At::Void) {
         shell.actions.push(Button::go("Approval", format!("/approvals/{}", approval.id)).icon("clipboard-check"));
     }
-    let live = if view.tasks.is_empty() {
-        format!("/jobs/{number}/live")
-    } else {
-        crate::pages::lists::address(&format!("/jobs/{number}/live"), &[("tasks", &view.tasks)])
-    };
+    let run = view.run.map(|run| run.to_string()).unwrap_or_default();
+    let asked: Vec<(&str, &str)> = [("tasks", view.tasks.as_str()), ("run", run.as_str())]
+        .into_iter()
+        .filter(|(_, word)| !word.is_empty())
+        .collect();
+    let live = crate::pages::lists::address(&format!("/jobs/{number}/live"), &asked);
     let page = JobPage {
         shell,
         title: job.summary.title.clone(),
@@ -141,6 +150,9 @@ fn note(job: &engine::Job) -> Option<String> {
     let state = match job.row.status {
         Status::Draft => Some("This is a draft: nothing happens until its last step is saved.".to_owned()),
         Status::Disabled => Some("The job is disabled. Enable it to make it run.".to_owned()),
+        Status::Enabled if job.row.paused => {
+            Some("The job is paused: nothing more of it starts. Resume it to go on.".to_owned())
+        }
         _ if job.row.cancelled => {
             Some("Somebody cancelled this job: what had not started by then was skipped.".to_owned())
         }
@@ -179,11 +191,21 @@ fn facts(full: &engine::Job, job: &Job) -> Vec<Fact> {
         Fact::new("Owner", Value::text(job.summary.owner.clone())),
         Fact::new("Co-authors", Value::text(job.coauthors.join(", "))),
         Fact::new("Schedule", Value::text(job.summary.schedule.clone())),
+        Fact::new("Next run", Value::text(next_run(job))),
         Fact::new("Mail", Value::text(mail(job))),
         Fact::new("Created", Value::When(When::exact(full.row.created_at.to_jiff()))),
     ];
     facts.extend(job.twin.as_ref().map(|twin| Fact::new("Other platform", Value::link(twin, format!("/jobs/{twin}")))));
     facts
+}
+
+/// The next time of a recurring job, on the clock of its zone.
+fn next_run(job: &Job) -> String {
+    let time = job.next_time.as_deref().map(|time| time.replace('T', " "));
+    let time = time.as_deref().and_then(|time| time.get(..16)).unwrap_or_default();
+    let first = job.instants.iter().map(|instant| instant.at).min().filter(|_| !time.is_empty());
+    first
+        .map_or_else(|| time.to_owned(), |at| format!("{time}, first at {}", at.to_jiff().strftime("%-d %b %H:%M UTC")))
 }
 
 /// Who gets mail when, in words.
@@ -207,7 +229,7 @@ struct Live {
     app: App,
     who: PageActor,
     number: i64,
-    view: String,
+    view: View,
     woken: Listener,
     sent: String,
     until: Instant,
@@ -222,11 +244,11 @@ async fn live(
     Query(view): Query<View>,
 ) -> Result<Response, Error> {
     let number = ordinal(&number)?;
-    let seen = look(&app, &who, number, view.tasks.clone()).await?;
+    let seen = look(&app, &who, number, view.clone()).await?;
     let state = Live {
         woken: app.wake.listen("job", seen.full.row.id.0),
         number,
-        view: view.tasks,
+        view,
         sent: String::new(),
         until: Instant::now() + LIVE_TIME_MAX,
         last: false,

@@ -53,7 +53,7 @@ fn group(state: State) -> Group {
     }
 }
 
-/// The picture of a job now. `view` names one group of tasks, or is empty for all.
+/// The picture of a job now. `view` names one group of tasks, or is empty for all, and a run, or the newest.
 ///
 /// # Errors
 /// A failure of the store.
@@ -61,11 +61,11 @@ pub(super) fn picture(
     tx: &mut Transaction<'_>,
     full: &Full,
     job: &Job,
-    view: &str,
+    (view, run): (&str, Option<i64>),
     presence: &Presence,
     now: Timestamp,
 ) -> Result<JobLive, Error> {
-    let tasks = crate::views::jobs::tasks(tx, full, None)?;
+    let tasks = crate::views::jobs::tasks(tx, full, run)?;
     let targets = expect::targets(tx, full)?;
     let scores = expect::worst_by_asset(&targets);
     let own = expect::worst_by_entry(tx, full, &targets)?;
@@ -98,7 +98,8 @@ pub(super) fn picture(
             .collect(),
         bar: bar(&number_of, total),
         aside: if total == 0 { String::new() } else { format!("{reported} of {total} have reported") },
-        tabs: tabs(full, view, &number_of, total),
+        tabs: tabs(full, view, run, &number_of, total),
+        runs: super::job_runs::rows(tx, full, run)?,
         tasks: rows.collect(),
         many: entries.len() > 1,
         more: count(shown.len().saturating_sub(TASKS_SHOWN)),
@@ -121,12 +122,13 @@ fn bar(number_of: &dyn Fn(Group) -> i64, total: i64) -> Bar {
     Bar::new(&parts, total.max(1)).tall()
 }
 
-fn tabs(full: &Full, view: &str, number_of: &dyn Fn(Group) -> i64, total: i64) -> Vec<Tab> {
+fn tabs(full: &Full, view: &str, run: Option<i64>, number_of: &dyn Fn(Group) -> i64, total: i64) -> Vec<Tab> {
     let here = format!("/jobs/{}", full.row.name());
+    let run = run.map(|run| run.to_string()).unwrap_or_default();
     let tab = |label: &str, word: &str, number: i64| Tab {
         label: label.to_owned(),
         count: Some(number),
-        href: format!("{}#tasks", address(&here, &[("tasks", word)])),
+        href: format!("{}#tasks", address(&here, &[("tasks", word), ("run", &run)])),
         current: view == word,
     };
     let mut tabs = vec![tab("All", "", total)];

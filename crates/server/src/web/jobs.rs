@@ -49,6 +49,7 @@ pub(super) fn status(job: &JobSummary) -> Chip {
     match job.status.as_str() {
         "DRAFT" => Chip::new(Tone::Idle, "Draft").with_icon("pencil"),
         "DISABLED" => Chip::new(Tone::Idle, "Disabled"),
+        "ENABLED" if job.paused => Chip::new(Tone::Warn, "Paused").with_icon("player-pause"),
         "ENABLED" if job.started_at.is_some() => Chip::new(Tone::Run, "Running"),
         "ENABLED" => Chip::new(Tone::Sched, "Enabled"),
         "COMPLETED" => Chip::new(Tone::Ok, "Completed"),
@@ -105,7 +106,9 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     }
     list.bulk = vec![
         Button::post("Enable", "/jobs/bulk/enable").icon("player-play"),
-        Button::post("Disable", "/jobs/bulk/disable").icon("player-pause"),
+        Button::post("Disable", "/jobs/bulk/disable").icon("ban"),
+        Button::post("Pause", "/jobs/bulk/pause").icon("player-pause"),
+        Button::post("Resume", "/jobs/bulk/resume").icon("player-play"),
         Button::post("Delete", "/jobs/bulk/delete").icon("trash").danger().asking(
             "Delete the selected jobs",
             "They leave the list. Mitigations that they put in place stay in force.",
@@ -201,8 +204,21 @@ pub(super) fn buttons(who: &Caller, job: &Job) -> Vec<Button> {
     all.push(Button::go("Last dry run", to("dry-run")).icon("eye"));
     if !draft {
         all.push(Button::post("Enable", to("enable")).icon("player-play").unless(reason(&acts, "enable")));
-        all.push(Button::post("Disable", to("disable")).icon("player-pause").unless(reason(&acts, "disable")));
+        all.push(Button::post("Disable", to("disable")).icon("ban").unless(reason(&acts, "disable")));
+        all.push(if job.row.paused {
+            Button::post("Resume", to("resume")).icon("player-play").unless(reason(&acts, "resume"))
+        } else {
+            Button::post("Pause", to("pause")).icon("player-pause").unless(reason(&acts, "pause"))
+        });
+        all.push(run_now(&number, &acts));
+        all.push(
+            Button::post("Retry failed", to("retry_failed")).icon("refresh").unless(reason(&acts, "retry_failed")),
+        );
         all.push(Button::post("Roll back", to("rollback")).icon("arrow-back-up").unless(no_way_back(who, job)));
+    }
+    all.push(Button::post("Clone", to("clone")).icon("copy").unless(reason(&acts, "clone")));
+    all.push(Button::go("Change owner", to("owner")).icon("user").unless(reason(&acts, "change_owner")));
+    if !draft {
         all.push(cancel(&number, &acts));
     }
     let (text, verb) = if draft {
@@ -213,6 +229,14 @@ pub(super) fn buttons(who: &Caller, job: &Job) -> Vec<Button> {
     let delete = Button::post(verb, to("delete")).icon("trash").danger();
     all.push(delete.asking(format!("{verb} {number}"), text, verb).unless(reason(&acts, "delete")));
     all
+}
+
+fn run_now(number: &str, acts: &[Allowed]) -> Button {
+    let why = "Its agents do it as soon as they ask for work, whatever the schedule says.";
+    Button::post("Run now", format!("/jobs/{number}/run_now"))
+        .icon("bolt")
+        .asking(format!("Run {number} now"), why, "Run now")
+        .unless(reason(acts, "run_now"))
 }
 
 pub(super) fn cancel(number: &str, acts: &[Allowed]) -> Button {
@@ -247,7 +271,7 @@ fn no_way_back(who: &Caller, job: &Job) -> Option<String> {
     if job.row.kind == domain::job::Kind::Rollback {
         return Some("it is a rollback itself; mitigate again instead".to_owned());
     }
-    if job.row.started_at.is_none() {
+    if job.row.started_at.is_none() && job.row.ended_at.is_none() && job.row.next_at.is_none() {
         return Some("it has not run, so nothing of it is in force".to_owned());
     }
     denied(&who.decide(Action::Rollback, &job.record))
@@ -257,6 +281,10 @@ fn act(word: &str) -> Option<(Act, &'static str)> {
     match word {
         "enable" => Some((Act::Enable, "enabled")),
         "disable" => Some((Act::Disable, "disabled")),
+        "pause" => Some((Act::Pause, "paused")),
+        "resume" => Some((Act::Resume, "resumed")),
+        "run_now" => Some((Act::RunNow, "run now")),
+        "retry_failed" => Some((Act::RetryFailed, "run again where it failed")),
         "cancel" => Some((Act::Cancel, "cancelled")),
         "delete" => Some((Act::Delete, "deleted")),
         _ => None,
@@ -276,6 +304,9 @@ async fn one(
         let chosen = back(&app, &who, ordinal(&number)?).await?;
         return super::new_job::make(&app, &who, &chosen).await;
     }
+    if word == "clone" {
+        return copied(&app, &who, &number).await;
+    }
     let missing = || Error::NotFound(format!("way to {word} a job"));
     let (act, past) = act(&word).ok_or_else(missing)?;
     let gone = act == Act::Delete;
@@ -285,6 +316,21 @@ async fn one(
         Err(error) => Flash { failed: true, ..Flash::done(said(error)?) },
     };
     Ok(flash::redirect(&back, Some(flash)))
+}
+
+/// A copy is a draft, which its first step shows.
+async fn copied(app: &App, who: &PageActor, number: &str) -> Result<Response, Error> {
+    match done(app, who, ordinal(number)?, Act::Clone).await {
+        Ok(copy) => {
+            let copy = copy.row.name();
+            let flash = Flash::done(format!("{copy} is a copy of {number}; nothing of it runs yet."));
+            Ok(flash::redirect(&format!("/jobs/{copy}/edit/basic"), Some(flash)))
+        }
+        Err(error) => {
+            let flash = Flash { failed: true, ..Flash::done(said(error)?) };
+            Ok(flash::redirect(&format!("/jobs/{number}"), Some(flash)))
+        }
+    }
 }
 
 /// What keeps something from being done, in words; anything that is no answer to the person goes to the error page.

@@ -21,6 +21,7 @@ pub mod item;
 pub mod items;
 pub mod job;
 mod job_live;
+mod job_runs;
 pub mod jobs;
 pub mod mail;
 pub mod marks;
@@ -61,6 +62,7 @@ pub fn routes() -> Router<App> {
         .merge(mitigations::routes())
         .merge(new_job::routes())
         .merge(jobs::routes())
+        .merge(job_runs::routes())
         .merge(job::routes())
         .merge(approvals::routes())
         .merge(agents::routes())

@@ -218,6 +218,34 @@ both_mailed!(
     }
 );
 
+both_mailed!(s1_14_s1_15_a_second_run_of_a_job_is_told_of_anew, |server, mailbox: Mailbox| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let options = json!({ "recipients": ["ann@example.org"], "mail_started": true, "mail_percent": 100 });
+    let (number, assets) = job(&world, &options).await;
+    for run in 1..=2 {
+        ready(server, i64::try_from(assets.len()).unwrap()).await;
+        for asset in &assets {
+            report(server, *asset, Outcome::Succeeded).await;
+        }
+        let taken = mailbox.until(2 * run).await;
+        assert!(taken[2 * run - 2].header("subject").contains("has started"), "run {run}");
+        assert!(taken[2 * run - 1].header("subject").contains("100 %"), "run {run}");
+        if run == 1 {
+            for _ in 0..400 {
+                let shown = world.admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
+                if shown["job"]["summary"]["status"] == "COMPLETED" {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+            world.admin.post(&format!("/api/v1/jobs/{number}/run"), &json!({})).await.expect(200);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(mailbox.taken().len(), 4, "each once a run");
+});
+
 both_mailed!(
     a_mail_that_is_not_taken_is_tried_again_later_and_then_arrives,
     |server: TestServer, mailbox: Mailbox| async move {

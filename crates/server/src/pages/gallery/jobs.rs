@@ -103,6 +103,19 @@ pub(super) fn job_live() -> jobs::JobLive {
         ],
         many: false,
         more: 49,
+        runs: vec![jobs::RunRow {
+            number: 2,
+            href: "#".into(),
+            current: true,
+            state: Chip::new(Tone::Run, "Running"),
+            time: Some("2026-11-24 02:00".into()),
+            why: "by schedule".into(),
+            bar: Bar::new(&[(Tone::Mit, 41, "succeeded")], 60),
+            done: 41,
+            of: 60,
+            begun: "24 Nov 2026 01:00 UTC".into(),
+            ended: String::new(),
+        }],
         risk: [("Before", 95, "Critical"), ("Now", 58, "Medium"), ("Target", 41, "Medium")]
             .map(|(label, score, word)| (label, Bar::of_score(score), score, word))
             .to_vec(),

@@ -139,20 +139,42 @@ pub(super) fn pages(out: &Path) {
         remove: "#".into(),
     };
     save(out, "wizard_actions", &page.to_string());
+    let pick = |word, label, on| wizard::Pick { word, label, on };
     let page = wizard::SchedulePage {
         shell: title(),
         frame: frame(3),
         timed: true,
         date: Field::typed("date", "date", "Start date", "2026-11-24"),
         time: Field::typed("time", "time", "Start time", "02:00"),
-        zone: Field::select(
-            "zone",
-            "Time zone",
-            "",
-            vec![Choice::new("", "Agent time zone (each asset's own)"), Choice::new("Europe/Berlin", "Europe/Berlin")],
-        ),
-        echo: Some("Tuesday 24 November 2026 at 02:00 in each agent's own time zone.".into()),
-        warning: None,
+        zone: Field::line("zone", "Time zone", "").placeholder("Agent time zone (each asset's own)"),
+        zones: vec!["Europe/Berlin".into(), "Europe/Oslo".into()],
+        repeats: vec![pick("never", "Never", false), pick("daily", "Daily", false), pick("weekly", "Weekly", true)],
+        days: vec![pick("mon", "Mon", false), pick("tue", "Tue", true), pick("sun", "Sun", true)],
+        days_fault: None,
+        every: Field::typed("number", "every", "Every", "1"),
+        day: Field::typed("number", "day", "Day of the month", "1"),
+        nth: Field::select("nth", "Which one", "last", vec![Choice::new("last", "last")]),
+        weekday: Field::select("weekday", "Day of the week", "fri", vec![Choice::new("fri", "Friday")]),
+        offset: Field::typed("number", "offset", "Days after Patch Tuesday", "0"),
+        ends: vec![pick("never", "Never", true), pick("on", "On a day", false)],
+        until: Field::typed("date", "until", "Last day", ""),
+        count: Field::typed("number", "count", "Times", "12"),
+        window: Field::typed("number", "window", "Maintenance window, in minutes", "360"),
+        standing: true,
+        times: wizard::Times {
+            path: "#".into(),
+            words: Some("Every week on Tuesday and Sunday at 02:00 (each asset's own time zone), for 6 hours.".into()),
+            rows: vec![wizard::TimeRow {
+                time: "Tue 24 Nov 2026 02:00".into(),
+                zone: "Europe/Berlin".into(),
+                assets: 24,
+                local: "02:00".into(),
+                utc: "Tue 24 Nov 01:00".into(),
+                until: Some("Tue 24 Nov 07:00".into()),
+                note: String::new(),
+            }],
+            warnings: vec!["The time zone of at least one agent is not known: UTC is used there.".into()],
+        },
     };
     save(out, "wizard_schedule", &page.to_string());
     let page = wizard::OptionsPage {

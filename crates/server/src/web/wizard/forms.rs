@@ -2,7 +2,7 @@
 //! and Enable.
 
 use super::{Draft, Step, answer, load};
-use crate::api::{jobs as api, runs as api_runs};
+use crate::api::jobs as api;
 use crate::app::App;
 use crate::engine::jobs::{self, Patch};
 use crate::http::Error;
@@ -15,7 +15,6 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use domain::id::{AssetId, VulnerabilityId};
 use domain::job::{Act, Kind, Review, review};
-use protocol::api::response::ScheduleBody;
 use std::collections::BTreeSet;
 
 /// A change that a form asks for, or what is wrong with it.
@@ -87,8 +86,7 @@ fn form_faults(error: Error) -> Result<Vec<Fault>, Error> {
 
 fn form_name(field: &str, code: &str) -> String {
     match (field, code) {
-        ("schedule", "unknown_zone") => "zone",
-        ("schedule", _) => "date",
+        ("schedule", code) => super::schedule::field(code),
         ("mail_percent", _) => "share",
         ("coauthors", _) => "add",
         ("after", "bad_expiry") => "expires_days",
@@ -137,34 +135,11 @@ fn basic(draft: &Draft, form: &Fields) -> Asked {
 }
 
 fn schedule(draft: &Draft, form: &Fields) -> Asked {
-    let timed = form.one("when") == "timed";
-    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let given = if timed {
-        let (date, time) = (form.one("date"), form.one("time"));
-        let mut faults = Vec::new();
-        if date.parse::<jiff::civil::Date>().is_err() {
-            faults.push(Fault::new("date", "Choose a date."));
-        }
-        if time.parse::<jiff::civil::Time>().is_err() {
-            faults.push(Fault::new("time", "Choose a time of day."));
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        ScheduleBody {
-            when: "once".to_owned(),
-            at: Some(format!("{date}T{time}")),
-            zone: text(form.one("zone")),
-            ..ScheduleBody::default()
-        }
-    } else {
-        ScheduleBody { when: "on_demand".to_owned(), ..ScheduleBody::default() }
-    };
-    match api_runs::schedule(&given) {
-        Ok(schedule) if schedule == draft.full.schedule => Ok(None),
-        Ok(schedule) => Ok(Some(Patch { schedule: Some(schedule), ..Patch::default() })),
-        Err(error) => Err(form_faults(error).unwrap_or_else(|_| vec![Fault::new("date", "This time cannot be read.")])),
-    }
+    let schedule = super::schedule::read(form)?;
+    let standing = !form.one("standing").is_empty();
+    let changed = schedule != draft.full.schedule || standing != draft.full.row.standing;
+    let patch = Patch { schedule: Some(schedule), standing: Some(standing), ..Patch::default() };
+    Ok(changed.then_some(patch))
 }
 
 fn options(draft: &Draft, form: &Fields) -> Asked {

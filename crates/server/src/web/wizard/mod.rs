@@ -5,6 +5,7 @@ mod after;
 mod forms;
 mod frame;
 mod free;
+mod schedule;
 mod steps;
 
 use super::expect::{self, Scores};
@@ -25,13 +26,14 @@ use axum::routing::{get, post};
 use domain::id::AssetId;
 use domain::job::{FieldRefusal, Review, Status, review};
 use domain::time::Timestamp;
-use protocol::api::response::{EliminationsBody, Job};
+use protocol::api::response::{EliminationsBody, Job, PreviewBody};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The routes of the wizard.
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/jobs/{number}/edit/{step}", get(show).post(forms::submit))
+        .route("/jobs/{number}/edit/schedule/times", post(schedule::follow))
         .route("/jobs/{number}/edit/assets/remove", post(forms::remove_asset))
         .route("/jobs/{number}/edit/assets/who", post(free::who))
         .route("/jobs/{number}/edit/actions/remove", post(forms::remove_action))
@@ -113,6 +115,8 @@ struct Draft {
     free: Option<free::Chosen>,
     /// What keeps it from being saved.
     wrong: Vec<FieldRefusal>,
+    /// The next times of its schedule.
+    preview: PreviewBody,
 }
 
 impl Draft {
@@ -152,7 +156,8 @@ async fn load(app: &App, who: &PageActor, number: &str) -> Result<Draft, Error> 
                 recipients: &full.recipients,
                 mail_percent: full.row.mail_percent,
             });
-            Ok(Draft { full, job, scores, possible, free, wrong })
+            let preview = views::runs::preview(tx, &full, &full.schedule, schedule::TIMES, now)?;
+            Ok(Draft { full, job, scores, possible, free, wrong, preview })
         })
         .await
 }
@@ -203,7 +208,7 @@ async fn answer(
         }
         Step::Assets => Show(steps::assets(app, who, shell, frame, draft).await?).into_response(),
         Step::Actions => Show(steps::actions(app, shell, frame, draft).await?).into_response(),
-        Step::Schedule => Show(steps::schedule(shell, frame, draft, &faults, typed, now)).into_response(),
+        Step::Schedule => Show(schedule::page(shell, frame, draft, &faults, typed, now)).into_response(),
         Step::Options => {
             Show(steps::options(shell, frame, draft, &faults, typed, app.mailer.is_some())).into_response()
         }

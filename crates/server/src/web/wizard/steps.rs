@@ -11,7 +11,7 @@ use crate::pages::records::{Fact, Value};
 use crate::pages::shell::Shell;
 use crate::pages::wizard::{
     AccessPage, ActionRow, ActionsPage, AssetRow, AssetsPage, AuthorRow, BasicPage, ConfirmPage, OptionsPage,
-    ReviewPart, SchedulePage, WizardFrame,
+    ReviewPart, WizardFrame,
 };
 use crate::web::eliminations::denied;
 use crate::web::frame::sentence;
@@ -21,8 +21,6 @@ use domain::access::{Action, Reach, may, reach};
 use domain::filter::{Context, Filter};
 use domain::id::AssetId;
 use domain::job::Kind;
-use domain::schedule::{Schedule, Zone};
-use domain::time::Timestamp;
 use protocol::api::response::{JobAction, JobAsset};
 use std::collections::BTreeMap;
 use store::accounts::{self, Account};
@@ -244,68 +242,6 @@ fn action_row(
     }
 }
 
-/// S1.10 to S1.12.
-pub(super) fn schedule(
-    shell: Shell,
-    frame: WizardFrame,
-    draft: &Draft,
-    faults: &[Fault],
-    typed: Option<&Fields>,
-    now: Timestamp,
-) -> SchedulePage {
-    let tomorrow = now.plus_seconds(86_400).to_jiff().strftime("%Y-%m-%d").to_string();
-    let (kept, date, time, zone) = match &draft.full.schedule {
-        Schedule::OnDemand => (false, tomorrow, "02:00".to_owned(), String::new()),
-        Schedule::Recurring(recurring) => {
-            (true, recurring.start.to_string(), recurring.time.strftime("%H:%M").to_string(), String::new())
-        }
-        Schedule::Once { at, zone, .. } => {
-            let zone = match zone {
-                Zone::Agent => String::new(),
-                Zone::Named(name) => name.clone(),
-            };
-            (true, at.strftime("%Y-%m-%d").to_string(), at.strftime("%H:%M").to_string(), zone)
-        }
-    };
-    let timed = typed.map_or(kept, |typed| typed.one("when") == "timed");
-    let mut zones = vec![Choice::new("", "Agent time zone (each asset's own)")];
-    zones.extend(jiff::tz::db().available().map(|name| Choice::new(name.to_string(), name.to_string())));
-    let fit = |word: &str| draft.job.instants.iter().any(|instant| instant.fit == word);
-    let warning = if !kept {
-        None
-    } else if draft.job.instants.iter().any(|instant| instant.at <= now) {
-        Some("This time has passed for some assets: there it runs as soon as the job is enabled.")
-    } else if fit("gap") {
-        Some("The clocks jump over this time in at least one zone: there it runs that much later.")
-    } else if fit("overlap") {
-        Some("The clocks show this time twice in at least one zone: there it runs the first time.")
-    } else if fit("unknown_zone") {
-        Some("The time zone of at least one agent is not known: UTC is used there.")
-    } else {
-        None
-    };
-    SchedulePage {
-        shell,
-        frame,
-        timed,
-        date: Field::typed("date", "date", "Start date", value(typed, "date", &date)).faulted(faults),
-        time: Field::typed("time", "time", "Start time", value(typed, "time", &time)).faulted(faults),
-        zone: Field::select("zone", "Time zone", value(typed, "zone", &zone), zones).faulted(faults),
-        echo: echo(&draft.full.schedule),
-        warning: warning.map(str::to_owned),
-    }
-}
-
-/// The instant that was chosen, read back.
-fn echo(schedule: &Schedule) -> Option<String> {
-    let Schedule::Once { at, zone, .. } = schedule else { return None };
-    let place = match zone {
-        Zone::Agent => "in each agent's own time zone".to_owned(),
-        Zone::Named(name) => format!("in {name}"),
-    };
-    Some(format!("{} {place}.", at.strftime("%A %-d %B %Y at %H:%M")))
-}
-
 /// S1.13 to S1.15.
 pub(super) fn options(
     shell: Shell,
@@ -448,6 +384,17 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
     let entries = by_entry(draft);
     let titles: Vec<&str> =
         entries.values().filter_map(|actions| actions.first()).map(|action| action.title.as_str()).collect();
+    let mut when = vec![Fact::new("Start", Value::text(job.summary.schedule.clone()))];
+    let lines = super::schedule::lines(&draft.preview);
+    if !lines.is_empty() {
+        when.push(Fact::new(if lines.len() == 1 { "Instant" } else { "Next runs" }, Value::text(lines.join(" · "))));
+    }
+    if draft.full.row.standing {
+        when.push(Fact::new(
+            "Standing",
+            Value::text("targets are chosen anew at each run, and what drifts is put back"),
+        ));
+    }
     let mail = crate::web::job::mail(job);
     let mail = if mail.is_empty() { "no mail".to_owned() } else { mail };
     vec![
@@ -465,7 +412,7 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
             vec![Fact::new("Assets", Value::text(names.join(", "))), Fact::new("QIDs", Value::code(joined(&qids)))],
         ),
         part(Step::Actions, "Select actions", vec![Fact::new("Actions", Value::text(titles.join("; ")))]),
-        part(Step::Schedule, "Schedule", vec![Fact::new("Start", Value::text(job.summary.schedule.clone()))]),
+        part(Step::Schedule, "Schedule", when),
         part(
             Step::Options,
             "Options",
