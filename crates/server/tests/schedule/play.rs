@@ -74,7 +74,12 @@ pub async fn in_zone(server: &TestServer, asset: i64, zone: &str) {
     let (now, zone) = (server.app().clock.now(), zone.to_owned());
     let write = server.app().database.try_write(move |tx| {
         let agent = store::agents::on_asset(tx, AssetId(asset))?.expect("an agent");
-        agents::learn(tx, &agent, &Facts { zone: zone.clone(), ..serde_json::from_str(&agent.facts).expect("facts") }, now)
+        agents::learn(
+            tx,
+            &agent,
+            &Facts { zone: zone.clone(), ..serde_json::from_str(&agent.facts).expect("facts") },
+            now,
+        )
     });
     write.await.expect("the agent is heard");
 }
