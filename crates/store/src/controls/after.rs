@@ -249,7 +249,7 @@ pub fn standing_drifted(tx: &mut Transaction<'_>) -> Result<Vec<Standing>> {
               AND j.kind = 'mitigation' AND j.status IN ('ENABLED', 'COMPLETED', 'COMPLETED_WITH_FAILURES')
          WHERE c.drifted_at IS NOT NULL AND c.origin = 'ours' AND c.state = 'drifted' AND c.expired_at IS NULL
            AND NOT EXISTS (SELECT 1 FROM task o WHERE o.asset_id = c.asset_id AND o.entry_key = c.entry_key
-                           AND o.code IS NULL)
+                           AND o.kind <> 'plan' AND o.code IS NULL)
          GROUP BY c.id, c.asset_id, c.entry_key, c.put_back_at, c.put_back_from, c.put_back_times
          ORDER BY 2, c.id LIMIT 2000",
         &[],
