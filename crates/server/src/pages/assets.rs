@@ -186,3 +186,10 @@ pub struct AssetPage {
     /// What happened.
     pub log: Vec<Entry>,
 }
+
+impl AssetPage {
+    /// Two buttons in a row need more room than one.
+    fn reapplies(&self) -> bool {
+        self.controls.iter().any(|row| row.reapply.is_some())
+    }
+}
