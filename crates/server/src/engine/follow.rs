@@ -333,7 +333,9 @@ pub(crate) fn note(
     mut detail: serde_json::Value,
     now: Timestamp,
 ) -> Result<(), Error> {
-    detail["entry"] = serde_json::Value::from(row.entry.clone());
+    if let Some(fields) = detail.as_object_mut() {
+        fields.insert("entry".to_owned(), row.entry.clone().into());
+    }
     let resource = format!("assets/{}", row.asset_id);
     audit::append(tx, &Entry { at: now, actor, action, resource: &resource, detail })?;
     Ok(())
