@@ -169,7 +169,7 @@ impl Schedule {
             Schedule::OnDemand => Box::new(std::iter::empty()),
             Schedule::Once { at, .. } => Box::new(std::iter::once(*at).filter(later)),
             Schedule::Recurring(recurring) => {
-                let day = other.map_or(recurring.start, |other| other.date());
+                let day = other.map_or(recurring.start, DateTime::date);
                 Box::new(recurring.on_or_after(day).filter(later))
             }
         }

@@ -466,16 +466,16 @@ mod tests {
     /// The end of a window ends what has not started; what an order is out for is never given up by the clock.
     #[test]
     fn expiring_and_postponing_by_table() {
+        use Event::{Due, Expire, Offer, Postpone, Revoked, Silence};
         for state in State::ALL {
             for epoch in [0, 1] {
                 let life = Life { state, epoch, attempts: 0, cancel_requested: false };
                 let expired = if matches!(state, State::Pending | State::Ready) { State::Expired } else { state };
-                assert_eq!(step(life, Event::Expire).map(|life| life.state), Ok(expired), "{state:?}");
+                assert_eq!(step(life, Expire).map(|life| life.state), Ok(expired), "{state:?}");
                 let back = if state == State::Ready && epoch == 0 { State::Pending } else { state };
-                assert_eq!(step(life, Event::Postpone).map(|life| life.state), Ok(back), "{state:?} {epoch}");
+                assert_eq!(step(life, Postpone).map(|life| life.state), Ok(back), "{state:?} {epoch}");
             }
         }
-        use Event::{Due, Expire, Offer, Revoked, Silence};
         assert_eq!(after(&[Due, Offer, Silence, Expire]).state, State::Unknown);
         assert_eq!(after(&[Due, Offer, Silence, Revoked, Expire]).state, State::Expired);
     }

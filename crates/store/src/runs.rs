@@ -149,17 +149,15 @@ pub fn count(tx: &mut Transaction<'_>, job: JobId) -> Result<i64> {
     tx.scalar("SELECT count(*) FROM run WHERE job_id = $1 AND does <> 'plan'", &[&job])
 }
 
+/// A run with how many tasks it has, how many are open, and how many have code 0 and 1.
+pub type Counted = (RunId, i64, i64, i64, i64);
+
 /// Of each run of a job from this one on: how many tasks there are, how many have not ended, and how many have code 0 and
 /// 1, on the assets inside the scope.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn counts(
-    tx: &mut Transaction<'_>,
-    job: JobId,
-    from: RunId,
-    within: &AssetScope,
-) -> Result<Vec<(RunId, i64, i64, i64, i64)>> {
+pub fn counts(tx: &mut Transaction<'_>, job: JobId, from: RunId, within: &AssetScope) -> Result<Vec<Counted>> {
     let mut sql = Sql::new(
         "SELECT t.run_id, count(*), count(*) FILTER (WHERE t.code IS NULL), count(*) FILTER (WHERE t.code = 0),
              count(*) FILTER (WHERE t.code = 1)

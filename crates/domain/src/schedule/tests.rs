@@ -298,7 +298,7 @@ proptest! {
         let from = start.checked_add(skipped.days()).unwrap();
         walked.retain(|day| *day >= from);
         let found: Vec<Date> =
-            schedule.on_or_after(from).map(|at| at.date()).take_while(|day| *day <= last).collect();
+            schedule.on_or_after(from).map(DateTime::date).take_while(|day| *day <= last).collect();
         prop_assert_eq!(found, walked);
     }
 

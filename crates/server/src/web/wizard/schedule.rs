@@ -255,8 +255,8 @@ fn time_rows(time: &PreviewTime) -> Vec<TimeRow> {
             zone: if instant.fit == "unknown_zone" { "zone not known".to_owned() } else { instant.zone.clone() },
             assets: instant.assets,
             local: clock(instant),
-            utc: instant.at.to_jiff().strftime("%a %-d %b %H:%M").to_string(),
-            until: instant.window_end.map(|end| end.to_jiff().strftime("%a %-d %b %H:%M").to_string()),
+            utc: instant.at.to_jiff().strftime("%-d %b %H:%M").to_string(),
+            until: instant.window_end.map(|end| end.to_jiff().strftime("%-d %b %H:%M").to_string()),
             note: instant.note.clone(),
         })
         .collect()
