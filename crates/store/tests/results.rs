@@ -367,7 +367,7 @@ both_engines!(retention_removes_evidence_of_ended_runs_and_keeps_results_and_dig
             assert_eq!(retention::forget(tx, &[(due[0], "first".to_owned())])?, 1);
             assert_eq!(retention::due(tx, at(2), 10)?, [], "nothing is left to remove");
             retention::forget(tx, &[(due[0], "second".to_owned())])?;
-            Ok((made[0].clone(), made[1].clone()))
+            Ok((made[0], made[1]))
         })
         .unwrap();
     db.read_blocking(move |tx| {
