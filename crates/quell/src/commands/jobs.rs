@@ -197,6 +197,30 @@ pub enum Command {
         /// Days, at least 7, or 0
         days: Option<i64>,
     },
+    /// Show how a job's runs spread over its assets, and how far the waves came
+    Progress {
+        /// Its number
+        number: String,
+    },
+    /// Change how a job's runs spread over its assets: waves, limits, when they halt
+    Set(Box<super::rollout::Set>),
+    /// Halt the run of a job: nothing starts that has no permit
+    HaltRun {
+        /// Its number
+        number: String,
+        /// Why; everybody who sees the job sees it
+        reason: String,
+    },
+    /// Let a halted run go on
+    ResumeRun {
+        /// Its number
+        number: String,
+    },
+    /// Open the next wave of a run, whatever its gate says
+    Promote {
+        /// Its number
+        number: String,
+    },
     /// Wait until a job is over
     Wait {
         /// Its number
@@ -658,6 +682,13 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             output::list(context.format, &found.cves, CVES)
         }
         Command::Retention { days } => retention(&client, days, context.format).await,
+        Command::Progress { number } => super::rollout::show(&client, &number, context.format).await,
+        Command::Set(set) => super::rollout::set(&client, *set, context.format).await,
+        Command::HaltRun { number, reason } => {
+            super::rollout::act(&client, &number, "halt", Some(reason), context.format).await
+        }
+        Command::ResumeRun { number } => super::rollout::act(&client, &number, "resume", None, context.format).await,
+        Command::Promote { number } => super::rollout::act(&client, &number, "promote", None, context.format).await,
         Command::Wait { number } => wait(&client, &number, context.format).await,
         Command::Halt { reason } => halt(&client, HaltRequest { halted: true, reason }, context.format).await,
         Command::GoOn => halt(&client, HaltRequest::default(), context.format).await,

@@ -19,6 +19,7 @@ mod jobs;
 mod login;
 mod mail;
 mod recover;
+mod rollout;
 mod scanners;
 mod scans;
 mod serve;

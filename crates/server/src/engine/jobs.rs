@@ -108,6 +108,8 @@ pub struct Job {
     pub recipients: Vec<String>,
     /// What it says of the time after it.
     pub after: Afterwards,
+    /// How its runs spread over the assets.
+    pub rollout: domain::rollout::Policy,
 }
 
 /// Load a job that the caller may look at.
@@ -143,6 +145,7 @@ pub(crate) fn complete(tx: &mut Transaction<'_>, caller: &Caller, row: JobRow) -
         schedule: serde_json::from_str(&row.schedule).map_err(Error::internal)?,
         recipients: serde_json::from_str(&row.recipients).map_err(Error::internal)?,
         after: after::of_job(tx, row.id)?,
+        rollout: super::waves::policy(&store::rollouts::policy(tx, row.id)?)?,
         row,
     })
 }

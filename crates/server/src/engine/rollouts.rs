@@ -93,14 +93,6 @@ pub fn told(policy: &Policy) -> Rollout {
     }
 }
 
-/// The policy of a job.
-///
-/// # Errors
-/// A failure of the store.
-pub fn policy(tx: &mut Transaction<'_>, job: &Job) -> Result<Policy, Error> {
-    waves::policy(&rollouts::policy(tx, job.row.id)?)
-}
-
 /// Store a policy; part of an edit of the job, which was permitted and found its version.
 ///
 /// # Errors
@@ -115,17 +107,38 @@ pub fn save(tx: &mut Transaction<'_>, job: JobId, policy: &Policy) -> Result<(),
 /// # Errors
 /// A failure of the store.
 pub fn body(tx: &mut Transaction<'_>, caller: &Caller, job: &Job) -> Result<RolloutBody, Error> {
-    let policy = policy(tx, job)?;
+    let policy = &job.rollout;
     let rows = rollouts::of_job(tx, job.row.id)?;
     let newest = rows.first().map(|row| row.ordinal);
     let mut runs = Vec::new();
     for row in rows {
-        runs.push(run(tx, caller, job, &row, Some(row.ordinal) == newest)?);
+        let acts = if Some(row.ordinal) == newest { acts(caller, job, &row) } else { Vec::new() };
+        runs.push(run(tx, job, &row, acts)?);
     }
-    Ok(RolloutBody { rollout: told(&policy), sentence: policy.sentence(), runs })
+    Ok(RolloutBody { rollout: told(policy), sentence: policy.sentence(), runs })
 }
 
-fn run(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, row: &RunRow, newest: bool) -> Result<RolloutRun, Error> {
+/// The newest run of a job, without what can be done to it.
+///
+/// # Errors
+/// A failure of the store.
+pub fn newest(tx: &mut Transaction<'_>, job: &Job) -> Result<Option<RolloutRun>, Error> {
+    let row = rollouts::of_job(tx, job.row.id)?.into_iter().next();
+    row.map(|row| run(tx, job, &row, Vec::new())).transpose()
+}
+
+fn acts(caller: &Caller, job: &Job, row: &RunRow) -> Vec<Act> {
+    let events = [("halt", RunEvent::Halt), ("resume", RunEvent::Resume), ("promote", RunEvent::Promote)];
+    let acts = events.into_iter().map(|(act, event)| {
+        let permitted = caller.decide(permission(event), &job.record).ok().map_err(|reason| reason.to_string());
+        let fits = fits(row, event).map_err(|refusal| refusal.sentence);
+        let reason = permitted.and(fits).err().unwrap_or_default();
+        Act { act: act.to_owned(), allowed: reason.is_empty(), reason }
+    });
+    acts.collect()
+}
+
+fn run(tx: &mut Transaction<'_>, job: &Job, row: &RunRow, acts: Vec<Act>) -> Result<RolloutRun, Error> {
     let policy = waves::policy(&row.rollout)?;
     let tallies = match &job.scope {
         AssetScope::All => rollouts::tallies(tx, row.id)?,
@@ -134,13 +147,6 @@ fn run(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, row: &RunRow, newes
     };
     let out = rollouts::permits(tx, row.id)?.iter().filter(|permit| permit.back_at.is_none()).count();
     let soak = i64::from(policy.soak_seconds);
-    let events = [("halt", RunEvent::Halt), ("resume", RunEvent::Resume), ("promote", RunEvent::Promote)];
-    let acts = events.into_iter().filter(|_| newest).map(|(act, event)| {
-        let permitted = caller.decide(permission(event), &job.record).ok().map_err(|reason| reason.to_string());
-        let fits = fits(row, event).map_err(|refusal| refusal.sentence);
-        let reason = permitted.and(fits).err().unwrap_or_default();
-        Act { act: act.to_owned(), allowed: reason.is_empty(), reason }
-    });
     Ok(RolloutRun {
         ordinal: row.ordinal,
         state: row.state.as_str().to_owned(),
@@ -152,7 +158,7 @@ fn run(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, row: &RunRow, newes
         permits_out: i64::try_from(out).unwrap_or(i64::MAX),
         sentence: policy.sentence(),
         waves: tallies.into_iter().map(|(number, tally)| wave(row, number, tally)).collect(),
-        acts: acts.collect(),
+        acts,
     })
 }
 

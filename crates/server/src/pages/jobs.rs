@@ -155,8 +155,34 @@ pub struct JobLive {
     pub risk: Vec<(&'static str, Bar, i64, &'static str)>,
     /// What happened, newest first.
     pub log: Vec<Entry>,
+    /// The waves of its newest run, where there is something to see of them.
+    pub rollout: Option<RolloutPart>,
 }
 impl HtmlSafe for JobLive {}
+
+/// The rollout of a run.
+#[derive(Debug, Clone)]
+pub struct RolloutPart {
+    /// Open, halting, halted, ended.
+    pub state: Chip,
+    /// The policy, what the gate says or why it is halted, permits out.
+    pub line: String,
+    /// The waves.
+    pub waves: Vec<WaveRow>,
+}
+
+/// One wave.
+#[derive(Debug, Clone)]
+pub struct WaveRow {
+    /// From 1.
+    pub number: i64,
+    /// Waiting, open, done.
+    pub state: Chip,
+    /// What became of its tasks.
+    pub bar: Bar,
+    /// The same in words.
+    pub counts: String,
+}
 
 /// One job.
 #[derive(Debug, Clone, Template)]

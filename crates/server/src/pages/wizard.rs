@@ -319,6 +319,33 @@ pub struct OptionsPage {
     pub no_mail: Option<String>,
     /// Expiry and review; a rollback has none.
     pub after: Option<AfterFields>,
+    /// How a run spreads over the assets.
+    pub rollout: RolloutFields,
+}
+
+/// How a run spreads over the assets.
+#[derive(Debug, Clone)]
+pub struct RolloutFields {
+    /// `rollout`: a preset, or `own` for the numbers below it.
+    pub preset: Field,
+    /// `waves`.
+    pub waves: Field,
+    /// `soak_minutes`.
+    pub soak: Field,
+    /// `max_running`.
+    pub max_running: Field,
+    /// `starts_per_minute`.
+    pub starts: Field,
+    /// `failures`.
+    pub failures: Field,
+    /// `failure_percent`.
+    pub percent: Field,
+    /// `apart_tag`.
+    pub apart: Field,
+    /// `apart_at_most`.
+    pub at_most: Field,
+    /// `permits`: every start asks for one.
+    pub permits: bool,
 }
 
 /// Expiry and review.

@@ -2,7 +2,7 @@
 
 use super::frame::{Show, frame};
 use super::jobs::{buttons, cancel, reason};
-use super::{job_live, marks};
+use super::{job_live, job_waves, marks};
 use crate::api::jobs::ordinal;
 use crate::app::App;
 use crate::engine::jobs as engine;
@@ -61,6 +61,8 @@ struct Seen {
     job: Job,
     live: JobLive,
     approval: Option<ApprovalRow>,
+    /// Halt, resume, next wave.
+    switches: Vec<Button>,
 }
 
 async fn look(app: &App, who: &PageActor, number: i64, view: View) -> Result<Seen, Error> {
@@ -71,7 +73,8 @@ async fn look(app: &App, who: &PageActor, number: i64, view: View) -> Result<See
             let job = views::jobs::job(tx, &asker, &full, now)?;
             let live = job_live::picture(tx, &full, &job, (&view.tasks, view.run), &presence, now)?;
             let approval = store::approvals::of_job(tx, full.row.id)?;
-            Ok(Seen { full, job, live, approval })
+            let switches = job_waves::switches(tx, &asker, &full)?;
+            Ok(Seen { full, job, live, approval, switches })
         })
         .await
 }
@@ -110,6 +113,7 @@ async fn show(
         Status::Enabled if full.row.started_at.is_some() => Some(cancel(&number, &job.acts)),
         _ => None,
     };
+    shell.actions.extend(seen.switches);
     shell.actions.extend(primary);
     if let Some(approval) = seen.approval.as_ref().filter(|row| row.state != At::Void) {
         shell.actions.push(Button::go("Approval", format!("/approvals/{}", approval.id)).icon("clipboard-check"));

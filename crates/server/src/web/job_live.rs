@@ -105,6 +105,7 @@ pub(super) fn picture(
         more: count(shown.len().saturating_sub(TASKS_SHOWN)),
         risk: risk(full, &scores),
         log: log(tx, full, &states, now)?,
+        rollout: super::job_waves::part(tx, full)?,
     })
 }
 

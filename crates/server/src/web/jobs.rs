@@ -8,6 +8,7 @@ use super::vulnerabilities::TOTAL_MAX;
 use crate::api::jobs::{ordinal, set_halt};
 use crate::app::App;
 use crate::engine::jobs::{self, Job};
+use crate::engine::rollouts::{self, Asked};
 use crate::http::auth::{Caller, PageActor};
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
@@ -306,6 +307,19 @@ async fn one(
     }
     if word == "clone" {
         return copied(&app, &who, &number).await;
+    }
+    let asked = match word.as_str() {
+        "halt-run" => Some((Asked::Halt("halted on the page of the job".to_owned()), "halting")),
+        "resume-run" => Some((Asked::Resume, "resumed")),
+        "promote" => Some((Asked::Promote, "in its next wave")),
+        _ => None,
+    };
+    if let Some((asked, past)) = asked {
+        let flash = match rollouts::act(&app, &who, ordinal(&number)?, asked).await {
+            Ok(_) => Flash::done(format!("{number} is {past}.")),
+            Err(error) => Flash { failed: true, ..Flash::done(said(error)?) },
+        };
+        return Ok(flash::redirect(&format!("/jobs/{number}"), Some(flash)));
     }
     let missing = || Error::NotFound(format!("way to {word} a job"));
     let (act, past) = act(&word).ok_or_else(missing)?;

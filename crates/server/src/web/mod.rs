@@ -22,6 +22,7 @@ pub mod items;
 pub mod job;
 mod job_live;
 mod job_runs;
+mod job_waves;
 pub mod jobs;
 pub mod mail;
 pub mod marks;

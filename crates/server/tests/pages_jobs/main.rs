@@ -11,6 +11,7 @@
 mod events;
 mod free;
 mod links;
+mod rollout;
 mod world;
 
 use reqwest::Method;

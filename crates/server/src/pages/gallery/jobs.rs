@@ -119,6 +119,18 @@ pub(super) fn job_live() -> jobs::JobLive {
         risk: [("Before", 95, "Critical"), ("Now", 58, "Medium"), ("Target", 41, "Medium")]
             .map(|(label, score, word)| (label, Bar::of_score(score), score, word))
             .to_vec(),
+        rollout: Some(jobs::RolloutPart {
+            state: Chip::new(Tone::Run, "Open"),
+            line: "waves of 1, 10% and the rest, 5 min apart · 41 of 54 results, 95% are needed · 6 permits out".into(),
+            waves: [(1, Tone::Ok, "Done", 1, 1), (2, Tone::Ok, "Done", 5, 6), (3, Tone::Run, "Open", 35, 53)]
+                .map(|(number, tone, word, good, all)| jobs::WaveRow {
+                    number,
+                    state: Chip::new(tone, word),
+                    bar: Bar::new(&[(Tone::Mit, good, "well")], all),
+                    counts: format!("{good} of {all} well"),
+                })
+                .to_vec(),
+        }),
         log: vec![
             entry(0, Tone::Ok, "fs-par-02 verified: LoginGraceTime 0", ""),
             entry(1, Tone::Run, "fs-fra-01 verify started", ""),

@@ -199,6 +199,23 @@ pub(super) fn pages(out: &Path) {
             roll_back: true,
             review: Field::typed("date", "review_at", "Review on", "2027-01-31"),
         }),
+        rollout: wizard::RolloutFields {
+            preset: Field::select(
+                "rollout",
+                "Spreads over the assets",
+                "canary",
+                vec![Choice::new("canary", "Canary: one asset, a tenth, the rest")],
+            ),
+            waves: Field::typed("text", "waves", "Waves before the rest", "1, 10%"),
+            soak: Field::typed("number", "soak_minutes", "Minutes between waves", "5"),
+            max_running: Field::typed("number", "max_running", "At once, at most", "1000"),
+            starts: Field::typed("number", "starts_per_minute", "Starts a minute, at most", ""),
+            failures: Field::typed("text", "failures", "Failures that halt it if more", "5%"),
+            percent: Field::typed("number", "failure_percent", "Halts above this failure rate, in percent", "5"),
+            apart: Field::typed("text", "apart_tag", "Kept apart by tag", "cluster:"),
+            at_most: Field::typed("number", "apart_at_most", "Of such a group at once", "1"),
+            permits: true,
+        },
     };
     save(out, "wizard_options", &page.to_string());
     let page = wizard::AccessPage {

@@ -159,14 +159,23 @@ fn options(draft: &Draft, form: &Fields) -> Asked {
             draft.full.after.clone()
         }
     };
+    let rollout = match super::rollout::asked(draft, form) {
+        Ok(rollout) => rollout,
+        Err(mut wrong) => {
+            faults.append(&mut wrong);
+            draft.full.rollout.clone()
+        }
+    };
     let row = &draft.full.row;
-    let changed = after != draft.full.after
+    let changed = rollout != draft.full.rollout
+        || after != draft.full.after
         || (&recipients, on_start, share) != (&draft.full.recipients, row.mail_started, row.mail_percent);
     let patch = Patch {
         recipients: Some(recipients),
         mail_started: Some(on_start),
         mail_percent: Some(share),
         after: (draft.full.row.kind == Kind::Mitigation).then_some(after),
+        rollout: Some(rollout),
         ..Patch::default()
     };
     unless(faults, changed.then_some(patch))

@@ -5,6 +5,7 @@ mod after;
 mod forms;
 mod frame;
 mod free;
+mod rollout;
 mod schedule;
 mod steps;
 

@@ -273,6 +273,7 @@ pub(super) fn options(
         .faulted(faults),
         no_mail: (!sends_mail).then(|| NO_MAIL.to_owned()),
         after: (row.kind == Kind::Mitigation).then(|| super::after::fields(&draft.full.after, faults, typed)),
+        rollout: super::rollout::fields(&draft.full.rollout, faults, typed),
     }
 }
 
@@ -419,6 +420,7 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
             vec![
                 Fact::new("Mail", Value::text(mail)),
                 Fact::new("Afterwards", Value::text(super::after::words(draft))),
+                Fact::new("Rollout", Value::text(draft.full.rollout.sentence())),
             ],
         ),
         part(

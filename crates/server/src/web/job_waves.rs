@@ -1,0 +1,113 @@
+//! The rollout of a job on its page: the waves of its newest run, what their gate says, and the switches of people.
+
+use crate::engine::jobs::Job as Full;
+use crate::engine::rollouts;
+use crate::http::Error;
+use crate::http::auth::Caller;
+use crate::pages::chips::{Bar, Chip, Tone};
+use crate::pages::jobs::{RolloutPart, WaveRow};
+use crate::pages::lists::Action as Button;
+use protocol::api::rollout::{RolloutRun, RolloutWave};
+use store::Transaction;
+
+/// The waves of the newest run; none for a run in one wave that nobody halted.
+///
+/// # Errors
+/// A failure of the store.
+pub(super) fn part(tx: &mut Transaction<'_>, full: &Full) -> Result<Option<RolloutPart>, Error> {
+    let Some(run) = rollouts::newest(tx, full)? else { return Ok(None) };
+    if run.waves.len() < 2 && run.reason.is_empty() && !run.permits {
+        return Ok(None);
+    }
+    let (tone, word) = match run.state.as_str() {
+        "open" => (Tone::Run, "Open"),
+        "halting" => (Tone::Warn, "Halting"),
+        "halted" => (Tone::Fail, "Halted"),
+        _ => (Tone::Idle, "Ended"),
+    };
+    let why = match (run.state.as_str(), run.halted_by.as_str()) {
+        ("halting" | "halted", "gate") => format!("halted by the gate: {}", run.reason),
+        ("halting" | "halted", by) => {
+            let by = by.strip_prefix("users/").unwrap_or(by);
+            format!("halted by {by}: {}", run.reason)
+        }
+        _ => run.reason.clone(),
+    };
+    let permits = if run.permits { format!("{} permits out", run.permits_out) } else { String::new() };
+    let line = [run.sentence.clone(), why, permits].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    Ok(Some(RolloutPart {
+        state: Chip::new(tone, word),
+        line: line.join(" · "),
+        waves: run.waves.iter().map(row).collect(),
+    }))
+}
+
+fn row(wave: &RolloutWave) -> WaveRow {
+    let (tone, word) = match wave.state.as_str() {
+        "done" if wave.bad > 0 => (Tone::Warn, "Done"),
+        "done" => (Tone::Ok, "Done"),
+        "open" => (Tone::Run, "Open"),
+        _ => (Tone::Idle, "Waiting"),
+    };
+    let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let parts = [
+        (Tone::Mit, whole(wave.good), "well"),
+        (Tone::Warn, whole(wave.neutral + wave.untried + wave.unknown), "other"),
+        (Tone::Fail, whole(wave.bad), "failed"),
+        (Tone::Run, whole(wave.out), "out"),
+    ];
+    let counts = [
+        (wave.good, "well"),
+        (wave.bad, "failed"),
+        (wave.unknown, "unknown"),
+        (wave.out, "out"),
+        (wave.waiting, "waiting"),
+        (wave.neutral + wave.untried, "not done"),
+    ];
+    let said = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    WaveRow {
+        number: wave.wave,
+        state: Chip::new(tone, word),
+        bar: Bar::new(&parts, whole(wave.tasks).max(1)),
+        counts: said.collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Halt, resume, next wave: what the person may do to the newest run.
+///
+/// # Errors
+/// A failure of the store.
+pub(super) fn switches(tx: &mut Transaction<'_>, who: &Caller, full: &Full) -> Result<Vec<Button>, Error> {
+    let body = rollouts::body(tx, who, full)?;
+    let Some(run) = body.runs.first().filter(|run| run.state != "ended") else { return Ok(Vec::new()) };
+    let number = full.row.name();
+    let reason = |act: &str| {
+        let found = run.acts.iter().find(|known| known.act == act);
+        found.filter(|known| !known.allowed).map(|known| super::frame::sentence(&known.reason))
+    };
+    let halted = run.state != "open";
+    let mut buttons = Vec::new();
+    if halted {
+        buttons.push(
+            Button::post("Resume run", format!("/jobs/{number}/resume-run"))
+                .icon("player-play")
+                .unless(reason("resume")),
+        );
+    } else {
+        let halt = Button::post("Halt run", format!("/jobs/{number}/halt-run")).icon("player-pause");
+        buttons.push(halt.unless(reason("halt")));
+    }
+    if run.waves.len() > 1 {
+        buttons.push(next(&number, run).unless(reason("promote")));
+    }
+    Ok(buttons)
+}
+
+fn next(number: &str, run: &RolloutRun) -> Button {
+    let said = if run.reason.is_empty() { String::new() } else { format!(" The gate says: {}.", run.reason) };
+    Button::post("Open next wave", format!("/jobs/{number}/promote")).icon("activity").asking(
+        format!("Open the next wave of {number}"),
+        format!("It opens whatever the results of this wave are.{said}"),
+        "Open next wave",
+    )
+}
