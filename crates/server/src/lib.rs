@@ -15,6 +15,7 @@ pub mod http;
 pub mod instances;
 pub mod keys;
 pub mod letters;
+pub mod mtg;
 pub mod pages;
 pub mod passwords;
 pub mod secrets;

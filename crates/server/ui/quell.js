@@ -229,6 +229,7 @@ const deeds = {
   whole(button) { one('#q-bulk input[name="all"]').value = "1"; button.hidden = true; choose(); },
   clear() { boxes().forEach((box) => { box.checked = false; }); one('#q-bulk input[name="all"]').value = ""; choose(); },
   palette() { palette(); },
+  print() { window.print(); },
   step(button) { move(cursor + Number(button.dataset.by)); one("a.q-name", rows()[cursor])?.click(); },
 };
 

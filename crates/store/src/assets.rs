@@ -130,6 +130,33 @@ pub fn visible(assets: &AssetScope) -> Option<Sql> {
     scope::assets(assets, "a.id")
 }
 
+/// Those of these assets that exist inside the scope.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn keys_within(tx: &mut Transaction<'_>, assets: &[AssetId], within: &AssetScope) -> Result<Vec<AssetId>> {
+    let keys: Vec<i64> = assets.iter().map(|asset| asset.0).collect();
+    let mut sql = Sql::new("SELECT a.id FROM asset a WHERE a.id {in ").bind(&keys).text("}");
+    if let Some(scope) = scope::assets(within, "a.id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    let rows: Vec<(AssetId,)> = tx.all_built(&sql.text(" ORDER BY a.id"))?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// The asset that a scanner knows by this agent's id; none where several do.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn by_scanner_uuid(tx: &mut Transaction<'_>, uuid: &str) -> Result<Option<AssetId>> {
+    let rows: Vec<(AssetId,)> =
+        tx.all("SELECT id FROM asset WHERE scanner_uuid = $1 ORDER BY id LIMIT 2", &[&uuid])?;
+    Ok(match rows.as_slice() {
+        [(one,)] => Some(*one),
+        _ => None,
+    })
+}
+
 /// One asset.
 ///
 /// # Errors

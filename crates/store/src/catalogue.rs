@@ -190,6 +190,34 @@ pub fn current(tx: &mut Transaction<'_>) -> Result<Vec<EntryRow>> {
     )
 }
 
+/// The QIDs of the knowledge base that these entries apply to, by entry.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn known_qids(tx: &mut Transaction<'_>, entries: &[i64]) -> Result<Vec<(i64, i64)>> {
+    tx.all(
+        "SELECT c.entry_key, v.qid FROM catalogue_cve c
+         JOIN vulnerability_cve w ON w.cve = c.cve AND c.cve <> '' JOIN vulnerability v ON v.id = w.vulnerability_id
+         WHERE c.entry_key {in $1}
+         UNION
+         SELECT c.entry_key, v.qid FROM catalogue_cve c JOIN vulnerability v ON v.qid = c.qid AND c.qid <> 0
+         WHERE c.entry_key {in $1}
+         ORDER BY 1, 2",
+        &[&entries],
+    )
+}
+
+/// The CVEs that these entries name, by entry.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn named_cves(tx: &mut Transaction<'_>, entries: &[i64]) -> Result<Vec<(i64, String)>> {
+    tx.all(
+        "SELECT DISTINCT entry_key, cve FROM catalogue_cve WHERE entry_key {in $1} AND cve <> '' ORDER BY 1, 2",
+        &[&entries],
+    )
+}
+
 /// What an entry covers of a vulnerability: CVE (empty for the QID itself), coverage, points.
 ///
 /// # Errors

@@ -229,6 +229,8 @@ fn proof_in(headers: &HeaderMap, secure: bool) -> Option<Given> {
     // A token given explicitly wins over a cookie that a browser adds by itself.
     if let Some(value) = headers.get(AUTHORIZATION) {
         let token = value.to_str().ok()?.strip_prefix("Bearer ")?.trim();
+        // What `/auth` gives looks like a JWT; the token is its last part, the rest is for the client's eyes only.
+        let token = token.rsplit('.').next().unwrap_or(token);
         return token.starts_with(secret::TOKEN_PREFIX).then(|| Given::Token(token.to_owned()));
     }
     session_in(headers, secure).map(Given::Session)

@@ -26,7 +26,10 @@ pub fn people(app: &App) -> Router {
         .layer(from_fn(error::pages))
         .layer(from_fn(flash::once))
         .layer(from_fn_with_state(app.clone(), auth::identify));
-    around(app, Router::new().merge(health::routes()).merge(api).merge(pages))
+    let compatible = crate::mtg::routes()
+        .layer(from_fn_with_state(app.clone(), csrf::protect))
+        .layer(from_fn_with_state(app.clone(), auth::identify));
+    around(app, Router::new().merge(health::routes()).merge(api).merge(compatible).merge(pages))
 }
 
 /// What agents reach.

@@ -47,6 +47,24 @@ pub struct Credentials {
 /// # Errors
 /// 401 `wrong_credentials`; 429 `throttled` with the seconds to wait.
 pub async fn sign_in(app: &App, given: Credentials) -> Result<SignedIn, Error> {
+    let (address, browser) = (given.address.0, given.browser.clone());
+    let account = check(app, given).await?;
+    begin(app, account, address, browser, app.clock.now()).await
+}
+
+/// The account of these credentials, without a session: for a program that gets a token.
+///
+/// # Errors
+/// As [`sign_in`].
+pub async fn prove(app: &App, given: Credentials) -> Result<Account, Error> {
+    let address = given.address.0;
+    let account = check(app, given).await?;
+    let (name, now) = (account.name.clone(), app.clock.now());
+    app.database.write(move |tx| sessions::succeeded(tx, &name, &account::network(address), now)).await?;
+    Ok(account)
+}
+
+async fn check(app: &App, given: Credentials) -> Result<Account, Error> {
     let now = app.clock.now();
     // A name that cannot exist is counted and checked like one that does.
     let name =
@@ -66,13 +84,10 @@ pub async fn sign_in(app: &App, given: Credentials) -> Result<SignedIn, Error> {
     let hash = account.as_ref().filter(|account| account.active).map(|account| account.password_hash.clone());
     let password = given.password.chars().take(account::PASSWORD_BYTES_MAX).collect();
     let right = app.passwords.verify(password, hash).await?;
-    match account.filter(|_| right) {
-        Some(account) => begin(app, account, address, given.browser, now).await,
-        None => {
-            tracing::warn!(%address, "a sign-in from {address} failed");
-            Err(Error::problem(StatusCode::UNAUTHORIZED, "wrong_credentials", "the name or the password is wrong"))
-        }
-    }
+    account.filter(|_| right).ok_or_else(|| {
+        tracing::warn!(%address, "a sign-in from {address} failed");
+        Error::problem(StatusCode::UNAUTHORIZED, "wrong_credentials", "the name or the password is wrong")
+    })
 }
 
 fn throttled(seconds: i64) -> Error {

@@ -27,6 +27,7 @@ pub mod scanners;
 pub mod scans;
 pub mod selection;
 pub mod sign_in;
+pub mod summary;
 pub mod tags;
 pub mod users;
 pub mod vulnerabilities;

@@ -4,7 +4,7 @@
 use crate::engine::jobs::Job;
 use crate::http::error::Error;
 use domain::access::AssetScope;
-use domain::id::{JobId, RunId, VulnerabilityId};
+use domain::id::{AssetId, JobId, RunId, VulnerabilityId};
 use domain::result::{self, Action, Asset};
 use domain::score::Mitigation;
 use domain::task::State;
@@ -26,6 +26,7 @@ pub struct Reader {
     run: Option<(RunId, i64)>,
     scope: AssetScope,
     after: Option<Place>,
+    only: Option<AssetId>,
     covers: BTreeMap<(i64, VulnerabilityId), (Vec<String>, i64)>,
 }
 
@@ -51,8 +52,17 @@ impl Reader {
             run,
             scope: job.scope.clone(),
             after: None,
+            only: None,
             covers: BTreeMap::new(),
         })
+    }
+
+    /// The same for one asset only.
+    #[must_use]
+    pub fn only(mut self, asset: AssetId) -> Reader {
+        self.after = Some((asset, VulnerabilityId(i64::MIN), i64::MIN));
+        self.only = Some(asset);
+        self
     }
 
     /// Which run it is about; 0 before the first.
@@ -73,7 +83,8 @@ impl Reader {
     /// A failure of the store.
     pub fn next(&mut self, tx: &mut Transaction<'_>) -> Result<Vec<ReportLine>, Error> {
         let run = self.run_id();
-        let lines = report::lines(tx, self.job, run, &self.scope, self.after, PAGE)?;
+        let mut lines = report::lines(tx, self.job, run, &self.scope, self.after, PAGE)?;
+        lines.retain(|line| self.only.is_none_or(|only| line.asset_id == only));
         let Some(last) = lines.last() else { return Ok(Vec::new()) };
         self.after = Some(last.place());
         let assets: BTreeSet<_> = lines.iter().map(|line| line.asset_id).collect();

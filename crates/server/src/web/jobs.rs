@@ -204,6 +204,9 @@ pub(super) fn buttons(who: &Caller, job: &Job) -> Vec<Button> {
     all.push(Button::post("Dry run", to("dry-run")).icon("eye").unless((!dry.is_empty()).then_some(dry)));
     all.push(Button::go("Last dry run", to("dry-run")).icon("eye"));
     if !draft {
+        all.push(Button::go("Summary to print", to("summary")).icon("file-text"));
+        all.push(Button::go("Report as CSV", to("report?format=csv")).icon("download"));
+        all.push(Button::go("Report as JSON", to("report")).icon("download"));
         all.push(Button::post("Enable", to("enable")).icon("player-play").unless(reason(&acts, "enable")));
         all.push(Button::post("Disable", to("disable")).icon("ban").unless(reason(&acts, "disable")));
         all.push(if job.row.paused {

@@ -35,6 +35,7 @@ pub mod scanners;
 pub mod scans;
 pub mod scores;
 pub mod sign_in;
+pub mod summary;
 pub mod tags;
 pub mod tokens;
 pub mod upload;
@@ -62,6 +63,7 @@ pub fn routes() -> Router<App> {
         .merge(eliminations::routes())
         .merge(mitigations::routes())
         .merge(new_job::routes())
+        .merge(summary::routes())
         .merge(jobs::routes())
         .merge(job_runs::routes())
         .merge(job::routes())
