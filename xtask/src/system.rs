@@ -11,13 +11,18 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need { what: "PostgreSQL's server programs", packages: &["postgresql"], present: postgres },
     Need { what: "Chromium and its driver", packages: &["chromium", "chromium-driver"], present: chromium },
     Need { what: "Python with pip and venv", packages: &["python3", "python3-venv", "python3-pip"], present: python },
     Need { what: "npm for the pages' assets", packages: &["npm"], present: npm },
     Need { what: "nft and ip for firewall rules", packages: &["nftables", "iproute2"], present: nft },
     Need { what: "sshd for real mitigations", packages: &["openssh-server", "openssh-client"], present: sshd },
+    Need {
+        what: "programs that check configurations",
+        packages: &["sudo", "samba-common-bin", "bind9-utils"],
+        present: validators,
+    },
     Need { what: "nmap, which looks at sshd from outside", packages: &["nmap"], present: nmap },
 ];
 
@@ -54,6 +59,10 @@ fn nft() -> bool {
 
 fn sshd() -> bool {
     Path::new("/usr/sbin/sshd").is_file() && on_path("ssh-keygen")
+}
+
+fn validators() -> bool {
+    ["/usr/sbin/visudo", "/usr/bin/testparm", "/usr/bin/named-checkconf"].iter().all(|path| Path::new(path).is_file())
 }
 
 fn nmap() -> bool {

@@ -8,6 +8,7 @@ pub mod checks;
 pub mod cli;
 pub mod clock;
 mod command;
+pub mod confine;
 pub mod decide;
 pub mod enrol;
 mod evidence;

@@ -51,6 +51,10 @@ pub fn serve() -> Result<(), NetError> {
     // It holds the request key: nobody else of its user may look into it, and it never becomes anybody else.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let _ = rustix::thread::set_no_new_privs(true);
+    match crate::confine::network_half() {
+        Ok(()) => tracing::info!("the network half changes no file and starts no program"),
+        Err(reason) => tracing::warn!("the network half keeps its access to files: {reason}"),
+    }
     let mut stdin = std::io::stdin().lock();
     let hello = match frame::read::<ToNet>(&mut stdin)? {
         ToNet::Hello(hello) => *hello,

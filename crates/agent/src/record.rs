@@ -321,6 +321,15 @@ pub enum Step {
         /// After; absent = taken away.
         after: Option<String>,
     },
+    /// A switch of the SELinux policy, now and at boot.
+    SelinuxBoolean {
+        /// The switch.
+        name: String,
+        /// Before.
+        before: bool,
+        /// After.
+        after: bool,
+    },
     /// The boot menu is made anew from its settings; done again, and not undone, by a revert.
     BootMenu,
     /// A value of the Windows registry.
@@ -418,6 +427,7 @@ impl Step {
             }
             Step::Archive { path, .. } => path.clone(),
             Step::Firewall { name, .. } => format!("firewall rule {name}"),
+            Step::SelinuxBoolean { name, .. } => format!("SELinux switch {name}"),
             Step::BootMenu => "boot menu".to_owned(),
             Step::Registry { at, name, .. } => format!("{}\\{name}", at.key),
             Step::RegistryTree { at, .. } => at.key.clone(),
@@ -447,6 +457,7 @@ impl Step {
                 Step::Archive { path, member, before: after, after: before, change, cut }
             }
             Step::Firewall { name, before, after } => Step::Firewall { name, before: after, after: before },
+            Step::SelinuxBoolean { name, before, after } => Step::SelinuxBoolean { name, before: after, after: before },
             Step::BootMenu => Step::BootMenu,
             Step::Registry { at, name, before, after, made } => {
                 Step::Registry { at, name, before: after, after: before, made }

@@ -7,7 +7,7 @@ use crate::format::{self, TakenBack};
 use crate::fs::{FsError, Image, Node};
 use crate::host::{Host, call};
 use crate::kinds::service_state::SYSTEMCTL;
-use crate::kinds::{self, Workspace, archive_member_absent, firewall_rule};
+use crate::kinds::{self, Workspace, archive_member_absent, firewall_rule, selinux_boolean};
 use crate::orders::Book;
 use crate::record::{By, FileState, Hold, Holding, Step, XmlFileEdit};
 use crate::state::StateDir;
@@ -306,6 +306,12 @@ fn one_step(
             workspace.act(step.inverse());
             Ok(())
         }
+        Step::SelinuxBoolean { name, before, .. } => {
+            if !selinux_boolean::is(name, *before, host).map_err(Stop::Failed)? {
+                workspace.act(step.inverse());
+            }
+            Ok(())
+        }
         Step::BootMenu => {
             workspace.act(Step::BootMenu);
             Ok(())
@@ -378,6 +384,7 @@ pub fn as_before(step: &Step, host: &mut Host) -> Result<bool, String> {
             let present = host.tree.large_state(path, crate::zipfile::ARCHIVE_BYTES_MAX);
             present.map_err(|error| error.to_string())?.as_ref() == Some(before)
         }
+        Step::SelinuxBoolean { name, before, .. } => selinux_boolean::is(name, *before, host)?,
         Step::Firewall { name, before, .. } => firewall_rule::is(name, before.as_deref(), host)?,
         Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } => {
             windows_as(step, host)? == As::Before
@@ -430,10 +437,14 @@ pub fn restart_first(host: &Host, names: &[ServiceName]) -> Option<String> {
     let Some(program) = host.program(&SYSTEMCTL) else { return Some(all()) };
     for name in names {
         let unit = name.unit();
-        let loaded = call(program, &["show", "--property=LoadState", "--value", "--", &unit]);
-        if loaded.is_ok_and(|said| said.ok && said.text == "loaded") {
-            let restarted = systemctl(host, &["try-restart", "--", &unit]);
-            return restarted.err().map(|_| unit);
+        match call(program, &["show", "--property=LoadState", "--value", "--", &unit]) {
+            Ok(said) if said.ok && said.text == "loaded" => {
+                let restarted = systemctl(host, &["try-restart", "--", &unit]);
+                return restarted.err().map(|_| unit);
+            }
+            Ok(said) if said.ok => {}
+            // The service manager does not answer (a container, say): something may run all the same.
+            _ => return Some(all()),
         }
     }
     // None of them is installed, so nothing runs with the old state.

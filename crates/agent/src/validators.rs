@@ -1,10 +1,12 @@
-//! Programs that check a configuration, by name: fixed argument vectors, on the live system only.
+//! Programs that check a configuration, by name: fixed argument vectors, on the live system only, confined to looking
+//! ([`crate::confine`]).
 //!
 //! Where the program takes a file name the finished text is checked before it replaces anything; the others look at what is in
 //! place, and a refusal puts the change back.
 
+use crate::confine::call_reader;
 use crate::fs::Image;
-use crate::host::{Host, call};
+use crate::host::Host;
 use crate::record::Step;
 use crate::state::StateDir;
 use catalogue::actions::Validator;
@@ -40,7 +42,7 @@ pub fn staged(entry: &Entry, host: &Host, state: &StateDir, images: &[Image], st
         let staged = state.stage(&image.bytes).map_err(|error| error.to_string())?;
         let name = staged.display().to_string();
         let arguments: Vec<&str> = before.iter().copied().chain([name.as_str()]).chain(after.iter().copied()).collect();
-        let said = call(program, &arguments);
+        let said = call_reader(program, &arguments);
         let _ = std::fs::remove_file(&staged);
         match said? {
             said if said.ok => {}
@@ -65,7 +67,7 @@ pub fn in_place(entry: &Entry, host: &Host) -> Result<(), String> {
         };
         let Some(program) = program.filter(|program| !asked.contains(program)) else { continue };
         asked.push(program);
-        match call(program, arguments)? {
+        match call_reader(program, arguments)? {
             said if said.ok => {}
             said => return Err(format!("{program} refuses the new configuration: {}", said.text)),
         }

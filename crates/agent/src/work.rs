@@ -474,6 +474,9 @@ pub(crate) fn perform(
         Step::Firewall { name, before, after } => {
             return kinds::firewall_rule::perform(name, before.as_deref(), after.as_deref(), host);
         }
+        Step::SelinuxBoolean { name, before, after } => {
+            return kinds::selinux_boolean::perform(name, *before, *after, host);
+        }
         Step::BootMenu => return kinds::kernel_cmdline::perform(host),
         Step::Registry { .. } | Step::RegistryTree { .. } => return kinds::registry::perform(step, host),
         Step::Service { name, before, after } => return kinds::windows_service::perform(name, *before, *after, host),

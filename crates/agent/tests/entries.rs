@@ -13,7 +13,7 @@ mod common;
 
 use catalogue::actions::{
     Action, ArchiveMemberAbsent, FileMode, FileSetting, FileXml, KernelCmdline, KernelModule, KernelSysctl,
-    PackageManager, PackageWant, ServiceState, SettingFormat, SysctlOp, XmlWant,
+    PackageManager, PackageWant, SelinuxBoolean, ServiceState, SettingFormat, SysctlOp, XmlWant,
 };
 use catalogue::applies::{Applicability, OsFamily, Probe};
 use catalogue::schema::{Entry, EntryPlatform};
@@ -159,6 +159,14 @@ fn archive(world: &World, wanted: &ArchiveMemberAbsent) {
     }
 }
 
+fn selinux(world: &World, wanted: &SelinuxBoolean) {
+    world.write("sys/fs/selinux/enforce", "1");
+    let digit = u8::from(!wanted.value);
+    world.write(&format!("sys/fs/selinux/booleans/{}", wanted.name), &format!("{digit} {digit}\n"));
+    world.write("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n");
+    world.write("var/lib/selinux/targeted/active/booleans.local", "# by libsemanage\nvirt_use_nfs=1\n");
+}
+
 /// Make what one action finds wrong.
 fn expose(world: &World, action: &Action) {
     match action {
@@ -176,6 +184,7 @@ fn expose(world: &World, action: &Action) {
         }
         Action::FirewallRule(_) => world.write("etc/systemd/system/.keep", ""),
         Action::ArchiveMemberAbsent(wanted) => archive(world, wanted),
+        Action::SelinuxBoolean(wanted) => selinux(world, wanted),
         Action::PackageState(_)
         | Action::RegistryValue(_)
         | Action::RegistryValueAbsent(_)

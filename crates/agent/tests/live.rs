@@ -97,3 +97,75 @@ fn inside() {
     assert_eq!(value(), "1\n");
     assert!(!file.exists());
 }
+
+/// What another program says, which knows nothing of us.
+fn outside(program: &str, arguments: &[&str]) -> Option<String> {
+    let said = std::process::Command::new(program).args(arguments).output().ok()?;
+    Some(String::from_utf8_lossy(&said.stdout).trim().to_owned())
+}
+
+#[test]
+fn real_systemctl_sees_a_unit_masked_and_enabled_again() {
+    let action = "[[action]]\nkind = \"service.state\"\nname = \"cups-browsed\"\nrunning = false\nstart = \"masked\"\n";
+    let world = World::new(vec![entry("linux-cups", action)]);
+    let root = world.host().display().to_string();
+    let says = || outside("systemctl", &[&format!("--root={root}"), "is-enabled", "cups-browsed.service"]);
+    world.write(
+        "usr/lib/systemd/system/cups-browsed.service",
+        "[Service]\nExecStart=/bin/true\n\n[Install]\nWantedBy=multi-user.target\n",
+    );
+    world.write("sys/fs/cgroup/system.slice/other.service/cgroup.procs", "1\n");
+    world.write("etc/systemd/system/.keep", "");
+    if outside("systemctl", &[&format!("--root={root}"), "enable", "cups-browsed.service"]).is_none() {
+        skip::skipped("live::real_systemctl_sees_a_unit_masked_and_enabled_again", "systemctl is not here");
+        return;
+    }
+    let before = world.snapshot();
+    assert_eq!(says().as_deref(), Some("enabled"));
+    assert_eq!(world.apply("linux-cups", 1).outcome, Outcome::Succeeded);
+    assert_eq!(says().as_deref(), Some("masked"));
+    assert_eq!(world.revert("linux-cups", 2).outcome, Outcome::Reverted);
+    assert_eq!(says().as_deref(), Some("enabled"));
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn real_python_reads_a_jar_without_its_class_and_with_it_again() {
+    let action = "[[action]]\nkind = \"archive.member_absent\"\nroots = [\"/opt\"]\nnames = [\"log4j-core-*.jar\"]\n\
+        member = \"org/apache/logging/log4j/core/lookup/JndiLookup.class\"\nnested = false\n";
+    let world = World::new(vec![entry("linux-jar", action)]);
+    world.write("opt/app/log4j-core-2.14.1.jar", "");
+    let path = world.host().join("opt/app/log4j-core-2.14.1.jar");
+    // Written by the other program, too: what we change is not of our own making.
+    let make = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as z:\n \
+        [z.writestr(n, n * 50) for n in ('META-INF/MANIFEST.MF', 'org/apache/logging/log4j/core/lookup/JndiLookup.class', 'z.txt')]";
+    let list = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\nprint(' '.join(z.namelist()))";
+    let jar = path.display().to_string();
+    if outside("python3", &["-c", make, &jar]).is_none() {
+        skip::skipped("live::real_python_reads_a_jar_without_its_class_and_with_it_again", "python3 is not here");
+        return;
+    }
+    let names = || outside("python3", &["-c", list, &jar]).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(names().contains("JndiLookup.class"), "{}", names());
+    assert_eq!(world.apply("linux-jar", 1).outcome, Outcome::Succeeded);
+    assert_eq!(names(), "META-INF/MANIFEST.MF z.txt");
+    assert_eq!(world.revert("linux-jar", 2).outcome, Outcome::Reverted);
+    assert!(names().contains("JndiLookup.class"), "{}", names());
+    assert_eq!(std::fs::read(&path).unwrap(), before, "byte for byte");
+}
+
+#[test]
+fn real_find_sees_a_setuid_bit_go_and_come_back() {
+    let action = "[[action]]\nkind = \"file.mode\"\npath = \"/usr/bin/pkexec\"\nclear = [\"suid\"]\n";
+    let world = World::new(vec![entry("linux-pkexec", action)]);
+    world.write("usr/bin/pkexec", "program");
+    common::set_mode(&world.host().join("usr/bin/pkexec"), 0o4755);
+    let root = world.host().display().to_string();
+    let found = || outside("find", &[&root, "-perm", "-4000", "-printf", "%f %m"]).unwrap();
+    assert_eq!(found(), "pkexec 4755");
+    assert_eq!(world.apply("linux-pkexec", 1).outcome, Outcome::Succeeded);
+    assert_eq!(found(), "");
+    assert_eq!(world.revert("linux-pkexec", 2).outcome, Outcome::Reverted);
+    assert_eq!(found(), "pkexec 4755");
+}

@@ -9,6 +9,7 @@ mod file;
 pub mod firewall;
 mod package;
 pub mod registry;
+mod selinux;
 mod xml;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub use file::{
 pub use firewall::FirewallRule;
 pub use package::{PackageManager, PackageState, PackageWant};
 pub use registry::{RegistryData, RegistryKeyAbsent, RegistryValue, RegistryValueAbsent};
+pub use selinux::SelinuxBoolean;
 pub use xml::{FileXml, XmlWant};
 
 /// One wanted state. Actions of an entry are applied in order and reverted in reverse order.
@@ -64,6 +66,9 @@ pub enum Action {
     /// A member is in none of some archives.
     #[serde(rename = "archive.member_absent")]
     ArchiveMemberAbsent(ArchiveMemberAbsent),
+    /// A switch of the SELinux policy.
+    #[serde(rename = "selinux.boolean")]
+    SelinuxBoolean(SelinuxBoolean),
     /// A value of the Windows registry.
     #[serde(rename = "registry.value")]
     RegistryValue(RegistryValue),
@@ -76,7 +81,7 @@ pub enum Action {
 }
 
 /// Every action kind this version knows, as written in entries.
-pub const ACTION_KINDS: [&str; 14] = [
+pub const ACTION_KINDS: [&str; 15] = [
     "file.setting",
     "file.dropin",
     "file.mode",
@@ -88,6 +93,7 @@ pub const ACTION_KINDS: [&str; 14] = [
     "kernel.cmdline",
     "firewall.rule",
     "archive.member_absent",
+    "selinux.boolean",
     "registry.value",
     "registry.value_absent",
     "registry.key_absent",
@@ -109,6 +115,7 @@ impl Action {
             Self::KernelCmdline(_) => "kernel.cmdline",
             Self::FirewallRule(_) => "firewall.rule",
             Self::ArchiveMemberAbsent(_) => "archive.member_absent",
+            Self::SelinuxBoolean(_) => "selinux.boolean",
             Self::RegistryValue(_) => "registry.value",
             Self::RegistryValueAbsent(_) => "registry.value_absent",
             Self::RegistryKeyAbsent(_) => "registry.key_absent",
@@ -145,6 +152,7 @@ impl Action {
             Self::KernelCmdline(KernelCmdline { param }) => param.name().to_owned(),
             Self::FirewallRule(FirewallRule { name, .. }) => name.to_string(),
             Self::ArchiveMemberAbsent(ArchiveMemberAbsent { member, .. }) => member.to_string(),
+            Self::SelinuxBoolean(SelinuxBoolean { name, .. }) => name.to_string(),
             Self::RegistryValue(RegistryValue { key, name, .. })
             | Self::RegistryValueAbsent(RegistryValueAbsent { key, name, .. }) => format!("{key}\\{name}"),
             Self::RegistryKeyAbsent(RegistryKeyAbsent { key, .. }) => key.to_string(),
@@ -178,6 +186,7 @@ impl Action {
                 let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
                 format!("in none of {}", names.join(", "))
             }
+            Self::SelinuxBoolean(boolean) => boolean.word().to_owned(),
             Self::RegistryValue(RegistryValue { name, data, .. }) => format!("{name} = {data}"),
             Self::RegistryValueAbsent(_) | Self::RegistryKeyAbsent(_) => "not there".to_owned(),
         }

@@ -303,6 +303,11 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
                 format!("{target}: programs that loaded it go on with it; side_effects has to say that they need a restart")
             });
         }
+        Action::SelinuxBoolean(boolean) => {
+            findings.error(boolean.is_about_access(), "own-access", || {
+                format!("{target}: it decides how administrators come in")
+            });
+        }
         Action::FileXml(_)
         | Action::RegistryValue(_)
         | Action::RegistryValueAbsent(_)
@@ -394,7 +399,11 @@ fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
     let unix = entry.actions.iter().any(|action| {
         matches!(
             action,
-            Action::KernelSysctl(_) | Action::KernelModule(_) | Action::KernelCmdline(_) | Action::PackageState(_)
+            Action::KernelSysctl(_)
+                | Action::KernelModule(_)
+                | Action::KernelCmdline(_)
+                | Action::PackageState(_)
+                | Action::SelinuxBoolean(_)
         ) || action.path().is_some()
     });
     findings.error(unix && entry.platform == EntryPlatform::Windows, "platform-kind", || {

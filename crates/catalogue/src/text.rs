@@ -77,6 +77,10 @@ text!(
     EntryId, is_entry_id, "an entry id (3 to 80 of a-z, 0-9 and single inner hyphens, starting with a letter)"
 );
 text!(
+    /// A switch of the SELinux policy, such as `deny_ptrace`.
+    BooleanName, is_boolean_name, "the name of an SELinux boolean (1 to 64 of a-z, A-Z, 0-9 and _)"
+);
+text!(
     /// A CVE number, `CVE-2024-6387`.
     Cve, is_cve, "a CVE number such as CVE-2024-6387"
 );
@@ -171,6 +175,10 @@ fn is_entry_id(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.ends_with('-')
         && !text.contains("--")
+}
+
+fn is_boolean_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn is_cve(text: &str) -> bool {

@@ -13,6 +13,7 @@ pub mod kernel_module;
 pub mod kernel_sysctl;
 pub mod package_state;
 pub mod registry;
+pub mod selinux_boolean;
 pub mod service_state;
 pub mod windows_service;
 pub mod workspace;
@@ -103,6 +104,7 @@ pub fn check(action: &Action, host: &Host, workspace: &Workspace<'_>) -> Finding
         Action::KernelCmdline(wanted) => kernel_cmdline::check(wanted, host, workspace),
         Action::FirewallRule(wanted) => firewall_rule::check(wanted, host, workspace),
         Action::ArchiveMemberAbsent(wanted) => archive_member_absent::check(wanted, host, workspace),
+        Action::SelinuxBoolean(wanted) => selinux_boolean::check(wanted, host, workspace),
         Action::RegistryValue(wanted) => registry::check_value(wanted, host, workspace),
         Action::RegistryValueAbsent(wanted) => registry::check_value_absent(wanted, host, workspace),
         Action::RegistryKeyAbsent(wanted) => registry::check_key_absent(wanted, host, workspace),
@@ -135,6 +137,7 @@ pub fn plan(action: &Action, host: &Host, workspace: &mut Workspace<'_>) -> Resu
         Action::KernelCmdline(wanted) => nothing(kernel_cmdline::plan(wanted, host, workspace)),
         Action::FirewallRule(wanted) => nothing(firewall_rule::plan(wanted, host, workspace)),
         Action::ArchiveMemberAbsent(wanted) => nothing(archive_member_absent::plan(wanted, host, workspace)),
+        Action::SelinuxBoolean(wanted) => nothing(selinux_boolean::plan(wanted, host, workspace)),
         Action::RegistryValue(wanted) => nothing(registry::plan_value(wanted, host, workspace)),
         Action::RegistryValueAbsent(wanted) => nothing(registry::plan_value_absent(wanted, host, workspace)),
         Action::RegistryKeyAbsent(wanted) => nothing(registry::plan_key_absent(wanted, host, workspace)),

@@ -117,6 +117,12 @@ impl<'t> Workspace<'t> {
         self.acts.push(step);
     }
 
+    /// What the last planned step says that is no change of a file, of those that say something.
+    #[must_use]
+    pub fn last_act<T>(&self, says: impl Fn(&Step) -> Option<T>) -> Option<T> {
+        self.acts.iter().rev().find_map(says)
+    }
+
     /// Whether something is planned that is no change of a file and fits.
     #[must_use]
     pub fn acts(&self, fits: impl Fn(&Step) -> bool) -> bool {
@@ -241,6 +247,10 @@ fn act(step: &Step) -> String {
         Step::Firewall { before, after, .. } => {
             let line = |rule: &Option<String>| rule.clone().unwrap_or_else(|| "(absent)".to_owned());
             format!("{}\n-{}\n+{}", step.place(), line(before), line(after))
+        }
+        Step::SelinuxBoolean { before, after, .. } => {
+            let word = |on: bool| if on { "on" } else { "off" };
+            format!("{}\n-{}\n+{}", step.place(), word(*before), word(*after))
         }
         Step::BootMenu => "make the boot menu anew".to_owned(),
         Step::Registry { before, after, .. } => {

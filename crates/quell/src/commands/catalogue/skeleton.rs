@@ -30,7 +30,7 @@ const fn plain(kind: &'static str, headline: &'static str, action: &'static str)
     Example { kind, headline, action, restart: "", reboot: "no" }
 }
 
-const EXAMPLES: [Example; 14] = [
+const EXAMPLES: [Example; 15] = [
     Example {
         restart: "\"ssh\", \"sshd\"",
         ..plain(
@@ -134,6 +134,13 @@ action    = "drop"            # drop, reject
 names    = ["example-core-*.jar"]
 member   = "org/example/Risky.class"
 nested   = false
+"#,
+    ),
+    plain(
+        "selinux.boolean",
+        "feature",
+        r#"name     = "deny_ptrace"  # CHANGE: a switch of the policy, as getsebool -a lists them
+value    = true
 "#,
     ),
     plain(
