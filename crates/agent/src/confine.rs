@@ -6,8 +6,8 @@
 
 use crate::host::{Said, call};
 use landlock::{
-    ABI, AccessFs, BitFlags, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus,
-    path_beneath_rules,
+    ABI, Access as _, AccessFs, BitFlags, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
+    RulesetStatus, path_beneath_rules,
 };
 use std::sync::Once;
 

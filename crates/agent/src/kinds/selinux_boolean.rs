@@ -51,8 +51,8 @@ fn first(text: &str) -> Option<bool> {
 
 /// The last value kept for the boot; nothing where the policy's own default counts.
 fn kept(text: &str, name: &str) -> Option<bool> {
-    let lines = text.lines().filter_map(|line| line.split_once('='));
-    lines.filter(|(of, _)| of.trim() == name).filter_map(|(_, value)| first(value)).last()
+    let lines = text.lines().rev().filter_map(|line| line.split_once('='));
+    lines.filter(|(of, _)| of.trim() == name).find_map(|(_, value)| first(value))
 }
 
 /// See [`super::check`].
@@ -101,7 +101,7 @@ pub fn check(action: &SelinuxBoolean, host: &Host, workspace: &Workspace<'_>) ->
 /// When the switch cannot be read, or `setsebool` is not here.
 pub fn plan(action: &SelinuxBoolean, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
     let name = action.name.as_str();
-    let cannot = |text: String| KindError::Cannot(text);
+    let cannot = KindError::Cannot;
     let before = running(name, host, workspace).ok_or_else(|| cannot(format!("{} cannot be read", switch(name))))?;
     if host.tree.live() {
         if host.program(&SETSEBOOL).is_none() {
