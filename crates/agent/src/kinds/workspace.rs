@@ -117,12 +117,6 @@ impl<'t> Workspace<'t> {
         self.acts.push(step);
     }
 
-    /// What the last planned step says that is no change of a file, of those that say something.
-    #[must_use]
-    pub fn last_act<T>(&self, says: impl Fn(&Step) -> Option<T>) -> Option<T> {
-        self.acts.iter().rev().find_map(says)
-    }
-
     /// Whether something is planned that is no change of a file and fits.
     #[must_use]
     pub fn acts(&self, fits: impl Fn(&Step) -> bool) -> bool {
