@@ -116,6 +116,10 @@ names = ["log4j-core-2.1*.jar"]
 member = "org/a/B.class"
 nested = true
 [[action]]
+kind = "selinux.boolean"
+name = "deny_ptrace"
+value = true
+[[action]]
 kind = "registry.value"
 key = 'HKLM\SOFTWARE\Example'
 name = "Names"
