@@ -111,6 +111,11 @@ pub fn action(action: &Action) -> Words {
                 "The archives get back what was taken out, unless somebody replaced them meanwhile.".to_owned(),
             )
         }
+        Action::SelinuxBoolean(boolean) => (
+            format!("Whether SELinux's switch {} is {}, now and at the next boot.", boolean.name, boolean.word()),
+            format!("{} is turned {}, now and for every boot.", boolean.name, boolean.word()),
+            format!("{} gets the value back that it had.", boolean.name),
+        ),
         Action::RegistryValue(RegistryValue { key, name, data, .. }) => (
             format!("Whether the registry value {name} of {key} is {data}."),
             format!("{name} of {key} is set to {data}."),
