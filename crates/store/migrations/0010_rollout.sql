@@ -11,6 +11,8 @@ ALTER TABLE run ADD COLUMN waves {whole} NOT NULL DEFAULT 1;
 ALTER TABLE run ADD COLUMN permits {bool} NOT NULL DEFAULT FALSE;
 -- when the results of the open wave became enough; NULL before
 ALTER TABLE run ADD COLUMN settled_at {time};
+-- failures that a person accepted by letting the run go on
+ALTER TABLE run ADD COLUMN accepted {whole} NOT NULL DEFAULT 0;
 -- what the gate says, or why the run is halted
 ALTER TABLE run ADD COLUMN reason {text} NOT NULL DEFAULT '';
 ALTER TABLE run ADD COLUMN halted_at {time};

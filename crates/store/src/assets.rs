@@ -149,8 +149,7 @@ pub fn keys_within(tx: &mut Transaction<'_>, assets: &[AssetId], within: &AssetS
 /// # Errors
 /// See [`Error`](crate::Error).
 pub fn by_scanner_uuid(tx: &mut Transaction<'_>, uuid: &str) -> Result<Option<AssetId>> {
-    let rows: Vec<(AssetId,)> =
-        tx.all("SELECT id FROM asset WHERE scanner_uuid = $1 ORDER BY id LIMIT 2", &[&uuid])?;
+    let rows: Vec<(AssetId,)> = tx.all("SELECT id FROM asset WHERE scanner_uuid = $1 ORDER BY id LIMIT 2", &[&uuid])?;
     Ok(match rows.as_slice() {
         [(one,)] => Some(*one),
         _ => None,

@@ -45,6 +45,8 @@ record! {
         pub permits: bool,
         /// When the results of the open wave became enough.
         pub settled_at: Option<Timestamp>,
+        /// Failures that a person accepted by letting the run go on.
+        pub accepted: i64,
         /// What the gate says, or why the run is halted.
         pub reason: String,
         /// Halted.
@@ -58,7 +60,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.job_id, j.number AS job_number, j.platform, r.ordinal, r.state, r.started_at, r.ended_at, r.rollout,
-                 r.wave, r.waves, r.permits, r.settled_at, r.reason, r.halted_at, r.halted_by
+                 r.wave, r.waves, r.permits, r.settled_at, r.accepted, r.reason, r.halted_at, r.halted_by
              FROM run r JOIN job j ON j.id = r.job_id ",
             $rest
         )
@@ -314,6 +316,15 @@ pub fn set_state(
         &[&id, &from, &to, &reason, &by, &halted_at],
     )?;
     Ok(changed == 1)
+}
+
+/// Remember how many failures of a run a person has accepted.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn accept(tx: &mut Transaction<'_>, id: RunId, failures: i64) -> Result<()> {
+    tx.execute("UPDATE run SET accepted = $2 WHERE id = $1", &[&id, &failures])?;
+    Ok(())
 }
 
 /// Close or open the place of one run.

@@ -127,6 +127,13 @@ impl Tally {
         self.bad + self.unknown
     }
 
+    /// The tally without so many of its failures: those that a person has accepted.
+    #[must_use]
+    pub fn without(self, failures: u64) -> Tally {
+        let bad = self.bad.min(failures);
+        Tally { bad: self.bad - bad, unknown: self.unknown - self.unknown.min(failures - bad), ..self }
+    }
+
     /// Tasks that have not ended.
     #[must_use]
     pub fn open(self) -> u64 {
@@ -145,6 +152,8 @@ pub struct Look<'a> {
     pub run: Tally,
     /// The open wave is the last one.
     pub last: bool,
+    /// Failures of the run that were there when a person let it go on: they halt it no more.
+    pub accepted: u64,
     /// When the results of the wave became enough, if they were when somebody last looked.
     pub settled_at: Option<Timestamp>,
     /// Now.
@@ -196,7 +205,9 @@ fn broken(look: &Look<'_>) -> Option<String> {
     if look.run.waiting == 0 && look.run.out == 0 {
         return None;
     }
-    let (policy, run, wave) = (look.policy, look.run, look.wave);
+    let before = look.run.failures().saturating_sub(look.wave.failures());
+    let (policy, run) = (look.policy, look.run.without(look.accepted));
+    let wave = look.wave.without(look.accepted.saturating_sub(before));
     let tolerated = policy.tolerated(run.tasks());
     let unknown = if run.unknown > 0 { format!(" ({} of them unknown)", run.unknown) } else { String::new() };
     if run.failures() > tolerated {

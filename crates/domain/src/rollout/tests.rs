@@ -16,7 +16,7 @@ fn assets(count: i64) -> Vec<AssetId> {
 }
 
 fn look<'a>(policy: &'a Policy, wave: Tally, run: Tally) -> Look<'a> {
-    Look { policy, wave, run, last: false, settled_at: None, now: Timestamp::from_micros(0) }
+    Look { policy, wave, run, last: false, accepted: 0, settled_at: None, now: Timestamp::from_micros(0) }
 }
 
 #[test]
@@ -270,5 +270,22 @@ proptest! {
             prop_assert_eq!(states.iter().filter(|state| Bucket::of(**state) == bucket).count() as u64, count);
         }
         prop_assert_eq!(tally.open(), states.iter().filter(|state| state.code().is_none()).count() as u64);
+    }
+}
+
+#[test]
+fn what_a_person_accepted_halts_no_more_and_what_comes_after_does() {
+    let policy = Policy { failures: Some(Size::Count(1)), ..Policy::default() };
+    let tally = |good, bad, unknown, waiting| Tally { good, bad, unknown, waiting, ..Tally::default() };
+    for (wave, run, accepted, halts) in [
+        (tally(0, 2, 0, 0), tally(0, 2, 0, 8), 0, true),
+        (tally(0, 2, 0, 0), tally(0, 2, 0, 8), 2, false),
+        (tally(0, 1, 1, 0), tally(0, 1, 1, 8), 2, false),
+        (tally(1, 1, 0, 2), tally(1, 3, 0, 6), 2, false),
+        (tally(0, 2, 0, 2), tally(0, 4, 0, 4), 2, true),
+        (tally(0, 1, 0, 0), tally(0, 3, 0, 4), 2, true),
+    ] {
+        let verdict = judge(&Look { accepted, ..look(&policy, wave, run) });
+        assert_eq!(matches!(verdict, Verdict::Halt(_)), halts, "{wave:?} {accepted}: {verdict:?}");
     }
 }

@@ -76,7 +76,8 @@ fn gate(tx: &mut Transaction<'_>, run: &RunRow, now: Timestamp, moved: &mut Move
     let whole = tallies.iter().fold(Tally::default(), |sum, (_, tally)| sum.and(*tally));
     let wave = tallies.iter().find(|(wave, _)| *wave == run.wave).map(|(_, tally)| *tally).unwrap_or_default();
     let last = run.wave >= run.waves;
-    let look = Look { policy: &policy, wave, run: whole, last, settled_at: run.settled_at, now };
+    let accepted = u64::try_from(run.accepted).unwrap_or(0);
+    let look = Look { policy: &policy, wave, run: whole, last, accepted, settled_at: run.settled_at, now };
     let changed = match judge(&look) {
         Verdict::Last => rollouts::judged(tx, run.id, None, "")?,
         Verdict::Wait(why) => rollouts::judged(tx, run.id, None, &why)?,
