@@ -11,6 +11,7 @@ mod after;
 mod clients;
 mod hands;
 mod mtg;
+mod procedure;
 mod results;
 #[path = "../pages_jobs/world.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of pages")]

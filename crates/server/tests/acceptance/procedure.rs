@@ -1,0 +1,334 @@
+//! The procedure "creating a mitigation job", statement by statement, over the API: S1.01 to S1.22 with the rules R1 to R8,
+//! R12, R13, R15, R17, R18, R20, R22 and R23 that are theirs. What follows a run is in `results.rs`, tags are in `mtg.rs`.
+
+use crate::hands::{act, draft, only_safe, over, patch, program, ready, report, running, said, tag};
+use crate::world::World;
+use domain::id::AssetId;
+use domain::mitigation::{ControlState, Origin};
+use protocol::agent::Outcome;
+use serde_json::{Value, json};
+use testkit::both_servers;
+use testkit::server::{Client, Reply};
+
+fn keys(assets: &[Value]) -> Vec<i64> {
+    assets.iter().map(|asset| asset["id"].as_i64().unwrap()).collect()
+}
+
+async fn job(client: &Client, number: &str) -> Value {
+    client.get(&format!("/api/v1/jobs/{number}")).await.expect(200)["job"].clone()
+}
+
+async fn save(client: &Client, number: &str, enable: bool) -> Reply {
+    client.post(&format!("/api/v1/jobs/{number}/save"), &json!({ "enable": enable })).await
+}
+
+fn allowed(job: &Value, act: &str) -> bool {
+    job["acts"].as_array().unwrap().iter().any(|one| one["act"] == act && one["allowed"] == true)
+}
+
+fn codes(reply: &Reply) -> Vec<&str> {
+    reply.json["errors"].as_array().unwrap().iter().map(|error| error["code"].as_str().unwrap()).collect()
+}
+
+both_servers!(s1_01_s1_02_a_qid_with_its_cves_and_scores_leads_to_its_eliminations, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, _) = world.mitigable().await;
+    let found = world.admin.get(&format!("/api/v1/vulnerabilities/{qid}")).await.expect(200);
+    assert!(found["vulnerability"]["inherent"].as_i64().unwrap() >= 1, "a detection has its score: {found}");
+    let item = world.admin.get(&format!("/api/v1/items?q=qid:{qid}")).await.expect(200);
+    let number = item["items"][0]["number"].as_str().unwrap();
+    let score = world.admin.get(&format!("/api/v1/items/{number}/score")).await.expect(200);
+    let units = score["score"]["units"].as_array().unwrap();
+    assert_eq!(units.len(), found["vulnerability"]["cves"].as_array().unwrap().len().max(1), "each CVE has a score");
+    let choices = world.admin.get(&format!("/api/v1/eliminations?qid={qid}")).await.expect(200);
+    assert!(choices["eliminations"].as_array().unwrap().iter().all(|e| e["qid"] == qid), "{choices}");
+});
+
+both_servers!(s1_03_to_s1_09_a_draft_is_filled_in_and_assets_are_only_removed, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let assets = keys(&assets);
+    let number = draft(&world.admin, qid, &assets[..1]).await;
+    let made = job(&world.admin, &number).await;
+    // S1.03, R8: one platform; S1.05: the chosen asset is there; S1.09: the actions are filled in with their coverage.
+    assert_eq!((&made["summary"]["platform"], &made["origin"]), (&json!("linux"), &json!("elimination")));
+    assert_eq!(made["assets"][0]["id"], assets[0]);
+    let action = &made["actions"][0];
+    assert!(action["covers"].as_array().is_some_and(|covers| !covers.is_empty()), "{action}");
+    assert_eq!(action["digest"].as_str().unwrap().len(), 64, "what is done is named by its signed bytes");
+    // S1.04.
+    let named = json!({ "title": "Until the patch", "description": "d" });
+    let named = patch(&world.admin, &number, &named).await.expect(200);
+    assert_eq!(named["job"]["summary"]["title"], "Until the patch");
+    assert_eq!(codes(&save_untitled(&world, &number).await), ["title_missing"]);
+    // S1.06.
+    let more = patch(&world.admin, &number, &json!({ "assets": assets })).await;
+    assert_eq!((more.status, more.code()), (409, "assets_only_removed"), "{}", more.text);
+    // S1.07, S1.08, R3, R4: with the last asset its QID goes, and nothing can be saved.
+    let none = patch(&world.admin, &number, &json!({ "assets": [] })).await.expect(200);
+    assert_eq!((&none["job"]["assets"], &none["job"]["actions"]), (&json!([]), &json!([])));
+    let refused = save(&world.admin, &number, false).await;
+    assert_eq!((refused.status, codes(&refused)), (422, vec!["title_missing", "no_assets", "no_actions"]));
+});
+
+async fn save_untitled(world: &World, number: &str) -> Reply {
+    patch(&world.admin, number, &json!({ "title": " " })).await.expect(200);
+    save(&world.admin, number, false).await
+}
+
+both_servers!(s1_10_s1_11_s1_12_r2_r6_when_a_job_runs, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let assets = keys(&assets);
+    let number = draft(&world.admin, qid, &assets[..2]).await;
+    only_safe(&world, &number, qid).await;
+    // S1.10: on demand is preselected; R2: saved, it does not run.
+    assert_eq!(job(&world.admin, &number).await["schedule"]["when"], "on_demand");
+    save(&world.admin, &number, false).await.expect(200);
+    assert_eq!(job(&world.admin, &number).await["summary"]["tasks"]["total"], 0);
+    // S1.11, S1.12, R6: without a zone each agent's own counts; a name counts for all; an unknown one is refused.
+    let own = json!({ "schedule": { "when": "once", "at": "2030-07-01T02:00:00" } });
+    let own = patch(&world.admin, &number, &own).await.expect(200);
+    assert_eq!(own["job"]["schedule"]["zone"], "agent", "R6");
+    let named = json!({ "schedule": { "when": "once", "at": "2030-07-01T02:00:00", "zone": "Asia/Tokyo" } });
+    let named = patch(&world.admin, &number, &named).await.expect(200);
+    assert_eq!(named["job"]["instants"][0]["at"], "2030-06-30T17:00:00Z", "{named}");
+    let bad = json!({ "schedule": { "when": "once", "at": "2030-07-01T02:00:00", "zone": "Mars/Olympus" } });
+    assert_eq!(codes(&patch(&world.admin, &number, &bad).await), ["unknown_zone"]);
+    act(&world.admin, &number, "enable").await.expect(200);
+    let waiting = job(&world.admin, &number).await;
+    assert!(waiting["summary"]["started_at"].is_null() && waiting["summary"]["tasks"]["open"] == 2, "{waiting}");
+});
+
+both_servers!(s1_13_r5_the_fifty_first_recipient_and_no_percentage_beyond_a_hundred, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let number = draft(&world.admin, qid, &keys(&assets)[..1]).await;
+    only_safe(&world, &number, qid).await;
+    let many: Vec<String> = (0..51).map(|n| format!("p{n}@example.org")).collect();
+    // S1.14, S1.15, R17 are chosen here; what is sent is in the tests of mail.
+    let options = |many: &[String], percent: i64| json!({ "title": "t", "recipients": many, "mail_started": true, "mail_percent": percent });
+    patch(&world.admin, &number, &options(&many, 101)).await.expect(200);
+    assert_eq!(codes(&save(&world.admin, &number, false).await), ["too_many_recipients", "bad_percent"]);
+    patch(&world.admin, &number, &options(&many[..50], 100)).await.expect(200);
+    let saved = save(&world.admin, &number, false).await.expect(200);
+    assert_eq!(saved["job"]["recipients"].as_array().unwrap().len(), 50);
+});
+
+both_servers!(s1_16_s1_18_r23_co_authors_have_their_own_rights_and_administrators_all, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let author = program(&world, "ann", &["job_author"], None, &["read", "jobs"]).await;
+    let other = program(&world, "oz", &["job_author"], None, &["read", "jobs"]).await;
+    let reader = program(&world, "rae", &["job_reader"], None, &["read", "jobs"]).await;
+    let chief = program(&world, "adi", &["administrator"], None, &["read", "jobs"]).await;
+    let number = draft(&author, qid, &keys(&assets)[..1]).await;
+    only_safe(&world, &number, qid).await;
+    save(&author, &number, false).await.expect(200);
+    let edit = json!({ "description": "changed" });
+    for stranger in [&other, &reader] {
+        assert_eq!(patch(stranger, &number, &edit).await.status, 403);
+        assert_eq!(act(stranger, &number, "enable").await.status, 403);
+    }
+    patch(&author, &number, &json!({ "coauthors": ["oz", "rae"] })).await.expect(200);
+    patch(&other, &number, &edit).await.expect(200);
+    assert_eq!(patch(&reader, &number, &edit).await.status, 403, "R23: a reader stays a reader");
+    act(&other, &number, "enable").await.expect(200);
+    ready(&world.server, 1).await;
+    act(&chief, &number, "disable").await.expect(409);
+    assert_eq!(other.delete(&format!("/api/v1/jobs/{number}")).await.status, 403, "a co-author never deletes");
+    act(&chief, &number, "cancel").await.expect(200);
+    patch(&chief, &number, &edit).await.expect(409);
+    assert_eq!(chief.delete(&format!("/api/v1/jobs/{number}")).await.status, 204, "S1.18");
+});
+
+both_servers!(s1_17_s1_19_s1_20_s1_21_r1_saved_is_disabled_and_enabled_only_once_at_creation, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let assets = keys(&assets);
+    let number = draft(&world.admin, qid, &assets[..1]).await;
+    only_safe(&world, &number, qid).await;
+    assert!(allowed(&job(&world.admin, &number).await, "save_and_enable"), "S1.21: at creation");
+    let saved = save(&world.admin, &number, false).await.expect(200);
+    assert_eq!(saved["job"]["summary"]["status"], "DISABLED", "S1.19");
+    assert!(!allowed(&saved["job"], "save_and_enable"), "and then no more");
+    let again = save(&world.admin, &number, true).await;
+    assert_eq!((again.status, again.code()), (409, "job_not_draft"), "R1");
+    let enabled = act(&world.admin, &number, "enable").await.expect(200);
+    assert_eq!(enabled["job"]["summary"]["status"], "ENABLED", "S1.20");
+    let number = draft(&world.admin, qid, &assets[1..2]).await;
+    only_safe(&world, &number, qid).await;
+    assert_eq!(save(&world.admin, &number, true).await.expect(200)["job"]["summary"]["status"], "ENABLED");
+});
+
+both_servers!(s1_22_r7_a_scheduled_job_is_disabled_for_a_while_and_enabled_again, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let number = draft(&world.admin, qid, &keys(&assets)[..1]).await;
+    only_safe(&world, &number, qid).await;
+    let later = json!({ "schedule": { "when": "once", "at": "2031-01-01T02:00:00", "zone": "UTC" } });
+    patch(&world.admin, &number, &later).await.expect(200);
+    save(&world.admin, &number, true).await.expect(200);
+    for (what, status) in [("disable", "DISABLED"), ("enable", "ENABLED"), ("disable", "DISABLED")] {
+        assert_eq!(act(&world.admin, &number, what).await.expect(200)["job"]["summary"]["status"], status);
+    }
+});
+
+both_servers!(s1_24_r10_the_score_falls_by_the_impact_factor_ninety_with_thirty_gives_sixty, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let asset = keys(&assets)[0];
+    let number = draft(&world.admin, qid, &[asset]).await;
+    let entry = only_safe(&world, &number, qid).await;
+    let write = world.server.app().database.write(move |tx| {
+        let inherent =
+            "UPDATE vulnerable_item SET inherent = 90, residual = 90, score_source = 'qds' WHERE asset_id = $1
+             AND vulnerability_id IN (SELECT id FROM vulnerability WHERE qid = $2)";
+        tx.execute(inherent, &[&asset, &qid])?;
+        tx.execute(
+            "UPDATE vulnerability_cve SET qvs = NULL
+             WHERE vulnerability_id IN (SELECT id FROM vulnerability WHERE qid = $1)",
+            &[&qid],
+        )?;
+        let points = "UPDATE catalogue_cve SET points = 30, coverage = 'full'
+             WHERE entry_key IN (SELECT id FROM catalogue_entry WHERE entry = $1)";
+        tx.execute(points, &[&entry])
+    });
+    write.await.unwrap();
+    save(&world.admin, &number, true).await.expect(200);
+    ready(&world.server, 1).await;
+    report(&world.server, asset, &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    let found = world.admin.get(&format!("/api/v1/items?q=qid:{qid} and asset.id:{asset}")).await.expect(200);
+    let item = &found["items"][0];
+    let whole = item["mitigation"] == "mitigated";
+    let score = world.admin.get(&format!("/api/v1/items/{}/score", item["number"].as_str().unwrap())).await.expect(200);
+    let covered: Vec<&Value> =
+        score["score"]["units"].as_array().unwrap().iter().filter(|unit| unit["mitigated"] == true).collect();
+    assert!(!covered.is_empty(), "{score}");
+    for unit in covered {
+        assert_eq!((&unit["inherent"], &unit["points"], &unit["residual"]), (&json!(90), &json!(30), &json!(60)));
+    }
+    assert_eq!(whole, item["residual"] == 60, "S1.23, R9, R11: with every CVE, and only then: {item}");
+    assert_eq!(item["inherent"], 90, "what it was is never overwritten");
+});
+
+both_servers!(r12_a_fix_resolves_the_item_and_is_not_rolled_back, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let asset = keys(&assets)[0];
+    let number = draft(&world.admin, qid, &[asset]).await;
+    let entry = only_safe(&world, &number, qid).await;
+    let write = world
+        .server
+        .app()
+        .database
+        .write(move |tx| tx.execute("UPDATE catalogue_entry SET implication = 'fix' WHERE entry = $1", &[&entry]));
+    write.await.unwrap();
+    save(&world.admin, &number, true).await.expect(200);
+    ready(&world.server, 1).await;
+    report(&world.server, asset, &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    let found = world.admin.get(&format!("/api/v1/items?q=qid:{qid} and asset.id:{asset}")).await.expect(200);
+    let item = &found["items"][0];
+    assert_eq!(
+        (&item["state"], &item["substate"], &item["status"]),
+        (&json!("resolved"), &json!("awaiting_scan"), &json!("fixed"))
+    );
+    let back = json!({ "kind": "rollback", "vulnerabilities": [{ "qid": qid, "assets": [asset] }] });
+    let refused = world.admin.post("/api/v1/jobs", &back).await;
+    assert!(refused.status == 422 || refused.status == 409, "nothing to roll back: {}", refused.text);
+});
+
+both_servers!(r13_r15_what_is_ours_is_skipped_as_ours_and_what_is_not_is_left_alone, |server| async move {
+    let world = World::ready(server).await;
+    let (number, qid, assets) = running(&world).await;
+    let outcomes = [
+        (said(Outcome::Unchanged, ControlState::Effective, Some(Origin::Ours)), 204),
+        (said(Outcome::NotOurs, ControlState::Effective, Some(Origin::External)), 205),
+    ];
+    for (asset, (outcome, _)) in assets.iter().zip(&outcomes) {
+        report(&world.server, *asset, outcome).await;
+    }
+    let told = world.admin.get(&format!("/api/v1/jobs/{number}/report")).await.expect(200);
+    for (asset, (_, detail)) in assets.iter().zip(&outcomes) {
+        let line = told["lines"].as_array().unwrap().iter().find(|line| line["assetId"] == *asset).unwrap();
+        assert_eq!(
+            (&line["actionStatus"], &line["mitigationReturnCode"]),
+            (&json!("Skipped"), &json!(detail)),
+            "QID {qid}"
+        );
+        assert!(line["mitigationReason"].as_str().unwrap().len() > 20, "{line}");
+    }
+});
+
+both_servers!(r14_what_others_put_there_lowers_the_score_once, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let asset = keys(&assets)[0];
+    let mut details = Vec::new();
+    for _ in 0..2 {
+        let number = draft(&world.admin, qid, &[asset]).await;
+        only_safe(&world, &number, qid).await;
+        save(&world.admin, &number, true).await.expect(200);
+        ready(&world.server, 1).await;
+        report(&world.server, asset, &said(Outcome::Unchanged, ControlState::Effective, Some(Origin::External))).await;
+        over(&world.admin, &number).await;
+        let told = world.admin.get(&format!("/api/v1/jobs/{number}/report")).await.expect(200);
+        let line = told["lines"][0].clone();
+        details.push((line["mitigationReturnCode"].as_i64().unwrap(), line["scoreAfter"].as_i64().unwrap()));
+    }
+    assert_eq!((details[0].0, details[1].0), (203, 206), "first lowered, then counted already");
+    assert_eq!(details[0].1, details[1].1, "lowered once");
+});
+
+both_servers!(r20_one_job_at_a_time_on_an_asset, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let asset = keys(&assets)[0];
+    let mut numbers = Vec::new();
+    for n in 1..=2 {
+        let number = draft(&world.admin, qid, &[asset]).await;
+        only_safe(&world, &number, qid).await;
+        save(&world.admin, &number, true).await.expect(200);
+        ready(&world.server, n).await;
+        numbers.push(number);
+    }
+    let app = world.server.app().clone();
+    let offered = async || {
+        let (key, now) = (server::engine::catalogue::order_key(&app), app.clock.now());
+        let write = app.database.try_write(move |tx| {
+            let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
+            let tasks = store::tasks::of_agent(tx, agent.id)?;
+            let capabilities = tasks.iter().flat_map(|task| task.needs.split_whitespace()).map(str::to_owned).collect();
+            let maker = server::engine::orders::Maker { key: &key, halted: false, capabilities: &capabilities, now };
+            server::engine::orders::offer(tx, &agent, maker)?;
+            tx.all::<(i64,)>("SELECT j.number FROM task t JOIN job j ON j.id = t.job_id WHERE t.state = 'offered'", &[])
+                .map_err(server::http::Error::from)
+        });
+        write.await.unwrap().into_iter().map(|(number,)| format!("MJ{number:07}")).collect::<Vec<_>>()
+    };
+    assert_eq!(offered().await, numbers[..1], "the second waits");
+    assert_eq!(offered().await, numbers[..1], "however often the agent asks");
+});
+
+both_servers!(r18_r22_points_of_the_catalogue_and_the_highest_tag, |server| async move {
+    let world = World::ready(server).await;
+    let points = world.server.app().database.read(|tx| {
+        tx.all::<(String, i64)>(
+            "SELECT e.implication, c.points FROM catalogue_cve c JOIN catalogue_entry e ON e.id = c.entry_key",
+            &[],
+        )
+    });
+    for (implication, points) in points.await.unwrap() {
+        let right = if implication == "fix" { points == 100 } else { (1..=99).contains(&points) };
+        assert!(right, "R18: {implication} with {points} points");
+    }
+    let (_, assets) = world.mitigable().await;
+    let asset = keys(&assets)[0];
+    tag(&world, asset, &["low", "high"]).await;
+    for (name, criticality) in [("low", 2), ("high", 5)] {
+        let said = world.admin.patch(&format!("/api/v1/tags/{name}"), &json!({ "criticality": criticality })).await;
+        assert!(said.status < 300, "{}", said.text);
+    }
+    let found = world.admin.get(&format!("/api/v1/assets/{asset}")).await.expect(200);
+    assert_eq!(found["asset"]["criticality"], 5, "R22: the highest wins");
+});
