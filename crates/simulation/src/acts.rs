@@ -268,7 +268,10 @@ impl Fleet<'_> {
                 self.edits.iter().filter(|(of, _, _)| *of == host).map(|(_, path, _)| path.clone()).collect();
             for path in edited {
                 let (from, to) = (self.template.root(host).join(&path), self.nodes[host].root.join(&path));
-                let _ = std::fs::copy(from, to);
+                if std::fs::copy(from, &to).is_err() {
+                    // There was none before.
+                    let _ = std::fs::remove_file(to);
+                }
             }
         }
     }

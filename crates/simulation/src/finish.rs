@@ -19,7 +19,7 @@ const UNTOLD: [&str; 6] = ["lost", "interrupted", "failed", "revert_failed", "dr
 impl Fleet<'_> {
     /// Everything of a job has ended.
     pub fn quiet(&self) -> bool {
-        self.tasks().iter().all(|task| task.code >= 0)
+        self.tasks().iter().all(|task| task.code >= 0 || task.unapproved)
     }
 
     /// Every check of the end; adds what is wrong to what the watch has found.
@@ -43,7 +43,7 @@ impl Fleet<'_> {
 
     /// L1, S13: whoever was connected long enough has ended everything.
     fn everything_ended(&self, broken: &mut Vec<String>) {
-        for task in self.tasks().iter().filter(|task| task.code < 0) {
+        for task in self.tasks().iter().filter(|task| task.code < 0 && !task.unapproved) {
             broken.push(format!("L1: task {} is still {} in epoch {}", task.id, task.state, task.epoch));
         }
     }

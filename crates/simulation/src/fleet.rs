@@ -719,7 +719,8 @@ impl<'t> Fleet<'t> {
         let mut statement = self
             .database
             .prepare_cached(
-                "SELECT t.id, t.uuid, t.state, t.epoch, coalesce(t.code, -1), g.agent_id
+                "SELECT t.id, t.uuid, t.state, t.epoch, coalesce(t.code, -1), g.agent_id,
+                     EXISTS (SELECT 1 FROM approval p WHERE p.run_id = t.run_id AND p.state = 'pending')
                  FROM task t LEFT JOIN agent g ON g.id = t.agent_key ORDER BY t.id",
             )
             .expect("a statement");
@@ -732,6 +733,7 @@ impl<'t> Fleet<'t> {
                 epoch: row.get(3)?,
                 code: row.get(4)?,
                 agent_id: row.get::<_, Option<Vec<u8>>>(5)?.map(uuid),
+                unapproved: row.get(6)?,
             })
         });
         rows.expect("tasks").map(|row| row.expect("a task")).collect()

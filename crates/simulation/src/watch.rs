@@ -48,6 +48,8 @@ pub struct TaskNow {
     pub epoch: i64,
     /// Result code, -1 while open.
     pub code: i64,
+    /// Its run waits for the approval of a second person, whom a simulated world does not have.
+    pub unapproved: bool,
     /// The agent it is for.
     pub agent_id: Option<Uuid>,
 }
