@@ -253,11 +253,10 @@ fn an_answer_proves_only_what_was_asked_before_its_request() {
     let mut session = Session::new(hello(), 1).unwrap();
     session.handle(Input::Tick, now(0));
     let proven = |outputs: &[Output]| {
-        let told = outputs.iter().find_map(|output| match output {
+        outputs.iter().find_map(|output| match output {
             Output::Tell(ToExecutor::Proven { n }) => Some(*n),
             _ => None,
-        });
-        told
+        })
     };
     // A request is under way when the question comes: its answer is older than the rule.
     let sent = requests(&session.handle(Input::Frame(Box::new(event(1))), now(10)));

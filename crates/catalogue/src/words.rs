@@ -150,7 +150,7 @@ fn packages(package: &PackageState) -> (String, String, String) {
             "What was installed is removed again.".to_owned(),
         ),
         PackageWant::NotVersion { versions } => {
-            let versions: Vec<&str> = versions.iter().map(|version| version.as_str()).collect();
+            let versions: Vec<&str> = versions.iter().map(crate::text::Line::as_str).collect();
             (
                 format!("Whether {names} is installed in version {}.", versions.join(" or ")),
                 format!("{names} is brought to another version by the system's package manager."),

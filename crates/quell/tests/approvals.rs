@@ -8,7 +8,6 @@
     reason = "a test panics rather than returning an error"
 )]
 
-#[allow(dead_code, reason = "the server's own tests use the rest")]
 mod common;
 #[allow(dead_code, reason = "the walks use the rest")]
 #[path = "browser/driver.rs"]

@@ -239,7 +239,11 @@ testkit::both_servers!(assets_show_what_is_open_and_are_edited, |server| async m
         .await;
     page(&admin, &format!("{asset}/edit"), &["id=\"q-modal\"", "Criticality"]).await;
     let wrong = admin.form(&format!("{asset}/edit"), &[("criticality", "9"), ("tags", "")]).await;
-    assert!(wrong.status == 422 && wrong.text.contains("Criticality is 1 to 5."), "{}", wrong.text);
+    assert!(
+        wrong.status == 422 && wrong.text.contains("Criticality is 1 to 5, or 0 for what its tags say."),
+        "{}",
+        wrong.text
+    );
     sent(&admin, &format!("{asset}/edit"), &[("criticality", "5"), ("tags", "crown jewel, lab")]).await;
     page(&admin, &asset, &["5 of 5", "crown jewel", "Saved ", "Edit: criticality 5"]).await;
     page(&admin, "/assets?q=tag%3Alab", &[&format!("href=\"{asset}\"")]).await;

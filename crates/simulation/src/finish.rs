@@ -95,10 +95,8 @@ impl Fleet<'_> {
                     Record::Tombstone { task, epoch, .. } => {
                         tombstones.insert((*task, *epoch));
                     }
-                    Record::Effect { task, epoch, .. } => {
-                        if !intents.contains(&(*task, *epoch)) {
-                            broken.push(format!("S3: h{host} has an effect without an intent"));
-                        }
+                    Record::Effect { task, epoch, .. } if !intents.contains(&(*task, *epoch)) => {
+                        broken.push(format!("S3: h{host} has an effect without an intent"));
                     }
                     _ => {}
                 }

@@ -423,17 +423,14 @@ impl<'t> Fleet<'t> {
         if dropped {
             self.replicas[to].points_left = None;
         }
-        let answer = match answer {
-            Some(answer) => answer,
-            None => {
-                if let Some(body) = lies {
-                    self.reply(from, life, id, lane, 200, body);
-                }
-                self.server_died(to);
-                let delay = self.delay();
-                self.after(delay, Event::Broken { to: from, life, id, lane });
-                return;
+        let Some(answer) = answer else {
+            if let Some(body) = lies {
+                self.reply(from, life, id, lane, 200, body);
             }
+            self.server_died(to);
+            let delay = self.delay();
+            self.after(delay, Event::Broken { to: from, life, id, lane });
+            return;
         };
         self.note(&format!("server {to} answers h{from} {} on {path}", answer.status));
         if answer.status == 200 && path == POLL_PATH {

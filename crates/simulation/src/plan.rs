@@ -49,7 +49,7 @@ pub enum Act {
 }
 
 /// What breaks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Fault {
     /// The agent dies after so many points.
     AgentDies(usize, u32),

@@ -205,7 +205,7 @@ mod tests {
                     bytes[at] ^= 1 << bit;
                     bad.path[at] = Digest::from_bytes(bytes);
                 }
-                _ => bad.index = bad.size + bad.index,
+                _ => bad.index += bad.size,
             }
             prop_assert_ne!(bad.root(all[index]), Some(tree.root()));
         }

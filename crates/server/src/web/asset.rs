@@ -330,7 +330,7 @@ async fn change(
     let given = (fields.one("criticality").to_owned(), fields.one("tags").to_owned());
     let criticality = given.0.parse::<u8>().ok();
     if criticality.is_none() {
-        let wrong = vec![Fault::new("criticality", "Criticality is 1 to 5.")];
+        let wrong = vec![Fault::new("criticality", "Criticality is 1 to 5, or 0 for what its tags say.")];
         return Ok(again(edit_page(&app, &who, id, Some(given), wrong).await?));
     }
     let change = AssetChange { criticality, tags: Some(fields.listed("tags")) };
