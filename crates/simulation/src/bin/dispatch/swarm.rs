@@ -156,7 +156,7 @@ pub async fn enrol(place: &Place, token: (Uuid, &str), machine: &(String, String
     let hello = Hello {
         server: String::new(),
         ca: String::new(),
-        key: key.to_pem().to_string(),
+        key: key.to_pem().as_str().to_owned(),
         agent_id: enrolled.agent_id,
         instance_id: enrolled.instance_id,
         settings: Settings::default(),
