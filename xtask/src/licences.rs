@@ -5,7 +5,6 @@
 use crate::Outcome;
 use serde::Deserialize;
 use spdx::{Expression, LicenseReq};
-use std::process::Command;
 
 /// Licences that let Quell be given away under Apache-2.0.
 const ALLOWED: [&str; 10] = [
@@ -43,7 +42,7 @@ struct Package {
 
 /// Check every dependency.
 pub fn check() -> Outcome {
-    let output = Command::new(env!("CARGO"))
+    let output = skip::cargo(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
         .output()
         .map_err(|error| format!("cargo metadata could not be started: {error}"))?;

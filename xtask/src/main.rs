@@ -55,7 +55,7 @@ fn ci() -> Outcome {
 
 /// Run cargo and say what is run.
 fn cargo(arguments: &[&str]) -> Outcome {
-    run(Command::new(env!("CARGO")).args(arguments))
+    run(skip::cargo(env!("CARGO")).args(arguments))
 }
 
 /// Run a command and say so.

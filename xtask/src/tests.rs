@@ -3,7 +3,6 @@
 use crate::{Outcome, system};
 use skip::BESIDE;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// What a skipped test means.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,10 +20,10 @@ pub fn run(arguments: &[String], skips: Skips) -> Outcome {
         eprintln!("xtask: not everything could be installed ({why}); the tests that need it are skipped");
     }
     let list = skipped_file()?;
-    let nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output();
+    let nextest = skip::cargo(env!("CARGO")).args(["nextest", "--version"]).output();
     let nextest = nextest.is_ok_and(|output| output.status.success());
     let runner: &[&str] = if nextest { &["nextest", "run", "--workspace"] } else { &["test", "--workspace"] };
-    crate::run(Command::new(env!("CARGO")).args(["build", "--workspace", "--bins"]).env("QUELL_SKIPPED_FILE", &list))?;
+    crate::run(skip::cargo(env!("CARGO")).args(["build", "--workspace", "--bins"]).env("QUELL_SKIPPED_FILE", &list))?;
     // The documentation's examples first, so that the runner's summary closes the output.
     if nextest && arguments.is_empty() {
         run_with(&list, &["test", "--workspace", "--doc", "--quiet"], &[])?;
@@ -44,7 +43,7 @@ pub fn run(arguments: &[String], skips: Skips) -> Outcome {
 }
 
 fn run_with(list: &Path, runner: &[&str], arguments: &[String]) -> Outcome {
-    crate::run(Command::new(env!("CARGO")).args(runner).args(arguments).env("QUELL_SKIPPED_FILE", list))
+    crate::run(skip::cargo(env!("CARGO")).args(runner).args(arguments).env("QUELL_SKIPPED_FILE", list))
 }
 
 /// An empty file to which tests append what they skip.

@@ -1,10 +1,12 @@
 //! What a test says when it cannot run here: loudly, and where `cargo xtask test` sees it. A crate of its own, without
-//! dependencies, because the agent's tests must not link the store's and nobody may forget the list.
+//! dependencies, because the agent's tests must not link the store's and nobody may forget the list. And, for the same
+//! crates, how a program that cargo started calls cargo.
 
 #![allow(clippy::print_stderr, clippy::allow_attributes, reason = "helpers of tests are tests, too")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// How the list names what is missing beside the repository; that alone does not fail a run that refuses skips, because a
 /// clone cannot bring it.
@@ -29,6 +31,21 @@ pub fn fixtures(manifest: &str) -> Option<PathBuf> {
         say(&format!("{BESIDE}{test}: there is no ../shared/fixtures"));
     }
     found
+}
+
+/// A command that calls cargo from a program that cargo started: without what cargo said of that program. Build scripts such as
+/// ring's ask for it, and would run again, with everything that depends on them, at each change from one caller to another.
+#[must_use]
+pub fn cargo(program: &str) -> Command {
+    const OF_THE_CALLER: [&str; 5] =
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_"];
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| OF_THE_CALLER.iter().any(|prefix| name.starts_with(prefix))) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn say(what: &str) {

@@ -14,7 +14,7 @@ pub fn binaries() -> &'static Path {
         let test = std::env::current_exe().unwrap();
         let folder = test.parent().and_then(Path::parent).unwrap().to_owned();
         // The same selection as the test command's own build: then nothing is built twice.
-        let mut build = Command::new(env!("CARGO"));
+        let mut build = skip::cargo(env!("CARGO"));
         build.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(env!("CARGO_MANIFEST_DIR"));
         build.arg("--target-dir").arg(folder.parent().unwrap());
         if folder.ends_with("release") {
