@@ -334,7 +334,8 @@ fn entries_about_packages_see_them_in_the_database() {
             _ => None,
         });
         let state = state.unwrap();
-        let names: Vec<&str> = state.names[&PackageManager::Apt].iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> =
+            state.names[&PackageManager::Apt].iter().map(catalogue::text::PackageName::as_str).collect();
         let all = |version: &'static str| installed(&names.iter().map(|name| (*name, version)).collect::<Vec<_>>());
         let gone = format!("Package: {}\nStatus: deinstall ok config-files\nVersion: 1\n", names[0]);
         let (exposed, effective): (Vec<String>, Vec<String>) = match &state.want {

@@ -46,7 +46,6 @@ struct Line {
 }
 
 /// All lines of sudo's rules, those of included files counted; nothing where there is no sudo.
-#[expect(clippy::type_complexity, reason = "no sudo here, or why its rules cannot be read")]
 fn sudoers(host: &Host) -> Option<Result<Vec<Line>, String>> {
     const MAIN: &str = "/etc/sudoers";
     let node = host.tree.node(MAIN).ok()?;

@@ -58,7 +58,6 @@ pub fn check(action: &FileSetting, host: &Host, workspace: &Workspace<'_>) -> Re
 }
 
 /// What is in effect, told from the file that the program reads first where that is another one.
-#[expect(clippy::type_complexity, reason = "the file could not be read, or its text could not be judged")]
 fn in_effect(
     action: &FileSetting,
     own: String,
