@@ -1,5 +1,6 @@
 //! The command line, as types that the `quell-agent` binary and `quell agent` both use.
 
+use crate::confine::{self, Confinement};
 use crate::enrol::{EnrolError, enrol};
 use crate::executor::{Executor, ExecutorError};
 use crate::failpoint;
@@ -81,6 +82,9 @@ pub struct RunArgs {
     /// The user the network half runs as, when started as root
     #[arg(long, default_value = "nobody")]
     pub user: String,
+    /// Go on where the kernel has no Landlock and no systemd runs: what reads foreign things is not kept from the host's files
+    #[arg(long)]
+    pub unconfined: bool,
     /// How long the server may hold a poll, in seconds
     #[arg(long, default_value_t = Settings::default().hold_seconds)]
     pub hold_seconds: u32,
@@ -104,6 +108,9 @@ pub struct RunArgs {
 /// Arguments of `net`.
 #[derive(Clone, Debug, Args)]
 pub struct NetArgs {
+    /// It does not have to confine itself
+    #[arg(long, hide = true)]
+    pub confined_elsewhere: bool,
     /// As for `run`
     #[arg(long, hide = true)]
     pub allow_failpoints: bool,
@@ -250,13 +257,27 @@ pub fn run_command(args: &RunArgs) -> Result<(), Failure> {
     if args.allow_failpoints {
         arguments.push("--allow-failpoints".to_owned());
     }
+    let confinement = confine::begin(args.unconfined).map_err(Failure::Other)?;
+    match confinement {
+        Confinement::Landlock => {}
+        Confinement::Systemd => tracing::info!("this kernel has no Landlock: units of systemd confine instead"),
+        Confinement::Nothing => {
+            tracing::warn!("--unconfined: what reads foreign things is not kept from the host's files");
+        }
+    }
+    if confinement != Confinement::Landlock {
+        arguments.push("--confined-elsewhere".to_owned());
+    }
     let settings = Settings {
         hold_seconds: args.hold_seconds,
         backoff_ms_max: args.backoff_seconds_max.saturating_mul(1000).max(1000),
         spread_ms_max: args.spread_seconds_max.saturating_mul(1000),
     };
-    let host = Host::new(Tree::open(&args.root)?);
-    let mut executor = Executor::open(StateDir::open(&args.state)?, host, args.dry_run)?;
+    let mut host = Host::new(Tree::open(&args.root)?);
+    confinement.as_str().clone_into(&mut host.confinement);
+    let state = StateDir::open(&args.state)?;
+    state.keep_confinement(confinement.as_str())?;
+    let mut executor = Executor::open(state, host, args.dry_run)?;
     executor.prove_within(args.proof_seconds);
     Ok(supervise(executor, &NetCommand { program, arguments, user }, &settings)?)
 }
@@ -269,7 +290,7 @@ pub fn net_command(args: &NetArgs) -> Result<(), Failure> {
     if args.allow_failpoints {
         failpoint::allow().map_err(Failure::Other)?;
     }
-    Ok(crate::net::serve()?)
+    Ok(crate::net::serve(args.confined_elsewhere)?)
 }
 
 /// User and group of the network half: the named one when we are root, else ours.

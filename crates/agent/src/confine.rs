@@ -1,5 +1,7 @@
 //! Taking files away from the parts of the agent that read what strangers wrote: the network half, and the programs that check
-//! a configuration. By Landlock, for the calling thread and everything it starts, for ever.
+//! a configuration. By Landlock, for the calling thread and everything it starts, for ever; where the kernel has none, by starting
+//! them as units of systemd with what they do not need taken away. Where there is neither the agent does not start, unless its owner
+//! says so.
 //!
 //! The executor itself is not confined here: changing files below `/etc` and permission bits below `/usr` is its work, and what it
 //! may touch is decided per kind. The unit file (`docs/quell-agent.service`) takes from all parts what none of them needs.
@@ -9,7 +11,8 @@ use landlock::{
     ABI, Access as _, AccessFs, BitFlags, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
     RulesetStatus, path_beneath_rules,
 };
-use std::sync::Once;
+use std::path::Path;
+use std::sync::OnceLock;
 
 /// What the network half reads after its start: how names are resolved, and the libraries that do it.
 const RESOLVING: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/run", "/var/lib/sss"];
@@ -28,6 +31,109 @@ const SCRATCH: [&str; 9] = [
 /// The rights that are taken away; later ones of the kernel's are left alone.
 const RIGHTS: ABI = ABI::V4;
 
+/// Starts a program as a unit of systemd.
+pub const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
+
+/// What keeps the parts that read foreign things from the host's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confinement {
+    /// The kernel's Landlock.
+    Landlock,
+    /// Units of systemd with properties.
+    Systemd,
+    /// Nothing: the host's owner said so.
+    Nothing,
+}
+
+impl Confinement {
+    /// As facts and `status` say it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Landlock => "landlock",
+            Self::Systemd => "systemd",
+            Self::Nothing => "none",
+        }
+    }
+}
+
+static CHOSEN: OnceLock<Confinement> = OnceLock::new();
+
+/// What there is to confine with, for the whole life of this process.
+///
+/// # Errors
+/// A sentence where there is nothing and the owner did not allow that.
+pub fn begin(unconfined: bool) -> Result<Confinement, String> {
+    let landlock = std::thread::spawn(|| restrict(&[(&["/"], AccessFs::from_all(RIGHTS))]));
+    let landlock = landlock.join().unwrap_or_else(|_| Err("asking the kernel for Landlock ended".to_owned()));
+    let systemd = rustix::process::geteuid().is_root()
+        && Path::new("/run/systemd/system").is_dir()
+        && Path::new(SYSTEMD_RUN).is_file();
+    let chosen = choose(landlock, systemd, unconfined)?;
+    Ok(*CHOSEN.get_or_init(|| chosen))
+}
+
+/// What to confine with. Landlock first: it holds from within, whoever starts what.
+fn choose(landlock: Result<(), String>, systemd: bool, unconfined: bool) -> Result<Confinement, String> {
+    match landlock {
+        Ok(()) => Ok(Confinement::Landlock),
+        Err(_) if systemd => Ok(Confinement::Systemd),
+        Err(_) if unconfined => Ok(Confinement::Nothing),
+        Err(reason) => Err(format!(
+            "there is nothing here to keep the parts of the agent that read foreign things from the host's files: {reason}, and no \
+             systemd runs; a kernel of 5.13 or newer with Landlock helps, or start the agent with --unconfined to go without"
+        )),
+    }
+}
+
+/// Arguments of `systemd-run` for a part of the agent: it reads what it likes and changes nothing but these folders.
+#[must_use]
+fn unit(writable: &[&str], more: &[&str]) -> Vec<String> {
+    let properties = [
+        "ProtectSystem=strict",
+        "ProtectHome=read-only",
+        "ProtectKernelTunables=yes",
+        "ProtectKernelModules=yes",
+        "ProtectControlGroups=yes",
+        "PrivateDevices=yes",
+        "NoNewPrivileges=yes",
+        "RestrictSUIDSGID=yes",
+        "RestrictNamespaces=yes",
+        "LockPersonality=yes",
+        "SystemCallArchitectures=native",
+        "MemoryMax=512M",
+        "TasksMax=64",
+    ];
+    let start = ["--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"].map(str::to_owned);
+    // A folder that is not there needs no exception.
+    let folders = writable.iter().map(|folder| format!("ReadWritePaths=-{folder}"));
+    let all = properties.into_iter().chain(more.iter().copied()).map(str::to_owned).chain(folders);
+    start.into_iter().chain(all.map(|property| format!("--property={property}"))).collect()
+}
+
+/// A unit has its own devices, and kernel parameters are kept from it.
+fn scratch_of_units() -> Vec<&'static str> {
+    SCRATCH.into_iter().filter(|folder| !matches!(*folder, "/dev" | "/proc")).collect()
+}
+
+/// Arguments of `systemd-run` for the network half, run as this user and group.
+#[must_use]
+pub fn network_unit(user: Option<(u32, u32)>) -> Vec<String> {
+    let families = "RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6";
+    let mut arguments =
+        unit(&[], &[families, "SocketBindDeny=any", "CapabilityBoundingSet=", "ProtectHome=yes", "PrivateTmp=yes"]);
+    if let Some((uid, gid)) = user {
+        arguments.extend([format!("--uid={uid}"), format!("--gid={gid}")]);
+    }
+    arguments
+}
+
+/// Whether the network half has to be started as a unit.
+#[must_use]
+pub fn by_units() -> bool {
+    CHOSEN.get() == Some(&Confinement::Systemd)
+}
+
 /// Leave this process what name resolution reads, and nothing else: it changes no file and starts no program. Before any other
 /// thread is started.
 ///
@@ -39,19 +145,26 @@ pub fn network_half() -> Result<(), String> {
 }
 
 /// Call a program that only looks: it reads and runs what it likes, and writes to places of its own only, never to a
-/// configuration or a program. Where the kernel does not support that, it is called as it is, and this is said once.
+/// configuration or a program.
 ///
 /// # Errors
-/// See [`call`].
+/// See [`call`]; also where it cannot be confined and nobody allowed to go without.
 pub fn call_reader(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
+    match CHOSEN.get() {
+        Some(Confinement::Nothing) => return call(program, arguments),
+        Some(Confinement::Systemd) => {
+            let unit = unit(&scratch_of_units(), &["PrivateNetwork=yes", "RuntimeMaxSec=120"]);
+            let words = unit.iter().map(String::as_str).chain(["--", program]).chain(arguments.iter().copied());
+            return call(SYSTEMD_RUN, &words.collect::<Vec<_>>());
+        }
+        Some(Confinement::Landlock) | None => {}
+    }
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     // A thread of its own, because what it loses it never gets back.
     let work = move || {
         let read = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute;
-        if let Err(reason) = restrict(&[(&["/"], read), (&SCRATCH, AccessFs::from_all(RIGHTS))]) {
-            static SAID: Once = Once::new();
-            SAID.call_once(|| tracing::warn!("programs that check a configuration are not confined: {reason}"));
-        }
+        restrict(&[(&["/"], read), (&SCRATCH, AccessFs::from_all(RIGHTS))])
+            .map_err(|reason| format!("{program} is not called, because it cannot be confined: {reason}"))?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         call(program, &arguments)
     };
@@ -78,6 +191,35 @@ fn restrict(allowed: &[(&[&str], BitFlags<AccessFs>)]) -> Result<(), String> {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn without_anything_to_confine_with_the_agent_does_not_start_unless_its_owner_says_so() {
+        let none = || Err("this kernel has no Landlock".to_owned());
+        for (landlock, systemd, unconfined, chosen) in [
+            (Ok(()), false, false, Some(Confinement::Landlock)),
+            (Ok(()), true, true, Some(Confinement::Landlock)),
+            (none(), true, false, Some(Confinement::Systemd)),
+            (none(), true, true, Some(Confinement::Systemd)),
+            (none(), false, true, Some(Confinement::Nothing)),
+            (none(), false, false, None),
+        ] {
+            let found = choose(landlock, systemd, unconfined);
+            assert_eq!(found.clone().ok(), chosen);
+            assert!(chosen.is_some() || found.unwrap_err().contains("--unconfined"));
+        }
+    }
+
+    #[test]
+    fn a_unit_changes_nothing_but_its_own_folders_and_has_no_rights() {
+        let net = network_unit(Some((65534, 65534)));
+        for word in ["--property=ProtectSystem=strict", "--property=CapabilityBoundingSet=", "--uid=65534", "--pipe"] {
+            assert!(net.iter().any(|argument| argument == word), "{word}: {net:?}");
+        }
+        assert!(!net.iter().any(|argument| argument.contains("ReadWritePaths")), "{net:?}");
+        let reader = unit(&scratch_of_units(), &["PrivateNetwork=yes"]);
+        assert!(reader.iter().any(|argument| argument == "--property=ReadWritePaths=-/run"), "{reader:?}");
+        assert!(!reader.iter().any(|argument| argument.contains("-/proc") || argument.contains("-/etc")), "{reader:?}");
+    }
 
     #[test]
     fn a_confined_thread_and_what_it_starts_change_nothing_and_others_do() {

@@ -63,6 +63,8 @@ pub struct Host {
     pub tree: Tree,
     /// The server this agent must be able to reach; none before it is enrolled.
     pub server: Option<Server>,
+    /// What keeps the parts that read foreign things from the host's files; empty while nothing runs.
+    pub confinement: String,
     /// The parts of Windows that are no files; none on every other system.
     pub windows: Option<Box<dyn Windows>>,
     os: Option<OsRelease>,
@@ -76,14 +78,15 @@ impl Host {
         let os = tree.fact("/etc/os-release").or_else(|| tree.fact("/usr/lib/os-release"));
         let os = os.and_then(|text| OsRelease::parse(&text));
         let packages = installed_packages(&tree);
-        Self { tree, server: None, windows: None, os, packages }
+        Self { tree, server: None, confinement: String::new(), windows: None, os, packages }
     }
 
     /// A machine with Windows: what is no file is asked of `windows`.
     #[must_use]
     pub fn of_windows(tree: Tree, windows: Box<dyn Windows>) -> Self {
         let os = OsRelease { id: "windows".to_owned(), id_like: Vec::new(), version: windows.version() };
-        Self { tree, server: None, windows: Some(windows), os: Some(os), packages: None }
+        let confinement = String::new();
+        Self { tree, server: None, confinement, windows: Some(windows), os: Some(os), packages: None }
     }
 
     /// Read what is installed afresh.
@@ -144,6 +147,7 @@ impl Host {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: self.capabilities(),
             mode: mode.to_owned(),
+            confinement: self.confinement.clone(),
         }
     }
 
@@ -157,8 +161,8 @@ impl Host {
     fn capabilities(&self) -> Vec<String> {
         let windows = self.windows.is_some();
         let fits = |kind: &&&str| match **kind {
-            "service.state" => true,
-            kind => kind.starts_with("registry.") == windows,
+            "service.state" | "firewall.rule" => true,
+            kind => (kind.starts_with("registry.") || kind.starts_with("windows.")) == windows,
         };
         let kinds = catalogue::actions::ACTION_KINDS.iter().filter(fits).map(|kind| format!("{kind}@1"));
         let words = [protocol::approval::CAPABILITY, protocol::permit::PERMIT_CAPABILITY];

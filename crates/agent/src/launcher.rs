@@ -80,6 +80,17 @@ fn spawn_net(command: &NetCommand) -> std::io::Result<Child> {
     // The file that runs now, reached without walking a path: the other user may not enter the directories on the way, and
     // an update that replaces the file must not give us a half of another version.
     let own = std::path::Path::new("/proc/self/exe");
+    if crate::confine::by_units() {
+        // Started by the service manager: by its path, and as the user that the unit names.
+        let mut process = Command::new(crate::confine::SYSTEMD_RUN);
+        process.args(crate::confine::network_unit(command.user));
+        if crate::failpoint::armed() {
+            let value = std::env::var(crate::failpoint::VARIABLE).unwrap_or_default();
+            process.arg(format!("--setenv={}={value}", crate::failpoint::VARIABLE));
+        }
+        process.arg("--").arg(&command.program).args(&command.arguments);
+        return process.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    }
     let mut process = Command::new(if own.exists() { own } else { command.program.as_path() });
     process.arg0(&command.program);
     process.args(&command.arguments).env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -32,6 +32,7 @@ mod revert;
 pub mod run;
 pub mod session;
 pub mod state;
+mod steps;
 pub mod validators;
 pub mod verify;
 pub mod windows;

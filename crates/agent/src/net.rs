@@ -41,11 +41,12 @@ struct Request {
     timeout: Duration,
 }
 
-/// Run the network half on standard input and output until the executor ends it.
+/// Run the network half on standard input and output until the executor ends it. `elsewhere`: it does not have to confine itself,
+/// because a unit of systemd does that or the host's owner goes without.
 ///
 /// # Errors
 /// See [`NetError`].
-pub fn serve() -> Result<(), NetError> {
+pub fn serve(elsewhere: bool) -> Result<(), NetError> {
     // Without its executor it is of no use.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     // It holds the request key: nobody else of its user may look into it, and it never becomes anybody else.
@@ -53,7 +54,8 @@ pub fn serve() -> Result<(), NetError> {
     let _ = rustix::thread::set_no_new_privs(true);
     match crate::confine::network_half() {
         Ok(()) => tracing::info!("the network half changes no file and starts no program"),
-        Err(reason) => tracing::warn!("the network half keeps its access to files: {reason}"),
+        Err(reason) if elsewhere => tracing::warn!("the network half does not confine itself: {reason}"),
+        Err(reason) => return Err(NetError::Hello(format!("it cannot be confined: {reason}"))),
     }
     let mut stdin = std::io::stdin().lock();
     let hello = match frame::read::<ToNet>(&mut stdin)? {

@@ -5,6 +5,9 @@
 //! higher epoch only after the lower one is resolved here *and* the order names that very result; an intent without an end
 //! is never run again; a tombstone is for ever.
 
+mod compact;
+mod judge;
+
 use crate::record::{By, Hold, Holding, Record, Step};
 use domain::time::Timestamp;
 use protocol::agent::{Acked, Event, EventKind, OpenOrder, TaskEpoch};
@@ -216,66 +219,6 @@ impl Book {
         self.instance
     }
 
-    /// Judge an authentic order by what was taken before (S1, S2, replay).
-    #[must_use]
-    pub fn judge(&self, order: &Order, digest: &str) -> Judgement {
-        let refuse = |code, text: String| Judgement::Refuse(code, text);
-        let tries = self.tries.get(&order.task);
-        let this = tries.and_then(|tries| tries.get(&order.epoch)).filter(|this| this.progress != Progress::Claimed);
-        if self.tombstones.contains(&(order.task, order.epoch)) {
-            return refuse(RefusalCode::Cancelled, format!("epoch {} was revoked before it came", order.epoch));
-        }
-        if let Some(this) = this {
-            if this.digest == digest {
-                return Judgement::Again;
-            }
-            return refuse(RefusalCode::Replayed, format!("epoch {} was taken as another order", order.epoch));
-        }
-        if let Some(later) = self.highest_taken(order.task).filter(|taken| *taken > order.epoch) {
-            return refuse(RefusalCode::Replayed, format!("epoch {later} of this task was taken before"));
-        }
-        if self.used(order.order_seq) {
-            return refuse(RefusalCode::Replayed, format!("order number {} was used before", order.order_seq));
-        }
-        if self.too_far(order.order_seq) {
-            let (number, highest) = (order.order_seq, self.highest_seq());
-            let text = format!("order number {number} is more than {SEQ_AHEAD_MAX} above the highest used, {highest}");
-            return refuse(RefusalCode::Replayed, text);
-        }
-        self.judge_epoch(order)
-    }
-
-    fn judge_epoch(&self, order: &Order) -> Judgement {
-        let tries = self.tries.get(&order.task);
-        let unresolved = tries
-            .into_iter()
-            .flatten()
-            .find(|(_, entry)| matches!(entry.progress, Progress::Accepted | Progress::Started));
-        if let Some((epoch, _)) = unresolved {
-            let text = format!("epoch {epoch} of this task has not ended here");
-            return Judgement::Refuse(RefusalCode::UnresolvedEpoch, text);
-        }
-        let refuse = |text: String| Judgement::Refuse(RefusalCode::UnresolvedEpoch, text);
-        match (&order.supersedes, order.epoch) {
-            (None, 0 | 1) => Judgement::Fresh,
-            (None, epoch) => refuse(format!("epoch {epoch} names no predecessor")),
-            (Some(named), epoch) if named.epoch >= epoch => {
-                refuse(format!("epoch {epoch} names {} before it", named.epoch))
-            }
-            (Some(named), _) => {
-                let known = tries.and_then(|tries| tries.get(&named.epoch));
-                let matches = known.is_some_and(|known| {
-                    known.events.iter().any(|event| resolves(event) && digest_of(event) == named.result_digest)
-                });
-                if matches {
-                    Judgement::Fresh
-                } else {
-                    refuse(format!("epoch {} did not end here with the result the order names", named.epoch))
-                }
-            }
-        }
-    }
-
     /// The number the next event of (task, epoch) gets.
     #[must_use]
     pub fn next_event(&self, task: Uuid, epoch: u32) -> u32 {
@@ -394,72 +337,6 @@ impl Book {
     #[must_use]
     pub fn trust(&self) -> (u64, u64) {
         (self.root_version, self.index_version)
-    }
-
-    /// Records that mean the same as this book without tasks that are over and delivered, the newest `keep` of them excepted.
-    ///
-    /// What is forgotten stays refused, by its number. A tombstone of an order that never came has no number to be refused
-    /// by: it is kept until no order of its time can be valid any more.
-    #[must_use]
-    pub fn compacted(&self, instance_id: Uuid, previous: String, keep: usize, now: Timestamp) -> Vec<Record> {
-        let mut records = vec![
-            Record::Opened { format: crate::record::FORMAT, instance_id, previous: Some(previous) },
-            Record::Trust { root_version: self.root_version, index_version: self.index_version },
-        ];
-        let over = |entry: &Try| {
-            let known = matches!(entry.progress, Progress::Claimed) || entry.order_seq.is_some();
-            let settled = matches!(entry.progress, Progress::Ended | Progress::Claimed) && entry.delivered();
-            settled && (known || entry.older_than(now.plus_seconds(-TOMBSTONE_SECONDS)))
-        };
-        let mut settled: Vec<(u64, Uuid)> = self
-            .tries
-            .iter()
-            .filter(|(_, tries)| tries.values().all(over))
-            .map(|(task, tries)| (tries.values().filter_map(|entry| entry.order_seq).max().unwrap_or(0), *task))
-            .collect();
-        settled.sort_unstable();
-        settled.truncate(settled.len().saturating_sub(keep));
-        let forgotten: BTreeSet<Uuid> = settled.iter().map(|(_, task)| *task).collect();
-        let floor = self.floor_without(&forgotten);
-        records.push(Record::Floor { order_seq: floor });
-        for (task, epoch, entry) in self.all().filter(|(task, _, _)| !forgotten.contains(task)) {
-            self.write(task, epoch, entry, &mut records);
-        }
-        records.extend(self.holdings.values().map(|holding| Record::Held { holding: holding.clone() }));
-        records
-    }
-
-    /// Whatever is forgotten must stay refused, so the floor rises to the highest number that is dropped; the window
-    /// guarantees that nothing above it is still on its way.
-    fn floor_without(&self, forgotten: &BTreeSet<Uuid>) -> u64 {
-        let dropped = self.all().filter(|(task, _, _)| forgotten.contains(task)).filter_map(|(_, _, e)| e.order_seq);
-        dropped.max().unwrap_or(0).max(self.floor)
-    }
-
-    fn write(&self, task: Uuid, epoch: u32, entry: &Try, records: &mut Vec<Record>) {
-        let mut events = entry.events.iter();
-        match (&entry.order, entry.order_seq) {
-            (Some(order), _) => {
-                let event = events.next().cloned().unwrap_or_default();
-                records.push(Record::Accepted { order: order.clone(), digest: entry.digest.clone(), event });
-            }
-            (None, order_seq) if !self.tombstone(task, epoch) => {
-                let event = events.next().cloned().unwrap_or_default();
-                records.push(Record::Refused { task, epoch, order_seq, digest: entry.digest.clone(), event });
-            }
-            (None, _) => {}
-        }
-        for event in events.cloned() {
-            records.push(match kind_of(&event) {
-                Some(EventKind::Started) => Record::Intent { task, epoch, pre_digest: String::new(), event },
-                Some(EventKind::Revoked) => Record::Tombstone { task, epoch, event },
-                Some(EventKind::Finished(_) | EventKind::Interrupted { .. }) => Record::Finished { task, epoch, event },
-                _ => Record::Refused { task, epoch, order_seq: None, digest: entry.digest.clone(), event },
-            });
-        }
-        if entry.acked > 0 {
-            records.push(Record::Acked { task, epoch, n: entry.acked });
-        }
     }
 
     fn all(&self) -> impl Iterator<Item = (Uuid, u32, &Try)> {

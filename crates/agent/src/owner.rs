@@ -27,6 +27,11 @@ pub fn status(state: &Path) -> Result<String, StateError> {
     line("version", env!("CARGO_PKG_VERSION"));
     line("running", if state.lock().is_err() { "yes" } else { "no" });
     line("mode", controls.mode());
+    match state.confinement().as_str() {
+        "" => {}
+        "none" => line("confined by", "NOTHING (--unconfined)"),
+        word => line("confined by", word),
+    }
     if !controls.deny.is_empty() {
         line("denied", &controls.deny.join(", "));
     }

@@ -7,11 +7,13 @@ use crate::format::{self, TakenBack};
 use crate::fs::{FsError, Image, Node};
 use crate::host::{Host, call};
 use crate::kinds::service_state::SYSTEMCTL;
-use crate::kinds::{self, Workspace, archive_member_absent, firewall_rule, selinux_boolean};
+use crate::kinds::{
+    self, Workspace, archive_member_absent, crypto_policy_module, firewall_rule, kernel_cmdline, selinux_boolean,
+};
 use crate::orders::Book;
 use crate::record::{By, FileState, Hold, Holding, Step, XmlFileEdit};
 use crate::state::StateDir;
-use crate::work::perform;
+use crate::steps::perform;
 use crate::xml;
 use catalogue::schema::Entry;
 use catalogue::text::ServiceName;
@@ -316,7 +318,19 @@ fn one_step(
             workspace.act(Step::BootMenu);
             Ok(())
         }
-        Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } => {
+        Step::BootArgument { param, .. } => {
+            if kernel_cmdline::argued(param, host).map_err(Stop::Failed)? {
+                workspace.act(step.inverse());
+            }
+            Ok(())
+        }
+        Step::CryptoPolicy { module, .. } => {
+            if let Some(back) = crypto_policy_module::take_back(module, host).map_err(Stop::Failed)? {
+                workspace.act(back);
+            }
+            Ok(())
+        }
+        Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } | Step::WindowsSwitch { .. } => {
             match windows_as(step, host).map_err(Stop::Failed)? {
                 As::Before => Ok(()),
                 As::After => {
@@ -386,7 +400,9 @@ pub fn as_before(step: &Step, host: &mut Host) -> Result<bool, String> {
         }
         Step::SelinuxBoolean { name, before, .. } => selinux_boolean::is(name, *before, host)?,
         Step::Firewall { name, before, .. } => firewall_rule::is(name, before.as_deref(), host)?,
-        Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } => {
+        Step::BootArgument { param, before, .. } => kernel_cmdline::argued(param, host)? == *before,
+        Step::CryptoPolicy { before, .. } => crypto_policy_module::is(before, host)?,
+        Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } | Step::WindowsSwitch { .. } => {
             windows_as(step, host)? == As::Before
         }
         Step::Remove { packages } => {
@@ -414,6 +430,9 @@ pub enum As {
 fn windows_as(step: &Step, host: &Host) -> Result<As, String> {
     match step {
         Step::Service { name, before, after } => kinds::windows_service::compare(name, *before, *after, host),
+        Step::WindowsSwitch { setting, at, before, after } => {
+            kinds::windows_setting::compare(*setting, at, before, after, host)
+        }
         _ => kinds::registry::compare(step, host),
     }
 }

@@ -333,6 +333,20 @@ impl StateDir {
         }
     }
 
+    /// Write down what confines the parts of the agent that runs, for `status`.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn keep_confinement(&self, word: &str) -> Result<(), StateError> {
+        self.write("confinement", word.as_bytes())
+    }
+
+    /// What confined the parts of the agent that ran last; empty when none has.
+    #[must_use]
+    pub fn confinement(&self) -> String {
+        self.text("confinement").ok().flatten().unwrap_or_default()
+    }
+
     /// Set or clear a switch (`halt`, `monitor-only`).
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! This version of the agent runs on Linux only: without a backend every such action is not applicable.
 
 use crate::record::{RegistryPlace, RegistryTree, ServiceLook};
-use catalogue::actions::RegistryData;
+use catalogue::actions::{RegistryData, WindowsSwitch};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard};
@@ -67,6 +67,30 @@ pub trait Windows: Debug + Send {
     /// # Errors
     /// When it cannot be done.
     fn set_service(&self, name: &str, look: ServiceLook) -> Result<(), String>;
+
+    /// Where a switch is and what it says: by interface, or once with an empty name; nothing where there is no such switch.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn switches(&self, setting: WindowsSwitch) -> Result<Vec<(String, String)>, String>;
+
+    /// Turn a switch that is there.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn set_switch(&self, setting: WindowsSwitch, at: &str, value: &str) -> Result<(), String>;
+
+    /// The firewall rule of ours with this name: the JSON of its parameters, as it was given.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn rule(&self, name: &str) -> Result<Option<String>, String>;
+
+    /// Put a firewall rule of ours in place of the one with its name, or take it away.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn set_rule(&self, name: &str, rule: Option<&str>) -> Result<(), String>;
 }
 
 /// Everything a [`Memory`] holds: keys by place in lower case with their values in lower case, and services.
@@ -76,6 +100,10 @@ pub struct Contents {
     pub keys: BTreeMap<RegistryPlace, BTreeMap<String, RegistryData>>,
     /// Services.
     pub services: BTreeMap<String, ServiceLook>,
+    /// Switches by name and interface.
+    pub switches: BTreeMap<(WindowsSwitch, String), String>,
+    /// Firewall rules of ours.
+    pub rules: BTreeMap<String, String>,
 }
 
 /// A Windows in memory.
@@ -102,6 +130,11 @@ impl Memory {
     #[must_use]
     pub fn contents(&self) -> Contents {
         self.lock().clone()
+    }
+
+    /// An interface goes away.
+    pub fn unplug(&self, at: &str) {
+        self.lock().switches.retain(|(_, of), _| of != at);
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -192,6 +225,30 @@ impl Windows for Memory {
         self.lock().services.insert(name.to_lowercase(), look);
         Ok(())
     }
+
+    fn switches(&self, setting: WindowsSwitch) -> Result<Vec<(String, String)>, String> {
+        let contents = self.lock();
+        let found = contents.switches.iter().filter(|((of, _), _)| *of == setting);
+        Ok(found.map(|((_, at), value)| (at.clone(), value.clone())).collect())
+    }
+
+    fn set_switch(&self, setting: WindowsSwitch, at: &str, value: &str) -> Result<(), String> {
+        self.lock().switches.insert((setting, at.to_owned()), value.to_owned());
+        Ok(())
+    }
+
+    fn rule(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(self.lock().rules.get(name).cloned())
+    }
+
+    fn set_rule(&self, name: &str, rule: Option<&str>) -> Result<(), String> {
+        let mut contents = self.lock();
+        match rule {
+            Some(rule) => contents.rules.insert(name.to_owned(), rule.to_owned()),
+            None => contents.rules.remove(name),
+        };
+        Ok(())
+    }
 }
 
 /// Several hands on one machine: a test keeps one while the agent has the other.
@@ -234,5 +291,21 @@ impl Windows for std::sync::Arc<Memory> {
 
     fn set_service(&self, name: &str, look: ServiceLook) -> Result<(), String> {
         (**self).set_service(name, look)
+    }
+
+    fn switches(&self, setting: WindowsSwitch) -> Result<Vec<(String, String)>, String> {
+        (**self).switches(setting)
+    }
+
+    fn set_switch(&self, setting: WindowsSwitch, at: &str, value: &str) -> Result<(), String> {
+        (**self).set_switch(setting, at, value)
+    }
+
+    fn rule(&self, name: &str) -> Result<Option<String>, String> {
+        (**self).rule(name)
+    }
+
+    fn set_rule(&self, name: &str, rule: Option<&str>) -> Result<(), String> {
+        (**self).set_rule(name, rule)
     }
 }

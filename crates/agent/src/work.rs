@@ -6,13 +6,13 @@ use crate::decide;
 use crate::evidence::{cap, evidence, notes, report, show};
 use crate::executor::Executor;
 use crate::failpoint;
-use crate::fs::{Image, Tree};
-use crate::host::Host;
+use crate::fs::Image;
 use crate::kinds::{self, Edit, Finding, Presence, Workspace};
 use crate::proof::needs_proof;
 use crate::record::{By, Hold, Holding, Record, Step};
 use crate::restore;
 use crate::state::StateDir;
+use crate::steps::perform;
 use crate::validators;
 use crate::verify::{may_start, reads_only};
 use catalogue::applies::Applicability;
@@ -431,57 +431,6 @@ impl Executor {
 /// Names temporary files of a try: found again after a crash.
 pub(crate) fn tag(order: &Order) -> String {
     format!("{}-{}", order.task.simple(), order.epoch)
-}
-
-/// Do one step on the host.
-///
-/// # Errors
-/// A sentence.
-pub(crate) fn perform(
-    step: &Step,
-    host: &mut Host,
-    bytes: &dyn Fn(&str) -> Option<Vec<u8>>,
-    tag: &str,
-) -> Result<(), String> {
-    let tree: &Tree = &host.tree;
-    let done = match step {
-        Step::File { path, before, after, made } => match (before, after) {
-            (None, None) => Ok(()),
-            (Some(before), None) => tree.remove(path, before).map(|()| tree.unmake(made)),
-            (before, Some(after)) => {
-                let bytes =
-                    bytes(&after.digest).ok_or_else(|| format!("the bytes for {path} are not kept any more"))?;
-                let image = Image { bytes, mode: after.mode, uid: after.uid, gid: after.gid };
-                tree.make(made).and_then(|()| tree.replace(path, &image, before.as_ref(), tag))
-            }
-        },
-        Step::Mode { path, before, after } => tree.change_mode(path, *before, *after),
-        Step::Link { path, before, after, made } => {
-            let make = if after.is_some() { tree.make(made) } else { Ok(()) };
-            let changed = make.and_then(|()| tree.change_link(path, before.as_deref(), after.as_deref(), tag));
-            changed.map(|()| {
-                if after.is_none() {
-                    tree.unmake(made);
-                }
-            })
-        }
-        Step::Kernel { path, before, after } => tree.write_kernel(path, before, after),
-        Step::Stop { unit } => return restore::systemctl(host, &["stop", "--", unit]),
-        Step::Start { unit } => return restore::systemctl(host, &["start", "--", unit]),
-        Step::Remove { packages } => return kinds::package_state::remove(packages, host),
-        Step::Install { packages } => return kinds::package_state::install(packages, host),
-        Step::Archive { .. } => return kinds::archive_member_absent::perform(step, host, bytes, tag),
-        Step::Firewall { name, before, after } => {
-            return kinds::firewall_rule::perform(name, before.as_deref(), after.as_deref(), host);
-        }
-        Step::SelinuxBoolean { name, before, after } => {
-            return kinds::selinux_boolean::perform(name, *before, *after, host);
-        }
-        Step::BootMenu => return kinds::kernel_cmdline::perform(host),
-        Step::Registry { .. } | Step::RegistryTree { .. } => return kinds::registry::perform(step, host),
-        Step::Service { name, before, after } => return kinds::windows_service::perform(name, *before, *after, host),
-    };
-    done.map_err(|error| error.to_string())
 }
 
 /// For tests and `status`: where the state directory is.

@@ -12,18 +12,18 @@
 mod common;
 
 use catalogue::actions::{
-    Action, ArchiveMemberAbsent, FileMode, FileSetting, FileXml, KernelCmdline, KernelModule, KernelSysctl,
-    PackageManager, PackageWant, SelinuxBoolean, ServiceState, SettingFormat, SysctlOp, XmlWant,
+    Action, ArchiveMemberAbsent, FileListSetting, FileMode, FileSetting, FileSettingAbsent, FileXml, KernelCmdline,
+    KernelModule, KernelSysctl, PackageManager, PackageWant, SelinuxBoolean, ServiceState, SettingFormat, SysctlOp,
+    XmlWant,
 };
 use catalogue::applies::{Applicability, OsFamily, Probe};
-use catalogue::schema::{Entry, EntryPlatform};
+use catalogue::schema::{Entry, EntryPlatform, Status};
 use catalogue::version::VersionScheme;
 use common::jar::jar;
 use common::{World, set_mode, without_approval};
 use domain::mitigation::ControlState;
 use protocol::agent::{Event, EventKind, Outcome};
 use protocol::order::{OrderKind, RefusalCode};
-use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
 fn linux_entries() -> Vec<Entry> {
@@ -35,6 +35,11 @@ fn linux_entries() -> Vec<Entry> {
 /// package back.
 fn takes_packages(entry: &Entry) -> bool {
     entry.actions.iter().any(|action| matches!(action, Action::PackageState(_)))
+}
+
+/// Entries that only tell are looked at in their own tests.
+fn only_looks(entry: &Entry) -> bool {
+    entry.status == Status::CheckOnly
 }
 
 /// A package version that a range holds, among its own bounds.
@@ -50,12 +55,15 @@ fn version(range: &catalogue::version::VersionRange) -> String {
 
 /// Everything that the conditions of an entry ask for.
 fn meet_conditions(world: &World, entry: &Entry) {
-    let os = entry.applies.os.iter().find(|os| matches!(os.family, OsFamily::Debian | OsFamily::Ubuntu));
+    let dpkg = |os: &&catalogue::applies::OsCondition| matches!(os.family, OsFamily::Debian | OsFamily::Ubuntu);
+    let os = entry.applies.os.iter().find(dpkg).or(entry.applies.os.first());
     let (id, default) = match os.map(|os| os.family) {
         Some(OsFamily::Ubuntu) => ("ubuntu", "22.04"),
-        _ => ("debian", "12"),
+        Some(OsFamily::Rhel) => ("rhel", "9.4"),
+        None | Some(OsFamily::Debian) => ("debian", "12"),
+        Some(other) => panic!("{}: no host of {other:?} is made here", entry.id),
     };
-    assert!(entry.applies.os.is_empty() || os.is_some(), "{}: a host with dpkg is needed here", entry.id);
+    assert!(id != "rhel" || entry.applies.package.is_empty(), "{}: a host with dpkg is needed here", entry.id);
     let release = os.and_then(|os| os.version.as_ref()).map_or(default.to_owned(), version);
     world.write("etc/os-release", &format!("ID={id}\nVERSION_ID=\"{release}\"\n"));
     let mut status = String::new();
@@ -64,7 +72,9 @@ fn meet_conditions(world: &World, entry: &Entry) {
         status
             .push_str(&format!("Package: {}\nStatus: install ok installed\nVersion: {version}\n\n", condition.any[0]));
     }
-    world.write("var/lib/dpkg/status", &status);
+    if id != "rhel" {
+        world.write("var/lib/dpkg/status", &status);
+    }
     world.write("proc/mounts", "proc /proc proc rw 0 0\n");
     for probe in &entry.applies.probe {
         match probe {
@@ -100,6 +110,16 @@ fn setting(world: &World, wanted: &FileSetting) {
         (SettingFormat::Sshd, _) => "# ours\nPort 22\n\nMatch User nobody\n\tX11Forwarding no\n".to_owned(),
         (SettingFormat::Ssh, _) => "Host *\n    SendEnv LANG\n".to_owned(),
         (SettingFormat::Gitconfig, _) => "[user]\n\tname = nobody\n".to_owned(),
+        (SettingFormat::Bind, _) => {
+            let main = "etc/bind/named.conf";
+            if path != main && path.starts_with("etc/bind/") {
+                world.write(main, &format!("// ours\ninclude \"/{path}\";\nzone \".\" {{ type hint; }};\n"));
+            }
+            "options {\n\tdirectory \"/var/cache/bind\"; # x\n\n\trecursion yes;\n};\n".to_owned()
+        }
+        (SettingFormat::Pam, _) => "#%PAM-1.0\nauth required pam_sepermit.so\nsession optional pam_env.so user_readenv=1\n\
+             session\toptional pam_env.so envfile=/etc/default/locale # x\nsession optional pam_keyinit.so force revoke\n"
+            .to_owned(),
         (SettingFormat::Postconf, _) => {
             "# main\nmyhostname = mail.example.com\nmynetworks = 127.0.0.0/8,\n  10.0.0.0/8\n".to_owned()
         }
@@ -107,6 +127,30 @@ fn setting(world: &World, wanted: &FileSetting) {
         (_, None) => "other = 1\n".to_owned(),
     };
     world.write(path, &text);
+}
+
+/// A file in which a list holds the word in two sections, and in a third does not.
+fn list(world: &World, wanted: &FileListSetting) {
+    let (key, word) = (&wanted.key, &wanted.remove);
+    let path = wanted.path.as_str().trim_start_matches('/');
+    let text = format!(
+        "# ours\n[global]\n  workgroup = X\n  {key} = catia {word}:a, streams_xattr\n[homes]\n{key}={word}\n[data]\n{key} = acl_xattr\n"
+    );
+    world.write(path, &text);
+}
+
+/// A file that sets what nothing may set, in the middle of it.
+fn present(world: &World, wanted: &FileSettingAbsent) {
+    assert_eq!(wanted.format, SettingFormat::Bind);
+    let path = wanted.path.as_str().trim_start_matches('/');
+    let text = format!("view \"a\" {{\n\tmatch-clients {{ any; }};\n\t{} \"example.\"; // why\n}};\n", wanted.key);
+    world.write(path, &text);
+}
+
+fn policy(world: &World) {
+    world.write("etc/crypto-policies/config", "# as installed\nDEFAULT:AD-SUPPORT\n");
+    world.write("etc/crypto-policies/state/current", "DEFAULT:AD-SUPPORT\n");
+    world.write("etc/crypto-policies/policies/modules/.keep", "");
 }
 
 fn xml(world: &World, wanted: &FileXml) {
@@ -185,18 +229,26 @@ fn expose(world: &World, action: &Action) {
         Action::FirewallRule(_) => world.write("etc/systemd/system/.keep", ""),
         Action::ArchiveMemberAbsent(wanted) => archive(world, wanted),
         Action::SelinuxBoolean(wanted) => selinux(world, wanted),
+        Action::FileListSetting(wanted) => list(world, wanted),
+        Action::FileSettingAbsent(wanted) => present(world, wanted),
+        Action::CryptoPolicyModule(_) => policy(world),
         Action::PackageState(_)
+        | Action::FileScan(_)
+        | Action::WindowsSetting(_)
         | Action::RegistryValue(_)
         | Action::RegistryValueAbsent(_)
         | Action::RegistryKeyAbsent(_) => panic!("{}", action.kind()),
     }
 }
 
-/// The machine starts anew; says whether that makes everything effective that can be below another root.
+/// The machine starts anew, and what only runs on the live system ran; says whether that makes everything effective that can be below another root.
 fn restart(world: &World, entry: &Entry) -> bool {
     for action in &entry.actions {
         if let Action::KernelCmdline(KernelCmdline { param }) = action {
             world.write("proc/cmdline", &format!("root=/dev/sda1 ro quiet {param}\n"));
+        }
+        if let Action::CryptoPolicyModule(_) = action {
+            world.write("etc/crypto-policies/state/current", &world.read("etc/crypto-policies/config"));
         }
     }
     // The packet filter is the kernel's; a rule in force is shown in a network namespace (`firewall.rs`).
@@ -206,7 +258,7 @@ fn restart(world: &World, entry: &Entry) -> bool {
 #[test]
 fn every_linux_entry_is_exposed_applied_effective_unchanged_and_reverted() {
     let mut exercised = 0;
-    for entry in linux_entries().into_iter().filter(|entry| !takes_packages(entry)) {
+    for entry in linux_entries().into_iter().filter(|entry| !takes_packages(entry) && !only_looks(entry)) {
         let id = entry.id.to_string();
         if entry.needs_approval() {
             let world = World::new(vec![entry.clone()]);
@@ -234,13 +286,15 @@ fn every_linux_entry_is_exposed_applied_effective_unchanged_and_reverted() {
             assert!(applied.restart_needed.is_some(), "{id}: {applied:#?}");
         }
         world.stop();
-        let (cmdline, effective) =
-            (world.exists("proc/cmdline").then(|| world.read("proc/cmdline")), restart(&world, &entry));
+        let outside = ["proc/cmdline", "etc/crypto-policies/state/current"];
+        let kept: Vec<(&str, String)> =
+            outside.into_iter().filter(|path| world.exists(path)).map(|path| (path, world.read(path))).collect();
+        let effective = restart(&world, &entry);
         let expected = if effective { ControlState::Effective } else { ControlState::Configured };
         let checked = world.check(&id, 3);
         assert_eq!(checked.state, expected, "{id}: {checked:#?}");
         assert_eq!(world.apply(&id, 4).outcome, Outcome::Unchanged, "{id}");
-        cmdline.into_iter().for_each(|text| world.write("proc/cmdline", &text));
+        kept.into_iter().for_each(|(path, text)| world.write(path, &text));
         assert_eq!(world.snapshot(), after, "{id}: applied again, nothing changes");
 
         let reverted = world.revert(&id, 5);
@@ -252,11 +306,20 @@ fn every_linux_entry_is_exposed_applied_effective_unchanged_and_reverted() {
         assert_eq!(world.snapshot(), before, "{id}: byte for byte as it was");
         exercised += 1;
     }
-    assert!(exercised >= 50, "{exercised} entries");
+    assert!(exercised >= 56, "{exercised} entries");
+}
+
+/// What dpkg's database says of packages with a version.
+fn installed(packages: &[(&str, &str)]) -> String {
+    let paragraph = |(name, version): &(&str, &str)| {
+        format!("Package: {name}\nStatus: install ok installed\nVersion: {version}\n\n")
+    };
+    packages.iter().map(paragraph).collect()
 }
 
 #[test]
-fn entries_that_take_packages_see_them_in_the_database() {
+fn entries_about_packages_see_them_in_the_database() {
+    let mut seen = 0;
     for entry in linux_entries().into_iter().filter(takes_packages) {
         let id = entry.id.to_string();
         let world = World::new(vec![entry.clone()]);
@@ -265,27 +328,99 @@ fn entries_that_take_packages_see_them_in_the_database() {
             entry.applies.decide(&agent::host::Host::new(agent::fs::Tree::open(&world.host()).unwrap()))
                 == Applicability::Applicable
         );
-        let names: BTreeSet<String> = entry
-            .actions
-            .iter()
-            .filter_map(|action| match action {
-                Action::PackageState(state) if state.want == PackageWant::Absent => {
-                    state.names.get(&PackageManager::Apt)
-                }
-                _ => None,
-            })
-            .flatten()
-            .map(ToString::to_string)
-            .collect();
-        assert!(!names.is_empty(), "{id}");
-        let name = names.first().unwrap();
         world.write("sys/fs/cgroup/system.slice/other.service/cgroup.procs", "1\n");
-        world.write("var/lib/dpkg/status", &format!("Package: {name}\nStatus: install ok installed\nVersion: 1\n"));
-        world.stop();
-        assert_eq!(world.check(&id, 1).state, ControlState::Exposed, "{id}");
-        world
-            .write("var/lib/dpkg/status", &format!("Package: {name}\nStatus: deinstall ok config-files\nVersion: 1\n"));
-        world.stop();
-        assert_eq!(world.check(&id, 2).state, ControlState::Effective, "{id}");
+        let state = entry.actions.iter().find_map(|action| match action {
+            Action::PackageState(state) => Some(state),
+            _ => None,
+        });
+        let state = state.unwrap();
+        let names: Vec<&str> =
+            state.names[&PackageManager::Apt].iter().map(catalogue::text::PackageName::as_str).collect();
+        let all = |version: &'static str| installed(&names.iter().map(|name| (*name, version)).collect::<Vec<_>>());
+        let gone = format!("Package: {}\nStatus: deinstall ok config-files\nVersion: 1\n", names[0]);
+        let (exposed, effective): (Vec<String>, Vec<String>) = match &state.want {
+            PackageWant::Absent => (vec![all("1"), installed(&[(names[0], "1")])], vec![gone]),
+            PackageWant::Present => (vec![gone], vec![all("1")]),
+            PackageWant::NotVersion { versions } => {
+                let bad = versions[0].as_str().replace('*', "1");
+                // Debian wrote the clean version under a newer number.
+                (vec![installed(&[(names[0], &bad)])], vec![gone, all("5.6.1+really5.4.5-1"), all("5.6.2-1")])
+            }
+        };
+        let mut task = 0;
+        for (databases, wanted) in [(exposed, ControlState::Exposed), (effective, ControlState::Effective)] {
+            for database in databases {
+                world.write("var/lib/dpkg/status", &database);
+                world.stop();
+                task += 1;
+                assert_eq!(world.check(&id, task).state, wanted, "{id}: {database}");
+            }
+        }
+        seen += 1;
     }
+    assert!(seen >= 3, "{seen} entries");
+}
+
+#[test]
+fn entries_that_only_look_change_nothing() {
+    let entry =
+        linux_entries().into_iter().find(|entry| entry.id.as_str() == "linux-sudo-runas-not-root-check").unwrap();
+    let id = entry.id.to_string();
+    let world = World::new(vec![entry.clone()]);
+    meet_conditions(&world, &entry);
+    world.write("etc/sudoers", "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n");
+    world.write(
+        "etc/sudoers.d/web",
+        "# for the shop\nRunas_Alias NOTROOT = ALL, !root\nweb ALL = (NOTROOT) /usr/bin/vi\n",
+    );
+    let before = world.snapshot();
+    let checked = world.check(&id, 1);
+    assert_eq!(checked.state, ControlState::Exposed, "{checked:#?}");
+    assert_eq!(checked.actions[0].before, "/etc/sudoers.d/web line 3");
+    // Nothing is done with an entry that only looks; and were it another one, there would be nothing to do it with.
+    let order = world.order(OrderKind::Apply, &id, 2, 1);
+    let events = world.deliver(&common::sign(&order, common::ORDER));
+    let refused = |event: &Event| matches!(event.event, EventKind::Refused { code: RefusalCode::NotInIndex, .. });
+    assert!(events.iter().any(refused), "{events:#?}");
+    assert_eq!(world.snapshot(), before);
+    let mut active = entry.clone();
+    active.status = Status::Active;
+    active.vulnerabilities[0].points = 20;
+    let other = World::new(vec![active]);
+    meet_conditions(&other, &entry);
+    other.write("etc/sudoers", "web ALL = (ALL, !root) ALL\n");
+    let applied = other.apply(&id, 1);
+    assert_eq!(applied.outcome, Outcome::Failed, "{applied:#?}");
+    assert!(applied.message.contains("rewritten by a person"), "{applied:#?}");
+    world.write("etc/sudoers.d/web", "web ALL = (shop) /usr/bin/vi\n");
+    assert_eq!(world.check(&id, 3).state, ControlState::Effective);
+    // What sudo itself does not read does not count.
+    world.write("etc/sudoers.d/web.bak", "web ALL = (ALL, !root) ALL\n");
+    assert_eq!(world.check(&id, 4).state, ControlState::Effective);
+}
+
+#[test]
+fn boot_entries_of_each_kernel_get_the_parameter_and_give_it_back() {
+    let entry = linux_entries().into_iter().find(|entry| entry.id.as_str() == "linux-cmdline-gds-force").unwrap();
+    let (id, entry) = (entry.id.to_string(), without_approval(&entry));
+    let world = World::new(vec![entry.clone()]);
+    meet_conditions(&world, &entry);
+    world.write("proc/cmdline", "root=/dev/sda1 ro\n");
+    for kernel in ["5.14.0-1", "5.14.0-2"] {
+        world.write(
+            &format!("boot/loader/entries/abc-{kernel}.conf"),
+            &format!("title RHEL {kernel}\nlinux /vmlinuz-{kernel}\noptions root=/dev/sda1 ro crashkernel=1G\ngrub_class rhel\n"),
+        );
+    }
+    let before = world.snapshot();
+    assert_eq!(world.check(&id, 1).state, ControlState::Exposed);
+    let applied = world.apply(&id, 2);
+    assert_eq!((applied.outcome, applied.state), (Outcome::Succeeded, ControlState::Configured), "{applied:#?}");
+    let text = world.read("boot/loader/entries/abc-5.14.0-2.conf");
+    assert!(text.contains("crashkernel=1G gather_data_sampling=force\n"), "{text}");
+    assert_eq!(world.revert(&id, 3).outcome, Outcome::Reverted);
+    assert_eq!(world.snapshot(), before);
+    // Variables are the boot loader's own business.
+    world.write("boot/loader/entries/abc-5.14.0-3.conf", "title x\noptions $kernelopts\n");
+    assert_eq!(world.apply(&id, 4).outcome, Outcome::Failed);
 }

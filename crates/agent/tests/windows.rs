@@ -11,14 +11,14 @@
 mod common;
 
 use agent::executor::Executor;
-use agent::frame::ToExecutor;
+use agent::frame::{ToExecutor, ToNet};
 use agent::fs::Tree;
 use agent::host::Host;
 use agent::record::{RegistryPlace, ServiceLook};
 use agent::state::StateDir;
 use agent::windows::{Memory, Windows};
 use catalogue::actions::registry::View;
-use catalogue::actions::{Action, RegistryData, ServiceStart};
+use catalogue::actions::{Action, RegistryData, ServiceStart, WindowsSwitch};
 use catalogue::applies::Probe;
 use catalogue::schema::{Entry, EntryPlatform};
 use catalogue::version::VersionScheme;
@@ -55,7 +55,14 @@ impl Machine {
         let text = String::from_utf8(self.world.entries[id].to_json()).unwrap();
         self.executor.handle(ToExecutor::Content { digest: order.content_digest, text });
         while self.executor.step() {}
-        common::report(&common::events(&self.executor.take_out()))
+        let mut out = self.executor.take_out();
+        // A firewall rule counts once the server was heard through it.
+        let asked = out.iter().find_map(|frame| if let ToNet::Prove { n } = frame { Some(*n) } else { None });
+        if let Some(n) = asked {
+            self.executor.handle(ToExecutor::Proven { n });
+            out.extend(self.executor.take_out());
+        }
+        common::report(&common::events(&out))
     }
 
     fn key(&self, at: &RegistryPlace) {
@@ -92,6 +99,15 @@ impl Machine {
                 let look = ServiceLook { running: true, start: ServiceStart::Auto };
                 self.memory.set_service(service.name.as_str(), look).unwrap();
             }
+            Action::WindowsSetting(switch) => {
+                // One interface has it already.
+                let places: &[&str] = if switch.setting.is_of_interfaces() { &["1", "7", "12"] } else { &[""] };
+                for (at, n) in places.iter().zip(0..) {
+                    let value = if n == 1 { switch.value.as_str() } else { "as installed" };
+                    self.memory.set_switch(switch.setting, at, value).unwrap();
+                }
+            }
+            Action::FirewallRule(_) => {}
             other => panic!("{} is not of Windows", other.kind()),
         }
     }
@@ -115,7 +131,7 @@ fn version(entry: &Entry) -> String {
 #[test]
 fn every_windows_entry_is_exposed_applied_effective_unchanged_and_reverted() {
     let entries = windows_entries();
-    assert!(entries.len() >= 18, "{} entries", entries.len());
+    assert!(entries.len() >= 28, "{} entries", entries.len());
     for entry in entries {
         let id = entry.id.to_string();
         let mut machine = Machine::new(vec![entry.clone()], &version(&entry));
@@ -136,7 +152,10 @@ fn every_windows_entry_is_exposed_applied_effective_unchanged_and_reverted() {
         assert!(matches!(applied.state, ControlState::Effective | ControlState::Configured), "{id}: {applied:#?}");
         let after = machine.memory.contents();
         assert_ne!(after, before, "{id}");
+        let checked = machine.run(OrderKind::Check, &id);
+        assert_eq!(checked.state, applied.state, "{id}: {checked:#?}");
         assert_eq!(machine.run(OrderKind::Apply, &id).outcome, Outcome::Unchanged, "{id}");
+        assert_eq!(machine.memory.contents(), after, "{id}: applied again, nothing changes");
         let reverted = machine.run(OrderKind::Revert, &id);
         assert_eq!(
             (reverted.outcome, reverted.state),
@@ -164,6 +183,36 @@ fn what_somebody_changed_is_left() {
 }
 
 #[test]
+fn a_switch_and_a_rule_that_somebody_changed_are_left() {
+    let entries = windows_entries();
+    for id in ["win-icmpv6-rdnss-off", "win-wsus-ports-blocked"] {
+        let entry = entries.iter().find(|entry| entry.id.as_str() == id).unwrap().clone();
+        let mut machine = Machine::new(vec![entry.clone()], &version(&entry));
+        machine.memory.set_service("WsusService", ServiceLook { running: true, start: ServiceStart::Auto }).unwrap();
+        entry.actions.iter().for_each(|action| machine.expose(action));
+        assert_eq!(machine.run(OrderKind::Apply, id).outcome, Outcome::Succeeded, "{id}");
+        machine.memory.set_switch(WindowsSwitch::Ipv6RouterDns, "12", "somebody's").unwrap();
+        machine.memory.set_rule("wsus-in", Some("somebody's")).unwrap();
+        let before = machine.memory.contents();
+        assert_eq!(machine.run(OrderKind::Check, id).state, ControlState::Drifted, "{id}");
+        assert_eq!(machine.run(OrderKind::Revert, id).outcome, Outcome::DriftedSinceApply, "{id}");
+        assert_eq!(machine.memory.contents(), before, "{id}");
+    }
+}
+
+#[test]
+fn an_interface_that_is_gone_stands_in_nobodys_way() {
+    let entry = windows_entries().into_iter().find(|entry| entry.id.as_str() == "win-icmpv6-rdnss-off").unwrap();
+    let id = entry.id.to_string();
+    let mut machine = Machine::new(vec![entry.clone()], &version(&entry));
+    entry.actions.iter().for_each(|action| machine.expose(action));
+    assert_eq!(machine.run(OrderKind::Apply, &id).outcome, Outcome::Succeeded);
+    machine.memory.unplug("12");
+    let reverted = machine.run(OrderKind::Revert, &id);
+    assert_eq!(reverted.outcome, Outcome::Reverted, "{reverted:#?}");
+}
+
+#[test]
 fn elsewhere_they_are_not_applicable() {
     let entries = windows_entries();
     let ids: Vec<String> = entries.iter().map(|entry| entry.id.to_string()).collect();
@@ -174,5 +223,9 @@ fn elsewhere_they_are_not_applicable() {
     }
     assert_eq!(world.snapshot(), before);
     let facts = Host::new(Tree::open(&world.host()).unwrap()).facts("normal");
-    assert!(!facts.capabilities.iter().any(|kind| kind.starts_with("registry.")), "{:?}", facts.capabilities);
+    assert!(
+        !facts.capabilities.iter().any(|kind| kind.starts_with("registry.") || kind.starts_with("windows.")),
+        "{:?}",
+        facts.capabilities
+    );
 }

@@ -5,11 +5,14 @@
 
 mod allowed;
 mod archive;
+mod crypto;
 mod file;
 pub mod firewall;
 mod package;
 pub mod registry;
 mod selinux;
+mod setting;
+pub mod windows;
 mod xml;
 
 use std::fmt;
@@ -20,6 +23,7 @@ use crate::text::{CmdlineParam, Line, ModuleName, PackageName, ServiceName, Sysc
 
 pub use allowed::allowed_path;
 pub use archive::ArchiveMemberAbsent;
+pub use crypto::CryptoPolicyModule;
 pub use file::{
     FileBits, FileBitsError, FileDropin, FileMode, FileSetting, ModeBit, ModeChange, SettingFormat, Validator,
 };
@@ -27,6 +31,8 @@ pub use firewall::FirewallRule;
 pub use package::{PackageManager, PackageState, PackageWant};
 pub use registry::{RegistryData, RegistryKeyAbsent, RegistryValue, RegistryValueAbsent};
 pub use selinux::SelinuxBoolean;
+pub use setting::{FileListSetting, FileScan, FileSettingAbsent, ScanRule};
+pub use windows::{WindowsSetting, WindowsSwitch};
 pub use xml::{FileXml, XmlWant};
 
 /// One wanted state. Actions of an entry are applied in order and reverted in reverse order.
@@ -69,6 +75,21 @@ pub enum Action {
     /// A switch of the SELinux policy.
     #[serde(rename = "selinux.boolean")]
     SelinuxBoolean(SelinuxBoolean),
+    /// A word is in none of the lists of a setting.
+    #[serde(rename = "file.list_setting")]
+    FileListSetting(FileListSetting),
+    /// Nothing in a configuration file sets something.
+    #[serde(rename = "file.setting_absent")]
+    FileSettingAbsent(FileSettingAbsent),
+    /// Something is in none of some files; looked at only.
+    #[serde(rename = "file.scan")]
+    FileScan(FileScan),
+    /// A module of the system-wide cryptographic policy.
+    #[serde(rename = "crypto_policy.module")]
+    CryptoPolicyModule(CryptoPolicyModule),
+    /// A switch of Windows that is neither in the registry nor a service.
+    #[serde(rename = "windows.setting")]
+    WindowsSetting(WindowsSetting),
     /// A value of the Windows registry.
     #[serde(rename = "registry.value")]
     RegistryValue(RegistryValue),
@@ -81,7 +102,7 @@ pub enum Action {
 }
 
 /// Every action kind this version knows, as written in entries.
-pub const ACTION_KINDS: [&str; 15] = [
+pub const ACTION_KINDS: [&str; 20] = [
     "file.setting",
     "file.dropin",
     "file.mode",
@@ -94,6 +115,11 @@ pub const ACTION_KINDS: [&str; 15] = [
     "firewall.rule",
     "archive.member_absent",
     "selinux.boolean",
+    "file.list_setting",
+    "file.setting_absent",
+    "file.scan",
+    "crypto_policy.module",
+    "windows.setting",
     "registry.value",
     "registry.value_absent",
     "registry.key_absent",
@@ -116,6 +142,11 @@ impl Action {
             Self::FirewallRule(_) => "firewall.rule",
             Self::ArchiveMemberAbsent(_) => "archive.member_absent",
             Self::SelinuxBoolean(_) => "selinux.boolean",
+            Self::FileListSetting(_) => "file.list_setting",
+            Self::FileSettingAbsent(_) => "file.setting_absent",
+            Self::FileScan(_) => "file.scan",
+            Self::CryptoPolicyModule(_) => "crypto_policy.module",
+            Self::WindowsSetting(_) => "windows.setting",
             Self::RegistryValue(_) => "registry.value",
             Self::RegistryValueAbsent(_) => "registry.value_absent",
             Self::RegistryKeyAbsent(_) => "registry.key_absent",
@@ -133,10 +164,17 @@ impl Action {
     #[must_use]
     pub fn target(&self) -> String {
         match self {
-            Self::FileSetting(FileSetting { path, section: Some(section), key, .. }) => {
+            Self::FileSetting(FileSetting { path, section: Some(section), key, .. })
+            | Self::FileSettingAbsent(FileSettingAbsent { path, section: Some(section), key, .. })
+            | Self::FileListSetting(FileListSetting { path, section: Some(section), key, .. }) => {
                 format!("{path} [{section}] {key}")
             }
-            Self::FileSetting(FileSetting { path, key, .. }) => format!("{path} {key}"),
+            Self::FileSetting(FileSetting { path, key, .. })
+            | Self::FileSettingAbsent(FileSettingAbsent { path, key, .. })
+            | Self::FileListSetting(FileListSetting { path, key, .. }) => format!("{path} {key}"),
+            Self::FileScan(FileScan { rule }) => rule.files().to_owned(),
+            Self::CryptoPolicyModule(CryptoPolicyModule { name }) => name.to_string(),
+            Self::WindowsSetting(WindowsSetting { setting, .. }) => setting.to_string(),
             Self::FileDropin(FileDropin { path, .. }) => path.to_string(),
             Self::FileMode(FileMode { path, .. }) => path.to_string(),
             Self::KernelSysctl(KernelSysctl { key, .. }) => key.to_string(),
@@ -164,6 +202,11 @@ impl Action {
     pub fn wanted(&self) -> String {
         match self {
             Self::FileSetting(FileSetting { key, value, .. }) => format!("{key} = {value}"),
+            Self::FileListSetting(FileListSetting { key, remove, .. }) => format!("{key} without {remove}"),
+            Self::FileSettingAbsent(FileSettingAbsent { key, .. }) => format!("{key} not set"),
+            Self::FileScan(FileScan { rule }) => format!("no {}", rule.what()),
+            Self::CryptoPolicyModule(_) => "part of the cryptographic policy".to_owned(),
+            Self::WindowsSetting(WindowsSetting { setting, value }) => format!("{setting} = {value}"),
             Self::FileDropin(FileDropin { mode, .. }) => format!("file of ours, mode {mode}"),
             Self::FileMode(FileMode { change, .. }) => change.to_string(),
             Self::KernelSysctl(KernelSysctl { key, op, value }) => format!("{key} {op} {value}"),
@@ -200,7 +243,9 @@ impl Action {
                 Some(path.as_str())
             }
             Self::FileMode(FileMode { path, .. }) => Some(path.as_str()),
-            Self::FileXml(FileXml { path, .. }) => Some(path.as_str()),
+            Self::FileXml(FileXml { path, .. })
+            | Self::FileListSetting(FileListSetting { path, .. })
+            | Self::FileSettingAbsent(FileSettingAbsent { path, .. }) => Some(path.as_str()),
             _ => None,
         }
     }
@@ -208,7 +253,13 @@ impl Action {
     /// Whether only Windows has what the action is about.
     #[must_use]
     pub fn is_of_windows(&self) -> bool {
-        matches!(self, Self::RegistryValue(_) | Self::RegistryValueAbsent(_) | Self::RegistryKeyAbsent(_))
+        matches!(
+            self,
+            Self::RegistryValue(_)
+                | Self::RegistryValueAbsent(_)
+                | Self::RegistryKeyAbsent(_)
+                | Self::WindowsSetting(_)
+        )
     }
 
     /// Whether what the action names lies where this kind may write. The parser demands it and agents ask it again: a signed
@@ -216,6 +267,9 @@ impl Action {
     #[must_use]
     pub fn path_is_allowed(&self) -> bool {
         match self {
+            Self::FileSetting(FileSetting { path, format: SettingFormat::Pam, key, value, .. }) => {
+                setting::allowed_pam(path.as_str(), key.as_str(), value.as_str())
+            }
             Self::ArchiveMemberAbsent(archive) => {
                 archive.roots.iter().all(|root| allowed_path(self.kind(), root.as_str()))
             }
@@ -230,9 +284,10 @@ impl Action {
     #[must_use]
     pub fn validator(&self) -> Option<Validator> {
         match self {
-            Self::FileSetting(FileSetting { validate, .. }) | Self::FileDropin(FileDropin { validate, .. }) => {
-                *validate
-            }
+            Self::FileSetting(FileSetting { validate, .. })
+            | Self::FileListSetting(FileListSetting { validate, .. })
+            | Self::FileSettingAbsent(FileSettingAbsent { validate, .. })
+            | Self::FileDropin(FileDropin { validate, .. }) => *validate,
             _ => None,
         }
     }

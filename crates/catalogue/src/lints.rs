@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::{
     actions::{
-        Action, FileMode, FileSetting, FirewallRule, ModeChange, PackageWant, ServiceStart, SettingFormat, Validator,
+        Action, FileListSetting, FileMode, FileSetting, FileSettingAbsent, FirewallRule, ModeChange, PackageWant,
+        ServiceStart, SettingFormat, Validator,
         firewall::{Direction, Transport},
     },
     schema::{Entry, EntryPlatform, Reboot, ReferenceKind, Reversible, Risk, Status},
@@ -221,27 +222,63 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
     }
     match action {
         Action::FileSetting(FileSetting { format, section, .. }) => {
-            findings.error(
-                matches!(format, SettingFormat::Bind | SettingFormat::Pam | SettingFormat::Ntp),
-                "format-unsupported",
-                || format!("{target}: agents of this version cannot change files of this format"),
-            );
+            findings.error(*format == SettingFormat::Ntp, "format-unsupported", || {
+                format!("{target}: agents of this version cannot change files of this format")
+            });
             findings.error(format.needs_section() != section.is_some(), "section", || {
                 format!("{target}: this format {} a section", if format.needs_section() { "needs" } else { "has no" })
             });
-            let restarts = matches!(
-                format,
-                SettingFormat::Sshd | SettingFormat::Smbconf | SettingFormat::Postconf | SettingFormat::Bind
-            );
-            findings.error(restarts && entry.after.restart.is_empty(), "restart", || {
-                format!("{target}: the service reads its configuration at its start, name it in after.restart")
+            let block = *format == SettingFormat::Bind && section.as_ref().is_some_and(|s| s.as_str() != "options");
+            findings.error(block, "section", || {
+                format!("{target}: of named.conf agents change the block \"options\" only")
+            });
+            lint_restart(*format, entry, &target, findings);
+        }
+        Action::FileListSetting(FileListSetting { format, section, remove, .. }) => {
+            let fits = matches!(format, SettingFormat::Smbconf | SettingFormat::Ini | SettingFormat::Postconf);
+            findings.error(!fits, "format-unsupported", || {
+                format!("{target}: agents of this version know no lists in files of this format")
+            });
+            findings.error(format.needs_section() != section.is_some(), "section", || {
+                format!("{target}: this format {} a section", if format.needs_section() { "needs" } else { "has no" })
+            });
+            findings.error(remove.as_str().contains([' ', ',', ':', '"', '/']), "list-word", || {
+                format!("{target}: remove is one word, without what follows it after a colon")
+            });
+            lint_restart(*format, entry, &target, findings);
+        }
+        Action::FileSettingAbsent(FileSettingAbsent { format, section, .. }) => {
+            let fits = !matches!(format, SettingFormat::Pam | SettingFormat::Ntp);
+            findings.error(!fits, "format-unsupported", || {
+                format!("{target}: agents of this version take nothing out of files of this format")
+            });
+            let bind = *format == SettingFormat::Bind && section.is_some();
+            findings.error(bind || (section.is_some() && !format.needs_section()), "section", || {
+                format!("{target}: in this format it is looked for everywhere, name no section")
+            });
+            lint_restart(*format, entry, &target, findings);
+        }
+        Action::FileScan(_) => {
+            findings.error(entry.status != Status::CheckOnly, "scan-changes-nothing", || {
+                format!("{target}: file.scan changes nothing, so status is \"check-only\"")
+            });
+        }
+        Action::CryptoPolicyModule(module) => {
+            let own = module.name.as_str().contains("QUELL");
+            findings
+                .warn(!own, "module-name", || format!("{target}: the name does not say whose module it is (QUELL)"));
+            let before = entry.actions.iter().take_while(|other| *other != action);
+            let written = before.filter(|other| other.path() == Some(&module.file())).count() > 0;
+            findings.error(!written, "module-text", || {
+                format!("{target}: a file.dropin before it has to write {}", module.file())
             });
         }
         Action::FileDropin(dropin) => {
             findings.error(dropin.mode.bits() & 0o7022 != 0, "dropin-mode", || {
                 format!("{target}: a file of ours is never writable by others nor has special bits")
             });
-            let named = dropin.path.as_str().rsplit('/').next().is_some_and(|name| name.contains("quell"));
+            let named =
+                dropin.path.as_str().rsplit('/').next().is_some_and(|name| name.to_lowercase().contains("quell"));
             findings
                 .warn(!named, "dropin-name", || format!("{target}: the name does not say whose file it is (quell)"));
         }
@@ -309,10 +346,19 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
             });
         }
         Action::FileXml(_)
+        | Action::WindowsSetting(_)
         | Action::RegistryValue(_)
         | Action::RegistryValueAbsent(_)
         | Action::RegistryKeyAbsent(_) => {}
     }
+}
+
+fn lint_restart(format: SettingFormat, entry: &Entry, target: &str, findings: &mut Findings<'_>) {
+    let restarts =
+        matches!(format, SettingFormat::Sshd | SettingFormat::Smbconf | SettingFormat::Postconf | SettingFormat::Bind);
+    findings.error(restarts && entry.after.restart.is_empty(), "restart", || {
+        format!("{target}: the service reads its configuration at its start, name it in after.restart")
+    });
 }
 
 fn lint_rule(rule: &FirewallRule, entry: &Entry, findings: &mut Findings<'_>) {
@@ -341,7 +387,8 @@ fn required_validator(path: &str) -> Option<Validator> {
         _ if below("/etc/ssh/sshd_config.d/") => Some(Validator::Sshd),
         _ if below("/etc/sudoers.d/") => Some(Validator::Visudo),
         _ if below("/etc/apache2/") || below("/etc/httpd/") => Some(Validator::Apachectl),
-        _ if below("/etc/bind/") => Some(Validator::Named),
+        "/etc/named.conf" => Some(Validator::Named),
+        _ if below("/etc/bind/") || below("/etc/named/") => Some(Validator::Named),
         _ if below("/etc/polkit-1/") => Some(Validator::Polkit),
         _ => None,
     }
@@ -394,7 +441,7 @@ fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
     }
     let registry = entry.actions.iter().any(Action::is_of_windows);
     findings.error(registry && entry.platform != EntryPlatform::Windows, "platform-kind", || {
-        "only Windows has a registry: platform is \"windows\"".to_owned()
+        "only Windows has a registry and such switches: platform is \"windows\"".to_owned()
     });
     let unix = entry.actions.iter().any(|action| {
         matches!(
@@ -404,6 +451,8 @@ fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
                 | Action::KernelCmdline(_)
                 | Action::PackageState(_)
                 | Action::SelinuxBoolean(_)
+                | Action::FileScan(_)
+                | Action::CryptoPolicyModule(_)
         ) || action.path().is_some()
     });
     findings.error(unix && entry.platform == EntryPlatform::Windows, "platform-kind", || {

@@ -120,7 +120,46 @@ fn every_lint_speaks() {
         ("validate = \"sshd\"", "validate = \"visudo\"", "validator"),
         ("key = \"LoginGraceTime\"", "section = \"x\"\nkey = \"LoginGraceTime\"", "section"),
         ("restart = [\"ssh\", \"sshd\"]", "", "restart"),
-        ("format = \"sshd\"", "format = \"pam\"", "format-unsupported"),
+        ("format = \"sshd\"", "format = \"ntp\"", "format-unsupported"),
+        (
+            action,
+            "kind = \"file.setting\"\npath = \"/etc/bind/named.conf\"\nformat = \"bind\"\nsection = \"view\"\nkey = \"x\"\nvalue = \"0\"\nvalidate = \"named\"\n",
+            "section",
+        ),
+        (
+            action,
+            "kind = \"file.list_setting\"\npath = \"/etc/ssh/sshd_config\"\nformat = \"sshd\"\nkey = \"x\"\nremove = \"y\"\nvalidate = \"sshd\"\n",
+            "format-unsupported",
+        ),
+        (
+            action,
+            "kind = \"file.list_setting\"\npath = \"/etc/samba/smb.conf\"\nformat = \"smbconf\"\nkey = \"x\"\nremove = \"y\"\nvalidate = \"testparm\"\n",
+            "section",
+        ),
+        (
+            action,
+            "kind = \"file.list_setting\"\npath = \"/etc/x\"\nformat = \"postconf\"\nkey = \"x\"\nremove = \"y z\"\n",
+            "list-word",
+        ),
+        (
+            action,
+            "kind = \"file.setting_absent\"\npath = \"/etc/x\"\nformat = \"ntp\"\nkey = \"x\"\n",
+            "format-unsupported",
+        ),
+        (
+            action,
+            "kind = \"file.setting_absent\"\npath = \"/etc/bind/named.conf\"\nformat = \"bind\"\nsection = \"options\"\nkey = \"x\"\nvalidate = \"named\"\n",
+            "section",
+        ),
+        (
+            action,
+            "kind = \"file.setting_absent\"\npath = \"/etc/named.conf\"\nformat = \"bind\"\nkey = \"x\"\n",
+            "validator",
+        ),
+        (action, "kind = \"file.scan\"\nrule = \"sudoers-all-but-root\"\n", "scan-changes-nothing"),
+        (action, "kind = \"crypto_policy.module\"\nname = \"QUELL-X\"\n", "module-text"),
+        (action, "kind = \"crypto_policy.module\"\nname = \"NO-SHA1\"\n", "module-name"),
+        (action, "kind = \"windows.setting\"\nsetting = \"nfs3\"\nvalue = \"false\"\n", "platform-kind"),
         (
             action,
             "kind = \"file.dropin\"\npath = \"/etc/x/quell.conf\"\nmode = \"0664\"\ncontent = \"x\\n\"\n",

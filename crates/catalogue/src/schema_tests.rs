@@ -120,6 +120,30 @@ kind = "selinux.boolean"
 name = "deny_ptrace"
 value = true
 [[action]]
+kind = "file.list_setting"
+path = "/etc/samba/smb.conf"
+format = "smbconf"
+section = "*"
+key = "vfs objects"
+remove = "fruit"
+validate = "testparm"
+[[action]]
+kind = "file.setting_absent"
+path = "/etc/bind/named.conf"
+format = "bind"
+key = "nxdomain-redirect"
+validate = "named"
+[[action]]
+kind = "file.scan"
+rule = "sudoers-all-but-root"
+[[action]]
+kind = "crypto_policy.module"
+name = "QUELL-NO-ETM"
+[[action]]
+kind = "windows.setting"
+setting = "ipv6-router-dns"
+value = "disabled"
+[[action]]
 kind = "registry.value"
 key = 'HKLM\SOFTWARE\Example'
 name = "Names"
@@ -157,6 +181,12 @@ fn what_could_do_harm_is_no_entry() {
         ("org/a/B.class", "../a"),
         ("/etc/tomcat9/server.xml", "/etc/passwd"),
         ("/etc/tomcat9/server.xml", "/var/lib/x.xml"),
+        ("/etc/samba/smb.conf", "/etc/pam.d/login"),
+        ("/etc/bind/named.conf", "/etc/shadow"),
+        ("rule = \"sudoers-all-but-root\"", "rule = \"/etc/shadow\""),
+        ("\"QUELL-NO-ETM\"", "\"../X\""),
+        ("\"QUELL-NO-ETM\"", "\"A:B\""),
+        ("value = \"disabled\"", "value = \"0 & calc\""),
         ("value = \"::1\"\n", ""),
         ("data = [\"one\", \"two\"]", "data = 1"),
         ("key = 'HKCR\\example'", "key = 'HKCU\\example'"),

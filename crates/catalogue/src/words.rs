@@ -4,9 +4,9 @@
 //! what the agent does. How the agent does it is `agent`'s business; the words are held to each kind by a test.
 
 use crate::actions::{
-    Action, ArchiveMemberAbsent, FileDropin, FileMode, FileSetting, FileXml, FirewallRule, KernelCmdline, KernelModule,
-    KernelSysctl, PackageState, PackageWant, RegistryKeyAbsent, RegistryValue, RegistryValueAbsent, ServiceState,
-    Validator,
+    Action, ArchiveMemberAbsent, CryptoPolicyModule, FileDropin, FileListSetting, FileMode, FileScan, FileSetting,
+    FileSettingAbsent, FileXml, FirewallRule, KernelCmdline, KernelModule, KernelSysctl, PackageState, PackageWant,
+    RegistryKeyAbsent, RegistryValue, RegistryValueAbsent, ServiceState, Validator, WindowsSetting,
 };
 use crate::schema::{Entry, Reboot, Reversible};
 
@@ -116,6 +116,41 @@ pub fn action(action: &Action) -> Words {
             format!("{} is turned {}, now and for every boot.", boolean.name, boolean.word()),
             format!("{} gets the value back that it had.", boolean.name),
         ),
+        Action::FileListSetting(FileListSetting { path, section, key, remove, validate, .. }) => {
+            let within = section.as_ref().map_or_else(String::new, |section| format!(" in section [{section}]"));
+            (
+                format!("Whether a list {key}{within} of {path} holds {remove}, included files counted."),
+                format!(
+                    "{remove} is taken out of every list {key}{within} of {path}; the rest stays.{}",
+                    checking(*validate)
+                ),
+                "The lists become what they were before; one that somebody changed meanwhile is left alone.".to_owned(),
+            )
+        }
+        Action::FileSettingAbsent(FileSettingAbsent { path, section, key, validate, .. }) => {
+            let within = section.as_ref().map_or_else(String::new, |section| format!(" in section [{section}]"));
+            (
+                format!("Whether {path}{within} sets {key}, included files counted."),
+                format!("{key} is taken out of {path}{within}, and a comment marks the place.{}", checking(*validate)),
+                "What was taken out is put back in its place, unless somebody set it anew or took our mark away."
+                    .to_owned(),
+            )
+        }
+        Action::FileScan(FileScan { rule }) => (
+            format!("Whether {} holds a {}.", rule.files(), rule.what()),
+            "Nothing is changed: a person has to rewrite what is found.".to_owned(),
+            "There is nothing to undo, because nothing is changed.".to_owned(),
+        ),
+        Action::CryptoPolicyModule(CryptoPolicyModule { name }) => (
+            format!("Whether the system's cryptographic policy has the module {name}, as set and as applied."),
+            format!("{name} is added to the policy, and the policy is applied to all programs that follow it."),
+            format!("{name} is taken out of the policy, whatever else it holds by then."),
+        ),
+        Action::WindowsSetting(WindowsSetting { setting, value }) => (
+            format!("Whether Windows' {setting} is {value}{}.", each(*setting)),
+            format!("{setting} is set to {value}{}.", each(*setting)),
+            "The value it had is set again; what somebody changed meanwhile is left alone.".to_owned(),
+        ),
         Action::RegistryValue(RegistryValue { key, name, data, .. }) => (
             format!("Whether the registry value {name} of {key} is {data}."),
             format!("{name} of {key} is set to {data}."),
@@ -133,6 +168,10 @@ pub fn action(action: &Action) -> Words {
         ),
     };
     Words { kind: action.kind(), target: action.target(), checked, changed, undone }
+}
+
+fn each(setting: crate::actions::WindowsSwitch) -> &'static str {
+    if setting.is_of_interfaces() { " on each interface" } else { "" }
 }
 
 fn packages(package: &PackageState) -> (String, String, String) {

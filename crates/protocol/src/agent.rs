@@ -75,6 +75,10 @@ pub struct Facts {
     pub capabilities: Vec<String>,
     /// The host owner's choices, shown to users: `normal`, `monitor_only` or `halted`.
     pub mode: String,
+    /// What keeps the parts that read foreign things from the host's files: `landlock`, `systemd` or `none`; empty where it is not
+    /// said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub confinement: String,
 }
 
 /// Enrolment. Idempotent on (token, public key).

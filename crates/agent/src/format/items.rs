@@ -71,12 +71,18 @@ pub fn read(format: SettingFormat, text: &str) -> Result<Vec<Item>, FormatError>
 pub fn plain_key(format: SettingFormat, key: &str) -> Option<String> {
     let key = key.trim();
     let plain = match format {
-        SettingFormat::Smbconf => key.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase(),
+        SettingFormat::Smbconf => {
+            let name = key.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
+            // Two names for one setting.
+            if name == "vfsobject" { "vfsobjects".to_owned() } else { name }
+        }
         SettingFormat::Sshd | SettingFormat::Ssh => key.to_lowercase(),
         SettingFormat::Gitconfig => key.rsplit_once('.').map_or(key, |(_, name)| name).to_lowercase(),
         _ => key.to_owned(),
     };
     let fits = !plain.is_empty() && !plain.contains(['\n', '#', '[', ']']) && !plain.starts_with(';');
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let fits = fits && (format != SettingFormat::Bind || plain.chars().all(word));
     fits.then_some(plain)
 }
 
@@ -100,7 +106,7 @@ pub fn plain_value(format: SettingFormat, value: &str) -> String {
         SettingFormat::Sshd | SettingFormat::Ssh => {
             value.split_whitespace().map(|word| word.trim_matches('"')).collect::<Vec<_>>().join(" ")
         }
-        SettingFormat::Smbconf | SettingFormat::Gitconfig => {
+        SettingFormat::Smbconf | SettingFormat::Gitconfig | SettingFormat::Bind => {
             let value = if format == SettingFormat::Gitconfig { value.trim_matches('"') } else { value };
             match value.to_lowercase().as_str() {
                 "yes" | "true" | "on" | "1" => "yes".to_owned(),
@@ -121,7 +127,7 @@ pub fn line(format: SettingFormat, key: &str, value: &str) -> String {
             let name = key.rsplit_once('.').map_or(key, |(_, name)| name);
             format!("\t{name} = {value}\n")
         }
-        _ => format!("{key} = {value}\n"),
+        _ => format!("{}\n", format!("{key} = {value}").trim_end()),
     }
 }
 

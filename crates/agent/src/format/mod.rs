@@ -4,9 +4,16 @@
 //! All formats are read as lists of items ([`items`]); two rules then cover them: in `sshd` and `ssh` the first value wins and
 //! conditional blocks follow, everywhere else the last value within a section wins.
 
+mod bind;
+mod edit;
 pub mod items;
+pub mod lists;
+pub mod pam;
+
+pub use bind::spliced;
 
 use catalogue::actions::SettingFormat;
+use edit::{set_first, set_last, without};
 use items::{Item, What};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +38,9 @@ pub enum FormatError {
     /// The text is written so that our line would not decide, or could not be taken back: a person has to look.
     #[error("`{0}` cannot be edited safely in this text; it has to be changed by hand")]
     Awkward(String),
+    /// An included file says it, and what is shared is not changed.
+    #[error("`{0}` is set in an included file; it has to be changed there by hand")]
+    Elsewhere(String),
     /// A conditional block gives some connections another value: a person has to decide.
     #[error("a conditional block sets `{key}` to `{value}` for some cases; it has to be changed by hand")]
     Conditional {
@@ -66,18 +76,21 @@ pub enum Effective {
 }
 
 /// One setting's edit, enough to take it back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingEdit {
     /// The setting's name.
     pub key: String,
     /// Our value.
     pub value: String,
-    /// One per section that was edited.
+    /// One per place that was edited.
     pub lines: Vec<LineEdit>,
+    /// It was taken out: there is no value of ours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
 }
 
 /// One place in a text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineEdit {
     /// The section, as written in the file.
     pub section: Option<String>,
@@ -87,6 +100,9 @@ pub struct LineEdit {
     pub header: bool,
     /// The text did not end with a line break and we added one.
     pub ended: bool,
+    /// Our value in this place, where each has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// What taking an edit back gives.
@@ -126,6 +142,11 @@ impl Wanted<'_> {
 /// # Errors
 /// See [`FormatError`].
 pub fn effective(text: &str, wanted: &Wanted<'_>, includes: &Includes<'_>) -> Result<Effective, FormatError> {
+    match wanted.format {
+        SettingFormat::Bind => return bind::effective(text, wanted, includes),
+        SettingFormat::Pam => return pam::effective(text, wanted, includes),
+        _ => {}
+    }
     let name = wanted.name()?;
     let items = items::read(wanted.format, text)?;
     if items::first_wins(wanted.format) {
@@ -169,8 +190,14 @@ fn set_unproved(
     wanted: &Wanted<'_>,
     includes: &Includes<'_>,
 ) -> Result<(String, SettingEdit), FormatError> {
+    match wanted.format {
+        SettingFormat::Bind => return bind::set(text, wanted, includes),
+        SettingFormat::Pam => return pam::set(text, wanted, includes),
+        _ => {}
+    }
     let name = wanted.name()?;
-    let mut edit = SettingEdit { key: wanted.key.to_owned(), value: wanted.value.to_owned(), lines: Vec::new() };
+    let (key, value) = (wanted.key.to_owned(), wanted.value.to_owned());
+    let mut edit = SettingEdit { key, value, ..SettingEdit::default() };
     let items = items::read(wanted.format, text)?;
     if items::first_wins(wanted.format) {
         let mut seen = Seen::default();
@@ -204,10 +231,17 @@ fn set_unproved(
 /// # Errors
 /// See [`FormatError`].
 pub fn take_back(format: SettingFormat, text: &str, edit: &SettingEdit) -> Result<TakenBack, FormatError> {
-    let ours = Wanted { format, section: None, key: &edit.key, value: &edit.value };
-    let name = ours.name()?;
+    match format {
+        _ if edit.absent => return lists::put_back(format, text, edit),
+        SettingFormat::Bind => return bind::take_back(text, edit),
+        SettingFormat::Pam => return pam::take_back(text, edit),
+        _ => {}
+    }
     let (mut text, mut changed) = (text.to_owned(), false);
     for line in edit.lines.iter().rev() {
+        let value = line.value.as_deref().unwrap_or(&edit.value);
+        let ours = Wanted { format, section: None, key: &edit.key, value };
+        let name = ours.name()?;
         let items = items::read(format, &text)?;
         let present = deciding(format, &items, line.section.as_deref(), &name);
         let before = prior_value(format, line);
@@ -373,97 +407,10 @@ fn prior_value(format: SettingFormat, line: &LineEdit) -> Option<String> {
     items.iter().find(|item| matches!(item.what, What::Setting { .. })).map(|item| value_of(item).to_owned())
 }
 
-fn set_first(text: &str, items: &[Item], wanted: &Wanted<'_>, name: &str) -> (String, LineEdit) {
-    let stop = items.iter().find(|item| match &item.what {
-        What::Include { .. } => true,
-        What::Section { conditional, .. } => *conditional,
-        What::Setting { .. } => false,
-    });
-    let present = deciding(wanted.format, items, None, name);
-    let ours = items::line(wanted.format, wanted.key, wanted.value);
-    match (present, stop) {
-        // An include before the line may set it first, so the line itself would not decide.
-        (Some(item), Some(stop)) if item.first > stop.first => insert(text, Some(stop.first), &ours, None, false),
-        (Some(item), _) => replace(text, item, &ours, None),
-        (None, Some(stop)) => insert(text, Some(stop.first), &ours, None, false),
-        (None, None) => insert(text, None, &ours, None, false),
-    }
-}
-
-fn set_last(text: &str, items: &[Item], wanted: &Wanted<'_>, name: &str, section: Option<&str>) -> (String, LineEdit) {
-    let ours = items::line(wanted.format, wanted.key, wanted.value);
-    let here: Vec<&Item> = placed(items).filter(|(place, _)| *place == section).map(|(_, item)| item).collect();
-    let includes_follow =
-        |item: &Item| here.iter().any(|other| other.first > item.first && matches!(other.what, What::Include { .. }));
-    match deciding(wanted.format, items, section, name) {
-        Some(item) if !includes_follow(item) => replace(text, item, &ours, section),
-        _ => match (here.last(), section) {
-            (Some(last), _) => insert(text, Some(last.last + 1), &ours, section, false),
-            (None, Some(section)) => {
-                let header = items::header(wanted.format, section);
-                insert(text, None, &format!("{header}{ours}"), Some(section), true)
-            }
-            (None, None) => insert(text, None, &ours, None, false),
-        },
-    }
-}
-
-fn lines(text: &str) -> Vec<&str> {
-    text.split_inclusive('\n').collect()
-}
-
-fn replace(text: &str, item: &Item, ours: &str, section: Option<&str>) -> (String, LineEdit) {
-    let all = lines(text);
-    let old: String = all.get(item.first..=item.last).unwrap_or_default().concat();
-    let indent: String = old.chars().take_while(|c| *c == ' ' || *c == '\t').collect();
-    let ends = old.ends_with('\n');
-    let new = format!("{indent}{}", if ends { ours } else { ours.trim_end_matches('\n') });
-    let head = all.get(..item.first).unwrap_or_default().concat();
-    let tail = all.get(item.last + 1..).unwrap_or_default().concat();
-    let edit = LineEdit { section: section.map(str::to_owned), replaced: Some(old), header: false, ended: false };
-    (format!("{head}{new}{tail}"), edit)
-}
-
-fn insert(text: &str, at: Option<usize>, ours: &str, section: Option<&str>, header: bool) -> (String, LineEdit) {
-    let all = lines(text);
-    let at = at.unwrap_or(all.len()).min(all.len());
-    let mut head = all.get(..at).unwrap_or_default().concat();
-    let ended = !head.is_empty() && !head.ends_with('\n');
-    if ended {
-        head.push('\n');
-    }
-    let tail = all.get(at..).unwrap_or_default().concat();
-    let edit = LineEdit { section: section.map(str::to_owned), replaced: None, header, ended };
-    (format!("{head}{ours}{tail}"), edit)
-}
-
-fn without(text: &str, items: &[Item], item: &Item, edit: &LineEdit) -> String {
-    let all = lines(text);
-    let mut first = item.first;
-    if edit.header {
-        // Our section's header goes too, but not from above somebody else's settings.
-        let section = edit.section.as_deref();
-        let here: Vec<&Item> = placed(items).filter(|(place, _)| *place == section).map(|(_, item)| item).collect();
-        if let [head, _] = here.as_slice() {
-            first = head.first;
-        }
-    }
-    let mut head = all.get(..first).unwrap_or_default().concat();
-    let tail = all.get(item.last + 1..).unwrap_or_default().concat();
-    match &edit.replaced {
-        Some(old) => {
-            let broken = !old.ends_with('\n') && !tail.is_empty();
-            format!("{head}{old}{}{tail}", if broken { "\n" } else { "" })
-        }
-        None => {
-            if edit.ended && tail.is_empty() && head.ends_with('\n') {
-                head.pop();
-            }
-            format!("{head}{tail}")
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "../format_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "../format_more_tests.rs"]
+mod more_tests;

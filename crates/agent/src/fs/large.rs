@@ -10,9 +10,11 @@ use crate::record::FileState;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 /// Bounds of a search.
 #[derive(Clone, Copy, Debug)]
@@ -145,15 +147,31 @@ impl Tree {
             Err(why) => return Err(FsError { what: "searching", path: folder.to_owned(), why }),
         };
         let mut left = limits.names;
-        let mut todo = vec![(start, folder.to_owned(), 0_usize)];
-        while let Some((directory, shown, depth)) = todo.pop() {
-            let Ok(entries) = Dir::read_from(&directory) else {
+        // A folder is opened when its turn comes: held open are those above it, however many lie side by side.
+        let mut todo = vec![(Rc::new(start), None::<String>, folder.to_owned(), 0_usize)];
+        while let Some((above, name, shown, depth)) = todo.pop() {
+            let directory = match name {
+                None => above,
+                Some(name) => {
+                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    match rustix::fs::openat(&*above, &name, flags, Mode::empty()) {
+                        Ok(directory) => Rc::new(directory),
+                        // Removed or swapped for a link since: not followed.
+                        Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => continue,
+                        Err(_) => {
+                            found.gap.get_or_insert(format!("{shown} cannot be read"));
+                            continue;
+                        }
+                    }
+                }
+            };
+            let Ok(entries) = Dir::read_from(&*directory) else {
                 found.gap.get_or_insert(format!("{shown} cannot be read"));
                 continue;
             };
             for entry in entries.filter_map(Result::ok) {
-                let Ok(name) = entry.file_name().to_str() else { continue };
-                if name == "." || name == ".." {
+                let shown_name = entry.file_name().to_string_lossy();
+                if shown_name == "." || shown_name == ".." {
                     continue;
                 }
                 if left == 0 {
@@ -162,21 +180,21 @@ impl Tree {
                     return Ok(found);
                 }
                 left -= 1;
-                let path = format!("{shown}/{name}");
-                match kind_of(&directory, name, entry.file_type()) {
+                let path = format!("{shown}/{shown_name}");
+                let kind = kind_of(&directory, entry.file_name(), entry.file_type());
+                let Ok(name) = entry.file_name().to_str() else {
+                    // It cannot be named in a plan, so it is not passed over as if it were not there.
+                    if kind == FileType::Directory || (kind == FileType::RegularFile && fits(&shown_name)) {
+                        found.gap.get_or_insert(format!("{path} has a name that is no text"));
+                    }
+                    continue;
+                };
+                match kind {
                     FileType::RegularFile if fits(name) => found.files.push(path),
                     FileType::Directory if depth >= limits.depth => {
                         found.gap.get_or_insert(format!("{path} is nested too deep"));
                     }
-                    FileType::Directory => {
-                        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                        match rustix::fs::openat(&directory, name, flags, Mode::empty()) {
-                            Ok(next) => todo.push((next, path, depth + 1)),
-                            // Removed or swapped for a link since: not followed.
-                            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {}
-                            Err(_) => drop(found.gap.get_or_insert(format!("{path} cannot be read"))),
-                        }
-                    }
+                    FileType::Directory => todo.push((Rc::clone(&directory), Some(name.to_owned()), path, depth + 1)),
                     _ => {}
                 }
             }
@@ -206,7 +224,7 @@ impl Tree {
     }
 }
 
-fn kind_of(directory: &OwnedFd, name: &str, told: FileType) -> FileType {
+fn kind_of(directory: &OwnedFd, name: &CStr, told: FileType) -> FileType {
     if told != FileType::Unknown {
         return told;
     }

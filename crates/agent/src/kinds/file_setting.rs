@@ -4,7 +4,7 @@
 //! includes, below the root, and planning the edited text.
 
 use super::{Finding, KindError, Presence, Workspace};
-use crate::format::{self, Effective, Wanted};
+use crate::format::{self, Effective, FormatError, Wanted, pam};
 use crate::fs::Image;
 use crate::host::Host;
 use crate::record::FileEdit;
@@ -22,7 +22,11 @@ fn wanted(action: &FileSetting) -> Wanted<'_> {
     }
 }
 
-fn text(image: &Image, path: &str) -> Result<String, KindError> {
+/// A file's text.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn text(image: &Image, path: &str) -> Result<String, KindError> {
     let text = String::from_utf8(image.bytes.clone());
     text.map_err(|_| KindError::Cannot(format!("{path} is not UTF-8 text; it has to be changed by hand")))
 }
@@ -37,9 +41,12 @@ pub fn check(action: &FileSetting, host: &Host, workspace: &Workspace<'_>) -> Re
         let presence = if may_be_made(action) { Presence::Absent } else { Presence::NotHere };
         return Ok(Finding::because(presence, "(absent)", format!("there is no {path}")));
     };
+    let own = text(&image, path)?;
+    if action.format == SettingFormat::Pam && !pam::names(&own, action.key.as_str()) {
+        return Ok(Finding::because(Presence::NotHere, "(absent)", format!("{path} does not use that module")));
+    }
     let wanted = wanted(action);
-    let includes = |pattern: &str| included(host, path, pattern);
-    Ok(match format::effective(&text(&image, path)?, &wanted, &includes) {
+    Ok(match in_effect(action, own, host, workspace)? {
         Ok(Effective::Value(value)) if wanted.is(&value) => Finding::new(Presence::Present, value),
         Ok(Effective::Value(value)) => Finding::new(Presence::Absent, value),
         Ok(Effective::Unset) => Finding::new(Presence::Absent, "(absent)"),
@@ -50,6 +57,33 @@ pub fn check(action: &FileSetting, host: &Host, workspace: &Workspace<'_>) -> Re
     })
 }
 
+/// What is in effect, told from the file that the program reads first where that is another one.
+fn in_effect(
+    action: &FileSetting,
+    own: String,
+    host: &Host,
+    workspace: &Workspace<'_>,
+) -> Result<Result<Effective, FormatError>, KindError> {
+    let path = action.path.as_str();
+    let first = main_of(action.format, path);
+    let (path, whole) = match workspace.file(&first)? {
+        Some(image) if first != path => (first.as_str(), text(&image, &first)?),
+        _ => (path, own),
+    };
+    let includes = |pattern: &str| included(host, workspace, path, pattern);
+    Ok(format::effective(&whole, &wanted(action), &includes))
+}
+
+/// The file that a program reads first: BIND's options may be in one that is included.
+pub(super) fn main_of(format: SettingFormat, path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((folder, name)) if format == SettingFormat::Bind && name.starts_with("named.conf") => {
+            format!("{folder}/named.conf")
+        }
+        _ => path.to_owned(),
+    }
+}
+
 /// See [`super::plan`].
 ///
 /// # Errors
@@ -58,12 +92,17 @@ pub fn plan(action: &FileSetting, host: &Host, workspace: &mut Workspace<'_>) ->
     let path = action.path.as_str();
     let old = workspace.file(path)?;
     let before = old.as_ref().map(|image| text(image, path)).transpose()?.unwrap_or_default();
-    let includes = |pattern: &str| included(host, path, pattern);
-    let set = format::set(&before, &wanted(action), &includes);
-    let (after, edit) = set.map_err(|error| KindError::Cannot(format!("{path}: {error}")))?;
-    let image = workspace.image(old.as_ref(), after, 0o644);
+    let cannot = |error: FormatError| KindError::Cannot(format!("{path}: {error}"));
+    let set = format::set(&before, &wanted(action), &|pattern: &str| included(host, workspace, path, pattern));
+    let (after, edit) = set.map_err(cannot)?;
+    let image = workspace.image(old.as_ref(), after.clone(), 0o644);
     workspace.put_file(path, Some(image))?;
-    Ok(FileEdit { path: path.to_owned(), format: action.format, edit })
+    match in_effect(action, after, host, workspace)?.map_err(cannot)? {
+        Effective::Value(value) if wanted(action).is(&value) => {
+            Ok(FileEdit { path: path.to_owned(), format: action.format, edit })
+        }
+        _ => Err(KindError::Cannot(format!("{path} would not decide {}; it has to be changed by hand", action.key))),
+    }
 }
 
 /// A missing file means that the program is not here, except where the program needs none.
@@ -72,7 +111,12 @@ fn may_be_made(action: &FileSetting) -> bool {
 }
 
 /// The texts an include names: relative to the main file's folder, `*` and `?` in the last part.
-fn included(host: &Host, main: &str, pattern: &str) -> Result<Vec<String>, String> {
+pub(super) fn included(
+    host: &Host,
+    workspace: &Workspace<'_>,
+    main: &str,
+    pattern: &str,
+) -> Result<Vec<String>, String> {
     let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut texts = Vec::new();
     for word in pattern.split_whitespace().map(|word| word.trim_matches('"')) {
@@ -94,7 +138,8 @@ fn included(host: &Host, main: &str, pattern: &str) -> Result<Vec<String>, Strin
         };
         for name in names.iter().filter(|file| !wild || glob(name.as_bytes(), file.as_bytes())) {
             let path = format!("{directory}/{name}");
-            match host.tree.fact(&path) {
+            // What is planned counts already.
+            match workspace.drafted(&path).or_else(|| host.tree.fact(&path)) {
                 Some(text) => texts.push(text),
                 // Naming a file that does not exist is allowed by all of these programs.
                 None if matches!(host.tree.node(&path), Ok(crate::fs::Node::Absent)) => {}

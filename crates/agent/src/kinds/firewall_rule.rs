@@ -106,7 +106,7 @@ pub fn plan(action: &FirewallRule, host: &Host, workspace: &mut Workspace<'_>) -
 }
 
 /// Why a rule must not be: whom it would cut off.
-fn cuts_off(action: &FirewallRule, host: &Host) -> Option<String> {
+pub(super) fn cuts_off(action: &FirewallRule, host: &Host) -> Option<String> {
     let covers = |port: u16| action.ports.is_empty() || action.ports.iter().any(|ports| ports.contains(port));
     if action.condition.is_some() || action.protocol != Transport::Tcp {
         // Only unusual connections, or datagrams.
@@ -279,6 +279,9 @@ fn items(text: &str) -> Result<Vec<Value>, String> {
 /// # Errors
 /// A sentence when it cannot be read.
 pub fn is(name: &str, rule: Option<&str>, host: &Host) -> Result<bool, String> {
+    if host.windows.is_some() {
+        return super::windows_firewall::is(name, rule, host);
+    }
     let found = rules(host)?.into_iter().find(|found| found.name() == Some(name));
     Ok(match (found, rule) {
         (None, None) => true,
@@ -292,6 +295,9 @@ pub fn is(name: &str, rule: Option<&str>, host: &Host) -> Result<bool, String> {
 /// # Errors
 /// A sentence; nothing has changed then.
 pub fn perform(name: &str, before: Option<&str>, after: Option<&str>, host: &Host) -> Result<(), String> {
+    if host.windows.is_some() {
+        return super::windows_firewall::perform(name, before, after, host);
+    }
     if !is(name, before, host)? {
         return Err(format!("the firewall rule {name} changed while we worked on it"));
     }

@@ -1,7 +1,8 @@
 //! `kernel.cmdline`: a parameter of the kernel's command line, from the next boot on.
 //!
-//! Done by a drop-in of ours for GRUB, which Debian and what is made of it read, and by making the boot menu anew. In force is only
-//! what the running kernel was started with, so right after an apply the answer is "configured".
+//! On Debian and what is made of it: a drop-in of ours for GRUB, and the boot menu made anew. On RHEL and Fedora every kernel has an
+//! entry of its own below `/boot/loader/entries`: `grubby` changes them on the live system, below another root they are edited as
+//! files. In force is only what the running kernel was started with, so right after an apply the answer is "configured".
 
 use super::{Finding, KindError, Presence, Workspace};
 use crate::host::{Host, call_long};
@@ -14,6 +15,11 @@ const UPDATE_GRUB: [&str; 2] = ["/usr/sbin/update-grub", "/sbin/update-grub"];
 const MAIN: &str = "/etc/default/grub";
 /// What is read after it, by name.
 const FOLDER: &str = "/etc/default/grub.d";
+
+/// Where the boot loader's entries are, one per kernel.
+const ENTRIES: &str = "/boot/loader/entries";
+/// Changes them, on the live system.
+const GRUBBY: [&str; 2] = ["/usr/sbin/grubby", "/sbin/grubby"];
 
 /// Our drop-in for a parameter.
 #[must_use]
@@ -49,9 +55,14 @@ pub fn check(action: &KernelCmdline, host: &Host, workspace: &Workspace<'_>) -> 
 /// When this host's boot loader is not set up this way, or another file says otherwise.
 pub fn plan(action: &KernelCmdline, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
     let cannot = |text: &str| KindError::Cannot(text.to_owned());
+    if !entries(host).is_empty() {
+        return plan_entries(action, host, workspace);
+    }
     let known = UPDATE_GRUB.iter().any(|path| host.tree.fact(path).is_some()) && host.tree.fact(MAIN).is_some();
     if !known {
-        return Err(cannot("this agent sets boot parameters where there is update-grub only; set it by hand"));
+        return Err(cannot(
+            "this agent sets boot parameters where there is update-grub or grubby only; set it by hand",
+        ));
     }
     let name = action.param.name();
     let other = files(host).into_iter().filter(|(path, _)| *path != dropin(name)).find(|(_, text)| {
@@ -90,6 +101,17 @@ fn files(host: &Host) -> Vec<(String, String)> {
 
 /// Whether something sets it for the next boot: our drop-in, or the host's own settings.
 fn kept(action: &KernelCmdline, host: &Host, workspace: &Workspace<'_>) -> Result<bool, KindError> {
+    let entries = entries(host);
+    if !entries.is_empty() {
+        let planned = workspace.acts(
+            |step| matches!(step, Step::BootArgument { param, after: true, .. } if param == action.param.as_str()),
+        );
+        return Ok(planned
+            || entries.iter().all(|path| {
+                let text = workspace.drafted(path).or_else(|| host.tree.fact(path)).unwrap_or_default();
+                arguments(&text).is_some_and(|line| last_of(line, action.param.name()) == Some(action.param.as_str()))
+            }));
+    }
     let ours = workspace.file(&dropin(action.param.name()))?;
     if ours.is_some_and(|image| image.bytes == text(action).as_bytes()) {
         return Ok(true);
@@ -101,6 +123,79 @@ fn kept(action: &KernelCmdline, host: &Host, workspace: &Workspace<'_>) -> Resul
             .flat_map(|line| words(line.split_once('=').map_or("", |(_, value)| value)))
             .any(|word| word == action.param.as_str())
     }))
+}
+
+/// The entries of the boot loader; none where it has another way.
+fn entries(host: &Host) -> Vec<String> {
+    let names = host.tree.names(ENTRIES).unwrap_or_default();
+    names.iter().filter(|name| name.ends_with(".conf")).map(|name| format!("{ENTRIES}/{name}")).collect()
+}
+
+/// The line with the arguments of an entry.
+fn arguments(text: &str) -> Option<&str> {
+    text.lines().find(|line| line.split_whitespace().next() == Some("options"))
+}
+
+/// The last argument of a name, which is the one that counts.
+fn last_of<'l>(line: &'l str, name: &str) -> Option<&'l str> {
+    line.split_whitespace().rfind(|word| word.split('=').next() == Some(name))
+}
+
+fn plan_entries(action: &KernelCmdline, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
+    let (param, name) = (action.param.as_str(), action.param.name());
+    for path in entries(host) {
+        let old = workspace.file(&path)?.ok_or_else(|| KindError::Cannot(format!("there is no {path}")))?;
+        let text = String::from_utf8_lossy(&old.bytes).into_owned();
+        let line = arguments(&text).ok_or_else(|| KindError::Cannot(format!("{path} has no line with options")))?;
+        match last_of(line, name) {
+            Some(present) if present == param => continue,
+            Some(other) => {
+                return Err(KindError::Cannot(format!("{path} has {other}; it has to be changed by hand")));
+            }
+            None => {}
+        }
+        if host.tree.live() {
+            continue;
+        }
+        // Variables are filled in from a file that only the boot loader writes.
+        if line.contains('$') {
+            return Err(KindError::Cannot(format!("{path} takes its options from variables; grubby has to change it")));
+        }
+        let image = workspace.image(Some(&old), text.replacen(line, &format!("{line} {param}"), 1), 0o644);
+        workspace.put_file(&path, Some(image))?;
+    }
+    if host.tree.live() {
+        host.program(&GRUBBY).ok_or_else(|| KindError::Cannot("grubby is not here; set it by hand".to_owned()))?;
+        workspace.act(Step::BootArgument { param: param.to_owned(), before: false, after: true });
+    }
+    Ok(())
+}
+
+/// Whether every entry of the boot loader has a parameter.
+///
+/// # Errors
+/// Why that cannot be told.
+pub fn argued(param: &str, host: &Host) -> Result<bool, String> {
+    let grubby = host.program(&GRUBBY).ok_or("grubby is not here")?;
+    let said = call_long(grubby, &["--info=ALL"])?;
+    if !said.ok {
+        return Err(format!("grubby: {}", said.text));
+    }
+    let lines: Vec<&str> = said.text.lines().filter_map(|line| line.trim().strip_prefix("args=")).collect();
+    Ok(!lines.is_empty() && lines.iter().all(|line| words(line).contains(&param)))
+}
+
+/// Add a parameter to every entry of the boot loader, or take it from them.
+///
+/// # Errors
+/// What the program said.
+pub fn argument(param: &str, after: bool, host: &Host) -> Result<(), String> {
+    let grubby = host.program(&GRUBBY).ok_or("grubby is not here")?;
+    let word = if after { "--args" } else { "--remove-args" };
+    match call_long(grubby, &["--update-kernel=ALL", &format!("{word}={param}")])? {
+        said if said.ok => Ok(()),
+        said => Err(format!("grubby: {}", said.text.lines().last().unwrap_or("it failed without a word"))),
+    }
 }
 
 /// Make the boot menu anew.

@@ -3,9 +3,13 @@
 //! apply are the same code, and a file is replaced once however many actions change it.
 
 pub mod archive_member_absent;
+pub mod crypto_policy_module;
 pub mod file_dropin;
+pub mod file_list_setting;
 pub mod file_mode;
+pub mod file_scan;
 pub mod file_setting;
+pub mod file_setting_absent;
 pub mod file_xml;
 pub mod firewall_rule;
 pub mod kernel_cmdline;
@@ -15,7 +19,9 @@ pub mod package_state;
 pub mod registry;
 pub mod selinux_boolean;
 pub mod service_state;
+pub mod windows_firewall;
 pub mod windows_service;
+pub mod windows_setting;
 pub mod workspace;
 
 use crate::fs::FsError;
@@ -102,9 +108,15 @@ pub fn check(action: &Action, host: &Host, workspace: &Workspace<'_>) -> Finding
         Action::PackageState(wanted) => package_state::check(wanted, host, workspace),
         Action::FileXml(wanted) => file_xml::check(wanted, workspace),
         Action::KernelCmdline(wanted) => kernel_cmdline::check(wanted, host, workspace),
+        Action::FirewallRule(wanted) if host.windows.is_some() => windows_firewall::check(wanted, host, workspace),
         Action::FirewallRule(wanted) => firewall_rule::check(wanted, host, workspace),
         Action::ArchiveMemberAbsent(wanted) => archive_member_absent::check(wanted, host, workspace),
         Action::SelinuxBoolean(wanted) => selinux_boolean::check(wanted, host, workspace),
+        Action::FileListSetting(wanted) => file_list_setting::check(wanted, host, workspace),
+        Action::FileSettingAbsent(wanted) => file_setting_absent::check(wanted, host, workspace),
+        Action::FileScan(wanted) => file_scan::check(wanted, host, workspace),
+        Action::CryptoPolicyModule(wanted) => crypto_policy_module::check(wanted, host, workspace),
+        Action::WindowsSetting(wanted) => windows_setting::check(wanted, host, workspace),
         Action::RegistryValue(wanted) => registry::check_value(wanted, host, workspace),
         Action::RegistryValueAbsent(wanted) => registry::check_value_absent(wanted, host, workspace),
         Action::RegistryKeyAbsent(wanted) => registry::check_key_absent(wanted, host, workspace),
@@ -135,9 +147,17 @@ pub fn plan(action: &Action, host: &Host, workspace: &mut Workspace<'_>) -> Resu
         Action::PackageState(wanted) => nothing(package_state::plan(wanted, host, workspace)),
         Action::FileXml(wanted) => file_xml::plan(wanted, workspace).map(Edit::Xml),
         Action::KernelCmdline(wanted) => nothing(kernel_cmdline::plan(wanted, host, workspace)),
+        Action::FirewallRule(wanted) if host.windows.is_some() => {
+            nothing(windows_firewall::plan(wanted, host, workspace))
+        }
         Action::FirewallRule(wanted) => nothing(firewall_rule::plan(wanted, host, workspace)),
         Action::ArchiveMemberAbsent(wanted) => nothing(archive_member_absent::plan(wanted, host, workspace)),
         Action::SelinuxBoolean(wanted) => nothing(selinux_boolean::plan(wanted, host, workspace)),
+        Action::FileListSetting(wanted) => file_list_setting::plan(wanted, host, workspace).map(Edit::Setting),
+        Action::FileSettingAbsent(wanted) => file_setting_absent::plan(wanted, host, workspace).map(Edit::Setting),
+        Action::FileScan(wanted) => nothing(file_scan::plan(wanted)),
+        Action::CryptoPolicyModule(wanted) => nothing(crypto_policy_module::plan(wanted, host, workspace)),
+        Action::WindowsSetting(wanted) => nothing(windows_setting::plan(wanted, host, workspace)),
         Action::RegistryValue(wanted) => nothing(registry::plan_value(wanted, host, workspace)),
         Action::RegistryValueAbsent(wanted) => nothing(registry::plan_value_absent(wanted, host, workspace)),
         Action::RegistryKeyAbsent(wanted) => nothing(registry::plan_key_absent(wanted, host, workspace)),

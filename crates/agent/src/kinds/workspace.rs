@@ -53,6 +53,17 @@ impl<'t> Workspace<'t> {
         }
     }
 
+    /// The text of a file that is planned to be written; nothing of any other.
+    #[must_use]
+    pub fn drafted(&self, path: &str) -> Option<String> {
+        match self.drafts.get(path) {
+            Some(Draft { after: Thing::File(Some(image)), .. }) => {
+                Some(String::from_utf8_lossy(&image.bytes).into_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Plan a file's bytes and attributes; nothing removes it.
     ///
     /// # Errors
@@ -71,6 +82,12 @@ impl<'t> Workspace<'t> {
             Some(old) => Image { bytes: text.into_bytes(), ..old.clone() },
             None => Image { bytes: text.into_bytes(), mode, uid, gid },
         }
+    }
+
+    /// Owner and group of files of ours.
+    #[must_use]
+    pub fn owner(&self) -> (u32, u32) {
+        self.tree.owner()
     }
 
     /// What is at a place, permission bits as planned.
@@ -246,7 +263,16 @@ fn act(step: &Step) -> String {
             let word = |on: bool| if on { "on" } else { "off" };
             format!("{}\n-{}\n+{}", step.place(), word(*before), word(*after))
         }
+        Step::CryptoPolicy { before, after, .. } => format!("{}\n-{before}\n+{after}", step.place()),
+        Step::WindowsSwitch { before, after, .. } => format!("{}\n-{before}\n+{after}", step.place()),
         Step::BootMenu => "make the boot menu anew".to_owned(),
+        Step::BootArgument { param, after, .. } => {
+            format!(
+                "{} {param} {} every boot entry",
+                if *after { "add" } else { "take" },
+                if *after { "to" } else { "from" }
+            )
+        }
         Step::Registry { before, after, .. } => {
             let data = |data: &Option<RegistryData>| data.as_ref().map_or("(absent)".to_owned(), ToString::to_string);
             format!("{}\n-{}\n+{}", step.place(), data(before), data(after))

@@ -51,7 +51,9 @@ pub fn allowed_path(kind: &str, path: &str) -> bool {
     ];
     let below = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
     match kind {
-        "file.setting" | "file.dropin" => below(&["/etc/"]) && !NEVER.contains(&path) && !below(&NEVER_BELOW),
+        "file.setting" | "file.dropin" | "file.list_setting" | "file.setting_absent" => {
+            below(&["/etc/"]) && !NEVER.contains(&path) && !below(&NEVER_BELOW)
+        }
         "file.xml" => {
             below(&["/etc/", "/opt/"]) && path.ends_with(".xml") && !NEVER.contains(&path) && !below(&NEVER_BELOW)
         }

@@ -1,4 +1,4 @@
-//! For real, on this machine: a mitigation of an organisation's own, from an empty file to a host; and an sshd that strangers look at from outside while a server's jobs mitigate it and roll it back.
+//! For real, on this machine: a mitigation of an organisation's own, from an empty file to a host; what others do on a host beside us; and an sshd that strangers look at from outside while a server's jobs mitigate it and roll it back.
 //!
 //! Server, agent and sshd are processes of their own on loopback; the jobs are made through the public API; what sshd offers is
 //! read from the wire by nmap, which knows nothing of Quell. The agent works below `--root`, a folder that holds this sshd's
@@ -17,6 +17,7 @@
 #[allow(dead_code, reason = "shared with the tests that kill")]
 mod api;
 mod custom;
+mod others;
 #[path = "../it/processes.rs"]
 #[allow(dead_code, reason = "shared with the tests that kill")]
 mod processes;

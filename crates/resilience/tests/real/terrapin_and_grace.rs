@@ -35,10 +35,15 @@ fn site(qid: u32, extra: &str) -> (World, Sshd) {
     (world, sshd)
 }
 
+/// One task did it; an entry for another distribution, which the host itself passes over, does not count.
 fn one(ended: &Ended, entry: &str, state: &str) {
     assert_eq!(ended.status, "COMPLETED", "{ended:?}");
-    let tasks: Vec<(&str, &str, i64)> =
-        ended.tasks.iter().map(|(e, s, code, _)| (e.as_str(), s.as_str(), *code)).collect();
+    let tasks: Vec<(&str, &str, i64)> = ended
+        .tasks
+        .iter()
+        .map(|(e, s, code, _)| (e.as_str(), s.as_str(), *code))
+        .filter(|(_, state, code)| (*state, *code) != ("not_applicable", 101))
+        .collect();
     assert_eq!(tasks, [(entry, state, 0)]);
 }
 

@@ -309,6 +309,7 @@ fn bounded(mut facts: Facts) -> Facts {
         &mut facts.zone,
         &mut facts.agent_version,
         &mut facts.mode,
+        &mut facts.confinement,
     ] {
         cut(text);
     }

@@ -228,9 +228,21 @@ fn facts(seen: &Seen) -> Vec<Fact> {
         Fact::new("Addresses", Value::text(seen.facts.addresses.join(", "))),
         Fact::new("Time zone", Value::text(zone(agent))),
         Fact::new("Owner's choice", Value::text(marks::words(&agent.mode))),
+        Fact::new("Confined by", Value::text(confinement(&seen.facts.confinement))),
         Fact::new("Enrolled", Value::When(When::exact(agent.enrolled_at.to_jiff()))),
         Fact::new("Last contact", Value::When(When::exact(agent.last_seen_at.to_jiff()))),
     ]
+}
+
+/// What keeps the parts of the agent that read foreign things from the host's files.
+fn confinement(word: &str) -> &str {
+    match word {
+        "landlock" => "Landlock",
+        "systemd" => "units of systemd",
+        "none" => "nothing: its owner started it with --unconfined",
+        "" => "not said",
+        other => other,
+    }
 }
 
 /// What the agent says against what is known of the asset, sign by sign.

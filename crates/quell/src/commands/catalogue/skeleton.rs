@@ -24,20 +24,22 @@ struct Example {
     /// Services that read the changed file at their start.
     restart: &'static str,
     reboot: &'static str,
+    /// Actions that have to come before.
+    first: &'static str,
 }
 
 const fn plain(kind: &'static str, headline: &'static str, action: &'static str) -> Example {
-    Example { kind, headline, action, restart: "", reboot: "no" }
+    Example { kind, headline, action, restart: "", reboot: "no", first: "" }
 }
 
-const EXAMPLES: [Example; 15] = [
+const EXAMPLES: [Example; 20] = [
     Example {
         restart: "\"ssh\", \"sshd\"",
         ..plain(
             "file.setting",
             "config-line",
             r#"path     = "/etc/ssh/sshd_config"  # CHANGE: a file below /etc
-format   = "sshd"                   # how the file is read: sshd, ssh, smbconf, ini, postconf, gitconfig
+format   = "sshd"                   # how the file is read: sshd, ssh, smbconf, ini, postconf, gitconfig, bind, pam
 # section = "global"                # for smbconf and ini
 key      = "X11Forwarding"
 value    = "no"
@@ -143,6 +145,62 @@ nested   = false
 value    = true
 "#,
     ),
+    Example {
+        restart: "\"smbd\", \"smb\"",
+        ..plain(
+            "file.list_setting",
+            "config-line",
+            r#"path     = "/etc/samba/smb.conf"  # CHANGE: a file below /etc
+format   = "smbconf"              # smbconf, ini, postconf
+section  = "*"                    # for smbconf and ini; * stands for any characters
+key      = "vfs objects"
+remove   = "example"              # the word that is to be in none of the lists
+validate = "testparm"
+"#,
+        )
+    },
+    Example {
+        restart: "\"named\", \"bind9\"",
+        ..plain(
+            "file.setting_absent",
+            "config-line",
+            r#"path     = "/etc/bind/named.conf.options"  # CHANGE: a file below /etc
+format   = "bind"                          # any format but pam
+key      = "example-option"
+validate = "named"
+"#,
+        )
+    },
+    plain(
+        "file.scan",
+        "config-line",
+        r#"rule     = "sudoers-all-but-root"  # what is looked for
+"#,
+    ),
+    Example {
+        first: r#"[[action]]
+kind     = "file.dropin"
+path     = "/etc/crypto-policies/policies/modules/QUELL-EXAMPLE.pmod"
+mode     = "0644"
+content  = """
+hash = -SHA1
+"""
+
+"#,
+        ..plain(
+            "crypto_policy.module",
+            "config-line",
+            r#"name     = "QUELL-EXAMPLE"  # CHANGE: the module whose text the action before this writes
+"#,
+        )
+    },
+    plain(
+        "windows.setting",
+        "feature",
+        r#"setting  = "ipv6-router-dns"  # ipv4-source-routing, ipv6-reassembly-limit, ipv6-router-dns, nfs2, nfs3, nfs4
+value    = "disabled"
+"#,
+    ),
     plain(
         "registry.value",
         "registry",
@@ -175,7 +233,9 @@ pub(super) fn skeleton(choice: &Choice<'_>) -> Result<String, Error> {
     let unknown = || Error::Argument(format!("there is no kind {:?}; known are {}", choice.kind, kinds()));
     let example = EXAMPLES.iter().find(|example| example.kind == choice.kind).ok_or_else(unknown)?;
     let quoted = |text: &str| serde_json::Value::String(text.to_owned()).to_string();
-    let platform = if example.kind.starts_with("registry.") { "windows" } else { "linux" };
+    let looks = example.kind == "file.scan";
+    let of_windows = example.kind.starts_with("registry.") || example.kind.starts_with("windows.");
+    let platform = if of_windows { "windows" } else { "linux" };
     let title = choice.title.map_or_else(|| format!("{} by the organisation", choice.kind), str::to_owned);
     let covers = match choice.covers.to_uppercase().parse::<Cve>() {
         Ok(cve) => format!(
@@ -202,7 +262,7 @@ schema      = 1
 id          = "{id}"  # never used again for something else; "org-" says whose it is
 revision    = 1  # raised with every change that is signed
 title       = {title}
-status      = "active"  # draft, while it is not to be offered
+status      = {status}
 platform    = "{platform}"
 type        = "{headline}"  # for filters; the actions decide
 implication = "mitigation"  # takes 1 to 99 points off the score and has a rollback; a "fix" takes 100 and has none
@@ -210,7 +270,7 @@ implication = "mitigation"  # takes 1 to 99 points off the score and has a rollb
 
 [[vulnerability]]
 {covers}coverage = "full"  # full, substantial, partial
-points   = {points}  # 1 to 99; above 60 nobody believes it
+points   = {points}
 vector   = "network"  # network, adjacent, local, physical
 
 # Where the setting works; all of it must hold, absent means anywhere on the platform.
@@ -220,7 +280,7 @@ vector   = "network"  # network, adjacent, local, physical
 # probe   = [{{ kind = "path.exists", path = "/etc/example" }}]
 
 # Applied in order, reverted in reverse; more than one may follow.
-[[action]]
+{first}[[action]]
 kind     = "{kind}"
 {action}
 [after]
@@ -243,7 +303,17 @@ seen    = "vendor"  # vendor: the issuer's own text was read; mirror: a copy
         id = choice.id,
         title = quoted(&title),
         headline = example.headline,
-        points = choice.points.unwrap_or(30),
+        status = if looks {
+            "\"check-only\"  # looks and changes nothing"
+        } else {
+            "\"active\"  # draft, while it is not to be offered"
+        },
+        points = if looks {
+            "0  # it takes nothing off the score".to_owned()
+        } else {
+            format!("{}  # 1 to 99; above 60 nobody believes it", choice.points.unwrap_or(30))
+        },
+        first = example.first,
         kind = example.kind,
         action = example.action,
         reboot = example.reboot,
