@@ -42,6 +42,8 @@ pub enum Command {
     Resume(OwnerArgs),
     /// Allow checks only, or end that
     MonitorOnly(MonitorArgs),
+    /// Allow this host to be restarted for an order that needs it, or end that; off unless it was allowed
+    AllowRestart(MonitorArgs),
     /// Name the points at which a test can make the agent die
     #[command(hide = true)]
     Failpoints,
@@ -124,7 +126,7 @@ pub struct OwnerArgs {
     pub state: PathBuf,
 }
 
-/// Arguments of `monitor-only`.
+/// Arguments of `monitor-only` and `allow-restart`.
 #[derive(Clone, Debug, Args)]
 pub struct MonitorArgs {
     /// `on` or `off`
@@ -200,6 +202,7 @@ pub fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Halt(args) => Ok(StateDir::open(&args.state)?.switch("halt", true)?),
         Command::Resume(args) => Ok(StateDir::open(&args.state)?.switch("halt", false)?),
         Command::MonitorOnly(args) => Ok(StateDir::open(&args.state)?.switch("monitor-only", args.switch == "on")?),
+        Command::AllowRestart(args) => Ok(StateDir::open(&args.state)?.switch("allow-restart", args.switch == "on")?),
         Command::Failpoints => {
             let lines: Vec<String> = failpoint::ALL.iter().map(|(name, when)| format!("{name:24}{when}")).collect();
             say(&lines.join("\n"))

@@ -11,7 +11,7 @@ use crate::verify::{Refusal, Trust, Verdict, reads_only, verify};
 use catalogue::index::{CatalogueError, VerifiedEntry, VerifiedIndex, verify_index};
 use catalogue::schema::{Entry, Status};
 use domain::time::Timestamp;
-use protocol::agent::{Event, EventKind, TaskEpoch};
+use protocol::agent::{Event, EventKind, TaskEpoch, TaskReport};
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind, RefusalCode};
 use protocol::root::Root;
@@ -156,7 +156,8 @@ pub fn accepted(book: &Book, order: Box<Order>, envelope: &[u8], at: Timestamp) 
 }
 
 /// The record of a refusal, unless it is one that must not be kept: the same forgery comes with every poll, and nothing
-/// forged may speak for an order that was taken.
+/// forged may speak for an order that was taken. Nor may a second authentic order of an epoch that was taken, as a server
+/// makes one that was put back to an older state: its number is used up, and what the epoch came to is told again instead.
 #[must_use]
 pub fn refused(book: &Book, refusal: &Refusal, envelope: &[u8], at: Timestamp) -> Option<Record> {
     let (task, epoch) = refusal.claimed?;
@@ -166,6 +167,9 @@ pub fn refused(book: &Book, refusal: &Refusal, envelope: &[u8], at: Timestamp) -
     let order_seq = refusal.order_seq;
     // Each number of ours once: an authentic order that is refused can be carried here again and again, too.
     let first = order_seq.is_some_and(|number| !book.used(number));
+    if book.speaks_for_itself(task, epoch) {
+        return order_seq.filter(|_| first).map(|number| Record::Used { order_seqs: vec![number] });
+    }
     let open = known.is_none_or(|known| known.progress == Progress::Claimed);
     let kept = first || (open && !said && book.room_for_forgery(task, epoch));
     let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone() };
@@ -185,6 +189,22 @@ pub fn tombstone(book: &Book, of: TaskEpoch, at: Timestamp) -> Record {
 pub fn intent(book: &Book, order: &Order, pre_digest: String, at: Timestamp) -> Record {
     let (task, epoch) = (order.task, order.epoch);
     Record::Intent { task, epoch, pre_digest, event: event(book, task, epoch, EventKind::Started, at) }
+}
+
+/// The record that all is done but for a restart of the host.
+#[must_use]
+pub fn waits(book: &Book, order: &Order, boot_id: String, report: Box<TaskReport>, at: Timestamp) -> Record {
+    let (task, epoch) = (order.task, order.epoch);
+    let event = event(book, task, epoch, EventKind::Restarting { boot_id: boot_id.clone(), now: false }, at);
+    Record::Waits { task, epoch, boot_id, report, event }
+}
+
+/// The record that the host is restarted now: before it is, so that a try never restarts it twice.
+#[must_use]
+pub fn restarting(book: &Book, order: &Order, boot_id: String, at: Timestamp) -> Record {
+    let (task, epoch) = (order.task, order.epoch);
+    let event = event(book, task, epoch, EventKind::Restarting { boot_id, now: true }, at);
+    Record::Restarting { task, epoch, event }
 }
 
 /// The record of an end: a result, an interruption, or a refusal at the last moment.
@@ -208,6 +228,8 @@ pub fn said(record: &Record) -> Option<(TaskEpoch, &str)> {
         Record::Accepted { order, event, .. } => (order.task, order.epoch, event),
         Record::Refused { task, epoch, event, .. }
         | Record::Intent { task, epoch, event, .. }
+        | Record::Waits { task, epoch, event, .. }
+        | Record::Restarting { task, epoch, event }
         | Record::Finished { task, epoch, event }
         | Record::Tombstone { task, epoch, event } => (*task, *epoch, event),
         _ => return None,

@@ -22,10 +22,10 @@ use protocol::agent::{Acked, EventKind, TaskEpoch};
 use protocol::approval::MANIFEST_BYTES_MAX;
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind, RefusalCode};
-use protocol::permit::PermitAnswer;
+use protocol::permit::{PermitAnswer, RESTART_CAPABILITY};
 use protocol::root::Root;
 use protocol::signed::Envelope;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use uuid::Uuid;
 
@@ -37,6 +37,8 @@ const REMEMBERED_TASKS: usize = 500;
 const WAITING_MAX: usize = 64;
 /// Approvals kept; each poll brings those of its orders again.
 const APPROVALS_MAX: usize = 16;
+/// The mode in the facts while nothing can be journalled, and so nothing is changed.
+const UNWRITABLE: &str = "journal_unwritable";
 /// Refusals kept for `status`.
 const REFUSALS_SHOWN: usize = 20;
 
@@ -70,8 +72,12 @@ pub struct Executor {
     pub(crate) dry_run: bool,
     pub(crate) checks: Checks,
     waiting: BTreeMap<String, Vec<String>>,
+    /// Content that the server does not have: a revert does not wait for it again.
+    pub(crate) unavailable: BTreeSet<String>,
     approvals: BTreeMap<Digest, Envelope>,
     permits: Permits,
+    pub(crate) restarts: Permits,
+    pub(crate) restarter: crate::restart::Restarter,
     permit_fault: Option<PermitFault>,
     pub(crate) out: Vec<ToNet>,
     refusals: Vec<Refusal>,
@@ -86,6 +92,8 @@ pub struct Executor {
     pub(crate) proof: std::time::Duration,
     /// It was said that no more revocations of unknown orders are kept.
     strangers_said: bool,
+    /// The last record could not be written.
+    unwritable: bool,
     _lock: File,
 }
 
@@ -137,8 +145,14 @@ impl Executor {
             clock,
             dry_run,
             waiting: BTreeMap::new(),
+            unavailable: BTreeSet::new(),
             approvals: BTreeMap::new(),
             permits: Permits::default(),
+            restarts: Permits::for_restarts(),
+            restarter: crate::restart::Restarter {
+                pause_seconds: crate::restart::PAUSE_SECONDS,
+                ..crate::restart::Restarter::default()
+            },
             permit_fault: None,
             out: Vec::new(),
             refusals: Vec::new(),
@@ -148,6 +162,7 @@ impl Executor {
             proofs: 0,
             proof: std::time::Duration::from_secs(crate::proof::PROOF_SECONDS),
             strangers_said: false,
+            unwritable: false,
             _lock: lock,
         };
         executor.read_index();
@@ -172,7 +187,7 @@ impl Executor {
             agent_id: self.enrolment.agent_id,
             instance_id: self.enrolment.instance_id,
             settings,
-            facts: self.host.facts(self.state.controls().mode()),
+            facts: self.facts(),
             status: self.status(),
             seq_from,
             seq_until,
@@ -186,7 +201,8 @@ impl Executor {
         let events = events.map(|(of, n, text)| ToNet::Event { of, n, text });
         let permits = self.permits.open().into_iter().map(ToNet::Permit);
         let checks = self.checks.undelivered().map(ToNet::Checks);
-        events.chain(permits).chain(checks).chain(self.to_prove()).collect()
+        let restarts = self.restarts.open().into_iter().map(ToNet::Restart);
+        events.chain(permits).chain(restarts).chain(checks).chain(self.to_prove()).collect()
     }
 
     /// What a poll says of us now.
@@ -213,11 +229,11 @@ impl Executor {
             ToExecutor::Acked { acked } => self.acknowledge(&acked),
             ToExecutor::Content { digest, text } => self.content(&digest, &text),
             ToExecutor::NoContent { digest, reason } => {
-                // The order is sent again with the next poll; there is nothing to report yet.
-                self.waiting.remove(&digest);
                 tracing::warn!("content {digest} cannot be had: {reason}");
+                self.without_content(digest);
             }
-            ToExecutor::Permit { of, answer } => self.permit(of, &answer),
+            ToExecutor::Permit { of, answer } => self.permit(of, &answer, false),
+            ToExecutor::Restart { of, answer } => self.permit(of, &answer, true),
             ToExecutor::Checked { n, interval_seconds } => self.checked_up_to(n, interval_seconds),
             ToExecutor::Proven { n } => self.proven(n),
             ToExecutor::NeedSequence => match self.state.reserve_seq() {
@@ -251,7 +267,8 @@ impl Executor {
     #[must_use]
     pub fn rest_micros(&self) -> Option<u64> {
         let micros = self.clock.boot_micros();
-        Some(u64::try_from(self.permits.next(micros)?.saturating_sub(micros)).unwrap_or(0))
+        let next = [self.permits.next(micros), self.restarts.next(micros)].into_iter().flatten().min()?;
+        Some(u64::try_from(next.saturating_sub(micros)).unwrap_or(0))
     }
 
     /// The order whose turn it is.
@@ -285,13 +302,18 @@ impl Executor {
         !order.permit || self.permits.use_up(of, self.clock.now(), self.clock.boot_micros())
     }
 
-    fn permit(&mut self, of: TaskEpoch, answer: &PermitAnswer) {
+    fn permit(&mut self, of: TaskEpoch, answer: &PermitAnswer, restart: bool) {
         let (agent_id, instance_id) = (self.enrolment.agent_id, self.enrolment.instance_id);
         let keeper = Keeper { root: &self.root, agent_id, instance_id };
         if let PermitAnswer::Denied { reason } = answer {
-            tracing::info!("no permit to start task {}: {reason}", of.task);
+            let what = if restart { "restart for" } else { "start" };
+            tracing::info!("no permit to {what} task {}: {reason}", of.task);
+            if restart {
+                return self.restart_denied(of, reason);
+            }
         }
-        let heard = self.permits.hear(of, answer, keeper, self.clock.now(), self.clock.boot_micros());
+        let permits = if restart { &mut self.restarts } else { &mut self.permits };
+        let heard = permits.hear(of, answer, keeper, self.clock.now(), self.clock.boot_micros());
         if let Err(fault) = heard {
             tracing::warn!("a permit for task {} is not believed: {fault}", of.task);
             self.permit_fault = Some(fault);
@@ -324,14 +346,19 @@ impl Executor {
     /// Look at the host again; facts that changed go to the server.
     pub fn refresh_facts(&mut self) {
         self.host.refresh();
-        let facts = self.host.facts(self.state.controls().mode());
+        let facts = self.facts();
         self.out.push(ToNet::Facts(Box::new(facts)));
     }
 
     /// The facts as they are now.
     #[must_use]
     pub fn facts(&self) -> protocol::agent::Facts {
-        self.host.facts(self.state.controls().mode())
+        let full = self.unwritable || self.journal.room(false).is_err();
+        let controls = self.state.controls();
+        let mode = controls.mode();
+        let mut facts = self.host.facts(if full && mode == "normal" { UNWRITABLE } else { mode });
+        facts.capabilities.extend(controls.restart.then(|| RESTART_CAPABILITY.to_owned()));
+        facts
     }
 
     fn hear(&mut self, server: Timestamp) {
@@ -372,8 +399,11 @@ impl Executor {
         match decide::order(envelope.as_bytes(), trust, &self.book, &self.state.controls(), now, content) {
             Taking::Refuse(refusal) => self.refuse(refusal, &envelope),
             Taking::Repeat(order) => self.again(&order),
-            Taking::Accept(order) => self.accept(order, &envelope),
-            Taking::Fetch(order) => self.wait_for_content(&order, envelope),
+            Taking::Accept(order) => match self.missing_for_revert(&order) {
+                Some(digest) => self.wait_for_content(digest, envelope),
+                None => self.accept(order, &envelope),
+            },
+            Taking::Fetch(order) => self.wait_for_content(order.content_digest, envelope),
         }
     }
 
@@ -381,21 +411,41 @@ impl Executor {
         decide::admit(self.index.as_ref(), order, bytes)
     }
 
-    fn wait_for_content(&mut self, order: &Order, envelope: String) {
-        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&order.content_digest) {
+    fn wait_for_content(&mut self, digest: String, envelope: String) {
+        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&digest) {
             return;
         }
-        let waiting = self.waiting.entry(order.content_digest.clone()).or_default();
+        let waiting = self.waiting.entry(digest.clone()).or_default();
         if !waiting.contains(&envelope) && waiting.len() < WAITING_MAX {
             waiting.push(envelope);
         }
-        self.out.push(ToNet::Want { digest: order.content_digest.clone() });
+        self.out.push(ToNet::Want { digest });
+    }
+
+    /// Content cannot be had. Orders that need it come again with the next poll; a revert goes on without it.
+    fn without_content(&mut self, digest: String) {
+        let waiting = self.waiting.remove(&digest).unwrap_or_default();
+        if self.unavailable.len() >= WAITING_MAX {
+            self.unavailable.clear();
+        }
+        self.unavailable.insert(digest);
+        let reverts = |envelope: &String| self.verified(envelope).is_some_and(|order| order.kind == OrderKind::Revert);
+        let reverts: Vec<String> = waiting.into_iter().filter(reverts).collect();
+        reverts.into_iter().for_each(|envelope| self.take(envelope));
     }
 
     fn content(&mut self, digest: &str, text: &str) {
         let Some(waiting) = self.waiting.remove(digest) else { return };
         if Digest::of(text.as_bytes()).to_string() != digest {
-            for envelope in waiting {
+            let reverts =
+                |envelope: &String| self.verified(envelope).is_some_and(|order| order.kind == OrderKind::Revert);
+            let (reverts, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(reverts);
+            if !reverts.is_empty() {
+                // Whoever brings the wrong bytes does not keep anything from being put back.
+                self.waiting.insert(digest.to_owned(), reverts);
+                self.without_content(digest.to_owned());
+            }
+            for envelope in others {
                 let claimed = self.verified(&envelope).map(|order| ((order.task, order.epoch), order.order_seq));
                 let refusal = Refusal {
                     code: RefusalCode::WrongDigest,
@@ -437,6 +487,9 @@ impl Executor {
         failpoint::hit("after-accepted");
     }
 
+    /// An order that cannot be journalled is not acted on, and nothing is said of it: what was said and not journalled could not
+    /// be vouched for later, when the epoch after it names it. The order comes again with every poll until there is room, or its
+    /// time is over; the facts say why nothing happens.
     fn unwritable(&mut self, task: Uuid, epoch: u32, order_seq: u64, error: &JournalError) {
         let refusal = Refusal {
             code: RefusalCode::JournalUnwritable,
@@ -445,10 +498,6 @@ impl Executor {
             order_seq: Some(order_seq),
         };
         tracing::error!("order refused: {}", refusal.reason);
-        // It cannot be journalled either, so it is only said.
-        let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone() };
-        let (n, text) = (self.book.next_event(task, epoch), self.event(task, epoch, kind));
-        self.out.push(ToNet::Event { of: TaskEpoch { task, epoch }, n, text });
         self.remember(refusal);
     }
 
@@ -458,11 +507,12 @@ impl Executor {
         if let Some(record) = decide::refused(&self.book, &refusal, envelope.as_bytes(), self.clock.now())
             && let Err(error) = room.and_then(|()| self.record(&record))
         {
+            // Not said either, see `unwritable`: it is refused again when it comes again.
             tracing::error!("a refusal was not journalled: {error}");
-            if let Some((of, text)) = decide::said(&record) {
-                let (n, text) = (self.book.next_event(of.task, of.epoch), text.to_owned());
-                self.out.push(ToNet::Event { of, n, text });
-            }
+        }
+        let authentic = refusal.claimed.filter(|_| refusal.order_seq.is_some());
+        if let Some((task, epoch)) = authentic.filter(|(task, epoch)| self.book.speaks_for_itself(*task, *epoch)) {
+            self.tell_again(TaskEpoch { task, epoch });
         }
         self.remember(refusal);
     }
@@ -478,10 +528,7 @@ impl Executor {
         let of = TaskEpoch { task: order.task, epoch: order.epoch };
         let Some(known) = self.book.get(order.task, order.epoch) else { return };
         let ended = known.progress == crate::orders::Progress::Ended;
-        let events = known.events.clone();
-        for (n, text) in (1..).zip(events) {
-            self.out.push(ToNet::Event { of, n, text });
-        }
+        self.tell_again(of);
         if ended {
             self.remember(Refusal {
                 code: RefusalCode::Replayed,
@@ -492,13 +539,17 @@ impl Executor {
         }
     }
 
+    /// Everything known of a (task, epoch), acknowledged or not.
+    fn tell_again(&mut self, of: TaskEpoch) {
+        let events = self.book.get(of.task, of.epoch).map(|known| known.events.clone()).unwrap_or_default();
+        for (n, text) in (1..).zip(events) {
+            self.out.push(ToNet::Event { of, n, text });
+        }
+    }
+
     fn revoke(&mut self, of: TaskEpoch) {
         if decide::revocation(&self.book, of) == Revocation::Repeat {
-            let events = self.book.get(of.task, of.epoch).map(|known| known.events.clone()).unwrap_or_default();
-            for (n, text) in (1..).zip(events) {
-                self.out.push(ToNet::Event { of, n, text });
-            }
-            return;
+            return self.tell_again(of);
         }
         if !self.book.room_for_tombstone(of) {
             // The server goes on asking; that is harmless, and once per process is enough to read of it.
@@ -539,7 +590,9 @@ impl Executor {
 
     /// Make a record durable, then believe it, then tell.
     pub(crate) fn record(&mut self, record: &Record) -> Result<(), JournalError> {
-        self.journal.append(record)?;
+        let appended = self.journal.append(record);
+        self.unwritable = appended.is_err();
+        appended?;
         if let Record::Finished { task, epoch, .. } | Record::Tombstone { task, epoch, .. } = record {
             self.permits.forget(TaskEpoch { task: *task, epoch: *epoch });
         }
@@ -600,7 +653,7 @@ impl Executor {
 }
 
 /// A number that nobody outside this process can know before it is sent.
-fn nonce(head: &str) -> Uuid {
+pub(crate) fn nonce(head: &str) -> Uuid {
     use rand::TryRng as _;
     let mut bytes = [0; 16];
     if rand::rngs::SysRng.try_fill_bytes(&mut bytes).is_err() {

@@ -51,6 +51,8 @@ pub enum ToNet {
     },
     /// Ask whether an order may start; a newer question about the same order replaces an older one.
     Permit(PermitAsk),
+    /// Ask whether the host may be restarted for an order.
+    Restart(PermitAsk),
     /// Send a request now and say when it was answered: a firewall rule waits for it.
     Prove {
         /// Which question this is.
@@ -180,6 +182,13 @@ pub enum ToExecutor {
     },
     /// The answer to [`ToNet::Permit`]; a permit in it is signed, everything else can only make the order wait.
     Permit {
+        /// Which order it is about.
+        of: TaskEpoch,
+        /// The answer.
+        answer: PermitAnswer,
+    },
+    /// The answer to [`ToNet::Restart`]; as with the other, only a permit in it can make anything happen.
+    Restart {
         /// Which order it is about.
         of: TaskEpoch,
         /// The answer.

@@ -27,6 +27,7 @@ pub mod owner;
 pub mod permits;
 pub mod proof;
 pub mod record;
+pub mod restart;
 pub mod restore;
 mod revert;
 pub mod run;

@@ -10,7 +10,7 @@ mod judge;
 
 use crate::record::{By, Hold, Holding, Record, Step};
 use domain::time::Timestamp;
-use protocol::agent::{Acked, Event, EventKind, OpenOrder, TaskEpoch};
+use protocol::agent::{Acked, Event, EventKind, OpenOrder, TaskEpoch, TaskReport};
 use protocol::digest::Digest;
 use protocol::order::{Order, RefusalCode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +63,19 @@ pub struct Try {
     pub effects: BTreeSet<u32>,
     /// Entry whose holding this try wrote.
     pub captured: Option<String>,
+    /// The restart of the host that it waits for, or waited for.
+    pub restart: Option<Restart>,
+}
+
+/// A restart of the host that the end of a try waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restart {
+    /// The boot it has to be another one than.
+    pub boot_id: String,
+    /// What is reported once it was restarted.
+    pub report: Box<TaskReport>,
+    /// It was begun.
+    pub begun: bool,
 }
 
 impl Try {
@@ -76,6 +89,7 @@ impl Try {
             acked: 0,
             effects: BTreeSet::new(),
             captured: None,
+            restart: None,
         }
     }
 
@@ -200,6 +214,20 @@ impl Book {
                     entry.acked = entry.acked.max((*n).min(sent));
                 }
             }
+            Record::Waits { task, epoch, boot_id, report, event } => {
+                if let Some(entry) = self.known_mut(*task, *epoch) {
+                    entry.progress = Progress::Started;
+                    entry.restart = Some(Restart { boot_id: boot_id.clone(), report: report.clone(), begun: false });
+                    entry.events.push(event.clone());
+                }
+            }
+            Record::Restarting { task, epoch, event } => {
+                if let Some(entry) = self.known_mut(*task, *epoch) {
+                    entry.restart.iter_mut().for_each(|restart| restart.begun = true);
+                    entry.events.push(event.clone());
+                }
+            }
+            Record::Used { order_seqs } => order_seqs.iter().for_each(|seq| self.use_up(*seq)),
             Record::Held { holding } => self.hold(holding.clone()),
         }
     }
@@ -266,6 +294,13 @@ impl Book {
         self.get(task, epoch).is_some_and(|known| known.order.is_some())
     }
 
+    /// Whether this (task, epoch) has a history of its own that no other order may speak for: it was taken, or refused for good.
+    #[must_use]
+    pub fn speaks_for_itself(&self, task: Uuid, epoch: u32) -> bool {
+        let known = self.get(task, epoch).is_some_and(|known| known.progress != Progress::Claimed);
+        known && !self.tombstone(task, epoch)
+    }
+
     /// Whether this revocation may be journalled: always when the order was taken, else up to [`STRANGERS_KEPT_MAX`].
     #[must_use]
     pub fn room_for_tombstone(&self, of: TaskEpoch) -> bool {
@@ -314,10 +349,22 @@ impl Book {
         orders
     }
 
-    /// Orders that were started and of which nothing says how they ended: a crash.
+    /// Orders that were started and of which nothing says how they ended: a crash, or a restart that they wait for.
     #[must_use]
     pub fn interrupted(&self) -> Vec<Order> {
         self.with(Progress::Started)
+    }
+
+    /// Orders whose end waits for a restart of the host, in the order of their numbers.
+    #[must_use]
+    pub fn awaiting_restart(&self) -> Vec<(Order, Restart)> {
+        let waits = |(_, _, entry): (Uuid, u32, &Try)| {
+            let restart = entry.restart.clone().filter(|_| entry.progress == Progress::Started)?;
+            Some((entry.order.as_deref()?.clone(), restart))
+        };
+        let mut found: Vec<(Order, Restart)> = self.all().filter_map(waits).collect();
+        found.sort_by_key(|(order, _)| order.order_seq);
+        found
     }
 
     /// What is ours, by entry.

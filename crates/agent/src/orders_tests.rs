@@ -26,6 +26,7 @@ fn order(task: u128, epoch: u32, order_seq: u64, supersedes: Option<Supersedes>)
         dry_run: false,
         approval: None,
         permit: false,
+        restart: false,
     }
 }
 

@@ -32,6 +32,7 @@ pub fn status(state: &Path) -> Result<String, StateError> {
         "none" => line("confined by", "NOTHING (--unconfined)"),
         word => line("confined by", word),
     }
+    line("restarts", if controls.restart { "allowed" } else { "not allowed" });
     if !controls.deny.is_empty() {
         line("denied", &controls.deny.join(", "));
     }
@@ -60,6 +61,10 @@ pub fn status(state: &Path) -> Result<String, StateError> {
     line("undelivered", &book.unacknowledged().len().to_string());
     for order in book.open() {
         line("order", &format!("{} epoch {}: {}", order.task, order.epoch, order.state));
+    }
+    for (order, restart) in book.awaiting_restart() {
+        let what = if restart.begun { "is restarting this machine" } else { "waits for a restart of this machine" };
+        line("", &format!("{} {what}", order.entry_id));
     }
     if book.holdings().is_empty() {
         line("changed here", "nothing");

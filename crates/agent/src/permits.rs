@@ -6,7 +6,7 @@
 use domain::time::Timestamp;
 use protocol::agent::TaskEpoch;
 use protocol::order::Order;
-use protocol::permit::{PERMIT_BYTES_MAX, PERMIT_SECONDS, PERMIT_TYPE, Permit, PermitAnswer, PermitAsk};
+use protocol::permit::{PERMIT_BYTES_MAX, PERMIT_SECONDS, PERMIT_TYPE, Permit, PermitAnswer, PermitAsk, RESTART_TYPE};
 use protocol::root::{Role, Root};
 use protocol::signed::Envelope;
 use std::collections::BTreeMap;
@@ -69,11 +69,12 @@ pub struct Asked {
     pub at: i64,
 }
 
-/// Check a permit for `of` against the question it has to answer (S7). `now` is the corrected clock, `micros` the time since boot.
+/// Check a permit of this kind (payload type) for `of` against the question it has to answer (S7). `now` is the corrected clock, `micros` the time since boot.
 ///
 /// # Errors
 /// See [`PermitFault`].
 pub fn verify(
+    kind: &str,
     envelope: &[u8],
     keeper: Keeper<'_>,
     of: TaskEpoch,
@@ -82,7 +83,7 @@ pub fn verify(
     micros: i64,
 ) -> Result<Permit, PermitFault> {
     let envelope = Envelope::parse(envelope, PERMIT_BYTES_MAX).map_err(|_| PermitFault::Malformed)?;
-    let verified = keeper.root.verify(Role::Order, PERMIT_TYPE, &envelope).map_err(|_| PermitFault::Untrusted)?;
+    let verified = keeper.root.verify(Role::Order, kind, &envelope).map_err(|_| PermitFault::Untrusted)?;
     let permit: Permit = verified.parse().map_err(|_| PermitFault::Malformed)?;
     if permit.v != 1 {
         return Err(PermitFault::Malformed);
@@ -119,6 +120,8 @@ enum Standing {
 /// Every order that asked for a permit and has not started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Permits {
+    /// They are about restarts of the host.
+    restarts: bool,
     standings: BTreeMap<(Uuid, u32), Standing>,
 }
 
@@ -127,6 +130,22 @@ fn key(of: TaskEpoch) -> (Uuid, u32) {
 }
 
 impl Permits {
+    /// Permits to restart the host.
+    #[must_use]
+    pub fn for_restarts() -> Self {
+        Self { restarts: true, ..Self::default() }
+    }
+
+    /// Whether there is nothing to do for this order but wait: its question is open, or it was told when to ask again.
+    #[must_use]
+    pub fn waits(&self, of: TaskEpoch, micros: i64) -> bool {
+        match self.standings.get(&key(of)) {
+            Some(Standing::Wait(until)) => micros < *until,
+            Some(Standing::Asked(asked)) => micros < asked.at.saturating_add(ASK_MICROS),
+            Some(Standing::Held { .. }) | None => false,
+        }
+    }
+
     /// Whether this order has to be left alone for now: its question is open, or another order's is. One at a time: this host does
     /// one thing after the other, so a second permit would only keep a place from others.
     #[must_use]
@@ -205,19 +224,21 @@ impl Permits {
             _ => None,
         };
         let standing = match answer {
-            PermitAnswer::Granted { permit } => match verify(permit.as_bytes(), keeper, of, asked, now, micros) {
-                Ok(permit) => {
-                    let at = asked.map_or(micros, |asked| asked.at);
-                    let micros = at.saturating_add(PERMIT_SECONDS * SECOND);
-                    Standing::Held { micros, start_by: permit.start_by }
-                }
-                Err(fault) => {
-                    if fault == PermitFault::Expired {
-                        self.forget(of);
+            PermitAnswer::Granted { permit } => {
+                match verify(self.kind(), permit.as_bytes(), keeper, of, asked, now, micros) {
+                    Ok(permit) => {
+                        let at = asked.map_or(micros, |asked| asked.at);
+                        let micros = at.saturating_add(PERMIT_SECONDS * SECOND);
+                        Standing::Held { micros, start_by: permit.start_by }
                     }
-                    return Err(fault);
+                    Err(fault) => {
+                        if fault == PermitFault::Expired {
+                            self.forget(of);
+                        }
+                        return Err(fault);
+                    }
                 }
-            },
+            }
             // These are not signed: they can only make an order wait.
             PermitAnswer::Wait { .. } | PermitAnswer::Denied { .. } if asked.is_none() => return Ok(()),
             PermitAnswer::Wait { retry_after_seconds } => {
@@ -228,6 +249,10 @@ impl Permits {
         };
         self.standings.insert(key(of), standing);
         Ok(())
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.restarts { RESTART_TYPE } else { PERMIT_TYPE }
     }
 
     /// Questions without an answer, for a network half that is new.

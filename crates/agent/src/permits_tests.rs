@@ -68,6 +68,7 @@ fn order(task: u128, epoch: u32, permit: bool) -> Order {
         output_cap_bytes: 1,
         dry_run: false,
         permit,
+        restart: false,
         approval: None,
     }
 }

@@ -8,6 +8,7 @@ mod step;
 use crate::format::SettingEdit;
 use crate::xml::XmlEdit;
 use catalogue::actions::SettingFormat;
+use protocol::agent::TaskReport;
 use protocol::order::Order;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -131,6 +132,33 @@ pub enum Record {
         epoch: u32,
         /// The highest event stored.
         n: u32,
+    },
+    /// Done but for a restart of the host.
+    Waits {
+        /// Task.
+        task: Uuid,
+        /// Epoch.
+        epoch: u32,
+        /// The boot it has to be another one than.
+        boot_id: String,
+        /// What is reported once it was restarted.
+        report: Box<TaskReport>,
+        /// The event that says so.
+        event: String,
+    },
+    /// The host is restarted now. At most once for a task and epoch.
+    Restarting {
+        /// Task.
+        task: Uuid,
+        /// Epoch.
+        epoch: u32,
+        /// The event that says so.
+        event: String,
+    },
+    /// Order numbers that are used up though no try carries them: of orders refused because their epoch was taken as another.
+    Used {
+        /// The numbers.
+        order_seqs: Vec<u64>,
     },
     /// After compaction: what is ours, without the history that led to it.
     Held {

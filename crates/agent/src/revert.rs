@@ -81,7 +81,7 @@ impl Executor {
             match perform(step, &mut self.host, &bytes, &tag) {
                 Ok(()) => {}
                 // A one-way switch of the kernel: what is read at boot is put back, the rest follows with the next boot.
-                Err(_) if matches!(step, Step::Kernel { .. }) => later = Some("reboot".to_owned()),
+                Err(_) if matches!(step, Step::Kernel { .. }) => later = Some(kinds::REBOOT.to_owned()),
                 Err(why) => {
                     let mut failed = report(Outcome::RevertFailed, self.probe(entry), why);
                     failed.left_changed = true;
@@ -108,16 +108,26 @@ impl Executor {
     }
 
     /// The entry that a holding was made with; it was verified then, and its bytes still have that digest.
-    fn held_entry(&self, entry_id: &str) -> Option<Entry> {
-        let digest = match self.book.holdings().get(entry_id) {
-            Some(holding) => holding.content_digest.clone(),
-            None => self.index.as_ref()?.find(&entry_id.parse().ok()?)?.digest.to_string(),
-        };
-        Entry::from_json(&self.state.content(&digest)?).ok()
+    pub(crate) fn held_entry(&self, entry_id: &str) -> Option<Entry> {
+        Entry::from_json(&self.state.content(&self.held_digest(entry_id)?)?).ok()
+    }
+
+    fn held_digest(&self, entry_id: &str) -> Option<String> {
+        match self.book.holdings().get(entry_id) {
+            Some(holding) => Some(holding.content_digest.clone()),
+            None => Some(self.index.as_ref()?.find(&entry_id.parse().ok()?)?.digest.to_string()),
+        }
+    }
+
+    /// The content without which a revert could not tell what it left behind: lost, as when the agent was enrolled anew. Old and
+    /// revoked content will do where it was verified when it was applied; it is only looked by, nothing is done by it.
+    pub(crate) fn missing_for_revert(&self, order: &Order) -> Option<String> {
+        let digest = self.held_digest(&order.entry_id).filter(|_| order.kind == OrderKind::Revert)?;
+        (self.state.content(&digest).is_none() && !self.unavailable.contains(&digest)).then_some(digest)
     }
 
     /// What a check says of an entry now.
-    fn probe(&self, entry: Option<&Entry>) -> ControlState {
+    pub(crate) fn probe(&self, entry: Option<&Entry>) -> ControlState {
         let Some(entry) = entry else { return ControlState::Unknown };
         if !entry.platform.covers(self.host.platform()) {
             return ControlState::NotApplicable;
@@ -147,7 +157,12 @@ impl Executor {
 
     /// After a crash: an intent without an end is looked at and reported, never run again.
     pub(crate) fn recover(&mut self) {
-        for order in self.book.interrupted() {
+        let waiting = self.book.awaiting_restart();
+        for (order, restart) in waiting.iter().cloned() {
+            self.after_restart(&order, restart);
+        }
+        let waits = |order: &Order| waiting.iter().any(|(of, _)| (of.task, of.epoch) == (order.task, order.epoch));
+        for order in self.book.interrupted().into_iter().filter(|order| !waits(order)) {
             let (task, epoch) = (order.task, order.epoch);
             let known = self.book.get(task, epoch);
             let done = known.map_or(0, |known| known.effects.len());

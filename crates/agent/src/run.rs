@@ -127,6 +127,7 @@ fn converse(executor: &mut Executor, net: &mut NetHalf, from: &Receiver<Heard>) 
         // Everything that has arrived comes before the next piece of work: a revocation may be among it.
         let busy = executor.has_work();
         executor.tend(Instant::now());
+        executor.tend_restart();
         let proof = executor.unproven_for(Instant::now()).unwrap_or(Duration::MAX);
         let rest = executor.rest_micros().map_or(Duration::MAX, Duration::from_micros).min(proof);
         // A permit that cannot be asked for yet must not make this spin.

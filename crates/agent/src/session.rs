@@ -12,7 +12,7 @@ use protocol::agent::{
     Acked, BODY_BYTES_MAX, Body, CHECKS_PATH, CONTENT_PATH, Checks, ChecksReply, Content, EVENTS_PATH, Events,
     EventsReply, Facts, POLL_PATH, PROTOCOL_VERSION, Poll, PollReply, REQUEST_TYPE, Request,
 };
-use protocol::permit::{PERMIT_PATH, PermitAsk, PermitReply};
+use protocol::permit::{PERMIT_PATH, PermitAsk, PermitReply, RESTART_PATH};
 use protocol::signed::{Envelope, KeyError, SigningKey};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -29,6 +29,8 @@ pub const REPEAT_MS_FIRST: u64 = 250;
 pub const RENUMBER_MS: u64 = 20;
 /// When fewer sequence numbers are left, more are asked for.
 const SEQ_LOW: u64 = 64;
+/// The pause between two tries to deliver events, in milliseconds.
+const RESEND_MS: u64 = 50;
 
 /// One of the two lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +106,7 @@ enum Asked {
     Events,
     Content { digest: String },
     Permit(PermitAsk),
+    Restart(PermitAsk),
     Checks(Box<Checks>),
 }
 
@@ -139,6 +142,7 @@ pub struct Session {
     wants: VecDeque<String>,
     /// Permits to ask for, each order once.
     asks: VecDeque<PermitAsk>,
+    restart: Option<PermitAsk>,
     checks: Option<Box<Checks>>,
     checks_not_before_ms: u64,
     /// A question of the executor's that a request sent from now on answers.
@@ -148,6 +152,10 @@ pub struct Session {
     poll: LaneState,
     talk: LaneState,
     repeats: u32,
+    /// How many answers to events in a row stored none of them.
+    unstored: u32,
+    /// Until then they are not sent again; a new one is sent at once.
+    events_not_before_ms: u64,
     last_orders: Vec<String>,
     random: u64,
 }
@@ -171,6 +179,7 @@ impl Session {
             order: VecDeque::new(),
             wants: VecDeque::new(),
             asks: VecDeque::new(),
+            restart: None,
             checks: None,
             checks_not_before_ms: 0,
             prove: None,
@@ -178,6 +187,8 @@ impl Session {
             poll: LaneState::new(),
             talk: LaneState::new(),
             repeats: 0,
+            unstored: 0,
+            events_not_before_ms: 0,
             last_orders: Vec::new(),
             random: random | 1,
             hello,
@@ -211,11 +222,14 @@ impl Session {
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
         let waits = |lane: &LaneState| (lane.asked == Asked::Nothing).then_some(lane.not_before_ms);
-        let to_say = !(self.order.is_empty() && self.wants.is_empty() && self.asks.is_empty() && self.prove.is_none());
+        let quiet = self.asks.is_empty() && self.restart.is_none() && self.prove.is_none();
+        let to_say = !(self.wants.is_empty() && quiet);
         let talk = to_say.then(|| waits(&self.talk)).flatten();
+        let events = (!self.order.is_empty()).then(|| waits(&self.talk)).flatten();
+        let events = events.map(|at| at.max(self.events_not_before_ms));
         let checks = self.checks.is_some().then(|| waits(&self.talk)).flatten();
         let checks = checks.map(|at| at.max(self.checks_not_before_ms));
-        [waits(&self.poll), talk, checks].into_iter().flatten().min()
+        [waits(&self.poll), talk, events, checks].into_iter().flatten().min()
     }
 
     /// How many events wait for an acknowledgement.
@@ -248,6 +262,8 @@ impl Session {
                 let key = ((of.task, of.epoch), n);
                 if self.outbox.insert(key, text).is_none() {
                     self.order.push_back(key);
+                    self.unstored = 0;
+                    self.events_not_before_ms = 0;
                 }
             }
             ToNet::Acked(acked) => self.forget(&[acked]),
@@ -262,6 +278,7 @@ impl Session {
                 self.asks.retain(|known| known.of != ask.of);
                 self.asks.push_back(ask);
             }
+            ToNet::Restart(ask) => self.restart = Some(ask),
             ToNet::Prove { n } => {
                 self.prove = Some(n);
                 // It decides whether a rule stays: an earlier failure is no reason to wait.
@@ -286,11 +303,20 @@ impl Session {
                     self.prove = self.prove.filter(|asked| *asked != n);
                     out.push(Output::Tell(ToExecutor::Proven { n }));
                 }
+                let known = self.outbox.len();
                 self.on_acked(reply.acked, out);
+                // A server may leave one for later, because it knows less than we do: it comes again, ever more rarely.
+                self.unstored = if self.outbox.len() < known { 0 } else { self.unstored.saturating_add(1) };
+                let pause = (RESEND_MS << self.unstored.min(20)).min(self.settings().backoff_ms_max);
+                self.events_not_before_ms = if self.unstored > 1 { now.ms + pause } else { 0 };
             }),
             Asked::Permit(ask) => serde_json::from_slice::<PermitReply>(body).map(|reply| {
                 out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
                 out.push(Output::Tell(ToExecutor::Permit { of: ask.of, answer: reply.answer }));
+            }),
+            Asked::Restart(ask) => serde_json::from_slice::<PermitReply>(body).map(|reply| {
+                out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
+                out.push(Output::Tell(ToExecutor::Restart { of: ask.of, answer: reply.answer }));
             }),
             Asked::Content { digest } => {
                 let digest = digest.clone();
@@ -429,6 +455,8 @@ impl Session {
             // Unless the executor asked anew meanwhile.
             Asked::Permit(ask) if self.asks.iter().all(|known| known.of != ask.of) => self.asks.push_front(*ask),
             Asked::Permit(_) => {}
+            // What it did comes before it, so the executor asks anew when it is worth it.
+            Asked::Restart(_) => {}
             Asked::Poll { with_facts: true } => {
                 self.facts.get_or_insert_with(|| self.hello.facts.clone());
             }

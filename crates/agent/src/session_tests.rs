@@ -109,6 +109,30 @@ fn an_event_is_sent_beside_a_held_poll_until_it_is_acknowledged() {
 }
 
 #[test]
+fn an_event_that_the_server_leaves_for_later_comes_again_ever_more_rarely() {
+    let mut session = Session::new(hello(), 3).unwrap();
+    session.handle(Input::Tick, now(0));
+    session.handle(Input::Frame(Box::new(event(1))), now(10));
+    let nothing = || reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![] });
+    let mut at = 20;
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        assert!(requests(&session.handle(nothing(), now(at))).iter().all(|(lane, _)| *lane != Lane::Talk));
+        let before = at;
+        while !requests(&session.handle(Input::Tick, now(at))).iter().any(|(lane, _)| *lane == Lane::Talk) {
+            at += 10;
+        }
+        pauses.push(at - before);
+    }
+    assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]), "{pauses:?}");
+    assert!(*pauses.last().unwrap() > 1_000, "{pauses:?}");
+    // Something new is said at once, and with it what was left.
+    session.handle(nothing(), now(at));
+    let outputs = session.handle(Input::Frame(Box::new(event(2))), now(at + RESEND_MS));
+    assert!(requests(&outputs).iter().any(|(lane, _)| *lane == Lane::Talk));
+}
+
+#[test]
 fn a_reply_is_handed_over_in_the_order_that_makes_it_acceptable() {
     let mut session = Session::new(hello(), 3).unwrap();
     session.handle(Input::Tick, now(0));

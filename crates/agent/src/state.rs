@@ -70,6 +70,8 @@ pub struct Controls {
     pub halted: bool,
     /// The file `monitor-only` exists: checks and plans only.
     pub monitor_only: bool,
+    /// The file `allow-restart` exists: the host may be restarted for an order whose entry needs it. Without it never.
+    pub restart: bool,
     /// Entries in the file `deny`, one per line; a final `*` covers all that begin so.
     pub deny: Vec<String>,
 }
@@ -329,6 +331,8 @@ impl StateDir {
         Controls {
             halted: set("halt") || unreadable,
             monitor_only: set("monitor-only"),
+            // This switch allows, so here the safe side is the other one.
+            restart: std::fs::symlink_metadata(self.path.join("allow-restart")).is_ok(),
             deny: deny.map(str::to_owned).collect(),
         }
     }
@@ -347,7 +351,7 @@ impl StateDir {
         self.text("confinement").ok().flatten().unwrap_or_default()
     }
 
-    /// Set or clear a switch (`halt`, `monitor-only`).
+    /// Set or clear a switch (`halt`, `monitor-only`, `allow-restart`).
     ///
     /// # Errors
     /// When the file system refuses.

@@ -7,7 +7,8 @@ use crate::evidence::{cap, evidence, notes, report, show};
 use crate::executor::Executor;
 use crate::failpoint;
 use crate::fs::Image;
-use crate::kinds::{self, Edit, Finding, Presence, Workspace};
+use crate::host::Host;
+use crate::kinds::{self, Edit, Finding, Presence, REBOOT, Workspace};
 use crate::proof::needs_proof;
 use crate::record::{By, Hold, Holding, Record, Step};
 use crate::restore;
@@ -49,7 +50,7 @@ impl Executor {
             OrderKind::Revert => self.revert(order),
             OrderKind::Check | OrderKind::Plan | OrderKind::Apply => self.with_entry(order),
         };
-        let Some(mut report) = report else { return };
+        let Some(mut report) = report.and_then(|report| self.await_restart(order, report)) else { return };
         cap(&mut report, order.output_cap_bytes as usize);
         failpoint::hit("before-finished");
         self.finish(order, EventKind::Finished(Box::new(report)));
@@ -294,7 +295,7 @@ impl Executor {
             false => report(Outcome::VerifyFailed, state, notes(&after, "applied, but the check does not find it")),
         };
         report.origin = reached.then_some(Origin::Ours);
-        report.restart_needed = restart.or_else(|| (state == ControlState::Configured).then(|| "reboot".to_owned()));
+        report.restart_needed = restart.or_else(|| (state == ControlState::Configured).then(|| REBOOT.to_owned()));
         report.actions = evidence(entry, before, &after, "changed");
         show(&mut report.actions, &planned.diffs, &planned.files);
         if !reached {
@@ -376,6 +377,8 @@ impl Executor {
         }
         let mut report = report(Outcome::Unchanged, state, notes(findings, "already in place"));
         report.origin = self.origin(entry, state).or(origin);
+        let waits = state == ControlState::Configured && entry.after.reboot == Reboot::Required;
+        report.restart_needed = waits.then(|| REBOOT.to_owned());
         report.actions = evidence(entry, findings, findings, "already_present");
         report
     }
@@ -387,7 +390,7 @@ impl Executor {
             let _ = restore::systemctl(&self.host, &["daemon-reload"]);
         }
         if entry.after.reboot == Reboot::Required {
-            return Some("reboot".to_owned());
+            return Some(REBOOT.to_owned());
         }
         if !live || entry.after.restart.is_empty() {
             // Below another root nothing runs that would have to read its files again.

@@ -10,6 +10,8 @@
 )]
 
 mod common;
+#[path = "restart/cases.rs"]
+mod restart;
 
 use agent::frame::ToExecutor;
 use catalogue::schema::{Entry, Risk};

@@ -11,7 +11,7 @@
 mod common;
 
 use agent::executor::Executor;
-use agent::frame::ToExecutor;
+use agent::frame::{ToExecutor, ToNet};
 use agent::fs::Tree;
 use agent::host::Host;
 use agent::journal::{JOURNAL_BYTES_MAX, Journal};
@@ -117,6 +117,69 @@ fn a_replayed_order_changes_nothing_and_its_answer_comes_again() {
     let same_epoch = world.order(OrderKind::Apply, ID, 1, 1);
     assert_eq!(world.refused(&sign(&same_epoch, ORDER)), RefusalCode::Replayed);
     assert_eq!(world.snapshot(), before);
+}
+
+/// An agent that was enrolled anew has lost the content: it fetches it, to say what it leaves behind.
+#[test]
+fn a_rollback_without_the_content_fetches_it_and_goes_on_without_where_there_is_none() {
+    let world = World::new(vec![sshd()]);
+    world.apply(ID, 1);
+    let content = world.state().join("content");
+    let lose = || {
+        world.stop();
+        for file in std::fs::read_dir(&content).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    };
+    lose();
+    let report = world.revert(ID, 2);
+    assert_eq!((report.outcome, report.state), (Outcome::Reverted, ControlState::Exposed));
+    // What is not ours is looked at all the same.
+    world.write("etc/ssh/sshd_config", "Port 22\nUsePAM yes\nLoginGraceTime 0\n");
+    lose();
+    let report = world.revert(ID, 3);
+    assert_eq!((report.outcome, report.state), (Outcome::NotOurs, ControlState::Effective), "{}", report.message);
+    // Nobody has it, or somebody brings other bytes: nothing keeps a revert from being done.
+    for (task, wrong) in [(4, false), (5, true)] {
+        lose();
+        let order = sign(&world.order(OrderKind::Revert, ID, task, 1), ORDER);
+        let mut frames = world.tell(ToExecutor::Order { envelope: order });
+        let digest =
+            frames.iter().find_map(|f| if let ToNet::Want { digest } = f { Some(digest.clone()) } else { None });
+        let digest = digest.expect("it asks for the content");
+        frames.extend(world.tell(match wrong {
+            true => ToExecutor::Content { digest, text: "{}".to_owned() },
+            false => ToExecutor::NoContent { digest, reason: "no such thing".to_owned() },
+        }));
+        while world.with(Executor::step) {}
+        frames.extend(world.with(Executor::take_out));
+        let said = common::events(&frames);
+        let EventKind::Finished(report) = &said.last().unwrap().event else { panic!("{said:?}") };
+        assert_eq!((report.outcome, report.state), (Outcome::NotOurs, ControlState::Unknown), "{wrong}");
+    }
+}
+
+/// A server that was put back to an older state makes the order of an epoch again, with other bytes. What the epoch came to is
+/// its answer; a refusal would speak for what was done.
+#[test]
+fn a_second_order_of_a_taken_epoch_gets_the_result_of_the_first() {
+    let world = World::new(vec![sshd()]);
+    let first = world.deliver(&sign(&world.order(OrderKind::Apply, ID, 1, 1), ORDER));
+    let before = world.snapshot();
+    let second = sign(&world.order(OrderKind::Apply, ID, 1, 1), ORDER);
+    for _ in 0..3 {
+        assert_eq!(world.deliver(&second), first);
+        assert_eq!(world.with(|executor| executor.refusals().last().unwrap().code), RefusalCode::Replayed);
+    }
+    assert_eq!(world.snapshot(), before);
+    // Its number stays used up when the journal is compacted, also once the task itself is forgotten.
+    let number = world.with(|executor| {
+        executor.compact();
+        (0..100).filter(|seq| executor.book().used(*seq)).max()
+    });
+    let (_, records) = Journal::open(&world.state().join("journal")).unwrap();
+    let read = agent::orders::Book::read(&records);
+    assert_eq!((0..100).filter(|seq| read.used(*seq)).max(), number, "{records:?}");
 }
 
 #[test]
@@ -335,6 +398,9 @@ fn without_a_writable_journal_nothing_is_changed() {
     assert_eq!(world.refused(&sign(&order, ORDER)), RefusalCode::JournalUnwritable);
     assert_eq!(world.snapshot(), before);
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    // Nothing is said that could not be vouched for later; the facts say why nothing happens.
+    assert!(world.deliver(&sign(&order, ORDER)).is_empty());
+    assert_eq!(world.with(|executor| executor.facts().mode), "journal_unwritable");
 }
 
 fn journal_bytes(world: &World) -> u64 {

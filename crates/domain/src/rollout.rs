@@ -8,6 +8,7 @@ pub mod run;
 
 use crate::id::AssetId;
 use crate::refusal::Refusal;
+use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -135,12 +136,16 @@ pub struct Policy {
     pub failure_percent: Option<u8>,
     /// Results a wave needs before the next one opens, in percent of its tasks.
     pub definitive_percent: u8,
-    /// Windowed and recurring work that was not offered for so long, because the host was away, expires. In hours.
+    /// A host that was not heard of for so long is away: its wave does not wait for it, and windowed and recurring work for it
+    /// expires. In hours.
     pub freshness_hours: u32,
     /// Assets that must not be worked on together.
     pub apart: Option<Apart>,
     /// Every start asks for a permit, so that a halt is exact, even where no limit needs one.
     pub permits: bool,
+    /// Hosts that need a restart for what was changed are restarted, at most so many at once; of a group that is kept apart at
+    /// most as many as may run at once. None: no host is, its owner does it when it suits him.
+    pub restarts: Option<u32>,
 }
 
 impl Default for Policy {
@@ -156,6 +161,7 @@ impl Default for Policy {
             freshness_hours: 24,
             apart: None,
             permits: false,
+            restarts: None,
         }
     }
 }
@@ -243,6 +249,7 @@ impl Policy {
             ("the starts in a minute", "rollout_starts", self.starts_per_minute.unwrap_or(1), 1..=LIMIT_MAX),
             ("the failure rate in percent", "rollout_rate", u32::from(self.failure_percent.unwrap_or(1)), 1..=100),
             ("the results needed in percent", "rollout_definitive", u32::from(self.definitive_percent), 1..=100),
+            ("the hosts restarted at once", "rollout_restarts", self.restarts.unwrap_or(1), 1..=LIMIT_MAX),
             ("the freshness in hours", "rollout_freshness", self.freshness_hours, 1..=FRESHNESS_HOURS_MAX),
         ] {
             if !range.contains(&value) {
@@ -298,6 +305,21 @@ impl Policy {
         }
     }
 
+    /// A host that was last heard before this is away (`fleet-execution.md` 1.6).
+    #[must_use]
+    pub fn away_before(&self, now: Timestamp) -> Timestamp {
+        now.plus_seconds(-3600 * i64::from(self.freshness_hours))
+    }
+
+    /// Whether a task is no longer kept for its host: it was due, and the host last heard, longer ago than the bound, and the work
+    /// is windowed or recurs, so that its next run comes. Work that is done once stays open until it was tried or cancelled
+    /// (design, section 10).
+    #[must_use]
+    pub fn stale(&self, due: Timestamp, heard: Timestamp, ends: bool, now: Timestamp) -> bool {
+        let bound = self.away_before(now);
+        ends && due < bound && heard < bound
+    }
+
     /// Whether every start of a run of so many tasks has to ask for a permit: a limit that nobody could reach needs none.
     #[must_use]
     pub fn needs_permits(&self, tasks: u64) -> bool {
@@ -340,6 +362,8 @@ impl Policy {
         });
         said.extend(self.failure_percent.map(|percent| format!("or when more than {percent}% fail")));
         said.extend(self.apart.as_ref().map(|a| format!("at most {} of a group by the tag {}", a.at_most, a.tag)));
+        said.extend(self.restarts.map(|hosts| format!("restarts hosts that need it, at most {hosts} at once")));
+        said.push(format!("does not wait for hosts not heard of for {} h", self.freshness_hours));
         said.join("; ")
     }
 }

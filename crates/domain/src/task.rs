@@ -16,6 +16,8 @@ pub const RUN_SECONDS: i64 = 300;
 pub const ORDER_SECONDS: i64 = 24 * 3600;
 /// Added to an order's end before silence means `Unknown`, in seconds: skew margin and two holds.
 pub const SILENCE_SECONDS: i64 = 600 + 2 * 50;
+/// By so much an agent's corrected clock may be ahead when it says that the time of an order it took is over, in seconds.
+pub const LAPSE_MARGIN_SECONDS: i64 = 60;
 
 /// State of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -178,6 +180,8 @@ pub enum Event {
         /// Nobody needs to change the order's content for it.
         transient: bool,
     },
+    /// The order's time ended on the agent before it could start, by our clock too ([`lapsed`]): waiting is no try.
+    Lapsed,
     /// The executor died between intent and end.
     Interrupted,
     /// The agent wrote a tombstone: this epoch never starts.
@@ -315,9 +319,10 @@ pub fn step(life: Life, event: Event) -> Result<Life, Refusal> {
         Event::Refused { transient: true } if out => life.again(Refused),
         Event::Refused { transient: false } if out => life.to(Refused),
         Event::Interrupted if out => life.again(Interrupted),
-        // A tombstone for a cancelled task ends it; for a silent one it only clears the way for a new order.
-        Event::Revoked if out && life.cancel_requested => life.to(Cancelled),
-        Event::Revoked if out => life.to(Ready),
+        // A tombstone for a cancelled task ends it; for a silent one it only clears the way for a new order. So does an order
+        // that waited in vain, for its permit or its turn.
+        Event::Revoked | Event::Lapsed if out && life.cancel_requested => life.to(Cancelled),
+        Event::Revoked | Event::Lapsed if out => life.to(Ready),
         Event::Silence if matches!(life.state, Offered | Accepted) => life.to(Unknown),
         Event::Silence => life,
         Event::Unable if matches!(life.state, Pending | Ready) => life.to(Refused),
@@ -357,6 +362,14 @@ pub fn misplaced(life: Life) -> Life {
     step(life, event).unwrap_or(life)
 }
 
+/// Whether an order that its agent refused as over time waited in vain, rather than met a wrong clock: its time is over here
+/// too, but for a margin where the agent had taken it in time.
+#[must_use]
+pub fn lapsed(life: Life, not_after: Timestamp, now: Timestamp) -> bool {
+    let margin = if life.state == State::Accepted { LAPSE_MARGIN_SECONDS } else { 0 };
+    now.plus_seconds(margin) >= not_after
+}
+
 /// Is it time to say that nothing was heard?
 #[must_use]
 pub fn silent(not_after: Timestamp, now: Timestamp) -> bool {
@@ -386,6 +399,7 @@ mod tests {
             Event::Started,
             Event::Refused { transient: true },
             Event::Refused { transient: false },
+            Event::Lapsed,
             Event::Interrupted,
             Event::Revoked,
             Event::Silence,
@@ -445,6 +459,38 @@ mod tests {
         }
         let life = after(&events);
         assert_eq!((life.state, life.epoch), (State::Interrupted, ATTEMPTS_MAX));
+    }
+
+    #[test]
+    fn waiting_in_vain_uses_up_no_try() {
+        let mut events = vec![Event::Due];
+        for _ in 0..5 {
+            events.extend([Event::Offer, Event::Accepted, Event::Lapsed]);
+        }
+        let life = after(&events);
+        assert_eq!((life.state, life.epoch, life.attempts), (State::Ready, 5, 0));
+        let cancelled = after(&[Event::Due, Event::Offer, Event::Accepted, Event::Cancel, Event::Lapsed]);
+        assert_eq!(cancelled.state, State::Cancelled, "nothing is offered again of what was cancelled");
+        assert_eq!(after(&[Event::Due, Event::Offer, Event::Silence, Event::Lapsed]).state, State::Ready);
+        assert!(step(after(&[Event::Due]), Event::Lapsed).is_err(), "no order is out");
+    }
+
+    /// An agent whose clock is wrong says at once that the time of an order is over: that is a try, or it went on for ever.
+    #[test]
+    fn an_order_lapses_by_our_clock_too() {
+        let not_after = Timestamp::from_micros(0).plus_seconds(1_000);
+        for (state, seconds, expected) in [
+            (State::Accepted, 939, false),
+            (State::Accepted, 940, true),
+            (State::Offered, 999, false),
+            (State::Offered, 1_000, true),
+            (State::Unknown, 999, false),
+            (State::Unknown, 1_700, true),
+        ] {
+            let life = Life { state, ..Life::new() };
+            let now = Timestamp::from_micros(0).plus_seconds(seconds);
+            assert_eq!(lapsed(life, not_after, now), expected, "{state:?} {seconds}");
+        }
     }
 
     #[test]
@@ -537,7 +583,7 @@ mod tests {
     proptest! {
         /// S2, S5, S13 on the server's side, over random histories.
         #[test]
-        fn histories_keep_the_invariants(picks in proptest::collection::vec(0usize..22, 0..40)) {
+        fn histories_keep_the_invariants(picks in proptest::collection::vec(0usize..23, 0..40)) {
             let events = all_events();
             let mut life = Life::new();
             let mut resolved = true;
@@ -551,7 +597,10 @@ mod tests {
                     prop_assert!(resolved, "epoch {} made while {} was open", next.epoch, life.epoch);
                     resolved = false;
                 }
-                if matches!(event, Event::Refused { .. } | Event::Interrupted | Event::Revoked | Event::Finished(_)) {
+                if matches!(
+                    event,
+                    Event::Refused { .. } | Event::Lapsed | Event::Interrupted | Event::Revoked | Event::Finished(_)
+                ) {
                     resolved = true;
                 }
                 life = next;

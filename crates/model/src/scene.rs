@@ -246,6 +246,7 @@ impl Scene {
             dry_run: false,
             approval: None,
             permit: false,
+            restart: false,
         }
     }
 

@@ -73,7 +73,8 @@ pub struct Facts {
     pub agent_version: String,
     /// What it can do, as `kind@version`: nothing is offered that is not listed.
     pub capabilities: Vec<String>,
-    /// The host owner's choices, shown to users: `normal`, `monitor_only` or `halted`.
+    /// The host owner's choices, shown to users: `normal`, `monitor_only` or `halted`; `journal_unwritable` while the agent
+    /// cannot write its journal and so changes nothing.
     pub mode: String,
     /// What keeps the parts that read foreign things from the host's files: `landlock`, `systemd` or `none`; empty where it is not
     /// said.
@@ -141,6 +142,8 @@ pub enum Body {
     Content(Content),
     /// May an order start now?
     Permit(PermitAsk),
+    /// May the host be restarted for an order now?
+    Restart(PermitAsk),
     /// What a look at the controls on the host found.
     Checks(Box<Checks>),
 }
@@ -262,6 +265,13 @@ pub enum EventKind {
     },
     /// A revocation arrived in time: a tombstone is written, this (task, epoch) will never start.
     Revoked,
+    /// Done but for a restart of the host: it waits for its turn, or is under way. Its end follows after the restart.
+    Restarting {
+        /// The boot it has to be another one than.
+        boot_id: String,
+        /// The restart is under way.
+        now: bool,
+    },
 }
 
 impl EventKind {
@@ -269,7 +279,7 @@ impl EventKind {
     #[must_use]
     pub fn resolves(&self) -> bool {
         match self {
-            EventKind::Accepted | EventKind::Started => false,
+            EventKind::Accepted | EventKind::Started | EventKind::Restarting { .. } => false,
             EventKind::Refused { .. } | EventKind::Finished(_) | EventKind::Interrupted { .. } | EventKind::Revoked => {
                 true
             }
@@ -282,7 +292,7 @@ impl EventKind {
         match self {
             EventKind::Accepted => task::Event::Accepted,
             EventKind::Refused { code, .. } => task::Event::Refused { transient: code.transient() },
-            EventKind::Started => task::Event::Started,
+            EventKind::Started | EventKind::Restarting { .. } => task::Event::Started,
             EventKind::Finished(report) => task::Event::Finished(report.outcome.means()),
             EventKind::Interrupted { .. } => task::Event::Interrupted,
             EventKind::Revoked => task::Event::Revoked,

@@ -86,6 +86,7 @@ fn order(plan: &Plan, index: usize) -> Order {
         output_cap_bytes: 1000,
         dry_run: false,
         permit: false,
+        restart: false,
         approval: Some(OrderApproval {
             manifest: Digest::of(&manifest.to_json()),
             run: plan.run,

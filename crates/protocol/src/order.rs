@@ -95,6 +95,10 @@ pub struct Order {
     /// Its start needs a [`crate::permit::Permit`]. Not said where it is false, so that agents which know no permits take the rest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub permit: bool,
+    /// Where the entry says that a restart of the host is needed, the host is restarted: when its owner allows it, and by a permit
+    /// of its own ([`crate::permit::RESTART_TYPE`]). Not said where it is false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restart: bool,
 }
 
 /// Why an agent did not act on an order. The codes are stable; tests and users see them.

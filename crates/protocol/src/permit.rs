@@ -13,6 +13,13 @@ use uuid::Uuid;
 pub const PERMIT_PATH: &str = "/agent/v1/permit";
 /// The DSSE payload type of a permit.
 pub const PERMIT_TYPE: &str = "application/vnd.quell.permit.v1+json";
+/// Path of restarts (POST, envelope of [`crate::agent::Request`] with [`crate::agent::Body::Restart`] -> [`PermitReply`]).
+pub const RESTART_PATH: &str = "/agent/v1/restart";
+/// The DSSE payload type of a permit to restart the host; the payload is a [`Permit`]. Another type, so that no permit for a start
+/// can ever be one for a restart.
+pub const RESTART_TYPE: &str = "application/vnd.quell.restart-permit.v1+json";
+/// What an agent lists whose host's owner allows restarts; to others no order is offered that asks for one.
+pub const RESTART_CAPABILITY: &str = "restart@1";
 /// A permit larger than this is refused unread, in bytes of its envelope.
 pub const PERMIT_BYTES_MAX: usize = 8 * 1024;
 /// What an agent lists that asks before it starts; to others no order is offered that needs a permit.
@@ -20,7 +27,7 @@ pub const PERMIT_CAPABILITY: &str = "permit@1";
 /// How long after it was asked for a permit may be used, in seconds.
 pub const PERMIT_SECONDS: i64 = 60;
 
-/// A question: may this start now?
+/// A question: may this start, or may the host be restarted for it, now?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PermitAsk {
     /// Which order.

@@ -8,7 +8,7 @@
 )]
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::both_servers;
 use testkit::server::{Client, TestServer, USER_PASSWORD};
 
@@ -145,6 +145,44 @@ both_servers!(a_scoped_administrator_changes_nobody_who_sees_more, |server| asyn
     assert_eq!(part.delete("/api/v1/groups/lab").await.status, 204);
 });
 
+// Everything that holds for the whole installation, as somebody would try it who may see a part of it only.
+both_servers!(no_scoped_account_changes_what_concerns_every_asset, |server| async move {
+    let pace = json!({ "first_seconds": 60, "longest_seconds": 300, "search_seconds": 60 });
+    let instance = json!({ "name": "mine", "api_url": "https://127.0.0.1:1", "username": "u", "password": "p" });
+    let attempts = [
+        ("PUT", "/api/v1/settings/follow-up", json!({ "check_minutes": 60, "formula": "quell" })),
+        ("PUT", "/api/v1/settings/retention", json!({ "days": 401 })),
+        ("PUT", "/api/v1/settings/rescan-pace", json!({ "pace": pace })),
+        ("PUT", "/api/v1/approvals/policy", json!({ "from_class": 3 })),
+        ("POST", "/api/v1/mail/test", json!({ "recipient": "a@example.org" })),
+        ("POST", "/api/v1/mail/1/retry", json!({})),
+        ("PATCH", "/api/v1/scanners/qualys", json!({ "active": true })),
+        ("POST", "/api/v1/instances", instance),
+        ("POST", "/api/v1/catalogue", json!({ "roots": [], "index": "{}", "entries": [] })),
+        ("PATCH", "/api/v1/tags/lab", json!({ "criticality": 5 })),
+        ("PUT", "/api/v1/halt", json!({ "halted": true, "reason": "mine" })),
+    ];
+    for (name, role) in [("part", "administrator"), ("boss", "super_user")] {
+        let part = scoped(&server, name, role, &["lab"]).await;
+        for (method, path, body) in &attempts {
+            let reply = part.send(part.request(method.parse().unwrap(), path).json(body)).await;
+            assert_eq!((reply.status, reply.code()), (403, "account_scoped"), "{name} {method} {path}: {}", reply.text);
+        }
+    }
+    let settings = server.admin().await.get("/api/v1/settings/retention").await.expect(200);
+    assert_ne!(settings["retention"]["days"], 401, "{settings}");
+    // An enrolment token of somebody who sees more is not his to end; his own is.
+    let admin = server.admin().await;
+    let theirs = admin.post("/api/v1/agents/tokens", &json!({ "label": "all" })).await.expect(201);
+    let part = server.client().sign_in("part", USER_PASSWORD).await;
+    let ours = part.post("/api/v1/agents/tokens", &json!({ "label": "lab" })).await.expect(201);
+    let place = |made: &Value| format!("/api/v1/agents/tokens/{}", made["token"]["id"].as_str().unwrap());
+    let reply = part.delete(&place(&theirs)).await;
+    assert_eq!((reply.status, reply.code()), (403, "wider_scope"), "{}", reply.text);
+    assert_eq!(part.delete(&place(&ours)).await.status, 204);
+    assert_eq!(admin.delete(&place(&theirs)).await.status, 204);
+});
+
 /// A new user with this role and asset scope, signed in.
 async fn scoped(server: &TestServer, name: &str, role: &str, scope: &[&str]) -> Client {
     let new = json!({ "name": name, "roles": [role], "scope": scope });
@@ -218,7 +256,7 @@ both_servers!(tokens_are_narrow_expire_and_are_revoked, |server| async move {
     // A token sees others only where its scopes let it look; itself it finds and ends whatever they are.
     server.clock.advance(1);
     let wide = admin.with_token(&admin.make_token(&["accounts"]).await);
-    let count = |listed: serde_json::Value| listed["tokens"].as_array().unwrap().len();
+    let count = |listed: Value| listed["tokens"].as_array().unwrap().len();
     let all = count(wide.get("/api/v1/tokens").await.expect(200));
     let jobs = admin.with_token(&admin.make_token(&["jobs", "system"]).await);
     let seen = jobs.get("/api/v1/tokens?limit=500").await.expect(200);
@@ -247,7 +285,7 @@ both_servers!(tokens_are_narrow_expire_and_are_revoked, |server| async move {
 
 both_servers!(a_repeated_post_gets_the_first_answer_and_does_nothing, |server| async move {
     let admin = server.admin().await;
-    let post = |path: &'static str, key: &'static str, body: serde_json::Value| {
+    let post = |path: &'static str, key: &'static str, body: Value| {
         let request = admin.request(Method::POST, path).header("idempotency-key", key);
         admin.send(request.json(&body))
     };

@@ -82,7 +82,7 @@ impl Watch {
         match event.event {
             EventKind::Finished(_) | EventKind::Interrupted { .. } => seen.ended = true,
             EventKind::Revoked => seen.tombstone = true,
-            EventKind::Refused { .. } | EventKind::Accepted | EventKind::Started => {}
+            EventKind::Refused { .. } | EventKind::Accepted | EventKind::Started | EventKind::Restarting { .. } => {}
         }
     }
 

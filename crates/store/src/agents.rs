@@ -146,6 +146,15 @@ pub fn use_token(tx: &mut Transaction<'_>, id: Uuid) -> Result<bool> {
     Ok(tx.execute("UPDATE enrolment_token SET uses_left = uses_left - 1 WHERE id = $1 AND uses_left > 0", &[&id])? == 1)
 }
 
+/// Who made a token; none for an unknown one.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn maker_of_token(tx: &mut Transaction<'_>, id: Uuid) -> Result<Option<UserId>> {
+    let row: Option<(UserId,)> = tx.optional("SELECT created_by FROM enrolment_token WHERE id = $1", &[&id])?;
+    Ok(row.map(|(maker,)| maker))
+}
+
 /// Make a token useless.
 ///
 /// # Errors

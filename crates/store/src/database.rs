@@ -12,6 +12,7 @@ pub(crate) mod sqlite;
 
 use crate::dialect::Engine;
 use crate::error::{Error, Result};
+use crate::idempotency;
 use crate::transaction::Transaction;
 use postgres::{Mode, Postgres};
 use sqlite::{Job, Sqlite};
@@ -178,7 +179,7 @@ impl Database {
         T: Send + 'static,
         F: FnMut(&mut Transaction<'_>) -> Result<T> + Send + 'static,
     {
-        self.start(Mode::Write, work).await
+        self.start(Mode::Write, noting(work)).await
     }
 
     /// As [`write`](Self::write), for the merges of an import: on SQLite it does not wait for the disk, so a crash may
@@ -191,7 +192,7 @@ impl Database {
         T: Send + 'static,
         F: FnMut(&mut Transaction<'_>) -> Result<T> + Send + 'static,
     {
-        self.start(Mode::WriteBulk, work).await
+        self.start(Mode::WriteBulk, noting(work)).await
     }
 
     /// As [`read`](Self::read), for closures with an error type of their own.
@@ -218,7 +219,7 @@ impl Database {
         E: From<Error> + Send + 'static,
         F: FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.start(Mode::Write, work).await
+        self.start(Mode::Write, noting(work)).await
     }
 
     /// As [`read`](Self::read), waiting on this thread: for tests and command line tools.
@@ -306,6 +307,22 @@ impl Database {
             }
         }
         block_on(answer).map_or_else(|_| Err(sqlite::closed().into()), Answer::open)
+    }
+}
+
+/// What a request that may be repeated keeps is kept together with the note that it did ([`idempotency::within`]).
+fn noting<T, E, F>(mut work: F) -> impl FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static
+where
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+    F: FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+{
+    let working = idempotency::current();
+    move |tx| {
+        if let Some(working) = &working {
+            idempotency::worked(tx, working)?;
+        }
+        work(tx)
     }
 }
 

@@ -27,6 +27,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_after", include_str!("../migrations/0012_after.sql")),
     ("0014_results", include_str!("../migrations/0014_results.sql")),
     ("0015_known_networks", include_str!("../migrations/0015_known_networks.sql")),
+    ("0018_execution", include_str!("../migrations/0018_execution.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

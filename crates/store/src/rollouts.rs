@@ -4,6 +4,9 @@
 //! same rows, so no grant can be under way beside it and come after it (S7). Counts move in the transaction that moves the task
 //! (S12). What it all means is decided in [`domain::rollout`].
 
+pub mod away;
+pub mod restarts;
+
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::asset::Platform;
@@ -161,7 +164,7 @@ pub fn drop_run(tx: &mut Transaction<'_>, id: RunId) -> Result<()> {
     tx.execute("DELETE FROM wave_count WHERE run_id = $1", &[&id])?;
     tx.execute("DELETE FROM permit WHERE run_id = $1", &[&id])?;
     tx.execute("DELETE FROM place WHERE scope = $1", &[&of_run(id)])?;
-    Ok(())
+    restarts::drop_run(tx, id)
 }
 
 // --- counts ----------------------------------------------------------------------------------------------------------
@@ -507,7 +510,8 @@ pub fn give_back(tx: &mut Transaction<'_>, task: TaskId, now: Timestamp) -> Resu
         "UPDATE permit SET back_at = $2 WHERE task_id = $1 AND back_at IS NULL RETURNING run_id, apart",
         &[&task, &now],
     )?;
-    free_all(tx, &rows)
+    free_all(tx, &rows)?;
+    restarts::give_back(tx, task, now)
 }
 
 /// Give back the permits whose time is over; gives how many.

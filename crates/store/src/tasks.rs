@@ -443,6 +443,22 @@ pub fn past_their_window(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec
     tx.all(select!("WHERE t.start_by < $1 AND t.state IN ('pending', 'ready') ORDER BY t.id LIMIT 1000"), &[&now])
 }
 
+/// Tasks of a run that are ready, end with a window or the next time, and wait for a host that was last heard before `bound`
+/// though they were due before it too.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn stale(tx: &mut Transaction<'_>, run: RunId, bound: Timestamp) -> Result<Vec<TaskRow>> {
+    tx.all(
+        select!(
+            "JOIN agent g ON g.id = t.agent_key
+             WHERE t.run_id = $1 AND t.state = 'ready' AND t.start_by IS NOT NULL AND t.due_at < $2 AND g.last_seen_at < $2
+             ORDER BY t.id LIMIT 1000"
+        ),
+        &[&run, &bound],
+    )
+}
+
 /// The tasks of a run that have not ended.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use domain::number::Series;
 use domain::time::Timestamp;
 use ed25519_dalek::SigningKey;
 use store::audit::{self, Entry, Finding, Seal};
-use store::idempotency::{self, Begun};
+use store::idempotency::{self, Begun, LOST, Working};
 use store::lease::{self, Lease};
 use store::{Error, Result, Transaction, numbers, outbox, settings};
 use testkit::both_engines;
@@ -107,28 +107,53 @@ both_engines!(settings_are_versioned_and_audited, |db| {
     assert!(matches!(wrong, Err(Error::Failed { .. })));
 });
 
+fn working(seconds: i64) -> Working {
+    Working { actor: "users/ada".to_owned(), key: "key".to_owned(), begun_at: at(seconds) }
+}
+
 both_engines!(a_repeated_request_gets_the_first_answer, |db| {
-    let begin = |request: [u8; 32]| {
-        db.write_blocking(move |tx| idempotency::begin(tx, "users/ada", "key", &request, at(0))).unwrap()
+    let begin = |request: [u8; 32], seconds: i64| {
+        db.write_blocking(move |tx| idempotency::begin(tx, "users/ada", "key", &request, 60, at(seconds))).unwrap()
     };
     let refused: Result<()> = db.write_blocking(|tx| {
-        assert_eq!(idempotency::begin(tx, "users/ada", "key", &[1; 32], at(0))?, Begun::New);
+        assert_eq!(idempotency::begin(tx, "users/ada", "key", &[1; 32], 60, at(0))?, Begun::New);
         Err(Error::NotFound)
     });
     assert!(refused.is_err());
-    let done = db.write_blocking(|tx| {
-        assert_eq!(
-            idempotency::begin(tx, "users/ada", "key", &[1; 32], at(0))?,
-            Begun::New,
-            "the failure left nothing"
-        );
-        idempotency::finish(tx, "users/ada", "key", 201, b"{}")
-    });
-    done.unwrap();
-    assert_eq!(begin([1; 32]), Begun::Repeated { status: 201, answer: b"{}".to_vec() });
-    assert_eq!(begin([2; 32]), Begun::Misused);
+    assert_eq!(begin([1; 32], 0), Begun::New, "the failure left nothing");
+    db.write_blocking(|tx| idempotency::finish(tx, &working(0), 201, b"{}")).unwrap();
+    assert_eq!(begin([1; 32], 1), Begun::Repeated { status: 201, answer: b"{}".to_vec() });
+    assert_eq!(begin([2; 32], 1), Begun::Misused);
     assert_eq!(db.write_blocking(|tx| idempotency::forget_before(tx, at(1))).unwrap(), 1);
-    assert_eq!(begin([2; 32]), Begun::New);
+    assert_eq!(begin([2; 32], 2), Begun::New);
+});
+
+both_engines!(a_key_is_held_by_one_and_nothing_is_done_twice, |db| {
+    let begin = |seconds: i64| {
+        db.write_blocking(move |tx| idempotency::begin(tx, "users/ada", "key", &[1; 32], 60, at(seconds))).unwrap()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let work = |seconds: i64| {
+        let write = db.write(|tx| {
+            tx.execute("INSERT INTO setting (key, value, version, changed_at) VALUES ('done', '1', 1, 0)", &[])
+        });
+        runtime.block_on(idempotency::within(working(seconds), write))
+    };
+    // Another replica at the same instant, and until the time is over.
+    assert_eq!((begin(0), begin(0), begin(59)), (Begun::New, Begun::InProgress, Begun::InProgress));
+    // The first one died before it kept anything: the next one does the work, and the first, should it live, does not.
+    assert_eq!(begin(60), Begun::New);
+    assert!(matches!(work(0), Err(Error::Conflict(name)) if name == LOST));
+    assert_eq!(work(60).unwrap(), 1);
+    // It died between its work and its note: nobody does it again.
+    assert_eq!((begin(61), begin(121), begin(5_000)), (Begun::InProgress, Begun::Unknown, Begun::Unknown));
+    db.write_blocking(|tx| idempotency::finish(tx, &working(0), 200, b"late")).unwrap();
+    assert_eq!(begin(5_001), Begun::Unknown, "whoever lost the key notes nothing");
+    // A failure of ours that kept nothing may be tried again at once.
+    db.write_blocking(|tx| idempotency::forget(tx, &working(60))).unwrap();
+    assert_eq!(begin(6_000), Begun::New);
+    db.write_blocking(|tx| idempotency::let_go(tx, &working(6_000))).unwrap();
+    assert_eq!(begin(6_001), Begun::New);
 });
 
 // --- the audit -------------------------------------------------------------------------------------------------------

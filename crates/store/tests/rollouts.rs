@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::jobs::{Draft, NewJob};
-use store::rollouts::{self, Beginning, Granted, Wanted};
+use store::rollouts::{self, Beginning, Granted, Wanted, away};
 use store::{Database, Transaction, agents, jobs, runs, tasks};
 use testkit::both_engines;
 use uuid::Uuid;
@@ -94,7 +94,7 @@ fn sound(tx: &mut Transaction<'_>, run: RunId, limit: i64, group_limit: i64) -> 
     Ok(())
 }
 
-const EVENTS: [Event; 13] = [
+const EVENTS: [Event; 14] = [
     Event::Due,
     Event::Offer,
     Event::Accepted,
@@ -105,6 +105,7 @@ const EVENTS: [Event; 13] = [
     Event::Refused { transient: true },
     Event::Interrupted,
     Event::Revoked,
+    Event::Lapsed,
     Event::Silence,
     Event::Cancel,
     Event::AgentGone,
@@ -272,6 +273,66 @@ both_engines!(only_open_waves_of_open_runs_become_ready, |db| {
         runs::drop_waiting(tx, other)?;
         assert!(rollouts::tallies(tx, taken_back)?.is_empty());
         assert!(rollouts::places(tx)?.iter().all(|(scope, _, _)| *scope != format!("run/{taken_back}")));
+        Ok(())
+    })
+    .unwrap();
+});
+
+both_engines!(hosts_that_are_there_take_the_places_of_those_that_are_away, |db| {
+    db.write_blocking(|tx| {
+        let (_, id, ids) = run(tx, 1, 6)?;
+        // The first host of the first wave is away, and one of the second; a host that has begun never changes waves.
+        for (n, task) in (0_u128..).zip(&ids) {
+            let new = agents::NewAgent {
+                agent_id: Uuid::from_u128(100 + n),
+                instance_id: Uuid::from_u128(200 + n),
+                token_id: Uuid::from_u128(300),
+                public_key: format!("key {n}"),
+                hostname: String::new(),
+                zone: String::new(),
+                facts: "{}".to_owned(),
+                version: String::new(),
+                mode: String::new(),
+            };
+            let heard = if n == 0 || n == 2 { at(-5_000) } else { at(90) };
+            let agent = agents::create(tx, &new, heard)?;
+            tx.execute("UPDATE task SET agent_key = $2 WHERE id = $1", &[task, &agent])?;
+        }
+        tasks::ready_due(tx, at(5))?;
+        let (bound, now) = (at(-3_600), at(100));
+        assert_eq!(away::waiting(tx, id, 1, bound, now)?, 1);
+        assert_eq!(away::waiting(tx, id, 1, at(-6_000), now)?, 0, "heard since");
+        assert_eq!(away::waiting(tx, id, 1, bound, at(-1))?, 0, "not due yet");
+        let life = tasks::read(tx, ids[1])?.life();
+        tasks::save_life(tx, ids[1], step(life, Event::Offer).unwrap(), now)?;
+        let traded = away::trade(tx, id, 1, bound, now)?;
+        let asset = |tx: &mut Transaction<'_>, n: usize| Ok::<_, store::Error>(tasks::read(tx, ids[n])?.asset_id);
+        assert_eq!((traded.gone, traded.came), (vec![asset(tx, 0)?], vec![asset(tx, 4)?]), "from the last wave");
+        let place =
+            |tx: &mut Transaction<'_>, n: usize| tasks::read(tx, ids[n]).map(|task| (task.wave, task.state.as_str()));
+        assert_eq!(place(tx, 0)?, (3, "pending"), "not offered before its wave");
+        assert_eq!((place(tx, 4)?, place(tx, 1)?), ((1, "pending"), (1, "offered")));
+        assert_eq!(rollouts::tallies(tx, id)?, rollouts::recount(tx, id)?, "S12");
+        assert_eq!(away::trade(tx, id, 1, bound, now)?, away::Traded::default(), "once");
+        // In the second wave one is away, and of the third only one is there.
+        let traded = away::trade(tx, id, 2, bound, now)?;
+        assert_eq!((traded.gone, traded.came), (vec![asset(tx, 2)?], vec![asset(tx, 5)?]));
+        assert_eq!(away::trade(tx, id, 3, bound, now)?, away::Traded::default(), "there is no later wave");
+        assert_eq!(away::waiting(tx, id, 3, bound, now)?, 2);
+        assert_eq!(rollouts::tallies(tx, id)?, rollouts::recount(tx, id)?, "S12");
+        Ok(())
+    })
+    .unwrap();
+});
+
+both_engines!(nobody_is_away_because_nobody_listened, |db| {
+    db.write_blocking(|tx| {
+        assert_eq!(away::listening(tx, at(0))?, (at(0), true));
+        assert_eq!(away::listening(tx, at(59))?, (at(0), false), "written once in a minute");
+        assert_eq!(away::listening(tx, at(60))?, (at(0), true));
+        assert_eq!(away::listening(tx, at(660))?, (at(0), true), "a pause of ten minutes is none");
+        assert_eq!(away::listening(tx, at(1_261))?, (at(1_261), true));
+        assert_eq!(away::listening(tx, at(1_300))?, (at(1_261), false));
         Ok(())
     })
     .unwrap();

@@ -32,6 +32,9 @@ use catalogue::schema::Entry;
 use domain::mitigation::ControlState;
 pub use workspace::Workspace;
 
+/// What a report says is needed where only a restart of the host makes a change effective.
+pub const REBOOT: &str = "reboot";
+
 /// What a check finds for one action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {

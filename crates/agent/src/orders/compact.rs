@@ -29,6 +29,11 @@ impl Book {
         let forgotten: BTreeSet<Uuid> = settled.iter().map(|(_, task)| *task).collect();
         let floor = self.floor_without(&forgotten);
         records.push(Record::Floor { order_seq: floor });
+        let carried: BTreeSet<u64> = self.all().filter_map(|(_, _, entry)| entry.order_seq).collect();
+        let others: Vec<u64> = self.seqs.iter().copied().filter(|seq| *seq > floor && !carried.contains(seq)).collect();
+        if !others.is_empty() {
+            records.push(Record::Used { order_seqs: others });
+        }
         for (task, epoch, entry) in self.all().filter(|(task, _, _)| !forgotten.contains(task)) {
             self.write(task, epoch, entry, &mut records);
         }
@@ -60,6 +65,13 @@ impl Book {
             records.push(match kind_of(&event) {
                 Some(EventKind::Started) => Record::Intent { task, epoch, pre_digest: String::new(), event },
                 Some(EventKind::Revoked) => Record::Tombstone { task, epoch, event },
+                Some(EventKind::Restarting { now: true, .. }) => Record::Restarting { task, epoch, event },
+                Some(EventKind::Restarting { now: false, boot_id }) => match &entry.restart {
+                    Some(Restart { report, .. }) => {
+                        Record::Waits { task, epoch, boot_id, report: report.clone(), event }
+                    }
+                    None => Record::Intent { task, epoch, pre_digest: String::new(), event },
+                },
                 Some(EventKind::Finished(_) | EventKind::Interrupted { .. }) => Record::Finished { task, epoch, event },
                 _ => Record::Refused { task, epoch, order_seq: None, digest: entry.digest.clone(), event },
             });

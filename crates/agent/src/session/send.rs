@@ -19,8 +19,14 @@ impl Session {
                     self.asks.pop_front();
                     self.talk.asked = Asked::Permit(ask);
                 }
-            } else if !self.order.is_empty() || self.prove.is_some() {
+            } else if (!self.order.is_empty() && now.ms >= self.events_not_before_ms) || self.prove.is_some() {
                 self.send_events(now, out);
+            } else if let Some(ask) = self.restart.take() {
+                // After the events: what was done is stored before the host goes down.
+                match self.send(Lane::Talk, RESTART_PATH, Body::Restart(ask), 60_000, now, out) {
+                    true => self.talk.asked = Asked::Restart(ask),
+                    false => self.restart = Some(ask),
+                }
             } else if let Some(digest) = self.wants.front().cloned() {
                 let body = Body::Content(Content { digest: digest.clone() });
                 if self.send(Lane::Talk, CONTENT_PATH, body, 60_000, now, out) {
@@ -75,7 +81,7 @@ impl Session {
             self.talk.asked = Asked::Events;
             self.proving = self.prove;
             // Whatever the answer leaves unacknowledged is sent again, but not in a hot loop.
-            self.talk.not_before_ms = now.ms + 50;
+            self.talk.not_before_ms = now.ms + RESEND_MS;
         }
     }
 

@@ -228,6 +228,7 @@ impl World {
             dry_run: false,
             approval: None,
             permit: false,
+            restart: false,
         }
     }
 

@@ -327,7 +327,15 @@ impl Action {
     pub fn everywhere(self) -> bool {
         matches!(
             self,
-            Action::AuditView | Action::Halt | Action::IntegrationConfigure | Action::ImportRun | Action::TagEdit
+            Action::AuditView
+                | Action::Halt
+                | Action::ScannerActivate
+                | Action::IntegrationConfigure
+                | Action::ImportRun
+                | Action::TagEdit
+                | Action::CatalogueInstall
+                | Action::SettingsChange
+                | Action::KeysChange
         )
     }
 }

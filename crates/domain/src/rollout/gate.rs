@@ -115,6 +115,20 @@ impl Tally {
         self.counts().into_iter().sum()
     }
 
+    /// The tally with so many of its waiting tasks passed over, because their hosts are away: to a gate they are as good as
+    /// not tried.
+    #[must_use]
+    pub fn passing_over(self, away: u64) -> Tally {
+        let away = away.min(self.waiting);
+        Tally { waiting: self.waiting - away, untried: self.untried + away, ..self }
+    }
+
+    /// Tasks that a result is to be had of: what ended without a try, or is passed over, says nothing either way.
+    #[must_use]
+    pub fn judged(self) -> u64 {
+        self.tasks() - self.untried
+    }
+
     /// Tasks whose result is known.
     #[must_use]
     pub fn definitive(self) -> u64 {
@@ -185,11 +199,13 @@ pub fn judge(look: &Look<'_>) -> Verdict {
         return Verdict::Last;
     }
     let (wave, needed) = (look.wave, u64::from(look.policy.definitive_percent));
-    let definitive = wave.definitive();
-    // In whole numbers: a share that is not reached by a fraction is not reached.
-    if definitive * 100 < needed * wave.tasks() {
+    let (definitive, judged) = (wave.definitive(), wave.judged());
+    // In whole numbers: a share that is not reached by a fraction is not reached. A wave of which nothing was tried proves
+    // nothing, so it does not open the next one.
+    if definitive * 100 < needed * judged || (judged == 0 && wave.tasks() > 0) {
         let unknown = if wave.unknown > 0 { format!(", of {} nobody knows", wave.unknown) } else { String::new() };
-        return Verdict::Wait(format!("{definitive} of {} results, {needed}% are needed{unknown}", wave.tasks()));
+        let untried = if wave.untried > 0 { format!(", {} not tried", wave.untried) } else { String::new() };
+        return Verdict::Wait(format!("{definitive} of {judged} results, {needed}% are needed{unknown}{untried}"));
     }
     let soak = i64::from(look.policy.soak_seconds);
     match look.settled_at {

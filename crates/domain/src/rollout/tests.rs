@@ -73,6 +73,7 @@ fn what_is_out_of_range_is_refused_by_name() {
     assert_eq!(with(&|p| p.failure_percent = Some(0)), "rollout_rate");
     assert_eq!(with(&|p| p.definitive_percent = 101), "rollout_definitive");
     assert_eq!(with(&|p| p.freshness_hours = 0), "rollout_freshness");
+    assert_eq!(with(&|p| p.restarts = Some(0)), "rollout_restarts");
     assert_eq!(with(&|p| p.apart = Some(Apart { tag: " ".to_owned(), at_most: 1 })), "rollout_apart");
     assert_eq!(with(&|p| p.apart = Some(Apart { tag: "cluster:".to_owned(), at_most: 0 })), "rollout_apart");
 }
@@ -116,7 +117,45 @@ fn gates_by_table() {
     let elsewhere = Tally { neutral: 10, ..Tally::default() };
     assert_eq!(judged(elsewhere), Verdict::Promote, "it applies to none of them");
     let untried = Tally { good: 9, untried: 1, ..Tally::default() };
-    assert!(matches!(judged(untried), Verdict::Wait(_)), "a host that was never there proves nothing");
+    assert_eq!(judged(untried), Verdict::Promote, "a host that was never there says nothing either way");
+    let missing = Tally { good: 8, out: 1, untried: 1, ..Tally::default() };
+    assert!(matches!(judged(missing), Verdict::Wait(why) if why == "8 of 9 results, 95% are needed, 1 not tried"));
+    let nobody = Tally { untried: 10, ..Tally::default() };
+    assert!(matches!(judged(nobody), Verdict::Wait(_)), "a wave of which nothing was tried proves nothing");
+}
+
+#[test]
+fn hosts_that_are_away_are_passed_over() {
+    let policy = waves(&["10"]);
+    let rest = Tally { waiting: 90, ..Tally::default() };
+    let wave = Tally { good: 8, waiting: 2, ..Tally::default() };
+    assert!(matches!(judge(&look(&policy, wave, wave.and(rest))), Verdict::Wait(_)), "they may come any minute");
+    assert!(matches!(judge(&look(&policy, wave.passing_over(1), wave.and(rest))), Verdict::Wait(_)));
+    assert_eq!(judge(&look(&policy, wave.passing_over(2), wave.and(rest))), Verdict::Promote);
+    let all_away = Tally { waiting: 10, ..Tally::default() };
+    assert!(matches!(judge(&look(&policy, all_away.passing_over(10), rest)), Verdict::Wait(_)), "nothing was tried");
+    assert_eq!(wave.passing_over(5), wave.passing_over(2), "only what waits");
+    // The only one that was there failed.
+    let failed = Tally { bad: 1, waiting: 9, ..Tally::default() };
+    assert!(matches!(judge(&look(&policy, failed.passing_over(9), failed.and(rest))), Verdict::Halt(_)));
+}
+
+#[test]
+fn what_is_not_waited_for_by_table() {
+    let policy = Policy { freshness_hours: 24, ..Policy::default() };
+    let hours = |hours: i64| Timestamp::from_micros(0).plus_seconds(hours * 3600);
+    for (due, heard, ends, now, expected) in [
+        (100, 90, true, 123, false),
+        (100, 90, true, 124, false),
+        (100, 90, true, 125, true),
+        (100, 110, true, 125, false),
+        (100, 110, true, 135, true),
+        (100, 0, false, 1_000, false),
+        (200, 0, true, 199, false),
+    ] {
+        let stale = policy.stale(hours(due), hours(heard), ends, hours(now));
+        assert_eq!(stale, expected, "due {due} heard {heard} ends {ends} now {now}");
+    }
 }
 
 #[test]
@@ -227,7 +266,9 @@ proptest! {
         let verdict =
             judge(&Look { settled_at: settled.map(time), now: time(now), ..look(&policy, wave, run) });
         if verdict == Verdict::Promote {
-            prop_assert!((wave.good + wave.bad + wave.neutral) * 100 >= u64::from(definitive) * wave.tasks());
+            let definitive_ones = wave.good + wave.bad + wave.neutral;
+            prop_assert!(definitive_ones * 100 >= u64::from(definitive) * (wave.tasks() - wave.untried));
+            prop_assert!(definitive_ones > 0 || wave.tasks() == 0, "a wave of which nothing was tried proves nothing");
             prop_assert!(soak == 0 || settled.is_some_and(|at| now - at >= i64::from(soak)));
             if run.waiting + run.out > 0 {
                 prop_assert!(run.bad + run.unknown <= failures.floor(run.tasks()));

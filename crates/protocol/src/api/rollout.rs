@@ -22,7 +22,8 @@ pub struct Rollout {
     pub failure_percent: Option<u8>,
     /// Results a wave needs before the next opens, in percent of its tasks.
     pub definitive_percent: u8,
-    /// Windowed and recurring work that was not offered for so long expires, in hours.
+    /// A host that was not heard of for so long is away: others take its place in a wave, and windowed and recurring work for it
+    /// expires. In hours.
     pub freshness_hours: u32,
     /// Assets that share a tag beginning with this are one group, of which only some run at once.
     pub apart_tag: Option<String>,
@@ -30,6 +31,9 @@ pub struct Rollout {
     pub apart_at_most: Option<u32>,
     /// Every start asks for a permit, so that a halt is exact, even where no limit needs one.
     pub permits: bool,
+    /// Hosts that need a restart are restarted, at most so many at once, where their owners allow it. Absent: none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts_at_once: Option<u32>,
 }
 
 impl Default for Rollout {
@@ -47,6 +51,7 @@ impl Default for Rollout {
             apart_tag: None,
             apart_at_most: None,
             permits: policy.permits,
+            restarts_at_once: policy.restarts,
         }
     }
 }
@@ -85,6 +90,9 @@ pub struct RolloutRun {
     pub permits: bool,
     /// Permits out now.
     pub permits_out: i64,
+    /// Hosts being restarted now.
+    #[serde(default)]
+    pub restarts_out: i64,
     /// The policy it began with, in words.
     pub sentence: String,
     /// The waves.

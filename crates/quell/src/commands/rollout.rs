@@ -39,7 +39,7 @@ pub struct Set {
     /// Results a wave needs before the next opens, in percent of its tasks
     #[arg(long, value_name = "PERCENT")]
     definitive: Option<u8>,
-    /// Windowed and recurring work that was not offered for so long expires, in hours
+    /// A host not heard of for so long is not waited for: others take its place, recurring work for it expires; in hours
     #[arg(long, value_name = "HOURS")]
     freshness: Option<u32>,
     /// Assets that share a tag beginning with this are not worked on together; empty for none
@@ -48,6 +48,9 @@ pub struct Set {
     /// How many of such a group run at once
     #[arg(long, value_name = "COUNT")]
     at_most: Option<u32>,
+    /// Hosts that are restarted at once, at most, where a mitigation needs it and the host's owner allows it; 0 for none
+    #[arg(long, value_name = "HOSTS")]
+    restarts: Option<u32>,
     /// Whether every start asks for a permit, so that a halt is exact
     #[arg(long)]
     permits: Option<bool>,
@@ -81,7 +84,9 @@ fn told(format: Format, body: &RolloutBody) -> Result<(), Failure> {
     let line = |run: &RolloutRun| {
         let why = if run.reason.is_empty() { String::new() } else { format!(": {}", run.reason) };
         let by = if run.halted_by.is_empty() { String::new() } else { format!(" (by {})", run.halted_by) };
-        format!("run {} {}{by}{why}; {} permits out", run.ordinal, run.state, run.permits_out)
+        let restarting =
+            if run.restarts_out > 0 { format!(", {} restarting", run.restarts_out) } else { String::new() };
+        format!("run {} {}{by}{why}; {} permits out{restarting}", run.ordinal, run.state, run.permits_out)
     };
     if format == Format::Table {
         output::line(&body.sentence)?;
@@ -124,6 +129,9 @@ fn changed(present: Rollout, set: Set) -> Result<Rollout, Failure> {
     rollout.soak_seconds = set.soak.unwrap_or(rollout.soak_seconds);
     rollout.max_running = set.max_running.unwrap_or(rollout.max_running);
     rollout.definitive_percent = set.definitive.unwrap_or(rollout.definitive_percent);
+    if let Some(hosts) = set.restarts {
+        rollout.restarts_at_once = (hosts > 0).then_some(hosts);
+    }
     rollout.freshness_hours = set.freshness.unwrap_or(rollout.freshness_hours);
     rollout.permits = set.permits.unwrap_or(rollout.permits);
     rollout.failures = set.failures.or(rollout.failures);

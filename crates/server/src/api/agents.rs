@@ -17,6 +17,7 @@ use protocol::agent::EnrolmentToken;
 use protocol::api::catalogue::{EntryBody, StatementsBody};
 use protocol::api::response as body;
 use sha2::{Digest as _, Sha256};
+use store::accounts;
 use store::agents::{self, AgentLine, AgentRow, TokenRow};
 use store::audit::{self, Entry};
 use store::controls;
@@ -153,15 +154,21 @@ async fn revoke_token(State(app): State<App>, caller: Caller, Path(id): Path<Uui
 /// A missing permission, or no such token.
 pub async fn end_token(app: &App, caller: &Caller, id: Uuid) -> Result<(), Error> {
     caller.may(Action::AgentEnrol, &Record::default())?;
-    let (author, now) = (caller.author(), app.clock.now());
-    let known = app.database.write(move |tx| {
+    let (caller, author, now) = (caller.clone(), caller.author(), app.clock.now());
+    let known = app.database.try_write(move |tx| {
+        // Whoever made it enrols machines that this caller may know nothing of.
+        if let Some(maker) = agents::maker_of_token(tx, id)?
+            && let Some(account) = accounts::by_id(tx, maker)?
+        {
+            caller.may(Action::AgentEnrol, &Record { guarded: false, ..account.access_record() })?;
+        }
         let known = agents::revoke_token(tx, id)?;
         if known {
             let (detail, resource) = (serde_json::json!({}), format!("agents/tokens/{id}"));
             let entry = Entry { at: now, actor: &author, action: "agent.token_revoke", resource: &resource, detail };
             audit::append(tx, &entry)?;
         }
-        Ok(known)
+        Ok::<_, Error>(known)
     });
     if known.await? { Ok(()) } else { Err(Error::NotFound(format!("enrolment token {id}"))) }
 }
@@ -247,16 +254,19 @@ pub async fn revoke_agent(app: &App, caller: &Caller, id: Uuid) -> Result<(), Er
     Ok(())
 }
 
-/// The agent of this id, or 404: also where it sits on an asset that the scope does not see.
+/// The agent of this id, or 404: also where it sits on an asset that the scope does not see. One that sits on none may be any
+/// machine, so no scope sees it: whoever could put it on an asset of his would have his jobs run on a machine of others.
 ///
 /// # Errors
 /// [`Error::NotFound`].
 pub(crate) fn known(tx: &mut store::Transaction<'_>, scope: &AssetScope, id: Uuid) -> Result<AgentRow, Error> {
     let missing = || Error::NotFound(format!("agent {id}"));
     let agent = agents::by_agent_id(tx, id)?.ok_or_else(missing)?;
-    if let Some(asset) = agent.asset_id {
-        visible(tx, scope, asset)
-            .map_err(|error| if matches!(error, Error::NotFound(_)) { missing() } else { error })?;
+    match agent.asset_id {
+        Some(asset) => visible(tx, scope, asset)
+            .map_err(|error| if matches!(error, Error::NotFound(_)) { missing() } else { error })?,
+        None if *scope != AssetScope::All => return Err(missing()),
+        None => {}
     }
     Ok(agent)
 }

@@ -223,9 +223,9 @@ pub fn users(tx: &mut Transaction<'_>, names: &[String]) -> Result<Vec<UserId>, 
         .collect()
 }
 
-/// Do an act and show what it made.
-pub(super) async fn done(app: &App, caller: &Caller, number: &str, act: Act) -> Result<Tagged, Error> {
-    let job = jobs::act(app, caller, ordinal(number)?, act).await?;
+/// Do an act, on the version that was seen where the client says one, and show what it made.
+pub(super) async fn done(app: &App, caller: &Caller, number: &str, act: Act, seen: IfMatch) -> Result<Tagged, Error> {
+    let job = jobs::act_on(app, caller, ordinal(number)?, act, seen).await?;
     tagged(app, caller, job).await
 }
 
@@ -238,16 +238,22 @@ async fn save(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
+    seen: IfMatch,
     Json(save): Json<body::JobSave>,
 ) -> Result<Tagged, Error> {
-    done(&app, &caller, &number, if save.enable { Act::SaveAndEnable } else { Act::Save }).await
+    done(&app, &caller, &number, if save.enable { Act::SaveAndEnable } else { Act::Save }, seen).await
 }
 
 /// Enable a job
 #[utoipa::path(post, path = "/jobs/{number}/enable", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
-async fn enable(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
-    done(&app, &caller, &number, Act::Enable).await
+async fn enable(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::Enable, seen).await
 }
 
 /// Disable a job
@@ -255,8 +261,13 @@ async fn enable(State(app): State<App>, caller: Caller, Path(number): Path<Strin
 /// One that has not started, or a recurring one between two runs.
 #[utoipa::path(post, path = "/jobs/{number}/disable", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
-async fn disable(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
-    done(&app, &caller, &number, Act::Disable).await
+async fn disable(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::Disable, seen).await
 }
 
 /// Cancel a running job
@@ -264,15 +275,25 @@ async fn disable(State(app): State<App>, caller: Caller, Path(number): Path<Stri
 /// Nothing more starts; what runs on a host ends and reports.
 #[utoipa::path(post, path = "/jobs/{number}/cancel", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
-async fn cancel(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
-    done(&app, &caller, &number, Act::Cancel).await
+async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::Cancel, seen).await
 }
 
 /// Delete a job that is not running
 #[utoipa::path(delete, path = "/jobs/{number}", tag = "jobs", params(("number" = String, Path)),
     responses((status = NO_CONTENT)))]
-async fn delete(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<StatusCode, Error> {
-    jobs::act(&app, &caller, ordinal(&number)?, Act::Delete).await?;
+async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+) -> Result<StatusCode, Error> {
+    jobs::act_on(&app, &caller, ordinal(&number)?, Act::Delete, seen).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,7 +3,7 @@
 use super::jobs::{Tagged, done, ordinal, tagged};
 use crate::app::App;
 use crate::engine::jobs;
-use crate::http::{Caller, Error};
+use crate::http::{Caller, Error, IfMatch};
 use crate::views;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -160,15 +160,25 @@ async fn list_runs(
 /// Nothing more of it starts; what runs on a host ends and reports. A recurring job makes no run meanwhile.
 #[utoipa::path(post, path = "/jobs/{number}/pause", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
-async fn pause(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
-    done(&app, &caller, &number, Act::Pause).await
+async fn pause(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::Pause, seen).await
 }
 
 /// Resume a paused job
 #[utoipa::path(post, path = "/jobs/{number}/resume", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
-async fn resume(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
-    done(&app, &caller, &number, Act::Resume).await
+async fn resume(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::Resume, seen).await
 }
 
 /// Run a job now
@@ -176,8 +186,13 @@ async fn resume(State(app): State<App>, caller: Caller, Path(number): Path<Strin
 /// A further run of a recurring job or of one that has ended; a job that waits for its time runs now instead.
 #[utoipa::path(post, path = "/jobs/{number}/run", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
-async fn run_now(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
-    done(&app, &caller, &number, Act::RunNow).await
+async fn run_now(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::RunNow, seen).await
 }
 
 /// Retry what failed
@@ -185,8 +200,13 @@ async fn run_now(State(app): State<App>, caller: Caller, Path(number): Path<Stri
 /// A run over the assets and actions whose last result is code 1.
 #[utoipa::path(post, path = "/jobs/{number}/retry", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
-async fn retry_failed(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
-    done(&app, &caller, &number, Act::RetryFailed).await
+async fn retry_failed(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    seen: IfMatch,
+) -> Result<Tagged, Error> {
+    done(&app, &caller, &number, Act::RetryFailed, seen).await
 }
 
 /// Clone a job
@@ -198,8 +218,9 @@ async fn clone(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
+    seen: IfMatch,
 ) -> Result<(StatusCode, Tagged), Error> {
-    Ok((StatusCode::CREATED, done(&app, &caller, &number, Act::Clone).await?))
+    Ok((StatusCode::CREATED, done(&app, &caller, &number, Act::Clone, seen).await?))
 }
 
 /// Change the owner of a job

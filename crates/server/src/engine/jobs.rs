@@ -20,7 +20,7 @@ use domain::job::{self, Act, Kind, Review, Target};
 use domain::number::Series;
 use domain::schedule::Schedule;
 use domain::time::Timestamp;
-pub use life::{act, change_owner};
+pub use life::{act, act_on, change_owner};
 use protocol::problem::FieldError;
 use std::collections::{BTreeMap, BTreeSet};
 use store::audit::{self, Entry};

@@ -14,7 +14,7 @@ use domain::time::Timestamp;
 use protocol::agent::TaskEpoch;
 use protocol::digest::Digest;
 use protocol::order::{ORDER_TYPE, Order, OrderKind, Supersedes};
-use protocol::permit::PERMIT_CAPABILITY;
+use protocol::permit::{PERMIT_CAPABILITY, RESTART_CAPABILITY};
 use protocol::signed::{Envelope, SigningKey};
 use std::collections::BTreeSet;
 use store::agents::AgentRow;
@@ -161,6 +161,7 @@ fn make(
         dry_run,
         approval,
         permit,
+        restart: restarts(tx, task)? && maker.capabilities.contains(RESTART_CAPABILITY),
     };
     let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
     let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);
@@ -190,6 +191,15 @@ fn needs_permit(tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error>
     }
     let entry = catalogue::entry(tx, task.entry_key)?;
     Ok(task.kind != "revert" && (entry.risk == "high" || !entry.reversible))
+}
+
+/// Whether hosts of this task's run are restarted where the entry needs it. An agent whose owner does not allow it does not list
+/// it and is not asked to: what needs a restart then waits for its owner.
+fn restarts(tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error> {
+    if !matches!(task.kind.as_str(), "apply" | "revert") {
+        return Ok(false);
+    }
+    Ok(super::waves::policy(&rollouts::run(tx, task.run_id)?.rollout)?.restarts.is_some())
 }
 
 /// What the order of a task says to do; a dry run only plans it.

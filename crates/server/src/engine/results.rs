@@ -10,6 +10,7 @@ use domain::mitigation::{ControlState, Origin};
 use domain::task;
 use domain::time::Timestamp;
 use protocol::agent::{Acked, Event, EventKind, Outcome, TaskReport};
+use protocol::order::RefusalCode;
 use std::collections::BTreeSet;
 use store::agents::AgentRow;
 use store::controls::{self, Report, after};
@@ -32,8 +33,8 @@ pub struct Stored {
     pub touched: BTreeSet<JobId>,
 }
 
-/// Store a batch of events of one agent, oldest first. What cannot be understood is neither stored nor acknowledged; what is
-/// beyond every honest bound is acknowledged and not stored.
+/// Store a batch of events of one agent, oldest first. What cannot be understood, or is of an epoch that is
+/// not known here yet, is neither stored nor acknowledged; what is beyond every honest bound is acknowledged and not stored.
 ///
 /// # Errors
 /// A failure of the store; then nothing of the batch is kept.
@@ -52,13 +53,19 @@ pub fn store(tx: &mut Transaction<'_>, agent: &AgentRow, events: &[String], now:
             stored.acked.push(Acked { task: event.task, epoch: event.epoch, n: event.n });
             continue;
         };
+        let (epoch, n) = (i64::from(event.epoch), i64::from(event.n));
+        if epoch > task.epoch && !task.state.ended() {
+            // We were put back to a state from before that order. The agent keeps its word until we get there again: dropped, what
+            // it did would never be known here; believed, an agent could raise its epochs as it liked.
+            tracing::info!(agent = %agent.agent_id, task = %event.task, "event {n} of epoch {epoch} is left with its agent: {} is the newest epoch known here", task.epoch);
+            continue;
+        }
         stored.acked.push(Acked { task: event.task, epoch: event.epoch, n: event.n });
         if !worth_keeping(&event, text, task.state.ended()) {
             // Acknowledged too: held back, it would come for ever.
             tracing::warn!(agent = %agent.agent_id, task = %event.task, "event {} of agent {} is not kept: too many, too long or too late", event.n, agent.agent_id);
             continue;
         }
-        let (epoch, n) = (i64::from(event.epoch), i64::from(event.n));
         if epoch > task.epoch || !tasks::keep_event(tx, task.id, epoch, n, text, now)? || epoch < task.epoch {
             continue;
         }
@@ -88,7 +95,12 @@ fn apply(
 ) -> Result<bool, Error> {
     // What a machine did that turned out to be another one says nothing of the task's asset.
     let elsewhere = agent.asset_id != Some(task.asset_id) && matches!(event.event, EventKind::Finished(_));
-    let means = if elsewhere { task::Event::AgentGone } else { event.event.means() };
+    let late = matches!(event.event, EventKind::Refused { code: RefusalCode::Expired, .. });
+    let means = match event.event.means() {
+        _ if elsewhere => task::Event::AgentGone,
+        _ if late && task.not_after.is_some_and(|end| task::lapsed(task.life(), end, now)) => task::Event::Lapsed,
+        means => means,
+    };
     let life = match task::heard(task.life(), event.epoch, means) {
         Ok(life) => life,
         Err(refusal) => {
@@ -124,6 +136,12 @@ fn apply(
             tasks::save_result(tx, task.id, &message, None, "")?;
         }
         EventKind::Finished(report) => finished(tx, task, report, event.at, now)?,
+        EventKind::Restarting { now: false, .. } => {
+            tasks::save_result(tx, task.id, "in place; waits for its turn to restart the host", None, "")?;
+        }
+        EventKind::Restarting { now: true, .. } => {
+            tasks::save_result(tx, task.id, "in place; the host is restarting", None, "")?;
+        }
         EventKind::Accepted | EventKind::Started => {}
     }
     Ok(true)

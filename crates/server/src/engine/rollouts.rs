@@ -70,6 +70,7 @@ pub fn understood(given: &Rollout) -> Result<Policy, Error> {
         freshness_hours: given.freshness_hours,
         apart,
         permits: given.permits,
+        restarts: given.restarts_at_once,
     };
     policy.validate().map_err(|refusal| Error::field("rollout", refusal.code, refusal.sentence))?;
     Ok(policy)
@@ -90,6 +91,7 @@ pub fn told(policy: &Policy) -> Rollout {
         apart_tag: policy.apart.as_ref().map(|apart| apart.tag.clone()),
         apart_at_most: policy.apart.as_ref().map(|apart| apart.at_most),
         permits: policy.permits,
+        restarts_at_once: policy.restarts,
     }
 }
 
@@ -156,6 +158,7 @@ fn run(tx: &mut Transaction<'_>, job: &Job, row: &RunRow, acts: Vec<Act>) -> Res
         next_wave_at: row.settled_at.map(|at| at.plus_seconds(soak)),
         permits: row.permits,
         permits_out: i64::try_from(out).unwrap_or(i64::MAX),
+        restarts_out: rollouts::restarts::out(tx, row.id)?,
         sentence: policy.sentence(),
         waves: tallies.into_iter().map(|(number, tally)| wave(row, number, tally)).collect(),
         acts,

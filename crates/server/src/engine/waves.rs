@@ -9,11 +9,12 @@ use domain::id::{AssetId, JobId, RunId};
 use domain::rollout::Policy;
 use domain::rollout::gate::{Look, Tally, Verdict, judge};
 use domain::rollout::run::RunState;
+use domain::task::Event;
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
 use store::audit::{self, Entry};
-use store::rollouts::{self, Beginning, RunRow};
-use store::{Transaction, jobs};
+use store::rollouts::{self, Beginning, RunRow, away};
+use store::{Transaction, jobs, tasks};
 
 /// Who the audit names where a gate decides.
 pub const GATE: &str = "gate";
@@ -59,22 +60,73 @@ pub fn begin(
 pub fn look(tx: &mut Transaction<'_>, now: Timestamp, moved: &mut Moved) -> Result<(), Error> {
     rollouts::expire(tx, now)?;
     let halted = dispatch::halt(tx)?.is_some();
+    let ear = away::listening(tx, now)?;
     for run in rollouts::at_work(tx)? {
         match run.state {
             RunState::Halting if rollouts::at_large(tx, run.id)? == 0 => rest(tx, &run, now, moved)?,
             // Nothing is opened while everything stands still.
-            RunState::Open if !halted => gate(tx, &run, now, moved)?,
+            RunState::Open if !halted => gate(tx, &run, ear, now, moved)?,
             _ => {}
         }
     }
     Ok(())
 }
 
-fn gate(tx: &mut Transaction<'_>, run: &RunRow, now: Timestamp, moved: &mut Moved) -> Result<(), Error> {
+/// What hosts that are away mean for a run: work that recurs expires, in a wave others take their places. Gives how many tasks of
+/// the open wave are passed over all the same, because nobody is left to take their places.
+fn pass_over(
+    tx: &mut Transaction<'_>,
+    run: &RunRow,
+    policy: &Policy,
+    (since, beat): (Timestamp, bool),
+    now: Timestamp,
+    moved: &mut Moved,
+) -> Result<u64, Error> {
+    let bound = policy.away_before(now);
+    // While nobody listened nobody was heard.
+    if since > bound {
+        return Ok(0);
+    }
+    if beat {
+        for task in tasks::stale(tx, run.id, bound)? {
+            let life = domain::task::step(task.life(), Event::Expire)?;
+            tasks::save_life(tx, task.id, life, now)?;
+            let hours = policy.freshness_hours;
+            let message = format!(
+                "{} was not heard of for {hours} h, which is as long as this run waits for a host; nothing was tried on it",
+                task.asset_name
+            );
+            tasks::save_result(tx, task.id, &message, None, "")?;
+            moved.jobs.insert(task.job_id);
+        }
+    }
+    if run.wave >= run.waves {
+        return Ok(0);
+    }
+    if beat {
+        let traded = away::trade(tx, run.id, run.wave, bound, now)?;
+        if !traded.gone.is_empty() {
+            let detail = serde_json::json!({ "wave": run.wave, "away": traded.gone, "instead": traded.came });
+            note(tx, run, GATE, "run.passed_over", detail, now)?;
+            moved.jobs.insert(run.job_id);
+        }
+    }
+    Ok(u64::try_from(away::waiting(tx, run.id, run.wave, bound, now)?).unwrap_or(0))
+}
+
+fn gate(
+    tx: &mut Transaction<'_>,
+    run: &RunRow,
+    ear: (Timestamp, bool),
+    now: Timestamp,
+    moved: &mut Moved,
+) -> Result<(), Error> {
     let policy = policy(&run.rollout)?;
+    let passed_over = pass_over(tx, run, &policy, ear, now, moved)?;
     let tallies = rollouts::tallies(tx, run.id)?;
     let whole = tallies.iter().fold(Tally::default(), |sum, (_, tally)| sum.and(*tally));
     let wave = tallies.iter().find(|(wave, _)| *wave == run.wave).map(|(_, tally)| *tally).unwrap_or_default();
+    let wave = wave.passing_over(passed_over);
     let last = run.wave >= run.waves;
     let accepted = u64::try_from(run.accepted).unwrap_or(0);
     let look = Look { policy: &policy, wave, run: whole, last, accepted, settled_at: run.settled_at, now };

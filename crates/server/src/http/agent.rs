@@ -19,7 +19,7 @@ use protocol::agent::{
     BODY_BYTES_MAX, Body, CA_PATH, CHECKS_PATH, CONTENT_PATH, ChecksReply, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled,
     EventsReply, HOLD_SECONDS_MAX, POLL_PATH, Poll, PollReply,
 };
-use protocol::permit::{PERMIT_PATH, PermitReply};
+use protocol::permit::{PERMIT_PATH, PermitReply, RESTART_PATH};
 use std::time::Duration;
 use store::agents::AgentRow;
 use store::tasks;
@@ -33,7 +33,8 @@ pub fn routes() -> Router<App> {
         .route(EVENTS_PATH, post(events))
         .route(CHECKS_PATH, post(checked))
         .route(CONTENT_PATH, post(content))
-        .route(PERMIT_PATH, post(permit));
+        .route(PERMIT_PATH, post(permit))
+        .route(RESTART_PATH, post(restart));
     bounded(routes, limits::AGENT_TIME_MAX, BODY_BYTES_MAX)
 }
 
@@ -190,6 +191,14 @@ async fn permit(State(app): State<App>, body: Bytes) -> Result<Json<PermitReply>
     });
     let answer = answer.await?;
     failpoint::hit("permit.after_commit");
+    Ok(Json(PermitReply { now, answer }))
+}
+
+async fn restart(State(app): State<App>, body: Bytes) -> Result<Json<PermitReply>, Error> {
+    let (agent, request) = agents::authenticate(&app, &body).await?;
+    let Body::Restart(ask) = request.body else { return Err(misplaced()) };
+    let (now, key) = (app.clock.now(), catalogue::order_key(&app));
+    let answer = app.database.try_write(move |tx| permits::answer_restart(tx, &agent, &ask, &key, now)).await?;
     Ok(Json(PermitReply { now, answer }))
 }
 

@@ -1,13 +1,14 @@
 //! `Idempotency-Key` on every POST of the API: a repetition within a day gets the first answer and does nothing.
 //!
 //! Only successes are kept: a refused request did nothing and may be tried again. An answer that showed a secret is not
-//! kept either; its repetition is refused, because a secret is shown once. Two requests with one key at the same time
-//! are told apart inside this process; after a crash between the work and its note the work is done again. The work goes
-//! on to its note when the client hangs up. A file that is uploaded is not read twice: its length stands for it.
+//! kept either; its repetition is refused, because a secret is shown once. One request at a time works on a key, over all
+//! replicas; what it keeps is marked in the same transaction, so that after a crash between the work and its note nothing is
+//! done again: the repetition is told to look at what is there. The work goes on to its note when the client hangs up. A file
+//! that is uploaded is not read twice: its length stands for it.
 
 use super::auth::Caller;
 use super::error::Error;
-use super::limits::{BODY_BYTES_MAX, CATALOGUE_BYTES_MAX};
+use super::limits::{BODY_BYTES_MAX, CATALOGUE_BYTES_MAX, REQUEST_TIME_MAX, UPLOAD_TIME_MAX};
 use crate::app::App;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use store::idempotency::{self, Begun};
+use store::idempotency::{self, Begun, Working};
 
 /// How long answers are kept, in seconds.
 pub const KEPT_SECONDS: i64 = 86_400;
@@ -84,43 +85,57 @@ async fn answered(app: &App, author: &str, key: &HeaderValue, request: Request, 
     let key = key.to_str().ok().filter(fits).ok_or_else(|| {
         Error::problem(StatusCode::BAD_REQUEST, "idempotency_key", "an Idempotency-Key has 1 to 128 visible characters")
     })?;
-    let turn = app.in_flight.take(author, key).ok_or_else(|| {
-        let why = "the first request with this Idempotency-Key is still being worked on";
-        Error::problem(StatusCode::CONFLICT, "idempotency_in_progress", why)
-    })?;
+    let turn = app.in_flight.take(author, key).ok_or_else(in_progress)?;
+    let longest = if request.uri().path() == UPLOADS { UPLOAD_TIME_MAX } else { REQUEST_TIME_MAX };
+    // Twice the time of a request: the work may go on a little after the client was told that it took too long.
+    let seconds = i64::try_from(longest.as_secs()).unwrap_or(i64::MAX).saturating_mul(2);
     let (request, digest) = digested(request).await?;
-    let (actor, name, now) = (author.to_owned(), key.to_owned(), app.clock.now());
+    let working = Working { actor: author.to_owned(), key: key.to_owned(), begun_at: app.clock.now() };
+    let (of, now) = (working.clone(), working.begun_at);
     let begun = app
         .database
         .write(move |tx| {
             idempotency::forget_before(tx, now.plus_seconds(-KEPT_SECONDS))?;
-            idempotency::begin(tx, &actor, &name, &digest, now)
+            idempotency::begin(tx, &of.actor, &of.key, &digest, seconds, now)
         })
         .await?;
     match begun {
         Begun::New => {}
         Begun::Repeated { status, answer } => return repeated(status, &answer),
+        Begun::InProgress => return Err(in_progress()),
+        Begun::Unknown => {
+            let why = "the first request with this Idempotency-Key did its work, and its answer is lost: look at what is there before you ask again with a new key";
+            return Err(Error::problem(StatusCode::CONFLICT, "idempotency_unknown", why));
+        }
         Begun::Misused => {
             let why = "this Idempotency-Key was used for another request; take a new one";
             return Err(Error::problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", why));
         }
     }
-    let (app, author, key) = (app.clone(), author.to_owned(), key.to_owned());
+    let app = app.clone();
     // A task of its own: a client that hangs up must not part the work from its note.
     let work = tokio::spawn(async move {
-        let response = next.run(request).await;
+        let response = idempotency::within(working.clone(), next.run(request)).await;
         let response = match response.status() {
-            status if status.is_success() => keep(&app, &author, &key, response).await?,
+            status if status.is_success() => keep(&app, working, response).await?,
             status if status.is_client_error() => {
-                app.database.write(move |tx| idempotency::forget(tx, &author, &key)).await?;
+                app.database.write(move |tx| idempotency::forget(tx, &working)).await?;
                 response
             }
-            _ => response,
+            _ => {
+                app.database.write(move |tx| idempotency::let_go(tx, &working)).await?;
+                response
+            }
         };
         drop(turn);
         Ok(response)
     });
     work.await.map_err(Error::internal)?
+}
+
+fn in_progress() -> Error {
+    let why = "the first request with this Idempotency-Key is still being worked on";
+    Error::problem(StatusCode::CONFLICT, "idempotency_in_progress", why)
 }
 
 /// The request again, and a digest of everything that makes it the same request.
@@ -159,7 +174,7 @@ fn repeated(status: u16, answer: &[u8]) -> Result<Response, Error> {
     Ok((status, headers, kept.body).into_response())
 }
 
-async fn keep(app: &App, author: &str, key: &str, response: Response) -> Result<Response, Error> {
+async fn keep(app: &App, working: Working, response: Response) -> Result<Response, Error> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(Error::internal)?;
     let shown_once = parts.extensions.get::<ShownOnce>().is_some();
@@ -174,8 +189,8 @@ async fn keep(app: &App, author: &str, key: &str, response: Response) -> Result<
     };
     if body.len() <= ANSWER_BYTES_MAX {
         let answer = serde_json::to_vec(&kept).map_err(Error::internal)?;
-        let (actor, key, status) = (author.to_owned(), key.to_owned(), parts.status.as_u16());
-        app.database.write(move |tx| idempotency::finish(tx, &actor, &key, status, &answer)).await?;
+        let status = parts.status.as_u16();
+        app.database.write(move |tx| idempotency::finish(tx, &working, status, &answer)).await?;
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }

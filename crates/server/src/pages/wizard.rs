@@ -340,6 +340,10 @@ pub struct RolloutFields {
     pub failures: Field,
     /// `failure_percent`.
     pub percent: Field,
+    /// `freshness_hours`.
+    pub freshness: Field,
+    /// `restarts_at_once`.
+    pub restarts: Field,
     /// `apart_tag`.
     pub apart: Field,
     /// `apart_at_most`.

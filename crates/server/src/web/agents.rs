@@ -92,6 +92,8 @@ fn state(agent: &Agent, now: Timestamp) -> Chip {
     } else {
         match agent.mode.as_str() {
             "halted" => Chip::new(Tone::Warn, "Halted by its owner"),
+            "journal_unwritable" => Chip::new(Tone::Fail, "Journal unwritable")
+                .titled("The agent cannot write its journal, so it changes nothing. Make room on its disk."),
             "monitor_only" => Chip::new(Tone::Info, "Monitor only").with_icon("eye"),
             _ => Chip::new(Tone::Ok, "Connected"),
         }

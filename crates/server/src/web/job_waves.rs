@@ -16,7 +16,7 @@ use store::Transaction;
 /// A failure of the store.
 pub(super) fn part(tx: &mut Transaction<'_>, full: &Full) -> Result<Option<RolloutPart>, Error> {
     let Some(run) = rollouts::newest(tx, full)? else { return Ok(None) };
-    if run.waves.len() < 2 && run.reason.is_empty() && !run.permits {
+    if run.waves.len() < 2 && run.reason.is_empty() && !run.permits && run.restarts_out == 0 {
         return Ok(None);
     }
     let (tone, word) = match run.state.as_str() {
@@ -34,7 +34,13 @@ pub(super) fn part(tx: &mut Transaction<'_>, full: &Full) -> Result<Option<Rollo
         _ => run.reason.clone(),
     };
     let permits = if run.permits { format!("{} permits out", run.permits_out) } else { String::new() };
-    let line = [run.sentence.clone(), why, permits].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    let restarts = match run.restarts_out {
+        0 => String::new(),
+        1 => "1 host restarting".to_owned(),
+        hosts => format!("{hosts} hosts restarting"),
+    };
+    let line =
+        [run.sentence.clone(), why, permits, restarts].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
     Ok(Some(RolloutPart {
         state: Chip::new(tone, word),
         line: line.join(" · "),

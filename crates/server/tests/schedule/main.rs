@@ -8,7 +8,9 @@
     reason = "a test panics rather than returning an error"
 )]
 
+mod away;
 mod play;
+mod restarts;
 #[path = "../pages_jobs/world.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of pages")]
 mod world;

@@ -59,7 +59,7 @@ bodies! {
         pub os: String,
         /// Version.
         pub version: String,
-        /// `normal`, `monitor_only` or `halted`.
+        /// `normal`, `monitor_only`, `halted` or `journal_unwritable`.
         pub mode: String,
         /// Enrolled.
         #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]

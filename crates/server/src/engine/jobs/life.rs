@@ -9,6 +9,7 @@ use crate::engine::runs::{self, Cause, Does, Due, NewRun, Over};
 use crate::engine::selection;
 use crate::failpoint;
 use crate::http::auth::Caller;
+use crate::http::conditional::IfMatch;
 use crate::http::error::Error;
 use domain::access::{self, Action, Cover, Record};
 use domain::job::{self, Act, Kind, Life, Pace};
@@ -25,8 +26,16 @@ use store::{Transaction, accounts, jobs, numbers};
 /// A missing permission, or the refusal of the state machine, or fields that keep it from being saved. Changing the owner
 /// needs a name: [`change_owner`].
 pub async fn act(app: &App, caller: &Caller, number: i64, act: Act) -> Result<Job, Error> {
+    act_on(app, caller, number, act, IfMatch(None)).await
+}
+
+/// As [`act`], on the version of the job that somebody has seen, where he says which.
+///
+/// # Errors
+/// As [`act`]; 412 where somebody else changed it meanwhile.
+pub async fn act_on(app: &App, caller: &Caller, number: i64, act: Act, seen: IfMatch) -> Result<Job, Error> {
     let (doer, now) = (caller.clone(), app.clock.now());
-    let job = app.database.try_write(move |tx| act_in(tx, &doer, number, act, now)).await?;
+    let job = app.database.try_write(move |tx| act_in(tx, &doer, number, act, seen, now)).await?;
     if matches!(act, Act::Enable | Act::SaveAndEnable) {
         failpoint::hit("job.enabled");
     }
@@ -39,9 +48,17 @@ pub async fn act(app: &App, caller: &Caller, number: i64, act: Act) -> Result<Jo
     Ok(job)
 }
 
-fn act_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, act: Act, now: Timestamp) -> Result<Job, Error> {
+fn act_in(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    number: i64,
+    act: Act,
+    seen: IfMatch,
+    now: Timestamp,
+) -> Result<Job, Error> {
     let job = load(tx, caller, number)?;
     caller.may(act.needs(), &job.record)?;
+    seen.check(job.row.version)?;
     let life = job::act(job.row.life(), act)?;
     match act {
         Act::Clone => return copy(tx, caller, &job, now),

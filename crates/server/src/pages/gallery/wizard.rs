@@ -212,6 +212,13 @@ pub(super) fn pages(out: &Path) {
             starts: Field::typed("number", "starts_per_minute", "Starts a minute, at most", ""),
             failures: Field::typed("text", "failures", "Failures that halt it if more", "5%"),
             percent: Field::typed("number", "failure_percent", "Halts above this failure rate, in percent", "5"),
+            restarts: Field::typed("number", "restarts_at_once", "Hosts restarted at once, at most", "1"),
+            freshness: Field::typed(
+                "number",
+                "freshness_hours",
+                "Hosts not heard of for so many hours are not waited for",
+                "24",
+            ),
             apart: Field::typed("text", "apart_tag", "Kept apart by tag", "cluster:"),
             at_most: Field::typed("number", "apart_at_most", "Of such a group at once", "1"),
             permits: true,

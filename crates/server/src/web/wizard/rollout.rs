@@ -32,9 +32,11 @@ pub(super) fn asked(draft: &Draft, form: &Fields) -> Result<Policy, Vec<Fault>> 
         starts_per_minute: perhaps("starts_per_minute"),
         failures: text("failures"),
         failure_percent: perhaps("failure_percent").map(|percent| u8::try_from(percent).unwrap_or(u8::MAX)),
+        freshness_hours: number("freshness_hours"),
         apart_at_most: text("apart_tag").and(perhaps("apart_at_most")),
         apart_tag: text("apart_tag"),
         permits: !form.one("permits").is_empty(),
+        restarts_at_once: perhaps("restarts_at_once"),
         ..crate::engine::rollouts::told(&draft.full.rollout)
     };
     understood(&given).map_err(|error| match error {
@@ -54,6 +56,8 @@ fn place(code: &str) -> &'static str {
         "rollout_starts" => "starts_per_minute",
         "rollout_failures" => "failures",
         "rollout_rate" => "failure_percent",
+        "rollout_restarts" => "restarts_at_once",
+        "rollout_freshness" => "freshness_hours",
         "rollout_apart" => "apart_tag",
         _ => "waves",
     }
@@ -92,6 +96,14 @@ pub(super) fn fields(policy: &Policy, faults: &[Fault], typed: Option<&Fields>) 
             "Halts above this failure rate, in percent",
             perhaps(policy.failure_percent.map(u32::from)),
         ),
+        freshness: number(
+            "freshness_hours",
+            "Hosts not heard of for so many hours are not waited for",
+            policy.freshness_hours.to_string(),
+        )
+        .help("Others take their places in a wave. Recurring work for them is left to its next run."),
+        restarts: number("restarts_at_once", "Hosts restarted at once, at most", perhaps(policy.restarts))
+            .help("Only where the mitigation needs it and the host's owner allows it. Empty: none is restarted."),
         apart: line("apart_tag", "Kept apart by tag", policy.apart.as_ref().map(|a| a.tag.clone()).unwrap_or_default())
             .help("Assets that share a tag beginning with this, such as cluster:, are not worked on together."),
         at_most: number("apart_at_most", "Of such a group at once", perhaps(policy.apart.as_ref().map(|a| a.at_most))),

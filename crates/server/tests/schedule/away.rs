@@ -1,0 +1,202 @@
+//! Hosts that are away, orders that wait in vain, and agents that know more than a server that was put back.
+
+use crate::play::{act, at, come, draft, edit, look, offered, report, runs, tasks};
+use crate::world::World;
+use domain::id::AssetId;
+use domain::time::Timestamp;
+use protocol::agent::{Event, EventKind, Outcome};
+use protocol::order::RefusalCode;
+use serde_json::{Value, json};
+use server::engine::results;
+use testkit::both_servers;
+use testkit::server::TestServer;
+
+/// The server listens from an instant on for so many minutes, and hears the agents of these assets.
+async fn listen(server: &TestServer, from: &str, minutes: i64, heard: &[i64]) {
+    for minute in (0..=minutes).step_by(5) {
+        let now = at(from).plus_seconds(minute * 60);
+        server.clock.set(now);
+        hear(server, heard, now).await;
+        look(server).await;
+    }
+}
+
+async fn hear(server: &TestServer, assets: &[i64], now: Timestamp) {
+    let assets = assets.to_vec();
+    let write = server.app().database.try_write(move |tx| {
+        for asset in &assets {
+            tx.execute("UPDATE agent SET last_seen_at = $2 WHERE asset_id = $1", &[asset, &now])?;
+        }
+        Ok::<_, server::http::Error>(())
+    });
+    write.await.expect("heard");
+}
+
+/// An agent says this of an order; gives how many events the server has stored.
+pub async fn say(server: &TestServer, asset: i64, order: &Value, epoch: u32, events: &[(u32, EventKind)]) -> usize {
+    let now = server.app().clock.now();
+    let task = order["task"].as_str().expect("an id").parse().expect("an id");
+    let text = |(n, event): &(u32, EventKind)| {
+        serde_json::to_string(&Event { task, epoch, n: *n, at: now, event: event.clone() }).expect("JSON")
+    };
+    let texts: Vec<String> = events.iter().map(text).collect();
+    let write = server.app().database.try_write(move |tx| {
+        let agent = store::agents::on_asset(tx, AssetId(asset))?.expect("an agent");
+        results::store(tx, &agent, &texts, now)
+    });
+    write.await.expect("said").acked.len()
+}
+
+pub fn epoch(order: &Value) -> u32 {
+    order["epoch"].as_u64().and_then(|epoch| u32::try_from(epoch).ok()).expect("an epoch")
+}
+
+fn late() -> EventKind {
+    EventKind::Refused { code: RefusalCode::Expired, reason: "its time is over".to_owned() }
+}
+
+both_servers!(recurring_work_for_a_host_that_is_away_is_left_to_its_next_run, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let daily = json!({
+        "schedule": { "when": "recurring", "at": "2027-03-22T02:30", "zone": "UTC", "repeat": { "by": "daily", "until": "2027-03-25" } },
+        "rollout": { "freshness_hours": 1 },
+    });
+    let (number, assets) = draft(&world, &daily).await;
+    act(&world.admin, &number, "save").await.expect(200);
+    // The server was away itself: while nobody listened nobody was silent.
+    listen(server, "2027-03-22T02:30:00Z", 55, &assets[..1]).await;
+    let admin = server.admin().await;
+    let states = |tasks: &[Value]| tasks.iter().map(|task| task["state"].clone()).collect::<Vec<_>>();
+    assert!(states(&tasks(&admin, &number, "").await).iter().all(|state| state == "ready"));
+    listen(server, "2027-03-22T03:26:00Z", 15, &assets[..1]).await;
+    let known = tasks(&admin, &number, "").await;
+    let of = |asset: i64| known.iter().filter(move |task| task["asset"] == asset).cloned().collect::<Vec<_>>();
+    assert!(states(&of(assets[0])).iter().all(|state| state == "ready"), "it is there: {known:?}");
+    let gone = of(assets[1]);
+    assert!(!gone.is_empty() && gone.iter().all(|task| task["state"] == "expired" && task["code"] == 1), "{gone:?}");
+    assert!(gone[0]["message"].as_str().unwrap().contains("was not heard of for 1 h"), "{gone:?}");
+    // It comes back: nothing is left for it in this run, and the next one has it again.
+    hear(server, &assets, at("2027-03-22T03:41:00Z")).await;
+    assert!(offered(server, assets[1]).await.0.is_empty());
+    report(server, assets[0], Outcome::Succeeded).await;
+    come(server, "2027-03-23T02:30:00Z").await;
+    let admin = server.admin().await;
+    assert_eq!(runs(&admin, &number).await.len(), 2);
+    assert!(!offered(server, assets[1]).await.0.is_empty());
+});
+
+both_servers!(a_canary_that_is_away_gives_its_place_to_another_and_stays_open, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let once = json!({ "rollout": { "waves": ["1"], "freshness_hours": 1 } });
+    let (number, assets) = draft(&world, &once).await;
+    act(&world.admin, &number, "save").await.expect(200);
+    listen(server, "2027-03-22T02:00:00Z", 0, &assets).await;
+    let first = |tasks: &[Value]| {
+        tasks.iter().find(|task| task["state"] == "ready").and_then(|task| task["asset"].as_i64()).expect("a canary")
+    };
+    let admin = server.admin().await;
+    let canary = first(&tasks(&admin, &number, "").await);
+    let other = assets.iter().copied().find(|asset| *asset != canary).expect("another");
+    listen(server, "2027-03-22T02:05:00Z", 65, &[other]).await;
+    let admin = server.admin().await;
+    let known = tasks(&admin, &number, "").await;
+    assert_eq!(first(&known), other, "{known:?}");
+    assert!(offered(server, canary).await.0.is_empty(), "its wave comes later");
+    let audit = admin.get("/api/v1/audit?q=action:run.passed_over").await.expect(200);
+    assert!(audit["entries"].to_string().contains("instead"), "{audit}");
+    report(server, other, Outcome::Succeeded).await;
+    look(server).await;
+    look(server).await;
+    // Work that is done once stays open until it was tried, however late the host comes.
+    listen(server, "2027-03-22T03:15:00Z", 120, &[other]).await;
+    hear(server, &[canary], at("2027-03-22T05:15:00Z")).await;
+    report(server, canary, Outcome::Succeeded).await;
+    let admin = server.admin().await;
+    let states: Vec<Value> = tasks(&admin, &number, "").await.iter().map(|task| task["state"].clone()).collect();
+    assert!(states.iter().all(|state| state == "succeeded"), "{states:?}");
+});
+
+both_servers!(an_order_that_waits_in_vain_uses_up_no_try, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let (number, assets) = draft(&world, &json!({})).await;
+    act(&world.admin, &number, "save").await.expect(200);
+    look(server).await;
+    let start = server.app().clock.now();
+    for day in 1..=5 {
+        let (orders, _) = offered(server, assets[0]).await;
+        assert_eq!(orders.first().map(epoch), Some(day), "day {day}");
+        for order in &orders {
+            say(server, assets[0], order, day, &[(1, EventKind::Accepted)]).await;
+        }
+        server.clock.set(start.plus_seconds(i64::from(day) * 24 * 3600));
+        for order in &orders {
+            say(server, assets[0], order, day, &[(2, late())]).await;
+        }
+    }
+    // An agent whose clock is wrong is another matter.
+    for _ in 0..3 {
+        for order in &offered(server, assets[0]).await.0 {
+            say(server, assets[0], order, epoch(order), &[(1, late())]).await;
+        }
+    }
+    let admin = server.admin().await;
+    let known = tasks(&admin, &number, "").await;
+    let mine: Vec<&Value> = known.iter().filter(|task| task["asset"] == assets[0]).collect();
+    assert!(mine.iter().all(|task| task["state"] == "refused"), "{mine:?}");
+});
+
+both_servers!(what_an_agent_knows_of_a_later_epoch_waits_until_the_server_is_there, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let (number, assets) = draft(&world, &json!({})).await;
+    act(&world.admin, &number, "save").await.expect(200);
+    look(server).await;
+    let (orders, _) = offered(server, assets[0]).await;
+    let order = orders.first().expect("an order").clone();
+    let done = [
+        (1, EventKind::Accepted),
+        (2, EventKind::Started),
+        (
+            3,
+            EventKind::Interrupted {
+                state: domain::mitigation::ControlState::Exposed,
+                reason: "said by a test".to_owned(),
+            },
+        ),
+    ];
+    let later = [(1, EventKind::Accepted)];
+    assert_eq!(say(server, assets[0], &order, 2, &later).await, 0, "left with the agent");
+    assert_eq!(say(server, assets[0], &order, 1, &done).await, 3);
+    let (orders, _) = offered(server, assets[0]).await;
+    assert!(orders.iter().any(|again| again["task"] == order["task"] && epoch(again) == 2), "{orders:?}");
+    assert_eq!(say(server, assets[0], &order, 2, &later).await, 1, "now it is known");
+    // Of what has ended nothing is waited for: it would come for ever.
+    let admin = server.admin().await;
+    admin.post(&format!("/api/v1/jobs/{number}/cancel"), &json!({})).await.expect(200);
+    say(server, assets[0], &order, 2, &[(2, EventKind::Revoked)]).await;
+    assert_eq!(say(server, assets[0], &order, 9, &later).await, 1);
+});
+
+both_servers!(an_act_on_a_job_that_changed_meanwhile_is_refused, |server| async move {
+    let world = World::ready(server).await;
+    let admin = &world.admin;
+    let (number, _) = draft(&world, &json!({})).await;
+    let path = format!("/api/v1/jobs/{number}");
+    let seen = admin.get(&path).await.headers["etag"].to_str().unwrap().to_owned();
+    let ask = |act: &str, tag: &str, body: Value| {
+        let request = admin.request(reqwest::Method::POST, &format!("{path}/{act}")).header("if-match", tag.to_owned());
+        admin.send(request.json(&body))
+    };
+    edit(admin, &number, &json!({ "title": "Changed by somebody else" })).await.expect(200);
+    let refused = ask("save", &seen, json!({ "enable": true })).await;
+    assert_eq!((refused.status, refused.code()), (412, "changed_meanwhile"), "{}", refused.text);
+    let now = admin.get(&path).await.headers["etag"].to_str().unwrap().to_owned();
+    ask("save", &now, json!({ "enable": false })).await.expect(200);
+    assert_eq!(ask("enable", &now, json!({})).await.status, 412, "saving changed it too");
+    assert_eq!(act(admin, &number, "enable").await.status, 200, "who says nothing of a version is not held to one");
+    let delete = admin.request(reqwest::Method::DELETE, &path).header("if-match", now);
+    assert_eq!(admin.send(delete).await.status, 412);
+});

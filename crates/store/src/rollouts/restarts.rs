@@ -1,0 +1,111 @@
+//! Slots for restarts of hosts: how many of a run, and of a group, may be down at once (`fleet-execution.md` 2.4).
+//!
+//! The same kind of row as for starts, changed by the same kind of statement, so that it holds over all replicas (S6); and a
+//! halt of the run, or of everything, is seen by changing the run's own row (S7). A slot comes back with the end of its task and
+//! by nothing else.
+
+use super::{Granted, free, of_run, take};
+use crate::{Result, Transaction};
+use domain::id::{RunId, TaskId};
+use domain::time::Timestamp;
+
+fn of_restarts(run: RunId) -> String {
+    format!("restarts/run/{run}")
+}
+
+fn of_group(group: &str) -> String {
+    format!("restarts/group/{group}")
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct WantedRestart<'a> {
+    /// Task.
+    pub task: TaskId,
+    /// Epoch.
+    pub epoch: i64,
+    /// Run.
+    pub run: RunId,
+    /// How many hosts of the run may be down at once.
+    pub at_most: i64,
+    /// The group of the asset, and how many of it may be.
+    pub apart: Option<(&'a str, i64)>,
+}
+
+/// Take a slot, or find that it is held already: either everything is taken or nothing.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn grant(tx: &mut Transaction<'_>, want: &WantedRestart<'_>, now: Timestamp) -> Result<Granted> {
+    // Changed, so that no halt can come between this and the commit.
+    let open = "UPDATE place SET taken = taken WHERE scope = $1 AND closed = $2";
+    if tx.execute(open, &[&of_run(want.run), &false])? == 0 {
+        return Ok(Granted::Closed);
+    }
+    let held: Option<(i64,)> = tx.optional(
+        "SELECT epoch FROM restart_slot WHERE task_id = $1 AND epoch = $2 AND back_at IS NULL",
+        &[&want.task, &want.epoch],
+    )?;
+    if held.is_some() {
+        return Ok(Granted::Yes);
+    }
+    let (run, group) = (of_restarts(want.run), want.apart.map(|(group, at_most)| (of_group(group), at_most)));
+    for scope in [Some(&run), group.as_ref().map(|(scope, _)| scope)].into_iter().flatten() {
+        tx.execute(
+            "INSERT INTO place (scope, taken, next_at, closed) VALUES ($1, 0, $2, $3) ON CONFLICT (scope) DO NOTHING",
+            &[scope, &Timestamp::from_micros(0), &false],
+        )?;
+    }
+    if !take(tx, &run, want.at_most, 0, now)? {
+        return Ok(Granted::Full);
+    }
+    if let Some((scope, at_most)) = &group
+        && !take(tx, scope, *at_most, 0, now)?
+    {
+        free(tx, &run, 1)?;
+        return Ok(Granted::Full);
+    }
+    tx.execute(
+        "INSERT INTO restart_slot (task_id, epoch, run_id, apart, granted_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (task_id) DO UPDATE SET epoch = excluded.epoch, apart = excluded.apart,
+             granted_at = excluded.granted_at, back_at = NULL",
+        &[&want.task, &want.epoch, &want.run, &want.apart.map_or("", |(group, _)| group), &now],
+    )?;
+    Ok(Granted::Yes)
+}
+
+/// Give back the slot of a task that ended.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub(super) fn give_back(tx: &mut Transaction<'_>, task: TaskId, now: Timestamp) -> Result<()> {
+    let rows: Vec<(RunId, String)> = tx.all(
+        "UPDATE restart_slot SET back_at = $2 WHERE task_id = $1 AND back_at IS NULL RETURNING run_id, apart",
+        &[&task, &now],
+    )?;
+    for (run, apart) in rows {
+        free(tx, &of_restarts(run), 1)?;
+        if !apart.is_empty() {
+            free(tx, &of_group(&apart), 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Forget the slots of a run that is taken back; none of them is out.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub(super) fn drop_run(tx: &mut Transaction<'_>, run: RunId) -> Result<()> {
+    tx.execute("DELETE FROM restart_slot WHERE run_id = $1", &[&run])?;
+    tx.execute("DELETE FROM place WHERE scope = $1", &[&of_restarts(run)])?;
+    Ok(())
+}
+
+/// How many hosts of a run are down, or on their way there.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn out(tx: &mut Transaction<'_>, run: RunId) -> Result<i64> {
+    tx.scalar("SELECT count(*) FROM restart_slot WHERE run_id = $1 AND back_at IS NULL", &[&run])
+}
