@@ -1,7 +1,7 @@
 //! When faults have stopped and everybody has had time: does everything that was promised hold? What people are shown is
 //! held against what is truly on the hosts' disks, and every sum against its parts.
 
-use crate::acts::changed;
+use crate::disks::changed;
 use crate::fleet::Fleet;
 use agent::journal::Journal;
 use agent::record::Record;
