@@ -4,6 +4,7 @@ use crate::fleet::{Event, Fleet, HOUR, MINUTE, SECOND};
 use crate::host::{Called, Loss, clocks, loss};
 use crate::mutation::Mutation;
 use crate::network::DELAY_SECONDS_MAX;
+use crate::people::Who;
 use crate::replica::{Asked, Door, Replica, json};
 use agent::frame::{ToExecutor, ToNet};
 use agent::session::{Input, Now, Output};
@@ -172,7 +173,7 @@ impl Fleet<'_> {
             let entry = &order.entry_id;
             self.note(&format!("h{of} works on {entry} epoch {}: {} points", order.epoch, called.passed.len()));
             if called.passed.iter().any(|point| point == "after-intent") {
-                let known = self.tasks().into_iter().find(|task| task.uuid == order.task);
+                let known = self.task(order.task);
                 // An agent that has not heard the server since it started has nothing but its own clock.
                 let late = DELAY_SECONDS_MAX + 10 + self.nodes[of].skew.abs() / SECOND;
                 self.watch.started(self.now, late, order, known.as_ref());
@@ -219,7 +220,7 @@ impl Fleet<'_> {
     pub fn token(&mut self, to: usize) -> Option<(Uuid, String)> {
         if self.enrol_token.is_none() {
             let body = serde_json::json!({ "label": "simulation", "uses": 100, "hours": 24 });
-            let made = self.ask(to, Method::POST, "/api/v1/agents/tokens", "", &body)?;
+            let made = self.ask(Who::Author, to, Method::POST, "/api/v1/agents/tokens", "", &body)?;
             let text = json(&made.body)["text"].as_str()?.to_owned();
             let token = agent::enrol::read_token(&text).expect("a token");
             self.enrol_token = Some((token.token_id, token.secret));

@@ -58,5 +58,6 @@ impl Fleet<'_> {
             self.replicas[server].points_left = None;
         }
         self.after(5 * MINUTE, Event::Act(Act::Resume));
+        self.after(6 * MINUTE, Event::Act(Act::LetGo));
     }
 }

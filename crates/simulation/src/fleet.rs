@@ -44,6 +44,8 @@ pub enum Event {
     Release { of: usize },
     /// A server looks after jobs.
     Look { of: usize },
+    /// A server looks after jobs once more, because something was reported to it.
+    LookSoon { of: usize },
     /// A server writes down and seals.
     Housekeep { of: usize },
     /// A server starts.
@@ -67,6 +69,10 @@ pub struct Counts {
     pub network_faults: u64,
     /// Tasks that were made.
     pub tasks: u64,
+    /// Permits that were given out.
+    pub permits: u64,
+    /// Waves that gates opened.
+    pub waves: u64,
 }
 
 /// The world.
@@ -97,6 +103,8 @@ pub struct Fleet<'t> {
     pub people: Chance,
     pub halted: bool,
     pub enrol_token: Option<(Uuid, String)>,
+    /// How often people have let go of what they hold back.
+    pub lets_go: u32,
     /// Orders on their way, for replays and forgeries.
     pub overheard: Vec<String>,
     queue: BTreeMap<(i64, u64), Event>,
@@ -143,12 +151,15 @@ impl<'t> Fleet<'t> {
             people: Chance::new(seed, 3),
             halted: false,
             enrol_token: None,
+            lets_go: 0,
             overheard: Vec::new(),
             queue: BTreeMap::new(),
             order: 0,
             next_id: 0,
             plan,
         };
+        fleet.watch.limits.clusters = template.clusters.clone();
+        fleet.watch.limits.risky = template.risky_entries.clone();
         for of in 0..fleet.replicas.len() {
             fleet.start_server(of);
         }
@@ -216,6 +227,11 @@ impl<'t> Fleet<'t> {
             Event::LookAround { .. } => {}
             Event::Enrol { of } => self.enrol(of),
             Event::Look { of } => self.look(of),
+            Event::LookSoon { of } => {
+                if self.replicas[of].look_planned {
+                    self.look_soon(of);
+                }
+            }
             Event::Release { of } => self.release(of),
             Event::Housekeep { of } => {
                 let now = self.now;

@@ -28,21 +28,42 @@ pub enum Mutation {
     RevertBlind,
     /// A task is forgotten in the middle: nobody moves it any more.
     TaskAbandoned,
+    /// Permits are given out without counting those that are out.
+    PermitsUncounted,
+    /// One of two servers gives out permits in a halt.
+    PermitInHalt,
+    /// The next wave opens whatever the gate says.
+    GateIgnored,
+    /// A run goes on although nobody signed.
+    ApprovalForgotten,
+    /// Two runs are let at one asset at a time.
+    TurnsIgnored,
+    /// The counts of a wave miss results.
+    CountForgotten,
 }
 
+/// Statements that take a mutation back.
+pub type Undo = Vec<String>;
+
 impl Mutation {
-    /// Every one, with the invariant that has to say so.
-    pub const ALL: [(Mutation, &'static [&'static str]); 10] = [
-        (Mutation::ReofferAfterSilence, &["S2"]),
-        (Mutation::AckBeforeCommit, &["durable"]),
-        (Mutation::JournalNotSynced, &["S1", "S3"]),
-        (Mutation::CancelWithoutTombstone, &["S4"]),
-        (Mutation::HaltOnOneReplica, &["S7"]),
-        (Mutation::ControlForgotten, &["truth"]),
-        (Mutation::ScoreForgotten, &["scores"]),
-        (Mutation::AuditEntryLost, &["S11"]),
-        (Mutation::RevertBlind, &["S10"]),
-        (Mutation::TaskAbandoned, &["L1"]),
+    /// Every one, with the invariant that has to say so and a seed of twelve hosts in which it does.
+    pub const ALL: [(Mutation, &'static [&'static str], u64); 16] = [
+        (Mutation::ReofferAfterSilence, &["S2"], 1),
+        (Mutation::AckBeforeCommit, &["durable"], 1),
+        (Mutation::JournalNotSynced, &["S1", "S3"], 1),
+        (Mutation::CancelWithoutTombstone, &["S4"], 1),
+        (Mutation::HaltOnOneReplica, &["S7"], 1),
+        (Mutation::ControlForgotten, &["truth"], 1),
+        (Mutation::ScoreForgotten, &["scores"], 1),
+        (Mutation::AuditEntryLost, &["S11"], 1),
+        (Mutation::RevertBlind, &["S10"], 1),
+        (Mutation::TaskAbandoned, &["L1"], 1),
+        (Mutation::PermitsUncounted, &["S6"], 1),
+        (Mutation::PermitInHalt, &["S7"], 1),
+        (Mutation::GateIgnored, &["S8"], 1),
+        (Mutation::ApprovalForgotten, &["S9"], 1),
+        (Mutation::TurnsIgnored, &["R20"], 1),
+        (Mutation::CountForgotten, &["S12"], 1),
     ];
 
     /// The word on the command line.
@@ -52,7 +73,7 @@ impl Mutation {
 
     /// The word back.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().map(|(mutation, _)| mutation).find(|mutation| mutation.word() == word)
+        Self::ALL.into_iter().map(|(mutation, ..)| mutation).find(|mutation| mutation.word() == word)
     }
 }
 
@@ -63,10 +84,7 @@ impl Fleet<'_> {
 
     /// Store the halt behind the server's back.
     pub fn set_halt_row(&self, halted: bool) {
-        let (from, to) = if halted { ("false", "true") } else { ("true", "false") };
-        self.sql(&format!(
-            "UPDATE setting SET value = replace(value, '\"halted\":{from}', '\"halted\":{to}') WHERE key = 'halt'"
-        ));
+        self.sql(&halt_row(halted));
     }
 
     /// Whether this batch of reports is to be acknowledged and lost.
@@ -87,7 +105,62 @@ impl Fleet<'_> {
             Some(Mutation::TaskAbandoned) => {
                 self.sql("UPDATE task SET state = 'pending', due_at = 9000000000000000 WHERE state = 'unknown'");
             }
+            Some(Mutation::GateIgnored) => {
+                self.sql("UPDATE run SET wave = wave + 1 WHERE wave < waves AND state = 'open' AND id % 2 = 0");
+            }
+            Some(Mutation::ApprovalForgotten) => self.sql("DELETE FROM approval WHERE state = 'pending'"),
             _ => {}
+        }
+    }
+
+    /// Before a server is asked for a permit.
+    pub fn mutate_before_permit(&mut self, to: usize) -> Undo {
+        match self.mutation {
+            Some(Mutation::PermitsUncounted) => {
+                self.sql("UPDATE place SET taken = 0, next_at = 0");
+                Undo::new()
+            }
+            Some(Mutation::PermitInHalt) if to == 1 => {
+                let stopped = "SELECT id, state FROM run WHERE state IN ('halting', 'halted')";
+                let runs: Vec<(i64, String)> = self.rows(stopped, |row| Ok((row.get(0)?, row.get(1)?)));
+                let mut undo: Undo = Vec::new();
+                for (id, state) in runs {
+                    undo.push(format!("UPDATE run SET state = '{state}' WHERE id = {id}"));
+                }
+                for scope in self.rows::<String>("SELECT scope FROM place WHERE closed", |row| row.get(0)) {
+                    undo.push(format!("UPDATE place SET closed = TRUE WHERE scope = '{scope}'"));
+                }
+                if self.halted {
+                    self.set_halt_row(false);
+                    undo.push(halt_row(true));
+                }
+                self.sql(
+                    "UPDATE run SET state = 'open' WHERE state IN ('halting', 'halted');
+                     UPDATE place SET closed = FALSE",
+                );
+                undo
+            }
+            _ => Undo::new(),
+        }
+    }
+
+    /// Before a server is asked for orders.
+    pub fn mutate_before_poll(&mut self, from: usize) -> Undo {
+        if self.mutation != Some(Mutation::TurnsIgnored) {
+            return Undo::new();
+        }
+        let key = self.nodes[from].key;
+        let out = format!("FROM task WHERE agent_key = {key} AND state IN ('offered', 'accepted', 'running')");
+        let hidden: Vec<i64> = self.rows(&format!("SELECT id {out}"), |row| row.get(0));
+        let undo = hidden.iter().map(|id| format!("UPDATE task SET agent_key = {key} WHERE id = {id}")).collect();
+        self.sql(&format!("UPDATE task SET agent_key = NULL WHERE id IN (SELECT id {out})"));
+        undo
+    }
+
+    /// Take back what was done before a server was asked.
+    pub fn mutate_back(&mut self, undo: &Undo) {
+        for statement in undo {
+            self.sql(statement);
         }
     }
 
@@ -98,6 +171,7 @@ impl Fleet<'_> {
             Some(Mutation::ScoreForgotten) => {
                 self.sql("UPDATE vulnerable_item SET residual = inherent WHERE id % 5 = 1 AND residual < inherent");
             }
+            Some(Mutation::CountForgotten) => self.sql("UPDATE wave_count SET good = 0 WHERE good = 2"),
             Some(Mutation::AuditEntryLost) => {
                 self.sql(
                     "DELETE FROM audit_entry WHERE seal IS NOT NULL
@@ -131,4 +205,9 @@ impl Fleet<'_> {
             }
         }
     }
+}
+
+fn halt_row(halted: bool) -> String {
+    let (from, to) = if halted { ("false", "true") } else { ("true", "false") };
+    format!("UPDATE setting SET value = replace(value, '\"halted\":{from}', '\"halted\":{to}') WHERE key = 'halt'")
 }

@@ -1,13 +1,15 @@
 //! The network between agents and servers: it loses, repeats, delays, reorders and forges.
 
 use crate::fleet::{Event, Fleet, MINUTE, SECOND};
-use crate::mutation::Mutation;
+use crate::mutation::{Mutation, Undo};
 use crate::replica::{Asked, Door, Held};
+use crate::watch::TaskNow;
 use agent::session::Lane;
 use axum::http::Method;
 use domain::time::Timestamp;
 use protocol::agent::{Acked, BODY_BYTES_MAX, Body, EVENTS_PATH, EventsReply, POLL_PATH, PollReply, Request};
 use protocol::order::{ORDER_BYTES_MAX, Order};
+use protocol::permit::{PERMIT_PATH, PermitAnswer, PermitReply};
 use protocol::signed::Envelope;
 
 /// Orders remembered for replays and forgeries.
@@ -95,12 +97,19 @@ impl Fleet<'_> {
             self.replicas[to].points_left = Some(0);
         }
         let now = self.now;
+        let asks = (path == PERMIT_PATH).then(|| self.permit_asked(&body)).flatten();
+        let undo = match path {
+            PERMIT_PATH => self.mutate_before_permit(to),
+            POLL_PATH => self.mutate_before_poll(from),
+            _ => Undo::new(),
+        };
         let lies = dropped.then(|| acknowledgement(now, &body));
         let asked = Asked { door: Door::Agents, method: Method::POST, path, tag: "", token: None, body };
         let answer = self.replicas[to].ask(&self.runtime, now, asked);
         if unaware {
             self.set_halt_row(true);
         }
+        self.mutate_back(&undo);
         if dropped {
             self.replicas[to].points_left = None;
         }
@@ -117,7 +126,10 @@ impl Fleet<'_> {
         if answer.status == 200 && path == POLL_PATH {
             let reply: PollReply = serde_json::from_slice(&answer.body).expect("a poll's reply");
             let orders: Vec<Order> = reply.orders.iter().filter_map(|text| order(text)).collect();
-            self.watch.sent(now, &orders);
+            if !orders.is_empty() {
+                let tasks = self.tasks();
+                self.watch.sent(now, &orders, &tasks);
+            }
             self.overheard.extend(reply.orders.iter().cloned());
             let surplus = self.overheard.len().saturating_sub(OVERHEARD_MAX);
             self.overheard.drain(..surplus);
@@ -132,13 +144,36 @@ impl Fleet<'_> {
             }
             self.note(&format!("  h{from}: {} orders, {} revocations", says.0, says.1));
         }
+        if let Some((epoch, task, halted)) = asks.filter(|_| answer.status == 200) {
+            let reply: PermitReply = serde_json::from_slice(&answer.body).expect("a permit's reply");
+            let word = match reply.answer {
+                PermitAnswer::Granted { .. } => "yes",
+                PermitAnswer::Wait { .. } => "wait",
+                PermitAnswer::Denied { .. } => "no",
+            };
+            self.note(&format!("  h{from} asks to start task {} epoch {epoch}: {word}", task.id));
+            if word == "yes" {
+                let tasks = self.tasks();
+                self.watch.granted(now, epoch, &task, &tasks, halted);
+            }
+        }
         if path == EVENTS_PATH {
             self.mutate_after_events();
-            self.look_soon(to);
+            self.look_later(to);
             let key = self.nodes[from].key;
             self.wake(to, key);
         }
         self.reply(from, life, id, lane, answer.status, answer.body);
+    }
+
+    /// What is asked for a permit, as it stands before the server answers, and whether a halt of it is durable.
+    fn permit_asked(&self, body: &[u8]) -> Option<(u32, TaskNow, bool)> {
+        let envelope = Envelope::parse(body, BODY_BYTES_MAX).ok()?;
+        let request: Request = serde_json::from_slice(envelope.unverified_payload()).ok()?;
+        let Body::Permit(ask) = request.body else { return None };
+        let task = self.task(ask.of.task)?;
+        let halted = self.stands_halted(&task);
+        Some((ask.of.epoch, task, halted))
     }
 
     /// What somebody on the way makes of an answer: forged, foreign and old orders among the real ones.

@@ -2,7 +2,7 @@
 
 use crate::disks::changed;
 use crate::fleet::{Event, Fleet, MINUTE, SECOND};
-use crate::plan::Act;
+use crate::plan::{Act, NewJob, Press, When};
 use crate::replica::{Answer, Asked, Door, json};
 use agent::state::StateDir;
 use axum::http::Method;
@@ -10,16 +10,37 @@ use domain::time::Timestamp;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Whoever makes the jobs.
+    Author,
+    /// The second person.
+    Second,
+}
+
 impl Fleet<'_> {
     /// Somebody does something, at one of the servers; tried again where it died over it.
     pub fn act(&mut self, act: Act) {
         let to = self.people.index(self.replicas.len());
         let done = match &act {
-            Act::Job { index, qids, assets, once } => self.make_job(to, *index, "mitigation", qids, assets, *once),
-            Act::Rollback { index, qids } => self.make_job(to, *index, "rollback", qids, &[], None),
-            Act::Cancel { index } => self.cancel(to, *index),
+            Act::Job(new) => self.make_job(to, new),
+            Act::Press(index, press) => self.press_index(to, *index, *press),
             Act::Halt => self.halt(to, true),
             Act::Resume => self.halt(to, false),
+            Act::Policy(class) => {
+                let body = json!({ "from_class": class });
+                let set = self.ask(Who::Author, to, Method::PUT, "/api/v1/approvals/policy", "", &body);
+                self.note(&format!("a second person is asked from class {class} on: {}", said(set.as_ref())));
+                set.is_some()
+            }
+            Act::Sign(key) => self.sign(to, *key),
+            Act::Reject => self.reject(to),
+            Act::Cheat => self.cheat(to),
+            Act::LetGo => {
+                self.let_go(to);
+                true
+            }
             Act::ReEnrol(host) => self.re_enrol(to, *host),
             Act::Edit(host) => {
                 self.edit(*host);
@@ -37,26 +58,19 @@ impl Fleet<'_> {
         }
     }
 
-    fn make_job(
-        &mut self,
-        to: usize,
-        index: usize,
-        kind: &str,
-        qids: &[i64],
-        assets: &[i64],
-        once: Option<i64>,
-    ) -> bool {
-        let chosen: Vec<Value> = qids
+    fn make_job(&mut self, to: usize, new: &NewJob) -> bool {
+        let chosen: Vec<Value> = new
+            .qids
             .iter()
             .map(|qid| {
-                let has = self.template.qids.iter().find(|(known, _)| known == qid);
-                let has = has.map(|(_, assets)| assets.clone()).unwrap_or_default();
-                let only: Vec<i64> = has.into_iter().filter(|asset| assets.contains(asset)).collect();
-                if assets.is_empty() { json!({ "qid": qid }) } else { json!({ "qid": qid, "assets": only }) }
+                let only: Vec<i64> =
+                    self.template.assets_of(*qid).into_iter().filter(|asset| new.assets.contains(asset)).collect();
+                if new.assets.is_empty() { json!({ "qid": qid }) } else { json!({ "qid": qid, "assets": only }) }
             })
             .collect();
-        let new = json!({ "kind": kind, "vulnerabilities": chosen, "title": format!("job {index}") });
-        let Some(made) = self.ask(to, Method::POST, "/api/v1/jobs", "", &new) else { return false };
+        let (index, kind) = (new.index, new.kind);
+        let body = json!({ "kind": kind, "vulnerabilities": chosen, "title": format!("job {index}") });
+        let Some(made) = self.ask(Who::Author, to, Method::POST, "/api/v1/jobs", "", &body) else { return false };
         if made.status != 201 {
             let code = json(&made.body)["code"].clone();
             self.note(&format!("job {index} of kind {kind} is not made: {} {code}", made.status));
@@ -66,44 +80,121 @@ impl Fleet<'_> {
         let job = if body["job"]["summary"].is_object() { &body["job"]["summary"] } else { &body["job"] };
         let number = job["number"].as_str().expect("a number").to_owned();
         let path = format!("/api/v1/jobs/{number}");
-        if let Some(minutes) = once {
-            let at = civil(self.now + minutes * MINUTE);
-            let patch = json!({ "schedule": { "when": "once", "at": at, "zone": "UTC" } });
-            match self.ask(to, Method::PATCH, &path, &made.tag, &patch) {
-                Some(answer) if answer.status == 200 => {}
+        if let Some(patch) = self.patch(new) {
+            match self.ask(Who::Author, to, Method::PATCH, &path, &made.tag, &patch) {
+                Some(answer) if answer.status == 200 => {
+                    if let Some(spread) = &new.spread {
+                        self.watch.limits.entered(ordinal(&number), spread.clone());
+                    }
+                }
                 // Whoever is not answered makes another one; the draft stays a draft.
                 other => {
-                    let status = other.map_or(0, |answer| answer.status);
-                    self.note(&format!("{number} is not scheduled: {status}"));
-                    return status != 0;
+                    self.note(&format!("{number} is not as wanted: {}", said(other.as_ref())));
+                    return other.is_some();
                 }
             }
         }
-        let enabled = self.ask(to, Method::POST, &format!("{path}/save"), "", &json!({ "enable": true }));
-        let said = enabled.as_ref().map_or("no answer".to_owned(), |answer| answer.status.to_string());
-        self.note(&format!("job {index} is {number}, {kind} of {qids:?}, once {once:?}: {said}"));
+        let enabled = self.ask(Who::Author, to, Method::POST, &format!("{path}/save"), "", &json!({ "enable": true }));
+        let (qids, when, said) = (&new.qids, new.when, said(enabled.as_ref()));
+        self.note(&format!("job {index} is {number}, {kind} of {qids:?}, {when:?}, {:?}: {said}", new.spread));
         self.jobs.insert(index, number);
         self.look_soon(to);
         // Without an answer it may be enabled or not: both are good.
         true
     }
 
-    fn cancel(&mut self, to: usize, index: usize) -> bool {
+    /// What is wanted of a job beside what it is for.
+    fn patch(&self, new: &NewJob) -> Option<Value> {
+        let mut patch = serde_json::Map::new();
+        match new.when {
+            When::Demand => {}
+            When::Once(minutes) => {
+                let at = civil(self.now + minutes * MINUTE);
+                patch.insert("schedule".to_owned(), json!({ "when": "once", "at": at, "zone": "UTC" }));
+            }
+            When::Daily(minutes, count, window) => {
+                let at = civil(self.now + minutes * MINUTE);
+                let repeat = json!({ "by": "daily", "count": count });
+                let schedule =
+                    json!({ "when": "recurring", "at": at, "zone": "UTC", "window_minutes": window, "repeat": repeat });
+                patch.insert("schedule".to_owned(), schedule);
+            }
+        }
+        if let Some(spread) = &new.spread {
+            patch.insert("rollout".to_owned(), spread.json());
+        }
+        (!patch.is_empty()).then_some(Value::Object(patch))
+    }
+
+    fn press_index(&mut self, to: usize, index: usize, press: Press) -> bool {
         let Some(number) = self.jobs.get(&index).cloned() else { return true };
-        let Some(answer) = self.ask(to, Method::POST, &format!("/api/v1/jobs/{number}/cancel"), "", &Value::Null)
-        else {
-            return false;
+        self.press(to, &number, press)
+    }
+
+    /// Do something to a job; `false` without an answer.
+    pub fn press(&mut self, to: usize, number: &str, press: Press) -> bool {
+        let word = match press {
+            Press::Cancel => "cancel",
+            Press::HaltRun => "run/halt",
+            Press::ResumeRun => "run/resume",
+            Press::Promote => "run/promote",
+            Press::Pause => "pause",
+            Press::Resume => "resume",
+            Press::RunNow => "run",
+            Press::Retry => "retry",
         };
-        self.note(&format!("{number} is cancelled: {}", answer.status));
-        self.mutate_after_cancel();
-        self.look_soon(to);
-        self.wake_all(to);
-        true
+        if press == Press::ResumeRun {
+            let tasks = self.tasks();
+            self.watch.limits.accepted(ordinal(number), &tasks);
+        }
+        let body = if press == Press::HaltRun { json!({ "reason": "simulation" }) } else { Value::Null };
+        let answer = self.ask(Who::Author, to, Method::POST, &format!("/api/v1/jobs/{number}/{word}"), "", &body);
+        if press == Press::Promote && answer.as_ref().is_none_or(|answer| answer.status == 200) {
+            self.watch.limits.promoted(ordinal(number));
+        }
+        self.note(&format!("{number} {word}: {}", said(answer.as_ref())));
+        self.see();
+        if press == Press::Cancel && answer.is_some() {
+            self.mutate_after_cancel();
+        }
+        if answer.is_some() {
+            self.look_soon(to);
+            self.wake_all(to);
+        }
+        answer.is_some()
+    }
+
+    /// People let go of what they hold back, again and again until nothing is open.
+    fn let_go(&mut self, to: usize) {
+        if self.quiet() {
+            return;
+        }
+        self.lets_go += 1;
+        let open = "SELECT DISTINCT j.number FROM job j JOIN task t ON t.job_id = j.id WHERE t.code IS NULL ORDER BY 1";
+        let mut numbers: Vec<i64> = self.rows(open, |row| row.get(0));
+        let paused = "SELECT number FROM job WHERE paused ORDER BY number";
+        numbers.extend(self.rows::<i64>(paused, |row| row.get(0)));
+        numbers.sort_unstable();
+        numbers.dedup();
+        for number in numbers {
+            let number = format!("MJ{number:07}");
+            self.press(to, &number, Press::Resume);
+            self.press(to, &number, Press::ResumeRun);
+            // A wave whose results will never be enough is a person's to judge.
+            if self.lets_go > 2 {
+                self.press(to, &number, Press::Promote);
+            }
+        }
+        for key in 0..2 {
+            self.sign(to, key);
+        }
+        let pause = if self.hold > 60 * MINUTE { 120 } else { 20 };
+        self.after(pause * MINUTE, Event::Act(Act::LetGo));
     }
 
     fn halt(&mut self, to: usize, halted: bool) -> bool {
         let body = json!({ "halted": halted, "reason": "simulation" });
-        let answer = self.ask(to, Method::PUT, "/api/v1/halt", "", &body);
+        let answer = self.ask(Who::Author, to, Method::PUT, "/api/v1/halt", "", &body);
         let Some(answer) = answer.filter(|answer| answer.status == 200) else { return false };
         self.halted = json(&answer.body)["halted"] == true;
         let since = self.halted.then_some(self.now);
@@ -116,7 +207,7 @@ impl Fleet<'_> {
     fn re_enrol(&mut self, to: usize, host: usize) -> bool {
         let Some(agent) = self.nodes[host].agent_id else { return true };
         let path = format!("/api/v1/agents/{agent}");
-        let Some(answer) = self.ask(to, Method::DELETE, &path, "", &Value::Null) else { return false };
+        let Some(answer) = self.ask(Who::Author, to, Method::DELETE, &path, "", &Value::Null) else { return false };
         self.note(&format!("the agent of h{host} is revoked: {}", answer.status));
         self.nodes[host].die();
         self.nodes[host].agent_id = None;
@@ -143,20 +234,31 @@ impl Fleet<'_> {
         self.edits.push((host, path, line));
     }
 
-    /// Ask a server as the person who works with it; `None` where it died or does not run.
-    pub fn ask(&mut self, to: usize, method: Method, path: &str, tag: &str, body: &Value) -> Option<Answer> {
+    /// Ask a server as a person; `None` where it died or does not run.
+    pub fn ask(&mut self, who: Who, to: usize, method: Method, path: &str, tag: &str, body: &Value) -> Option<Answer> {
         if !self.replicas[to].up() {
             return None;
         }
         let now = self.now;
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        let asked = Asked { door: Door::People, method, path, tag, token: Some(&self.template.token), body };
+        let token = if who == Who::Author { &self.template.token } else { &self.template.second };
+        let asked = Asked { door: Door::People, method, path, tag, token: Some(token), body };
         let answer = self.replicas[to].ask(&self.runtime, now, asked);
         if answer.is_none() {
             self.server_died(to);
         }
         answer
     }
+}
+
+/// What a server said, for the trace.
+pub fn said(answer: Option<&Answer>) -> String {
+    answer.map_or("no answer".to_owned(), |answer| answer.status.to_string())
+}
+
+/// The ordinal of a job's number.
+fn ordinal(number: &str) -> i64 {
+    number.trim_start_matches("MJ").parse().expect("a number")
 }
 
 /// The civil time of an instant in UTC, as the API takes it: `2026-11-22T03:00:00`.

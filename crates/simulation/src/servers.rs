@@ -43,6 +43,7 @@ impl Fleet<'_> {
                     }
                 }
             }
+            self.see();
             self.mutate_after_look();
             let tasks = self.tasks();
             self.counts.tasks = tasks.len() as u64;
@@ -55,16 +56,36 @@ impl Fleet<'_> {
         self.after(pause, Event::Look { of });
     }
 
-    /// A look soon, because somebody did something at this server.
+    /// A look within two seconds, because something was reported to this server: the real loop does not look for each report either.
+    pub fn look_later(&mut self, of: usize) {
+        if !self.replicas[of].look_planned {
+            self.replicas[of].look_planned = true;
+            let pause = self.net.between(SECOND / 10, 2 * SECOND);
+            self.after(pause, Event::LookSoon { of });
+        }
+    }
+
+    /// A look now, because somebody did something at this server.
     pub fn look_soon(&mut self, of: usize) {
+        self.replicas[of].look_planned = false;
         let now = self.now;
         if self.replicas[of].up() {
             match self.replicas[of].look(&self.runtime, now) {
                 None => self.server_died(of),
                 Some(woken) => woken.into_iter().for_each(|key| self.wake(of, key)),
             }
+            self.see();
             self.mutate_after_look();
         }
+    }
+
+    /// Let the watch see what the database has now: a look, or a person's act, may have opened a wave or halted a run.
+    pub fn see(&mut self) {
+        let waiting: Vec<i64> =
+            self.rows("SELECT run_id FROM approval WHERE state = 'pending' ORDER BY id", |row| row.get(0));
+        self.watch.limits.asked(waiting);
+        let tasks = self.tasks();
+        self.watch.looked(self.now, &tasks);
     }
 
     pub fn wake(&mut self, of: usize, key: i64) {
