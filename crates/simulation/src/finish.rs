@@ -1,7 +1,7 @@
 //! When faults have stopped and everybody has had time: does everything that was promised hold? What people are shown is
 //! held against what is truly on the hosts' disks, and every sum against its parts.
 
-use crate::acts::changed;
+use crate::disks::changed;
 use crate::fleet::Fleet;
 use agent::journal::Journal;
 use agent::record::Record;
@@ -19,7 +19,8 @@ const UNTOLD: [&str; 6] = ["lost", "interrupted", "failed", "revert_failed", "dr
 impl Fleet<'_> {
     /// Everything of a job has ended.
     pub fn quiet(&self) -> bool {
-        self.tasks().iter().all(|task| task.code >= 0 || task.unapproved)
+        let more = "SELECT count(*) FROM job WHERE next_at IS NOT NULL AND status = 'ENABLED'";
+        self.tasks().iter().all(|task| task.code >= 0) && self.number(more) == 0
     }
 
     /// Every check of the end; adds what is wrong to what the watch has found.
@@ -32,19 +33,21 @@ impl Fleet<'_> {
         self.scores(&mut broken);
         self.audit(&mut broken);
         self.jobs_count(&mut broken);
+        self.runs_count(&mut broken);
         self.watch.broken.extend(broken);
-    }
-
-    fn rows<T>(&self, sql: &str, read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
-        let mut statement = self.database.prepare(sql).expect("a statement");
-        let rows = statement.query_map([], |row| read(row)).expect("rows");
-        rows.map(|row| row.expect("a row")).collect()
     }
 
     /// L1, S13: whoever was connected long enough has ended everything.
     fn everything_ended(&self, broken: &mut Vec<String>) {
-        for task in self.tasks().iter().filter(|task| task.code < 0 && !task.unapproved) {
-            broken.push(format!("L1: task {} is still {} in epoch {}", task.id, task.state, task.epoch));
+        for task in self.tasks().iter().filter(|task| task.code < 0) {
+            let (run, wave, open) = (&task.run_state, task.wave, task.open_wave);
+            let (id, state, epoch) = (task.id, &task.state, task.epoch);
+            let what = format!("task {id} is still {state} in epoch {epoch}, wave {wave} of {open}, its run is {run}");
+            broken.push(format!("L1: {what}"));
+        }
+        let more = "SELECT number FROM job WHERE next_at IS NOT NULL AND status = 'ENABLED'";
+        for number in self.rows::<i64>(more, |row| row.get(0)) {
+            broken.push(format!("L1: job {number} waits for a time of its schedule that should have passed"));
         }
     }
 
@@ -271,6 +274,47 @@ impl Fleet<'_> {
         }
     }
 
+    /// S12: the counts of waves are what the tasks say, and every place that a permit took is free again.
+    fn runs_count(&self, broken: &mut Vec<String>) {
+        const NAMES: [&str; 7] = ["waiting", "out", "unknown", "good", "bad", "neutral", "untried"];
+        let mut counted: BTreeMap<(i64, i64), [i64; 7]> = BTreeMap::new();
+        for task in self.tasks() {
+            let place = match (task.state.as_str(), task.code) {
+                ("pending" | "ready", _) => 0,
+                ("unknown", _) => 2,
+                (_, -1) => 1,
+                (_, 0 | 33) => 3,
+                ("not_applicable", _) => 5,
+                ("cancelled" | "expired", _) => 6,
+                _ => 4,
+            };
+            counted.entry((task.run, task.wave)).or_default()[place] += 1;
+        }
+        let kept = self.rows(
+            "SELECT run_id, wave, sum(waiting), sum(offered), sum(unknown), sum(good), sum(bad), sum(neutral), sum(untried)
+             FROM wave_count GROUP BY run_id, wave ORDER BY run_id, wave",
+            |row| {
+                let mut counts = [0_i64; 7];
+                for (at, count) in counts.iter_mut().enumerate() {
+                    *count = row.get(at + 2)?;
+                }
+                Ok(((row.get(0)?, row.get(1)?), counts))
+            },
+        );
+        let kept: BTreeMap<(i64, i64), [i64; 7]> = kept.into_iter().collect();
+        for (of, counts) in &counted {
+            let stored = kept.get(of).copied().unwrap_or_default();
+            if stored != *counts {
+                broken.push(format!("S12: run and wave {of:?} have {counts:?} of {NAMES:?}, counted are {stored:?}"));
+            }
+        }
+        for (scope, taken) in self.rows("SELECT scope, taken FROM place WHERE taken <> 0 ORDER BY scope", |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        }) {
+            broken.push(format!("S12: {taken} places of {scope} are taken at the end"));
+        }
+    }
+
     /// S12: a job's status is what its tasks' codes make of it.
     fn jobs_count(&self, broken: &mut Vec<String>) {
         let jobs: Vec<(i64, i64, String)> = self.rows(
@@ -279,13 +323,19 @@ impl Fleet<'_> {
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         );
         for (id, number, status) in jobs {
-            let codes: Vec<i64> =
-                self.rows(&format!("SELECT coalesce(code, -1) FROM task WHERE job_id = {id}"), |row| row.get(0));
-            if codes.contains(&-1) {
+            let sql =
+                format!("SELECT asset_id, entry_key, coalesce(code, -1) FROM task WHERE job_id = {id} ORDER BY id");
+            // Of several runs the last result of each asset and action counts.
+            let last: BTreeMap<(i64, i64), i64> =
+                self.rows(&sql, |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?))).into_iter().collect();
+            if last.values().any(|code| *code == -1) {
                 continue;
             }
-            let expected = if codes.contains(&1) { "COMPLETED_WITH_FAILURES" } else { "COMPLETED" };
-            if status != expected {
+            let failed = last.values().any(|code| *code == 1);
+            let expected = if failed { "COMPLETED_WITH_FAILURES" } else { "COMPLETED" };
+            // Whoever says no to a later run disables the job.
+            let said_no = format!("SELECT count(*) FROM approval WHERE job_id = {id} AND state = 'rejected'");
+            if status != expected && !(status == "DISABLED" && self.number(&said_no) > 0) {
                 broken.push(format!("S12: job {number} is {status}, its tasks say {expected}"));
             }
         }

@@ -20,15 +20,24 @@
     reason = "a test harness: what it does not expect is a failure to be shown"
 )]
 
-mod acts;
+mod agents;
 mod chance;
+mod disks;
+mod faults;
 mod finish;
 mod fleet;
 mod host;
+mod limits;
 mod mutation;
+mod network;
+mod people;
 mod plan;
 mod replica;
+mod rows;
 mod run;
+mod seconds;
+mod servers;
+mod spread;
 mod template;
 mod trace;
 mod watch;

@@ -6,6 +6,7 @@
 use simulation::{Mutation, Outcome, Template, run};
 use std::io::{BufRead as _, BufReader};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -42,10 +43,10 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
-fn say(outcome: &Outcome, options: &Options) {
+fn say(outcome: &Outcome, options: &Options, ms: u128) {
     let counts = outcome.counts;
     println!(
-        "seed {} trace {} {} tasks {} starts {} retries {} requests {} deaths {}+{} network {} broken {}",
+        "seed {} trace {} {} tasks {} starts {} retries {} requests {} permits {} waves {} deaths {}+{} network {} ms {ms} broken {}",
         outcome.seed,
         outcome.trace.1,
         outcome.trace.0,
@@ -53,6 +54,8 @@ fn say(outcome: &Outcome, options: &Options) {
         outcome.starts.0,
         outcome.starts.1,
         counts.requests,
+        counts.permits,
+        counts.waves,
         counts.server_deaths,
         counts.agent_deaths,
         counts.network_faults,
@@ -72,13 +75,28 @@ fn say(outcome: &Outcome, options: &Options) {
 
 fn alone(options: &Options) -> bool {
     let template = Template::make(options.hosts);
-    let mut good = true;
+    let (began, mut failed) = (Instant::now(), Vec::new());
     for seed in options.seeds.clone() {
-        let outcome = run(&template, seed, options.mutation, options.trace);
-        good &= outcome.broken.is_empty();
-        say(&outcome, options);
+        let seed_began = Instant::now();
+        // What a server or an agent panics over is a finding like any other, and ends its seed alone.
+        let ran = catch_unwind(AssertUnwindSafe(|| run(&template, seed, options.mutation, options.trace)));
+        let outcome = ran.unwrap_or_else(|_| Outcome::panicked(seed));
+        if !outcome.broken.is_empty() {
+            failed.push(seed);
+        }
+        say(&outcome, options, seed_began.elapsed().as_millis());
     }
-    good
+    let Range { start, end } = options.seeds;
+    let (hosts, seconds) = (options.hosts, began.elapsed().as_secs_f64());
+    println!("stated: seeds {start}..{end}, {hosts} hosts, commit {}, {seconds:.1} s, failed {failed:?}", commit());
+    failed.is_empty()
+}
+
+/// Of what the run speaks.
+fn commit() -> String {
+    let asked = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let text = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    if text.is_empty() { "unknown".to_owned() } else { text }
 }
 
 /// Seeds run in processes of their own: what a failpoint does concerns a whole process.
@@ -101,7 +119,7 @@ fn spread(options: &Options) -> Result<bool, String> {
         let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
         let output = child.stdout.take().ok_or("a worker without output")?;
         let reader = std::thread::spawn(move || {
-            let mut sums = [0_u64; 7];
+            let mut sums = [0_u64; 9];
             let mut seeds = 0_u64;
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let number = |name: &str| {
@@ -120,6 +138,8 @@ fn spread(options: &Options) -> Result<bool, String> {
                         servers,
                         agents,
                         &number("network"),
+                        &number("permits"),
+                        &number("waves"),
                     ]
                     .map(|text| text.parse::<u64>().unwrap_or(0));
                     sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
@@ -130,17 +150,18 @@ fn spread(options: &Options) -> Result<bool, String> {
         });
         workers.push((child, reader));
     }
-    let (mut good, mut seeds, mut sums) = (true, 0, [0_u64; 7]);
+    let (mut good, mut seeds, mut sums) = (true, 0, [0_u64; 9]);
     for (mut child, reader) in workers {
         let (more, found) = reader.join().map_err(|_| "a reader panicked")?;
         seeds += more;
         sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
         good &= child.wait().map_err(|error| error.to_string())?.success();
     }
-    let [tasks, starts, retries, requests, servers, agents, network] = sums;
+    let [tasks, starts, retries, requests, servers, agents, network, permits, waves] = sums;
     println!(
         "seeds {seeds} of {count}: tasks {tasks}, starts {starts}, tries beyond the first {retries}, requests {requests}"
     );
+    println!("permits {permits}, waves opened by gates {waves}");
     println!("deaths of servers {servers}, of agents {agents}; messages lost, repeated or forged {network}");
     Ok(good && seeds == count)
 }

@@ -3,6 +3,7 @@
 
 use crate::chance::Chance;
 use crate::fleet::{HOUR, MINUTE};
+use crate::spread::Spread;
 use crate::template::Template;
 
 /// When everybody is enrolled and faults begin, in microseconds since the world began.
@@ -10,36 +11,76 @@ pub const DAY_BEGINS: i64 = 10 * MINUTE;
 /// When the first hour ends and the night begins.
 pub const NIGHT_BEGINS: i64 = DAY_BEGINS + HOUR;
 
+/// When a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// As soon as it is enabled.
+    Demand,
+    /// So many minutes later.
+    Once(i64),
+    /// Every day, first so many minutes later, so often, each time within so many minutes where there is a window.
+    Daily(i64, i64, Option<i64>),
+}
+
+/// A job that somebody makes.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Its index in the plan.
+    pub index: usize,
+    /// `mitigation` or `rollback`.
+    pub kind: &'static str,
+    /// For what, or what is rolled back.
+    pub qids: Vec<i64>,
+    /// Only where; everywhere when empty.
+    pub assets: Vec<i64>,
+    /// When it runs.
+    pub when: When,
+    /// How its runs spread over their assets; the default where nobody said.
+    pub spread: Option<Spread>,
+}
+
+/// What somebody does to a job that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Press {
+    /// Nothing more of it starts, for good.
+    Cancel,
+    /// Its run is halted, and goes on.
+    HaltRun,
+    /// The run goes on.
+    ResumeRun,
+    /// The next wave opens whatever its gate says.
+    Promote,
+    /// It is paused.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// A further run at once.
+    RunNow,
+    /// What failed is tried again.
+    Retry,
+}
+
 /// What people do.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// Make a mitigation job and enable it.
-    Job {
-        /// Its index in the plan.
-        index: usize,
-        /// For what.
-        qids: Vec<i64>,
-        /// Only where; everywhere when empty.
-        assets: Vec<i64>,
-        /// On demand, or so many minutes later.
-        once: Option<i64>,
-    },
-    /// Make a rollback job for what an earlier one did, and enable it.
-    Rollback {
-        /// Its index in the plan.
-        index: usize,
-        /// What is rolled back.
-        qids: Vec<i64>,
-    },
-    /// Cancel a job.
-    Cancel {
-        /// Its index in the plan.
-        index: usize,
-    },
+    /// Make a job and enable it.
+    Job(NewJob),
+    /// Do something to the job with this index.
+    Press(usize, Press),
     /// Halt everything.
     Halt,
     /// Go on.
     Resume,
+    /// A second person is asked from this class of actions on.
+    Policy(u8),
+    /// The second person signs whatever waits, with the key of this number.
+    Sign(usize),
+    /// The second person says no to one request.
+    Reject,
+    /// Somebody signs who must not: the author of the job, or a stranger's key.
+    Cheat,
+    /// People let go of whatever they hold back: the end of a world.
+    LetGo,
     /// Revoke an agent and enrol its host anew, with a fresh directory.
     ReEnrol(usize),
     /// The owner of a host writes into a file that we changed.
@@ -86,19 +127,26 @@ impl Plan {
         let night = chance.between(20, 60) * HOUR;
         let mut plan = Self { acts: Vec::new(), faults: Vec::new(), night };
         let morning = NIGHT_BEGINS + night;
+        if chance.percent(20) {
+            plan.acts.push((DAY_BEGINS / 2, Act::Policy(1)));
+        }
         let mut made = Vec::new();
-        for index in 0..3 + chance.index(3) {
+        let count = 3 + chance.index(3);
+        for index in 0..count {
             let at = DAY_BEGINS + chance.between(0, 40) * MINUTE;
             made.extend(plan.job(&mut chance, index, at, template));
         }
-        let count = plan.acts.len();
         plan.job(&mut chance, count, morning + 2 * MINUTE, template);
         for back in 0..1 + chance.index(2) {
             let qids = chance.some(&made, 1 + back);
             let at = morning + chance.between(5, 30) * MINUTE;
-            plan.acts.push((at, Act::Rollback { index: 100 + back, qids }));
+            let spread = Spread::draw(&mut chance);
+            let when = When::Demand;
+            let new = NewJob { index: 100 + back, kind: "rollback", qids, assets: Vec::new(), when, spread };
+            plan.acts.push((at, Act::Job(new)));
         }
         plan.people(&mut chance, morning, template.hosts);
+        plan.seconds(&mut chance, morning);
         plan.breaks(&mut chance, DAY_BEGINS, HOUR, template.hosts);
         plan.breaks(&mut chance, morning, HOUR, template.hosts);
         for host in 0..template.hosts {
@@ -113,21 +161,42 @@ impl Plan {
 
     fn job(&mut self, chance: &mut Chance, index: usize, at: i64, template: &Template) -> Vec<i64> {
         let count = 1 + chance.index(3);
-        let chosen = chance.some(&template.qids, count);
+        let risky = chance.percent(25) && !template.risky.is_empty();
+        let mut chosen = chance.some(&template.qids, count);
+        if risky {
+            chosen.extend(chance.some(&template.risky, 1));
+        }
         let qids: Vec<i64> = chosen.iter().map(|(qid, _)| *qid).collect();
         let mut assets: Vec<i64> = chosen.iter().flat_map(|(_, assets)| assets.iter().copied()).collect();
         assets.sort_unstable();
         assets.dedup();
         let most = 10 + chance.index(30);
         let assets = chance.some(&assets, most);
-        let once = match chance.below(10) {
-            0..=6 => None,
-            7..=8 => Some(chance.between(5, 30)),
-            _ => Some(chance.between(90, 900)),
+        let when = match chance.below(12) {
+            0..=6 => When::Demand,
+            7..=8 => When::Once(chance.between(5, 30)),
+            9 => When::Once(chance.between(90, 900)),
+            _ => {
+                let window = chance.percent(50).then(|| chance.between(20, 600));
+                When::Daily(chance.between(5, 1200), chance.between(2, 3), window)
+            }
         };
-        self.acts.push((at, Act::Job { index, qids: qids.clone(), assets, once }));
-        if chance.percent(25) {
-            self.acts.push((at + chance.between(1, 20) * MINUTE, Act::Cancel { index }));
+        let spread = Spread::draw(chance);
+        self.acts.push((at, Act::Job(NewJob { index, kind: "mitigation", qids: qids.clone(), assets, when, spread })));
+        for (percent, press, undo) in [
+            (15, Press::Cancel, None),
+            (25, Press::HaltRun, Some(Press::ResumeRun)),
+            (15, Press::Pause, Some(Press::Resume)),
+            (15, Press::Promote, None),
+            (10, Press::RunNow, None),
+            (10, Press::Retry, None),
+        ] {
+            if chance.percent(percent) {
+                let when = at + chance.between(1, 20) * MINUTE;
+                self.acts.push((when, Act::Press(index, press)));
+                let undone = when + chance.between(1, 25) * MINUTE;
+                self.acts.extend(undo.map(|undo| (undone, Act::Press(index, undo))));
+            }
         }
         qids
     }
@@ -153,6 +222,28 @@ impl Plan {
                 self.acts.push((at, Act::OwnersHalt(host, true)));
                 self.acts.push((at + chance.between(2, 40) * MINUTE, Act::OwnersHalt(host, false)));
             }
+        }
+    }
+
+    /// What the second person does, and who would like to be one.
+    fn seconds(&mut self, chance: &mut Chance, morning: i64) {
+        for begin in [DAY_BEGINS, morning] {
+            for _ in 0..4 + chance.index(4) {
+                let at = begin + chance.between(1, 58) * MINUTE;
+                self.acts.push((at, Act::Sign(chance.index(3))));
+            }
+            if chance.percent(15) {
+                self.acts.push((begin + chance.between(1, 58) * MINUTE, Act::Reject));
+            }
+            if chance.percent(50) {
+                self.acts.push((begin + chance.between(1, 58) * MINUTE, Act::Cheat));
+            }
+        }
+        // Runs of a schedule ask at night.
+        let mut at = NIGHT_BEGINS + 2 * HOUR;
+        while at < morning {
+            self.acts.push((at, Act::Sign(chance.index(3))));
+            at += chance.between(1, 4) * HOUR;
         }
     }
 

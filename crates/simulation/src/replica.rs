@@ -73,6 +73,8 @@ pub struct Replica {
     pub held: BTreeMap<usize, Held>,
     /// Points to be passed before it dies.
     pub points_left: Option<u32>,
+    /// A look is to come because something was reported to it.
+    pub look_planned: bool,
     /// Its clock minus the truth, in microseconds.
     pub skew: i64,
     folder: PathBuf,
@@ -95,7 +97,16 @@ impl Replica {
     pub fn new(index: usize, folder: PathBuf, skew: i64) -> Self {
         let clock = HandClock::new(Timestamp::from_micros(0));
         let holder = Uuid::from_u128(index as u128 + 1);
-        Self { held: BTreeMap::new(), points_left: None, skew, folder, clock, holder, running: None }
+        Self {
+            held: BTreeMap::new(),
+            points_left: None,
+            look_planned: false,
+            skew,
+            folder,
+            clock,
+            holder,
+            running: None,
+        }
     }
 
     /// Whether it runs.
@@ -122,6 +133,7 @@ impl Replica {
     pub fn die(&mut self) {
         self.running = None;
         self.held.clear();
+        self.look_planned = false;
         self.points_left = None;
     }
 

@@ -25,6 +25,15 @@ pub struct Outcome {
     pub starts: (u32, u32),
 }
 
+impl Outcome {
+    /// A seed that ended in a panic, which was printed.
+    #[must_use]
+    pub fn panicked(seed: u64) -> Self {
+        let broken = vec!["panic: see above".to_owned()];
+        Self { seed, trace: (0, String::new()), broken, counts: Counts::default(), starts: (0, 0) }
+    }
+}
+
 /// What a failpoint does concerns a whole process, so one world at a time lives in it.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -75,6 +84,8 @@ pub fn run(template: &Template, seed: u64, mutation: Option<Mutation>, print: bo
     if fleet.watch.broken.is_empty() {
         fleet.finish();
     }
+    fleet.counts.permits = fleet.watch.limits.permits;
+    fleet.counts.waves = fleet.watch.limits.waves;
     Outcome {
         seed,
         trace: fleet.trace.end(),

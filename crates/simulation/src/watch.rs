@@ -1,6 +1,8 @@
 //! Sees what happens while it happens, and remembers it outside of everything that can crash: the invariants of
-//! `fleet-execution.md` 6.6 as far as they are about single steps. It shares no rule with what it watches.
+//! `fleet-execution.md` 6.6 as far as they are about single steps. It shares no rule with what it watches. What it holds runs
+//! to is in [`crate::limits`].
 
+use crate::limits::Limits;
 use domain::time::Timestamp;
 use protocol::agent::{Event, EventKind};
 use protocol::order::Order;
@@ -24,9 +26,11 @@ struct Seen {
 pub struct Watch {
     tries: BTreeMap<Try, Seen>,
     /// Everything was halted at this instant, durably, and has been since.
-    halted_since: Option<i64>,
+    pub halted_since: Option<i64>,
     /// States that ended, by task: they absorb.
     ended: BTreeMap<i64, (String, i64, i64)>,
+    /// What runs are held to.
+    pub limits: Limits,
     /// How many starts there were.
     pub starts: u32,
     /// How many tries beyond the first there were.
@@ -48,14 +52,43 @@ pub struct TaskNow {
     pub epoch: i64,
     /// Result code, -1 while open.
     pub code: i64,
-    /// Its run waits for the approval of a second person, whom a simulated world does not have.
-    pub unapproved: bool,
     /// The agent it is for.
     pub agent_id: Option<Uuid>,
+    /// Its run.
+    pub run: i64,
+    /// The number of its job.
+    pub job: i64,
+    /// Its asset.
+    pub asset: i64,
+    /// Its wave.
+    pub wave: i64,
+    /// Not to start before, in microseconds.
+    pub due_at: i64,
+    /// The state of its run.
+    pub run_state: String,
+    /// The wave of its run that is open.
+    pub open_wave: i64,
+}
+
+impl TaskNow {
+    /// An order of it is out and may be at work.
+    pub fn out(&self) -> bool {
+        ["offered", "accepted", "running"].contains(&self.state.as_str())
+    }
+
+    /// Its run is halted.
+    pub fn stopped(&self) -> bool {
+        self.run_state == "halting" || self.run_state == "halted"
+    }
+
+    /// It ended with a result.
+    pub fn definitive(&self) -> bool {
+        self.code >= 0 && self.state != "cancelled" && self.state != "expired"
+    }
 }
 
 impl Watch {
-    fn breach(&mut self, text: String) {
+    pub(crate) fn breach(&mut self, text: String) {
         self.broken.push(text);
     }
 
@@ -65,12 +98,15 @@ impl Watch {
     }
 
     /// A server answered a poll with these orders.
-    pub fn sent(&mut self, now: i64, orders: &[Order]) {
+    pub fn sent(&mut self, now: i64, orders: &[Order], tasks: &[TaskNow]) {
         for order in orders {
             let seen = self.tries.entry((order.instance_id, order.task, order.epoch)).or_default();
             seen.first_sent.get_or_insert(now);
             if let Some(since) = self.halted_since {
                 self.breach(format!("S7: an order was handed out {} s after a halt", (now - since) / 1_000_000));
+            }
+            if let Some(task) = tasks.iter().find(|task| task.uuid == order.task) {
+                self.handed_out(order, task, tasks);
             }
         }
     }
@@ -124,6 +160,10 @@ impl Watch {
                 if task.state == "cancelled" || task.state == "expired" {
                     self.breach(format!("S4: {name} started after the server had recorded {}", task.state));
                 }
+                if now + late * 1_000_000 < task.due_at {
+                    self.breach(format!("S4: {name} started {} s before its time", (task.due_at - now) / 1_000_000));
+                }
+                self.start_allowed(now, order, task);
             }
         }
         self.tries.entry(of).or_default().starts += 1;

@@ -1,0 +1,230 @@
+//! The agents of the world: both halves of each, carried on until they have nothing to say.
+
+use crate::fleet::{Event, Fleet, HOUR, MINUTE, SECOND};
+use crate::host::{Called, Loss, clocks, loss};
+use crate::mutation::Mutation;
+use crate::network::DELAY_SECONDS_MAX;
+use crate::people::Who;
+use crate::replica::{Asked, Door, Replica, json};
+use agent::frame::{ToExecutor, ToNet};
+use agent::session::{Input, Now, Output};
+use axum::http::Method;
+use domain::time::Timestamp;
+use protocol::agent::{ENROL_PATH, Enrolled};
+use std::collections::VecDeque;
+use uuid::Uuid;
+
+impl Fleet<'_> {
+    pub fn start(&mut self, of: usize) {
+        if self.nodes[of].executor.is_some() || self.nodes[of].agent_id.is_none() {
+            return;
+        }
+        let (now, loss) = (self.now, self.next_loss());
+        // A full disk that cannot even reserve request numbers keeps the agent from starting; it is tried again.
+        let started = self.nodes[of].start(now, loss);
+        if started.answer.is_none() {
+            self.died(of);
+            return;
+        }
+        self.note(&format!("h{of} starts"));
+        self.connect(of);
+        let (life, pause) = (self.nodes[of].life, self.net.between(1, 60) * MINUTE);
+        self.after(pause, Event::LookAround { of, life });
+    }
+
+    pub fn look_around(&mut self, of: usize) {
+        let mut chance = self.net.clone();
+        self.net.draw();
+        // Orders come first, as in the real loop.
+        let called = self.execute(of, |executor| {
+            if !executor.has_work() {
+                let boot = clocks().1;
+                executor.look_with(boot, &mut || u32::try_from(chance.below(u64::from(u32::MAX))).unwrap_or(0));
+            }
+            executor.take_out()
+        });
+        let Some(frames) = called.answer else { return };
+        self.overhear(of, &frames);
+        for frame in frames {
+            self.feed(of, Input::Frame(Box::new(frame)));
+        }
+        self.plan_ahead(of);
+        let pause = if self.hold > HOUR { 6 * HOUR } else { 40 * MINUTE };
+        let life = self.nodes[of].life;
+        self.after(pause, Event::LookAround { of, life });
+    }
+
+    /// Start the network half.
+    pub fn connect(&mut self, of: usize) {
+        let (now, random) = (self.now, self.net.draw());
+        let frames = self.nodes[of].connect(now, random);
+        if self.nodes[of].session.is_none() {
+            self.nodes[of].die();
+            self.after(5 * MINUTE, Event::Start { of });
+            return;
+        }
+        self.overhear(of, &frames);
+        for frame in frames {
+            self.feed(of, Input::Frame(Box::new(frame)));
+        }
+        self.feed(of, Input::Tick);
+    }
+
+    pub fn next_loss(&mut self) -> Loss {
+        loss(&mut self.net, self.mutation == Some(Mutation::JournalNotSynced))
+    }
+
+    /// The agent of a host died: it is started again.
+    pub fn died(&mut self, of: usize) {
+        self.counts.agent_deaths += 1;
+        self.nodes[of].die();
+        self.note(&format!("h{of} dies"));
+        let pause = if self.net.percent(80) { self.net.between(1, 60) } else { self.net.between(60, 1200) };
+        self.after(pause * SECOND, Event::Start { of });
+    }
+
+    /// A call of the executor that may die over it.
+    pub fn execute<T>(&mut self, of: usize, work: impl FnOnce(&mut agent::executor::Executor) -> T) -> Called<T> {
+        let (now, loss) = (self.now, self.next_loss());
+        let called = self.nodes[of].call(now, loss, work);
+        if called.answer.is_none() {
+            self.died(of);
+        }
+        called
+    }
+
+    pub fn instance(&mut self, of: usize) -> Uuid {
+        let executor = self.nodes[of].executor.as_ref();
+        executor.and_then(|executor| executor.book().instance()).unwrap_or_default()
+    }
+
+    pub fn overhear(&mut self, of: usize, frames: &[ToNet]) {
+        let instance = self.instance(of);
+        for frame in frames {
+            if let ToNet::Event { text, .. } = frame {
+                self.watch.heard(instance, text);
+            }
+        }
+    }
+
+    /// Give something to the network half, and carry on what comes of it until nothing does.
+    pub fn feed(&mut self, of: usize, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let node = &mut self.nodes[of];
+            let now = Now {
+                ms: u64::try_from((self.now - self.began) / 1000 + 1).unwrap_or(0),
+                wall: Timestamp::from_micros(self.now + node.skew),
+            };
+            let Some(session) = node.session.as_mut() else { return };
+            for output in session.handle(input, now) {
+                match output {
+                    Output::Send { lane, path, body, .. } => self.send(of, lane, path, body),
+                    Output::Tell(frame) => {
+                        let Some(frames) = self.tell(of, frame) else { return };
+                        inputs.extend(frames.into_iter().map(|frame| Input::Frame(Box::new(frame))));
+                    }
+                    Output::Log(_) | Output::End => {}
+                }
+            }
+        }
+        self.plan_ahead(of);
+    }
+
+    pub fn tell(&mut self, of: usize, frame: ToExecutor) -> Option<Vec<ToNet>> {
+        let called = self.execute(of, |executor| {
+            executor.handle(frame);
+            executor.take_out()
+        });
+        self.watch.passed(&called.passed, false);
+        let frames = called.answer?;
+        self.overhear(of, &frames);
+        Some(frames)
+    }
+
+    pub fn plan_ahead(&mut self, of: usize) {
+        let life = self.nodes[of].life;
+        if let Some(ms) = self.nodes[of].session.as_ref().and_then(agent::session::Session::wake_at) {
+            let at = (self.began + i64::try_from(ms).unwrap_or(i64::MAX / 2_000) * 1000).max(self.now + 1000);
+            if self.nodes[of].tick_at.is_none_or(|planned| at < planned) {
+                self.nodes[of].tick_at = Some(at);
+                self.after(at - self.now, Event::Tick { of, life });
+            }
+        }
+        let works = self.nodes[of].executor.as_ref().is_some_and(agent::executor::Executor::has_work);
+        if works && !self.nodes[of].work_planned {
+            self.nodes[of].work_planned = true;
+            let pause = self.net.between(100_000, 20 * SECOND);
+            self.after(pause, Event::Work { of, life });
+        }
+    }
+
+    pub fn work(&mut self, of: usize) {
+        self.nodes[of].work_planned = false;
+        let Some(executor) = self.nodes[of].executor.as_ref() else { return };
+        let order = executor.book().waiting().into_iter().next();
+        self.mutate_before_work(of, order.as_ref());
+        let called = self.execute(of, |executor| {
+            executor.step();
+            executor.take_out()
+        });
+        self.watch.passed(&called.passed, false);
+        if let Some(order) = &order {
+            let entry = &order.entry_id;
+            self.note(&format!("h{of} works on {entry} epoch {}: {} points", order.epoch, called.passed.len()));
+            if called.passed.iter().any(|point| point == "after-intent") {
+                let known = self.task(order.task);
+                // An agent that has not heard the server since it started has nothing but its own clock.
+                let late = DELAY_SECONDS_MAX + 10 + self.nodes[of].skew.abs() / SECOND;
+                self.watch.started(self.now, late, order, known.as_ref());
+            }
+        }
+        let Some(frames) = called.answer else { return };
+        self.overhear(of, &frames);
+        for frame in frames {
+            self.feed(of, Input::Frame(Box::new(frame)));
+        }
+        self.plan_ahead(of);
+    }
+
+    pub fn enrol(&mut self, of: usize) {
+        let retry = 30 * SECOND;
+        let Some(to) = self.replicas.iter().position(Replica::up) else {
+            return self.after(retry, Event::Enrol { of });
+        };
+        let Some((token, secret)) = self.token(to) else { return self.after(retry, Event::Enrol { of }) };
+        let body = serde_json::to_vec(&self.nodes[of].enrolment(token, &secret)).expect("strings and numbers");
+        let now = self.now;
+        let asked = Asked { door: Door::Agents, method: Method::POST, path: ENROL_PATH, tag: "", token: None, body };
+        let Some(answer) = self.replicas[to].ask(&self.runtime, now, asked) else {
+            self.server_died(to);
+            return self.after(retry, Event::Enrol { of });
+        };
+        if answer.status != 200 {
+            self.enrol_token = None;
+            self.note(&format!("h{of} is not enrolled: {}", answer.status));
+            return self.after(retry, Event::Enrol { of });
+        }
+        let enrolled: Enrolled = serde_json::from_slice(&answer.body).expect("an enrolment");
+        self.nodes[of].enrolled(&enrolled);
+        self.nodes[of].key = self
+            .database
+            .query_row("SELECT id FROM agent WHERE agent_id = ?1", [enrolled.agent_id.as_bytes().as_slice()], |row| {
+                row.get(0)
+            })
+            .expect("the agent is there");
+        self.note(&format!("h{of} is agent {}", self.nodes[of].key));
+        self.start(of);
+    }
+
+    pub fn token(&mut self, to: usize) -> Option<(Uuid, String)> {
+        if self.enrol_token.is_none() {
+            let body = serde_json::json!({ "label": "simulation", "uses": 100, "hours": 24 });
+            let made = self.ask(Who::Author, to, Method::POST, "/api/v1/agents/tokens", "", &body)?;
+            let text = json(&made.body)["text"].as_str()?.to_owned();
+            let token = agent::enrol::read_token(&text).expect("a token");
+            self.enrol_token = Some((token.token_id, token.secret));
+        }
+        self.enrol_token.clone()
+    }
+}

@@ -1,0 +1,287 @@
+//! What the watch holds runs to: limits (S6), halts and permits (S7), gates (S8), approvals (S9), one run at a time on an asset
+//! (R20). Everything is counted again from what was seen and from what people entered, never from the product's counters.
+//!
+//! Where the exact instant of a decision is not known the watch gives the servers the benefit, so that it never cries for nothing:
+//! results may have come since, clocks of servers differ by [`CLOCKS`].
+
+use crate::fleet::SECOND;
+use crate::spread::Spread;
+use crate::watch::{TaskNow, Watch};
+use protocol::order::{Order, OrderKind};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// How far the clocks of two servers are apart at most, in microseconds.
+const CLOCKS: i64 = 6 * SECOND;
+/// How long a permit may be used.
+const USABLE: i64 = 60 * SECOND;
+/// How long a permit keeps its place at least while nothing is heard: to start, and to run.
+const PLACE: i64 = USABLE + 300 * SECOND;
+/// Keys of second persons that have to sign.
+const SIGNATURES: usize = 2;
+
+/// A permit that a server gave out.
+#[derive(Clone, Debug)]
+struct Grant {
+    at: i64,
+    run: i64,
+    cluster: Option<String>,
+}
+
+/// What was seen of a run at the last look.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    wave: i64,
+    /// Since when it stands halted.
+    halted: Option<i64>,
+    /// Results of a wave were enough at this instant for the first time.
+    enough: BTreeMap<i64, i64>,
+    /// What failed, in all and by wave.
+    bad: BTreeMap<i64, u64>,
+    /// Failures that a person accepted by letting it go on.
+    accepted: u64,
+}
+
+/// What second persons signed.
+#[derive(Clone, Debug, Default)]
+struct Signed {
+    keys: BTreeSet<usize>,
+    targets: BTreeSet<(Uuid, Uuid)>,
+}
+
+/// What runs are held to.
+#[derive(Debug, Default)]
+pub struct Limits {
+    /// What people entered, by the number of the job.
+    spreads: BTreeMap<i64, Spread>,
+    /// The cluster an asset is in.
+    pub clusters: BTreeMap<i64, String>,
+    /// Entries that no agent may apply without a second person.
+    pub risky: BTreeSet<String>,
+    /// The last permit of each try.
+    grants: BTreeMap<(Uuid, u32), Grant>,
+    /// Instants of first permits, by run.
+    fresh: BTreeMap<i64, Vec<i64>>,
+    runs: BTreeMap<i64, Run>,
+    /// How often a person opened the next wave of a job.
+    promoted: BTreeMap<i64, u32>,
+    signed: BTreeMap<String, Signed>,
+    /// Runs that a second person was asked about.
+    asked: BTreeSet<i64>,
+    /// Permits given out, for the reader of the numbers.
+    pub permits: u64,
+    /// Waves opened by gates.
+    pub waves: u64,
+}
+
+impl Limits {
+    /// What a person entered for the runs of a job.
+    pub fn entered(&mut self, job: i64, spread: Spread) {
+        self.spreads.insert(job, spread);
+    }
+
+    fn spread(&self, job: i64) -> Spread {
+        self.spreads.get(&job).cloned().unwrap_or_default()
+    }
+
+    /// A person opened the next wave of a job, or may have.
+    pub fn promoted(&mut self, job: i64) {
+        *self.promoted.entry(job).or_default() += 1;
+    }
+
+    /// A person lets the runs of a job go on, or may have: what failed so far is accepted.
+    pub fn accepted(&mut self, job: i64, tasks: &[TaskNow]) {
+        let halted = |task: &&TaskNow| task.job == job && task.stopped();
+        let runs: BTreeSet<i64> = tasks.iter().filter(halted).map(|task| task.run).collect();
+        for run in runs {
+            let failed = tasks.iter().filter(|task| task.run == run && (bad(task) || task.state == "unknown"));
+            self.runs.entry(run).or_default().accepted = failed.count() as u64;
+        }
+    }
+
+    /// A second person signs this manifest with this key, having read these targets.
+    pub fn signs(&mut self, manifest: &str, key: usize, targets: BTreeSet<(Uuid, Uuid)>) {
+        let signed = self.signed.entry(manifest.to_owned()).or_default();
+        signed.keys.insert(key);
+        signed.targets = targets;
+    }
+
+    /// Runs about which a second person is asked right now.
+    pub fn asked(&mut self, runs: impl IntoIterator<Item = i64>) {
+        self.asked.extend(runs);
+    }
+}
+
+fn bad(task: &TaskNow) -> bool {
+    task.code == 1 && task.definitive()
+}
+
+fn count(tasks: &[&TaskNow], what: impl Fn(&TaskNow) -> bool) -> u64 {
+    tasks.iter().filter(|task| what(task)).count() as u64
+}
+
+impl Watch {
+    /// An order of this task was handed out.
+    pub(crate) fn handed_out(&mut self, order: &Order, task: &TaskNow, tasks: &[TaskNow]) {
+        let name = format!("{} epoch {} of job {}", order.entry_id, order.epoch, task.job);
+        if task.stopped() {
+            self.breach(format!("S7: {name} was handed out, its run is {}", task.run_state));
+        }
+        if task.wave > task.open_wave {
+            let (wave, open) = (task.wave, task.open_wave);
+            self.breach(format!("S8: {name} of wave {wave} was handed out, wave {open} is open"));
+        }
+        let spread = self.limits.spread(task.job);
+        if !order.permit && (spread.permits || spread.apart || spread.starts.is_some() || !spread.waves.is_empty()) {
+            self.breach(format!("S6: {name} was handed out without the need of a permit"));
+        }
+        let mine = tasks.iter().filter(|other| other.asset == task.asset && other.agent_id == task.agent_id);
+        if let Some(other) = mine.filter(|other| other.out()).find(|other| other.run != task.run) {
+            let (asset, other) = (task.asset, other.job);
+            self.breach(format!("R20: {name} was handed out on asset {asset}, an order of job {other} is out there"));
+        }
+    }
+
+    /// A server gave out a permit to start this task; `halted` when a halt of it was durable before.
+    pub fn granted(&mut self, now: i64, epoch: u32, task: &TaskNow, tasks: &[TaskNow], halted: bool) {
+        let (name, spread) = (format!("a permit of job {}", task.job), self.limits.spread(task.job));
+        self.limits.permits += 1;
+        if halted {
+            self.breach(format!("S7: {name} was given out in a halt"));
+        }
+        let of = (task.uuid, epoch);
+        let limits = &mut self.limits;
+        let cluster = limits.clusters.get(&task.asset).filter(|_| spread.apart).cloned();
+        let there: BTreeMap<Uuid, &TaskNow> = tasks.iter().map(|task| (task.uuid, task)).collect();
+        let out = |((uuid, epoch), grant): &(&(Uuid, u32), &Grant)| {
+            now - grant.at < PLACE && there.get(uuid).is_some_and(|task| task.out() && task.epoch == i64::from(*epoch))
+        };
+        let others = || limits.grants.iter().filter(|(other, _)| **other != of).filter(out);
+        let running = others().filter(|(_, grant)| grant.run == task.run).count();
+        let beside = others().filter(|(_, grant)| cluster.is_some() && grant.cluster == cluster).count();
+        let first = !limits.grants.contains_key(&of);
+        limits.grants.insert(of, Grant { at: now, run: task.run, cluster: cluster.clone() });
+        let fresh = limits.fresh.entry(task.run).or_default();
+        fresh.retain(|at| now - at < USABLE - CLOCKS);
+        fresh.extend(first.then_some(now));
+        let in_minute = fresh.len();
+        if running >= spread.running {
+            self.breach(format!("S6: {name}, {running} others are out, {} at once are allowed", spread.running));
+        }
+        if beside > 0 {
+            self.breach(format!("S6: {name} in {cluster:?}, where {beside} others are out"));
+        }
+        if let Some(most) = spread.starts.filter(|most| in_minute > *most) {
+            self.breach(format!("S6: {name} is number {in_minute} within a minute, {most} are allowed"));
+        }
+    }
+
+    /// This order starts: had it the permit and the approval it needs?
+    pub(crate) fn start_allowed(&mut self, now: i64, order: &Order, task: &TaskNow) {
+        let name = format!("{} epoch {} of job {}", order.entry_id, order.epoch, task.job);
+        let mut wrong = Vec::new();
+        if order.permit {
+            let grant = self.limits.grants.get(&(order.task, order.epoch));
+            let since = self.limits.runs.get(&task.run).and_then(|run| run.halted).or(self.halted_since);
+            match grant {
+                None => wrong.push(format!("S7: {name} started without a permit")),
+                Some(grant) if now - grant.at > USABLE + SECOND => {
+                    wrong.push(format!("S7: {name} started {} s after its permit", (now - grant.at) / SECOND));
+                }
+                Some(grant) if since.is_some_and(|since| grant.at > since) => {
+                    wrong.push(format!("S7: {name} started after a halt, on a permit of after the halt"));
+                }
+                Some(_) => {}
+            }
+        }
+        let signed = order.approval.as_ref().map(|approval| self.limits.signed.get(&approval.manifest.to_string()));
+        match signed {
+            None if self.limits.asked.contains(&task.run) => {
+                wrong.push(format!("S9: {name} started, and of the second person who was asked it says nothing"));
+            }
+            None if order.kind == OrderKind::Apply && self.limits.risky.contains(order.entry_id.as_str()) => {
+                wrong.push(format!("S9: {name} is risky and started without a second person"));
+            }
+            None => {}
+            Some(None) => wrong.push(format!("S9: {name} started on an approval that nobody signed")),
+            Some(Some(signed)) => {
+                if signed.keys.len() < SIGNATURES {
+                    wrong.push(format!("S9: {name} started, {} keys have signed", signed.keys.len()));
+                }
+                if !signed.targets.contains(&(order.agent_id, order.instance_id)) {
+                    wrong.push(format!("S9: {name} started on a machine that nobody approved"));
+                }
+            }
+        }
+        self.broken.extend(wrong);
+    }
+
+    /// A server may have looked after jobs just now: did gates open what they may (S8)?
+    pub fn looked(&mut self, now: i64, tasks: &[TaskNow]) {
+        let mut of_run: BTreeMap<i64, Vec<&TaskNow>> = BTreeMap::new();
+        for task in tasks {
+            of_run.entry(task.run).or_default().push(task);
+        }
+        for (run, tasks) in of_run {
+            let Some(one) = tasks.first() else { continue };
+            let spread = self.limits.spread(one.job);
+            let mut seen = self.limits.runs.remove(&run).unwrap_or_default();
+            seen.wave = seen.wave.max(1);
+            while seen.wave < one.open_wave {
+                let reason = self.unfit(now, &spread, &seen, &tasks);
+                let by_hand = self.limits.promoted.get_mut(&one.job).filter(|left| reason.is_some() && **left > 0);
+                match (reason, by_hand) {
+                    (Some(_), Some(left)) => *left -= 1,
+                    (Some(reason), None) => {
+                        self.breach(format!("S8: job {} went beyond wave {}: {reason}", one.job, seen.wave));
+                    }
+                    (None, _) => self.limits.waves += 1,
+                }
+                seen.wave += 1;
+            }
+            seen.halted = seen.halted.or(Some(now)).filter(|_| one.stopped());
+            let waves: BTreeSet<i64> = tasks.iter().map(|task| task.wave).collect();
+            for wave in waves {
+                let of_wave: Vec<&TaskNow> = tasks.iter().filter(|task| task.wave == wave).copied().collect();
+                if enough(&spread, &of_wave) {
+                    seen.enough.entry(wave).or_insert(now);
+                }
+                seen.bad.insert(wave, count(&of_wave, bad));
+            }
+            self.limits.runs.insert(run, seen);
+        }
+    }
+
+    /// Why the gate of the open wave may not have opened the next one, if so.
+    fn unfit(&self, now: i64, spread: &Spread, seen: &Run, tasks: &[&TaskNow]) -> Option<String> {
+        if tasks.iter().all(|task| task.code >= 0) {
+            return None;
+        }
+        let wave: Vec<&TaskNow> = tasks.iter().filter(|task| task.wave == seen.wave).copied().collect();
+        if !enough(spread, &wave) {
+            let (known, all) = (count(&wave, TaskNow::definitive), wave.len());
+            return Some(format!("{known} of {all} results, {} % are needed", spread.definitive));
+        }
+        let since = seen.enough.get(&seen.wave).copied().unwrap_or(now);
+        if now - since + CLOCKS < spread.soak * SECOND {
+            let (stood, needed) = ((now - since) / SECOND, spread.soak);
+            return Some(format!("the results stood for {stood} s, {needed} s are needed"));
+        }
+        // Failures as they were before this look, all others as they are after it.
+        let failed = seen.bad.values().sum::<u64>().saturating_sub(seen.accepted);
+        let good = |tasks: &[&TaskNow]| count(tasks, |task| task.code == 0 || task.code == 33);
+        if spread.too_many(failed, tasks.len() as u64) {
+            return Some(format!("{failed} failures"));
+        }
+        let in_wave = seen.bad.get(&seen.wave).copied().unwrap_or(0).saturating_sub(seen.accepted);
+        if spread.rate_too_high(failed, failed + good(tasks)) || spread.rate_too_high(in_wave, in_wave + good(&wave)) {
+            return Some(format!("{failed} of {} failed, {in_wave} in the wave", failed + good(tasks)));
+        }
+        None
+    }
+}
+
+/// The results of a wave are as many as are needed.
+fn enough(spread: &Spread, wave: &[&TaskNow]) -> bool {
+    count(wave, TaskNow::definitive) * 100 >= spread.definitive * wave.len() as u64
+}
