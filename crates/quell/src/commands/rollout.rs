@@ -1,4 +1,4 @@
-//! `quell jobs rollout|set|halt-run|resume-run|promote`: how runs of a job spread over its assets, and stopping one.
+//! `quell jobs progress|set|halt-run|resume-run|promote`: how runs of a job spread over its assets, and stopping one.
 
 use crate::client::{Client, path};
 use crate::failure::Failure;

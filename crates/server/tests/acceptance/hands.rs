@@ -4,6 +4,7 @@ use crate::world::World;
 use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::{ActionEvidence, Event, EventKind, Outcome, TaskReport};
+use protocol::order::RefusalCode;
 use serde_json::{Value, json};
 use server::engine::{catalogue, orders, results};
 use std::collections::BTreeSet;
@@ -86,6 +87,41 @@ pub fn said(outcome: Outcome, state: ControlState, origin: Option<Origin>) -> Ta
     }
 }
 
+/// The asset's agent asks for its orders and says nothing yet; gives the numbers of the jobs that offered it something.
+pub async fn offer(server: &TestServer, asset: i64) -> Vec<String> {
+    let app = server.app().clone();
+    let (key, now) = (catalogue::order_key(&app), app.clock.now());
+    let write = app.database.try_write(move |tx| {
+        let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
+        let tasks = store::tasks::of_agent(tx, agent.id)?;
+        let capabilities = tasks.iter().flat_map(|task| task.needs.split_whitespace()).map(str::to_owned).collect();
+        orders::offer(tx, &agent, orders::Maker { key: &key, halted: false, capabilities: &capabilities, now })?;
+        tx.all::<(i64,)>("SELECT j.number FROM task t JOIN job j ON j.id = t.job_id WHERE t.state = 'offered'", &[])
+            .map_err(server::http::Error::from)
+    });
+    write.await.unwrap().into_iter().map(|(number,)| format!("MJ{number:07}")).collect()
+}
+
+/// The asset's agent says what this event is of everything that was offered to it.
+pub async fn refuses(server: &TestServer, asset: i64) {
+    let app = server.app().clone();
+    let now = app.clock.now();
+    let write = app.database.try_write(move |tx| {
+        let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
+        let mut events = Vec::new();
+        for task in store::tasks::of_agent(tx, agent.id)? {
+            let epoch = u32::try_from(store::tasks::read(tx, task.id)?.epoch).unwrap();
+            let event = EventKind::Refused { code: RefusalCode::Denied, reason: "cancelled".to_owned() };
+            events.push(serde_json::to_string(&Event { task: task.uuid, epoch, n: 1, at: now, event }).unwrap());
+        }
+        results::store(tx, &agent, &events, now)
+    });
+    for job in write.await.unwrap().touched {
+        app.wake.notify("job", job.0);
+        app.wake.notify("dispatch", 0);
+    }
+}
+
 /// The asset's agent takes its orders and reports this, through the code that serves real agents.
 pub async fn report(server: &TestServer, asset: i64, report: &TaskReport) {
     let app = server.app().clone();
@@ -159,4 +195,13 @@ pub async fn tag(world: &World, asset: i64, tags: &[&str]) {
         )
     });
     write.await.unwrap();
+}
+
+/// The asset of the first task that is ready.
+pub async fn ready_asset(server: &TestServer) -> i64 {
+    let read = server
+        .app()
+        .database
+        .read(|tx| tx.scalar::<i64>("SELECT asset_id FROM task WHERE state = 'ready' ORDER BY id LIMIT 1", &[]));
+    read.await.unwrap()
 }

@@ -236,6 +236,10 @@ both_servers!(save_and_enable_runs_at_once, |server| async move {
     let page = me.page(&job).await;
     assert!(page.contains("is saved and enabled.") && page.contains("sse-connect"), "{}", gist(&page));
     assert!(page.contains(assets[0]["name"].as_str().unwrap()));
+    let paper = me.page(&format!("{job}/summary")).await;
+    for part in ["Who, what, when", "Asset by asset", "Back to MJ"] {
+        assert!(paper.contains(part), "{part}: {}", gist(&paper));
+    }
     let home = me.page("/").await;
     assert!(home.contains("Running now") && home.contains(job.trim_start_matches("/jobs/")), "{}", gist(&home));
     // One switch stops everything, and everybody sees it everywhere.
@@ -277,6 +281,12 @@ both_servers!(every_page_opens_for_a_super_user, |server| async move {
         "/tokens".to_owned(),
         "/audit".to_owned(),
         "/account/password".to_owned(),
+        "/tags".to_owned(),
+        "/tags/edit".to_owned(),
+        "/follow-up".to_owned(),
+        "/approvals".to_owned(),
+        "/mail".to_owned(),
+        "/settings/retention".to_owned(),
     ] {
         let page = me.page(&path).await;
         assert_eq!(page.contains("id=\"q-caret\""), path.contains("nonsense"), "{path}");

@@ -388,7 +388,7 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
     let mut when = vec![Fact::new("Start", Value::text(job.summary.schedule.clone()))];
     let lines = super::schedule::lines(&draft.preview);
     if !lines.is_empty() {
-        when.push(Fact::new(if lines.len() == 1 { "Instant" } else { "Next runs" }, Value::text(lines.join(" · "))));
+        when.push(Fact::new(if lines.len() == 1 { "Instant" } else { "Next runs" }, Value::text(lines.join("\n"))));
     }
     if draft.full.row.standing {
         when.push(Fact::new(
