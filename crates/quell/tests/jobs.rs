@@ -125,7 +125,10 @@ async fn a_free_standing_job_is_tried_made_and_planned() {
 
     // When it runs.
     let first = ["jobs", "edit", number, "--at", "2027-01-04T02:30", "--zone", "Europe/Rome"];
-    let edited = me.says(&[&first[..], &["--repeat", "patch_tuesday", "--offset", "3", "--window", "120", "--standing", "true"]].concat());
+    let edited = me.says(
+        &[&first[..], &["--repeat", "patch_tuesday", "--offset", "3", "--window", "120", "--standing", "true"]]
+            .concat(),
+    );
     has(&edited, &["Patch Tuesday", "Europe/Rome", "next run"]);
     let preview = me.says(&["jobs", "preview", number, "--times", "3"]);
     // The second Tuesday of January 2027 is the 12th; three days later it is 02:30 in Rome, 01:30 in UTC.

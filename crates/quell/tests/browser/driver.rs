@@ -203,11 +203,14 @@ impl Browser {
         }
     }
 
-    /// Click as a person does: only what is shown and not covered can be clicked.
+    /// Click as a person does, who scrolls to it first: only what is shown and not covered can be clicked.
     pub async fn click(&self, css: &str) {
         let until = Instant::now() + PATIENCE;
         loop {
             let element = self.find(css).await;
+            let script = "arguments[0].scrollIntoView({ block: 'center' })";
+            let scrolled = json!({ "script": script, "args": [{ ELEMENT: element }] });
+            let _ = self.call("/execute/sync", &scrolled).await;
             match self.call(&format!("/element/{element}/click"), &json!({})).await {
                 Ok(_) => return,
                 // A page that is being replaced has it again in a moment.

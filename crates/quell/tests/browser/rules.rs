@@ -274,9 +274,12 @@ async fn r12_a_fix_resolves_and_has_no_way_back(stage: &Stage) {
     let admin = &stage.world.admin;
     let number = draft(admin, stage.qid, &stage.assets[1..2]).await;
     let entry = only_safe(&stage.world, &number, stage.qid).await;
-    let write = stage.world.server.app().database.write(move |tx| {
-        tx.execute("UPDATE catalogue_entry SET implication = 'fix', reversible = 0 WHERE entry = $1", &[&entry])
-    });
+    let write = stage
+        .world
+        .server
+        .app()
+        .database
+        .write(move |tx| tx.execute("UPDATE catalogue_entry SET implication = 'fix' WHERE entry = $1", &[&entry]));
     write.await.unwrap();
     admin.post(&format!("/api/v1/jobs/{number}/save"), &json!({ "enable": true })).await.expect(200);
     ready(&stage.world.server, 1).await;
@@ -293,7 +296,7 @@ async fn r12_a_fix_resolves_and_has_no_way_back(stage: &Stage) {
     browser.shot("fixed").await;
     browser.go(&format!("/assets/{}", stage.assets[1])).await;
     let why = "[...document.querySelectorAll('#mitigations .q-reason')].map(one => one.textContent).join()";
-    assert!(browser.read(why).await.contains("no way back"), "{}", browser.read(why).await);
+    assert!(browser.read(why).await.contains("a fix is not taken back"), "{}", browser.read(why).await);
     browser.check("no rollback", "!document.querySelector('#mitigations button[formaction*=rollback]')").await;
     browser.shot("no-way-back").await;
 }

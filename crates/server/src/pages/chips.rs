@@ -432,35 +432,6 @@ fn relative(at: Timestamp, now: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    /// Every file below a folder, as one text.
-    fn below(folder: &std::path::Path, text: &mut String) {
-        for entry in std::fs::read_dir(folder).expect("the folder is there") {
-            let path = entry.expect("it can be read").path();
-            if path.is_dir() {
-                below(&path, text);
-            } else {
-                text.push_str(&std::fs::read_to_string(&path).expect("it is text"));
-            }
-        }
-    }
-
-    #[test]
-    fn every_icon_that_is_named_is_in_the_sprite() {
-        let crate_folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut text = String::new();
-        below(&crate_folder.join("templates"), &mut text);
-        below(&crate_folder.join("src/web"), &mut text);
-        below(&crate_folder.join("src/pages"), &mut text);
-        let named: std::collections::BTreeSet<&str> = ["icon(\"", "with_icon(\""]
-            .iter()
-            .flat_map(|call| text.split(call).skip(1))
-            .filter_map(|rest| rest.split_once('"').map(|(name, _)| name))
-            .collect();
-        assert!(named.len() > 20, "{named:?}");
-        let missing: Vec<&&str> = named.iter().filter(|name| !assets::ICONS.contains(name)).collect();
-        assert!(missing.is_empty(), "the sprite lacks {missing:?}");
-    }
-
     #[test]
     fn numbers_are_grouped() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (61_204, "61,204"), (-1_234_567, "−1,234,567")]

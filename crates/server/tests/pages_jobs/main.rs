@@ -426,3 +426,30 @@ both_servers!(an_enrolment_token_is_shown_once, |server| async move {
     me.leads(&format!("/agents/tokens/{revoke}"), &[]).await;
     assert!(!me.page("/agents").await.contains("2 left"));
 });
+
+/// Every file below a folder, as one text.
+fn below(folder: &std::path::Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            below(&path, text);
+        } else {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_icon_that_is_named_is_in_the_sprite() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    for part in ["templates", "src/web", "src/pages"] {
+        below(&folder.join(part), &mut text);
+    }
+    let calls = text.split("icon(\"").skip(1);
+    let named: std::collections::BTreeSet<&str> =
+        calls.filter_map(|rest| rest.split_once('"')).map(|(name, _)| name).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let missing: Vec<&&str> = named.iter().filter(|name| !server::assets::ICONS.contains(name)).collect();
+    assert!(missing.is_empty(), "the sprite lacks {missing:?}");
+}
