@@ -101,7 +101,7 @@ async fn a_free_standing_job_is_tried_made_and_planned() {
     // Tags.
     has(&me.says(&["tags", "list"]), &["TAG", "BELOW", "CRITICALITY", "lab", "payments"]);
     has(&me.says(&["tags", "edit", "payments", "--parent", "lab", "--criticality", "5"]), &["payments", "lab", "5"]);
-    me.refused(&["tags", "edit", "lab", "--parent", "payments"], 5, "below");
+    me.refused(&["tags", "edit", "lab", "--parent", "payments"], 1, "stands below");
     me.refused(&["tags", "edit", "lab", "--criticality", "6"], 1, "1 to 5");
 
     // Tried before anything is made: who is in, who is not and why.
@@ -137,7 +137,7 @@ async fn a_free_standing_job_is_tried_made_and_planned() {
     let gap = ["jobs", "preview", number, "--at", "2027-03-27T02:30", "--zone", "Europe/Rome", "--repeat", "daily"];
     has(&me.says(&gap), &["2027-03-28", "the clocks jump over this time"]);
     me.refused(&["jobs", "edit", number, "--repeat", "daily"], 2, "--at");
-    me.refused(&["jobs", "edit", number, "--at", "soon"], 1, "soon");
+    me.refused(&["jobs", "edit", number, "--at", "soon"], 1, "give date and time as");
     me.refused(&["jobs", "edit", number, "--at", "2027-01-04T02:30", "--zone", "Mars/Olympus"], 1, "Mars/Olympus");
 
     // How it spreads, and what follows it.

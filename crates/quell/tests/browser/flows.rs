@@ -2,7 +2,7 @@
 //! dry runs, reports, tags, follow-up and retention. What agents report is played by the test.
 
 use super::driver::Browser;
-use super::hands::{self, draft, only_safe, over, patch, ready, report, said, tag};
+use super::hands::{draft, only_safe, over, patch, ready, report, said, tag};
 use super::speaker::{Speaker, check};
 use super::steps::step;
 use super::world::World;
@@ -293,6 +293,15 @@ async fn the_job_is_read_on_paper_as_a_file_and_by_cve(stage: &Stage, job: &str)
     assert_eq!(browser.script(&fetched).await, 1, "the newest run tried one asset");
 }
 
+/// The asset of the first task that is ready.
+async fn ready_asset(server: &TestServer) -> i64 {
+    let read = server
+        .app()
+        .database
+        .read(|tx| tx.scalar::<i64>("SELECT asset_id FROM task WHERE state = 'ready' ORDER BY id LIMIT 1", &[]));
+    read.await.unwrap()
+}
+
 async fn a_canary_that_fails_halts_and_a_person_goes_on(stage: &Stage) {
     let (browser, admin) = (&stage.browser, &stage.world.admin);
     let number = draft(admin, stage.qid, &stage.assets).await;
@@ -303,7 +312,7 @@ async fn a_canary_that_fails_halts_and_a_person_goes_on(stage: &Stage) {
     browser.go(&format!("/jobs/{number}")).await;
     browser.see_in("section[aria-labelledby=h-rollout]", "Wave").await;
     browser.shot("canary").await;
-    let canary = hands::ready_asset(&stage.world.server).await;
+    let canary = ready_asset(&stage.world.server).await;
     report(&stage.world.server, canary, &said(Outcome::Failed, ControlState::Exposed, None)).await;
     browser.see("halted by the gate").await;
     browser.go(&format!("/jobs/{number}")).await;

@@ -5,10 +5,13 @@ use super::driver::Browser;
 use super::hands::{self, draft, only_safe, over, patch, program, ready, report, said, tag};
 use super::steps::step;
 use super::world::World;
+use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
-use protocol::agent::{Outcome, TaskReport};
+use protocol::agent::{Event, EventKind, Outcome, TaskReport};
+use protocol::order::RefusalCode;
 use serde_json::json;
 use server::config::smtp::Security;
+use server::engine::results;
 use testkit::mailbox::Mailbox;
 use testkit::server::{ADMIN_PASSWORD, TestServer, USER_PASSWORD};
 
@@ -94,6 +97,26 @@ async fn r18_the_points_of_a_mitigation_are_1_to_99_and_of_a_fix_100(stage: &Sta
     browser.click("#q-dialog [data-close]").await;
 }
 
+/// The asset's agent refuses everything that was offered to it.
+async fn refuses(server: &TestServer, asset: i64) {
+    let app = server.app().clone();
+    let now = app.clock.now();
+    let write = app.database.try_write(move |tx| {
+        let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
+        let mut events = Vec::new();
+        for task in store::tasks::of_agent(tx, agent.id)? {
+            let epoch = u32::try_from(store::tasks::read(tx, task.id)?.epoch).unwrap();
+            let event = EventKind::Refused { code: RefusalCode::Denied, reason: "cancelled".to_owned() };
+            events.push(serde_json::to_string(&Event { task: task.uuid, epoch, n: 1, at: now, event }).unwrap());
+        }
+        results::store(tx, &agent, &events, now)
+    });
+    for job in write.await.unwrap().touched {
+        app.wake.notify("job", job.0);
+        app.wake.notify("dispatch", 0);
+    }
+}
+
 async fn r20_the_second_job_of_an_asset_waits(stage: &Stage) {
     let (first, _) = job(stage, &stage.assets[..1], &json!(null)).await;
     let (second, _) = job(stage, &stage.assets[..1], &json!(null)).await;
@@ -106,7 +129,7 @@ async fn r20_the_second_job_of_an_asset_waits(stage: &Stage) {
         stage.world.admin.post(&format!("/api/v1/jobs/{number}/cancel"), &json!({})).await.expect(200);
     }
     // What was offered ends with the agent's word.
-    hands::refuses(&stage.world.server, stage.assets[0]).await;
+    refuses(&stage.world.server, stage.assets[0]).await;
     for number in [&first, &second] {
         over(&stage.world.admin, number).await;
     }

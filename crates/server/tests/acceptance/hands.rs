@@ -4,7 +4,6 @@ use crate::world::World;
 use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::{ActionEvidence, Event, EventKind, Outcome, TaskReport};
-use protocol::order::RefusalCode;
 use serde_json::{Value, json};
 use server::engine::{catalogue, orders, results};
 use std::collections::BTreeSet;
@@ -102,26 +101,6 @@ pub async fn offer(server: &TestServer, asset: i64) -> Vec<String> {
     write.await.unwrap().into_iter().map(|(number,)| format!("MJ{number:07}")).collect()
 }
 
-/// The asset's agent says what this event is of everything that was offered to it.
-pub async fn refuses(server: &TestServer, asset: i64) {
-    let app = server.app().clone();
-    let now = app.clock.now();
-    let write = app.database.try_write(move |tx| {
-        let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
-        let mut events = Vec::new();
-        for task in store::tasks::of_agent(tx, agent.id)? {
-            let epoch = u32::try_from(store::tasks::read(tx, task.id)?.epoch).unwrap();
-            let event = EventKind::Refused { code: RefusalCode::Denied, reason: "cancelled".to_owned() };
-            events.push(serde_json::to_string(&Event { task: task.uuid, epoch, n: 1, at: now, event }).unwrap());
-        }
-        results::store(tx, &agent, &events, now)
-    });
-    for job in write.await.unwrap().touched {
-        app.wake.notify("job", job.0);
-        app.wake.notify("dispatch", 0);
-    }
-}
-
 /// The asset's agent takes its orders and reports this, through the code that serves real agents.
 pub async fn report(server: &TestServer, asset: i64, report: &TaskReport) {
     let app = server.app().clone();
@@ -195,13 +174,4 @@ pub async fn tag(world: &World, asset: i64, tags: &[&str]) {
         )
     });
     write.await.unwrap();
-}
-
-/// The asset of the first task that is ready.
-pub async fn ready_asset(server: &TestServer) -> i64 {
-    let read = server
-        .app()
-        .database
-        .read(|tx| tx.scalar::<i64>("SELECT asset_id FROM task WHERE state = 'ready' ORDER BY id LIMIT 1", &[]));
-    read.await.unwrap()
 }

@@ -233,7 +233,9 @@ fn times(path: String, schedule: &Schedule, found: &PreviewBody, now: Timestamp)
             _ => {}
         }
     }
-    let rows = found.times.iter().flat_map(time_rows).collect();
+    // Without a window a time has no end to speak of: the next time is its end.
+    let ends = schedule.window().is_some();
+    let rows = found.times.iter().flat_map(|time| time_rows(time, ends)).collect();
     Times { path, words, rows, warnings }
 }
 
@@ -244,7 +246,7 @@ fn place(zone: &Zone) -> String {
     }
 }
 
-fn time_rows(time: &PreviewTime) -> Vec<TimeRow> {
+fn time_rows(time: &PreviewTime, ends: bool) -> Vec<TimeRow> {
     let civil = time.time.parse::<DateTime>().map(|at| at.strftime("%a %-d %b %Y %H:%M").to_string());
     let civil = civil.unwrap_or_default();
     let first = time.instants.first().map(|instant| instant.at);
@@ -257,7 +259,7 @@ fn time_rows(time: &PreviewTime) -> Vec<TimeRow> {
             assets: instant.assets,
             local: clock(instant),
             utc: instant.at.to_jiff().strftime("%-d %b %H:%M").to_string(),
-            until: instant.window_end.map(|end| end.to_jiff().strftime("%-d %b %H:%M").to_string()),
+            until: instant.window_end.filter(|_| ends).map(|end| end.to_jiff().strftime("%-d %b %H:%M").to_string()),
             note: instant.note.clone(),
         })
         .collect()

@@ -396,6 +396,11 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
             Value::text("targets are chosen anew at each run, and what drifts is put back"),
         ));
     }
+    let mut assets =
+        vec![Fact::new("Assets", Value::text(names.join(", "))), Fact::new("QIDs", Value::code(joined(&qids)))];
+    if let Some(chosen) = &draft.free {
+        assets.push(Fact::new("Chosen by", Value::text(super::free::in_words(&chosen.plan.selection))));
+    }
     let mail = crate::web::job::mail(job);
     let mail = if mail.is_empty() { "no mail".to_owned() } else { mail };
     vec![
@@ -407,11 +412,7 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
                 Fact::new("Description", Value::text(job.description.clone())),
             ],
         ),
-        part(
-            Step::Assets,
-            "Select assets",
-            vec![Fact::new("Assets", Value::text(names.join(", "))), Fact::new("QIDs", Value::code(joined(&qids)))],
-        ),
+        part(Step::Assets, "Select assets", assets),
         part(Step::Actions, "Select actions", vec![Fact::new("Actions", Value::text(titles.join("; ")))]),
         part(Step::Schedule, "Schedule", when),
         part(
