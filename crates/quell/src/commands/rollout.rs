@@ -1,4 +1,4 @@
-//! `quell jobs rollout|set|halt-run|resume-run|promote`: how runs of a job spread over its assets, and stopping one.
+//! `quell jobs progress|set|halt-run|resume-run|promote`: how runs of a job spread over its assets, and stopping one.
 
 use crate::client::{Client, path};
 use crate::failure::Failure;
@@ -95,7 +95,9 @@ fn told(format: Format, body: &RolloutBody) -> Result<(), Failure> {
         }
     }
     let waves = |run: &RolloutRun| run.waves.iter().map(|wave| (run.ordinal, wave.clone())).collect::<Vec<_>>();
-    output::list(format, &body.runs.iter().flat_map(waves).collect::<Vec<_>>(), WAVES)
+    let all: Vec<_> = body.runs.iter().flat_map(waves).collect();
+    // Before the first run the policy says all there is to say.
+    if format == Format::Table && all.is_empty() { Ok(()) } else { output::list(format, &all, WAVES) }
 }
 
 /// Change the policy of a draft or a disabled job.

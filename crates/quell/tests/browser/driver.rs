@@ -14,6 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(40);
 
+/// What is pictured, and the narrow window that everything has to work in, too.
+const WIDE: (u32, u32) = (1440, 900);
+const NARROW: (u32, u32) = (900, 900);
+
 /// A process that ends with the test.
 pub struct Running(pub Child);
 
@@ -77,10 +81,14 @@ impl Browser {
         let shots = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
         std::fs::create_dir_all(&shots).expect("the target folder can be written");
         let browser = Browser { http, session, base: String::new(), shots, walk, count: Cell::new(0), _driver: driver };
-        // The window may have borders; what is pictured is what the page has.
-        let size = json!({ "width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": false });
-        browser.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        browser.size(WIDE).await;
         Some(browser)
+    }
+
+    /// The window may have borders; what is pictured is what the page has.
+    async fn size(&self, (width, height): (u32, u32)) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
     /// Open the sign-in page of a server, on the way to `path`.
@@ -195,11 +203,14 @@ impl Browser {
         }
     }
 
-    /// Click as a person does: only what is shown and not covered can be clicked.
+    /// Click as a person does, who scrolls to it first: only what is shown and not covered can be clicked.
     pub async fn click(&self, css: &str) {
         let until = Instant::now() + PATIENCE;
         loop {
             let element = self.find(css).await;
+            let script = "arguments[0].scrollIntoView({ block: 'center' })";
+            let scrolled = json!({ "script": script, "args": [{ ELEMENT: element }] });
+            let _ = self.call("/execute/sync", &scrolled).await;
             match self.call(&format!("/element/{element}/click"), &json!({})).await {
                 Ok(_) => return,
                 // A page that is being replaced has it again in a moment.
@@ -239,14 +250,41 @@ impl Browser {
         assert_eq!(self.script(&set).await, value, "{css} does not offer it");
     }
 
-    /// A picture of what is shown, in both themes.
+    /// A picture of what is shown, in both themes and in a narrow window, in which nothing may stick out. Where
+    /// `QUELL_AXE` names a copy of axe-core (`npm pack axe-core`, file `axe.min.js`), it has to find nothing.
     pub async fn shot(&self, name: &str) {
         self.count.set(self.count.get() + 1);
         let name = format!("{}-{:02}-{name}", self.walk, self.count.get());
         self.picture(&name).await;
+        self.accessible(&name).await;
         self.theme("dark").await;
         self.picture(&format!("{name}-dark")).await;
+        self.accessible(&format!("{name}, dark")).await;
         self.theme("light").await;
+        self.size(NARROW).await;
+        self.picture(&format!("{name}-narrow")).await;
+        let wide = self.script("return document.documentElement.scrollWidth - innerWidth").await;
+        self.size(WIDE).await;
+        assert!(wide.as_i64().is_some_and(|pixels| pixels <= 0), "{name} sticks out of a narrow window: {wide}");
+    }
+
+    async fn accessible(&self, name: &str) {
+        let Some(axe) = std::env::var_os("QUELL_AXE") else { return };
+        let axe = std::fs::read_to_string(axe).expect("QUELL_AXE names a file");
+        let script = format!(
+            "{axe}; const end = arguments[arguments.length - 1]; \
+             axe.run(document, {{ resultTypes: ['violations'] }}).then(found => end(found.violations.map(one => \
+             one.id + ': ' + one.help + ' ' + one.nodes.map(node => node.html.slice(0, 200) + ' ' + \
+             (node.any[0]?.message ?? '')).join(' | '))), error => end([String(error)]))"
+        );
+        let found = self.call("/execute/async", &json!({ "script": script, "args": [] })).await;
+        let found = found.expect("axe runs");
+        let lines: Vec<&str> = found.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        if std::env::var_os("QUELL_AXE_GOES_ON").is_some() {
+            lines.iter().for_each(|line| eprintln!("axe {name}: {line}"));
+        } else {
+            assert!(lines.is_empty(), "{name}: {lines:#?}");
+        }
     }
 
     async fn theme(&self, theme: &str) {

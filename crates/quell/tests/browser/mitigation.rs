@@ -3,6 +3,7 @@
 
 use super::demo::demo;
 use super::driver::Browser;
+use super::steps::step;
 use serde_json::json;
 
 /// Reversible mitigations that are not done yet and that need no approval; the one named is undone by a reboot only.
@@ -30,15 +31,32 @@ async fn a_mitigation_job_is_walked_from_the_vulnerability_to_its_end() {
     a_colleague(&browser).await;
 
     let qid = a_qid(&browser).await;
-    from_the_vulnerability(&browser, &qid).await;
-    steps(&browser).await;
-    let job = confirmation_and_save(&browser).await;
-    quick_actions_and_edit(&browser, &job).await;
-    enabled_to_its_end(&browser, &job).await;
-    lower_score(&browser, &qid).await;
-
-    several_assets(&browser).await;
-    save_and_enable(&browser).await;
+    step!(s1_01_a_qid_has_cves_and_each_has_its_score(&browser, &qid));
+    step!(s1_02_from_the_vulnerability_to_mitigate_now(&browser, &qid));
+    step!(s1_03_r8_the_window_names_one_platform_and_has_seven_steps(&browser));
+    step!(s1_04_a_title_and_a_description(&browser));
+    step!(s1_05_the_chosen_asset_is_there(&browser));
+    step!(s1_06_assets_are_removed_not_added(&browser));
+    step!(s1_09_an_icon_opens_the_details_of_the_action(&browser));
+    step!(s1_10_on_demand_is_preselected(&browser));
+    step!(s1_11_or_at_a_date_and_a_time(&browser));
+    step!(s1_12_r6_zones_are_a_list_and_the_agents_own_counts_without_one(&browser));
+    step!(s1_13_r5_fifty_recipients_and_not_one_more(&browser));
+    step!(s1_14_mail_at_the_start_is_a_choice(&browser));
+    step!(s1_15_mail_at_a_percentage_is_a_choice(&browser));
+    step!(s1_16_a_co_author_has_what_his_own_role_allows(&browser));
+    step!(s1_17_everything_is_there_to_be_reviewed(&browser));
+    let job = step!(s1_19_r1_save_stores_it_disabled(&browser));
+    step!(s1_18_what_the_super_user_can_do_and_what_not_now(&browser, &job));
+    step!(s1_21_what_is_edited_is_saved_and_not_enabled(&browser, &job));
+    step!(s1_20_r2_enable_makes_it_run_to_its_end(&browser, &job));
+    step!(s1_23_r9_the_asset_is_mitigated(&browser, &qid));
+    step!(s1_24_s1_25_r10_r11_a_click_on_the_score_shows_the_reduction(&browser));
+    step!(s1_07_r4_a_removed_asset_takes_its_own_qids_along(&browser));
+    step!(s1_08_r3_without_an_asset_nothing_is_saved(&browser));
+    let job = step!(s1_21_r1_save_and_enable_at_creation(&browser));
+    step!(s1_22_r7_disabled_for_a_while_and_enabled_again(&browser, &job));
+    step!(s1_18_the_super_user_deletes_it(&browser, &job));
     browser.close().await;
 }
 
@@ -77,8 +95,28 @@ async fn stands_at(browser: &Browser, heading: &str) {
     browser.wait(heading, &at).await;
 }
 
-/// S1.02: the vulnerability, Quick Actions, View Risk Elimination, Mitigate Now.
-async fn from_the_vulnerability(browser: &Browser, qid: &str) {
+/// A QID can hold several CVEs, and each CVE has a detection score.
+async fn s1_01_a_qid_has_cves_and_each_has_its_score(browser: &Browser, qid: &str) {
+    browser.go(&format!("/vulnerabilities/{qid}")).await;
+    browser.see_in(".q-record .meta", &format!("QID {qid}")).await;
+    browser.click("#assets td a.q-change, #assets td .q-change a").await;
+    browser.wait("the drill-down", "document.querySelector('#q-dialog').open").await;
+    let cves = "[...document.querySelectorAll('#q-dialog table')].find(table => table.caption?.innerText === \
+                'CVEs and their scores').tBodies[0].rows";
+    browser
+        .check(
+            "each CVE has a score",
+            &format!(
+                "[...{cves}].every(row => /CVE-\\d+-\\d+/.test(row.cells[0].innerText) && \
+                  /\\d/.test(row.cells[1].innerText))"
+            ),
+        )
+        .await;
+    browser.click("#q-dialog [data-close]").await;
+}
+
+/// The vulnerability, Quick Actions, View Risk Elimination, Mitigate Now.
+async fn s1_02_from_the_vulnerability_to_mitigate_now(browser: &Browser, qid: &str) {
     browser.go(&format!("/vulnerabilities?q=qid%3A{qid}")).await;
     browser.click("tr[data-row] button[aria-haspopup][popovertarget]").await;
     browser.see_in("[popover]:popover-open", "View Risk Elimination").await;
@@ -92,13 +130,15 @@ async fn from_the_vulnerability(browser: &Browser, qid: &str) {
     browser.click("td.acts button[formaction*='/jobs/new']").await;
 }
 
-async fn steps(browser: &Browser) {
-    // S1.03: the window's title names the one platform of the job; the steps are seven, in order.
+/// The window's title names the one platform of the job; the steps are seven, in order.
+async fn s1_03_r8_the_window_names_one_platform_and_has_seven_steps(browser: &Browser) {
     browser.see_in(".q-top", "Create: Linux Mitigation Job").await;
     assert_eq!(browser.script(&format!("return {STEPPER}")).await, json!(STEPS));
     browser.see_in(".q-wizard aside", "Platform").await;
+}
 
-    // S1.04: title and description; without a title there is no Next.
+/// Title and description; without a title there is no Next.
+async fn s1_04_a_title_and_a_description(browser: &Browser) {
     browser.fill("#f-title", " ").await;
     browser.click("button[value=next]").await;
     browser.see_in("#error-title", "title").await;
@@ -106,11 +146,16 @@ async fn steps(browser: &Browser) {
     browser.fill("#f-description", "Until the patch is there").await;
     browser.shot("basic").await;
     next(browser, "Select assets").await;
+}
 
-    // S1.05: manual selection is preselected, and the asset of the elimination is there.
+/// Manual selection is preselected, and the asset of the elimination is there.
+async fn s1_05_the_chosen_asset_is_there(browser: &Browser) {
     browser.check("manual selection", "document.querySelector('input[name=selection][value=manual]').checked").await;
     browser.check("an asset", &format!("{ASSETS}.length >= 1")).await;
-    // S1.06: nothing on the form adds an asset. Every control is one of these, and those named `asset` remove.
+}
+
+/// Nothing on the form adds an asset. Every control is one of these, and those named `asset` remove.
+async fn s1_06_assets_are_removed_not_added(browser: &Browser) {
     let controls = "[...new Set([...document.querySelectorAll('form.q-card [name]')].map(field => field.name))].sort()";
     let named = browser.script(&format!("return {controls}")).await;
     assert_eq!(named, json!(["asset", "csrf", "selection", "then", "version"]));
@@ -120,35 +165,44 @@ async fn steps(browser: &Browser) {
     browser.see("They can be removed here, not added.").await;
     browser.shot("assets").await;
     next(browser, "Select actions").await;
+}
 
-    // S1.09: the action is filled in, and an icon opens its details.
+/// The action is filled in, and an icon opens its details.
+async fn s1_09_an_icon_opens_the_details_of_the_action(browser: &Browser) {
     browser.check("an action", "document.querySelectorAll('form .q-table tbody tr').length >= 1").await;
     browser.click("a[aria-label^='Details of']").await;
     browser.wait("the details", "document.querySelector('#q-dialog').open").await;
-    browser.see_in("#q-dialog", "What it covers").await;
+    for part in ["What it covers", "Checked", "Changed", "Undone", "Signature"] {
+        browser.see_in("#q-dialog", part).await;
+    }
     browser.shot("action-details").await;
     browser.click("#q-dialog [data-close]").await;
     browser.wait("the details closed", "!document.querySelector('#q-dialog').open").await;
     next(browser, "Schedule").await;
-    schedule(browser).await;
-    options_and_access(browser).await;
 }
 
-async fn schedule(browser: &Browser) {
-    // S1.10: on demand is preselected, and runs once when the job is enabled.
+/// On demand is preselected, and runs once when the job is enabled.
+async fn s1_10_on_demand_is_preselected(browser: &Browser) {
     browser.check("on demand", "document.querySelector('input[name=when][value=demand]').checked").await;
     browser.see("Runs once, as soon as the job is enabled").await;
-    // S1.11: or at a date and a time.
+}
+
+/// Or at a date and a time, which the summary reads back.
+async fn s1_11_or_at_a_date_and_a_time(browser: &Browser) {
     browser.click("input[name=when][value=timed]").await;
     browser.choose("input[type=date][name=date]", "2030-12-24").await;
     browser.choose("input[type=time][name=time]", "02:00").await;
-    // S1.12: zones are a list; without one the agent's own counts, which the next step reads back.
+    browser.see_in("#q-times", "24 December 2030 at 02:00").await;
+    browser.shot("schedule").await;
+}
+
+/// Zones are a list; without one the agent's own counts.
+async fn s1_12_r6_zones_are_a_list_and_the_agents_own_counts_without_one(browser: &Browser) {
     browser.check("no zone is chosen", "document.querySelector('#f-zone').value === ''").await;
     browser
         .check("what that means", "document.querySelector('#f-zone').placeholder.startsWith('Agent time zone')")
         .await;
     browser.check("a list of zones", "document.querySelectorAll('#q-zones option').length > 300").await;
-    browser.shot("schedule").await;
     next(browser, "Options").await;
     browser.see_in(".q-wizard aside", "24 Dec 02:00").await;
     browser.click(".q-stepper a[href$='/edit/schedule']").await;
@@ -159,8 +213,8 @@ async fn schedule(browser: &Browser) {
     browser.see_in(".q-wizard aside", "Asia/Tokyo").await;
 }
 
-async fn options_and_access(browser: &Browser) {
-    // S1.13: fifty recipients and not one more; the fifty-first is refused where it was typed.
+/// The fifty-first recipient is refused where it was typed.
+async fn s1_13_r5_fifty_recipients_and_not_one_more(browser: &Browser) {
     let many: Vec<String> = (1..=51).map(|at| format!("team-{at}@example.org")).collect();
     browser.choose("#f-recipients", &many.join("\n")).await;
     browser.click("button[value=next]").await;
@@ -172,10 +226,15 @@ async fn options_and_access(browser: &Browser) {
     stands_at(browser, "Options").await;
     browser.see_in(".q-stepper", "50 recipients").await;
     browser.fill("#f-recipients", "ops@example.org").await;
-    // S1.14: mail at the start is a choice. S1.15: so is mail at a percentage.
+}
+
+async fn s1_14_mail_at_the_start_is_a_choice(browser: &Browser) {
     browser.check("no mail unless asked for", "!document.querySelector('input[name=on_start]').checked").await;
-    browser.check("no mail unless asked for", "!document.querySelector('input[name=on_share]').checked").await;
     browser.click("input[name=on_start]").await;
+}
+
+async fn s1_15_mail_at_a_percentage_is_a_choice(browser: &Browser) {
+    browser.check("no mail unless asked for", "!document.querySelector('input[name=on_share]').checked").await;
     browser.click("input[name=on_share]").await;
     browser.fill("#f-share", "101").await;
     browser.click("button[value=next]").await;
@@ -183,8 +242,9 @@ async fn options_and_access(browser: &Browser) {
     browser.fill("#f-share", "75").await;
     browser.shot("options").await;
     next(browser, "Job access").await;
+}
 
-    // S1.16: a co-author, with what his own role lets him do.
+async fn s1_16_a_co_author_has_what_his_own_role_allows(browser: &Browser) {
     browser.choose("#f-add", "carla").await;
     browser.click("button[value=stay]").await;
     browser.see_in("form .q-table", "Carla Colleague").await;
@@ -193,9 +253,7 @@ async fn options_and_access(browser: &Browser) {
     next(browser, "Confirmation").await;
 }
 
-/// Gives the job's number.
-async fn confirmation_and_save(browser: &Browser) -> String {
-    // S1.17: everything is there to be reviewed.
+async fn s1_17_everything_is_there_to_be_reviewed(browser: &Browser) {
     for part in ["Walked by a browser", "Until the patch is there", "Asia/Tokyo", "75", "carla"] {
         browser.see_in(".q-review", part).await;
     }
@@ -204,15 +262,17 @@ async fn confirmation_and_save(browser: &Browser) -> String {
     browser.click(".q-review a[href$='/edit/schedule']").await;
     stands_at(browser, "Schedule").await;
     browser.click("input[name=when][value=demand]").await;
-    next(browser, "Options").await;
-    next(browser, "Job access").await;
-    next(browser, "Confirmation").await;
-    // S1.21: the first time both are offered.
+    for step in ["Options", "Job access", "Confirmation"] {
+        next(browser, step).await;
+    }
+    // The first time both are offered.
     browser.check("Save", "document.querySelector('button[name=then][value=save]')").await;
     browser.check("Save and Enable", "document.querySelector('button[name=then][value=enable]')").await;
-    let job = browser.read("location.pathname.split('/')[2]").await;
+}
 
-    // S1.19: Save stores it as disabled.
+/// Gives the job's number.
+async fn s1_19_r1_save_stores_it_disabled(browser: &Browser) -> String {
+    let job = browser.read("location.pathname.split('/')[2]").await;
     browser.click("button[name=then][value=save]").await;
     browser.at("/jobs").await;
     browser.see(&format!("{job} is saved, disabled.")).await;
@@ -237,8 +297,8 @@ async fn quick_actions(browser: &Browser, job: &str) {
     browser.wait("the menu", "document.querySelector('[popover]:popover-open')").await;
 }
 
-async fn quick_actions_and_edit(browser: &Browser, job: &str) {
-    // S1.18: the SuperUser can enable, edit and delete it; it is disabled already, and that is said.
+/// The SuperUser can enable, edit and delete it; it is disabled already, and that is said.
+async fn s1_18_what_the_super_user_can_do_and_what_not_now(browser: &Browser, job: &str) {
     quick_actions(browser, job).await;
     let offered = browser.script(&format!("return {OFFERED}")).await;
     let offered = offered.as_array().expect("a list");
@@ -252,8 +312,10 @@ async fn quick_actions_and_edit(browser: &Browser, job: &str) {
                    .find(action => action.innerText.startsWith('Disable')).querySelector('small').innerText";
     assert!(!browser.read(disable).await.is_empty(), "why it cannot be disabled");
     browser.shot("quick-actions").await;
+}
 
-    // S1.21: what was saved once is edited and saved, not saved and enabled.
+/// What was saved once is edited and saved, not saved and enabled.
+async fn s1_21_what_is_edited_is_saved_and_not_enabled(browser: &Browser, job: &str) {
     browser.click("[popover]:popover-open a[href$='/edit/basic']").await;
     browser.see_in(".q-top", "Edit: Linux Mitigation Job").await;
     browser.fill("#f-title", "Walked and edited by a browser").await;
@@ -269,8 +331,10 @@ async fn quick_actions_and_edit(browser: &Browser, job: &str) {
     browser.see_in(".q-record .name", "Walked and edited by a browser").await;
 }
 
-async fn enabled_to_its_end(browser: &Browser, job: &str) {
-    // S1.20: Jobs, Quick Actions, Enable.
+/// Jobs, Quick Actions, Enable: until then it did not run (R2).
+async fn s1_20_r2_enable_makes_it_run_to_its_end(browser: &Browser, job: &str) {
+    browser.go(&format!("/jobs/{job}")).await;
+    browser.see("No tasks here").await;
     quick_actions(browser, job).await;
     browser.click("[popover]:popover-open button[formaction$='/enable']").await;
     browser.at(&format!("/jobs/{job}")).await;
@@ -286,16 +350,42 @@ async fn enabled_to_its_end(browser: &Browser, job: &str) {
     browser.shot("completed").await;
 }
 
-async fn lower_score(browser: &Browser, qid: &str) {
-    // S1.23, S1.25: all of the CVEs are covered, so the item is Mitigated; that shows under Vulnerabilities.
+/// All of the CVEs are covered, so the item is Mitigated; that shows under Vulnerabilities.
+async fn s1_23_r9_the_asset_is_mitigated(browser: &Browser, qid: &str) {
+    browser.go(&format!("/vulnerabilities?q=qid%3A{qid}")).await;
+    browser.see_in("tr[data-row]", "itigated").await;
+    browser.shot("status-column").await;
     browser.go(&format!("/vulnerabilities/{qid}")).await;
     browser.see_in("#assets", "Mitigated").await;
     browser.shot("mitigated").await;
-    // S1.25: a click on the score shows the reduction. S1.24: by the points of the impact.
+}
+
+/// A click on the score shows the reduction by the points of the impact: per CVE, and the highest is the item's.
+async fn s1_24_s1_25_r10_r11_a_click_on_the_score_shows_the_reduction(browser: &Browser) {
     browser.click("#assets td a.q-change:has(svg)").await;
     browser.wait("the drill-down", "document.querySelector('#q-dialog').open").await;
     browser.see_in("#q-dialog", "How it is reckoned").await;
     browser.see_in("#q-dialog", "effective, verified by the agent").await;
+    let table = |caption: &str| {
+        format!(
+            "[...document.querySelectorAll('#q-dialog table')].find(table => table.caption?.innerText === {})",
+            json!(caption)
+        )
+    };
+    let last = format!("[...{}.tBodies[0].rows].at(-1).cells", table("How the score is reckoned"));
+    let whole = format!("[2, 3].map(at => Number({last}[at].innerText))");
+    let numbers = |expression: String| async move {
+        let found = browser.script(&format!("return {expression}")).await;
+        serde_json::from_value::<Vec<i64>>(found).expect("numbers")
+    };
+    let whole = numbers(whole).await;
+    let after = format!(
+        "[...{}.tBodies[0].rows].map(row => Number(row.cells[1].innerText.match(/\\d+/g).at(-1)))",
+        table("CVEs and their scores")
+    );
+    let cves = numbers(after).await;
+    assert!(whole[1] < whole[0], "R10: lower by the points: {whole:?}");
+    assert_eq!(cves.iter().max(), whole.last(), "R11: the highest CVE is the score: {cves:?}");
     browser.shot("score").await;
     browser.click("#q-dialog [data-close]").await;
 }
@@ -317,7 +407,8 @@ async fn remove(browser: &Browser, asset: &str) {
     browser.see(&format!("{asset} was removed.")).await;
 }
 
-async fn several_assets(browser: &Browser) {
+/// The QIDs that only this asset has go with it, and those that others have stay.
+async fn s1_07_r4_a_removed_asset_takes_its_own_qids_along(browser: &Browser) {
     everything(browser).await;
     let assets = browser.script(&format!("return {ASSETS}")).await;
     let assets: Vec<(String, Vec<String>)> = serde_json::from_value(assets).expect("names and QIDs");
@@ -327,7 +418,6 @@ async fn several_assets(browser: &Browser) {
         (!alone.is_empty() && alone.len() < qids.len()).then_some((name, alone))
     });
     let (first, alone) = alone.expect("an asset has a QID that no other has");
-    // S1.07: the QIDs that only this asset has go with it, and those that others have stay.
     remove(browser, first).await;
     browser.see("went with it").await;
     let kept = browser.read("document.querySelector('.q-wizard aside').innerText").await;
@@ -335,9 +425,13 @@ async fn several_assets(browser: &Browser) {
     let shared: Vec<&String> = assets.iter().flat_map(|(_, qids)| qids).filter(|qid| !alone.contains(qid)).collect();
     assert!(shared.iter().all(|qid| kept.contains(qid.as_str())), "{shared:?} are gone:\n{kept}");
     browser.shot("asset-removed").await;
+}
 
-    // S1.08: without an asset there is no way on.
-    for (name, _) in assets.iter().filter(|(name, _)| name != first) {
+/// Without an asset there is no way on, and nothing that could be saved.
+async fn s1_08_r3_without_an_asset_nothing_is_saved(browser: &Browser) {
+    let names = browser.script(&format!("return {ASSETS}.map(([name]) => name)")).await;
+    let names: Vec<String> = serde_json::from_value(names).expect("names");
+    for name in &names {
         remove(browser, name).await;
     }
     browser.see("No asset is left. A job needs at least one.").await;
@@ -357,8 +451,8 @@ async fn several_assets(browser: &Browser) {
     browser.see(&format!("{job} is deleted.")).await;
 }
 
-/// S1.21, S1.22, S1.18: saved and enabled at once for a time far away, disabled, enabled again, deleted.
-async fn save_and_enable(browser: &Browser) {
+/// Saved and enabled at once, for a time far away.
+async fn s1_21_r1_save_and_enable_at_creation(browser: &Browser) -> String {
     everything(browser).await;
     let job = browser.read("location.pathname.split('/')[2]").await;
     next(browser, "Select actions").await;
@@ -373,14 +467,21 @@ async fn save_and_enable(browser: &Browser) {
     browser.at(&format!("/jobs/{job}")).await;
     browser.see(&format!("{job} is saved and enabled.")).await;
     browser.shot("enabled").await;
+    job
+}
+
+async fn s1_22_r7_disabled_for_a_while_and_enabled_again(browser: &Browser, job: &str) {
     for (act, said) in [("disable", "is disabled."), ("enable", "is enabled."), ("disable", "is disabled.")] {
-        quick_actions(browser, &job).await;
+        quick_actions(browser, job).await;
         browser.click(&format!("[popover]:popover-open button[formaction$='/{act}']")).await;
         browser.see(&format!("{job} {said}")).await;
     }
-    quick_actions(browser, &job).await;
+}
+
+async fn s1_18_the_super_user_deletes_it(browser: &Browser, job: &str) {
+    quick_actions(browser, job).await;
     browser.click("[popover]:popover-open button[formaction$='/delete']").await;
     browser.click("#q-confirm [data-yes]").await;
     browser.see(&format!("{job} is deleted.")).await;
-    browser.wait("a job that left the list", &format!("!({})", row(&job))).await;
+    browser.wait("a job that left the list", &format!("!({})", row(job))).await;
 }

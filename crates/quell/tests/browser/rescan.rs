@@ -1,7 +1,7 @@
 //! S2: asking for a rescan, following it to its end, and what its record shows.
 
+use super::clocks::{Found, World};
 use super::driver::Browser;
-use super::world::{Found, World};
 use qualys_sim::Outcome;
 use serde_json::json;
 use testkit::server::ADMIN_PASSWORD;

@@ -60,6 +60,23 @@ pub struct Maker<'a> {
     pub now: Timestamp,
 }
 
+/// What a pause or a halt of its run holds back.
+fn held(task: &TaskRow) -> bool {
+    task.held || task.run_state.stopped()
+}
+
+/// The run that has its turn with an agent, of what concerns the agent now, with the ordinal of its job (R20). What is held
+/// back has no turn and takes none away.
+#[must_use]
+pub fn turn(all: &[TaskRow]) -> Option<(RunId, i64)> {
+    let open: Vec<((RunId, i64), State)> = all
+        .iter()
+        .filter(|task| !(held(task) && task.state == State::Ready))
+        .map(|task| ((task.run_id, task.job_number), task.state))
+        .collect();
+    task::turn(&open)
+}
+
 /// Collect what `agent` is to get now; makes orders for tasks that are ready.
 ///
 /// # Errors
@@ -67,14 +84,7 @@ pub struct Maker<'a> {
 pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Result<Offer, Error> {
     let mut offer = Offer::default();
     let all = tasks::of_agent(tx, agent.id)?;
-    // What a pause or a halt of its run holds back has no turn and takes none away.
-    let held = |task: &TaskRow| task.held || task.run_state.stopped();
-    let open: Vec<(RunId, State)> = all
-        .iter()
-        .filter(|task| !(held(task) && task.state == State::Ready))
-        .map(|task| (task.run_id, task.state))
-        .collect();
-    let turn = task::turn(&open);
+    let turn = turn(&all).map(|(run, _)| run);
     let mut approvals = Approvals::default();
     for task in all {
         match task.life().offering(maker.halted || held(&task)) {

@@ -85,4 +85,6 @@ pub struct FollowPage {
     pub formula: (&'static str, &'static str),
     /// Minutes between two looks of an agent.
     pub minutes: i64,
+    /// How long evidence is kept, in words.
+    pub kept: String,
 }

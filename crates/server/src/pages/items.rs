@@ -13,7 +13,7 @@ pub const COLUMNS: [Column; 8] = [
     Column::sorted("Number", "q-w4", "number"),
     Column::sorted("Vulnerability and asset", "", "title"),
     Column::sorted("State", "q-w5", "state"),
-    Column::sorted("Status", "q-w5", "mitigation"),
+    Column::sorted("Status", "q-w5w", "mitigation"),
     Column::sorted("Score", "q-w4", "score"),
     Column::new("Source", "q-w2"),
     Column::sorted("Assigned to", "q-w4", "assignee"),

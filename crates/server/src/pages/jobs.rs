@@ -11,10 +11,10 @@ use askama::filters::HtmlSafe;
 pub const COLUMNS: [Column; 8] = [
     Column::sorted("Job", "", "title"),
     Column::sorted("Status", "q-w5", "status"),
-    Column::new("Assets done", "q-w6"),
+    Column::new("Tasks done", "q-w5"),
     Column::new("Score", "q-w4"),
     Column::new("Schedule", "q-w5"),
-    Column::sorted("Owner", "q-w4", "owner"),
+    Column::sorted("Owner", "q-w3", "owner"),
     Column::sorted("Activity", "q-w3", "activity"),
     Column::new("", "q-w1"),
 ];

@@ -49,6 +49,13 @@ pub struct Who {
 }
 impl HtmlSafe for Who {}
 
+impl Who {
+    /// Whether any of those that are in has something to be done: before the third step none has.
+    fn has_qids(&self) -> bool {
+        self.inside.iter().any(|row| !row.qids.is_empty())
+    }
+}
+
 /// Step 2.
 #[derive(Debug, Clone, Template)]
 #[template(path = "wizard/free_assets.html")]

@@ -7,10 +7,10 @@ use askama::Template;
 /// The columns of the list.
 pub const COLUMNS: [Column; 5] = [
     Column::new("Tag", ""),
-    Column::new("Below", "q-w5"),
+    Column::new("Below", "q-w6"),
     Column::new("Criticality", "q-w3").end(),
     Column::new("Assets", "q-w3").end(),
-    Column::new("", "q-w2"),
+    Column::new("", "q-w3"),
 ];
 
 /// One tag.

@@ -16,7 +16,7 @@ pub const COLUMNS: [Column; 8] = [
     Column::sorted("Severity", "q-w4", "severity"),
     Column::sorted("Score", "q-w4", "score"),
     Column::sorted("Assets", "q-w2", "assets").end(),
-    Column::new("Status", "q-w5"),
+    Column::new("Status", "q-w5w"),
     Column::new("", "q-w1"),
 ];
 

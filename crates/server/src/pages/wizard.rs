@@ -220,8 +220,10 @@ pub struct Pick {
 /// One time of the schedule in one zone.
 #[derive(Debug, Clone)]
 pub struct TimeRow {
-    /// The civil time; empty where it is that of the row above.
+    /// The civil time.
     pub time: String,
+    /// It is that of the row above.
+    pub again: bool,
     /// The zone.
     pub zone: String,
     /// Assets in it.
@@ -250,6 +252,13 @@ pub struct Times {
     pub warnings: Vec<String>,
 }
 impl HtmlSafe for Times {}
+
+impl Times {
+    /// Whether there is a maintenance window: without one a time has no end.
+    fn windowed(&self) -> bool {
+        self.rows.iter().any(|row| row.until.is_some())
+    }
+}
 
 /// Step 4.
 #[derive(Debug, Clone, Template)]

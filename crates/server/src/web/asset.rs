@@ -200,7 +200,12 @@ fn control_row(who: &PageActor, seen: &Seen, control: &Control, now: Timestamp) 
     let denied = exposure::reason(&who.decide(Action::Rollback, &Record::owned_by(who.user)));
     let others =
         (row.origin != Origin::Ours).then(|| "It was put there by others, so it is not ours to undo.".to_owned());
-    let fixed = (!row.reversible).then(|| "This entry has no way back.".to_owned());
+    // R12: what a fix removed for good is not put there again.
+    let fixed = match (row.implication.as_str(), row.reversible) {
+        ("fix", _) => Some("It is a fix, and a fix is not taken back.".to_owned()),
+        (_, false) => Some("This entry has no way back.".to_owned()),
+        _ => None,
+    };
     let none = control.qids.is_empty().then(|| "No open item names it any more.".to_owned());
     let to = choice::Choice::of(&control.qids).on(&[seen.asset.id.0]).by(&[&row.entry]).rollback();
     ControlRow {

@@ -4,7 +4,7 @@ use super::exposure;
 use super::frame::{Show, again, faults, frame};
 use crate::api;
 use crate::app::App;
-use crate::engine::follow;
+use crate::engine::{evidence, follow};
 use crate::http::Error;
 use crate::http::auth::PageActor;
 use crate::http::flash::{self, Flash};
@@ -65,6 +65,7 @@ struct Seen {
     proposals: Vec<proposals::ProposalRow>,
     reviews: Vec<Review>,
     settings: follow::Settings,
+    kept: evidence::Retention,
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<Seen, Error> {
@@ -81,6 +82,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<See
         proposals: list::page(tx, &proposals::LIST, proposals::visible(&who.scope), &open)?.rows,
         reviews: after::reviews(tx, now, &who.scope)?,
         settings: follow::settings(tx)?,
+        kept: evidence::kept(tx)?,
     })
 }
 
@@ -102,6 +104,10 @@ async fn page(app: &App, who: &PageActor, wrong: Vec<Fault>) -> Result<FollowPag
         settings: if changes { fields(&seen.settings, &wrong) } else { Vec::new() },
         formula: (formula.title(), formula.text()),
         minutes: seen.settings.check_minutes,
+        kept: match seen.kept.days {
+            0 => "for ever".to_owned(),
+            days => format!("for {days} days"),
+        },
     })
 }
 

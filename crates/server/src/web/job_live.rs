@@ -81,11 +81,11 @@ pub(super) fn picture(
     shown.sort_by(|a, b| rank(a.0).cmp(&rank(b.0)).then_with(|| a.1.asset_name.cmp(&b.1.asset_name)));
     let entries: std::collections::BTreeSet<&str> = tasks.iter().map(|task| task.entry.as_str()).collect();
     let ips: BTreeMap<i64, &str> = job.assets.iter().map(|asset| (asset.id, asset.ip.as_str())).collect();
-    let silent = silent_since(tx, &shown, presence, now)?;
+    let held = held(tx, full, &shown, presence, now)?;
     let rows = shown.iter().take(TASKS_SHOWN).map(|(state, task)| {
         let ip = ips.get(&task.asset).copied().unwrap_or_default();
         let scores = own.get(&(AssetId(task.asset), task.entry.clone()));
-        row(*state, task, ip, scores, silent.get(&task.asset), now)
+        row(*state, task, ip, scores, held.get(&task.asset).unwrap_or(&Held::default()), now)
     });
     let reported = total - number_of(Group::Queued) - number_of(Group::Running);
     Ok(JobLive {
@@ -174,33 +174,41 @@ fn lasted(seconds: i64) -> String {
     }
 }
 
-/// Assets of queued tasks whose agent has not been heard for a while, with since when.
-fn silent_since(
+/// Why an asset's queued tasks do not begin.
+#[derive(Default)]
+struct Held {
+    /// The agent has not been heard since then, which is a while.
+    silent: Option<Timestamp>,
+    /// The job that has its turn on the asset (R20).
+    behind: Option<String>,
+}
+
+/// What holds the assets of queued tasks.
+fn held(
     tx: &mut Transaction<'_>,
+    full: &Full,
     shown: &[&(State, &Task)],
     presence: &Presence,
     now: Timestamp,
-) -> Result<BTreeMap<i64, Timestamp>, Error> {
-    let mut silent = BTreeMap::new();
+) -> Result<BTreeMap<i64, Held>, Error> {
+    let mut all: BTreeMap<i64, Held> = BTreeMap::new();
     for (_, task) in shown.iter().take(TASKS_SHOWN).filter(|(state, _)| group(*state) == Group::Queued) {
+        if all.contains_key(&task.asset) {
+            continue;
+        }
+        let mut held = Held::default();
         if let Some(agent) = store::agents::on_asset(tx, AssetId(task.asset))? {
             let seen = presence.last_seen(agent.id).map_or(agent.last_seen_at, |at| at.max(agent.last_seen_at));
-            if now.seconds_since(seen) > super::agents::SILENT_SECONDS {
-                silent.insert(task.asset, seen);
-            }
+            held.silent = (now.seconds_since(seen) > super::agents::SILENT_SECONDS).then_some(seen);
+            let turn = crate::engine::orders::turn(&store::tasks::of_agent(tx, agent.id)?);
+            held.behind = turn.map(|(_, job)| job).filter(|job| *job != full.row.number).map(store::jobs::name);
         }
+        all.insert(task.asset, held);
     }
-    Ok(silent)
+    Ok(all)
 }
 
-fn row(
-    state: State,
-    task: &Task,
-    ip: &str,
-    scores: Option<&expect::Scores>,
-    silent: Option<&Timestamp>,
-    now: Timestamp,
-) -> TaskRow {
+fn row(state: State, task: &Task, ip: &str, scores: Option<&expect::Scores>, held: &Held, now: Timestamp) -> TaskRow {
     let ended = state.ended();
     let took = task.started_at.map(|start| lasted(task.ended_at.unwrap_or(now).seconds_since(start)));
     TaskRow {
@@ -209,9 +217,9 @@ fn row(
         href: format!("/assets/{}", task.asset),
         ip: ip.to_owned(),
         action: task.title.clone(),
-        state: chip(state, silent.is_some()),
+        state: chip(state, held.silent.is_some()),
         steps: task_steps(state),
-        detail: if ended { result(task) } else { waiting(state, task, silent, now) },
+        detail: if ended { result(task) } else { waiting(state, task, held, now) },
         took: took.unwrap_or_else(|| "–".to_owned()),
         change: scores.map_or_else(Change::default, |scores| Change::new(Some(scores.inherent), Some(scores.residual))),
         evidence: evidence(task),
@@ -263,16 +271,19 @@ fn result(task: &Task) -> String {
     format!("{} {}{detail}{message}", results::number(code, task.detail), results::code(code))
 }
 
-fn waiting(state: State, task: &Task, silent: Option<&Timestamp>, now: Timestamp) -> String {
-    match (state, silent) {
-        (State::Pending | State::Ready, Some(since)) => {
+fn waiting(state: State, task: &Task, held: &Held, now: Timestamp) -> String {
+    match (state, held) {
+        (State::Pending | State::Ready, Held { silent: Some(since), .. }) => {
             format!("The agent was last heard {} ago", lasted(now.seconds_since(*since)))
         }
-        (State::Pending, None) if task.due_at > now => {
+        (State::Pending, _) if task.due_at > now => {
             let at = task.due_at.to_jiff().strftime("%-d %b %Y %H:%M UTC");
             format!("Not before {at} ({})", task.zone)
         }
-        (State::Pending | State::Ready, None) => "Waiting for its turn".to_owned(),
+        (State::Ready, Held { behind: Some(job), .. }) => {
+            format!("Waits for {job}: one job at a time works on an asset")
+        }
+        (State::Pending | State::Ready, _) => "Waiting for its turn".to_owned(),
         (State::Offered, _) => "Offered to the agent".to_owned(),
         (State::Accepted, _) => "The agent has verified the order".to_owned(),
         (State::Running, _) => "The agent is at work".to_owned(),

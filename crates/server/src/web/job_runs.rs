@@ -62,6 +62,7 @@ fn row(run: &Run, here: &str, current: bool) -> RunRow {
         "schedule" => "by schedule".to_owned(),
         "now" => format!("run now by {person}"),
         "retry" => format!("what failed, again, by {person}"),
+        "drift" => "put back what drifted".to_owned(),
         _ => format!("enabled by {person}"),
     };
     let counts = &run.tasks;

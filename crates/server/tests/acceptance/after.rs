@@ -1,79 +1,17 @@
 //! What follows a job: checks of agents over their own door, drift, expiry, review, proposals, R13 to R15, asset risk.
 
 use crate::hands::{self, over, patch, program, ready, said, tag};
+use crate::speaker::{Speaker, check};
 use crate::world::{World, admin_browser};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
-use protocol::agent::{Body, CHECKS_PATH, Check, CheckCause, Checks, Outcome, REQUEST_TYPE, Request};
-use protocol::signed::{Envelope, SigningKey};
+use protocol::agent::{Check, Outcome};
 use serde_json::{Value, json};
 use server::engine::after;
-use std::sync::atomic::{AtomicU64, Ordering};
 use testkit::both_servers;
-use testkit::server::TestServer;
-use uuid::Uuid;
 
 const DAY: i64 = 86_400;
 
 // Sessions end while the clock is turned, so people sign in again after it.
-
-/// The agent of an asset, with a key of its own.
-struct Speaker {
-    agent: Uuid,
-    instance: Uuid,
-    key: SigningKey,
-    seq: AtomicU64,
-    http: reqwest::Client,
-    url: String,
-}
-
-impl Speaker {
-    async fn on(server: &TestServer, asset: i64) -> Speaker {
-        let key = SigningKey::generate().unwrap();
-        let public = STANDARD.encode(key.public().as_bytes());
-        let write = server.app().database.write(move |tx| {
-            tx.execute("UPDATE agent SET public_key = $2 WHERE asset_id = $1", &[&asset, &public])?;
-            store::agents::on_asset(tx, AssetId(asset))
-        });
-        let row = write.await.unwrap().unwrap();
-        let authority = reqwest::Certificate::from_pem(server.app().site.ca_pem.as_bytes()).unwrap();
-        let http = reqwest::Client::builder().tls_certs_only([authority]).build().unwrap();
-        let url = format!("https://127.0.0.1:{}{CHECKS_PATH}", server.server().agent_address.port());
-        Speaker { agent: row.agent_id, instance: row.instance_id, key, seq: AtomicU64::new(1), http, url }
-    }
-
-    /// Report checks; gives status and body.
-    async fn says(&self, server: &TestServer, n: u64, controls: Vec<Check>) -> (u16, Value) {
-        let checks = Checks { n, why: CheckCause::Timer, boot_id: "b".to_owned(), controls };
-        let request = Request {
-            v: 1,
-            agent_id: self.agent,
-            instance_id: self.instance,
-            seq: self.seq.fetch_add(1, Ordering::Relaxed),
-            sent_at: server.app().clock.now(),
-            body: Body::Checks(Box::new(checks)),
-        };
-        let payload = serde_json::to_vec(&request).unwrap();
-        let body = Envelope::sign(REQUEST_TYPE, &payload, &[&self.key]).to_json();
-        let reply =
-            self.http.post(&self.url).header("content-type", "application/json").body(body).send().await.unwrap();
-        let status = reply.status().as_u16();
-        (status, serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap_or(Value::Null))
-    }
-}
-
-fn check(server: &TestServer, entry: &str, state: ControlState, held: bool) -> Check {
-    Check {
-        entry_id: entry.to_owned(),
-        content_digest: "0".repeat(64),
-        state,
-        held,
-        at: server.app().clock.now(),
-        message: "net.ipv4.tcp_sack is 1".to_owned(),
-    }
-}
 
 /// A job with these options on one asset, applied; gives its number, the QID, the asset and the entry.
 async fn applied(world: &World, options: &Value) -> (String, i64, i64, String) {

@@ -86,6 +86,21 @@ pub fn said(outcome: Outcome, state: ControlState, origin: Option<Origin>) -> Ta
     }
 }
 
+/// The asset's agent asks for its orders and says nothing yet; gives the numbers of the jobs that offered it something.
+pub async fn offer(server: &TestServer, asset: i64) -> Vec<String> {
+    let app = server.app().clone();
+    let (key, now) = (catalogue::order_key(&app), app.clock.now());
+    let write = app.database.try_write(move |tx| {
+        let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
+        let tasks = store::tasks::of_agent(tx, agent.id)?;
+        let capabilities = tasks.iter().flat_map(|task| task.needs.split_whitespace()).map(str::to_owned).collect();
+        orders::offer(tx, &agent, orders::Maker { key: &key, halted: false, capabilities: &capabilities, now })?;
+        tx.all::<(i64,)>("SELECT j.number FROM task t JOIN job j ON j.id = t.job_id WHERE t.state = 'offered'", &[])
+            .map_err(server::http::Error::from)
+    });
+    write.await.unwrap().into_iter().map(|(number,)| format!("MJ{number:07}")).collect()
+}
+
 /// The asset's agent takes its orders and reports this, through the code that serves real agents.
 pub async fn report(server: &TestServer, asset: i64, report: &TaskReport) {
     let app = server.app().clone();

@@ -13,6 +13,7 @@ mod hands;
 mod mtg;
 mod procedure;
 mod results;
+mod speaker;
 #[path = "../pages_jobs/world.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of pages")]
 mod world;

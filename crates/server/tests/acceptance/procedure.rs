@@ -1,9 +1,8 @@
 //! The procedure "creating a mitigation job", statement by statement, over the API: S1.01 to S1.22 with the rules R1 to R8,
 //! R12, R13, R15, R17, R18, R20, R22 and R23 that are theirs. What follows a run is in `results.rs`, tags are in `mtg.rs`.
 
-use crate::hands::{act, draft, only_safe, over, patch, program, ready, report, running, said, tag};
+use crate::hands::{self, act, draft, only_safe, over, patch, program, ready, report, running, said, tag};
 use crate::world::World;
-use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::Outcome;
 use serde_json::{Value, json};
@@ -44,37 +43,87 @@ both_servers!(s1_01_s1_02_a_qid_with_its_cves_and_scores_leads_to_its_eliminatio
     assert!(choices["eliminations"].as_array().unwrap().iter().all(|e| e["qid"] == qid), "{choices}");
 });
 
-both_servers!(s1_03_to_s1_09_a_draft_is_filled_in_and_assets_are_only_removed, |server| async move {
+both_servers!(s1_03_r8_a_job_has_one_platform_and_seven_steps_fill_it, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let assets = keys(&assets);
+    let made = job(&world.admin, &draft(&world.admin, qid, &assets).await).await;
+    assert_eq!((&made["summary"]["platform"], &made["origin"]), (&json!("linux"), &json!("elimination")));
+    // What each of the seven steps fills in, from the draft on.
+    let filled = ["description", "assets", "actions", "schedule", "recipients", "coauthors", "acts"];
+    assert!(filled.iter().all(|part| !made[*part].is_null()), "{made}");
+    // R8: of two platforms one has to be named, and macOS is refused.
+    world.also_on_windows(qid, assets[0]).await;
+    let new = |platform: Value| json!({ "vulnerabilities": [{ "qid": qid }], "platform": platform });
+    let asked = world.admin.post("/api/v1/jobs", &new(Value::Null)).await;
+    assert_eq!((asked.status, codes(&asked)), (422, vec!["platform_needed"]), "{}", asked.text);
+    for platform in ["linux", "windows"] {
+        let one = world.admin.post("/api/v1/jobs", &new(json!(platform))).await.expect(201);
+        assert_eq!(one["job"]["summary"]["platform"], platform);
+    }
+    let mac = world.admin.post("/api/v1/jobs", &new(json!("macos"))).await;
+    assert_eq!((mac.status, mac.code()), (409, "platform_unsupported"), "{}", mac.text);
+});
+
+both_servers!(s1_04_a_job_has_a_title_and_perhaps_a_description, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let number = draft(&world.admin, qid, &keys(&assets)[..1]).await;
+    let named = json!({ "title": "Until the patch", "description": "d" });
+    let named = patch(&world.admin, &number, &named).await.expect(200);
+    assert_eq!(
+        (&named["job"]["summary"]["title"], &named["job"]["description"]),
+        (&json!("Until the patch"), &json!("d"))
+    );
+    patch(&world.admin, &number, &json!({ "title": " " })).await.expect(200);
+    let untitled = save(&world.admin, &number, false).await;
+    assert_eq!((untitled.status, codes(&untitled)), (422, vec!["title_missing"]));
+});
+
+both_servers!(s1_05_s1_06_the_chosen_asset_is_there_and_none_is_added, |server| async move {
     let world = World::ready(server).await;
     let (qid, assets) = world.mitigable().await;
     let assets = keys(&assets);
     let number = draft(&world.admin, qid, &assets[..1]).await;
     let made = job(&world.admin, &number).await;
-    // S1.03, R8: one platform; S1.05: the chosen asset is there; S1.09: the actions are filled in with their coverage.
-    assert_eq!((&made["summary"]["platform"], &made["origin"]), (&json!("linux"), &json!("elimination")));
-    assert_eq!(made["assets"][0]["id"], assets[0]);
+    let there: Vec<_> = made["assets"].as_array().unwrap().iter().map(|asset| asset["id"].as_i64().unwrap()).collect();
+    assert_eq!(there, assets[..1], "S1.05");
+    for more in [json!({ "assets": assets }), json!({ "assets": assets[1..] })] {
+        let more = patch(&world.admin, &number, &more).await;
+        assert_eq!((more.status, more.code()), (409, "assets_only_removed"), "S1.06: {}", more.text);
+    }
+});
+
+both_servers!(s1_07_s1_08_r3_r4_with_its_last_asset_a_qid_goes_and_nothing_can_be_saved, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let assets = keys(&assets);
+    let number = draft(&world.admin, qid, &assets[..2]).await;
+    let qids = |job: &Value| {
+        job["actions"].as_array().unwrap().iter().map(|action| action["qid"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    let one = patch(&world.admin, &number, &json!({ "assets": assets[..1] })).await.expect(200);
+    assert!(qids(&one["job"]).contains(&qid), "R4: an asset that is left still has it: {one}");
+    let none = patch(&world.admin, &number, &json!({ "assets": [] })).await.expect(200);
+    assert_eq!((&none["job"]["assets"], qids(&none["job"])), (&json!([]), vec![]), "S1.07");
+    for enable in [false, true] {
+        let refused = save(&world.admin, &number, enable).await;
+        assert_eq!(refused.status, 422, "S1.08, R3: {}", refused.text);
+        assert_eq!(codes(&refused), ["no_assets", "no_actions"]);
+    }
+});
+
+both_servers!(s1_09_the_action_is_filled_in_and_its_details_are_one_step_away, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let made = job(&world.admin, &draft(&world.admin, qid, &keys(&assets)[..1]).await).await;
     let action = &made["actions"][0];
     assert!(action["covers"].as_array().is_some_and(|covers| !covers.is_empty()), "{action}");
     assert_eq!(action["digest"].as_str().unwrap().len(), 64, "what is done is named by its signed bytes");
-    // S1.04.
-    let named = json!({ "title": "Until the patch", "description": "d" });
-    let named = patch(&world.admin, &number, &named).await.expect(200);
-    assert_eq!(named["job"]["summary"]["title"], "Until the patch");
-    assert_eq!(codes(&save_untitled(&world, &number).await), ["title_missing"]);
-    // S1.06.
-    let more = patch(&world.admin, &number, &json!({ "assets": assets })).await;
-    assert_eq!((more.status, more.code()), (409, "assets_only_removed"), "{}", more.text);
-    // S1.07, S1.08, R3, R4: with the last asset its QID goes, and nothing can be saved.
-    let none = patch(&world.admin, &number, &json!({ "assets": [] })).await.expect(200);
-    assert_eq!((&none["job"]["assets"], &none["job"]["actions"]), (&json!([]), &json!([])));
-    let refused = save(&world.admin, &number, false).await;
-    assert_eq!((refused.status, codes(&refused)), (422, vec!["title_missing", "no_assets", "no_actions"]));
+    let entry = action["entry"].as_str().unwrap();
+    let details = world.admin.get(&format!("/api/v1/catalogue/entries/{entry}")).await.expect(200);
+    assert!(details.to_string().contains(action["digest"].as_str().unwrap()), "the same bytes: {details}");
 });
-
-async fn save_untitled(world: &World, number: &str) -> Reply {
-    patch(&world.admin, number, &json!({ "title": " " })).await.expect(200);
-    save(&world.admin, number, false).await
-}
 
 both_servers!(s1_10_s1_11_s1_12_r2_r6_when_a_job_runs, |server| async move {
     let world = World::ready(server).await;
@@ -301,20 +350,7 @@ both_servers!(r20_one_job_at_a_time_on_an_asset, |server| async move {
         ready(&world.server, n).await;
         numbers.push(number);
     }
-    let app = world.server.app().clone();
-    let offered = async || {
-        let (key, now) = (server::engine::catalogue::order_key(&app), app.clock.now());
-        let write = app.database.try_write(move |tx| {
-            let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
-            let tasks = store::tasks::of_agent(tx, agent.id)?;
-            let capabilities = tasks.iter().flat_map(|task| task.needs.split_whitespace()).map(str::to_owned).collect();
-            let maker = server::engine::orders::Maker { key: &key, halted: false, capabilities: &capabilities, now };
-            server::engine::orders::offer(tx, &agent, maker)?;
-            tx.all::<(i64,)>("SELECT j.number FROM task t JOIN job j ON j.id = t.job_id WHERE t.state = 'offered'", &[])
-                .map_err(server::http::Error::from)
-        });
-        write.await.unwrap().into_iter().map(|(number,)| format!("MJ{number:07}")).collect::<Vec<_>>()
-    };
+    let offered = async || hands::offer(&world.server, asset).await;
     assert_eq!(offered().await, numbers[..1], "the second waits");
     assert_eq!(offered().await, numbers[..1], "however often the agent asks");
 });

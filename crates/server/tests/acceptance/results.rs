@@ -151,7 +151,7 @@ both_servers!(a_report_shows_nothing_outside_the_scope_and_nothing_to_a_token_th
     assert_eq!(items.status, 403, "a job reader works on no items");
 });
 
-both_servers!(r9_s1_23_a_cve_view_tells_mitigated_from_lowered_from_untouched, |server| async move {
+both_servers!(r9_r10_r11_s1_23_a_cve_view_tells_mitigated_from_lowered_from_untouched, |server| async move {
     let world = World::ready(server).await;
     let (number, qid, assets) = running(&world).await;
     let before = world.admin.get(&format!("/api/v1/jobs/{number}/cves")).await.expect(200);

@@ -236,6 +236,10 @@ both_servers!(save_and_enable_runs_at_once, |server| async move {
     let page = me.page(&job).await;
     assert!(page.contains("is saved and enabled.") && page.contains("sse-connect"), "{}", gist(&page));
     assert!(page.contains(assets[0]["name"].as_str().unwrap()));
+    let paper = me.page(&format!("{job}/summary")).await;
+    for part in ["Who, what, when", "Asset by asset", "Back to MJ"] {
+        assert!(paper.contains(part), "{part}: {}", gist(&paper));
+    }
     let home = me.page("/").await;
     assert!(home.contains("Running now") && home.contains(job.trim_start_matches("/jobs/")), "{}", gist(&home));
     // One switch stops everything, and everybody sees it everywhere.
@@ -277,6 +281,12 @@ both_servers!(every_page_opens_for_a_super_user, |server| async move {
         "/tokens".to_owned(),
         "/audit".to_owned(),
         "/account/password".to_owned(),
+        "/tags".to_owned(),
+        "/tags/edit".to_owned(),
+        "/follow-up".to_owned(),
+        "/approvals".to_owned(),
+        "/mail".to_owned(),
+        "/settings/retention".to_owned(),
     ] {
         let page = me.page(&path).await;
         assert_eq!(page.contains("id=\"q-caret\""), path.contains("nonsense"), "{path}");
@@ -416,3 +426,30 @@ both_servers!(an_enrolment_token_is_shown_once, |server| async move {
     me.leads(&format!("/agents/tokens/{revoke}"), &[]).await;
     assert!(!me.page("/agents").await.contains("2 left"));
 });
+
+/// Every file below a folder, as one text.
+fn below(folder: &std::path::Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            below(&path, text);
+        } else {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_icon_that_is_named_is_in_the_sprite() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    for part in ["templates", "src/web", "src/pages"] {
+        below(&folder.join(part), &mut text);
+    }
+    let calls = text.split("icon(\"").skip(1);
+    let named: std::collections::BTreeSet<&str> =
+        calls.filter_map(|rest| rest.split_once('"')).map(|(name, _)| name).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let missing: Vec<&&str> = named.iter().filter(|name| !server::assets::ICONS.contains(name)).collect();
+    assert!(missing.is_empty(), "the sprite lacks {missing:?}");
+}

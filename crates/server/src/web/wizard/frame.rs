@@ -68,7 +68,9 @@ pub(super) async fn around(
 }
 
 fn link(draft: &Draft, shown: Step, of: Step, label: &'static str) -> StepLink {
-    let wrong = draft.wrong.iter().any(|refusal| Step::of_field(refusal.field) == of);
+    // A free-standing job has targets only once it has something to do: till then its assets are those it chooses.
+    let chosen = of == Step::Assets && draft.free.is_some() && in_it(draft) > 0;
+    let wrong = !chosen && draft.wrong.iter().any(|refusal| Step::of_field(refusal.field) == of);
     let progress = if of == shown {
         Progress::Current
     } else if wrong && of < shown {

@@ -237,6 +237,24 @@ fn joined(words: &BTreeSet<String>) -> String {
     words.iter().cloned().collect::<Vec<_>>().join(", ")
 }
 
+/// How the assets are chosen, in words.
+pub(super) fn in_words(selection: &Selection) -> String {
+    let rule = |rule: &TagRule| match rule.matching {
+        Match::Any => format!("one of the tags {}", joined(&rule.tags)),
+        Match::All => format!("all of the tags {}", joined(&rule.tags)),
+    };
+    let one_by_one = |count: usize, word: &str| format!("{count} {word}");
+    let parts = [
+        (!selection.query.is_empty(), format!("filter {}", selection.query)),
+        (!selection.tags.tags.is_empty(), rule(&selection.tags)),
+        (!selection.must.is_empty(), format!("and the tags {}", joined(&selection.must))),
+        (!selection.assets.is_empty(), one_by_one(selection.assets.len(), "one by one")),
+        (!selection.exclude.tags.is_empty(), format!("but not {}", rule(&selection.exclude))),
+        (!selection.exclude_assets.is_empty(), one_by_one(selection.exclude_assets.len(), "taken out by name")),
+    ];
+    parts.into_iter().filter(|(said, _)| *said).map(|(_, words)| words).collect::<Vec<_>>().join("\n")
+}
+
 fn any_or_all(name: &str, label: &str, value: Match) -> Field {
     let choices = vec![Choice::new("any", "Any of them"), Choice::new("all", "All of them")];
     Field::select(name, label, value.as_str(), choices)

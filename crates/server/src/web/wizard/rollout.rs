@@ -87,13 +87,13 @@ pub(super) fn fields(policy: &Policy, faults: &[Fault], typed: Option<&Fields>) 
         starts: number("starts_per_minute", "Starts a minute, at most", perhaps(policy.starts_per_minute)),
         failures: line(
             "failures",
-            "Failures that halt it if more",
+            "Halt after more failures than",
             policy.failures.map(|s| s.to_string()).unwrap_or_default(),
         )
         .help("A number or a share. Empty: more than 10 and more than 10%."),
         percent: number(
             "failure_percent",
-            "Halts above this failure rate, in percent",
+            "Halt above this failure rate, in %",
             perhaps(policy.failure_percent.map(u32::from)),
         ),
         freshness: number(

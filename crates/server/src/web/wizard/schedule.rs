@@ -154,7 +154,7 @@ pub(super) fn page(
             })
             .to_vec(),
         days_fault: faults.iter().find(|fault| fault.field == "days").map(|fault| fault.message.clone()),
-        every: number("every", "Every", whole(repeat.every, "1")),
+        every: number("every", "Every", whole(repeat.every, "1")).help("Days, weeks or months, as chosen above."),
         day: number("day", "Day of the month", whole(repeat.day, "1"))
             .help("31 is the last day where the month is shorter."),
         nth: Field::select("nth", "Which one", said("nth", repeat.nth.clone().unwrap_or_default()), nths.to_vec())
@@ -233,7 +233,9 @@ fn times(path: String, schedule: &Schedule, found: &PreviewBody, now: Timestamp)
             _ => {}
         }
     }
-    let rows = found.times.iter().flat_map(time_rows).collect();
+    // Without a window a time has no end to speak of: the next time is its end.
+    let ends = schedule.window().is_some();
+    let rows = found.times.iter().flat_map(|time| time_rows(time, ends)).collect();
     Times { path, words, rows, warnings }
 }
 
@@ -244,19 +246,20 @@ fn place(zone: &Zone) -> String {
     }
 }
 
-fn time_rows(time: &PreviewTime) -> Vec<TimeRow> {
+fn time_rows(time: &PreviewTime, ends: bool) -> Vec<TimeRow> {
     let civil = time.time.parse::<DateTime>().map(|at| at.strftime("%a %-d %b %Y %H:%M").to_string());
     let civil = civil.unwrap_or_default();
     let first = time.instants.first().map(|instant| instant.at);
     time.instants
         .iter()
         .map(|instant| TimeRow {
-            time: if Some(instant.at) == first { civil.clone() } else { String::new() },
+            time: civil.clone(),
+            again: Some(instant.at) != first,
             zone: if instant.fit == "unknown_zone" { "zone not known".to_owned() } else { instant.zone.clone() },
             assets: instant.assets,
             local: clock(instant),
             utc: instant.at.to_jiff().strftime("%-d %b %H:%M").to_string(),
-            until: instant.window_end.map(|end| end.to_jiff().strftime("%-d %b %H:%M").to_string()),
+            until: instant.window_end.filter(|_| ends).map(|end| end.to_jiff().strftime("%-d %b %H:%M").to_string()),
             note: instant.note.clone(),
         })
         .collect()
@@ -273,7 +276,7 @@ pub(super) fn lines(found: &PreviewBody) -> Vec<String> {
         let civil = time.time.replace('T', " ");
         let civil = civil.get(..16).unwrap_or(&civil).to_owned();
         let (first, last) = (time.instants.iter().map(|i| i.at).min(), time.instants.iter().map(|i| i.at).max());
-        let shown = |at: Timestamp| at.to_jiff().strftime("%Y-%m-%d %H:%M UTC").to_string();
+        let shown = |at: Timestamp| at.to_jiff().strftime("%-d %b %H:%M UTC").to_string();
         let when = match (first, last) {
             (Some(first), Some(last)) if first == last => shown(first),
             (Some(first), Some(last)) => format!("{} to {}", shown(first), shown(last)),

@@ -388,13 +388,18 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
     let mut when = vec![Fact::new("Start", Value::text(job.summary.schedule.clone()))];
     let lines = super::schedule::lines(&draft.preview);
     if !lines.is_empty() {
-        when.push(Fact::new(if lines.len() == 1 { "Instant" } else { "Next runs" }, Value::text(lines.join(" · "))));
+        when.push(Fact::new(if lines.len() == 1 { "Instant" } else { "Next runs" }, Value::text(lines.join("\n"))));
     }
     if draft.full.row.standing {
         when.push(Fact::new(
             "Standing",
             Value::text("targets are chosen anew at each run, and what drifts is put back"),
         ));
+    }
+    let mut assets =
+        vec![Fact::new("Assets", Value::text(names.join(", "))), Fact::new("QIDs", Value::code(joined(&qids)))];
+    if let Some(chosen) = &draft.free {
+        assets.push(Fact::new("Chosen by", Value::text(super::free::in_words(&chosen.plan.selection))));
     }
     let mail = crate::web::job::mail(job);
     let mail = if mail.is_empty() { "no mail".to_owned() } else { mail };
@@ -407,11 +412,7 @@ fn parts(draft: &Draft) -> Vec<ReviewPart> {
                 Fact::new("Description", Value::text(job.description.clone())),
             ],
         ),
-        part(
-            Step::Assets,
-            "Select assets",
-            vec![Fact::new("Assets", Value::text(names.join(", "))), Fact::new("QIDs", Value::code(joined(&qids)))],
-        ),
+        part(Step::Assets, "Select assets", assets),
         part(Step::Actions, "Select actions", vec![Fact::new("Actions", Value::text(titles.join("; ")))]),
         part(Step::Schedule, "Schedule", when),
         part(

@@ -1,18 +1,21 @@
 //! `quell jobs`: mitigation jobs from eliminations to results, and the global halt.
 
+mod arguments;
+mod results;
+mod tables;
+
 use super::Context;
 use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
-use crate::output::{self, Column, Format, note};
-use protocol::api::follow::Afterwards;
+use crate::output::{self, Format, note};
+use arguments::{Choice, Edit, Preview};
 use protocol::api::response::{
-    Elimination, EliminationAsset, EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobCve, JobCvesBody,
-    JobPatch, JobSave, JobSelection, JobSummary, JobsBody, NewJob, OwnerRequest, PreviewBody, PreviewRequest,
-    RepeatBody, ReportBody, ReportLine, ResolvedInstant, RetentionBody, RetentionRequest, Run, RunsBody, ScheduleBody,
-    Task, TasksBody,
+    EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobCvesBody, JobSave, JobSelection, JobsBody, NewJob,
+    OwnerRequest, PreviewBody, PreviewRequest, RunsBody, TasksBody,
 };
-use protocol::api::selection::{ActionSelection, AssetSelection, SelectedAsset, SelectionBody, SelectionTrial};
+use protocol::api::selection::{SelectedAsset, SelectionBody, SelectionTrial};
 use std::time::Duration;
+use tables::{ASSETS, CVES, ELIMINATIONS, JOBS, PREVIEW, PreviewRow, RUNS, SELECTED, TASKS};
 
 /// What can be done with jobs.
 #[derive(Debug, clap::Subcommand)]
@@ -235,338 +238,6 @@ pub enum Command {
     GoOn,
 }
 
-/// What a free-standing job chooses. Ways to name assets add up; what is taken out is out.
-#[derive(Debug, Default, clap::Args)]
-pub struct Choice {
-    /// These assets, by key
-    #[arg(long = "asset", value_name = "KEY", value_delimiter = ',')]
-    listed: Vec<i64>,
-    /// Every asset that this query of `quell assets list` gives
-    #[arg(long, default_value = "")]
-    query: String,
-    /// Every asset with one of these tags, or a tag below one
-    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
-    tags: Vec<String>,
-    /// With all of the tags instead of one
-    #[arg(long)]
-    all_tags: bool,
-    /// Further tags that an asset chosen by tag has to carry, all of them
-    #[arg(long = "must-tag", value_name = "TAG", value_delimiter = ',')]
-    must_tags: Vec<String>,
-    /// Not what carries one of these tags
-    #[arg(long = "without-tag", value_name = "TAG", value_delimiter = ',')]
-    without_tags: Vec<String>,
-    /// Only what carries all of these tags is taken out
-    #[arg(long)]
-    without_all_tags: bool,
-    /// Not these assets, by key
-    #[arg(long = "without-asset", value_name = "KEY", value_delimiter = ',')]
-    without_assets: Vec<i64>,
-    /// What is done: the eliminations of these QIDs
-    #[arg(long = "qid", value_name = "QID", value_delimiter = ',')]
-    choose: Vec<i64>,
-    /// What is done: these catalogue entries, wherever they cover something open
-    #[arg(long = "entry", value_name = "ENTRY", value_delimiter = ',')]
-    entries: Vec<String>,
-    /// Never these catalogue entries
-    #[arg(long = "without-entry", value_name = "ENTRY", value_delimiter = ',')]
-    without_entries: Vec<String>,
-}
-
-impl Choice {
-    /// The assets; none where no way to name one is given.
-    fn selection(&self) -> Option<AssetSelection> {
-        let matching = |all: bool| if all { "all" } else { "any" }.to_owned();
-        let named =
-            !self.listed.is_empty() || !self.query.is_empty() || !self.tags.is_empty() || !self.must_tags.is_empty();
-        named.then(|| AssetSelection {
-            assets: self.listed.clone(),
-            query: self.query.clone(),
-            tags: self.tags.clone(),
-            tag_match: matching(self.all_tags),
-            must_tags: self.must_tags.clone(),
-            exclude_tags: self.without_tags.clone(),
-            exclude_match: matching(self.without_all_tags),
-            exclude_assets: self.without_assets.clone(),
-        })
-    }
-
-    /// What is done; none where nothing is given.
-    fn actions(&self) -> Option<ActionSelection> {
-        let any = !self.choose.is_empty() || !self.entries.is_empty() || !self.without_entries.is_empty();
-        any.then(|| ActionSelection {
-            qids: self.choose.clone(),
-            entries: self.entries.clone(),
-            without: self.without_entries.clone(),
-        })
-    }
-}
-
-/// Changes to a job; what is not given stays as it is.
-#[derive(Debug, clap::Args)]
-pub struct Edit {
-    /// Its number
-    number: String,
-    /// Title
-    #[arg(long)]
-    title: Option<String>,
-    /// Description
-    #[arg(long)]
-    description: Option<String>,
-    /// The assets that remain, by key
-    #[arg(long, value_delimiter = ',')]
-    assets: Option<Vec<i64>>,
-    /// What a free-standing job chooses; the assets, or the actions, that are given replace those it has
-    #[command(flatten)]
-    choice: Choice,
-    #[command(flatten)]
-    when: When,
-    /// Choose the targets anew at each run, and put back what drifts
-    #[arg(long)]
-    standing: Option<bool>,
-    /// Mail recipients, at most 50
-    #[arg(long, value_delimiter = ',')]
-    recipients: Option<Vec<String>>,
-    /// Mail when execution starts
-    #[arg(long)]
-    mail_started: Option<bool>,
-    /// Mail when this percentage of assets has reported; 0 for none
-    #[arg(long)]
-    mail_percent: Option<i64>,
-    /// Co-authors, by sign-in name
-    #[arg(long, value_delimiter = ',')]
-    coauthors: Option<Vec<String>>,
-    #[command(flatten)]
-    after: After,
-}
-
-/// The time after a job. These are changed together: what is not given is off as soon as one of them is.
-#[derive(Debug, clap::Args)]
-struct After {
-    /// Each mitigation expires so many days after it was put in place
-    #[arg(long, value_name = "DAYS", conflicts_with = "expires_at")]
-    expires_days: Option<i64>,
-    /// Every mitigation expires on this date, 2026-12-31
-    #[arg(long, value_name = "DATE")]
-    expires_at: Option<String>,
-    /// At expiry make and enable the rollback instead of only proposing it
-    #[arg(long)]
-    roll_back_at_expiry: bool,
-    /// The job is to be looked at again on this date, 2026-12-31
-    #[arg(long, value_name = "DATE")]
-    review_at: Option<String>,
-    /// Neither expiry nor review
-    #[arg(long, conflicts_with_all = ["expires_days", "expires_at", "roll_back_at_expiry", "review_at"])]
-    nothing_after: bool,
-}
-
-impl After {
-    fn body(self) -> Option<Afterwards> {
-        let said = self.nothing_after
-            || self.roll_back_at_expiry
-            || self.expires_days.is_some()
-            || self.expires_at.is_some()
-            || self.review_at.is_some();
-        said.then_some(Afterwards {
-            expires_days: self.expires_days,
-            expires_at: self.expires_at,
-            roll_back: self.roll_back_at_expiry,
-            review_at: self.review_at,
-        })
-    }
-}
-
-/// When a job runs.
-#[derive(Debug, clap::Args)]
-pub struct When {
-    /// Run as soon as it is enabled
-    #[arg(long, conflicts_with = "at")]
-    on_demand: bool,
-    /// Run at this date and time, 2026-11-22T03:00; with --repeat the first day on which it may run, and the time of day
-    #[arg(long, value_name = "DATETIME")]
-    at: Option<String>,
-    /// Zone of --at: an IANA name; each asset's own when absent
-    #[arg(long, requires = "at")]
-    zone: Option<String>,
-    /// Maintenance window in minutes: nothing starts that could not end within it
-    #[arg(long, requires = "at", value_name = "MINUTES")]
-    window: Option<i64>,
-    /// Run again and again
-    #[arg(long, requires = "at", value_parser = ["daily", "weekly", "month_day", "month_weekday", "last_day", "patch_tuesday"])]
-    repeat: Option<String>,
-    /// Every so many days, weeks or months
-    #[arg(long, requires = "repeat")]
-    every: Option<i64>,
-    /// Days of the week for weekly: mon,thu
-    #[arg(long, requires = "repeat", value_delimiter = ',')]
-    days: Option<Vec<String>>,
-    /// Day of the month for month_day; 31 is the last day where the month is shorter
-    #[arg(long, requires = "repeat")]
-    day: Option<i64>,
-    /// Which one for month_weekday: first, second, third, fourth or last
-    #[arg(long, requires = "repeat")]
-    nth: Option<String>,
-    /// Which day of the week for month_weekday: fri
-    #[arg(long, requires = "repeat")]
-    weekday: Option<String>,
-    /// Days after Patch Tuesday; before it when negative
-    #[arg(long, requires = "repeat", allow_hyphen_values = true)]
-    offset: Option<i64>,
-    /// The last day on which it may run
-    #[arg(long, requires = "repeat", conflicts_with = "count")]
-    until: Option<String>,
-    /// How many times it runs, counted from its first day
-    #[arg(long, requires = "repeat")]
-    count: Option<i64>,
-}
-
-impl When {
-    /// The schedule these arguments say; none when they say nothing.
-    fn schedule(self) -> Option<ScheduleBody> {
-        if self.on_demand {
-            return Some(ScheduleBody { when: "on_demand".to_owned(), ..ScheduleBody::default() });
-        }
-        let when = if self.repeat.is_some() { "recurring" } else { "once" }.to_owned();
-        let repeat = self.repeat.map(|by| RepeatBody {
-            by,
-            every: self.every,
-            days: self.days,
-            day: self.day,
-            nth: self.nth,
-            weekday: self.weekday,
-            offset: self.offset,
-            until: self.until,
-            count: self.count,
-        });
-        let at = self.at?;
-        Some(ScheduleBody { when, at: Some(at), zone: self.zone, window_minutes: self.window, repeat })
-    }
-}
-
-/// What is previewed.
-#[derive(Debug, clap::Args)]
-pub struct Preview {
-    /// Its number
-    number: String,
-    #[command(flatten)]
-    when: When,
-    /// How many times, at most 50
-    #[arg(long, default_value_t = 5)]
-    times: i64,
-}
-
-/// One instant of a preview, as a row.
-#[derive(serde::Serialize)]
-struct PreviewRow {
-    time: String,
-    instant: ResolvedInstant,
-}
-
-const PREVIEW: &[Column<PreviewRow>] = &[
-    ("TIME", |row| row.time.clone()),
-    ("ZONE", |row| row.instant.zone.clone()),
-    ("ASSETS", |row| row.instant.assets.to_string()),
-    ("LOCAL", |row| row.instant.local.clone()),
-    ("UTC", |row| row.instant.at.to_string()),
-    ("WINDOW ENDS", |row| row.instant.window_end.map(|end| end.to_string()).unwrap_or_default()),
-    ("NOTE", |row| row.instant.note.clone()),
-];
-
-const RUNS: &[Column<Run>] = &[
-    ("RUN", |run| run.run.to_string()),
-    ("STATE", |run| run.state.clone()),
-    ("TIME", |run| run.time.clone().unwrap_or_default()),
-    ("CAUSE", |run| run.cause.clone()),
-    ("BY", |run| run.asked_by.clone()),
-    ("DONE", |run| format!("{}/{}", run.tasks.total - run.tasks.open, run.tasks.total)),
-    ("FAILED", |run| run.tasks.failed.to_string()),
-    ("STARTED", |run| run.begun_at.map(|at| at.to_string()).unwrap_or_default()),
-    ("ENDED", |run| run.ended_at.map(|at| at.to_string()).unwrap_or_default()),
-];
-
-const JOBS: &[Column<JobSummary>] = &[
-    ("NUMBER", |job| job.number.clone()),
-    ("STATUS", |job| job.status.clone()),
-    ("KIND", |job| job.kind.clone()),
-    ("PLATFORM", |job| job.platform.clone()),
-    ("TITLE", |job| job.title.clone()),
-    ("ASSETS", |job| job.assets.to_string()),
-    ("DONE", |job| format!("{}/{}", job.tasks.total - job.tasks.open, job.tasks.total)),
-    ("FAILED", |job| job.tasks.failed.to_string()),
-    ("SCHEDULE", |job| job.schedule.clone()),
-    ("OWNER", |job| job.owner.clone()),
-];
-
-const TASKS: &[Column<Task>] = &[
-    ("ASSET", |task| task.asset_name.clone()),
-    ("ENTRY", |task| task.entry.clone()),
-    ("DOES", |task| task.kind.clone()),
-    ("STATE", |task| task.state.clone()),
-    ("CODE", |task| task.code.map(|code| code.to_string()).unwrap_or_default()),
-    ("DETAIL", |task| task.detail.map(|code| code.to_string()).unwrap_or_default()),
-    ("MESSAGE", |task| task.message.clone()),
-];
-
-const REPORT: &[Column<ReportLine>] = &[
-    ("ASSET", |line| line.asset_name.clone()),
-    ("QID", |line| line.qid.to_string()),
-    ("MITIGATION", |line| line.mitigation_id.clone()),
-    ("ACTION", |line| line.action_status.clone()),
-    ("CODE", |line| match (line.return_code, line.mitigation_return_code) {
-        (Some(code), Some(detail)) if code != detail => format!("{code}/{detail}"),
-        (Some(code), _) => code.to_string(),
-        (None, _) => String::new(),
-    }),
-    ("REASON", |line| line.mitigation_reason.clone()),
-    ("STATUS", |line| line.mitigation_status.clone()),
-    ("SCORE", |line| match (line.score_before, line.score_after) {
-        (Some(before), Some(after)) if before != after => format!("{before} -> {after}"),
-        (_, after) => after.map(|score| score.to_string()).unwrap_or_default(),
-    }),
-];
-
-const CVES: &[Column<JobCve>] = &[
-    ("CVE", |cve| cve.cve.clone()),
-    ("QIDS", |cve| cve.qids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
-    ("ASSETS", |cve| cve.assets.to_string()),
-    ("MITIGATED", |cve| cve.mitigated.to_string()),
-    ("PARTLY", |cve| cve.partly.to_string()),
-    ("NOT", |cve| cve.not.to_string()),
-    ("POINTS", |cve| cve.points.to_string()),
-    ("SCORE", |cve| format!("{} -> {}", cve.inherent, cve.residual)),
-];
-
-const ELIMINATIONS: &[Column<Elimination>] = &[
-    ("QID", |e| e.qid.to_string()),
-    ("ENTRY", |e| e.entry.clone()),
-    ("TITLE", |e| e.title.clone()),
-    ("PLATFORM", |e| e.platform.clone()),
-    ("DOES", |e| e.implication.clone()),
-    ("RISK", |e| e.risk.clone()),
-    ("COVERS", |e| {
-        let covers = e.covers.iter().map(|c| format!("{} {} -{}", c.cve, c.coverage, c.points).trim().to_owned());
-        covers.collect::<Vec<_>>().join("; ")
-    }),
-];
-
-const ASSETS: &[Column<EliminationAsset>] = &[
-    ("ASSET", |asset| asset.id.to_string()),
-    ("NAME", |asset| asset.name.clone()),
-    ("ADDRESS", |asset| asset.ip.clone()),
-    ("QID", |asset| asset.qid.to_string()),
-    ("SCORE", |asset| asset.residual.to_string()),
-    ("MITIGATION", |asset| asset.mitigation.clone()),
-    ("CAN BE CHOSEN", |asset| if asset.selectable { "yes".to_owned() } else { format!("no: {}", asset.reason) }),
-];
-
-const SELECTED: &[Column<SelectedAsset>] = &[
-    ("ASSET", |asset| asset.id.to_string()),
-    ("NAME", |asset| asset.name.clone()),
-    ("ADDRESS", |asset| asset.ip.clone()),
-    ("QIDS", |asset| asset.qids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
-    ("IN", |asset| if asset.why.is_empty() { "yes".to_owned() } else { format!("no: {}", asset.why) }),
-];
-
 /// Who is in, then who is left out and why.
 fn selected(format: Format, body: &SelectionBody) -> Result<(), Failure> {
     if format == Format::Json {
@@ -623,7 +294,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let number = edit.number.clone();
             let version = read(&client, &number).await?.version;
             let tag = format!("\"v{version}\"");
-            let edited: JobBody = client.patch(&path(&["jobs", &number]), &patch(*edit), Some(&tag)).await?;
+            let edited: JobBody = client.patch(&path(&["jobs", &number]), &edit.patch(), Some(&tag)).await?;
             show(context.format, &edited.job)
         }
         Command::Save { number, enable } => {
@@ -675,13 +346,14 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
                 ("status", status.join(",")),
                 ("columns", columns.join(",")),
             ];
-            report(&client, &number, wanted.into_iter().filter(|(_, value)| !value.is_empty()), context.format).await
+            results::report(&client, &number, wanted.into_iter().filter(|(_, value)| !value.is_empty()), context.format)
+                .await
         }
         Command::Cves { number } => {
             let found: JobCvesBody = client.get(&path(&["jobs", &number, "cves"]), &[]).await?;
             output::list(context.format, &found.cves, CVES)
         }
-        Command::Retention { days } => retention(&client, days, context.format).await,
+        Command::Retention { days } => results::retention(&client, days, context.format).await,
         Command::Progress { number } => super::rollout::show(&client, &number, context.format).await,
         Command::Set(set) => super::rollout::set(&client, *set, context.format).await,
         Command::HaltRun { number, reason } => {
@@ -693,37 +365,6 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Halt { reason } => halt(&client, HaltRequest { halted: true, reason }, context.format).await,
         Command::GoOn => halt(&client, HaltRequest::default(), context.format).await,
     }
-}
-
-/// The report in the form of its own: CSV and JSON as the server writes them, a table of what matters for people.
-async fn report(
-    client: &Client,
-    number: &str,
-    wanted: impl Iterator<Item = (&'static str, String)>,
-    format: Format,
-) -> Result<(), Failure> {
-    let mut query: Vec<(&str, String)> = wanted.collect();
-    let place = path(&["jobs", number, "report"]);
-    if format == Format::Csv {
-        query.push(("format", "csv".to_owned()));
-        return client.copy(&place, &query).await;
-    }
-    let report: ReportBody = client.get(&place, &query).await?;
-    if format == Format::Json {
-        return output::json(&report);
-    }
-    output::list(format, &report.lines, REPORT)
-}
-
-async fn retention(client: &Client, days: Option<i64>, format: Format) -> Result<(), Failure> {
-    let place = path(&["settings", "retention"]);
-    let RetentionBody { retention } = match days {
-        None => client.get(&place, &[]).await?,
-        Some(days) => client.put(&place, &RetentionRequest { days }).await?,
-    };
-    let kept = if retention.days == 0 { "for ever".to_owned() } else { format!("{} days", retention.days) };
-    let fields = [("kept", kept), ("default", format!("{} days", retention.default_days))];
-    output::record(format, &retention, &fields)
 }
 
 async fn read(client: &Client, number: &str) -> Result<Job, Failure> {
@@ -774,25 +415,6 @@ async fn halt(client: &Client, request: HaltRequest, format: Format) -> Result<(
     output::record(format, &halt, &fields)
 }
 
-fn patch(edit: Edit) -> JobPatch {
-    JobPatch {
-        title: edit.title,
-        description: edit.description,
-        assets: edit.assets,
-        selection: edit.choice.selection(),
-        choose: edit.choice.actions(),
-        actions: None,
-        schedule: edit.when.schedule(),
-        recipients: edit.recipients,
-        mail_started: edit.mail_started,
-        mail_percent: edit.mail_percent,
-        coauthors: edit.coauthors,
-        standing: edit.standing,
-        after: edit.after.body(),
-        rollout: None,
-    }
-}
-
 fn show(format: Format, job: &Job) -> Result<(), Failure> {
     let summary = &job.summary;
     let tasks = &summary.tasks;
@@ -806,6 +428,8 @@ fn show(format: Format, job: &Job) -> Result<(), Failure> {
         ("schedule", summary.schedule.clone()),
         ("next run", job.next_time.clone().unwrap_or_default()),
         ("owner", summary.owner.clone()),
+        ("co-authors", job.coauthors.join(", ")),
+        ("standing", if job.standing { "targets are chosen anew at each run" } else { "no" }.to_owned()),
         ("assets", assets.join(", ")),
         ("actions", actions.join(", ")),
         (
