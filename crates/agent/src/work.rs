@@ -7,7 +7,6 @@ use crate::evidence::{cap, evidence, notes, report, show};
 use crate::executor::Executor;
 use crate::failpoint;
 use crate::fs::Image;
-use crate::host::Host;
 use crate::kinds::{self, Edit, Finding, Presence, REBOOT, Workspace};
 use crate::proof::needs_proof;
 use crate::record::{By, Hold, Holding, Record, Step};

@@ -62,6 +62,7 @@ pub(super) fn pages(out: &Path) {
         ],
         formula: (formula.title(), formula.text()),
         minutes: 240,
+        kept: "for 365 days".into(),
     };
     save(out, "follow", &page.to_string());
 }

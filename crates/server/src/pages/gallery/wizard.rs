@@ -167,6 +167,7 @@ pub(super) fn pages(out: &Path) {
             rows: vec![wizard::TimeRow {
                 time: "Tue 24 Nov 2026 02:00".into(),
                 zone: "Europe/Berlin".into(),
+                again: false,
                 assets: 24,
                 local: "02:00".into(),
                 utc: "Tue 24 Nov 01:00".into(),

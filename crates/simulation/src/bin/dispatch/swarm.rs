@@ -139,6 +139,7 @@ pub async fn enrol(place: &Place, token: (Uuid, &str), machine: &(String, String
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         capabilities,
         mode: "normal".to_owned(),
+        confinement: String::new(),
     };
     let enrol = Enrol {
         v: PROTOCOL_VERSION,
