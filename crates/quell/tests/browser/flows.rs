@@ -204,7 +204,15 @@ async fn a_dry_run_is_asked_for(stage: &Stage, job: &str) {
     quick_action(browser, job, "Dry run").await;
     browser.at(&format!("/jobs/{job}/dry-run")).await;
     browser.see("A dry run changes nothing").await;
+    browser.see("It is known once the agents have answered.").await;
     browser.shot("dry-run").await;
+    for asset in &stage.assets[..2] {
+        ready(&stage.world.server, 1).await;
+        report(&stage.world.server, *asset, &said(Outcome::Reported, ControlState::Exposed, None)).await;
+    }
+    // The page asks again by itself.
+    browser.see("net.ipv4.tcp_sack").await;
+    browser.shot("dry-run-answered").await;
 }
 
 async fn it_is_enabled_paused_resumed_and_run_now(stage: &Stage, job: &str) {
