@@ -146,7 +146,10 @@ async fn a_free_standing_job_is_tried_made_and_planned() {
     me.refused(&["jobs", "set", number, "--preset", "bold"], 1, "all_at_once, canary, careful");
     me.refused(&["jobs", "set", number, "--wave", "none"], 1, "none");
     let after = me.json(&["jobs", "edit", number, "--expires-days", "90", "--review-at", "2027-02-01"]);
-    assert_eq!((&after["after"]["expires_days"], &after["after"]["review_at"]), (&90.into(), &"2027-02-01".into()));
+    assert_eq!(
+        (&after["after"]["expires_days"], &after["after"]["review_at"]),
+        (&90.into(), &"2027-02-01T00:00:00Z".into())
+    );
 
     // What is done to it.
     has(&me.says(&["jobs", "save", number]), &["DISABLED"]);

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -37,7 +38,17 @@ pub struct Browser {
     shots: PathBuf,
     walk: &'static str,
     count: Cell<u32>,
-    _driver: Running,
+    _driver: Group,
+}
+
+/// A process with all that it started; they end with the test, also with one that fails.
+struct Group(Running);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    }
 }
 
 impl Browser {
@@ -55,7 +66,7 @@ impl Browser {
             std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("bound").port();
         let mut command = Command::new("chromedriver");
         command.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
-        let driver = Running(command.spawn().ok()?);
+        let driver = Group(Running(command.process_group(0).spawn().ok()?));
         testkit::server::provide_tls();
         let http = reqwest::Client::new();
         let base = format!("http://127.0.0.1:{port}");
@@ -103,6 +114,12 @@ impl Browser {
         self.fill("#f-password", password).await;
         self.click("button[type=submit]").await;
         self.wait("somebody signed in", "document.querySelector('.q-side')").await;
+    }
+
+    /// Nobody is signed in any more.
+    pub async fn forget(&self) {
+        let forgotten = self.http.delete(format!("{}/cookie", self.session)).send().await;
+        forgotten.expect("the driver answers");
     }
 
     async fn call(&self, path: &str, body: &Value) -> Result<Value, String> {
