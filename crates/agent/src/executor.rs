@@ -583,11 +583,6 @@ impl Executor {
         self.compact_when_large();
     }
 
-    /// The exact text of the next event of (task, epoch).
-    pub(crate) fn event(&self, task: Uuid, epoch: u32, event: EventKind) -> String {
-        decide::event(&self.book, task, epoch, event, self.clock.now())
-    }
-
     /// Make a record durable, then believe it, then tell.
     pub(crate) fn record(&mut self, record: &Record) -> Result<(), JournalError> {
         let appended = self.journal.append(record);
