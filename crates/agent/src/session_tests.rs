@@ -133,6 +133,31 @@ fn an_event_that_the_server_leaves_for_later_comes_again_ever_more_rarely() {
 }
 
 #[test]
+fn a_restart_is_asked_for_after_what_was_done_is_stored() {
+    let mut session = Session::new(hello(), 3).unwrap();
+    session.handle(Input::Tick, now(0));
+    let of = TaskEpoch { task: Uuid::from_u128(9), epoch: 1 };
+    let ask = PermitAsk { of, nonce: Uuid::from_u128(4) };
+    session.handle(Input::Frame(Box::new(event(1))), now(10));
+    let outputs = session.handle(Input::Frame(Box::new(ToNet::Restart(ask))), now(20));
+    assert!(requests(&outputs).is_empty(), "the events are on their way");
+    let stored = EventsReply { now: Timestamp::default(), acked: vec![acked(1)] };
+    session.handle(reply(Lane::Talk, &stored), now(30));
+    let outputs = session.handle(Input::Tick, now(100));
+    let asked = requests(&outputs);
+    assert!(
+        matches!(&asked[..], [(Lane::Talk, Request { body: Body::Restart(sent), .. })] if *sent == ask),
+        "{asked:?}"
+    );
+    assert!(outputs.iter().any(|output| matches!(output, Output::Send { path: RESTART_PATH, .. })));
+    let answer = protocol::permit::PermitAnswer::Wait { retry_after_seconds: 5 };
+    let said = PermitReply { now: Timestamp::default(), answer: answer.clone() };
+    let outputs = session.handle(reply(Lane::Talk, &said), now(110));
+    assert!(outputs.contains(&Output::Tell(ToExecutor::Restart { of, answer })));
+    assert!(requests(&session.handle(Input::Tick, now(10_000))).is_empty(), "once");
+}
+
+#[test]
 fn a_reply_is_handed_over_in_the_order_that_makes_it_acceptable() {
     let mut session = Session::new(hello(), 3).unwrap();
     session.handle(Input::Tick, now(0));
