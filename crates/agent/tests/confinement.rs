@@ -33,6 +33,13 @@ fn without_landlock(test: &str, arguments: Vec<String>) -> Option<Output> {
     Some(std::thread::spawn(start).join().unwrap())
 }
 
+/// The state belongs to nobody's agent: whatever the agent does without Landlock, it ends, right after it said how it is confined.
+fn unenrolled() -> World {
+    let world = World::new(Vec::new());
+    std::fs::remove_file(world.state().join("agent.json")).unwrap();
+    world
+}
+
 fn arguments(world: &World, more: &[&str]) -> Vec<String> {
     let (host, state) = (world.host().display().to_string(), world.state().display().to_string());
     let words = ["run", "--root", &host, "--state", &state].into_iter().chain(more.iter().copied());
@@ -41,7 +48,7 @@ fn arguments(world: &World, more: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_kernel_without_landlock_is_refused_and_says_what_to_do() {
-    let world = World::new(Vec::new());
+    let world = unenrolled();
     let Some(out) = without_landlock("confinement::refused", arguments(&world, &[])) else { return };
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(!out.status.success(), "{said}");
@@ -58,9 +65,7 @@ fn the_network_half_refuses_by_itself() {
 
 #[test]
 fn an_owner_who_goes_without_sees_it_in_the_status() {
-    let world = World::new(Vec::new());
-    // The state belongs to nobody's agent: it ends right after it said how it is confined.
-    std::fs::remove_file(world.state().join("agent.json")).unwrap();
+    let world = unenrolled();
     let Some(out) = without_landlock("confinement::unconfined", arguments(&world, &["--unconfined"])) else { return };
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(said.contains("--unconfined: what reads foreign things"), "{said}");

@@ -282,6 +282,10 @@ fn every_linux_entry_is_exposed_applied_effective_unchanged_and_reverted() {
         assert!(applied.actions.iter().any(|action| !action.diff.is_empty()), "{id}: {applied:#?}");
         let after = world.snapshot();
         assert_ne!(after, before, "{id}");
+        let waits = |action: &Action| matches!(action, Action::CryptoPolicyModule(_) | Action::KernelCmdline(_));
+        if entry.actions.iter().any(waits) {
+            assert_eq!(applied.state, ControlState::Configured, "{id}: nothing has applied it yet");
+        }
         if applied.state == ControlState::Configured {
             assert!(applied.restart_needed.is_some(), "{id}: {applied:#?}");
         }
