@@ -255,6 +255,25 @@ impl Permits {
         if self.restarts { RESTART_TYPE } else { PERMIT_TYPE }
     }
 
+    /// The same as a clock shows it that reads `micros` less. What is over stays over, however long ago it was: the model of the
+    /// protocol keeps its time at one instant this way, so that its states have an end.
+    #[must_use]
+    pub fn rebased(&self, micros: i64) -> Self {
+        let back = |at: i64, least: i64| at.saturating_sub(micros).max(least);
+        let moved = |standing: &Standing| match *standing {
+            Standing::Asked(asked) => Standing::Asked(Asked { at: back(asked.at, -ASK_MICROS), ..asked }),
+            Standing::Wait(until) => Standing::Wait(back(until, 0)),
+            Standing::Held { micros: until, .. } if until <= micros => {
+                Standing::Held { micros: 0, start_by: Timestamp::from_micros(0) }
+            }
+            Standing::Held { micros: until, start_by } => {
+                let start_by = Timestamp::from_micros(start_by.micros().saturating_sub(micros));
+                Standing::Held { micros: until - micros, start_by }
+            }
+        };
+        Self { standings: self.standings.iter().map(|(of, standing)| (*of, moved(standing))).collect(), ..self.clone() }
+    }
+
     /// Questions without an answer, for a network half that is new.
     #[must_use]
     pub fn open(&self) -> Vec<PermitAsk> {

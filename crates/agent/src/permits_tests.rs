@@ -206,4 +206,48 @@ proptest! {
             prop_assert!(starts <= granted.len());
         }
     }
+
+    /// What a permit allows depends on how long ago things were, never on what the clock showed: the model keeps its clock at 0.
+    #[test]
+    fn a_clock_that_is_set_back_changes_nothing(
+        steps in proptest::collection::vec((0_u8..6, 0_u128..2, 0_i64..90), 0..40), wait in 0_i64..200,
+    ) {
+        let root = root();
+        let orders = [of(3, 1), of(4, 1)];
+        let (mut permits, mut shown, mut micros) = (Permits::default(), Permits::default(), 0);
+        for (what, pick, seconds) in steps {
+            let at = orders[usize::try_from(pick).unwrap()];
+            micros += seconds * SECOND;
+            shown = shown.rebased(seconds * SECOND);
+            let (now, base) = (Timestamp::from_micros(AT + micros), Timestamp::from_micros(AT));
+            let nonce = || Uuid::from_u128(9);
+            let needs = order(at.task.as_u128(), 1, true);
+            prop_assert_eq!(permits.blocks(&needs, micros), shown.blocks(&needs, 0));
+            match what {
+                0 => prop_assert_eq!(permits.permitted(at, now, micros, nonce), shown.permitted(at, base, 0, nonce)),
+                1 | 2 => {
+                    let grant = |at: Timestamp, task: Uuid| {
+                        let granted = Permit { task, granted_at: at, start_by: at.plus_seconds(PERMIT_SECONDS), ..permit(9) };
+                        seal(&granted, PERMIT_TYPE, ORDER_KEY)
+                    };
+                    let heard = permits.hear(at, &grant(now, at.task), trust(&root), now, micros);
+                    prop_assert_eq!(heard, shown.hear(at, &grant(base, at.task), trust(&root), base, 0));
+                }
+                3 => prop_assert_eq!(permits.use_up(at, now, micros), shown.use_up(at, base, 0)),
+                4 => {
+                    let later = PermitAnswer::Wait { retry_after_seconds: 70 };
+                    let heard = permits.hear(at, &later, trust(&root), now, micros);
+                    prop_assert_eq!(heard, shown.hear(at, &later, trust(&root), base, 0));
+                }
+                _ => prop_assert_eq!(permits.open(), shown.open()),
+            }
+        }
+        let due = permits.next(micros).map(|due| due - micros);
+        prop_assert_eq!(due, shown.next(0));
+        let later = micros + wait * SECOND;
+        for at in orders {
+            let used = permits.use_up(at, Timestamp::from_micros(AT + later), later);
+            prop_assert_eq!(used, shown.rebased(wait * SECOND).use_up(at, Timestamp::from_micros(AT), 0));
+        }
+    }
 }

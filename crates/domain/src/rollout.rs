@@ -1,9 +1,10 @@
 //! How a run spreads over its assets: waves and who is in which, limits on what runs at once, freshness of offline hosts.
 //!
-//! `fleet-execution.md` 1.6, 2.1 and 2.3. The judgement at the end of a wave is in [`gate`], the life of a run in [`run`]. What a
-//! limit means while it is held is the store's: one row for each thing that is limited.
+//! `fleet-execution.md` 1.6, 2.1 and 2.3. The judgement at the end of a wave is in [`gate`], the life of a run in [`run`], what a
+//! limit means while it is held in [`permit`].
 
 pub mod gate;
+pub mod permit;
 pub mod run;
 
 use crate::id::AssetId;

@@ -9,8 +9,10 @@ pub struct Bounds {
     pub hosts: u8,
     /// Tasks for each host.
     pub tasks: u8,
-    /// Server replicas; with more than one a transaction begins and commits in separate steps.
+    /// Server replicas; with more than one a transaction begins and commits in separate steps, where there are no permits.
     pub replicas: u8,
+    /// The answer to a question begins and commits in separate steps.
+    pub racing: bool,
     /// Orders made for each task at most.
     pub epochs: u32,
     /// Everything on its way may be lost at any time. Without this a single message may still never arrive.
@@ -33,6 +35,12 @@ pub struct Bounds {
     pub compaction: bool,
     /// Orders and revocations may reach the wrong host.
     pub misdelivery: bool,
+    /// How many may be at work at once: every start asks for a permit. 0: none does, and there is no time.
+    pub limit: u8,
+    /// Every order is taken as the model begins, and nothing is on its way.
+    pub taken: bool,
+    /// How often the run may be halted, and resumed.
+    pub run_halts: u8,
     /// The server is in foreign hands: so many orders of things that are not listed, and every index at any time.
     pub hostile: u8,
 }
@@ -43,6 +51,7 @@ const PLAIN: Bounds = Bounds {
     hosts: 1,
     tasks: 1,
     replicas: 1,
+    racing: false,
     epochs: 1,
     loss: false,
     crashes: false,
@@ -54,11 +63,14 @@ const PLAIN: Bounds = Bounds {
     owner: 0,
     compaction: false,
     misdelivery: false,
+    limit: 0,
+    taken: false,
+    run_halts: 0,
     hostile: 0,
 };
 
 /// Small enough for every test run.
-pub const REDUCED: [Bounds; 7] = [
+pub const REDUCED: [Bounds; 16] = [
     Bounds { name: "task", epochs: 2, loss: true, crashes: true, skew: true, silence: true, cancel: true, ..PLAIN },
     Bounds { name: "replicas", replicas: 2, epochs: 2, crashes: true, silence: true, cancel: true, ..PLAIN },
     Bounds { name: "halt", replicas: 2, epochs: 2, crashes: true, halts: 1, ..PLAIN },
@@ -66,10 +78,30 @@ pub const REDUCED: [Bounds; 7] = [
     Bounds { name: "tasks", tasks: 2, crashes: true, ..PLAIN },
     Bounds { name: "compaction", crashes: true, compaction: true, ..PLAIN },
     Bounds { name: "catalogue", hostile: 1, ..PLAIN },
+    Bounds { name: "permits", hosts: 2, limit: 1, taken: true, crashes: true, ..PLAIN },
+    Bounds {
+        name: "permit-halt",
+        limit: 1,
+        taken: true,
+        replicas: 2,
+        racing: true,
+        crashes: true,
+        cancel: true,
+        halts: 1,
+        run_halts: 1,
+        ..PLAIN
+    },
+    Bounds { name: "permit-replicas", hosts: 2, limit: 1, taken: true, replicas: 2, racing: true, ..PLAIN },
+    Bounds { name: "permit-clocks", hosts: 2, limit: 1, taken: true, replicas: 2, skew: true, ..PLAIN },
+    Bounds { name: "permit-silence", hosts: 2, limit: 1, taken: true, silence: true, ..PLAIN },
+    Bounds { name: "permit-lost", hosts: 2, limit: 1, taken: true, revoked_agents: true, ..PLAIN },
+    Bounds { name: "permit-tasks", tasks: 2, limit: 2, taken: true, misdelivery: true, ..PLAIN },
+    Bounds { name: "permit-epochs", epochs: 2, limit: 1, silence: true, ..PLAIN },
+    Bounds { name: "permit-astray", hosts: 2, limit: 1, taken: true, misdelivery: true, ..PLAIN },
 ];
 
 /// What `cargo xtask bench model` explores.
-pub const FULL: [Bounds; 8] = [
+pub const FULL: [Bounds; 15] = [
     Bounds {
         name: "task",
         epochs: 3,
@@ -97,6 +129,63 @@ pub const FULL: [Bounds; 8] = [
     Bounds { name: "tasks", tasks: 2, crashes: true, ..PLAIN },
     Bounds { name: "compaction", crashes: true, compaction: true, ..PLAIN },
     Bounds { name: "catalogue", crashes: true, hostile: 3, ..PLAIN },
+    Bounds {
+        name: "permits",
+        hosts: 2,
+        limit: 1,
+        taken: true,
+        crashes: true,
+        cancel: true,
+        misdelivery: true,
+        run_halts: 1,
+        ..PLAIN
+    },
+    Bounds { name: "permit-halt", hosts: 2, limit: 1, taken: true, halts: 1, run_halts: 2, ..PLAIN },
+    Bounds {
+        name: "permit-replicas",
+        hosts: 2,
+        limit: 1,
+        taken: true,
+        replicas: 2,
+        racing: true,
+        crashes: true,
+        run_halts: 1,
+        ..PLAIN
+    },
+    Bounds { name: "permit-clocks", hosts: 2, limit: 1, taken: true, replicas: 2, skew: true, crashes: true, ..PLAIN },
+    Bounds {
+        name: "permit-silence",
+        hosts: 2,
+        limit: 1,
+        taken: true,
+        crashes: true,
+        silence: true,
+        revoked_agents: true,
+        run_halts: 1,
+        ..PLAIN
+    },
+    Bounds {
+        name: "permit-tasks",
+        tasks: 2,
+        limit: 1,
+        taken: true,
+        crashes: true,
+        cancel: true,
+        misdelivery: true,
+        ..PLAIN
+    },
+    Bounds {
+        name: "permit-epochs",
+        epochs: 2,
+        limit: 1,
+        loss: true,
+        crashes: true,
+        skew: true,
+        silence: true,
+        cancel: true,
+        halts: 1,
+        ..PLAIN
+    },
 ];
 
 impl Bounds {
@@ -116,6 +205,9 @@ impl Bounds {
             (self.revoked_agents, "revoked agents"),
             (self.compaction, "compaction"),
             (self.misdelivery, "misdelivery"),
+            (self.limit > 0, "permits, time"),
+            (self.taken, "orders taken"),
+            (self.racing, "racing answers"),
         ];
         for (on, word) in flags {
             if on {
@@ -123,9 +215,13 @@ impl Bounds {
                 line.push_str(word);
             }
         }
-        for (count, word) in
-            [(self.halts, "halt(s)"), (self.owner, "change(s) of the halt file"), (self.hostile, "hostile order(s)")]
-        {
+        for (count, word) in [
+            (self.limit, "at work at once"),
+            (self.halts, "halt(s)"),
+            (self.run_halts, "halt(s) of the run"),
+            (self.owner, "change(s) of the halt file"),
+            (self.hostile, "hostile order(s)"),
+        ] {
             if count > 0 {
                 line.push_str(&format!(", {count} {word}"));
             }

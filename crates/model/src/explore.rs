@@ -3,8 +3,9 @@
 use crate::bounds::Bounds;
 use crate::monitor::Breach;
 use crate::mutation::Mutation;
-use crate::state::State;
+use crate::state::{Clock, State, Step};
 use crate::system::System;
+use domain::task;
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 use std::collections::HashMap;
 use std::collections::hash_map::{DefaultHasher, Entry};
@@ -38,6 +39,38 @@ pub fn check(bounds: Bounds, mutation: Option<Mutation>, threads: usize) -> Expl
     Explored { states: checker.unique_state_count(), steps: checker.state_count(), depth: checker.max_depth(), broken }
 }
 
+impl System {
+    /// Whether a step needs no bad luck and nobody's help: what a way out may be made of (S13).
+    #[must_use]
+    pub fn helpful(step: &Step) -> bool {
+        !matches!(
+            step,
+            Step::Cancel(_)
+                | Step::AgentGone(_)
+                | Step::Crash(_)
+                | Step::Die(_)
+                | Step::LoseAll
+                | Step::Halt(true)
+                | Step::Owner(_)
+                | Step::Compact(_)
+                | Step::Start { clock: Clock::Late | Clock::Slow, .. }
+                | Step::Deliver { clock: Clock::Late | Clock::Slow, .. }
+                | Step::Answer { clock: Clock::Late | Clock::Slow, .. }
+                | Step::PutOff { .. }
+                | Step::RunHalt
+        )
+    }
+
+    /// Whether a task has ended here, or reached the edge of the model: one more order would be its next.
+    #[must_use]
+    pub fn out(&self, state: &State, task: usize) -> bool {
+        state.rows.get(task).is_none_or(|row| {
+            let edge = row.life.state == task::State::Ready && row.life.epoch >= self.bounds.epochs;
+            row.life.state.ended() || edge
+        })
+    }
+}
+
 /// What the exploration of the graph found.
 #[derive(Debug)]
 pub struct Reached {
@@ -64,7 +97,7 @@ fn key(state: &State) -> u128 {
 
 /// The graph: states in the order they were found, and the steps between them that may be part of a way out.
 struct Graph {
-    parents: Vec<(u32, Option<String>)>,
+    parents: Vec<(u32, Option<Step>)>,
     /// (to, from), for walking backwards.
     back: Vec<(u32, u32)>,
     /// For each task: states in which it is out.
@@ -93,7 +126,7 @@ pub fn escape(bounds: Bounds, mutation: Option<Mutation>) -> Reached {
     let mut way = Vec::new();
     let mut at = first.and_then(|at| u32::try_from(at).ok());
     while let Some((parent, Some(step))) = at.and_then(|at| graph.parents.get(at as usize)) {
-        way.push(step.clone());
+        way.push(format!("{step:?}"));
         at = Some(*parent);
     }
     way.reverse();
@@ -126,7 +159,7 @@ fn build(system: &System) -> Graph {
             let to = match numbers.entry(key(&next)) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(place) => {
-                    graph.parents.push((from, Some(format!("{step:?}"))));
+                    graph.parents.push((from, Some(step)));
                     ahead.push_back((fresh, next));
                     *place.insert(fresh)
                 }

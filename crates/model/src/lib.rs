@@ -1,9 +1,10 @@
 //! Bounded models of the protocol, explored exhaustively with `stateright`. Tests alone: nothing here is in the product.
 //!
 //! The transitions are the product's own: `domain::task` for the server's view, `agent::decide`, `agent::orders` and
-//! `agent::verify` for the host's, `protocol` for what is said between them, real signatures included. What this crate adds
-//! is a network that loses, repeats and reorders, crashes, clocks that disagree, people who cancel and halt, a second
-//! server replica, and monitors that say when an invariant is broken. It re-describes no rule of the product except in the
+//! `agent::verify` for the host's, `domain::rollout::permit` and `agent::permits` for start permits, `protocol` for what is
+//! said between them, real signatures included. What this crate adds is a network that loses, repeats and reorders, crashes,
+//! clocks that disagree, people who cancel and halt, a second server replica, time, and monitors that say when an invariant is
+//! broken. It re-describes no rule of the product except in the
 //! monitors, which must not share code with what they watch, and in [`Mutation`], where a rule is left out on purpose.
 //!
 //! Deliberately not here: bytes on disks (`agent::journal` has its own tests), SQL (`store`), TLS, what an action does.
@@ -15,6 +16,7 @@ mod explore;
 mod ledger;
 mod monitor;
 mod mutation;
+mod permit_side;
 mod scene;
 mod server_side;
 mod state;
@@ -24,5 +26,5 @@ pub use bounds::{Bounds, FULL, REDUCED};
 pub use explore::{Explored, Reached, check, escape};
 pub use monitor::Breach;
 pub use mutation::Mutation;
-pub use state::{Message, State, Step};
+pub use state::{Clock, Message, State, Step};
 pub use system::System;

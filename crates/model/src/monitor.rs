@@ -2,8 +2,9 @@
 
 use crate::ledger::{Id, Ledger};
 use crate::scene::Scene;
-use crate::state::{Host, Row, Task};
+use crate::state::{Host, Row, State, Task};
 use agent::record::Record;
+use domain::rollout::run::RunState;
 use domain::task::State as TaskState;
 use protocol::agent::{Event, EventKind, Outcome};
 use protocol::digest::Digest;
@@ -36,8 +37,22 @@ pub enum Breach {
     TerminalLeft,
     /// S5: started after the server had recorded that the task ended some other way.
     StartedAfterEnd,
-    /// S7, as far as there are no permits: an order was made while everything was halted.
+    /// S7: an order was made while everything, or the run, was halted.
     OrderInHalt,
+    /// S6: more permits are out than the limit allows.
+    OverGranted,
+    /// S6: the places taken are not the permits that are out.
+    PlacesOff,
+    /// S6: more is at work on the hosts than the limit allows.
+    TooManyAtWork,
+    /// S7: a permit was granted, or granted again, while a halt was durable.
+    PermitInHalt,
+    /// S7: started without a permit that was granted for this very (task, epoch) and not used.
+    StartedWithoutPermit,
+    /// S7: started on a permit whose time was over.
+    StartedOnExpired,
+    /// S7: something was at work, or started, after the run had come to rest.
+    AtWorkWhenHalted,
     /// S9: started on another host than the one it was signed for.
     WrongHost,
     /// S9: content was started that the index in force does not list, or revokes.
@@ -50,7 +65,7 @@ pub enum Breach {
 
 impl Breach {
     /// Every one that is a property of a state; [`Breach::NoWayOut`] is one of the whole graph.
-    pub const OF_STATES: [(Breach, &'static str); 15] = [
+    pub const OF_STATES: [(Breach, &'static str); 22] = [
         (Breach::StartedTwice, "S1 started once"),
         (Breach::EpochWithoutResult, "S2 ordered after a result"),
         (Breach::TwoOrders, "S2 one order for each epoch"),
@@ -63,6 +78,13 @@ impl Breach {
         (Breach::TerminalLeft, "S5 ends absorb"),
         (Breach::StartedAfterEnd, "S5 not started after an end"),
         (Breach::OrderInHalt, "S7 no order in a halt"),
+        (Breach::OverGranted, "S6 permits out within the limit"),
+        (Breach::PlacesOff, "S6 places are the permits out"),
+        (Breach::TooManyAtWork, "S6 at work within the limit"),
+        (Breach::PermitInHalt, "S7 no permit in a halt"),
+        (Breach::StartedWithoutPermit, "S7 started with its own permit"),
+        (Breach::StartedOnExpired, "S7 not started on a permit that ran out"),
+        (Breach::AtWorkWhenHalted, "S7 at rest when halted"),
         (Breach::WrongHost, "S9 on its own host"),
         (Breach::Unlisted, "S9 listed content"),
         (Breach::OlderIndex, "S9 no older index"),
@@ -118,10 +140,27 @@ pub fn start(
         // Of a task that is lost nobody knows anything: its order may still be out.
         (ended.is_some_and(|state| state.ended() && state != TaskState::Lost), Breach::StartedAfterEnd),
     ];
-    checks.into_iter().find_map(|(broken, breach)| broken.then_some(breach)).or_else(|| unresolved(order, records))
+    checks.into_iter().find_map(|(broken, breach)| broken.then_some(breach))
 }
 
-fn unresolved(order: &Order, records: &[Record]) -> Option<Breach> {
+/// Look at a start, as far as permits go: `limit` is how many may be at work, 0 where no order needs a permit.
+pub fn permitted(state: &State, limit: usize, of: (Task, u32), needed: bool) -> Option<Breach> {
+    if limit == 0 {
+        return None;
+    }
+    let at_work = state.hosts.iter().filter(|host| host.running.is_some()).count();
+    let permit = state.unused.get(&of);
+    let checks = [
+        (needed && permit.is_none(), Breach::StartedWithoutPermit),
+        (at_work + 1 > limit, Breach::TooManyAtWork),
+        (permit.is_some_and(|age| *age > 0), Breach::StartedOnExpired),
+        (state.run == RunState::Halted, Breach::AtWorkWhenHalted),
+    ];
+    checks.into_iter().find_map(|(broken, breach)| broken.then_some(breach))
+}
+
+/// Look at a start, as far as earlier epochs go: `records` are the journal before it.
+pub fn unresolved(order: &Order, records: &[Record]) -> Option<Breach> {
     let succeeded = |event: &Event| {
         matches!(&event.event, EventKind::Finished(report) if report.outcome == Outcome::Succeeded)
             && event.epoch < order.epoch

@@ -47,13 +47,47 @@ pub enum Mutation {
     UnlistedContent,
     /// Content that was listed when its order was taken is done although it is no longer when it starts.
     NoIndexAtStart,
+    /// An order starts without a permit.
+    NoPermitAsked,
+    /// A permit counts for another task.
+    PermitOfAnotherTask,
+    /// A permit counts for another epoch, whatever it was asked for.
+    PermitOfAnotherEpoch,
+    /// A permit counts on another host, whatever its task is: tasks are never on two hosts, so one line stands behind the other.
+    PermitOfAnotherHost,
+    /// A permit counts whatever question it answers.
+    PermitUnasked,
+    /// A permit counts from when it came, by the clock since boot.
+    TimeFromTheAnswer,
+    /// The agent never looks whether its permit has run out.
+    PermitNeverEnds,
+    /// Each replica holds the limit for itself.
+    LimitPerReplica,
+    /// A replica takes a place by what it read, though another took it meanwhile.
+    BlindGrant,
+    /// A question that comes again takes another place.
+    GrantedTwice,
+    /// Whoever answers does not look whether a halt stands.
+    HaltIsNotAsked,
+    /// A halt does not change the row that grants change: it is only looked for before.
+    PlaceIsNotClosed,
+    /// A permit's place comes back once it must have been used, as if nothing ran then.
+    PlaceOutlastsNoRun,
+    /// A permit's place comes back at the very end of the longest run, whatever the clocks of the replicas say.
+    NoMargin,
+    /// A permit's place comes back when nothing was heard of its task.
+    SilenceGivesBack,
+    /// A permit's place comes back when its task is given up as lost.
+    LostGivesBack,
+    /// A permit's place comes back only with a report.
+    PlacesNeverExpire,
     /// Compaction forgets ended tasks without refusing their numbers.
     CompactionForgetsNumbers,
 }
 
 impl Mutation {
     /// Every one, with the model that is to find it and the invariants it may break first.
-    pub const ALL: [(Mutation, &'static str, &'static [Breach]); 22] = [
+    pub const ALL: [(Mutation, &'static str, &'static [Breach]); 39] = [
         (Mutation::NoJournal, "task", &[Breach::StartedTwice]),
         (Mutation::DequeueOnFetch, "task", &[Breach::NoWayOut]),
         (Mutation::EpochOnTimeout, "task", &[Breach::EpochWithoutResult]),
@@ -75,6 +109,23 @@ impl Mutation {
         (Mutation::IndexRollback, "catalogue", &[Breach::OlderIndex]),
         (Mutation::UnlistedContent, "catalogue", &[Breach::Unlisted]),
         (Mutation::NoIndexAtStart, "catalogue", &[Breach::Unlisted]),
+        (Mutation::NoPermitAsked, "permits", &[Breach::StartedWithoutPermit]),
+        (Mutation::PermitOfAnotherTask, "permit-tasks", &[Breach::StartedWithoutPermit]),
+        (Mutation::PermitOfAnotherEpoch, "permit-epochs", &[Breach::StartedWithoutPermit]),
+        (Mutation::PermitOfAnotherHost, "permit-astray", &[Breach::StartedWithoutPermit]),
+        (Mutation::PermitUnasked, "permit-clocks", &[Breach::StartedOnExpired, Breach::TooManyAtWork]),
+        (Mutation::TimeFromTheAnswer, "permit-clocks", &[Breach::StartedOnExpired, Breach::TooManyAtWork]),
+        (Mutation::PermitNeverEnds, "permits", &[Breach::StartedOnExpired, Breach::TooManyAtWork]),
+        (Mutation::LimitPerReplica, "permit-replicas", &[Breach::OverGranted]),
+        (Mutation::BlindGrant, "permit-replicas", &[Breach::OverGranted, Breach::PlacesOff]),
+        (Mutation::GrantedTwice, "permit-tasks", &[Breach::PlacesOff]),
+        (Mutation::HaltIsNotAsked, "permit-halt", &[Breach::PermitInHalt]),
+        (Mutation::PlaceIsNotClosed, "permit-halt", &[Breach::PermitInHalt]),
+        (Mutation::PlaceOutlastsNoRun, "permits", &[Breach::TooManyAtWork]),
+        (Mutation::NoMargin, "permit-clocks", &[Breach::TooManyAtWork]),
+        (Mutation::SilenceGivesBack, "permit-silence", &[Breach::TooManyAtWork]),
+        (Mutation::LostGivesBack, "permit-lost", &[Breach::TooManyAtWork, Breach::AtWorkWhenHalted]),
+        (Mutation::PlacesNeverExpire, "permit-lost", &[Breach::NoWayOut]),
         (Mutation::CompactionForgetsNumbers, "compaction", &[Breach::StartedTwice]),
     ];
 }

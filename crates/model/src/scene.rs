@@ -2,7 +2,7 @@
 
 use crate::bounds::Bounds;
 use crate::ledger::{Id, Ledger};
-use crate::state::{Message, Task};
+use crate::state::{Clock, Message, Task};
 use agent::record::{FORMAT, Record};
 use agent::verify::Trust;
 use catalogue::ephemeral::single_key_root;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The end of every order, in seconds; the agent's clock is before it or past it.
-const NOT_AFTER: i64 = 1_000;
+const NOT_AFTER: i64 = 10_000;
 /// Root and indexes stay valid.
 const EXPIRES: i64 = 1_000_000;
 /// Numbers of orders that the server's own row never makes.
@@ -83,6 +83,7 @@ pub struct Scene {
     contents: BTreeMap<String, Vec<u8>>,
     listings: Vec<Listing>,
     tasks_per_host: u8,
+    permits: bool,
 }
 
 fn entry(id: &str) -> Entry {
@@ -128,6 +129,7 @@ impl Scene {
             contents: contents.into_iter().collect(),
             listings,
             tasks_per_host: bounds.tasks,
+            permits: bounds.limit > 0,
         }
     }
 
@@ -205,8 +207,23 @@ impl Scene {
     }
 
     /// The corrected clock of an agent.
-    pub fn now(late: bool) -> Timestamp {
-        Timestamp::from_micros(0).plus_seconds(if late { NOT_AFTER + 1 } else { NOT_AFTER / 2 })
+    pub fn now(clock: Clock) -> Timestamp {
+        let present = NOT_AFTER / 2;
+        Timestamp::from_micros(0).plus_seconds(match clock {
+            Clock::True => present,
+            Clock::Late => NOT_AFTER + 1,
+            Clock::Slow => present / 2,
+        })
+    }
+
+    /// So many seconds from now.
+    pub fn at(seconds: i16) -> Timestamp {
+        Self::now(Clock::True).plus_seconds(i64::from(seconds))
+    }
+
+    /// What the server signs with its order key.
+    pub fn envelope(&self, kind: &str, payload: &[u8]) -> String {
+        text(Envelope::sign(kind, payload, &[&self.order_key]).to_json())
     }
 
     /// The journal an agent begins with.
@@ -245,7 +262,7 @@ impl Scene {
             output_cap_bytes: 1000,
             dry_run: false,
             approval: None,
-            permit: false,
+            permit: self.permits,
             restart: false,
         }
     }

@@ -96,10 +96,13 @@ impl System {
         let (Some(row), Some(seq)) = (state.rows.get_mut(usize::from(task)), state.seqs.get_mut(host)) else { return };
         // With both lines left out the first monitor looks away, so that what the host suffers is seen.
         let unseen = (self.mutation == Some(Mutation::EpochOnTimeoutUnasked)).then_some(Breach::EpochWithoutResult);
-        let broken = crate::monitor::row(&self.ledger, row, &done.row, state.halted);
+        let stopped = state.halted || state.run.stopped();
+        let broken = crate::monitor::row(&self.ledger, row, &done.row, stopped);
         state.broken = broken.filter(|breach| Some(*breach) != unseen);
+        let (from, to) = (row.life.state, done.row.life.state);
         *row = done.row;
         *seq = done.seq;
         state.net.extend(done.send);
+        self.moved(state, task, from, to);
     }
 }

@@ -2,6 +2,9 @@
 
 use crate::ledger::Id;
 use crate::monitor::Breach;
+use agent::permits::Permits;
+use domain::rollout::permit::Places;
+use domain::rollout::run::RunState;
 use domain::task::Life;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +37,10 @@ pub struct Host {
     pub running: Option<(Task, u32)>,
     /// The owner's halt file.
     pub halted: bool,
+    /// In memory only: its questions and permits.
+    pub permits: Permits,
+    /// How often time has passed since what runs began.
+    pub at_work: u8,
     /// Monitor: starts of each (task, epoch), up to 2.
     pub starts: BTreeMap<(Task, u32), u8>,
     /// Monitor: what changed the host.
@@ -47,6 +54,17 @@ pub enum Deed {
     Offer(Task),
     /// Store an event that a host said.
     Store(u8, Id),
+    /// Answer whether an order may start.
+    Ask {
+        /// Who asks.
+        host: u8,
+        /// About which task.
+        task: Task,
+        /// About which epoch.
+        epoch: u32,
+        /// It is the last question of this order.
+        fresh: bool,
+    },
 }
 
 /// A transaction of a replica that has read and not committed.
@@ -60,6 +78,23 @@ pub struct Open {
     pub halted: bool,
     /// The next order number as it was read.
     pub seq: u64,
+    /// The run as it was read.
+    pub run: RunState,
+    /// The places, where they were read.
+    pub places: Places,
+    /// When it began by its replica's clock, in seconds from now.
+    pub at: i16,
+}
+
+/// What an agent's corrected clock shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// The present.
+    True,
+    /// A time past the end of every order.
+    Late,
+    /// A time long ago.
+    Slow,
 }
 
 /// Something on its way. It stays there after delivery, so it may come again, late, in any order, or never.
@@ -99,6 +134,30 @@ pub enum Message {
         /// Events up to this number are stored.
         n: u32,
     },
+    /// A question of a host: may this start?
+    Ask {
+        /// Who asks.
+        host: u8,
+        /// About which task.
+        task: Task,
+        /// About which epoch.
+        epoch: u32,
+        /// It is the last question of this order: its nonce is the one that the host waits for.
+        fresh: bool,
+    },
+    /// A permit for a host.
+    Granted {
+        /// Where it was sent.
+        host: u8,
+        /// For which task.
+        task: Task,
+        /// For which epoch.
+        epoch: u32,
+        /// It answers the last question.
+        fresh: bool,
+        /// When it was granted, in seconds from now.
+        at: i16,
+    },
     /// An index, as a place in the scene's list.
     Index {
         /// Which.
@@ -129,14 +188,14 @@ pub enum Step {
     AgentGone(Task),
     /// A message arrives at the server.
     Hear(Message),
-    /// A message arrives at a host, whose clock is past the end of every order when `late`.
+    /// A message arrives at a host.
     Deliver {
         /// Which.
         message: Message,
         /// Where, perhaps not where it was sent.
         host: u8,
-        /// See above.
-        late: bool,
+        /// What its clock shows.
+        clock: Clock,
     },
     /// Everything that is on its way is lost.
     LoseAll,
@@ -146,8 +205,8 @@ pub enum Step {
     Start {
         /// Which host.
         host: u8,
-        /// Its clock is past the end of every order.
-        late: bool,
+        /// What its clock shows.
+        clock: Clock,
     },
     /// A host ends the order whose turn it is without having to change anything.
     Unchanged {
@@ -164,6 +223,52 @@ pub enum Step {
     Owner(u8),
     /// An agent compacts its journal.
     Compact(u8),
+    /// A replica reads what it needs to answer a question.
+    BeginAsk {
+        /// Which replica.
+        replica: u8,
+        /// The question.
+        message: Message,
+    },
+    /// A replica answers a question.
+    HearAsk {
+        /// Which replica.
+        replica: u8,
+        /// The question.
+        message: Message,
+    },
+    /// A permit reaches a host as the answer to one of its questions.
+    Answer {
+        /// The permit.
+        message: Message,
+        /// Where, perhaps not where it was sent.
+        host: u8,
+        /// The task of the question.
+        task: Task,
+        /// Its epoch.
+        epoch: u32,
+        /// What its clock shows.
+        clock: Clock,
+    },
+    /// A host is told to ask again later: by the server, or by anybody on the way, because that is not signed.
+    PutOff {
+        /// Which host.
+        host: u8,
+        /// The task of the question.
+        task: Task,
+        /// Its epoch.
+        epoch: u32,
+    },
+    /// Time passes, a minute.
+    Pass,
+    /// A replica takes back the permits whose time is over.
+    Expire(u8),
+    /// The run is halted.
+    RunHalt,
+    /// The run is found to be at rest.
+    Drained,
+    /// The run is resumed.
+    RunResume,
 }
 
 /// Everything.
@@ -177,6 +282,14 @@ pub struct State {
     pub halted: bool,
     /// Halts and resumptions still to come.
     pub halts_left: u8,
+    /// The run of all tasks, in the database.
+    pub run: RunState,
+    /// Halts of the run still to come.
+    pub run_halts_left: u8,
+    /// Limits and permits, in the database.
+    pub places: Places,
+    /// Monitor: grants that no start has used, and whether time has passed since.
+    pub unused: BTreeMap<(Task, u32), u8>,
     /// Transactions under way, by replica.
     pub open: Vec<Option<Open>>,
     /// The hosts.

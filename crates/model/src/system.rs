@@ -4,9 +4,13 @@ use crate::bounds::Bounds;
 use crate::ledger::{Id, Ledger, Memo};
 use crate::monitor::Breach;
 use crate::mutation::Mutation;
+use crate::permit_side::{Heard, PermitKey};
 use crate::scene::Scene;
 use crate::server_side::Done;
-use crate::state::{Deed, Host, Message, Open, Row, State, Step, Task};
+use crate::state::{Clock, Deed, Host, Message, Open, Row, State, Step, Task};
+use agent::permits::Permits;
+use domain::rollout::permit::Places;
+use domain::rollout::run::{RunEvent, RunState};
 use domain::task::{self, Event, Life};
 use protocol::agent::{Acked, Event as Report, TaskEpoch};
 use stateright::{Model, Property};
@@ -14,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Whoever asks, at which journal, what came, the clock, the index, the halt file.
-type Asked = (u8, Id, Id, bool, Option<u8>, bool);
+type Asked = (u8, Id, Id, Clock, Option<u8>, bool);
 
 /// A bounded model, perhaps with a rule left out.
 pub struct System {
@@ -24,6 +28,9 @@ pub struct System {
     pub(crate) ledger: Ledger,
     pub(crate) orders: Memo<(Task, u32, u64, String), Id>,
     pub(crate) taken: Memo<Asked, crate::agent_side::Answer>,
+    pub(crate) permits: Memo<PermitKey, Id>,
+    pub(crate) heard: Memo<Heard, Permits>,
+    pub(crate) memory: crate::agent_side::Memory,
     reports: Memo<Id, Option<Arc<Report>>>,
 }
 
@@ -33,7 +40,18 @@ impl System {
     pub fn new(bounds: Bounds, mutation: Option<Mutation>) -> Self {
         let scene = Scene::new(&bounds);
         let (ledger, orders, taken, reports) = (Ledger::new(), Memo::new(), Memo::new(), Memo::new());
-        Self { bounds, mutation, scene, ledger, orders, taken, reports }
+        Self {
+            bounds,
+            mutation,
+            scene,
+            ledger,
+            orders,
+            taken,
+            permits: Memo::new(),
+            heard: Memo::new(),
+            memory: crate::agent_side::Memory::new(),
+            reports,
+        }
     }
 
     /// Its size.
@@ -54,11 +72,17 @@ impl System {
         own.then_some((task, report))
     }
 
+    /// Whether orders and reports are dealt with in one step: where only the answers to questions are not, that is their own model.
+    fn atomic(&self) -> bool {
+        self.bounds.replicas == 1 || self.bounds.limit > 0
+    }
+
     fn server_actions(&self, state: &State, steps: &mut Vec<Step>) {
         for (task, row) in (0..).zip(&state.rows) {
-            match self.bounds.replicas {
-                1 => steps.push(Step::Offer(task)),
-                replicas => steps.extend((0..replicas).map(|replica| Step::Begin(replica, task))),
+            if self.atomic() {
+                steps.push(Step::Offer(task));
+            } else {
+                steps.extend((0..self.bounds.replicas).map(|replica| Step::Begin(replica, task)));
             }
             if self.bounds.silence {
                 steps.push(Step::Silence(task));
@@ -85,11 +109,19 @@ impl System {
     fn host_actions(&self, state: &State, steps: &mut Vec<Step>) {
         for (who, host) in (0..).zip(&state.hosts) {
             match host.running {
+                Some(_) if self.bounds.taken => steps.push(Step::Finish(who)),
                 Some(_) => steps.extend([Step::Effect(who), Step::Finish(who)]),
                 None => {
-                    steps.extend([Step::Start { host: who, late: false }, Step::Unchanged { host: who }]);
+                    let start = |clock| Step::Start { host: who, clock };
+                    steps.push(start(Clock::True));
+                    if !self.bounds.taken {
+                        steps.push(Step::Unchanged { host: who });
+                    }
                     if self.bounds.skew {
-                        steps.push(Step::Start { host: who, late: true });
+                        steps.push(start(Clock::Late));
+                    }
+                    if self.bounds.skew && self.bounds.limit > 0 {
+                        steps.push(start(Clock::Slow));
                     }
                 }
             }
@@ -110,23 +142,30 @@ impl System {
 
     fn network_actions(&self, state: &State, steps: &mut Vec<Step>) {
         for message in state.net.iter().copied() {
-            let deliver = |host, late| Step::Deliver { message, host, late };
+            let deliver = |host, clock| Step::Deliver { message, host, clock };
             match message {
-                Message::Event { host, text } => match self.bounds.replicas {
-                    1 => steps.push(Step::Hear(message)),
-                    replicas => steps.extend((0..replicas).map(|replica| Step::BeginStore(replica, host, text))),
-                },
+                Message::Event { .. } if self.atomic() => steps.push(Step::Hear(message)),
+                Message::Event { host, text } => {
+                    steps.extend((0..self.bounds.replicas).map(|replica| Step::BeginStore(replica, host, text)));
+                }
+                Message::Ask { .. } if self.bounds.racing => {
+                    steps.extend((0..self.bounds.replicas).map(|replica| Step::BeginAsk { replica, message }));
+                }
+                Message::Ask { .. } => {
+                    steps.extend((0..self.bounds.replicas).map(|replica| Step::HearAsk { replica, message }));
+                }
+                Message::Granted { .. } => {}
                 Message::Order { host, .. } => {
                     let hosts = if self.bounds.misdelivery { 0..self.bounds.hosts } else { host..host + 1 };
                     for host in hosts {
-                        steps.push(deliver(host, false));
+                        steps.push(deliver(host, Clock::True));
                         if self.bounds.skew {
-                            steps.push(deliver(host, true));
+                            steps.push(deliver(host, Clock::Late));
                         }
                     }
                 }
-                Message::Revoke { host, .. } | Message::Acked { host, .. } => steps.push(deliver(host, false)),
-                Message::Index { .. } => steps.extend((0..self.bounds.hosts).map(|host| deliver(host, false))),
+                Message::Revoke { host, .. } | Message::Acked { host, .. } => steps.push(deliver(host, Clock::True)),
+                Message::Index { .. } => steps.extend((0..self.bounds.hosts).map(|host| deliver(host, Clock::True))),
             }
         }
         if self.bounds.loss {
@@ -140,11 +179,11 @@ impl System {
         match step {
             Step::Offer(task) => {
                 let (row, seq) = self.row_of(last, task)?;
-                self.commit(&mut state, task, self.offer(task, row, last.halted, seq)?);
+                self.commit(&mut state, task, self.offer(task, row, stopped(last), seq)?);
             }
             Step::Begin(replica, task) => {
                 let (row, seq) = self.row_of(last, task)?;
-                self.offer(task, row, last.halted, seq)?;
+                self.offer(task, row, stopped(last), seq)?;
                 self.open(&mut state, replica, Deed::Offer(task), row, seq)?;
             }
             Step::BeginStore(replica, host, text) => {
@@ -163,16 +202,33 @@ impl System {
             Step::Halt(on) => {
                 state.halted = on;
                 state.halts_left -= u8::from(on);
+                self.close(&mut state);
             }
+            Step::BeginAsk { replica, message } => self.begin_ask(&mut state, replica, message)?,
+            Step::HearAsk { replica, message } => self.hear_ask(&mut state, replica, message)?,
+            Step::Answer { message, host, task, epoch, clock } => {
+                self.answer(&mut state, host, (task, epoch), Some(message), clock)?;
+            }
+            Step::PutOff { host, task, epoch } => self.answer(&mut state, host, (task, epoch), None, Clock::True)?,
+            Step::Pass => self.pass(&mut state)?,
+            Step::Expire(replica) => self.expire(&mut state, replica),
+            Step::RunHalt => {
+                self.run_event(&mut state, RunEvent::Halt)?;
+                state.run_halts_left -= 1;
+            }
+            Step::Drained => self.run_event(&mut state, RunEvent::Drained)?,
+            Step::RunResume => self.run_event(&mut state, RunEvent::Resume)?,
             Step::Hear(message) => self.hear(&mut state, message)?,
-            Step::Deliver { message, host, late } => self.deliver(&mut state, message, host, late)?,
+            Step::Deliver { message, host, clock } => self.deliver(&mut state, message, host, clock)?,
             Step::LoseAll => state.net.clear(),
             Step::SayAgain(who) => {
-                let unsaid = self.unsaid(last.hosts.get(usize::from(who))?).into_iter();
-                state.net.extend(unsaid.map(|text| Message::Event { host: who, text }));
+                let host = last.hosts.get(usize::from(who))?;
+                state.net.extend(self.unsaid(host).into_iter().map(|text| Message::Event { host: who, text }));
+                let asked = Self::asked(host).into_iter();
+                state.net.extend(asked.map(|(task, epoch)| Message::Ask { host: who, task, epoch, fresh: true }));
             }
-            Step::Start { host, late } => self.begin(&mut state, host, late, false)?,
-            Step::Unchanged { host } => self.begin(&mut state, host, false, true)?,
+            Step::Start { host, clock } => self.begin(&mut state, host, clock, false)?,
+            Step::Unchanged { host } => self.begin(&mut state, host, Clock::True, true)?,
             Step::Effect(host) => self.effect(&mut state, host)?,
             Step::Finish(host) => self.finish(&mut state, host)?,
             Step::Crash(host) => self.crash(&mut state, host)?,
@@ -191,8 +247,12 @@ impl System {
     /// epochs, ended tasks and reports kept before (the row would not change), what is remembered for those alone,
     /// acknowledgements that a later one has overtaken, and transactions that can no longer commit. Where a mutation makes the dead matter they stay.
     fn forget_the_dead(&self, state: &mut State) {
-        use Mutation::{BlindCommit, PastEpochCounts, TerminalLeaves};
-        if matches!(self.mutation, Some(BlindCommit | PastEpochCounts | TerminalLeaves)) {
+        use Mutation::{BlindCommit, BlindGrant, PastEpochCounts, PlaceIsNotClosed, TerminalLeaves};
+        if self.bounds.limit > 0 {
+            self.forget_dead_permits(state);
+        }
+        if matches!(self.mutation, Some(BlindCommit | BlindGrant | PastEpochCounts | PlaceIsNotClosed | TerminalLeaves))
+        {
             return;
         }
         for row in &mut state.rows {
@@ -226,15 +286,17 @@ impl System {
             _ => true,
         });
         state.rows = rows;
-        let (rows, halted) = (&state.rows, state.halted);
+        let (rows, halted, places) = (&state.rows, (state.halted, state.run), &state.places);
         for open in &mut state.open {
             let alive = open.as_ref().is_some_and(|open| {
                 let task = match &open.deed {
                     Deed::Offer(task) => Some(*task),
                     Deed::Store(_, text) => self.report(*text).map(|report| Scene::task_of(report.task)),
+                    Deed::Ask { task, .. } => Some(*task),
                 };
                 let row = task.and_then(|task| rows.get(usize::from(task)));
-                row == Some(&open.row) && open.halted == halted
+                let places = !matches!(open.deed, Deed::Ask { .. }) || open.places == *places;
+                row == Some(&open.row) && (open.halted, open.run) == halted && places
             });
             if !alive {
                 *open = None;
@@ -265,12 +327,12 @@ impl System {
     }
 
     fn open(&self, state: &mut State, replica: u8, deed: Deed, row: &Row, seq: u64) -> Option<()> {
-        let halted = state.halted;
+        let (halted, run) = (state.halted, state.run);
         let open = state.open.get_mut(usize::from(replica))?;
         if open.is_some() {
             return None;
         }
-        *open = Some(Open { deed, row: row.clone(), halted, seq });
+        *open = Some(Open { deed, row: row.clone(), halted, seq, run, places: Places::default(), at: 0 });
         Some(())
     }
 
@@ -278,12 +340,13 @@ impl System {
     fn commit_open(&self, state: &mut State, replica: u8) -> Option<()> {
         let open = state.open.get_mut(usize::from(replica))?.take()?;
         let (task, done) = match &open.deed {
-            Deed::Offer(task) => (*task, self.offer(*task, &open.row, open.halted, open.seq)),
+            Deed::Offer(task) => (*task, self.offer(*task, &open.row, open.halted || open.run.stopped(), open.seq)),
             Deed::Store(host, text) => {
                 let (task, report) = self.about(state, *host, *text)?;
                 let row = self.store(&open.row, &report, *text);
                 (task, Some(Done { row, seq: open.seq, send: None }))
             }
+            Deed::Ask { .. } => return self.commit_ask(state, replica, &open),
         };
         let (row, seq) = self.row_of(state, task)?;
         let same = *row == open.row && seq == open.seq && state.halted == open.halted;
@@ -301,11 +364,18 @@ impl System {
         Some(())
     }
 
-    fn deliver(&self, state: &mut State, message: Message, who: u8, late: bool) -> Option<()> {
+    fn deliver(&self, state: &mut State, message: Message, who: u8, clock: Clock) -> Option<()> {
         let host = state.hosts.get_mut(usize::from(who))?;
         let (journal, said) = match message {
-            Message::Order { envelope, .. } => self.take(who, host, envelope, late),
-            Message::Revoke { task, epoch, .. } => self.revoke(host, TaskEpoch { task: Scene::task_id(task), epoch }),
+            Message::Order { envelope, .. } => self.take(who, host, envelope, clock),
+            Message::Revoke { task, epoch, .. } => {
+                let of = TaskEpoch { task: Scene::task_id(task), epoch };
+                let answer = self.revoke(host, of);
+                if answer.0 != host.journal {
+                    host.permits.forget(of);
+                }
+                answer
+            }
             Message::Acked { task, epoch, n, .. } => {
                 self.acknowledge(host, &Acked { task: Scene::task_id(task), epoch, n })
             }
@@ -317,39 +387,17 @@ impl System {
                 state.broken = (older || forged).then_some(Breach::OlderIndex);
                 return Some(());
             }
-            Message::Event { .. } => return None,
+            Message::Event { .. } | Message::Ask { .. } | Message::Granted { .. } => return None,
         };
         host.journal = journal;
         state.net.extend(said.into_iter().map(|text| Message::Event { host: who, text }));
         Some(())
     }
+}
 
-    /// Whether a step needs no bad luck and nobody's help: what a way out may be made of (S13).
-    #[must_use]
-    pub fn helpful(step: &Step) -> bool {
-        !matches!(
-            step,
-            Step::Cancel(_)
-                | Step::AgentGone(_)
-                | Step::Crash(_)
-                | Step::Die(_)
-                | Step::LoseAll
-                | Step::Halt(true)
-                | Step::Owner(_)
-                | Step::Compact(_)
-                | Step::Start { late: true, .. }
-                | Step::Deliver { late: true, .. }
-        )
-    }
-
-    /// Whether a task has ended here, or reached the edge of the model: one more order would be its next.
-    #[must_use]
-    pub fn out(&self, state: &State, task: usize) -> bool {
-        state.rows.get(task).is_none_or(|row| {
-            let edge = row.life.state == task::State::Ready && row.life.epoch >= self.bounds.epochs;
-            row.life.state.ended() || edge
-        })
-    }
+/// Nothing may be ordered: everything is halted, or the run is.
+fn stopped(state: &State) -> bool {
+    state.halted || state.run.stopped()
 }
 
 impl Model for System {
@@ -365,6 +413,8 @@ impl Model for System {
             index: Some(0),
             running: None,
             halted: false,
+            permits: Permits::default(),
+            at_work: 0,
             starts: BTreeMap::new(),
             effects: BTreeSet::new(),
         };
@@ -372,17 +422,35 @@ impl Model for System {
             0 => Vec::new(),
             count => self.scene.hostile(&self.ledger, count),
         };
-        vec![State {
+        let mut state = State {
             rows: vec![row; tasks],
             seqs: vec![1; usize::from(self.bounds.hosts)],
             halted: false,
             halts_left: self.bounds.halts,
+            run: RunState::Open,
+            run_halts_left: self.bounds.run_halts,
+            places: self.first_places(),
+            unused: BTreeMap::new(),
             open: vec![None; if self.bounds.replicas > 1 { usize::from(self.bounds.replicas) } else { 0 }],
             hosts: (0..self.bounds.hosts).map(host).collect(),
             owner_left: self.bounds.owner,
             net: hostile.into_iter().collect(),
             broken: None,
-        }]
+        };
+        if self.bounds.taken {
+            for task in (0_u8..).take(tasks) {
+                state = self.after(&state, Step::Offer(task)).expect("a task that is ready is offered");
+                for message in state.net.clone() {
+                    let deliver = Step::Deliver { message, host: self.scene.host_of(task), clock: Clock::True };
+                    state = self.after(&state, deliver).unwrap_or(state);
+                }
+                for message in state.net.clone() {
+                    state = self.after(&state, Step::Hear(message)).unwrap_or(state);
+                }
+                state.net.clear();
+            }
+        }
+        vec![state]
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
@@ -392,6 +460,9 @@ impl Model for System {
         self.server_actions(state, steps);
         self.host_actions(state, steps);
         self.network_actions(state, steps);
+        if self.bounds.limit > 0 {
+            self.permit_actions(state, steps);
+        }
     }
 
     fn next_state(&self, last: &State, step: Step) -> Option<State> {
@@ -403,22 +474,11 @@ impl Model for System {
             Breach::OF_STATES.get(AT).is_none_or(|(breach, _)| state.broken != Some(*breach))
         }
         let name = |at: usize| Breach::OF_STATES.get(at).map_or("", |(_, name)| name);
-        vec![
-            Property::always(name(0), holds::<0>),
-            Property::always(name(1), holds::<1>),
-            Property::always(name(2), holds::<2>),
-            Property::always(name(3), holds::<3>),
-            Property::always(name(4), holds::<4>),
-            Property::always(name(5), holds::<5>),
-            Property::always(name(6), holds::<6>),
-            Property::always(name(7), holds::<7>),
-            Property::always(name(8), holds::<8>),
-            Property::always(name(9), holds::<9>),
-            Property::always(name(10), holds::<10>),
-            Property::always(name(11), holds::<11>),
-            Property::always(name(12), holds::<12>),
-            Property::always(name(13), holds::<13>),
-            Property::always(name(14), holds::<14>),
-        ]
+        macro_rules! properties {
+            ($($at:literal)*) => { vec![$(Property::always(name($at), holds::<$at>)),*] };
+        }
+        let properties = properties![0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21];
+        assert_eq!(properties.len(), Breach::OF_STATES.len(), "each breach is looked for");
+        properties
     }
 }

@@ -58,6 +58,15 @@ holds! {
     s1_and_s13_hold_for_two_tasks_of_a_host "tasks";
     s1_holds_over_compaction "compaction";
     s9_holds_against_a_hostile_server "catalogue";
+    s6_holds_for_permits_of_two_hosts_that_crash "permits";
+    s7_holds_with_permits_two_replicas_halts_and_cancel "permit-halt";
+    s6_holds_with_two_replicas_that_race "permit-replicas";
+    s6_holds_with_clocks_that_differ "permit-clocks";
+    s6_holds_through_silence "permit-silence";
+    s6_holds_with_agents_that_are_lost "permit-lost";
+    s6_holds_for_two_tasks_of_a_host "permit-tasks";
+    s6_and_s7_hold_over_epochs "permit-epochs";
+    s7_holds_with_permits_that_go_astray "permit-astray";
 }
 
 found! {
@@ -82,5 +91,22 @@ found! {
     index_rollback_is_found IndexRollback;
     unlisted_content_is_found UnlistedContent;
     no_index_at_start_is_found NoIndexAtStart;
+    no_permit_asked_is_found NoPermitAsked;
+    permit_of_another_task_is_found PermitOfAnotherTask;
+    permit_of_another_epoch_is_found PermitOfAnotherEpoch;
+    permit_of_another_host_is_found PermitOfAnotherHost;
+    permit_unasked_is_found PermitUnasked;
+    time_from_the_answer_is_found TimeFromTheAnswer;
+    permit_never_ends_is_found PermitNeverEnds;
+    limit_per_replica_is_found LimitPerReplica;
+    blind_grant_is_found BlindGrant;
+    granted_twice_is_found GrantedTwice;
+    halt_is_not_asked_is_found HaltIsNotAsked;
+    place_is_not_closed_is_found PlaceIsNotClosed;
+    place_outlasts_no_run_is_found PlaceOutlastsNoRun;
+    no_margin_is_found NoMargin;
+    silence_gives_back_is_found SilenceGivesBack;
+    lost_gives_back_is_found LostGivesBack;
+    places_never_expire_is_found PlacesNeverExpire;
     compaction_forgets_numbers_is_found CompactionForgetsNumbers;
 }

@@ -24,8 +24,7 @@ pub const RESTART_CAPABILITY: &str = "restart@1";
 pub const PERMIT_BYTES_MAX: usize = 8 * 1024;
 /// What an agent lists that asks before it starts; to others no order is offered that needs a permit.
 pub const PERMIT_CAPABILITY: &str = "permit@1";
-/// How long after it was asked for a permit may be used, in seconds.
-pub const PERMIT_SECONDS: i64 = 60;
+pub use domain::rollout::permit::PERMIT_SECONDS;
 
 /// A question: may this start, or may the host be restarted for it, now?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! Every limit is one row and every grant one conditional statement on it, so it holds over all replicas (S6). A halt changes the
 //! same rows, so no grant can be under way beside it and come after it (S7). Counts move in the transaction that moves the task
-//! (S12). What it all means is decided in [`domain::rollout`].
+//! (S12). What it all means is decided in [`domain::rollout`]; what grants and returns have to come to in [`domain::rollout::permit`].
 
 pub mod away;
 pub mod restarts;
@@ -12,6 +12,7 @@ use domain::access::AssetScope;
 use domain::asset::Platform;
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
 use domain::rollout::gate::{Bucket, Tally};
+use domain::rollout::permit;
 use domain::rollout::run::RunState;
 use domain::time::Timestamp;
 
@@ -412,35 +413,7 @@ record! {
     }
 }
 
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Wanted<'a> {
-    /// Task.
-    pub task: TaskId,
-    /// Epoch.
-    pub epoch: i64,
-    /// Run.
-    pub run: RunId,
-    /// How many of the run may be out.
-    pub max_running: i64,
-    /// Pause between two starts of the run, in microseconds.
-    pub interval: i64,
-    /// The group of the asset, and how many of it may be out.
-    pub apart: Option<(&'a str, i64)>,
-    /// When its places are free again, whatever is heard.
-    pub expires_at: Timestamp,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Granted {
-    /// It has its places.
-    Yes,
-    /// A halt stands.
-    Closed,
-    /// Not now: all places are taken, or the next start is not due.
-    Full,
-}
+pub use domain::rollout::permit::{Granted, Wanted};
 
 /// Take the places of a permit, or renew it (S6, S7): either everything is taken or nothing.
 ///
@@ -488,7 +461,7 @@ pub fn grant(tx: &mut Transaction<'_>, want: &Wanted<'_>, now: Timestamp) -> Res
 
 /// The one conditional statement.
 fn take(tx: &mut Transaction<'_>, scope: &str, limit: i64, interval: i64, now: Timestamp) -> Result<bool> {
-    let next = Timestamp::from_micros(now.micros().saturating_add(interval));
+    let next = permit::next_at(now, interval);
     let taken = tx.execute(
         "UPDATE place SET taken = taken + 1, next_at = $4 WHERE scope = $1 AND closed = $5 AND taken < $2 AND next_at <= $3",
         &[&scope, &limit, &now, &next, &false],

@@ -4,6 +4,7 @@ use crate::{Result, Scalar, Sql, Transaction, record, rollouts, scope};
 use domain::access::AssetScope;
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
 use domain::rollout::gate::Bucket;
+use domain::rollout::permit;
 use domain::rollout::run::RunState;
 use domain::schedule::Resolved;
 use domain::task::{self, Life, State};
@@ -277,9 +278,9 @@ pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestam
     let (from, to) = (Bucket::of(before), Bucket::of(life.state));
     if from != to {
         rollouts::count(tx, run, wave, id.0 % rollouts::SHARDS, from, to)?;
-        if !matches!(to, Bucket::Out | Bucket::Unknown) && matches!(from, Bucket::Out | Bucket::Unknown) {
-            rollouts::give_back(tx, id, now)?;
-        }
+    }
+    if permit::gives_back(before, life.state) {
+        rollouts::give_back(tx, id, now)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 use domain::asset::{Identity, Platform};
 use domain::id::{JobId, RunId, TaskId, UserId};
 use domain::job::Kind;
+use domain::rollout::permit::{self, Out, Places, Scope};
 use domain::rollout::run::RunState;
 use domain::task::{End, Event, step};
 use domain::time::Timestamp;
@@ -94,6 +95,33 @@ fn sound(tx: &mut Transaction<'_>, run: RunId, limit: i64, group_limit: i64) -> 
     Ok(())
 }
 
+/// What the statements have come to is what the domain says.
+fn as_decided(tx: &mut Transaction<'_>, run: RunId, ids: &[TaskId], oracle: &Places) -> store::Result<()> {
+    let name = |scope: &Scope| match scope {
+        Scope::Run(run) => format!("run/{run}"),
+        Scope::Group(group) => format!("group/{group}"),
+    };
+    let expected: BTreeMap<String, (i64, bool)> =
+        oracle.places.iter().map(|(scope, place)| (name(scope), (place.taken, place.closed))).collect();
+    let places = rollouts::places(tx)?.into_iter().map(|(scope, taken, closed)| (scope, (taken, closed)));
+    assert_eq!(places.collect::<BTreeMap<_, _>>(), expected);
+    let out = rollouts::permits(tx, run)?.into_iter().filter(|permit| permit.back_at.is_none());
+    let out: BTreeMap<_, _> = out
+        .map(|permit| {
+            let group = (!permit.apart.is_empty()).then_some(permit.apart);
+            ((permit.task_id, permit.epoch), Out { run: permit.run_id, group, expires_at: permit.expires_at })
+        })
+        .collect();
+    assert_eq!(out, oracle.out);
+    let mut tasks_of_run = Vec::new();
+    for task in ids {
+        tasks_of_run.push((tasks::read(tx, *task)?.state, ids.iter().take(4).any(|needs| needs == task)));
+    }
+    let expected = permit::at_large(tasks_of_run, out.len() as u64);
+    assert_eq!(u64::try_from(rollouts::at_large(tx, run)?).unwrap(), expected);
+    Ok(())
+}
+
 const EVENTS: [Event; 14] = [
     Event::Due,
     Event::Offer,
@@ -115,7 +143,7 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
     let cases = if cfg!(debug_assertions) { 24 } else { 96 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let count = std::sync::atomic::AtomicI64::new(0);
-    let step_of = (0_usize..5, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
+    let step_of = (0_usize..8, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
     runner
         .run(&proptest::collection::vec(step_of, 1..60), |steps| {
             let number = count.fetch_add(1, Ordering::SeqCst) + 1;
@@ -124,6 +152,12 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
                 tx.execute("DELETE FROM permit", &[])?;
                 let (_, id, ids) = run(tx, number, 6)?;
                 let (limit, group_limit) = (3, 2);
+                // Some orders need no permit.
+                for task in ids.iter().take(4) {
+                    tasks::save_permit(tx, *task, true)?;
+                }
+                let mut oracle = Places::default();
+                oracle.begin(id, false);
                 for (clock, (what, task, event, group)) in (1..).zip(steps.clone()) {
                     let (task, now) = (ids[task], at(clock));
                     match what {
@@ -131,20 +165,34 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
                             let life = tasks::read(tx, task)?.life();
                             if let Ok(next) = step(life, EVENTS[event]) {
                                 tasks::save_life(tx, task, next, now)?;
+                                if permit::gives_back(life.state, next.state) {
+                                    oracle.give_back(task);
+                                }
                             }
                         }
                         2 | 3 => {
                             let apart = ["", "cluster:a", "cluster:b"][group];
                             let apart = (!apart.is_empty()).then_some((apart, group_limit));
                             let expires_at = now.plus_seconds(7);
-                            let wanted = Wanted { apart, expires_at, ..want(id, task, limit) };
-                            rollouts::grant(tx, &wanted, now)?;
+                            let interval = if event == 0 { 2_000_000 } else { 0 };
+                            let wanted = Wanted { apart, expires_at, interval, ..want(id, task, limit) };
+                            assert_eq!(rollouts::grant(tx, &wanted, now)?, oracle.grant(&wanted, now), "{wanted:?}");
+                        }
+                        4 => {
+                            rollouts::close(tx, id, event % 2 == 0)?;
+                            oracle.close(id, event % 2 == 0);
+                        }
+                        5 => {
+                            rollouts::give_back(tx, task, now)?;
+                            oracle.give_back(task);
                         }
                         _ => {
                             rollouts::expire(tx, now)?;
+                            oracle.expire(now);
                         }
                     }
                     sound(tx, id, limit, group_limit)?;
+                    as_decided(tx, id, &ids, &oracle)?;
                 }
                 Ok(())
             })
@@ -228,6 +276,36 @@ both_engines!(s7_a_permit_that_is_out_is_not_renewed_in_a_halt_and_comes_back_by
         rollouts::close(tx, id, false)?;
         assert_eq!(rollouts::grant(tx, &want(id, ids[1], 1), at(14))?, Granted::Yes);
         sound(tx, id, 1, 0)
+    })
+    .unwrap();
+});
+
+both_engines!(s6_a_task_that_is_lost_keeps_its_place_until_its_time_is_over, |db| {
+    db.write_blocking(|tx| {
+        let (_, id, ids) = run(tx, 1, 2)?;
+        for event in [Event::Due, Event::Offer, Event::Accepted] {
+            let life = step(tasks::read(tx, ids[0])?.life(), event).unwrap();
+            tasks::save_life(tx, ids[0], life, at(1))?;
+        }
+        assert_eq!(rollouts::grant(tx, &Wanted { expires_at: at(10), ..want(id, ids[0], 1) }, at(1))?, Granted::Yes);
+        // Its agent is revoked, which the agent may hear of only after it started.
+        let life = step(tasks::read(tx, ids[0])?.life(), Event::AgentGone).unwrap();
+        tasks::save_life(tx, ids[0], life, at(2))?;
+        assert_eq!(rollouts::grant(tx, &want(id, ids[1], 1), at(3))?, Granted::Full);
+        assert_eq!(rollouts::at_large(tx, id)?, 1, "a halted run is not at rest yet");
+        assert_eq!(rollouts::expire(tx, at(10))?, 1);
+        assert_eq!(rollouts::grant(tx, &want(id, ids[1], 1), at(10))?, Granted::Yes);
+        sound(tx, id, 1, 0)
+    })
+    .unwrap();
+});
+
+both_engines!(a_replica_whose_clock_is_behind_may_grant_where_starts_are_not_spaced, |db| {
+    db.write_blocking(|tx| {
+        let (_, id, ids) = run(tx, 1, 2)?;
+        assert_eq!(rollouts::grant(tx, &want(id, ids[0], 2), at(60))?, Granted::Yes);
+        assert_eq!(rollouts::grant(tx, &want(id, ids[1], 2), at(10))?, Granted::Yes);
+        Ok(())
     })
     .unwrap();
 });

@@ -262,3 +262,7 @@ pub fn wilson(hits: u64, of: u64) -> (f64, f64) {
     let below = 1.0 + z2 / of;
     (((centre - spread) / below).max(0.0), ((centre + spread) / below).min(1.0))
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

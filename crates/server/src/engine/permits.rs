@@ -1,10 +1,11 @@
 //! Answers agents that ask whether an order may start now (S6, S7).
 //!
-//! `domain::rollout` says how many, `store::rollouts` holds them; here it is asked whether this order is still the one to start.
+//! `domain::rollout` says how many and whether this order is still the one to start, `store::rollouts` holds them.
 
 use crate::engine::{dispatch, waves};
 use crate::http::error::Error;
 use domain::job::Status;
+use domain::rollout::permit::{Fitness, Question, fit, free_at};
 use domain::rollout::run::RunState;
 use domain::task::State;
 use domain::time::Timestamp;
@@ -16,8 +17,6 @@ use store::rollouts::{Granted, Wanted};
 use store::tasks::TaskRow;
 use store::{Transaction, agents, jobs, rollouts, tasks};
 
-/// Added to the longest a permitted start may take before its places are free again, in seconds: clocks and the way back.
-const MARGIN_SECONDS: i64 = 60;
 /// How long an agent whose job is paused waits before it asks again, in seconds.
 const PAUSED_SECONDS: u32 = 30;
 /// How long an agent waits before it asks for a slot again while others are restarted, in seconds.
@@ -40,18 +39,20 @@ pub fn answer(
     let Some(task) = tasks::by_uuid(tx, ask.of.task)?.filter(|task| task.agent_key == Some(agent.id)) else {
         return denied("the task is not this agent's");
     };
-    if let Some(reason) = unfit(&task, agent, ask) {
-        return denied(reason);
-    }
-    if dispatch::halt(tx)?.is_some() {
-        return denied("everything is halted");
-    }
     let run = rollouts::run(tx, task.run_id)?;
-    if run.state != RunState::Open {
-        return denied("the run is halted");
-    }
-    if task.held || jobs::read(tx, task.job_id)?.status != Status::Enabled {
-        return Ok(PermitAnswer::Wait { retry_after_seconds: PAUSED_SECONDS });
+    let question = Question {
+        agent_revoked: agent.revoked_at.is_some(),
+        on_its_asset: agent.asset_id == Some(task.asset_id),
+        epoch: ask.of.epoch,
+        life: task.life(),
+        halted: dispatch::halt(tx)?.is_some(),
+        run: run.state,
+        paused: task.held || jobs::read(tx, task.job_id)?.status != Status::Enabled,
+    };
+    match fit(&question) {
+        Fitness::Fit => {}
+        Fitness::Later => return Ok(PermitAnswer::Wait { retry_after_seconds: PAUSED_SECONDS }),
+        Fitness::Never(reason) => return denied(reason),
     }
     let policy = waves::policy(&run.rollout)?;
     let tags = if policy.apart.is_some() { rollouts::tags(tx, task.asset_id)? } else { Vec::new() };
@@ -63,7 +64,7 @@ pub fn answer(
         max_running: i64::from(policy.max_running),
         interval: policy.start_interval_micros(),
         apart: group.zip(policy.apart.as_ref().map(|apart| i64::from(apart.at_most))),
-        expires_at: now.plus_seconds(PERMIT_SECONDS + domain::task::RUN_SECONDS + MARGIN_SECONDS),
+        expires_at: free_at(now),
     };
     match rollouts::grant(tx, &wanted, now)? {
         Granted::Closed => denied("a halt stands"),
@@ -148,15 +149,6 @@ fn signed(
     };
     let payload = serde_json::to_vec(&permit).map_err(Error::internal)?;
     String::from_utf8(Envelope::sign(kind, &payload, &[key]).to_json()).map_err(Error::internal)
-}
-
-/// Why this order must not start, whatever limits allow.
-fn unfit(task: &TaskRow, agent: &AgentRow, ask: &PermitAsk) -> Option<&'static str> {
-    if let Some(reason) = misplaced(task, agent, ask) {
-        return Some(reason);
-    }
-    // Its word that it took the order may still be on its way; once it said that it started, it has no need to ask.
-    (!matches!(task.state, State::Offered | State::Accepted)).then_some("the task does not wait for its start")
 }
 
 /// Why this agent has nothing to ask for this task.

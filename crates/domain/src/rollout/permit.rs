@@ -1,0 +1,262 @@
+//! Start permits: who may have one, what a limit is held by, and when a place is free again (`fleet-execution.md` 6.1, S6, S7).
+//!
+//! `store::rollouts` says what [`Places`] says in conditional statements, because replicas race for the same rows; a property test
+//! compares both on the same histories, and the model of the protocol explores this one.
+
+use super::gate::Bucket;
+use super::run::RunState;
+use crate::id::{RunId, TaskId};
+use crate::task::{Life, RUN_SECONDS, State};
+use crate::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// How long after it was asked for a permit may be used, in seconds.
+pub const PERMIT_SECONDS: i64 = 60;
+/// Added to the longest a permitted start may take before its places are free again, in seconds: clocks and the way back.
+pub const MARGIN_SECONDS: i64 = 60;
+
+/// When the places of a permit granted now are free again, whatever is heard: what started on it has ended by then.
+#[must_use]
+pub fn free_at(now: Timestamp) -> Timestamp {
+    now.plus_seconds(PERMIT_SECONDS + RUN_SECONDS + MARGIN_SECONDS)
+}
+
+/// What the server knows as an agent asks whether the order of an epoch may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The agent is revoked.
+    pub agent_revoked: bool,
+    /// The agent sits on the asset of the task.
+    pub on_its_asset: bool,
+    /// The epoch it asks for.
+    pub epoch: u32,
+    /// The task.
+    pub life: Life,
+    /// Everything is halted.
+    pub halted: bool,
+    /// The run of the task.
+    pub run: RunState,
+    /// The job is paused, or not enabled any more.
+    pub paused: bool,
+}
+
+/// Whether an order is still the one to start, whatever limits allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fitness {
+    /// It is.
+    Fit,
+    /// It may be later.
+    Later,
+    /// It is not, and why.
+    Never(&'static str),
+}
+
+/// Judge a question.
+#[must_use]
+pub fn fit(question: &Question) -> Fitness {
+    let (life, run) = (question.life, question.run);
+    // Its word that it took the order may still be on its way; once it said that it started, it has no need to ask.
+    let waits = matches!(life.state, State::Offered | State::Accepted);
+    for (unfit, reason) in [
+        (question.agent_revoked, "the agent is revoked"),
+        (!question.on_its_asset, "the agent sits on another asset"),
+        (question.epoch != life.epoch, "another epoch of the task is in force"),
+        (life.cancel_requested, "the job was cancelled"),
+        (!waits, "the task does not wait for its start"),
+        (question.halted, "everything is halted"),
+        (run != RunState::Open, "the run is halted"),
+    ] {
+        if unfit {
+            return Fitness::Never(reason);
+        }
+    }
+    if question.paused { Fitness::Later } else { Fitness::Fit }
+}
+
+/// Whether the places of a task are free once it moved: it ended, or will never start. What is lost may still be at work, so its
+/// places come back by their time alone.
+#[must_use]
+pub fn gives_back(from: State, to: State) -> bool {
+    let out = |state: State| matches!(Bucket::of(state), Bucket::Out | Bucket::Unknown);
+    out(from) && !out(to) && to != State::Lost
+}
+
+/// How much of a run may still be at work: permits out, tasks that run, and orders out that need no permit. Each task is given with
+/// whether its order needs one.
+#[must_use]
+pub fn at_large(tasks: impl IntoIterator<Item = (State, bool)>, permits_out: u64) -> u64 {
+    let large = |(state, permit): &(State, bool)| match state {
+        State::Running => true,
+        State::Offered | State::Accepted | State::Unknown => !permit,
+        _ => false,
+    };
+    permits_out + u64::try_from(tasks.into_iter().filter(large).count()).unwrap_or(u64::MAX)
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Task.
+    pub task: TaskId,
+    /// Epoch.
+    pub epoch: i64,
+    /// Run.
+    pub run: RunId,
+    /// How many of the run may be out.
+    pub max_running: i64,
+    /// Pause between two starts of the run, in microseconds.
+    pub interval: i64,
+    /// The group of the asset, and how many of it may be out.
+    pub apart: Option<(&'a str, i64)>,
+    /// When its places are free again, whatever is heard.
+    pub expires_at: Timestamp,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// It has its places.
+    Yes,
+    /// A halt stands.
+    Closed,
+    /// Not now: all places are taken, or the next start is not due.
+    Full,
+}
+
+/// What is limited.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// One run.
+    Run(RunId),
+    /// Assets that are kept apart, over all runs.
+    Group(String),
+}
+
+/// What one limit is held by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Permits out.
+    pub taken: i64,
+    /// The next start is due.
+    pub next_at: Timestamp,
+    /// A halt stands.
+    pub closed: bool,
+}
+
+impl Place {
+    /// An empty one.
+    #[must_use]
+    pub fn new(closed: bool) -> Self {
+        Place { taken: 0, next_at: Timestamp::from_micros(0), closed }
+    }
+
+    /// The place with one more taken; `None` when it cannot be (S6, S7).
+    #[must_use]
+    pub fn take(self, limit: i64, interval: i64, now: Timestamp) -> Option<Self> {
+        let may = !self.closed && self.taken < limit && self.next_at <= now;
+        may.then_some(Place { taken: self.taken + 1, next_at: next_at(now, interval), ..self })
+    }
+}
+
+/// When the next start is due after one now. Where starts are not spaced it is at once, also for a replica whose clock is behind.
+#[must_use]
+pub fn next_at(now: Timestamp, interval: i64) -> Timestamp {
+    Timestamp::from_micros(if interval > 0 { now.micros().saturating_add(interval) } else { 0 })
+}
+
+/// A permit that is out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Out {
+    /// Its run.
+    pub run: RunId,
+    /// The group whose place it takes.
+    pub group: Option<String>,
+    /// Its places are free again.
+    pub expires_at: Timestamp,
+}
+
+/// Every limit, and every permit that is out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Places {
+    /// What the limits are held by.
+    pub places: BTreeMap<Scope, Place>,
+    /// Permits out, by task and epoch.
+    pub out: BTreeMap<(TaskId, i64), Out>,
+}
+
+impl Places {
+    /// A run begins.
+    pub fn begin(&mut self, run: RunId, closed: bool) {
+        self.places.insert(Scope::Run(run), Place::new(closed));
+    }
+
+    /// Close or open a run.
+    pub fn close(&mut self, run: RunId, closed: bool) {
+        if let Some(place) = self.places.get_mut(&Scope::Run(run)) {
+            place.closed = closed;
+        }
+    }
+
+    /// Take the places of a permit, or renew it (S6, S7): either everything is taken or nothing.
+    pub fn grant(&mut self, want: &Wanted<'_>, now: Timestamp) -> Granted {
+        let scope = Scope::Run(want.run);
+        let Some(place) = self.places.get(&scope).copied().filter(|place| !place.closed) else {
+            return Granted::Closed;
+        };
+        // The same question again holds its places already.
+        if let Some(out) = self.out.get_mut(&(want.task, want.epoch)) {
+            out.expires_at = want.expires_at;
+            return Granted::Yes;
+        }
+        let Some(mut taken) = place.take(want.max_running, want.interval, now) else { return Granted::Full };
+        let mut granted = Granted::Yes;
+        if let Some((group, at_most)) = want.apart {
+            let of_group = self.places.entry(Scope::Group(group.to_owned())).or_insert(Place::new(false));
+            match of_group.take(at_most, 0, now) {
+                Some(place) => *of_group = place,
+                None => {
+                    // The start that was counted is lost to this minute; the place is not.
+                    taken.taken -= 1;
+                    granted = Granted::Full;
+                }
+            }
+        }
+        self.places.insert(scope, taken);
+        if granted == Granted::Yes {
+            let group = want.apart.map(|(group, _)| group.to_owned());
+            let out = Out { run: want.run, group, expires_at: want.expires_at };
+            self.out.insert((want.task, want.epoch), out);
+        }
+        granted
+    }
+
+    /// Give back whatever permit of this task is out.
+    pub fn give_back(&mut self, task: TaskId) {
+        self.free(|(of, _), _| *of == task);
+    }
+
+    /// Give back the permits whose time is over.
+    pub fn expire(&mut self, now: Timestamp) {
+        self.free(|_, out| out.expires_at <= now);
+    }
+
+    fn free(&mut self, over: impl Fn(&(TaskId, i64), &Out) -> bool) {
+        let places = &mut self.places;
+        self.out.retain(|key, out| {
+            let over = over(key, out);
+            if over {
+                let group = out.group.clone().map(Scope::Group);
+                for scope in group.into_iter().chain([Scope::Run(out.run)]) {
+                    if let Some(place) = places.get_mut(&scope) {
+                        place.taken -= 1;
+                    }
+                }
+            }
+            !over
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "permit_tests.rs"]
+mod tests;
