@@ -141,29 +141,9 @@ pub const FULL: [Bounds; 15] = [
         ..PLAIN
     },
     Bounds { name: "permit-halt", hosts: 2, limit: 1, taken: true, halts: 1, run_halts: 2, ..PLAIN },
-    Bounds {
-        name: "permit-replicas",
-        hosts: 2,
-        limit: 1,
-        taken: true,
-        replicas: 2,
-        racing: true,
-        crashes: true,
-        run_halts: 1,
-        ..PLAIN
-    },
+    Bounds { name: "permit-replicas", hosts: 2, limit: 1, taken: true, replicas: 2, racing: true, ..PLAIN },
     Bounds { name: "permit-clocks", hosts: 2, limit: 1, taken: true, replicas: 2, skew: true, crashes: true, ..PLAIN },
-    Bounds {
-        name: "permit-silence",
-        hosts: 2,
-        limit: 1,
-        taken: true,
-        crashes: true,
-        silence: true,
-        revoked_agents: true,
-        run_halts: 1,
-        ..PLAIN
-    },
+    Bounds { name: "permit-silence", hosts: 2, limit: 1, taken: true, silence: true, revoked_agents: true, ..PLAIN },
     Bounds {
         name: "permit-tasks",
         tasks: 2,
