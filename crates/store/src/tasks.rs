@@ -281,6 +281,9 @@ pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestam
     }
     if permit::gives_back(before, life.state) {
         rollouts::give_back(tx, id, now)?;
+    } else if life.state == State::Lost && before != State::Lost {
+        // A start permit ends by its time; a slot to restart has none.
+        rollouts::restarts::give_back(tx, id, now)?;
     }
     Ok(())
 }
