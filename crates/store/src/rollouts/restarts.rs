@@ -78,7 +78,7 @@ pub fn grant(tx: &mut Transaction<'_>, want: &WantedRestart<'_>, now: Timestamp)
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub(super) fn give_back(tx: &mut Transaction<'_>, task: TaskId, now: Timestamp) -> Result<()> {
+pub(crate) fn give_back(tx: &mut Transaction<'_>, task: TaskId, now: Timestamp) -> Result<()> {
     let rows: Vec<(RunId, String)> = tx.all(
         "UPDATE restart_slot SET back_at = $2 WHERE task_id = $1 AND back_at IS NULL RETURNING run_id, apart",
         &[&task, &now],
