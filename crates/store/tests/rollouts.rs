@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::jobs::{Draft, NewJob};
 use store::rollouts::{self, Beginning, Granted, Wanted, away};
+use store::tasks::many::{self, Change};
 use store::{Database, Transaction, agents, jobs, runs, tasks};
 use testkit::both_engines;
 use uuid::Uuid;
@@ -115,7 +116,7 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
     let cases = if cfg!(debug_assertions) { 24 } else { 96 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let count = std::sync::atomic::AtomicI64::new(0);
-    let step_of = (0_usize..5, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
+    let step_of = (0_usize..6, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
     runner
         .run(&proptest::collection::vec(step_of, 1..60), |steps| {
             let number = count.fetch_add(1, Ordering::SeqCst) + 1;
@@ -140,8 +141,22 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
                             let wanted = Wanted { apart, expires_at, ..want(id, task, limit) };
                             rollouts::grant(tx, &wanted, now)?;
                         }
-                        _ => {
+                        4 => {
                             rollouts::expire(tx, now)?;
+                        }
+                        // Several tasks in one go, as reports of many agents move them.
+                        _ => {
+                            let mut changes = Vec::new();
+                            for id in ids.iter().skip(group).step_by(2) {
+                                let task = tasks::read(tx, *id)?;
+                                if let Ok(life) = step(task.life(), EVENTS[event]) {
+                                    changes.push(Change { life, ..Change::of(&task) });
+                                }
+                            }
+                            many::save(tx, &changes, now)?;
+                            for change in changes {
+                                assert_eq!(tasks::read(tx, change.id)?.life(), change.life);
+                            }
                         }
                     }
                     sound(tx, id, limit, group_limit)?;
