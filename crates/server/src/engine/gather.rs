@@ -22,6 +22,9 @@ const WEIGHT_MAX: usize = 1_000;
 /// Answers a batch, one answer for each question, in their order.
 pub type Work<Q, A> = fn(App, Arc<Vec<Q>>) -> BoxFuture<'static, Result<Vec<A>, Error>>;
 
+/// Who waits for an answer.
+type Asker<A> = oneshot::Sender<Result<A, Error>>;
+
 /// A place where questions of one kind come together.
 #[derive(Debug)]
 pub struct Gather<Q, A>(Arc<Mutex<Place<Q, A>>>);
@@ -36,7 +39,7 @@ struct Place<Q, A> {
 struct Waiting<Q, A> {
     question: Q,
     weight: usize,
-    asker: oneshot::Sender<Result<A, Error>>,
+    asker: Asker<A>,
 }
 
 impl<Q, A> Default for Gather<Q, A> {
@@ -87,14 +90,7 @@ impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Gather<Q, A> {
         }
     }
 
-    async fn failed(
-        &self,
-        app: &App,
-        error: Error,
-        questions: &[Q],
-        mut askers: Vec<oneshot::Sender<Result<A, Error>>>,
-        work: Work<Q, A>,
-    ) {
+    async fn failed(&self, app: &App, error: Error, questions: &[Q], mut askers: Vec<Asker<A>>, work: Work<Q, A>) {
         if askers.len() == 1 {
             if let Some(asker) = askers.pop() {
                 let _ = asker.send(Err(error));
@@ -117,7 +113,7 @@ impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Gather<Q, A> {
     }
 
     /// The next batch; none when there is no more to do, and then whoever asks next is the first.
-    fn next(&self) -> Option<(Vec<Q>, Vec<oneshot::Sender<Result<A, Error>>>)> {
+    fn next(&self) -> Option<(Vec<Q>, Vec<Asker<A>>)> {
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut questions, mut askers, mut weight) = (Vec::new(), Vec::new(), 0);
         while let Some(next) = place.waiting.pop_front() {

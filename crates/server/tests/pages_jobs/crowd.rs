@@ -95,6 +95,9 @@ fn course(number: usize) -> Vec<EventKind> {
     }
 }
 
+/// A control: asset, entry, state, origin, task, heard at, expires at, by which job.
+type Control = (i64, String, String, String, Option<i64>, i64, Option<i64>, Option<i64>);
+
 /// Everything that reports change, without the keys that the database gives.
 fn picture(tx: &mut Transaction<'_>) -> store::Result<Vec<String>> {
     let mut lines = Vec::new();
@@ -105,7 +108,7 @@ fn picture(tx: &mut Transaction<'_>) -> store::Result<Vec<String>> {
     let events: Vec<(i64, i64, i64, String)> =
         tx.all("SELECT task_id, epoch, n, body FROM task_event ORDER BY task_id, epoch, n", &[])?;
     lines.extend(events.iter().map(|event| format!("{event:?}")));
-    let controls: Vec<(i64, String, String, String, Option<i64>, i64, Option<i64>, Option<i64>)> = tx.all(
+    let controls: Vec<Control> = tx.all(
         "SELECT asset_id, entry, state, origin, task_id, heard_at, expires_at, expiry_job_id FROM control
          ORDER BY asset_id, entry",
         &[],
