@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connect::smtp::Mailer;
 use crate::engine::agents::Presence;
+use crate::engine::crowd::Crowd;
 use crate::http::idempotency::InFlight;
 use crate::keys::Keys;
 use crate::passwords::Passwords;
@@ -33,6 +34,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// When agents were last heard, not yet written.
     pub presence: Presence,
+    /// Where the requests of many agents come together.
+    pub crowd: Crowd,
     /// Hands mail over, where a mail server is configured.
     pub mailer: Option<Arc<Mailer>>,
     /// In-process wake-ups.

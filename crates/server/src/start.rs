@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::{Config, People, Storage, Tls};
 use crate::connect::smtp::{Mailer, MailerError};
 use crate::engine::agents::Presence;
+use crate::engine::crowd::Crowd;
 use crate::http::idempotency::InFlight;
 use crate::http::listener::{self, Bound, Serving};
 use crate::http::tls::{self, Authority, TlsError};
@@ -191,6 +192,7 @@ fn parts(
         session_limits: SessionLimits::default(),
         in_flight: InFlight::default(),
         presence: Presence::default(),
+        crowd: Crowd::default(),
         mailer,
         wake: Wake::default(),
         site: Arc::new(site),

@@ -9,7 +9,7 @@ use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AgentKey, AssetId, JobId, UserId};
 use domain::time::Timestamp;
 use domain::window::Window;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 record! {
@@ -228,6 +228,16 @@ pub fn by_agent_id(tx: &mut Transaction<'_>, agent_id: Uuid) -> Result<Option<Ag
     tx.optional(select!("WHERE agent_id = $1"), &[&agent_id])
 }
 
+/// Agents by their keys; keys of none are left out.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn read_many(tx: &mut Transaction<'_>, keys: &[AgentKey]) -> Result<BTreeMap<AgentKey, AgentRow>> {
+    let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
+    let rows: Vec<AgentRow> = tx.all(select!("WHERE id {in $1}"), &[&keys])?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
 /// An agent by its key.
 ///
 /// # Errors
@@ -328,12 +338,24 @@ pub fn heard(tx: &mut Transaction<'_>, heard: &[Heard]) -> Result<()> {
     Ok(())
 }
 
-/// The next order number of an agent.
+struct OrderNumber {
+    id: AgentKey,
+    order_seq: i64,
+}
+crate::stage!(OrderNumber as "agent_order_batch" { id: AgentKey, order_seq: i64 });
+
+/// Remember the highest order number given to each of these agents.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn next_order(tx: &mut Transaction<'_>, key: AgentKey) -> Result<i64> {
-    tx.scalar("UPDATE agent SET order_seq = order_seq + 1 WHERE id = $1 RETURNING order_seq", &[&key])
+pub fn set_order_numbers(tx: &mut Transaction<'_>, given: impl IntoIterator<Item = (AgentKey, i64)>) -> Result<()> {
+    let given: Vec<OrderNumber> = given.into_iter().map(|(id, order_seq)| OrderNumber { id, order_seq }).collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    tx.stage(&given)?;
+    tx.execute("UPDATE agent SET order_seq = b.order_seq FROM agent_order_batch b WHERE agent.id = b.id", &[])?;
+    Ok(())
 }
 
 /// End an agent: its requests are refused from now on.

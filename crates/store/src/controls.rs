@@ -8,6 +8,7 @@ use crate::{Result, Transaction, record};
 use domain::id::{AssetId, TaskId};
 use domain::mitigation::{ControlState, Origin};
 use domain::time::Timestamp;
+use std::collections::BTreeMap;
 
 record! {
     /// A control on an asset.
@@ -67,11 +68,11 @@ macro_rules! select {
 
 /// A control as a result reports it.
 #[derive(Debug, Clone)]
-pub struct Report<'a> {
+pub struct Report {
     /// Asset.
-    pub asset: AssetId,
+    pub asset_id: AssetId,
     /// Entry id.
-    pub entry: &'a str,
+    pub entry: String,
     /// Its revision's key.
     pub entry_key: i64,
     /// State.
@@ -79,19 +80,27 @@ pub struct Report<'a> {
     /// Who put it there.
     pub origin: Origin,
     /// The task that reports.
-    pub task: TaskId,
+    pub task_id: TaskId,
     /// When it was so, by the agent's corrected clock.
     pub heard_at: Timestamp,
 }
+crate::stage!(Report as "control_report_batch" {
+    asset_id: AssetId, entry: String, entry_key: i64, state: ControlState, origin: Origin, task_id: TaskId,
+    heard_at: Timestamp,
+});
 
-/// Store what a result says of a control.
+/// Store what results say of controls, each named once.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn report(tx: &mut Transaction<'_>, control: &Report<'_>, now: Timestamp) -> Result<()> {
+pub fn report(tx: &mut Transaction<'_>, controls: &[Report], now: Timestamp) -> Result<()> {
+    if controls.is_empty() {
+        return Ok(());
+    }
+    tx.stage(controls)?;
     tx.execute(
         "INSERT INTO control (asset_id, entry, entry_key, state, origin, task_id, since_at, checked_at, heard_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)
+         SELECT asset_id, entry, entry_key, state, origin, task_id, $1, $1, heard_at FROM control_report_batch WHERE true
          ON CONFLICT (asset_id, entry) DO UPDATE SET
              entry_key = excluded.entry_key, origin = excluded.origin, task_id = excluded.task_id,
              since_at = CASE WHEN control.state = excluded.state THEN control.since_at ELSE excluded.since_at END,
@@ -99,18 +108,23 @@ pub fn report(tx: &mut Transaction<'_>, control: &Report<'_>, now: Timestamp) ->
                  + CASE WHEN excluded.state = 'drifted' AND control.state <> 'drifted' THEN 1 ELSE 0 END,
              drifted_at = CASE WHEN excluded.state = 'drifted' THEN coalesce(control.drifted_at, excluded.since_at) END,
              state = excluded.state, checked_at = excluded.checked_at, heard_at = excluded.heard_at, note = ''",
-        &[
-            &control.asset,
-            &control.entry,
-            &control.entry_key,
-            &control.state,
-            &control.origin,
-            &control.task,
-            &now,
-            &control.heard_at,
-        ],
+        &[&now],
     )?;
     Ok(())
+}
+
+/// Who put the controls of these assets there, and their states, by asset and entry.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn known(
+    tx: &mut Transaction<'_>,
+    assets: &[AssetId],
+) -> Result<BTreeMap<(AssetId, String), (Origin, ControlState)>> {
+    let assets: Vec<i64> = assets.iter().map(|asset| asset.0).collect();
+    let rows: Vec<(AssetId, String, Origin, ControlState)> =
+        tx.all("SELECT asset_id, entry, origin, state FROM control WHERE asset_id {in $1}", &[&assets])?;
+    Ok(rows.into_iter().map(|(asset, entry, origin, state)| ((asset, entry), (origin, state))).collect())
 }
 
 /// The control of an entry on an asset.

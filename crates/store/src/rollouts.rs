@@ -15,6 +15,7 @@ use domain::rollout::gate::{Bucket, Tally};
 use domain::rollout::permit;
 use domain::rollout::run::RunState;
 use domain::time::Timestamp;
+use std::collections::BTreeMap;
 
 /// Over how many rows the counts of a wave are spread, so that replicas rarely change the same one.
 pub const SHARDS: i64 = 16;
@@ -184,19 +185,28 @@ pub(crate) fn count_new(tx: &mut Transaction<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A task moves from one bucket to another.
+/// How the counts of one wave change. All of it goes to one shard: only the sum over the shards is a count.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    shard: Option<i64>,
+    change: BTreeMap<Bucket, i64>,
+}
+
+impl Moves {
+    /// A task moves from one bucket to another.
+    pub(crate) fn add(&mut self, task: TaskId, from: Bucket, to: Bucket) {
+        self.shard.get_or_insert(task.0 % SHARDS);
+        *self.change.entry(from).or_default() -= 1;
+        *self.change.entry(to).or_default() += 1;
+    }
+}
+
+/// Tasks of a wave move from bucket to bucket.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub(crate) fn count(
-    tx: &mut Transaction<'_>,
-    run: RunId,
-    wave: i64,
-    shard: i64,
-    from: Bucket,
-    to: Bucket,
-) -> Result<()> {
-    let change = |bucket: Bucket| i64::from(bucket == to) - i64::from(bucket == from);
+pub(crate) fn count(tx: &mut Transaction<'_>, run: RunId, wave: i64, moves: &Moves) -> Result<()> {
+    let change = |bucket: Bucket| moves.change.get(&bucket).copied().unwrap_or(0);
     tx.execute(
         "INSERT INTO wave_count (run_id, wave, shard, waiting, offered, unknown, good, bad, neutral, untried)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -207,7 +217,7 @@ pub(crate) fn count(
         &[
             &run,
             &wave,
-            &shard,
+            &moves.shard.unwrap_or(0),
             &change(Bucket::Waiting),
             &change(Bucket::Out),
             &change(Bucket::Unknown),
@@ -479,12 +489,20 @@ fn free(tx: &mut Transaction<'_>, scope: &str, count: i64) -> Result<()> {
 /// # Errors
 /// See [`crate::Error`].
 pub fn give_back(tx: &mut Transaction<'_>, task: TaskId, now: Timestamp) -> Result<()> {
+    give_back_all(tx, &[task.0], now)
+}
+
+/// Give back whatever permits of these tasks are out.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub(crate) fn give_back_all(tx: &mut Transaction<'_>, tasks: &[i64], now: Timestamp) -> Result<()> {
     let rows: Vec<(RunId, String)> = tx.all(
-        "UPDATE permit SET back_at = $2 WHERE task_id = $1 AND back_at IS NULL RETURNING run_id, apart",
-        &[&task, &now],
+        "UPDATE permit SET back_at = $2 WHERE task_id {in $1} AND back_at IS NULL RETURNING run_id, apart",
+        &[&tasks, &now],
     )?;
     free_all(tx, &rows)?;
-    restarts::give_back(tx, task, now)
+    restarts::give_back(tx, tasks, now)
 }
 
 /// Give back the permits whose time is over; gives how many.
@@ -506,11 +524,15 @@ pub fn expire(tx: &mut Transaction<'_>, now: Timestamp) -> Result<usize> {
 }
 
 fn free_all(tx: &mut Transaction<'_>, rows: &[(RunId, String)]) -> Result<()> {
+    let mut places: BTreeMap<String, i64> = BTreeMap::new();
     for (run, apart) in rows {
-        free(tx, &of_run(*run), 1)?;
+        *places.entry(of_run(*run)).or_default() += 1;
         if !apart.is_empty() {
-            free(tx, &of_group(apart), 1)?;
+            *places.entry(of_group(apart)).or_default() += 1;
         }
+    }
+    for (scope, count) in places {
+        free(tx, &scope, count)?;
     }
     Ok(())
 }

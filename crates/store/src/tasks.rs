@@ -1,10 +1,9 @@
 //! Tasks: one mitigation on one asset in a run, their orders, and the events agents reported.
 
-use crate::{Result, Scalar, Sql, Transaction, record, rollouts, scope};
+use crate::{Result, Sql, Transaction, record, rollouts, scope};
 use domain::access::AssetScope;
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
 use domain::rollout::gate::Bucket;
-use domain::rollout::permit;
 use domain::rollout::run::RunState;
 use domain::schedule::Resolved;
 use domain::task::{self, Life, State};
@@ -124,6 +123,8 @@ macro_rules! select {
     };
 }
 
+pub mod many;
+
 /// A task to be made.
 #[derive(Debug, Clone)]
 pub struct NewTask {
@@ -229,35 +230,12 @@ pub fn of_job(tx: &mut Transaction<'_>, job: JobId, within: &AssetScope) -> Resu
     tx.all_built(&sql.text(" ORDER BY a.name, t.id LIMIT 10000"))
 }
 
-/// What concerns an agent now: tasks of the asset it sits on that may be offered or whose order is out, and, of an asset
-/// it sat on before, orders to be taken back.
+/// What concerns an agent now, in the order in which it is due: see [`many::of_agents`].
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn of_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<Vec<TaskRow>> {
-    tx.all(
-        select!(
-            "JOIN agent g ON g.id = t.agent_key
-             WHERE t.agent_key = $1 AND t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
-               AND (g.asset_id = t.asset_id OR (t.cancel_requested AND t.state IN ('offered', 'accepted')))
-             ORDER BY t.due_at, t.id LIMIT 200"
-        ),
-        &[&agent],
-    )
-}
-
-/// Is there anything for this agent? Cheap: asked at every poll.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn any_for_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<bool> {
-    let Scalar(count) = tx.one::<Scalar<i64>>(
-        "SELECT count(*) FROM task t JOIN agent g ON g.id = t.agent_key
-         WHERE t.agent_key = $1 AND t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
-           AND (g.asset_id = t.asset_id OR (t.cancel_requested AND t.state IN ('offered', 'accepted')))",
-        &[&agent],
-    )?;
-    Ok(count > 0)
+    Ok(many::of_agents(tx, &[agent])?.remove(&agent).unwrap_or_default())
 }
 
 /// Store a task's life after an event.
@@ -277,33 +255,11 @@ pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestam
     )?;
     let (from, to) = (Bucket::of(before), Bucket::of(life.state));
     if from != to {
-        rollouts::count(tx, run, wave, id.0 % rollouts::SHARDS, from, to)?;
+        let mut moves = rollouts::Moves::default();
+        moves.add(id, from, to);
+        rollouts::count(tx, run, wave, &moves)?;
     }
-    if permit::gives_back(before, life.state) {
-        rollouts::give_back(tx, id, now)?;
-    } else if life.state == State::Lost && before != State::Lost {
-        // A start permit ends by its time; a slot to restart has none.
-        rollouts::restarts::give_back(tx, id, now)?;
-    }
-    Ok(())
-}
-
-/// Remember whether the order of the task's present epoch needs a permit.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn save_permit(tx: &mut Transaction<'_>, id: TaskId, permit: bool) -> Result<()> {
-    tx.execute("UPDATE task SET permit = $2 WHERE id = $1", &[&id, &permit])?;
-    Ok(())
-}
-
-/// Store the order of the task's present epoch.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn save_order(tx: &mut Transaction<'_>, id: TaskId, envelope: &str, not_after: Timestamp) -> Result<()> {
-    tx.execute("UPDATE task SET order_envelope = $2, not_after = $3 WHERE id = $1", &[&id, &envelope, &not_after])?;
-    Ok(())
+    many::give_back(tx, &[(id, before, life.state)], now)
 }
 
 /// Store what people read of a task: message, detail code and report.
@@ -322,34 +278,6 @@ pub fn save_result(
         &[&id, &message, &detail, &report],
     )?;
     Ok(())
-}
-
-/// Remember which event resolved the task's present epoch.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn save_resolution(tx: &mut Transaction<'_>, id: TaskId, digest: &str) -> Result<()> {
-    tx.execute("UPDATE task SET resolved_by = $2 WHERE id = $1", &[&id, &digest])?;
-    Ok(())
-}
-
-/// Keep an event; `false` when it was kept before (a repeated report).
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn keep_event(
-    tx: &mut Transaction<'_>,
-    id: TaskId,
-    epoch: i64,
-    n: i64,
-    body: &str,
-    now: Timestamp,
-) -> Result<bool> {
-    Ok(tx.execute(
-        "INSERT INTO task_event (task_id, epoch, n, body, received_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (task_id, epoch, n) DO NOTHING",
-        &[&id, &epoch, &n, &body, &now],
-    )? == 1)
 }
 
 /// The events of a task, oldest first.
@@ -395,11 +323,14 @@ pub fn silent(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<Vec<TaskRow>
 pub fn orphaned(tx: &mut Transaction<'_>) -> Result<Vec<TaskRow>> {
     tx.all(
         select!(
-            "LEFT JOIN agent g ON g.id = t.agent_key
-             WHERE t.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
-               AND (t.agent_key IS NULL OR g.revoked_at IS NOT NULL
-                    OR ((g.asset_id IS NULL OR g.asset_id <> t.asset_id) AND t.state IN ('ready', 'running', 'unknown')))
-             ORDER BY t.id LIMIT 500"
+            "WHERE t.id IN (
+                 SELECT o.id FROM task o LEFT JOIN agent g ON g.id = o.agent_key
+                 WHERE o.state IN ('ready', 'offered', 'accepted', 'running', 'unknown')
+                   AND (o.agent_key IS NULL OR g.revoked_at IS NOT NULL
+                        OR ((g.asset_id IS NULL OR g.asset_id <> o.asset_id)
+                            AND o.state IN ('ready', 'running', 'unknown')))
+                 ORDER BY o.id LIMIT 500)
+             ORDER BY t.id"
         ),
         &[],
     )

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use store::items::ItemRow;
 use store::jobs::{Draft, NewJob};
 use store::list::{Query, page};
+use store::tasks::many::{self, Change, NewEvent};
 use store::{Transaction, assets, items, jobs, report, retention, tasks, vulnerabilities};
 use testkit::both_engines;
 use uuid::Uuid;
@@ -353,8 +354,12 @@ both_engines!(retention_removes_evidence_of_ended_runs_and_keeps_results_and_dig
                 let run = begun(tx, id)?;
                 let (task, uuid) = task(tx, id, run, host, action, task::State::Succeeded)?;
                 tasks::save_result(tx, task, "done", None, "{}")?;
-                tasks::save_order(tx, task, "signed", at(5))?;
-                assert!(tasks::keep_event(tx, task, 1, 1, "{\"n\":1}", at(1))?);
+                let order = Some(("signed".to_owned(), at(5)));
+                let change = Change { order, ..Change::of(&tasks::read(tx, task)?) };
+                many::save(tx, &[change], at(1))?;
+                let event = NewEvent { task_id: task, epoch: 1, n: 1, body: "{\"n\":1}".to_owned() };
+                many::keep_events(tx, &[event], at(1))?;
+                assert_eq!(many::kept_events(tx, &[task])?, [(task, 1, 1)]);
                 if ended {
                     store::runs::end(tx, run, "COMPLETED", at(2))?;
                 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::jobs::{Draft, NewJob};
 use store::rollouts::{self, Beginning, Granted, Wanted, away};
+use store::tasks::many::{self, Change};
 use store::{Database, Transaction, agents, jobs, runs, tasks};
 use testkit::both_engines;
 use uuid::Uuid;
@@ -186,9 +187,26 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
                             rollouts::give_back(tx, task, now)?;
                             oracle.give_back(task);
                         }
-                        _ => {
+                        6 => {
                             rollouts::expire(tx, now)?;
                             oracle.expire(now);
+                        }
+                        // Several tasks in one go, as reports of many agents move them.
+                        _ => {
+                            let mut changes = Vec::new();
+                            for id in ids.iter().skip(group).step_by(2) {
+                                let task = tasks::read(tx, *id)?;
+                                if let Ok(life) = step(task.life(), EVENTS[event]) {
+                                    changes.push(Change { life, ..Change::of(&task) });
+                                }
+                            }
+                            many::save(tx, &changes, now)?;
+                            for change in changes {
+                                assert_eq!(tasks::read(tx, change.id)?.life(), change.life);
+                                if permit::gives_back(change.before, change.life.state) {
+                                    oracle.give_back(change.id);
+                                }
+                            }
                         }
                     }
                     sound(tx, id, limit, group_limit)?;

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::engine::catalogue;
+use crate::engine::crowd::Crowd;
 use crate::http::error::Error;
 use axum::http::StatusCode;
 use base64::Engine as _;
@@ -113,8 +114,7 @@ pub async fn authenticate(app: &App, body: &[u8]) -> Result<(AgentRow, Request),
     // Only the name is read before the signature is checked, to find the key; everything else is read after.
     let claimed: Claimed = serde_json::from_slice(envelope.unverified_payload())
         .map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))?;
-    let id = claimed.agent_id;
-    let agent = app.database.read(move |tx| agents::by_agent_id(tx, id)).await?;
+    let agent = Crowd::known(app, claimed.agent_id).await?;
     let agent = agent.ok_or_else(|| refuse("agent_unknown", "no agent of this id is enrolled here; enrol it again"))?;
     let key = public_key(&agent.public_key).ok_or_else(|| refuse("agent_unknown", "the agent's key cannot be read"))?;
     let verified = envelope

@@ -1,12 +1,13 @@
-//! What an agent is offered: orders made, signed and re-sent; revocations for what must not start any more.
+//! What agents are offered: orders made, signed and re-sent; revocations for what must not start any more.
 //!
 //! Everything here happens inside one transaction: an order exists for the agent only once its bytes are stored.
-//! `domain::task` decides; nothing is repeated on silence alone.
+//! `domain::task` decides; nothing is repeated on silence alone. What many agents are offered in the same moment is read and
+//! written set by set.
 
 use crate::engine::approvals::{Approvals, Bound};
 use crate::engine::dry_run;
 use crate::http::error::Error;
-use domain::id::{JobId, RunId};
+use domain::id::{AgentKey, JobId, RunId};
 use domain::job::Kind;
 use domain::schedule::End;
 use domain::task::{self, Event, Offering, State};
@@ -16,9 +17,10 @@ use protocol::digest::Digest;
 use protocol::order::{ORDER_TYPE, Order, OrderKind, Supersedes};
 use protocol::permit::{PERMIT_CAPABILITY, RESTART_CAPABILITY};
 use protocol::signed::{Envelope, SigningKey};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use store::agents::AgentRow;
 use store::tasks::TaskRow;
+use store::tasks::many::{self, Change};
 use store::{Transaction, agents, catalogue, jobs, rollouts, tasks};
 use uuid::Uuid;
 
@@ -28,7 +30,7 @@ const OUTPUT_CAP_BYTES: u32 = 64 * 1024;
 const ORDERS_MAX: usize = 20;
 
 /// What an agent gets at a poll.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offer {
     /// Signed orders, exact text.
     pub orders: Vec<String>,
@@ -82,134 +84,211 @@ pub fn turn(all: &[TaskRow]) -> Option<(RunId, i64)> {
 /// # Errors
 /// A failure of the store.
 pub fn offer(tx: &mut Transaction<'_>, agent: &AgentRow, maker: Maker<'_>) -> Result<Offer, Error> {
-    let mut offer = Offer::default();
-    let all = tasks::of_agent(tx, agent.id)?;
-    let turn = turn(&all).map(|(run, _)| run);
-    let mut approvals = Approvals::default();
-    for task in all {
-        match task.life().offering(maker.halted || held(&task)) {
-            Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.run_id) => {
-                let made = make(tx, agent, &task, &mut approvals, maker)?;
-                if made.is_some() {
-                    offer.approvals.extend(approvals.envelope(tx, &task)?);
-                }
-                offer.touched.insert(task.job_id);
-                offer.orders.extend(made);
-            }
-            Offering::Revoke => offer.revoke.push(TaskEpoch { task: task.uuid, epoch: task.life().epoch }),
-            Offering::Resend => {
-                offer.approvals.extend(approvals.envelope(tx, &task)?);
-                offer.orders.extend(task.order_envelope);
-            }
-            Offering::Make | Offering::Nothing => {}
-        }
-    }
-    // What this agent cannot do has a result by now.
-    super::mail::tell(tx, offer.touched.iter().copied(), maker.now)?;
+    let mut making = Making::default();
+    let agent = agents::read(tx, agent.id)?;
+    let tasks = tasks::of_agent(tx, agent.id)?;
+    let offer = making.offer(tx, &agent, tasks, maker)?;
+    making.write(tx, maker.now)?;
     Ok(offer)
 }
 
-/// Make and store the order of the task's next epoch; `None` when this agent cannot do it.
-fn make(
+/// Collect what each of these agents is to get now, by what it last said it can do.
+///
+/// # Errors
+/// A failure of the store; then nothing was made for anybody.
+pub fn offer_all(
     tx: &mut Transaction<'_>,
-    agent: &AgentRow,
-    task: &TaskRow,
-    approvals: &mut Approvals,
-    maker: Maker<'_>,
-) -> Result<Option<String>, Error> {
-    let now = maker.now;
-    if let Some(missing) = task.needs.split_whitespace().find(|need| !maker.capabilities.contains(*need)) {
-        let message = format!("the agent on {} cannot do {missing}; update it and run the job again", task.asset_name);
-        unable(tx, task, &message, now)?;
-        return Ok(None);
+    keys: &[AgentKey],
+    (key, halted): (&SigningKey, bool),
+    now: Timestamp,
+) -> Result<BTreeMap<AgentKey, Offer>, Error> {
+    let mut making = Making::default();
+    let mut offers = BTreeMap::new();
+    let agents = agents::read_many(tx, keys)?;
+    for (agent, tasks) in many::of_agents(tx, keys)? {
+        let Some(agent) = agents.get(&agent) else { continue };
+        let capabilities = super::agents::capabilities(agent);
+        let maker = Maker { key, halted, capabilities: &capabilities, now };
+        offers.insert(agent.id, making.offer(tx, agent, tasks, maker)?);
     }
-    let permit = needs_permit(tx, task)?;
-    if permit && !maker.capabilities.contains(PERMIT_CAPABILITY) {
-        let message = format!(
-            "the agent on {} does not ask for permits, which this run needs; update it and run the job again",
-            task.asset_name
-        );
-        unable(tx, task, &message, now)?;
-        return Ok(None);
+    making.write(tx, now)?;
+    Ok(offers)
+}
+
+/// Orders being made for one agent or many: what they have in common is read once, what came of them is written at the end.
+#[derive(Debug, Default)]
+struct Making {
+    approvals: Approvals,
+    /// Whether every start of the run asks for a permit.
+    permits: BTreeMap<RunId, bool>,
+    /// Whether the run restarts hosts that need it.
+    restarts: BTreeMap<RunId, bool>,
+    /// Whether a start of the entry asks for one.
+    risky: BTreeMap<i64, bool>,
+    catalogue: Option<Option<i64>>,
+    numbers: BTreeMap<AgentKey, i64>,
+    changes: Vec<Change>,
+    touched: BTreeSet<JobId>,
+}
+
+impl Making {
+    fn offer(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        agent: &AgentRow,
+        all: Vec<TaskRow>,
+        maker: Maker<'_>,
+    ) -> Result<Offer, Error> {
+        let mut offer = Offer::default();
+        let turn = turn(&all).map(|(run, _)| run);
+        for task in all {
+            match task.life().offering(maker.halted || held(&task)) {
+                Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.run_id) => {
+                    let made = self.make(tx, agent, &task, maker)?;
+                    if made.is_some() {
+                        offer.approvals.extend(self.approvals.envelope(tx, &task)?);
+                    }
+                    offer.touched.insert(task.job_id);
+                    offer.orders.extend(made);
+                }
+                Offering::Revoke => offer.revoke.push(TaskEpoch { task: task.uuid, epoch: task.life().epoch }),
+                Offering::Resend => {
+                    offer.approvals.extend(self.approvals.envelope(tx, &task)?);
+                    offer.orders.extend(task.order_envelope);
+                }
+                Offering::Make | Offering::Nothing => {}
+            }
+        }
+        self.touched.extend(offer.touched.iter().copied());
+        Ok(offer)
     }
-    // Past that it could not end within its window: it expires (`fleet-execution.md` 1.5).
-    if task.start_by.is_some_and(|last| last < now) {
-        return Ok(None);
-    }
-    let (approval, until) = match approvals.bind(tx, agent, task, maker.capabilities, now)? {
-        Bound::Free => (None, None),
-        Bound::By(approval, until) => (Some(*approval), Some(until)),
-        Bound::Never(message) => {
-            unable(tx, task, &message, now)?;
+
+    /// Make the order of the task's next epoch; `None` when this agent cannot do it.
+    fn make(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        agent: &AgentRow,
+        task: &TaskRow,
+        maker: Maker<'_>,
+    ) -> Result<Option<String>, Error> {
+        let now = maker.now;
+        if let Some(missing) = task.needs.split_whitespace().find(|need| !maker.capabilities.contains(*need)) {
+            let message =
+                format!("the agent on {} cannot do {missing}; update it and run the job again", task.asset_name);
+            return self.unable(task, message);
+        }
+        let permit = self.needs_permit(tx, task)?;
+        if permit && !maker.capabilities.contains(PERMIT_CAPABILITY) {
+            let message = format!(
+                "the agent on {} does not ask for permits, which this run needs; update it and run the job again",
+                task.asset_name
+            );
+            return self.unable(task, message);
+        }
+        // Past that it could not end within its window: it expires (`fleet-execution.md` 1.5).
+        if task.start_by.is_some_and(|last| last < now) {
             return Ok(None);
         }
-    };
-    let dry_run = task.kind == dry_run::KIND;
-    let seconds = if dry_run { domain::dry_run::SECONDS_MAX } else { task::ORDER_SECONDS };
-    let not_after = now.plus_seconds(seconds);
-    let Some(version) = catalogue::newest_version(tx)? else { return Ok(None) };
-    let life = task::step(task.life(), Event::Offer)?;
-    let order = Order {
-        v: 1,
-        kind: kind(tx, task)?,
-        order_id: Uuid::now_v7(),
-        job: jobs::name(task.job_number),
-        task: task.uuid,
-        epoch: life.epoch,
-        supersedes: Supersedes::before(life.epoch, &task.resolved_by),
-        agent_id: agent.agent_id,
-        instance_id: agent.instance_id,
-        order_seq: u64::try_from(agents::next_order(tx, agent.id)?).unwrap_or(0),
-        catalogue_min: u64::try_from(version).unwrap_or(0),
-        entry_id: task.entry.clone(),
-        entry_revision: u32::try_from(task.entry_revision).unwrap_or(0),
-        content_digest: task.digest.clone(),
-        not_before: task.due_at,
-        not_after: task.start_by.into_iter().chain(until).fold(not_after, Timestamp::min),
-        run_timeout_seconds: run_seconds(task),
-        output_cap_bytes: OUTPUT_CAP_BYTES,
-        dry_run,
-        approval,
-        permit,
-        restart: restarts(tx, task)? && maker.capabilities.contains(RESTART_CAPABILITY),
-    };
-    let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
-    let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);
-    let text = String::from_utf8(envelope.to_json()).map_err(Error::internal)?;
-    tasks::save_life(tx, task.id, life, now)?;
-    tasks::save_order(tx, task.id, &text, order.not_after)?;
-    if task.permit != permit {
-        tasks::save_permit(tx, task.id, permit)?;
+        let (approval, until) = match self.approvals.bind(tx, agent, task, maker.capabilities, now)? {
+            Bound::Free => (None, None),
+            Bound::By(approval, until) => (Some(*approval), Some(until)),
+            Bound::Never(message) => return self.unable(task, message),
+        };
+        let dry_run = task.kind == dry_run::KIND;
+        let seconds = if dry_run { domain::dry_run::SECONDS_MAX } else { task::ORDER_SECONDS };
+        let not_after = now.plus_seconds(seconds);
+        let version = match self.catalogue {
+            Some(version) => version,
+            None => *self.catalogue.insert(catalogue::newest_version(tx)?),
+        };
+        let Some(version) = version else { return Ok(None) };
+        let life = task::step(task.life(), Event::Offer)?;
+        let number = self.numbers.entry(agent.id).or_insert(agent.order_seq);
+        *number += 1;
+        let order = Order {
+            v: 1,
+            kind: kind(tx, task)?,
+            order_id: Uuid::now_v7(),
+            job: jobs::name(task.job_number),
+            task: task.uuid,
+            epoch: life.epoch,
+            supersedes: Supersedes::before(life.epoch, &task.resolved_by),
+            agent_id: agent.agent_id,
+            instance_id: agent.instance_id,
+            order_seq: u64::try_from(*number).unwrap_or(0),
+            catalogue_min: u64::try_from(version).unwrap_or(0),
+            entry_id: task.entry.clone(),
+            entry_revision: u32::try_from(task.entry_revision).unwrap_or(0),
+            content_digest: task.digest.clone(),
+            not_before: task.due_at,
+            not_after: task.start_by.into_iter().chain(until).fold(not_after, Timestamp::min),
+            run_timeout_seconds: run_seconds(task),
+            output_cap_bytes: OUTPUT_CAP_BYTES,
+            dry_run,
+            approval,
+            permit,
+            restart: self.restarts(tx, task)? && maker.capabilities.contains(RESTART_CAPABILITY),
+        };
+        let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
+        let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);
+        let text = String::from_utf8(envelope.to_json()).map_err(Error::internal)?;
+        let made = (text.clone(), order.not_after);
+        self.changes.push(Change { life, order: Some(made), permit: Some(permit), ..Change::of(task) });
+        Ok(Some(text))
     }
-    Ok(Some(text))
+
+    /// End a task that this agent cannot be asked to do.
+    fn unable(&mut self, task: &TaskRow, message: String) -> Result<Option<String>, Error> {
+        let life = task::step(task.life(), Event::Unable)?;
+        self.changes.push(Change { life, result: Some((message, None, String::new())), ..Change::of(task) });
+        Ok(None)
+    }
+
+    /// Whether a start of this task asks for a permit: because of its run's limits, or because it is of a risky class.
+    fn needs_permit(&mut self, tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error> {
+        // Looking changes nothing, so nothing has to allow it.
+        if !matches!(task.kind.as_str(), "apply" | "revert") {
+            return Ok(false);
+        }
+        let of_run = match self.permits.get(&task.run_id) {
+            Some(known) => *known,
+            None => *self.permits.entry(task.run_id).or_insert(rollouts::run(tx, task.run_id)?.permits),
+        };
+        if of_run || task.kind == "revert" {
+            return Ok(of_run);
+        }
+        if let Some(known) = self.risky.get(&task.entry_key) {
+            return Ok(*known);
+        }
+        let entry = catalogue::entry(tx, task.entry_key)?;
+        Ok(*self.risky.entry(task.entry_key).or_insert(entry.risk == "high" || !entry.reversible))
+    }
+
+    /// Whether hosts of this task's run are restarted where the entry needs it. An agent whose owner does not allow it does not
+    /// list it and is not asked to: what needs a restart then waits for its owner.
+    fn restarts(&mut self, tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error> {
+        if !matches!(task.kind.as_str(), "apply" | "revert") {
+            return Ok(false);
+        }
+        if let Some(known) = self.restarts.get(&task.run_id) {
+            return Ok(*known);
+        }
+        let restarts = super::waves::policy(&rollouts::run(tx, task.run_id)?.rollout)?.restarts.is_some();
+        Ok(*self.restarts.entry(task.run_id).or_insert(restarts))
+    }
+
+    fn write(&mut self, tx: &mut Transaction<'_>, now: Timestamp) -> Result<(), Error> {
+        many::save(tx, &self.changes, now)?;
+        agents::set_order_numbers(tx, std::mem::take(&mut self.numbers))?;
+        // What agents cannot do has a result by now.
+        super::mail::tell(tx, std::mem::take(&mut self.touched), now)
+    }
 }
 
 /// How long the action may take: what is left of a short window after its last start.
 fn run_seconds(task: &TaskRow) -> u32 {
     let end = task.window_end.zip(task.start_by).map(|(at, start_by)| End { at, start_by });
     u32::try_from(end.map_or(task::RUN_SECONDS, End::run_seconds)).unwrap_or(1)
-}
-
-/// Whether a start of this task asks for a permit: because of its run's limits, or because it is of a risky class.
-fn needs_permit(tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error> {
-    // Looking changes nothing, so nothing has to allow it.
-    if !matches!(task.kind.as_str(), "apply" | "revert") {
-        return Ok(false);
-    }
-    if rollouts::run(tx, task.run_id)?.permits {
-        return Ok(true);
-    }
-    let entry = catalogue::entry(tx, task.entry_key)?;
-    Ok(task.kind != "revert" && (entry.risk == "high" || !entry.reversible))
-}
-
-/// Whether hosts of this task's run are restarted where the entry needs it. An agent whose owner does not allow it does not list
-/// it and is not asked to: what needs a restart then waits for its owner.
-fn restarts(tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error> {
-    if !matches!(task.kind.as_str(), "apply" | "revert") {
-        return Ok(false);
-    }
-    Ok(super::waves::policy(&rollouts::run(tx, task.run_id)?.rollout)?.restarts.is_some())
 }
 
 /// What the order of a task says to do; a dry run only plans it.

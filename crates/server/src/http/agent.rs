@@ -3,11 +3,14 @@
 //! Every request but enrolment is an envelope signed by the agent's own key (see [`protocol::agent`]).
 
 use crate::app::App;
-use crate::engine::{agents, catalogue, checks, dispatch, orders, permits, results};
+use crate::engine::crowd::{Crowd, Look};
+use crate::engine::orders::Offer;
+use crate::engine::{agents, catalogue, checks, permits};
 use crate::failpoint;
 use crate::http::error::Error;
 use crate::http::limits;
 use crate::http::router::bounded;
+use crate::wake::Listener;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,14 +18,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use domain::id::AgentKey;
 use protocol::agent::{
     BODY_BYTES_MAX, Body, CA_PATH, CHECKS_PATH, CONTENT_PATH, ChecksReply, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled,
-    EventsReply, HOLD_SECONDS_MAX, POLL_PATH, Poll, PollReply,
+    EventsReply, Facts, HOLD_SECONDS_MAX, POLL_PATH, Poll, PollReply,
 };
 use protocol::permit::{PERMIT_PATH, PermitReply, RESTART_PATH};
 use std::time::Duration;
 use store::agents::AgentRow;
-use store::tasks;
 
 /// The routes.
 pub fn routes() -> Router<App> {
@@ -51,23 +54,39 @@ fn misplaced() -> Error {
 }
 
 async fn poll(State(app): State<App>, body: Bytes) -> Result<Json<PollReply>, Error> {
-    let (agent, request) = agents::authenticate(&app, &body).await?;
-    // Held for most of a minute by every agent there is: nothing stays in memory that is not needed.
+    // Held for most of a minute by every agent there is: nothing stays in memory that is not needed, and what is done before
+    // and between the waits has its room in boxes that go with it.
+    let (agent, request) = Box::pin(agents::authenticate(&app, &body)).await?;
     drop(body);
     let Body::Poll(poll) = request.body else { return Err(misplaced()) };
     // Listen before looking, or what changes in between is missed until the hold is over.
-    let mut woken = app.wake.listen("agent", agent.id.0);
-    let agent = learn(&app, agent, &poll).await?;
+    let woken = app.wake.listen("agent", agent.id.0);
+    let (look, hold, facts) = asked(agent.id, *poll);
+    match facts {
+        Some(facts) => Box::pin(learn(&app, agent, facts)).await?,
+        None => drop(agent),
+    }
+    hold_poll(app, look, hold, woken).await
+}
+
+/// What a poll looks for, how long it may be held, and what the agent says of its host.
+fn asked(agent: AgentKey, poll: Poll) -> (Look, Duration, Option<Facts>) {
     let hold = Duration::from_secs(u64::from(poll.hold_seconds.min(HOLD_SECONDS_MAX)));
+    (Look { agent, root: poll.root_version, index: poll.index_version }, hold, poll.facts)
+}
+
+/// Answer a poll once there is something to say, or the hold is over.
+async fn hold_poll(app: App, look: Look, hold: Duration, mut woken: Listener) -> Result<Json<PollReply>, Error> {
     let deadline = tokio::time::Instant::now() + hold;
     loop {
-        let reply = reply(&app, &agent, &poll).await?;
+        let reply = Box::pin(reply(&app, look)).await?;
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let said =
             !(reply.orders.is_empty() && reply.revoke.is_empty() && reply.roots.is_empty() && reply.index.is_none());
         if said || left.is_zero() || app.stopping.is_cancelled() {
             return Ok(Json(reply));
         }
+        drop(reply);
         tokio::select! {
             () = app.stopping.cancelled() => {}
             _ = woken.changed_within(left) => {}
@@ -75,98 +94,40 @@ async fn poll(State(app): State<App>, body: Bytes) -> Result<Json<PollReply>, Er
     }
 }
 
-async fn learn(app: &App, agent: AgentRow, poll: &Poll) -> Result<AgentRow, Error> {
-    let Some(facts) = poll.facts.clone() else { return Ok(agent) };
-    let (now, key, known) = (app.clock.now(), agent.id, agent.clone());
-    let agent = app
-        .database
-        .try_write(move |tx| {
-            agents::learn(tx, &known, &facts, now)?;
-            Ok::<_, Error>(store::agents::read(tx, key)?)
-        })
-        .await?;
+async fn learn(app: &App, agent: AgentRow, facts: Facts) -> Result<(), Error> {
+    let now = app.clock.now();
+    app.database.try_write(move |tx| agents::learn(tx, &agent, &facts, now)).await?;
     app.wake.notify("agents", 0);
-    Ok(agent)
+    Ok(())
 }
 
 /// What there is to say now. Writes only where an order has to be made.
-async fn reply(app: &App, agent: &AgentRow, poll: &Poll) -> Result<PollReply, Error> {
-    let now = app.clock.now();
-    let mut reply = PollReply {
-        now,
-        roots: Vec::new(),
-        index: None,
-        approvals: Vec::new(),
-        orders: Vec::new(),
-        revoke: Vec::new(),
-        acked: Vec::new(),
-        wait_seconds: 0,
-    };
-    let (agent_key, root_version, index_version) = (agent.id, poll.root_version, poll.index_version);
-    let (roots, index, any) = app
-        .database
-        .read(move |tx| {
-            let roots = store::catalogue::roots_above(tx, i64::try_from(root_version).unwrap_or(i64::MAX))?;
-            let newest = store::catalogue::newest_version(tx)?;
-            let newer = newest.is_some_and(|version| u64::try_from(version).unwrap_or(0) > index_version);
-            let newer = if newer { store::catalogue::newest(tx)? } else { None };
-            Ok((roots, newer.map(|release| release.index_envelope), tasks::any_for_agent(tx, agent_key)?))
-        })
-        .await?;
-    reply.roots = roots.into_iter().map(|(_, envelope)| envelope).collect();
-    reply.index = index;
+async fn reply(app: &App, look: Look) -> Result<PollReply, Error> {
+    let looked = Crowd::look(app, look).await?;
     // An agent without an asset of its own gets nothing to do: which machine it is has to be decided first. What was
     // ordered while it had one is taken back.
-    if any {
-        let (agent, key) = (agent.clone(), catalogue::order_key(app));
-        let offer = app
-            .database
-            .try_write(move |tx| {
-                let halted = dispatch::halt(tx)?.is_some();
-                let capabilities = agents::capabilities(&agent);
-                let maker = orders::Maker { key: &key, halted, capabilities: &capabilities, now };
-                let offer = orders::offer(tx, &agent, maker)?;
-                if !offer.touched.is_empty() {
-                    failpoint::hit("order.made");
-                }
-                Ok::<_, Error>(offer)
-            })
-            .await?;
-        if !offer.touched.is_empty() {
-            failpoint::hit("order.sent");
-        }
-        for job in offer.touched {
-            app.wake.notify("job", job.0);
-        }
-        reply.orders = offer.orders;
-        reply.approvals = offer.approvals.into_iter().collect();
-        reply.revoke = offer.revoke;
+    let offer = if looked.waits { Crowd::offer(app, look.agent).await? } else { Offer::default() };
+    if !offer.touched.is_empty() {
+        failpoint::hit("order.sent");
     }
-    Ok(reply)
+    Ok(PollReply {
+        now: app.clock.now(),
+        roots: looked.roots,
+        index: looked.index,
+        approvals: offer.approvals.into_iter().collect(),
+        orders: offer.orders,
+        revoke: offer.revoke,
+        acked: Vec::new(),
+        wait_seconds: 0,
+    })
 }
 
 async fn events(State(app): State<App>, body: Bytes) -> Result<Json<EventsReply>, Error> {
     let (agent, request) = agents::authenticate(&app, &body).await?;
+    drop(body);
     let Body::Events(events) = request.body else { return Err(misplaced()) };
-    let now = app.clock.now();
-    let key = agent.id;
-    let stored = app.database.try_write(move |tx| {
-        let stored = results::store(tx, &agent, &events.events, now)?;
-        if !stored.touched.is_empty() {
-            failpoint::hit("events.before_commit");
-        }
-        Ok::<_, Error>(stored)
-    });
-    let stored = stored.await?;
-    if !stored.touched.is_empty() {
-        failpoint::hit("events.after_commit");
-        app.wake.notify("dispatch", 0);
-        app.wake.notify("agent", key.0);
-    }
-    for job in &stored.touched {
-        app.wake.notify("job", job.0);
-    }
-    Ok(Json(EventsReply { now, acked: stored.acked }))
+    let stored = Crowd::report(&app, agent.id, events.events).await?;
+    Ok(Json(EventsReply { now: app.clock.now(), acked: stored.acked }))
 }
 
 async fn checked(State(app): State<App>, body: Bytes) -> Result<Json<ChecksReply>, Error> {

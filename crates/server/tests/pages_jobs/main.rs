@@ -8,6 +8,7 @@
     reason = "a test panics rather than returning an error"
 )]
 
+mod crowd;
 mod events;
 mod free;
 mod links;

@@ -66,20 +66,35 @@ pub fn save_check(
     Ok(())
 }
 
-/// A job put this control in place: it expires by that job's word from now on, and any earlier expiry is over.
+/// When a control expires from now on, and by which job's word.
+#[derive(Debug, Clone)]
+pub struct Expiry {
+    /// Asset.
+    pub asset_id: AssetId,
+    /// Entry id.
+    pub entry: String,
+    /// When; none for never.
+    pub expires_at: Option<Timestamp>,
+    /// The job.
+    pub job_id: JobId,
+}
+crate::stage!(Expiry as "control_expiry_batch" {
+    asset_id: AssetId, entry: String, expires_at: Option<Timestamp>, job_id: JobId,
+});
+
+/// Say when controls expire, each named once: what had expired is in force again.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn set_expiry(
-    tx: &mut Transaction<'_>,
-    asset: AssetId,
-    entry: &str,
-    expires_at: Option<Timestamp>,
-    job: JobId,
-) -> Result<()> {
+pub fn set_expiry(tx: &mut Transaction<'_>, controls: &[Expiry]) -> Result<()> {
+    if controls.is_empty() {
+        return Ok(());
+    }
+    tx.stage(controls)?;
     tx.execute(
-        "UPDATE control SET expires_at = $3, expired_at = NULL, expiry_job_id = $4 WHERE asset_id = $1 AND entry = $2",
-        &[&asset, &entry, &expires_at, &job],
+        "UPDATE control SET expires_at = b.expires_at, expired_at = NULL, expiry_job_id = b.job_id
+         FROM control_expiry_batch b WHERE control.asset_id = b.asset_id AND control.entry = b.entry",
+        &[],
     )?;
     Ok(())
 }

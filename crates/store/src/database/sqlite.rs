@@ -24,8 +24,13 @@ const GROUP_TIME_MAX: Duration = Duration::from_millis(10);
 /// How long one connection waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_CACHED_MAX: usize = 200;
-const WRITER_CACHE_KIB: u32 = 24 * 1024;
-const READER_CACHE_KIB: u32 = 4 * 1024;
+/// Pages the writer keeps; what is beyond stays in the system's cache, where a page is microseconds away.
+const WRITER_CACHE_KIB: u32 = 4 * 1024;
+/// Pages the writer keeps while imports merge, whose index pages are hit again and again.
+const BULK_CACHE_KIB: u32 = 24 * 1024;
+/// How long after the last merge the room for it is given back.
+const BULK_ROOM_KEPT: Duration = Duration::from_secs(30);
+const READER_CACHE_KIB: u32 = 1024;
 pub(crate) const READERS_MAX: usize = 8;
 
 pub(crate) struct Sqlite {
@@ -51,7 +56,7 @@ impl Sqlite {
         make_private(path)?;
         let (connection, deadline) = connect(path, WRITER_CACHE_KIB, true)?;
         let (sender, receiver) = sync_channel(QUEUE_MAX);
-        let writer = Writer { connection, deadline, limits, synchronous_off: false };
+        let writer = Writer { connection, deadline, limits, synchronous_off: false, last_bulk: None };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&receiver))
@@ -192,6 +197,8 @@ struct Writer {
     limits: Limits,
     /// `synchronous` is NORMAL at the moment.
     synchronous_off: bool,
+    /// When the last merge began, while the room for it is kept.
+    last_bulk: Option<Instant>,
 }
 
 /// A closure that ran in the open group, and whether its changes stay.
@@ -295,11 +302,31 @@ impl Writer {
     }
 
     fn begin(&mut self, bulk: bool) -> Result<()> {
+        self.make_room(bulk)?;
         if self.synchronous_off != bulk {
             self.control(if bulk { "PRAGMA synchronous = NORMAL" } else { "PRAGMA synchronous = FULL" })?;
             self.synchronous_off = bulk;
         }
         self.control("BEGIN IMMEDIATE")
+    }
+
+    /// A large page cache while imports merge, a small one else: it is memory that an idle server would hold.
+    fn make_room(&mut self, bulk: bool) -> Result<()> {
+        let kept = self.last_bulk.is_some_and(|last| last.elapsed() < BULK_ROOM_KEPT);
+        let kib = match (bulk, self.last_bulk) {
+            (true, None) => BULK_CACHE_KIB,
+            (false, Some(_)) if !kept => WRITER_CACHE_KIB,
+            _ => 0,
+        };
+        if kib > 0 {
+            self.control(&format!("PRAGMA cache_size = -{kib}"))?;
+        }
+        if bulk {
+            self.last_bulk = Some(Instant::now());
+        } else if !kept {
+            self.last_bulk = None;
+        }
+        Ok(())
     }
 
     fn control(&self, sql: &str) -> Result<()> {

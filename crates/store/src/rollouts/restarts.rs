@@ -74,14 +74,14 @@ pub fn grant(tx: &mut Transaction<'_>, want: &WantedRestart<'_>, now: Timestamp)
     Ok(Granted::Yes)
 }
 
-/// Give back the slot of a task that ended.
+/// Give back the slots of tasks that ended.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub(crate) fn give_back(tx: &mut Transaction<'_>, task: TaskId, now: Timestamp) -> Result<()> {
+pub(crate) fn give_back(tx: &mut Transaction<'_>, tasks: &[i64], now: Timestamp) -> Result<()> {
     let rows: Vec<(RunId, String)> = tx.all(
-        "UPDATE restart_slot SET back_at = $2 WHERE task_id = $1 AND back_at IS NULL RETURNING run_id, apart",
-        &[&task, &now],
+        "UPDATE restart_slot SET back_at = $2 WHERE task_id {in $1} AND back_at IS NULL RETURNING run_id, apart",
+        &[&tasks, &now],
     )?;
     for (run, apart) in rows {
         free(tx, &of_restarts(run), 1)?;
