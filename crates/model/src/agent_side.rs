@@ -23,11 +23,14 @@ pub(crate) type Answer = (Id, Vec<Id>);
 /// Why an order is not started.
 type Refused = Result<(), (RefusalCode, String)>;
 
+/// What decides whether an order is refused: journal, task, epoch, the index in force, the owner's halt, the clock.
+type Check = (Id, Task, u32, Option<u8>, bool, Clock);
+
 /// What a host makes of its journal, computed once for each.
 pub(crate) struct Memory {
     waiting: Memo<Id, Arc<Vec<Order>>>,
     unsaid: Memo<Id, Arc<Vec<Id>>>,
-    checked: Memo<(Id, Task, u32, Option<u8>, bool, Clock), Refused>,
+    checked: Memo<Check, Refused>,
     begun: Memo<(Id, Task, u32), Answer>,
     ended: Memo<(Id, Task, u32, String), Answer>,
     revoked: Memo<(Id, Task, u32), Answer>,

@@ -22,6 +22,8 @@ pub enum End {
     Refused(RefusalCode),
     /// Refused with this code; it names no task, so nothing is told.
     Silent(RefusalCode),
+    /// Refused with this code; the task named has a result of its own, which alone is told again.
+    ToldAgain(RefusalCode),
     /// Taken, because it is signed as it should be, and not begun: the report says why, with these words.
     NotBegun(&'static str),
 }

@@ -214,9 +214,11 @@ fn numbers() -> Vec<Attack> {
                 order.supersedes = Some(Supersedes { epoch: 2, result_digest: "ab".repeat(32) });
             })
         }),
-        order("another order for a task that was done", RefusalCode::Replayed, |forge| {
-            forge.changed(|order| order.task = Uuid::from_u128(1))
-        }),
+        Attack {
+            name: "another order for a task that was done",
+            end: End::ToldAgain(RefusalCode::Replayed),
+            moves: |forge| forge.changed(|order| order.task = Uuid::from_u128(1)),
+        },
     ]
 }
 

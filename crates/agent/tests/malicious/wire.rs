@@ -109,8 +109,8 @@ fn a_malicious_server_has_no_order_carried_out() {
                 assert!(matches!(&end, EventKind::Refused { code: of, .. } if *of == code), "{name}: {end:?}");
                 server.store.0.lock().unwrap().orders.pop();
             }
-            // Nothing is told; two polls later it was dealt with, and is not offered again.
-            End::Silent(_) => {
+            // Nothing new is told; two polls later it was dealt with, and is not offered again.
+            End::Silent(_) | End::ToldAgain(_) => {
                 let polls = server.store.0.lock().unwrap().polls;
                 server.wait(name, |store| (store.polls >= polls + 2).then_some(()));
                 server.store.0.lock().unwrap().orders.pop();
