@@ -128,6 +128,10 @@ fn apply(
             if in_force && life.state.ended() && task.kind == "apply" && agent.asset_id == Some(task.asset_id) {
                 left_in_force(tx, task, *state, event.at, now)?;
             }
+            // A rollback that died on its way has taken out what it has taken out, whether or not it is tried again.
+            if !in_force && task.kind == "revert" && agent.asset_id == Some(task.asset_id) {
+                taken_out(tx, task, *state, event.at, now)?;
+            }
         }
         EventKind::Revoked => tasks::save_result(tx, task.id, "withdrawn before it started", None, "")?,
         EventKind::Finished(report) if elsewhere => {
@@ -167,6 +171,30 @@ fn left_in_force(
     };
     controls::report(tx, &control, now)?;
     let cause = format!("{} was interrupted after {} was in place", store::jobs::name(task.job_number), task.entry);
+    rescore(tx, task.asset_id, &cause, now)
+}
+
+/// Take down the control that an interrupted rollback no longer left in force.
+fn taken_out(
+    tx: &mut Transaction<'_>,
+    task: &TaskRow,
+    state: ControlState,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(known) = controls::find(tx, task.asset_id, &task.entry)? else { return Ok(()) };
+    let control = Report {
+        asset: task.asset_id,
+        entry: &task.entry,
+        entry_key: task.entry_key,
+        state,
+        origin: known.origin,
+        task: task.id,
+        heard_at: at.min(now),
+    };
+    controls::report(tx, &control, now)?;
+    let cause =
+        format!("{} was interrupted, {} is not in force any more", store::jobs::name(task.job_number), task.entry);
     rescore(tx, task.asset_id, &cause, now)
 }
 
