@@ -272,7 +272,8 @@ impl Executor {
     }
 
     /// The order whose turn it is.
-    fn turn(&self) -> Option<Order> {
+    #[must_use]
+    pub fn turn(&self) -> Option<Order> {
         if self.unproven.is_some() {
             return None;
         }

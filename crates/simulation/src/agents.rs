@@ -6,11 +6,13 @@ use crate::mutation::Mutation;
 use crate::network::DELAY_SECONDS_MAX;
 use crate::people::Who;
 use crate::replica::{Asked, Door, Replica, json};
+use agent::executor::Executor;
 use agent::frame::{ToExecutor, ToNet};
 use agent::session::{Input, Now, Output};
 use axum::http::Method;
 use domain::time::Timestamp;
 use protocol::agent::{ENROL_PATH, Enrolled};
+use protocol::order::OrderKind;
 use std::collections::VecDeque;
 use uuid::Uuid;
 
@@ -84,7 +86,7 @@ impl Fleet<'_> {
     }
 
     /// A call of the executor that may die over it.
-    pub fn execute<T>(&mut self, of: usize, work: impl FnOnce(&mut agent::executor::Executor) -> T) -> Called<T> {
+    pub fn execute<T>(&mut self, of: usize, work: impl FnOnce(&mut Executor) -> T) -> Called<T> {
         let (now, loss) = (self.now, self.next_loss());
         let called = self.nodes[of].call(now, loss, work);
         if called.answer.is_none() {
@@ -151,33 +153,41 @@ impl Fleet<'_> {
                 self.after(at - self.now, Event::Tick { of, life });
             }
         }
-        let works = self.nodes[of].executor.as_ref().is_some_and(agent::executor::Executor::has_work);
-        if works && !self.nodes[of].work_planned {
-            self.nodes[of].work_planned = true;
-            let pause = self.net.between(100_000, 20 * SECOND);
+        // An order that waits for its permit is looked at again when there is nothing else to do.
+        let due = |executor: &Executor| if executor.has_work() { Some(0) } else { executor.rest_micros() };
+        let due = self.nodes[of].peek(self.now, due).flatten();
+        if let Some(rest) = due
+            && self.nodes[of].work_planned.is_none_or(|at| at > self.now + 20 * SECOND && rest == 0)
+        {
+            let pause = i64::try_from(rest).unwrap_or(0) + self.net.between(100_000, 20 * SECOND);
+            self.nodes[of].work_planned = Some(self.now + pause);
             self.after(pause, Event::Work { of, life });
         }
     }
 
     pub fn work(&mut self, of: usize) {
-        self.nodes[of].work_planned = false;
-        let Some(executor) = self.nodes[of].executor.as_ref() else { return };
-        let order = executor.book().waiting().into_iter().next();
-        self.mutate_before_work(of, order.as_ref());
+        // One that was planned for later, before there was something to do at once.
+        if self.nodes[of].work_planned != Some(self.now) {
+            return;
+        }
+        self.nodes[of].work_planned = None;
+        let Some(order) = self.nodes[of].peek(self.now, Executor::turn).flatten() else { return self.plan_ahead(of) };
+        self.mutate_before_work(of, &order);
         let called = self.execute(of, |executor| {
             executor.step();
             executor.take_out()
         });
         self.watch.passed(&called.passed, false);
-        if let Some(order) = &order {
-            let entry = &order.entry_id;
-            self.note(&format!("h{of} works on {entry} epoch {}: {} points", order.epoch, called.passed.len()));
-            if called.passed.iter().any(|point| point == "after-intent") {
-                let known = self.task(order.task);
-                // An agent that has not heard the server since it started has nothing but its own clock.
-                let late = DELAY_SECONDS_MAX + 10 + self.nodes[of].skew.abs() / SECOND;
-                self.watch.started(self.now, late, order, known.as_ref());
-            }
+        if order.kind == OrderKind::Apply {
+            self.forgive_edits(of);
+        }
+        let entry = &order.entry_id;
+        self.note(&format!("h{of} works on {entry} epoch {}: {} points", order.epoch, called.passed.len()));
+        if called.passed.iter().any(|point| point == "after-intent") {
+            let known = self.task(order.task);
+            // An agent that has not heard the server since it started has nothing but its own clock.
+            let late = DELAY_SECONDS_MAX + 10 + self.nodes[of].skew.abs() / SECOND;
+            self.watch.started(self.now, late, &order, known.as_ref());
         }
         let Some(frames) = called.answer else { return };
         self.overhear(of, &frames);
@@ -185,6 +195,18 @@ impl Fleet<'_> {
             self.feed(of, Input::Frame(Box::new(frame)));
         }
         self.plan_ahead(of);
+    }
+
+    /// A file that is ours alone is what its entry says once it was applied anew, whatever its owner had added: S10 is about files
+    /// of the owner's, and about rollbacks.
+    fn forgive_edits(&mut self, of: usize) {
+        let root = &self.nodes[of].root;
+        for (_, path, line) in self.edits.iter_mut().filter(|(host, ..)| *host == of) {
+            let ours = path.file_name().is_some_and(|name| name.to_string_lossy().contains("quell"));
+            if ours && !std::fs::read_to_string(root.join(&*path)).is_ok_and(|text| text.contains(line.as_str())) {
+                line.clear();
+            }
+        }
     }
 
     pub fn enrol(&mut self, of: usize) {

@@ -113,8 +113,8 @@ pub struct Node {
     pub under_way: [Option<u64>; 2],
     /// Nothing gets through before this instant, in microseconds.
     pub offline_until: i64,
-    /// Work is planned.
-    pub work_planned: bool,
+    /// Work is planned for.
+    pub work_planned: Option<i64>,
     /// The next tick is planned for.
     pub tick_at: Option<i64>,
     /// Who it is, once enrolled.
@@ -147,7 +147,7 @@ impl Node {
             points_left: None,
             under_way: [None, None],
             offline_until: 0,
-            work_planned: false,
+            work_planned: None,
             tick_at: None,
             agent_id: None,
             key: 0,
@@ -200,6 +200,15 @@ impl Node {
         })
     }
 
+    /// Ask the executor something by the clocks of this machine.
+    pub fn peek<T>(&self, now: i64, ask: impl FnOnce(&Executor) -> T) -> Option<T> {
+        let executor = self.executor.as_ref()?;
+        MACHINE.set(Machine { wall: now + self.skew, boot: now - self.booted, ..Machine::default() });
+        let answer = ask(executor);
+        MACHINE.take();
+        Some(answer)
+    }
+
     /// Start the agent. It may die while it reads its journal.
     pub fn start(&mut self, now: i64, loss: Loss) -> Called<()> {
         let (state, host) = (self.state_dir(), self.host());
@@ -246,7 +255,7 @@ impl Node {
     /// Both halves are gone.
     pub fn die(&mut self) {
         (self.executor, self.session) = (None, None);
-        (self.under_way, self.work_planned, self.tick_at) = ([None, None], false, None);
+        (self.under_way, self.work_planned, self.tick_at) = ([None, None], None, None);
         self.life += 1;
     }
 

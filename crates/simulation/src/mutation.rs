@@ -50,14 +50,14 @@ impl Mutation {
     pub const ALL: [(Mutation, &'static [&'static str], u64); 16] = [
         (Mutation::ReofferAfterSilence, &["S2"], 1),
         (Mutation::AckBeforeCommit, &["durable"], 1),
-        (Mutation::JournalNotSynced, &["S1", "S3"], 1),
-        (Mutation::CancelWithoutTombstone, &["S4"], 1),
-        (Mutation::HaltOnOneReplica, &["S7"], 1),
-        (Mutation::ControlForgotten, &["truth"], 1),
+        (Mutation::JournalNotSynced, &["S1", "S3"], 5),
+        (Mutation::CancelWithoutTombstone, &["S4"], 18),
+        (Mutation::HaltOnOneReplica, &["S7"], 3),
+        (Mutation::ControlForgotten, &["truth"], 11),
         (Mutation::ScoreForgotten, &["scores"], 1),
         (Mutation::AuditEntryLost, &["S11"], 1),
         (Mutation::RevertBlind, &["S10"], 1),
-        (Mutation::TaskAbandoned, &["L1"], 1),
+        (Mutation::TaskAbandoned, &["L1"], 3),
         (Mutation::PermitsUncounted, &["S6"], 1),
         (Mutation::PermitInHalt, &["S7"], 1),
         (Mutation::GateIgnored, &["S8"], 1),
@@ -108,7 +108,12 @@ impl Fleet<'_> {
             Some(Mutation::GateIgnored) => {
                 self.sql("UPDATE run SET wave = wave + 1 WHERE wave < waves AND state = 'open' AND id % 2 = 0");
             }
-            Some(Mutation::ApprovalForgotten) => self.sql("DELETE FROM approval WHERE state = 'pending'"),
+            Some(Mutation::ApprovalForgotten) => {
+                self.sql(
+                    "DELETE FROM approval_target WHERE approval_id IN (SELECT id FROM approval WHERE state = 'pending');
+                     DELETE FROM approval WHERE state = 'pending'",
+                );
+            }
             _ => {}
         }
     }
@@ -192,8 +197,8 @@ impl Fleet<'_> {
     }
 
     /// Before the executor works on an order.
-    pub fn mutate_before_work(&mut self, host: usize, order: Option<&Order>) {
-        if self.mutation == Some(Mutation::RevertBlind) && order.is_some_and(|order| order.kind == OrderKind::Revert) {
+    pub fn mutate_before_work(&mut self, host: usize, order: &Order) {
+        if self.mutation == Some(Mutation::RevertBlind) && order.kind == OrderKind::Revert {
             let edited: Vec<PathBuf> =
                 self.edits.iter().filter(|(of, _, _)| *of == host).map(|(_, path, _)| path.clone()).collect();
             for path in edited {

@@ -2,6 +2,7 @@
 
 use crate::fleet::{Event, Fleet, HOUR, MINUTE, SECOND};
 use crate::replica::Held;
+use crate::watch::TaskNow;
 use agent::session::Lane;
 use domain::time::Timestamp;
 use protocol::agent::PollReply;
@@ -43,9 +44,8 @@ impl Fleet<'_> {
                     }
                 }
             }
-            self.see();
+            let tasks = self.see();
             self.mutate_after_look();
-            let tasks = self.tasks();
             self.counts.tasks = tasks.len() as u64;
             let states: Vec<String> =
                 tasks.iter().map(|task| format!("{}{}{}", task.id, initial(&task.state), task.epoch)).collect();
@@ -80,12 +80,13 @@ impl Fleet<'_> {
     }
 
     /// Let the watch see what the database has now: a look, or a person's act, may have opened a wave or halted a run.
-    pub fn see(&mut self) {
+    pub fn see(&mut self) -> Vec<TaskNow> {
         let waiting: Vec<i64> =
             self.rows("SELECT run_id FROM approval WHERE state = 'pending' ORDER BY id", |row| row.get(0));
         self.watch.limits.asked(waiting);
         let tasks = self.tasks();
         self.watch.looked(self.now, &tasks);
+        tasks
     }
 
     pub fn wake(&mut self, of: usize, key: i64) {

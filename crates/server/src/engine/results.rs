@@ -237,6 +237,10 @@ impl Batch {
                 if in_force && life.state.ended() && task.kind == "apply" && agent.asset_id == Some(task.asset_id) {
                     self.left_in_force(task, *state, event.at, now);
                 }
+                // A rollback that died on its way has taken out what it has taken out, whether or not it is tried again.
+                if !in_force && task.kind == "revert" && agent.asset_id == Some(task.asset_id) {
+                    self.taken_out(task, *state, event.at, now);
+                }
             }
             EventKind::Revoked => {
                 self.round.result(task, life, "withdrawn before it started".to_owned(), None, String::new());
@@ -267,6 +271,14 @@ impl Batch {
         self.control(task, state, Origin::Ours, at, now);
         let cause = format!("{} was interrupted after {} was in place", store::jobs::name(task.job_number), task.entry);
         self.round.rescore(task.asset_id, cause);
+    }
+
+    /// Take down the control that an interrupted rollback no longer left in force.
+    fn taken_out(&mut self, task: &TaskRow, state: ControlState, at: Timestamp, now: Timestamp) {
+        let Some((origin, _)) = self.controls.get(&(task.asset_id, task.entry.clone())).copied() else { return };
+        self.control(task, state, origin, at, now);
+        let job = store::jobs::name(task.job_number);
+        self.round.rescore(task.asset_id, format!("{job} was interrupted, {} is not in force any more", task.entry));
     }
 
     fn control(&mut self, task: &TaskRow, state: ControlState, origin: Origin, at: Timestamp, now: Timestamp) {

@@ -9,7 +9,7 @@ use protocol::order::RefusalCode;
 use serde_json::{Value, json};
 use server::engine::results;
 use testkit::both_servers;
-use testkit::server::TestServer;
+use testkit::server::{Client, TestServer};
 
 /// The server listens from an instant on for so many minutes, and hears the agents of these assets.
 async fn listen(server: &TestServer, from: &str, minutes: i64, heard: &[i64]) {
@@ -178,6 +178,38 @@ both_servers!(what_an_agent_knows_of_a_later_epoch_waits_until_the_server_is_the
     admin.post(&format!("/api/v1/jobs/{number}/cancel"), &json!({})).await.expect(200);
     say(server, assets[0], &order, 2, &[(2, EventKind::Revoked)]).await;
     assert_eq!(say(server, assets[0], &order, 9, &later).await, 1);
+});
+
+both_servers!(a_rollback_that_died_on_its_way_has_taken_out_what_it_has_taken_out, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let (number, assets) = draft(&world, &json!({})).await;
+    act(&world.admin, &number, "save").await.expect(200);
+    look(server).await;
+    report(server, assets[0], Outcome::Succeeded).await;
+    let controls = async |admin: &Client| {
+        let asset = admin.get(&format!("/api/v1/assets/{}", assets[0])).await.expect(200);
+        let controls = asset["controls"].as_array().expect("controls").clone();
+        controls.iter().map(|control| control["state"].clone()).collect::<Vec<_>>()
+    };
+    let before = controls(&world.admin).await;
+    assert!(before.iter().any(|state| state == "effective"), "{before:?}");
+
+    let (qid, _) = world.mitigable().await;
+    let new = json!({ "kind": "rollback", "vulnerabilities": [{ "qid": qid, "assets": [assets[0]] }] });
+    let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
+    let rollback = made["job"]["summary"]["number"].as_str().expect("a number").to_owned();
+    act(&world.admin, &rollback, "save").await.expect(200);
+    look(server).await;
+    let (orders, _) = offered(server, assets[0]).await;
+    assert!(!orders.is_empty(), "the rollback is ordered");
+    let state = domain::mitigation::ControlState::Exposed;
+    let died = EventKind::Interrupted { state, reason: "said by a test".to_owned() };
+    for order in &orders {
+        say(server, assets[0], order, 1, &[(1, EventKind::Accepted), (2, EventKind::Started), (3, died.clone())]).await;
+    }
+    let after = controls(&world.admin).await;
+    assert!(after.iter().all(|state| state != "effective"), "{after:?}");
 });
 
 both_servers!(an_act_on_a_job_that_changed_meanwhile_is_refused, |server| async move {
