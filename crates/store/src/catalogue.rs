@@ -40,6 +40,8 @@ pub struct NewEntry {
     pub reversible: bool,
     /// `kind@version` words an agent must list, separated by spaces.
     pub needs: String,
+    /// For new work: an entry that only looks, or was withdrawn or replaced, stays for reverts and for what is in place.
+    pub offered: bool,
     /// The signed bytes.
     pub body: Vec<u8>,
     /// What it covers: CVE (empty when a QID is named), QID (0 when a CVE is named), coverage, points.
@@ -114,7 +116,7 @@ pub fn newest_version(tx: &mut Transaction<'_>) -> Result<Option<i64>> {
     Ok(found.map(|(version,)| version))
 }
 
-/// Install a release: its entries become the current ones, all others stay for reverts only.
+/// Install a release: those of its entries that are offered become the current ones, all others stay for reverts only.
 ///
 /// # Errors
 /// [`crate::Error::Conflict`] on `catalogue_release_version` when that version was installed before.
@@ -142,7 +144,7 @@ pub fn install(tx: &mut Transaction<'_>, release: &Release, entries: &[NewEntry]
                 &entry.reversible,
                 &entry.needs,
                 &entry.body,
-                &true,
+                &entry.offered,
             ],
         )?;
         for (cve, qid, coverage, points) in &entry.covers {

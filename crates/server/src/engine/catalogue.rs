@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::index::verify_bundle;
-use ::catalogue::schema::Entry as CatalogueEntry;
+use ::catalogue::schema::{Entry as CatalogueEntry, Status};
 use domain::access::{Action, Record};
 use domain::time::Timestamp;
 use protocol::digest::Digest;
@@ -172,6 +172,7 @@ fn row(entry: &CatalogueEntry, bytes: &[u8]) -> NewEntry {
         risk: entry.human.risk.as_str().to_owned(),
         reversible: entry.after.reversible.as_str() != "no",
         needs: entry.capabilities().into_iter().collect::<Vec<_>>().join(" "),
+        offered: entry.status == Status::Active,
         body: bytes.to_vec(),
         covers,
     }
