@@ -69,8 +69,19 @@ pub fn begin(unconfined: bool) -> Result<Confinement, String> {
     let systemd = rustix::process::geteuid().is_root()
         && Path::new("/run/systemd/system").is_dir()
         && Path::new(SYSTEMD_RUN).is_file();
+    // An older systemd refuses a unit with a property it does not know: better found out now than by an agent that hears nothing.
+    let systemd = landlock.is_err()
+        && systemd
+        && works(&network_unit(None))
+        && works(&unit(&scratch_of_units(), &["PrivateNetwork=yes"]));
     let chosen = choose(landlock, systemd, unconfined)?;
     Ok(*CHOSEN.get_or_init(|| chosen))
+}
+
+/// Whether a program starts as such a unit.
+fn works(unit: &[String]) -> bool {
+    let words: Vec<&str> = unit.iter().map(String::as_str).chain(["--", "/bin/true"]).collect();
+    call(SYSTEMD_RUN, &words).is_ok_and(|said| said.ok)
 }
 
 /// What to confine with. Landlock first: it holds from within, whoever starts what.
@@ -120,8 +131,7 @@ fn scratch_of_units() -> Vec<&'static str> {
 #[must_use]
 pub fn network_unit(user: Option<(u32, u32)>) -> Vec<String> {
     let families = "RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6";
-    let mut arguments =
-        unit(&[], &[families, "SocketBindDeny=any", "CapabilityBoundingSet=", "ProtectHome=yes", "PrivateTmp=yes"]);
+    let mut arguments = unit(&[], &[families, "CapabilityBoundingSet=", "ProtectHome=yes", "PrivateTmp=yes"]);
     if let Some((uid, gid)) = user {
         arguments.extend([format!("--uid={uid}"), format!("--gid={gid}")]);
     }

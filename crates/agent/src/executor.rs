@@ -274,7 +274,8 @@ impl Executor {
     /// The order whose turn it is.
     #[must_use]
     pub fn turn(&self) -> Option<Order> {
-        if self.unproven.is_some() {
+        // Nothing is begun before a rule is proven, nor while the machine goes down.
+        if self.unproven.is_some() || self.book.awaiting_restart().iter().any(|(_, restart)| restart.begun) {
             return None;
         }
         let micros = self.clock.boot_micros();
@@ -626,6 +627,10 @@ impl Executor {
 
     /// Rewrite the journal without what is over, and drop prior states nobody needs.
     pub fn compact(&mut self) {
+        // What is to be taken back unless the server is heard is in the records of its try, which compaction leaves out.
+        if self.unproven.is_some() {
+            return;
+        }
         self.acknowledged = false;
         // Long reports of tasks that are over must not keep new work out: fewer are remembered then.
         let mut length = usize::MAX;

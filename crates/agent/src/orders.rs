@@ -199,7 +199,10 @@ impl Book {
                     holding.restarted = true;
                 }
             }
-            Record::Released { entry_id, passed_on } => self.release(entry_id, passed_on),
+            Record::Released { entry_id, passed_on, kept } => {
+                self.release(entry_id, passed_on);
+                kept.iter().for_each(|holding| self.hold((**holding).clone()));
+            }
             Record::Tombstone { task, epoch, event } => {
                 self.tombstones.insert((*task, *epoch));
                 let entry = self.entry(*task, *epoch, Progress::Ended, "");

@@ -213,3 +213,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_try_that_was_undone_leaves_what_was_ours_before_it() {
+    let step = |param: &&str| Step::BootArgument { param: (*param).to_owned(), before: false, after: true };
+    let holding = |params: &[&str]| Holding {
+        entry_id: "linux-x".to_owned(),
+        revision: 1,
+        content_digest: String::new(),
+        boot_id: String::new(),
+        restarted: true,
+        steps: params.iter().map(step).collect(),
+        holds: Vec::new(),
+    };
+    let mut book = Book::default();
+    deliver(&mut book, &order(1, 1, 1, None));
+    let captured = |holding| Record::Captured { task: Uuid::from_u128(1), epoch: 1, holding };
+    book.apply(&captured(holding(&["a", "b"])));
+    book.apply(&captured(holding(&["b"])));
+    let released = |kept| Record::Released { entry_id: "linux-x".to_owned(), passed_on: Vec::new(), kept };
+    book.apply(&released(Some(Box::new(holding(&["a", "b"])))));
+    assert_eq!(book.holdings().get("linux-x"), Some(&holding(&["a", "b"])));
+    book.apply(&released(None));
+    assert!(book.holdings().is_empty());
+}

@@ -85,7 +85,7 @@ impl Executor {
             return;
         };
         let steps = self.book.holdings().get(&order.entry_id).map(|held| held.steps.clone()).unwrap_or_default();
-        let kept = self.undo(&order.entry_id, &steps);
+        let kept = self.undo(&order.entry_id, &steps, None);
         let waited = self.proof.as_secs();
         report.message = match &kept {
             None => format!("the server did not answer within {waited} s of the rule being in force; it was put back"),

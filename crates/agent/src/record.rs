@@ -109,6 +109,9 @@ pub enum Record {
         entry_id: String,
         /// Settings that another entry of ours still needs, with that entry: they were left in place and are its now.
         passed_on: Vec<(String, String)>,
+        /// What was ours before a try that was undone, and is ours still.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<Box<Holding>>,
     },
     /// What an entry's files needed to take effect was restarted.
     Restarted {

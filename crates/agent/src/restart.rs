@@ -64,6 +64,7 @@ impl Executor {
     /// Hold the report of a try back until the host was restarted; gives it back where that does not happen.
     pub(crate) fn await_restart(&mut self, order: &Order, mut report: TaskReport) -> Option<TaskReport> {
         let done = matches!(report.outcome, Outcome::Succeeded | Outcome::Unchanged | Outcome::Reverted);
+        cap(&mut report, order.output_cap_bytes as usize);
         if !order.restart || order.dry_run || self.dry_run || !done || report.restart_needed.as_deref() != Some(REBOOT)
         {
             return Some(report);
@@ -117,6 +118,12 @@ impl Executor {
         let of = TaskEpoch { task: order.task, epoch: order.epoch };
         if micros < self.restarter.pause_seconds * SECOND || self.restarts.waits(of, micros) {
             return;
+        }
+        let put_back = order.kind == OrderKind::Apply
+            && restart.report.outcome == Outcome::Succeeded
+            && !self.book.holdings().contains_key(&order.entry_id);
+        if put_back {
+            return self.end_restart(&order, restart, "not restarted: it was put back meanwhile");
         }
         let head = self.journal.head();
         match self.restarts.permitted(of, self.clock.now(), micros, || crate::executor::nonce(&head)) {

@@ -319,7 +319,7 @@ fn one_step(
             Ok(())
         }
         Step::BootArgument { param, .. } => {
-            if kernel_cmdline::argued(param, host).map_err(Stop::Failed)? {
+            if kernel_cmdline::argued_anywhere(param, host).map_err(Stop::Failed)? {
                 workspace.act(step.inverse());
             }
             Ok(())
@@ -400,7 +400,8 @@ pub fn as_before(step: &Step, host: &mut Host) -> Result<bool, String> {
         }
         Step::SelinuxBoolean { name, before, .. } => selinux_boolean::is(name, *before, host)?,
         Step::Firewall { name, before, .. } => firewall_rule::is(name, before.as_deref(), host)?,
-        Step::BootArgument { param, before, .. } => kernel_cmdline::argued(param, host)? == *before,
+        Step::BootArgument { param, before: true, .. } => kernel_cmdline::argued(param, host)?,
+        Step::BootArgument { param, before: false, .. } => !kernel_cmdline::argued_anywhere(param, host)?,
         Step::CryptoPolicy { before, .. } => crypto_policy_module::is(before, host)?,
         Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } | Step::WindowsSwitch { .. } => {
             windows_as(step, host)? == As::Before

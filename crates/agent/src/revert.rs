@@ -91,7 +91,7 @@ impl Executor {
         }
         failpoint::hit("revert-after-write");
         let entry_id = holding.entry_id.clone();
-        if let Err(error) = self.record(&Record::Released { entry_id, passed_on }) {
+        if let Err(error) = self.record(&Record::Released { entry_id, passed_on, kept: None }) {
             let mut failed = report(Outcome::RevertFailed, self.probe(entry), error.to_string());
             failed.left_changed = true;
             return failed;
@@ -145,7 +145,7 @@ impl Executor {
     /// A firewall rule whose try never ended was never proven: nobody may be left cut off by it.
     fn disarm(&mut self, order: &Order, entry: Option<&Entry>) {
         let steps = self.book.holdings().get(&order.entry_id).map(|held| held.steps.clone()).unwrap_or_default();
-        let reason = match self.undo(&order.entry_id, &steps) {
+        let reason = match self.undo(&order.entry_id, &steps, None) {
             None => "the agent died before the server was heard through the new rule; it was put back".to_owned(),
             Some(why) => format!(
                 "the agent died before the server was heard through the new rule; not everything could be put back: {why}"
@@ -181,7 +181,7 @@ impl Executor {
             let untouched = steps.iter().all(|step| restore::as_before(step, &mut self.host) == Ok(true));
             if order.kind == OrderKind::Apply && captured && untouched {
                 // It died before the first effect: nothing is ours, so nothing can have drifted.
-                let record = Record::Released { entry_id: order.entry_id.clone(), passed_on: Vec::new() };
+                let record = Record::Released { entry_id: order.entry_id.clone(), passed_on: Vec::new(), kept: None };
                 if let Err(error) = self.record(&record) {
                     tracing::error!("what is not ours was not let go: {error}");
                 }

@@ -30,6 +30,8 @@ struct Planned {
     diffs: Vec<String>,
     files: Vec<Vec<String>>,
     images: Vec<Image>,
+    /// What is ours of this entry already.
+    earlier: Option<Holding>,
 }
 
 /// Why a try failed after its intent.
@@ -170,7 +172,8 @@ impl Executor {
         let diffs = touched.iter().map(|places| places.iter().map(|place| workspace.diff(place)).collect()).collect();
         let images = steps.iter().filter_map(|step| workspace.images(&step.place()).1.cloned()).collect();
         let after = kinds::check_all(entry, &self.host, &workspace);
-        Ok((Planned { steps, holds, diffs, files: touched, images }, after))
+        let earlier = self.book.holdings().get(entry.id.as_str()).cloned();
+        Ok((Planned { steps, holds, diffs, files: touched, images, earlier }, after))
     }
 
     fn apply(&mut self, order: &Order, entry: &Entry) -> Option<TaskReport> {
@@ -298,7 +301,7 @@ impl Executor {
         report.actions = evidence(entry, before, &after, "changed");
         show(&mut report.actions, &planned.diffs, &planned.files);
         if !reached {
-            let kept = self.undo(entry.id.as_str(), &planned.steps);
+            let kept = self.undo(entry.id.as_str(), &planned.steps, planned.earlier.clone());
             report.left_changed = kept.is_some();
             report.message = match kept {
                 None => format!("{}; it was put back", report.message),
@@ -321,7 +324,7 @@ impl Executor {
             Broken::Failed(reason) => (Outcome::Failed, reason),
             Broken::TimedOut => (Outcome::TimedOut, format!("it took longer than {} s", order.run_timeout_seconds)),
         };
-        let kept = self.undo(entry.id.as_str(), planned.steps.get(..done).unwrap_or_default());
+        let kept = self.undo(entry.id.as_str(), planned.steps.get(..done).unwrap_or_default(), planned.earlier.clone());
         self.host.refresh();
         let after = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
         let text = match &kept {
@@ -334,8 +337,8 @@ impl Executor {
         report
     }
 
-    /// Put back these steps of a try, last first. Says why when something could not be.
-    pub(crate) fn undo(&mut self, entry_id: &str, steps: &[Step]) -> Option<String> {
+    /// Put back these steps of a try, last first; what was ours before it stays ours. Says why when something could not be.
+    pub(crate) fn undo(&mut self, entry_id: &str, steps: &[Step], earlier: Option<Holding>) -> Option<String> {
         let mut kept = None;
         // The boot menu is made of files, so it is made anew after they are back.
         let (menu, rest): (Vec<&Step>, Vec<&Step>) = steps.iter().rev().partition(|step| **step == Step::BootMenu);
@@ -347,7 +350,8 @@ impl Executor {
             }
         }
         if kept.is_none() && self.book.holdings().contains_key(entry_id) {
-            let record = Record::Released { entry_id: entry_id.to_string(), passed_on: Vec::new() };
+            let kept_one = earlier.map(Box::new);
+            let record = Record::Released { entry_id: entry_id.to_string(), passed_on: Vec::new(), kept: kept_one };
             if let Err(error) = self.record(&record) {
                 kept = Some(error.to_string());
             }

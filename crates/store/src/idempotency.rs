@@ -113,16 +113,17 @@ pub fn finish(tx: &mut Transaction<'_>, working: &Working, status: u16, answer: 
     .map(|_| ())
 }
 
-/// Forget a key whose request was refused: it did nothing, so the key may be used for another.
+/// Forget a key whose request was refused: where it did nothing, the key may be used for another; where something was kept of
+/// it, it stays, and a repetition is told that nobody knows what it came to.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
 pub fn forget(tx: &mut Transaction<'_>, working: &Working) -> Result<()> {
     tx.execute(
-        "DELETE FROM idempotency WHERE actor = $1 AND key = $2 AND begun_at = $3 AND status IS NULL",
-        &[&working.actor, &working.key, &working.begun_at],
-    )
-    .map(|_| ())
+        "DELETE FROM idempotency WHERE actor = $1 AND key = $2 AND begun_at = $3 AND status IS NULL AND worked = $4",
+        &[&working.actor, &working.key, &working.begun_at, &false],
+    )?;
+    let_go(tx, working)
 }
 
 /// Let go of a key whose request failed on our side: where nothing was kept of it, it may be tried again at once.

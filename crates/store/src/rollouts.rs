@@ -442,21 +442,22 @@ pub fn grant(tx: &mut Transaction<'_>, want: &Wanted<'_>, now: Timestamp) -> Res
             return Ok(Granted::Closed);
         }
     } else {
-        if !take(tx, &scope, want.max_running, want.interval, now)? {
-            let closed: Option<(bool,)> = tx.optional("SELECT closed FROM place WHERE scope = $1", &[&scope])?;
-            return Ok(if closed.is_none_or(|(closed,)| closed) { Granted::Closed } else { Granted::Full });
-        }
-        if let Some((group, at_most)) = want.apart {
-            let group = of_group(group);
+        // The group first: who has to wait for its group must not use up the starts of the run.
+        let group = want.apart.map(|(group, at_most)| (of_group(group), at_most));
+        let mut room = true;
+        if let Some((group, at_most)) = &group {
             tx.execute(
                 "INSERT INTO place (scope, taken, next_at, closed) VALUES ($1, 0, $2, $3) ON CONFLICT (scope) DO NOTHING",
-                &[&group, &Timestamp::from_micros(0), &false],
+                &[group, &Timestamp::from_micros(0), &false],
             )?;
-            if !take(tx, &group, at_most, 0, now)? {
-                // The start that was counted is lost to this minute; the place is not.
-                free(tx, &scope, 1)?;
-                return Ok(Granted::Full);
+            room = take(tx, group, *at_most, 0, now)?;
+        }
+        if !room || !take(tx, &scope, want.max_running, want.interval, now)? {
+            if let Some((group, _)) = group.filter(|_| room) {
+                free(tx, &group, 1)?;
             }
+            let closed: Option<(bool,)> = tx.optional("SELECT closed FROM place WHERE scope = $1", &[&scope])?;
+            return Ok(if closed.is_none_or(|(closed,)| closed) { Granted::Closed } else { Granted::Full });
         }
     }
     let apart = want.apart.map_or("", |(group, _)| group);

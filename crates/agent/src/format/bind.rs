@@ -82,7 +82,9 @@ fn token(text: &str, mut at: usize) -> Result<Option<(Token, Range<usize>)>, For
                     let ends = |c: char| c.is_whitespace() || matches!(c, '{' | '}' | ';' | '"' | '#');
                     let mut length = rest.find(ends).unwrap_or(rest.len());
                     for comment in ["//", "/*"] {
-                        length = length.min(rest.find(comment).filter(|at| *at > 0).unwrap_or(length));
+                        // In the word alone: looking through the rest of the file for each word would take for ever.
+                        let word = rest.get(..length).unwrap_or_default();
+                        length = word.find(comment).filter(|at| *at > 0).unwrap_or(length);
                     }
                     (Token::Word(rest.get(..length).unwrap_or_default().to_owned()), at..at + length)
                 }

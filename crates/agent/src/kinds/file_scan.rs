@@ -128,7 +128,8 @@ fn all_but_root(lines: &[Line]) -> Result<Option<(String, usize)>, String> {
     }
     for line in lines {
         let text = uncommented(&line.text);
-        if text.trim_start().starts_with("Defaults") || text.contains("_Alias") {
+        let says_no_rule = ["Defaults", "User_Alias", "Runas_Alias", "Host_Alias", "Cmnd_Alias", "Cmd_Alias"];
+        if says_no_rule.iter().any(|word| text.trim_start().starts_with(word)) {
             continue;
         }
         for list in text.split('(').skip(1) {

@@ -176,13 +176,26 @@ fn plan_entries(action: &KernelCmdline, host: &Host, workspace: &mut Workspace<'
 /// # Errors
 /// Why that cannot be told.
 pub fn argued(param: &str, host: &Host) -> Result<bool, String> {
+    let having = entries_having(param, host)?;
+    Ok(!having.is_empty() && having.into_iter().all(|has| has))
+}
+
+/// Whether any entry of the boot loader has a parameter: after a change that was cut short some do and some do not.
+///
+/// # Errors
+/// Why that cannot be told.
+pub fn argued_anywhere(param: &str, host: &Host) -> Result<bool, String> {
+    Ok(entries_having(param, host)?.into_iter().any(|has| has))
+}
+
+fn entries_having(param: &str, host: &Host) -> Result<Vec<bool>, String> {
     let grubby = host.program(&GRUBBY).ok_or("grubby is not here")?;
     let said = call_long(grubby, &["--info=ALL"])?;
     if !said.ok {
         return Err(format!("grubby: {}", said.text));
     }
-    let lines: Vec<&str> = said.text.lines().filter_map(|line| line.trim().strip_prefix("args=")).collect();
-    Ok(!lines.is_empty() && lines.iter().all(|line| words(line).contains(&param)))
+    let lines = said.text.lines().filter_map(|line| line.trim().strip_prefix("args="));
+    Ok(lines.map(|line| words(line).contains(&param)).collect())
 }
 
 /// Add a parameter to every entry of the boot loader, or take it from them.

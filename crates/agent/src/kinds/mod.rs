@@ -193,6 +193,9 @@ pub fn key(action: &Action) -> String {
             let key = key.unwrap_or_else(|| wanted.key.to_string());
             format!("file.setting:{}:{}:{key}", wanted.path, section.unwrap_or_default())
         }
+        Action::FileListSetting(wanted) => {
+            format!("{}:{}:{}", action.kind(), action.target(), wanted.remove.as_str().to_lowercase())
+        }
         other => format!("{}:{}", other.kind(), other.target()),
     }
 }

@@ -78,7 +78,7 @@ impl ScanRule {
 }
 
 /// Options of PAM modules that entries may set: an option of another module could let anybody in.
-const PAM_OPTIONS: [(&str, &[&str]); 1] = [("pam_env.so user_readenv", &["0", "1"])];
+const PAM_OPTIONS: [(&str, &[&str]); 1] = [("pam_env.so user_readenv", &["0"])];
 
 /// Whether a setting of PAM is one that entries may change, in a file of one service.
 #[must_use]
@@ -97,6 +97,7 @@ mod tests {
         for (path, key, value) in [
             ("/etc/pam.d/cockpit", "pam_unix.so nullok", "1"),
             ("/etc/pam.d/cockpit", "pam_env.so envfile", "/tmp/x"),
+            ("/etc/pam.d/cockpit", "pam_env.so user_readenv", "1"),
             ("/etc/pam.d/cockpit", "pam_env.so user_readenv", "0 debug"),
             ("/etc/pam.d/", "pam_env.so user_readenv", "0"),
             ("/etc/pam.d/x/y", "pam_env.so user_readenv", "0"),

@@ -208,26 +208,22 @@ impl Places {
             out.expires_at = want.expires_at;
             return Granted::Yes;
         }
-        let Some(mut taken) = place.take(want.max_running, want.interval, now) else { return Granted::Full };
-        let mut granted = Granted::Yes;
-        if let Some((group, at_most)) = want.apart {
-            let of_group = self.places.entry(Scope::Group(group.to_owned())).or_insert(Place::new(false));
-            match of_group.take(at_most, 0, now) {
-                Some(place) => *of_group = place,
-                None => {
-                    // The start that was counted is lost to this minute; the place is not.
-                    taken.taken -= 1;
-                    granted = Granted::Full;
-                }
+        // The group first: who has to wait for its group must not use up the starts of the run.
+        let of_group = match want.apart {
+            None => None,
+            Some((group, at_most)) => {
+                let scope = Scope::Group(group.to_owned());
+                let of_group = *self.places.entry(scope.clone()).or_insert(Place::new(false));
+                let Some(taken) = of_group.take(at_most, 0, now) else { return Granted::Full };
+                Some((scope, taken))
             }
-        }
+        };
+        let Some(taken) = place.take(want.max_running, want.interval, now) else { return Granted::Full };
         self.places.insert(scope, taken);
-        if granted == Granted::Yes {
-            let group = want.apart.map(|(group, _)| group.to_owned());
-            let out = Out { run: want.run, group, expires_at: want.expires_at };
-            self.out.insert((want.task, want.epoch), out);
-        }
-        granted
+        self.places.extend(of_group);
+        let group = want.apart.map(|(group, _)| group.to_owned());
+        self.out.insert((want.task, want.epoch), Out { run: want.run, group, expires_at: want.expires_at });
+        Granted::Yes
     }
 
     /// Give back whatever permit of this task is out.

@@ -106,7 +106,8 @@ pub fn offer_all(
     let mut offers = BTreeMap::new();
     let agents = agents::read_many(tx, keys)?;
     for (agent, tasks) in many::of_agents(tx, keys)? {
-        let Some(agent) = agents.get(&agent) else { continue };
+        // Revoked since its poll was let in: it gets nothing new.
+        let Some(agent) = agents.get(&agent).filter(|agent| agent.revoked_at.is_none()) else { continue };
         let capabilities = super::agents::capabilities(agent);
         let maker = Maker { key, halted, capabilities: &capabilities, now };
         offers.insert(agent.id, making.offer(tx, agent, tasks, maker)?);
@@ -186,7 +187,9 @@ impl Making {
             return self.unable(task, message);
         }
         // Past that it could not end within its window: it expires (`fleet-execution.md` 1.5).
-        if task.start_by.is_some_and(|last| last < now) {
+        // Nor so near to it that a clock ahead of ours would refuse it at once, where one was out already.
+        let margin = if task.epoch > 0 { task::LAPSE_MARGIN_SECONDS } else { 0 };
+        if task.start_by.is_some_and(|last| last < now.plus_seconds(margin)) {
             return Ok(None);
         }
         let (approval, until) = match self.approvals.bind(tx, agent, task, maker.capabilities, now)? {

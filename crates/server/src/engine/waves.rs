@@ -104,14 +104,27 @@ fn pass_over(
         return Ok(0);
     }
     if beat {
-        let traded = away::trade(tx, run.id, run.wave, bound, now)?;
-        if !traded.gone.is_empty() {
-            let detail = serde_json::json!({ "wave": run.wave, "away": traded.gone, "instead": traded.came });
-            note(tx, run, GATE, "run.passed_over", detail, now)?;
-            moved.jobs.insert(run.job_id);
-        }
+        exchange(tx, run, bound, now, moved)?;
     }
     Ok(u64::try_from(away::waiting(tx, run.id, run.wave, bound, now)?).unwrap_or(0))
+}
+
+/// Let hosts that are there take the places of those that are away; whether any could.
+fn exchange(
+    tx: &mut Transaction<'_>,
+    run: &RunRow,
+    bound: Timestamp,
+    now: Timestamp,
+    moved: &mut Moved,
+) -> Result<bool, Error> {
+    let traded = away::trade(tx, run.id, run.wave, bound, now)?;
+    if traded.gone.is_empty() {
+        return Ok(false);
+    }
+    let detail = serde_json::json!({ "wave": run.wave, "away": traded.gone, "instead": traded.came });
+    note(tx, run, GATE, "run.passed_over", detail, now)?;
+    moved.jobs.insert(run.job_id);
+    Ok(true)
 }
 
 fn gate(
@@ -130,7 +143,14 @@ fn gate(
     let last = run.wave >= run.waves;
     let accepted = u64::try_from(run.accepted).unwrap_or(0);
     let look = Look { policy: &policy, wave, run: whole, last, accepted, settled_at: run.settled_at, now };
-    let changed = match judge(&look) {
+    let verdict = match judge(&look) {
+        // Between two beats: nobody is passed over while somebody could take the place (S8).
+        Verdict::Promote if passed_over > 0 && exchange(tx, run, policy.away_before(now), now, moved)? => {
+            Verdict::Wait("hosts that are there take the places of those that are away".to_owned())
+        }
+        verdict => verdict,
+    };
+    let changed = match verdict {
         Verdict::Last => rollouts::judged(tx, run.id, None, "")?,
         Verdict::Wait(why) => rollouts::judged(tx, run.id, None, &why)?,
         Verdict::Soak => {

@@ -191,6 +191,9 @@ async fn keep(app: &App, working: Working, response: Response) -> Result<Respons
         let answer = serde_json::to_vec(&kept).map_err(Error::internal)?;
         let status = parts.status.as_u16();
         app.database.write(move |tx| idempotency::finish(tx, &working, status, &answer)).await?;
+    } else {
+        // Too long to be kept: nobody works on it any more, and a repetition is told so at once.
+        app.database.write(move |tx| idempotency::let_go(tx, &working)).await?;
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
