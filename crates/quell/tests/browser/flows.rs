@@ -210,7 +210,7 @@ async fn a_dry_run_is_asked_for(stage: &Stage, job: &str) {
         report(&stage.world.server, *asset, &said(Outcome::Reported, ControlState::Exposed, None)).await;
     }
     // The page asks again by itself.
-    browser.see("net.ipv4.tcp_sack").await;
+    browser.see("said by a test").await;
     browser.shot("dry-run-answered").await;
 }
 
@@ -405,13 +405,12 @@ async fn drift_is_shown_and_put_back(stage: &mut Stage) {
     browser.shot("asset-drifted").await;
     browser.go("/follow-up").await;
     browser.click("#drifted button[formaction$='/reapply']").await;
-    ready(&stage.world.server, 1).await;
-    report(
-        &stage.world.server,
-        stage.assets[0],
-        &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours)),
-    )
-    .await;
+    // The standing job puts it back by itself, but in waves, for which this agent is too old: then it is the other job's turn.
+    for _ in 0..2 {
+        ready(&stage.world.server, 1).await;
+        let done = said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours));
+        report(&stage.world.server, stage.assets[0], &done).await;
+    }
     browser.go("/follow-up").await;
     browser.see("Everything that was put in place is as it was left.").await;
 }

@@ -44,7 +44,7 @@ fn one(ended: &Ended, entry: &str, state: &str) {
         .map(|(e, s, code, _)| (e.as_str(), s.as_str(), *code))
         .filter(|(_, state, code)| (*state, *code) != ("not_applicable", 101))
         .collect();
-    assert_eq!(tasks, [(entry, state, 0)]);
+    assert_eq!(tasks, [(entry, state, 0)], "{ended:?}");
 }
 
 /// Names of the Terrapin attack in what a server offers: ChaCha20-Poly1305, and codes that are made after encryption.
