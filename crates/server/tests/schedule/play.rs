@@ -105,8 +105,10 @@ pub async fn offered(server: &TestServer, asset: i64) -> (Vec<Value>, usize) {
     (orders.collect(), offer.revoke.len())
 }
 
+/// What an agent can do that is as new as these tasks need, waves with their permits included.
 fn able(waiting: &[TaskRow]) -> BTreeSet<String> {
-    waiting.iter().flat_map(|task| task.needs.split_whitespace()).map(str::to_owned).collect()
+    let needs = waiting.iter().flat_map(|task| task.needs.split_whitespace());
+    needs.chain([protocol::permit::PERMIT_CAPABILITY]).map(str::to_owned).collect()
 }
 
 /// An asset's agent takes its orders and reports this outcome for each.
