@@ -92,7 +92,7 @@ fn choose(landlock: Result<(), String>, systemd: bool, unconfined: bool) -> Resu
         Err(_) if unconfined => Ok(Confinement::Nothing),
         Err(reason) => Err(format!(
             "there is nothing here to keep the parts of the agent that read foreign things from the host's files: {reason}, and no \
-             systemd runs; a kernel of 5.13 or newer with Landlock helps, or start the agent with --unconfined to go without"
+             systemd runs that starts them as units with so little; a kernel of 5.13 or newer with Landlock helps, or start the agent with --unconfined to go without"
         )),
     }
 }

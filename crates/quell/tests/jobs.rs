@@ -17,7 +17,7 @@ mod hands;
 mod world;
 
 use domain::mitigation::{ControlState, Origin};
-use hands::{over, ready, report, said, tag};
+use hands::{in_place, over, ready, report, said, tag};
 use protocol::agent::Outcome;
 use serde_json::Value;
 use std::process::Output;
@@ -207,7 +207,7 @@ async fn what_came_of_a_job_is_read_and_kept() {
     has(&me.says(&["jobs", "retry", number]), &["ENABLED"]);
     ready(&me.world.server, i64::try_from(others.len()).unwrap()).await;
     for asset in others {
-        let well = said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours));
+        let well = in_place();
         report(&me.world.server, *asset, &well).await;
     }
     has(&me.says(&["jobs", "wait", number]), &["COMPLETED", "0 failed"]);

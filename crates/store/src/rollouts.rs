@@ -446,10 +446,7 @@ pub fn grant(tx: &mut Transaction<'_>, want: &Wanted<'_>, now: Timestamp) -> Res
         let group = want.apart.map(|(group, at_most)| (of_group(group), at_most));
         let mut room = true;
         if let Some((group, at_most)) = &group {
-            tx.execute(
-                "INSERT INTO place (scope, taken, next_at, closed) VALUES ($1, 0, $2, $3) ON CONFLICT (scope) DO NOTHING",
-                &[group, &Timestamp::from_micros(0), &false],
-            )?;
+            prepare(tx, group)?;
             room = take(tx, group, *at_most, 0, now)?;
         }
         if !room || !take(tx, &scope, want.max_running, want.interval, now)? {
@@ -468,6 +465,15 @@ pub fn grant(tx: &mut Transaction<'_>, want: &Wanted<'_>, now: Timestamp) -> Res
         &[&want.task, &want.epoch, &want.run, &apart, &now, &want.expires_at],
     )?;
     Ok(Granted::Yes)
+}
+
+/// A place that nobody has taken, where there is none yet.
+fn prepare(tx: &mut Transaction<'_>, scope: &str) -> Result<()> {
+    tx.execute(
+        "INSERT INTO place (scope, taken, next_at, closed) VALUES ($1, 0, $2, $3) ON CONFLICT (scope) DO NOTHING",
+        &[&scope, &Timestamp::from_micros(0), &false],
+    )?;
+    Ok(())
 }
 
 /// The one conditional statement.

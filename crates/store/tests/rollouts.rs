@@ -5,6 +5,7 @@
 use domain::asset::{Identity, Platform};
 use domain::id::{JobId, RunId, TaskId, UserId};
 use domain::job::Kind;
+use domain::rollout::Policy;
 use domain::rollout::permit::{self, Out, Places, Scope};
 use domain::rollout::run::RunState;
 use domain::task::{End, Event, step};
@@ -70,6 +71,26 @@ fn run(tx: &mut Transaction<'_>, number: i64, count: usize) -> store::Result<(Jo
     tasks::create(tx, &made, at(0))?;
     let ids: Vec<(TaskId,)> = tx.all("SELECT id FROM task WHERE run_id = $1 ORDER BY id", &[&run])?;
     Ok((job, run, ids.into_iter().map(|(id,)| id).collect()))
+}
+
+/// An agent for each task, last heard when `heard` says.
+fn with_agents(tx: &mut Transaction<'_>, ids: &[TaskId], heard: impl Fn(usize) -> Timestamp) -> store::Result<()> {
+    for (n, task) in ids.iter().enumerate() {
+        let new = agents::NewAgent {
+            agent_id: Uuid::from_u128(100 + n as u128),
+            instance_id: Uuid::from_u128(200 + n as u128),
+            token_id: Uuid::from_u128(300),
+            public_key: format!("key {n}"),
+            hostname: String::new(),
+            zone: String::new(),
+            facts: "{}".to_owned(),
+            version: String::new(),
+            mode: String::new(),
+        };
+        let agent = agents::create(tx, &new, heard(n))?;
+        tx.execute("UPDATE task SET agent_key = $2 WHERE id = $1", &[task, &agent])?;
+    }
+    Ok(())
 }
 
 fn want(run: RunId, task: TaskId, max_running: i64) -> Wanted<'static> {
@@ -336,8 +357,7 @@ both_engines!(a_replica_whose_clock_is_behind_may_grant_where_starts_are_not_spa
 both_engines!(starts_are_spaced_so_that_no_minute_has_more, |db| {
     db.write_blocking(|tx| {
         let (_, id, ids) = run(tx, 1, 30)?;
-        let interval = domain::rollout::Policy { starts_per_minute: Some(6), ..domain::rollout::Policy::default() }
-            .start_interval_micros();
+        let interval = Policy { starts_per_minute: Some(6), ..Policy::default() }.start_interval_micros();
         let mut granted = Vec::new();
         for second in 0..200 {
             let wanted = Wanted { interval, ..want(id, ids[granted.len()], 100) };
@@ -383,22 +403,7 @@ both_engines!(hosts_that_are_there_take_the_places_of_those_that_are_away, |db| 
     db.write_blocking(|tx| {
         let (_, id, ids) = run(tx, 1, 6)?;
         // The first host of the first wave is away, and one of the second; a host that has begun never changes waves.
-        for (n, task) in (0_u128..).zip(&ids) {
-            let new = agents::NewAgent {
-                agent_id: Uuid::from_u128(100 + n),
-                instance_id: Uuid::from_u128(200 + n),
-                token_id: Uuid::from_u128(300),
-                public_key: format!("key {n}"),
-                hostname: String::new(),
-                zone: String::new(),
-                facts: "{}".to_owned(),
-                version: String::new(),
-                mode: String::new(),
-            };
-            let heard = if n == 0 || n == 2 { at(-5_000) } else { at(90) };
-            let agent = agents::create(tx, &new, heard)?;
-            tx.execute("UPDATE task SET agent_key = $2 WHERE id = $1", &[task, &agent])?;
-        }
+        with_agents(tx, &ids, |n| if n == 0 || n == 2 { at(-5_000) } else { at(90) })?;
         tasks::ready_due(tx, at(5))?;
         let (bound, now) = (at(-3_600), at(100));
         assert_eq!(away::waiting(tx, id, 1, bound, now)?, 1);
@@ -421,6 +426,31 @@ both_engines!(hosts_that_are_there_take_the_places_of_those_that_are_away, |db| 
         assert_eq!(away::trade(tx, id, 3, bound, now)?, away::Traded::default(), "there is no later wave");
         assert_eq!(away::waiting(tx, id, 3, bound, now)?, 2);
         assert_eq!(rollouts::tallies(tx, id)?, rollouts::recount(tx, id)?, "S12");
+        Ok(())
+    })
+    .unwrap();
+});
+
+both_engines!(sql_names_the_tasks_that_the_domain_calls_stale, |db| {
+    db.write_blocking(|tx| {
+        let policy = Policy { freshness_hours: 1, ..Policy::default() };
+        let (_, id, ids) = run(tx, 1, 8)?;
+        let before = |n: usize, bit: usize| at(if n & bit == 0 { -3_600 } else { -3_601 });
+        with_agents(tx, &ids, |n| before(n, 2))?;
+        let mut expected = Vec::new();
+        for (n, task) in ids.iter().enumerate() {
+            let (due, end) = (before(n, 1), (n & 4 != 0).then(|| at(9_000)));
+            tx.execute(
+                "UPDATE task SET state = 'ready', due_at = $2, start_by = $3 WHERE id = $1",
+                &[task, &due, &end],
+            )?;
+            if policy.stale(due, before(n, 2), end.is_some(), at(0)) {
+                expected.push(*task);
+            }
+        }
+        let stale = tasks::stale(tx, id, policy.away_before(at(0)))?;
+        assert_eq!(stale.iter().map(|task| task.id).collect::<Vec<_>>(), expected);
+        assert_eq!(expected, [ids[7]], "due and heard before the bound, and with an end");
         Ok(())
     })
     .unwrap();

@@ -3,7 +3,7 @@
 //!
 //! Everything is kept as places in the text, so that an edit changes one statement and nothing else.
 
-use super::{Effective, FormatError, INCLUDE_DEPTH_MAX, Includes, LineEdit, SettingEdit, TakenBack, Wanted, items};
+use super::{Effective, FormatError, Includes, LineEdit, SettingEdit, TakenBack, Wanted, items, nested};
 use catalogue::actions::SettingFormat;
 use std::ops::Range;
 
@@ -164,6 +164,15 @@ struct Seen {
     conditional: Vec<String>,
 }
 
+/// The texts of the files that an include names.
+fn texts(include: &Statement, includes: &Includes<'_>) -> Result<Vec<String>, FormatError> {
+    let mut texts = Vec::new();
+    for pattern in include.words.iter().skip(1) {
+        texts.extend(includes(pattern).map_err(FormatError::Include)?);
+    }
+    Ok(texts)
+}
+
 fn walk(
     text: &str,
     all: &[Statement],
@@ -173,15 +182,11 @@ fn walk(
     seen: &mut Seen,
     depth: u32,
 ) -> Result<(), FormatError> {
-    if depth > INCLUDE_DEPTH_MAX {
-        return Err(FormatError::Include("includes are nested too deep".to_owned()));
-    }
+    nested(depth)?;
     for statement in all {
         if statement.is("include") && level != Level::Other {
-            for pattern in statement.words.iter().skip(1) {
-                for text in includes(pattern).map_err(FormatError::Include)? {
-                    walk(&text, &read(&text)?, name, level, includes, seen, depth + 1)?;
-                }
+            for text in texts(statement, includes)? {
+                walk(&text, &read(&text)?, name, level, includes, seen, depth + 1)?;
             }
         } else if level == Level::Top && statement.is("options") {
             for block in &statement.blocks {
@@ -206,22 +211,18 @@ fn deep(
     seen: &mut Seen,
     depth: u32,
 ) -> Result<(), FormatError> {
-    if depth > INCLUDE_DEPTH_MAX {
-        return Err(FormatError::Include("includes are nested too deep".to_owned()));
-    }
+    nested(depth)?;
     for inner in statement.inside() {
         if inner.is(name) {
             seen.conditional.push(inner.value(text));
         } else if inner.is("include") {
-            for pattern in inner.words.iter().skip(1) {
-                for text in includes(pattern).map_err(FormatError::Include)? {
-                    let whole = Statement {
-                        words: Vec::new(),
-                        blocks: vec![Block { open: 0, inside: read(&text)? }],
-                        place: 0..text.len(),
-                    };
-                    deep(&text, &whole, name, includes, seen, depth + 1)?;
-                }
+            for text in texts(inner, includes)? {
+                let whole = Statement {
+                    words: Vec::new(),
+                    blocks: vec![Block { open: 0, inside: read(&text)? }],
+                    place: 0..text.len(),
+                };
+                deep(&text, &whole, name, includes, seen, depth + 1)?;
             }
         }
         deep(text, inner, name, includes, seen, depth)?;

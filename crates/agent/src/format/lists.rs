@@ -4,8 +4,7 @@ use super::bind::{self, spliced};
 use super::edit::set_last;
 use super::items::{self, Item, What};
 use super::{
-    FormatError, INCLUDE_DEPTH_MAX, Includes, LineEdit, SettingEdit, TakenBack, Wanted, last_value, matches, placed,
-    sections,
+    FormatError, Includes, LineEdit, SettingEdit, TakenBack, Wanted, last_value, matches, nested, placed, sections,
 };
 use catalogue::actions::SettingFormat;
 use std::ops::Range;
@@ -79,9 +78,7 @@ fn every_section(
     found: &mut Vec<Option<String>>,
     depth: u32,
 ) -> Result<(), FormatError> {
-    if depth > INCLUDE_DEPTH_MAX {
-        return Err(FormatError::Include("includes are nested too deep".to_owned()));
-    }
+    nested(depth)?;
     let mut here = sections(all, pattern);
     if pattern.is_some_and(|pattern| matches(pattern, "")) {
         here.push(None);
@@ -186,9 +183,7 @@ fn values_at(
     includes: &Includes<'_>,
     depth: u32,
 ) -> Result<Vec<String>, FormatError> {
-    if depth > INCLUDE_DEPTH_MAX {
-        return Err(FormatError::Include("includes are nested too deep".to_owned()));
-    }
+    nested(depth)?;
     let mut values: Vec<String> = places(format, text, section, key)?.into_iter().map(|(_, value)| value).collect();
     let files = match format {
         SettingFormat::Bind => bind::included(text)?,

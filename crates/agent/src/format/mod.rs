@@ -265,6 +265,14 @@ struct Seen {
     conditional: Vec<String>,
 }
 
+/// Whether includes may still be followed at this depth.
+fn nested(depth: u32) -> Result<(), FormatError> {
+    match depth > INCLUDE_DEPTH_MAX {
+        true => Err(FormatError::Include("includes are nested too deep".to_owned())),
+        false => Ok(()),
+    }
+}
+
 /// Walk a first-wins text with its includes.
 fn walk(
     format: SettingFormat,
@@ -274,9 +282,7 @@ fn walk(
     seen: &mut Seen,
     depth: u32,
 ) -> Result<(), FormatError> {
-    if depth > INCLUDE_DEPTH_MAX {
-        return Err(FormatError::Include("includes are nested too deep".to_owned()));
-    }
+    nested(depth)?;
     let mut conditional = false;
     for item in items {
         match &item.what {
@@ -337,9 +343,7 @@ fn last_value(
     includes: &Includes<'_>,
     depth: u32,
 ) -> Result<Option<String>, FormatError> {
-    if depth > INCLUDE_DEPTH_MAX {
-        return Err(FormatError::Include("includes are nested too deep".to_owned()));
-    }
+    nested(depth)?;
     let mut value = None;
     for (place, item) in placed(items) {
         match &item.what {

@@ -2,7 +2,7 @@
 //! and never changed: other services share them.
 
 use super::bind::spliced;
-use super::{Effective, FormatError, INCLUDE_DEPTH_MAX, Includes, LineEdit, SettingEdit, TakenBack, Wanted};
+use super::{Effective, FormatError, Includes, LineEdit, SettingEdit, TakenBack, Wanted, nested};
 use std::ops::Range;
 
 /// A line that names a module: where it is in the text, without its comment and line break, and its words from the module on.
@@ -107,9 +107,7 @@ fn from_includes(
     includes: &Includes<'_>,
     depth: u32,
 ) -> Result<Vec<String>, FormatError> {
-    if depth > INCLUDE_DEPTH_MAX {
-        return Err(FormatError::Include("includes are nested too deep".to_owned()));
-    }
+    nested(depth)?;
     let mut values = Vec::new();
     for said in lines(text)? {
         let Said::Include(name) = said else { continue };

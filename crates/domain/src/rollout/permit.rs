@@ -21,7 +21,7 @@ pub fn free_at(now: Timestamp) -> Timestamp {
     now.plus_seconds(PERMIT_SECONDS + RUN_SECONDS + MARGIN_SECONDS)
 }
 
-/// What the server knows as an agent asks whether the order of an epoch may start.
+/// What the server knows as an agent asks whether the order of an epoch may start, or its host be restarted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The agent is revoked.
@@ -47,30 +47,61 @@ pub enum Fitness {
     Fit,
     /// It may be later.
     Later,
+    /// It is about to be: the word that it started is still on its way.
+    Soon,
     /// It is not, and why.
     Never(&'static str),
 }
 
-/// Judge a question.
-#[must_use]
-pub fn fit(question: &Question) -> Fitness {
-    let (life, run) = (question.life, question.run);
-    // Its word that it took the order may still be on its way; once it said that it started, it has no need to ask.
-    let waits = matches!(life.state, State::Offered | State::Accepted);
-    for (unfit, reason) in [
+/// The reason that comes first among those that hold.
+fn first<const N: usize>(reasons: [(bool, &'static str); N]) -> Option<&'static str> {
+    reasons.into_iter().find_map(|(holds, reason)| holds.then_some(reason))
+}
+
+/// Why this agent has nothing to ask for this task.
+fn misplaced(question: &Question) -> Option<&'static str> {
+    first([
         (question.agent_revoked, "the agent is revoked"),
         (!question.on_its_asset, "the agent sits on another asset"),
-        (question.epoch != life.epoch, "another epoch of the task is in force"),
-        (life.cancel_requested, "the job was cancelled"),
-        (!waits, "the task does not wait for its start"),
-        (question.halted, "everything is halted"),
-        (run != RunState::Open, "the run is halted"),
-    ] {
-        if unfit {
-            return Fitness::Never(reason);
-        }
+        (question.epoch != question.life.epoch, "another epoch of the task is in force"),
+        (question.life.cancel_requested, "the job was cancelled"),
+    ])
+}
+
+/// Why nothing of the run goes on.
+fn stopped(question: &Question) -> Option<&'static str> {
+    first([(question.halted, "everything is halted"), (question.run != RunState::Open, "the run is halted")])
+}
+
+/// Judge the question whether an order may start.
+#[must_use]
+pub fn fit(question: &Question) -> Fitness {
+    // Its word that it took the order may still be on its way; once it said that it started, it has no need to ask.
+    let waits = matches!(question.life.state, State::Offered | State::Accepted);
+    let never = misplaced(question).or(first([(!waits, "the task does not wait for its start")])).or(stopped(question));
+    match never {
+        Some(reason) => Fitness::Never(reason),
+        None if question.paused => Fitness::Later,
+        None => Fitness::Fit,
     }
-    if question.paused { Fitness::Later } else { Fitness::Fit }
+}
+
+/// Judge the question whether a host may be restarted for an order that it has started.
+#[must_use]
+pub fn fit_restart(question: &Question) -> Fitness {
+    if let Some(reason) = misplaced(question) {
+        return Fitness::Never(reason);
+    }
+    match question.life.state {
+        State::Running => {}
+        State::Offered | State::Accepted => return Fitness::Soon,
+        _ => return Fitness::Never("the task does not wait for a restart"),
+    }
+    match stopped(question) {
+        Some(reason) => Fitness::Never(reason),
+        None if question.paused => Fitness::Later,
+        None => Fitness::Fit,
+    }
 }
 
 /// Whether the places of a task are free once it moved: it ended, or will never start. What is lost may still be at work, so its

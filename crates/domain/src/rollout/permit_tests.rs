@@ -41,6 +41,37 @@ fn s7_who_may_start_by_table() {
 }
 
 #[test]
+fn s7_for_what_a_host_may_be_restarted_by_table() {
+    let running = Question { life: Life { state: State::Running, ..question().life }, ..question() };
+    assert_eq!(fit_restart(&running), Fitness::Fit);
+    assert_eq!(fit_restart(&Question { paused: true, ..running }), Fitness::Later);
+    type Change = fn(&mut Question);
+    let never: [(&str, Change); 7] = [
+        ("the agent is revoked", |q| q.agent_revoked = true),
+        ("the agent sits on another asset", |q| q.on_its_asset = false),
+        ("another epoch of the task is in force", |q| q.epoch = 1),
+        ("the job was cancelled", |q| q.life.cancel_requested = true),
+        ("everything is halted", |q| q.halted = true),
+        ("the run is halted", |q| q.run = RunState::Halting),
+        ("the run is halted", |q| q.run = RunState::Ended),
+    ];
+    for (reason, change) in never {
+        let mut asked = running;
+        change(&mut asked);
+        assert_eq!(fit_restart(&asked), Fitness::Never(reason));
+    }
+    for state in State::ALL {
+        let asked = Question { life: Life { state, ..question().life }, ..question() };
+        let expected = match state.as_str() {
+            "running" => Fitness::Fit,
+            "offered" | "accepted" => Fitness::Soon,
+            _ => Fitness::Never("the task does not wait for a restart"),
+        };
+        assert_eq!(fit_restart(&asked), expected, "{state:?}");
+    }
+}
+
+#[test]
 fn s6_places_come_back_when_nothing_can_be_at_work_by_table() {
     let out = ["offered", "accepted", "running", "unknown"];
     for from in State::ALL {

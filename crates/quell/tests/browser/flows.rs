@@ -2,7 +2,7 @@
 //! dry runs, reports, tags, follow-up and retention. What agents report is played by the test.
 
 use super::driver::Browser;
-use super::hands::{draft, only_safe, over, patch, ready, report, said, tag};
+use super::hands::{draft, in_place, only_safe, over, patch, ready, report, said, tag};
 use super::speaker::{Speaker, check};
 use super::steps::step;
 use super::world::World;
@@ -256,12 +256,7 @@ async fn what_failed_is_tried_again(stage: &Stage) -> String {
     ready(&stage.world.server, 2).await;
     browser.go(&format!("/jobs/{number}")).await;
     browser.see_in("#tasks", "Waiting for its turn").await;
-    report(
-        &stage.world.server,
-        stage.assets[0],
-        &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours)),
-    )
-    .await;
+    report(&stage.world.server, stage.assets[0], &in_place()).await;
     report(&stage.world.server, stage.assets[1], &said(Outcome::Failed, ControlState::Exposed, None)).await;
     over(admin, &number).await;
     browser.see_in("#q-live .q-chip", "With failures").await;
@@ -408,7 +403,7 @@ async fn drift_is_shown_and_put_back(stage: &mut Stage) {
     // The standing job puts it back by itself, but in waves, for which this agent is too old: then it is the other job's turn.
     for _ in 0..2 {
         ready(&stage.world.server, 1).await;
-        let done = said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours));
+        let done = in_place();
         report(&stage.world.server, stage.assets[0], &done).await;
     }
     browser.go("/follow-up").await;
@@ -423,12 +418,7 @@ async fn proposals_and_reviews_are_decided(stage: &mut Stage) {
     patch(admin, &number, &after).await.expect(200);
     admin.post(&format!("/api/v1/jobs/{number}/save"), &json!({ "enable": true })).await.expect(200);
     ready(&stage.world.server, 1).await;
-    report(
-        &stage.world.server,
-        stage.assets[0],
-        &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours)),
-    )
-    .await;
+    report(&stage.world.server, stage.assets[0], &in_place()).await;
     over(admin, &number).await;
     later(stage, 5 * DAY).await;
     server::engine::after::look(stage.world.server.app()).await.unwrap();

@@ -2,7 +2,7 @@
 //! What agents report is played by the test, through the code that serves real ones. R1 to R11 are in the walk of S1.
 
 use super::driver::Browser;
-use super::hands::{self, draft, only_safe, over, patch, program, ready, report, said, tag};
+use super::hands::{self, draft, in_place, only_safe, over, patch, program, ready, report, said, tag};
 use super::steps::step;
 use super::world::World;
 use domain::id::AssetId;
@@ -137,12 +137,7 @@ async fn r20_the_second_job_of_an_asset_waits(stage: &Stage) {
 
 async fn r16_a_job_with_any_failure_is_said_to_have_failures(stage: &Stage) {
     let (number, _) = job(stage, &stage.assets[..2], &json!(null)).await;
-    report(
-        &stage.world.server,
-        stage.assets[0],
-        &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours)),
-    )
-    .await;
+    report(&stage.world.server, stage.assets[0], &in_place()).await;
     report(&stage.world.server, stage.assets[1], &said(Outcome::Failed, ControlState::Exposed, None)).await;
     assert_eq!(over(&stage.world.admin, &number).await, "COMPLETED_WITH_FAILURES");
     tasks_say(stage, &number, &["1 Failed", "0 Succeeded", "said by a test"]).await;
@@ -189,7 +184,7 @@ async fn r14_of_others_the_score_is_lowered_once(stage: &Stage) {
 }
 
 async fn r13_of_ours_it_is_skipped_as_ours(stage: &Stage) {
-    played(stage, &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    played(stage, &in_place()).await;
     let again = played(stage, &said(Outcome::Unchanged, ControlState::Effective, Some(Origin::Ours))).await;
     tasks_say(stage, &again, &["33/204 Skipped", "put there by an earlier job of ours"]).await;
 }
@@ -224,12 +219,7 @@ async fn r17_mail_at_the_start_and_at_the_percentage(stage: &Stage) {
             panic!("no mail about {about}: {}", browser.shown().await);
         }
     };
-    report(
-        &stage.world.server,
-        stage.assets[0],
-        &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours)),
-    )
-    .await;
+    report(&stage.world.server, stage.assets[0], &in_place()).await;
     over(&stage.world.admin, &number).await;
     until_sent("Execution started").await;
     until_sent("Percentage reported").await;
@@ -306,12 +296,7 @@ async fn r12_a_fix_resolves_and_has_no_way_back(stage: &Stage) {
     write.await.unwrap();
     admin.post(&format!("/api/v1/jobs/{number}/save"), &json!({ "enable": true })).await.expect(200);
     ready(&stage.world.server, 1).await;
-    report(
-        &stage.world.server,
-        stage.assets[1],
-        &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours)),
-    )
-    .await;
+    report(&stage.world.server, stage.assets[1], &in_place()).await;
     over(admin, &number).await;
     let browser = &stage.browser;
     browser.go(&format!("/items?q=qid%3A{}+and+asset.id%3A{}", stage.qid, stage.assets[1])).await;

@@ -7,9 +7,11 @@ use crate::app::App;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::index::verify_bundle;
-use ::catalogue::schema::{Entry as CatalogueEntry, Status};
+use ::catalogue::schema::Entry as CatalogueEntry;
 use domain::access::{Action, Record};
 use domain::time::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use protocol::digest::Digest;
 use protocol::root::{Role, Root};
 use protocol::signed::{Envelope, SigningKey};
@@ -102,7 +104,8 @@ fn install_in(
     if version == highest {
         return Ok(Installed { version, entries: verified.entries().count(), rejected: Vec::new() });
     }
-    let entries: Vec<NewEntry> = verified.entries().map(|entry| row(entry.entry(), entry.bytes())).collect();
+    let today = now.to_jiff().to_zoned(TimeZone::UTC).date();
+    let entries: Vec<NewEntry> = verified.entries().map(|entry| row(entry.entry(), entry.bytes(), today)).collect();
     let release = Release {
         version: i64::try_from(version).map_err(Error::internal)?,
         expires_at: verified.index().index().expires,
@@ -149,7 +152,7 @@ fn refused(code: &'static str, sentence: String) -> Error {
     Error::Refused(domain::refusal::Refusal::new(code, sentence))
 }
 
-fn row(entry: &CatalogueEntry, bytes: &[u8]) -> NewEntry {
+fn row(entry: &CatalogueEntry, bytes: &[u8], today: Date) -> NewEntry {
     let mut covers = Vec::new();
     for covered in &entry.vulnerabilities {
         let (coverage, points) = (covered.coverage, i64::from(covered.points));
@@ -172,7 +175,7 @@ fn row(entry: &CatalogueEntry, bytes: &[u8]) -> NewEntry {
         risk: entry.human.risk.as_str().to_owned(),
         reversible: entry.after.reversible.as_str() != "no",
         needs: entry.capabilities().into_iter().collect::<Vec<_>>().join(" "),
-        offered: entry.status == Status::Active,
+        offered: entry.is_offered(today),
         body: bytes.to_vec(),
         covers,
     }

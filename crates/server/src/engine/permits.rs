@@ -5,15 +5,14 @@
 use crate::engine::{dispatch, waves};
 use crate::http::error::Error;
 use domain::job::Status;
-use domain::rollout::permit::{Fitness, Question, fit, free_at};
-use domain::rollout::run::RunState;
-use domain::task::State;
+use domain::rollout::Policy;
+use domain::rollout::permit::{Fitness, Question, fit, fit_restart, free_at};
 use domain::time::Timestamp;
 use protocol::permit::{PERMIT_SECONDS, PERMIT_TYPE, Permit, PermitAnswer, PermitAsk, RESTART_TYPE};
 use protocol::signed::{Envelope, SigningKey};
 use store::agents::AgentRow;
 use store::rollouts::restarts::{self, WantedRestart};
-use store::rollouts::{Granted, Wanted};
+use store::rollouts::{Granted, RunRow, Wanted};
 use store::tasks::TaskRow;
 use store::{Transaction, agents, jobs, rollouts, tasks};
 
@@ -21,6 +20,60 @@ use store::{Transaction, agents, jobs, rollouts, tasks};
 const PAUSED_SECONDS: u32 = 30;
 /// How long an agent waits before it asks for a slot again while others are restarted, in seconds.
 const RESTART_SECONDS: u32 = 30;
+/// How long an agent waits before it asks again whose word that it started is still on its way, in seconds.
+const SOON_SECONDS: u32 = 5;
+const NOT_ITS_TASK: &str = "the task is not this agent's";
+
+/// What is known of a question: who asks, for which task of which run.
+struct Asked {
+    agent: AgentRow,
+    task: TaskRow,
+    run: RunRow,
+    policy: Policy,
+    question: Question,
+}
+
+/// Read it all anew: the agent's link may have changed since the request was let in. `None`: the task is not this agent's.
+fn asked(tx: &mut Transaction<'_>, agent: &AgentRow, ask: &PermitAsk) -> Result<Option<Asked>, Error> {
+    let agent = agents::read(tx, agent.id)?;
+    let Some(task) = tasks::by_uuid(tx, ask.of.task)?.filter(|task| task.agent_key == Some(agent.id)) else {
+        return Ok(None);
+    };
+    let run = rollouts::run(tx, task.run_id)?;
+    let question = Question {
+        agent_revoked: agent.revoked_at.is_some(),
+        on_its_asset: agent.asset_id == Some(task.asset_id),
+        epoch: ask.of.epoch,
+        life: task.life(),
+        halted: dispatch::halt(tx)?.is_some(),
+        run: run.state,
+        paused: task.held || jobs::read(tx, task.job_id)?.status != Status::Enabled,
+    };
+    let policy = waves::policy(&run.rollout)?;
+    Ok(Some(Asked { agent, task, run, policy, question }))
+}
+
+/// The group that the asset is kept apart with, and how many of it may be at work.
+fn apart(tx: &mut Transaction<'_>, asked: &Asked) -> Result<Option<(String, i64)>, Error> {
+    let Some(apart) = &asked.policy.apart else { return Ok(None) };
+    let tags = rollouts::tags(tx, asked.task.asset_id)?;
+    let group = apart.group(tags.iter().map(String::as_str));
+    Ok(group.map(|group| (group.to_owned(), i64::from(apart.at_most))))
+}
+
+fn denied(reason: &str) -> PermitAnswer {
+    PermitAnswer::Denied { reason: reason.to_owned() }
+}
+
+/// What an agent is told that may not go on, if it may not.
+fn unfit(fitness: Fitness) -> Option<PermitAnswer> {
+    match fitness {
+        Fitness::Fit => None,
+        Fitness::Soon => Some(PermitAnswer::Wait { retry_after_seconds: SOON_SECONDS }),
+        Fitness::Later => Some(PermitAnswer::Wait { retry_after_seconds: PAUSED_SECONDS }),
+        Fitness::Never(reason) => Some(denied(reason)),
+    }
+}
 
 /// Answer one question.
 ///
@@ -33,47 +86,29 @@ pub fn answer(
     key: &SigningKey,
     now: Timestamp,
 ) -> Result<PermitAnswer, Error> {
-    let denied = |reason: &str| Ok(PermitAnswer::Denied { reason: reason.to_owned() });
-    // Its link may have changed since the request was let in.
-    let agent = &agents::read(tx, agent.id)?;
-    let Some(task) = tasks::by_uuid(tx, ask.of.task)?.filter(|task| task.agent_key == Some(agent.id)) else {
-        return denied("the task is not this agent's");
-    };
-    let run = rollouts::run(tx, task.run_id)?;
-    let question = Question {
-        agent_revoked: agent.revoked_at.is_some(),
-        on_its_asset: agent.asset_id == Some(task.asset_id),
-        epoch: ask.of.epoch,
-        life: task.life(),
-        halted: dispatch::halt(tx)?.is_some(),
-        run: run.state,
-        paused: task.held || jobs::read(tx, task.job_id)?.status != Status::Enabled,
-    };
-    match fit(&question) {
-        Fitness::Fit => {}
-        Fitness::Later => return Ok(PermitAnswer::Wait { retry_after_seconds: PAUSED_SECONDS }),
-        Fitness::Never(reason) => return denied(reason),
+    let Some(asked) = asked(tx, agent, ask)? else { return Ok(denied(NOT_ITS_TASK)) };
+    if let Some(answer) = unfit(fit(&asked.question)) {
+        return Ok(answer);
     }
-    let policy = waves::policy(&run.rollout)?;
-    let tags = if policy.apart.is_some() { rollouts::tags(tx, task.asset_id)? } else { Vec::new() };
-    let group = policy.apart.as_ref().and_then(|apart| apart.group(tags.iter().map(String::as_str)));
+    let apart = apart(tx, &asked)?;
+    let (task, policy) = (&asked.task, &asked.policy);
     let wanted = Wanted {
         task: task.id,
         epoch: task.epoch,
-        run: run.id,
+        run: asked.run.id,
         max_running: i64::from(policy.max_running),
         interval: policy.start_interval_micros(),
-        apart: group.zip(policy.apart.as_ref().map(|apart| i64::from(apart.at_most))),
+        apart: apart.as_ref().map(|(group, at_most)| (group.as_str(), *at_most)),
         expires_at: free_at(now),
     };
-    match rollouts::grant(tx, &wanted, now)? {
+    Ok(match rollouts::grant(tx, &wanted, now)? {
         Granted::Closed => denied("a halt stands"),
         Granted::Full => {
-            let asking: u64 = rollouts::tallies(tx, run.id)?.into_iter().map(|(_, tally)| tally.out).sum();
-            Ok(PermitAnswer::Wait { retry_after_seconds: policy.retry_seconds(asking) })
+            let asking: u64 = rollouts::tallies(tx, asked.run.id)?.into_iter().map(|(_, tally)| tally.out).sum();
+            PermitAnswer::Wait { retry_after_seconds: policy.retry_seconds(asking) }
         }
-        Granted::Yes => Ok(PermitAnswer::Granted { permit: signed(PERMIT_TYPE, agent, &task, ask, key, now)? }),
-    }
+        Granted::Yes => PermitAnswer::Granted { permit: signed(PERMIT_TYPE, &asked, ask, key, now)? },
+    })
 }
 
 /// Answer one question whether a host may be restarted for a task: a slot for each, given back when the task ends.
@@ -87,61 +122,32 @@ pub fn answer_restart(
     key: &SigningKey,
     now: Timestamp,
 ) -> Result<PermitAnswer, Error> {
-    let denied = |reason: &str| Ok(PermitAnswer::Denied { reason: reason.to_owned() });
-    let agent = &agents::read(tx, agent.id)?;
-    let Some(task) = tasks::by_uuid(tx, ask.of.task)?.filter(|task| task.agent_key == Some(agent.id)) else {
-        return denied("the task is not this agent's");
-    };
-    if let Some(reason) = misplaced(&task, agent, ask) {
-        return denied(reason);
+    let Some(asked) = asked(tx, agent, ask)? else { return Ok(denied(NOT_ITS_TASK)) };
+    if let Some(answer) = unfit(fit_restart(&asked.question)) {
+        return Ok(answer);
     }
-    match task.state {
-        State::Running => {}
-        // Its word that it started is still on its way.
-        State::Offered | State::Accepted => return Ok(PermitAnswer::Wait { retry_after_seconds: 5 }),
-        _ => return denied("the task does not wait for a restart"),
-    }
-    if dispatch::halt(tx)?.is_some() {
-        return denied("everything is halted");
-    }
-    let run = rollouts::run(tx, task.run_id)?;
-    let policy = waves::policy(&run.rollout)?;
-    let Some(at_most) = policy.restarts else { return denied("no host of this run is restarted") };
-    if run.state != RunState::Open {
-        return denied("the run is halted");
-    }
-    if task.held || jobs::read(tx, task.job_id)?.status != Status::Enabled {
-        return Ok(PermitAnswer::Wait { retry_after_seconds: PAUSED_SECONDS });
-    }
-    let tags = if policy.apart.is_some() { rollouts::tags(tx, task.asset_id)? } else { Vec::new() };
-    let group = policy.apart.as_ref().and_then(|apart| apart.group(tags.iter().map(String::as_str)));
+    let Some(at_most) = asked.policy.restarts else { return Ok(denied("no host of this run is restarted")) };
+    let apart = apart(tx, &asked)?;
     let wanted = WantedRestart {
-        task: task.id,
-        epoch: task.epoch,
-        run: run.id,
+        task: asked.task.id,
+        epoch: asked.task.epoch,
+        run: asked.run.id,
         at_most: i64::from(at_most),
-        apart: group.zip(policy.apart.as_ref().map(|apart| i64::from(apart.at_most))),
+        apart: apart.as_ref().map(|(group, at_most)| (group.as_str(), *at_most)),
     };
-    match restarts::grant(tx, &wanted, now)? {
+    Ok(match restarts::grant(tx, &wanted, now)? {
         Granted::Closed => denied("a halt stands"),
-        Granted::Full => Ok(PermitAnswer::Wait { retry_after_seconds: RESTART_SECONDS }),
-        Granted::Yes => Ok(PermitAnswer::Granted { permit: signed(RESTART_TYPE, agent, &task, ask, key, now)? }),
-    }
+        Granted::Full => PermitAnswer::Wait { retry_after_seconds: RESTART_SECONDS },
+        Granted::Yes => PermitAnswer::Granted { permit: signed(RESTART_TYPE, &asked, ask, key, now)? },
+    })
 }
 
-fn signed(
-    kind: &str,
-    agent: &AgentRow,
-    task: &TaskRow,
-    ask: &PermitAsk,
-    key: &SigningKey,
-    now: Timestamp,
-) -> Result<String, Error> {
+fn signed(kind: &str, asked: &Asked, ask: &PermitAsk, key: &SigningKey, now: Timestamp) -> Result<String, Error> {
     let permit = Permit {
         v: 1,
-        agent_id: agent.agent_id,
-        instance_id: agent.instance_id,
-        task: task.uuid,
+        agent_id: asked.agent.agent_id,
+        instance_id: asked.agent.instance_id,
+        task: asked.task.uuid,
         epoch: ask.of.epoch,
         nonce: ask.nonce,
         granted_at: now,
@@ -149,18 +155,4 @@ fn signed(
     };
     let payload = serde_json::to_vec(&permit).map_err(Error::internal)?;
     String::from_utf8(Envelope::sign(kind, &payload, &[key]).to_json()).map_err(Error::internal)
-}
-
-/// Why this agent has nothing to ask for this task.
-fn misplaced(task: &TaskRow, agent: &AgentRow, ask: &PermitAsk) -> Option<&'static str> {
-    if agent.revoked_at.is_some() {
-        return Some("the agent is revoked");
-    }
-    if agent.asset_id != Some(task.asset_id) {
-        return Some("the agent sits on another asset");
-    }
-    if i64::from(ask.of.epoch) != task.epoch {
-        return Some("another epoch of the task is in force");
-    }
-    task.cancel_requested.then_some("the job was cancelled")
 }

@@ -1,6 +1,6 @@
 //! What follows a job: checks of agents over their own door, drift, expiry, review, proposals, R13 to R15, asset risk.
 
-use crate::hands::{self, over, patch, program, ready, said, tag};
+use crate::hands::{self, in_place, over, patch, program, ready, said, tag};
 use crate::speaker::{Speaker, check};
 use crate::world::{World, admin_browser};
 use domain::mitigation::{ControlState, Origin};
@@ -22,7 +22,7 @@ async fn applied(world: &World, options: &Value) -> (String, i64, i64, String) {
     patch(&world.admin, &number, options).await.expect(200);
     world.admin.post(&format!("/api/v1/jobs/{number}/save"), &json!({ "enable": true })).await.expect(200);
     ready(&world.server, 1).await;
-    let report = said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours));
+    let report = in_place();
     hands::report(&world.server, asset, &report).await;
     (number, qid, asset, entry)
 }
@@ -132,7 +132,7 @@ both_servers!(drift_puts_the_score_back_up_and_is_told_once, |server| async move
     let id = control["id"].as_i64().unwrap();
     let made = world.admin.post(&format!("/api/v1/controls/{id}/reapply"), &json!({})).await.expect(201);
     ready(server, 1).await;
-    hands::report(server, asset, &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    hands::report(server, asset, &in_place()).await;
     assert_eq!(over(&world.admin, made["job"].as_str().unwrap()).await, "COMPLETED");
     assert_eq!(item(&world, qid, asset).await.1, lowered);
     let refused = world.admin.post(&format!("/api/v1/controls/{id}/reapply"), &json!({})).await;
@@ -214,7 +214,7 @@ both_servers!(a_standing_job_puts_drift_back_until_it_flaps, |server| async move
         assert_eq!(runs().await, expected, "turn {turn}: exactly one run per drift, three a day");
         if turn < 3 {
             ready(server, 1).await;
-            hands::report(server, asset, &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+            hands::report(server, asset, &in_place()).await;
             assert!(over(&world.admin, &number).await.starts_with("COMPLETED"));
         }
     }

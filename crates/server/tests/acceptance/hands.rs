@@ -65,6 +65,11 @@ pub async fn ready(server: &TestServer, count: i64) {
     panic!("the tasks do not become ready");
 }
 
+/// What an agent says that put a mitigation in place.
+pub fn in_place() -> TaskReport {
+    said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))
+}
+
 /// What an agent says at the end.
 pub fn said(outcome: Outcome, state: ControlState, origin: Option<Origin>) -> TaskReport {
     TaskReport {

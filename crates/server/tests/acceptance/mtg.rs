@@ -1,6 +1,6 @@
 //! The Qualys-compatible API: its calls, its one rule of its own (R7), and what it never gives away.
 
-use crate::hands::{over, program, ready, report, said, tag};
+use crate::hands::{in_place, over, program, ready, report, said, tag};
 use crate::world::World;
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::Outcome;
@@ -131,7 +131,7 @@ both_servers!(a_script_makes_changes_runs_reads_and_deletes_a_job, |server| asyn
     ready(&world.server, 2).await;
     let running = script.get("/mtg/v1/deploymentjobs?platform=Linux&pageSize=20&status=Running").await.expect(200);
     assert_eq!(running[0]["id"], json!(id), "{running}");
-    report(&world.server, assets[0], &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    report(&world.server, assets[0], &in_place()).await;
     report(&world.server, assets[1], &said(Outcome::Unchanged, ControlState::Effective, Some(Origin::External))).await;
     over(&world.admin, job["jobNumber"].as_str().unwrap()).await;
     let done = script.get(&path).await.expect(200);

@@ -1,7 +1,7 @@
 //! The procedure "creating a mitigation job", statement by statement, over the API: S1.01 to S1.22 with the rules R1 to R8,
 //! R12, R13, R15, R17, R18, R20, R22 and R23 that are theirs. What follows a run is in `results.rs`, tags are in `mtg.rs`.
 
-use crate::hands::{self, act, draft, only_safe, over, patch, program, ready, report, running, said, tag};
+use crate::hands::{self, act, draft, in_place, only_safe, over, patch, program, ready, report, running, said, tag};
 use crate::world::World;
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::Outcome;
@@ -255,7 +255,7 @@ both_servers!(s1_24_r10_the_score_falls_by_the_impact_factor_ninety_with_thirty_
     write.await.unwrap();
     save(&world.admin, &number, true).await.expect(200);
     ready(&world.server, 1).await;
-    report(&world.server, asset, &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    report(&world.server, asset, &in_place()).await;
     let found = world.admin.get(&format!("/api/v1/items?q=qid:{qid} and asset.id:{asset}")).await.expect(200);
     let item = &found["items"][0];
     let whole = item["mitigation"] == "mitigated";
@@ -284,7 +284,7 @@ both_servers!(r12_a_fix_resolves_the_item_and_is_not_rolled_back, |server| async
     write.await.unwrap();
     save(&world.admin, &number, true).await.expect(200);
     ready(&world.server, 1).await;
-    report(&world.server, asset, &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    report(&world.server, asset, &in_place()).await;
     let found = world.admin.get(&format!("/api/v1/items?q=qid:{qid} and asset.id:{asset}")).await.expect(200);
     let item = &found["items"][0];
     assert_eq!(

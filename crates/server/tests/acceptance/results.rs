@@ -1,6 +1,6 @@
 //! What people read of a job once it ran: R9 to R16, S1.23 to S1.25, the report, the status column, retention.
 
-use crate::hands::{act, draft, only_safe, over, patch, program, ready, report, running, said, tag};
+use crate::hands::{act, draft, in_place, only_safe, over, patch, program, ready, report, running, said, tag};
 use crate::world::{World, admin_browser, gist};
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::Outcome;
@@ -59,7 +59,7 @@ both_servers!(s1_25_the_status_column_follows_a_job_and_names_it, |server| async
     let page = me.page(&format!("/items?q={}", q.replace(' ', "%20").replace(':', "%3A"))).await;
     assert!(page.contains("Running") && page.contains(&format!("href=\"/jobs/{number}\"")), "{}", gist(&page));
 
-    report(&world.server, assets[0], &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    report(&world.server, assets[0], &in_place()).await;
     report(&world.server, assets[1], &said(Outcome::Failed, ControlState::Exposed, None)).await;
     assert_eq!(over(&world.admin, &number).await, "COMPLETED_WITH_FAILURES");
     let after = status(&world, &q).await;
@@ -160,7 +160,7 @@ both_servers!(r9_r10_r11_s1_23_a_cve_view_tells_mitigated_from_lowered_from_unto
         assert_eq!(cve["inherent"], cve["residual"]);
         assert_eq!(cve["qids"], json!([qid]));
     }
-    report(&world.server, assets[0], &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+    report(&world.server, assets[0], &in_place()).await;
     report(&world.server, assets[1], &said(Outcome::Succeeded, ControlState::Configured, Some(Origin::Ours))).await;
     let after = world.admin.get(&format!("/api/v1/jobs/{number}/cves")).await.expect(200);
     let job = world.admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
@@ -195,7 +195,7 @@ both_servers!(evidence_is_forgotten_after_its_time_and_results_are_not, |server|
     let world = World::ready(server).await;
     let (number, _, assets) = running(&world).await;
     for asset in &assets {
-        report(&world.server, *asset, &said(Outcome::Succeeded, ControlState::Effective, Some(Origin::Ours))).await;
+        report(&world.server, *asset, &in_place()).await;
     }
     over(&world.admin, &number).await;
     let app = world.server.app().clone();

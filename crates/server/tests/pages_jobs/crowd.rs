@@ -3,13 +3,17 @@
 use super::world::World;
 use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use protocol::agent::{Event, EventKind, Outcome, TaskReport};
 use protocol::order::RefusalCode;
 use serde_json::{Value, json};
+use server::engine::gather::Gather;
 use server::engine::results::{self, Said, Stored};
 use server::engine::{catalogue, orders};
 use server::http::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use store::Transaction;
 use store::agents::AgentRow;
@@ -239,4 +243,36 @@ both_servers!(orders_of_many_agents_are_made_in_one_go_each_with_its_own_number,
 
 fn catalogue_kinds() -> Vec<String> {
     ::catalogue::actions::ACTION_KINDS.iter().map(|kind| format!("{kind}@1")).collect()
+}
+
+/// Answers twice the number; one that is 13 fails its batch, and 14 panics in it.
+fn doubled(_: server::App, questions: Arc<Vec<u32>>) -> BoxFuture<'static, Result<Vec<u32>, Error>> {
+    async move {
+        assert!(!questions.contains(&14), "a question that its work cannot bear");
+        if questions.contains(&13) {
+            return Err(Error::internal("no answer to this"));
+        }
+        Ok(questions.iter().map(|question| question * 2).collect())
+    }
+    .boxed()
+}
+
+#[tokio::test]
+async fn nobody_suffers_from_the_question_of_another() {
+    let server = testkit::server::TestServer::start().await;
+    let place = Gather::default();
+    let ask = |question: u32| {
+        let (app, place) = (server.app().clone(), place.clone());
+        async move { place.ask(&app, question, 1, doubled).await }
+    };
+    // Asked before the worker of the first runs, so that they are one batch.
+    let answers = futures_util::future::join_all((0..200).map(ask)).await;
+    for (question, answer) in (0..).zip(answers) {
+        match question {
+            13 | 14 => assert!(answer.is_err(), "{question}"),
+            _ => assert_eq!(answer.ok(), Some(question * 2)),
+        }
+    }
+    // And the place goes on.
+    assert_eq!(ask(300).await.ok(), Some(600));
 }

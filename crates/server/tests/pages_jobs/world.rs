@@ -145,6 +145,11 @@ impl World {
 
     /// A QID that something can be done about on two Linux assets at least, and those assets.
     pub async fn mitigable(&self) -> (i64, Vec<Value>) {
+        self.mitigable_on(2).await
+    }
+
+    /// The same, on at least so many.
+    pub async fn mitigable_on(&self, least: usize) -> (i64, Vec<Value>) {
         let found = self.admin.get("/api/v1/vulnerabilities?q=is:found and is:mitigable&limit=100").await.expect(200);
         for vulnerability in found["vulnerabilities"].as_array().expect("a list") {
             let qid = vulnerability["qid"].as_i64().expect("a number");
@@ -155,11 +160,11 @@ impl World {
             }
             let able: Vec<Value> =
                 all["assets"].as_array().expect("a list").iter().filter(|a| a["selectable"] == true).cloned().collect();
-            if able.len() >= 2 {
+            if able.len() >= least {
                 return (qid, able);
             }
         }
-        panic!("nothing can be mitigated on two assets: {found}");
+        panic!("nothing can be mitigated on {least} assets: {found}");
     }
 }
 

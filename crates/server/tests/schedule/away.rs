@@ -118,6 +118,50 @@ both_servers!(a_canary_that_is_away_gives_its_place_to_another_and_stays_open, |
     assert!(states.iter().all(|state| state == "succeeded"), "{states:?}");
 });
 
+both_servers!(s8_nobody_is_passed_over_while_somebody_could_take_the_place, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let (qid, able) = world.mitigable_on(3).await;
+    let assets: Vec<i64> = able.iter().map(|asset| asset["id"].as_i64().expect("a key")).take(3).collect();
+    let new = json!({ "vulnerabilities": [{ "qid": qid, "assets": assets }] });
+    let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
+    let number = made["job"]["summary"]["number"].as_str().expect("a number").to_owned();
+    let waves = json!({ "rollout": { "waves": ["2"], "freshness_hours": 1 } });
+    edit(&world.admin, &number, &waves).await.expect(200);
+    act(&world.admin, &number, "save").await.expect(200);
+    listen(server, "2027-03-22T02:00:00Z", 0, &assets).await;
+    let admin = server.admin().await;
+    let known = tasks(&admin, &number, "").await;
+    let canaries: Vec<i64> = assets
+        .iter()
+        .copied()
+        .filter(|asset| known.iter().any(|task| task["asset"] == *asset && task["state"] == "ready"))
+        .collect();
+    assert_eq!(canaries.len(), 2, "{known:?}");
+    let there: Vec<i64> = assets.iter().copied().filter(|asset| *asset != canaries[1]).collect();
+    listen(server, "2027-03-22T02:05:00Z", 50, &there).await;
+    // The look a minute that exchanges hosts comes just before the second canary counts as away.
+    for (now, hears) in [("2027-03-22T02:59:30Z", true), ("2027-03-22T03:00:10Z", false)] {
+        server.clock.set(at(now));
+        if hears {
+            hear(server, &there, at(now)).await;
+            look(server).await;
+            report(server, canaries[0], Outcome::Succeeded).await;
+        }
+        look(server).await;
+    }
+    let admin = server.admin().await;
+    let said = |action: &str| format!("/api/v1/audit?q=action:{action}");
+    let opened = admin.get(&said("run.wave")).await.expect(200);
+    assert_eq!(
+        opened["entries"].as_array().map(Vec::len),
+        Some(0),
+        "one result of two canaries opens nothing: {opened}"
+    );
+    let passed = admin.get(&said("run.passed_over")).await.expect(200);
+    assert_eq!(passed["entries"].as_array().map(Vec::len), Some(1), "{passed}");
+});
+
 both_servers!(an_order_that_waits_in_vain_uses_up_no_try, |server| async move {
     let world = World::ready(server).await;
     let server = &world.server;

@@ -4,7 +4,7 @@
 //! halt of the run, or of everything, is seen by changing the run's own row (S7). A slot comes back with the end of its task and
 //! by nothing else.
 
-use super::{Granted, free, of_run, take};
+use super::{Granted, free, of_run, prepare, take};
 use crate::{Result, Transaction};
 use domain::id::{RunId, TaskId};
 use domain::time::Timestamp;
@@ -51,10 +51,7 @@ pub fn grant(tx: &mut Transaction<'_>, want: &WantedRestart<'_>, now: Timestamp)
     }
     let (run, group) = (of_restarts(want.run), want.apart.map(|(group, at_most)| (of_group(group), at_most)));
     for scope in [Some(&run), group.as_ref().map(|(scope, _)| scope)].into_iter().flatten() {
-        tx.execute(
-            "INSERT INTO place (scope, taken, next_at, closed) VALUES ($1, 0, $2, $3) ON CONFLICT (scope) DO NOTHING",
-            &[scope, &Timestamp::from_micros(0), &false],
-        )?;
+        prepare(tx, scope)?;
     }
     if !take(tx, &run, want.at_most, 0, now)? {
         return Ok(Granted::Full);
