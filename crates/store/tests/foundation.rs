@@ -149,11 +149,25 @@ both_engines!(a_key_is_held_by_one_and_nothing_is_done_twice, |db| {
     assert_eq!((begin(61), begin(121), begin(5_000)), (Begun::InProgress, Begun::Unknown, Begun::Unknown));
     db.write_blocking(|tx| idempotency::finish(tx, &working(0), 200, b"late")).unwrap();
     assert_eq!(begin(5_001), Begun::Unknown, "whoever lost the key notes nothing");
-    // A failure of ours that kept nothing may be tried again at once.
+    // What kept something is not forgotten, even where it was refused.
     db.write_blocking(|tx| idempotency::forget(tx, &working(60))).unwrap();
-    assert_eq!(begin(6_000), Begun::New);
-    db.write_blocking(|tx| idempotency::let_go(tx, &working(6_000))).unwrap();
-    assert_eq!(begin(6_001), Begun::New);
+    assert_eq!(begin(6_000), Begun::Unknown);
+});
+
+both_engines!(a_key_under_which_nothing_was_kept_is_free_at_once, |db| {
+    let begin = |request: u8, seconds: i64| {
+        db.write_blocking(move |tx| idempotency::begin(tx, "users/ada", "key", &[request; 32], 60, at(seconds)))
+            .unwrap()
+    };
+    // A failure of ours: the same request may be tried again at once, another may not.
+    assert_eq!(begin(1, 0), Begun::New);
+    db.write_blocking(|tx| idempotency::let_go(tx, &working(0))).unwrap();
+    assert_eq!((begin(2, 1), begin(1, 1)), (Begun::Misused, Begun::New));
+    // A refusal: the key is free for another request.
+    db.write_blocking(|tx| idempotency::forget(tx, &working(0))).unwrap();
+    assert_eq!(begin(1, 2), Begun::InProgress, "whoever lost the key forgets nothing");
+    db.write_blocking(|tx| idempotency::forget(tx, &working(1))).unwrap();
+    assert_eq!(begin(2, 2), Begun::New);
 });
 
 // --- the audit -------------------------------------------------------------------------------------------------------
