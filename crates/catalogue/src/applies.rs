@@ -82,6 +82,10 @@ pub enum OsFamily {
 }
 
 impl OsFamily {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Debian, Self::Ubuntu, Self::Rhel, Self::Fedora, Self::Suse, Self::Amazon, Self::Alpine, Self::Windows];
+
     fn title(self) -> &'static str {
         match self {
             Self::Debian => "Debian",
@@ -92,6 +96,15 @@ impl OsFamily {
             Self::Amazon => "Amazon Linux",
             Self::Alpine => "Alpine",
             Self::Windows => "Windows",
+        }
+    }
+
+    /// A name for all that may have been made of one another.
+    fn kin(self) -> Self {
+        match self {
+            Self::Ubuntu => Self::Debian,
+            Self::Rhel | Self::Amazon => Self::Fedora,
+            other => other,
         }
     }
 
@@ -110,6 +123,13 @@ impl OsFamily {
             Self::Windows => &["windows"],
         }
     }
+}
+
+/// Whether two entries are meant for different systems: each names some, and none may have been made of another.
+#[must_use]
+pub fn apart(one: &[OsCondition], other: &[OsCondition]) -> bool {
+    let named = |family: OsFamily| other.iter().any(|condition| condition.family.kin() == family.kin());
+    !one.is_empty() && !other.is_empty() && !one.iter().any(|condition| named(condition.family))
 }
 
 /// What `/etc/os-release` says.
@@ -151,6 +171,18 @@ impl OsRelease {
     #[must_use]
     pub fn is_like(&self, family: OsFamily) -> bool {
         self.is_family(family) || self.id_like.iter().any(|id| family.ids().contains(&id.as_str()))
+    }
+
+    /// Whether this is surely none of these systems, by `ID` and version alone: a system of a known family that no condition
+    /// names. What it was made of (`ID_LIKE`) is guessed generously, so `false` says nothing.
+    #[must_use]
+    pub fn is_surely_none_of(&self, conditions: &[OsCondition]) -> bool {
+        let Some(own) = OsFamily::ALL.into_iter().find(|family| self.is_family(*family)) else { return false };
+        let may_be = |condition: &OsCondition| match condition.version {
+            Some(_) => self.satisfies(condition),
+            None => own.kin() == condition.family.kin(),
+        };
+        !conditions.is_empty() && !conditions.iter().any(may_be)
     }
 
     fn satisfies(&self, condition: &OsCondition) -> bool {

@@ -133,3 +133,33 @@ fn conditions_are_told_in_words() {
     ];
     assert_eq!(condition.describe(), told);
 }
+
+#[test]
+fn what_is_surely_another_system() {
+    let conditions = |toml: &str| applies(toml).os;
+    for (toml, id, version, expected) in [
+        (r#"os = []"#, "debian", "12", false),
+        (r#"os = [{ family = "debian" }]"#, "debian", "12", false),
+        (r#"os = [{ family = "debian" }]"#, "ubuntu", "22.04", false),
+        (r#"os = [{ family = "debian" }]"#, "rocky", "9.4", true),
+        (r#"os = [{ family = "debian" }]"#, "gobolinux", "17", false),
+        (r#"os = [{ family = "rhel", version = "8" }]"#, "rocky", "9.4", true),
+        (r#"os = [{ family = "rhel", version = "8" }, { family = "rhel", version = "9" }]"#, "rocky", "9.4", false),
+        // Not by its version, though it may have been made of it.
+        (r#"os = [{ family = "rhel", version = "9" }]"#, "amzn", "2023", true),
+        (r#"os = [{ family = "fedora" }]"#, "amzn", "2023", false),
+    ] {
+        let system = OsRelease { id: id.to_owned(), id_like: Vec::new(), version: version.to_owned() };
+        assert_eq!(system.is_surely_none_of(&conditions(toml)), expected, "{toml} on {id} {version}");
+    }
+}
+
+#[test]
+fn entries_for_different_systems_are_apart() {
+    let conditions = |toml: &str| applies(toml).os;
+    let (debian, ubuntu) =
+        (conditions(r#"os = [{ family = "debian" }]"#), conditions(r#"os = [{ family = "ubuntu" }]"#));
+    let rhel = conditions(r#"os = [{ family = "rhel", version = "8" }, { family = "rhel", version = "9" }]"#);
+    assert!(apart(&debian, &rhel) && apart(&rhel, &ubuntu));
+    assert!(!apart(&debian, &ubuntu) && !apart(&debian, &[]) && !apart(&[], &rhel));
+}

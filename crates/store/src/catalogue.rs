@@ -40,6 +40,8 @@ pub struct NewEntry {
     pub reversible: bool,
     /// `kind@version` words an agent must list, separated by spaces.
     pub needs: String,
+    /// The operating systems it is meant for, as the entry's JSON writes them; empty = any of its platform.
+    pub systems: String,
     /// For new work: an entry that only looks, or was withdrawn or replaced, stays for reverts and for what is in place.
     pub offered: bool,
     /// The signed bytes.
@@ -74,6 +76,8 @@ record! {
         pub needs: String,
         /// In the newest release.
         pub current: bool,
+        /// The operating systems it is meant for, JSON; empty = any of its platform.
+        pub systems: String,
     }
 }
 
@@ -129,9 +133,9 @@ pub fn install(tx: &mut Transaction<'_>, release: &Release, entries: &[NewEntry]
     for entry in entries {
         let key: i64 = tx.insert(
             "INSERT INTO catalogue_entry
-                 (entry, revision, digest, title, platform, implication, risk, reversible, needs, body, current)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             ON CONFLICT (digest) DO UPDATE SET current = excluded.current
+                 (entry, revision, digest, title, platform, implication, risk, reversible, needs, body, current, systems)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+             ON CONFLICT (digest) DO UPDATE SET current = excluded.current, systems = excluded.systems
              RETURNING id",
             &[
                 &entry.entry,
@@ -145,6 +149,7 @@ pub fn install(tx: &mut Transaction<'_>, release: &Release, entries: &[NewEntry]
                 &entry.needs,
                 &entry.body,
                 &entry.offered,
+                &entry.systems,
             ],
         )?;
         for (cve, qid, coverage, points) in &entry.covers {
@@ -174,7 +179,7 @@ pub fn body(tx: &mut Transaction<'_>, digest: &str) -> Result<Option<Vec<u8>>> {
 /// [`crate::Error::NotFound`] for an unknown key.
 pub fn entry(tx: &mut Transaction<'_>, key: i64) -> Result<EntryRow> {
     tx.one(
-        "SELECT id, entry, revision, digest, title, platform, implication, risk, reversible, needs, current
+        "SELECT id, entry, revision, digest, title, platform, implication, risk, reversible, needs, current, systems
          FROM catalogue_entry WHERE id = $1",
         &[&key],
     )
@@ -186,7 +191,7 @@ pub fn entry(tx: &mut Transaction<'_>, key: i64) -> Result<EntryRow> {
 /// See [`crate::Error`].
 pub fn current(tx: &mut Transaction<'_>) -> Result<Vec<EntryRow>> {
     tx.all(
-        "SELECT id, entry, revision, digest, title, platform, implication, risk, reversible, needs, current
+        "SELECT id, entry, revision, digest, title, platform, implication, risk, reversible, needs, current, systems
          FROM catalogue_entry WHERE current = $1 ORDER BY entry",
         &[&true],
     )
@@ -265,6 +270,8 @@ record! {
         pub coverage: Coverage,
         /// Points taken off its score while effective.
         pub points: i64,
+        /// The operating systems it is meant for, JSON; empty = any of its platform.
+        pub systems: String,
     }
 }
 
@@ -275,7 +282,7 @@ record! {
 pub fn eliminations(tx: &mut Transaction<'_>, vulnerabilities: &[i64]) -> Result<Vec<Elimination>> {
     tx.all(
         "SELECT v.id AS vulnerability_id, e.id AS entry_key, e.entry, e.title, e.platform, e.implication, e.risk,
-                e.reversible, c.cve, c.coverage, c.points
+                e.reversible, c.cve, c.coverage, c.points, e.systems
          FROM vulnerability v
          JOIN vulnerability_cve vc ON vc.vulnerability_id = v.id
          JOIN catalogue_cve c ON c.cve = vc.cve AND c.cve <> ''
@@ -283,7 +290,7 @@ pub fn eliminations(tx: &mut Transaction<'_>, vulnerabilities: &[i64]) -> Result
          WHERE v.id {in $1}
          UNION ALL
          SELECT v.id, e.id, e.entry, e.title, e.platform, e.implication, e.risk, e.reversible, c.cve, c.coverage,
-                c.points
+                c.points, e.systems
          FROM vulnerability v
          JOIN catalogue_cve c ON c.qid = v.qid AND c.qid <> 0
          JOIN catalogue_entry e ON e.id = c.entry_key AND e.current = $2

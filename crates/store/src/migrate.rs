@@ -28,6 +28,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0014_results", include_str!("../migrations/0014_results.sql")),
     ("0015_known_networks", include_str!("../migrations/0015_known_networks.sql")),
     ("0018_execution", include_str!("../migrations/0018_execution.sql")),
+    ("0019_systems", include_str!("../migrations/0019_systems.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

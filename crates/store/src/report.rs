@@ -115,7 +115,17 @@ pub fn lines(
          LEFT JOIN control c ON c.asset_id = g.asset_id AND c.entry = e.entry
          WHERE g.job_id = ",
     )
-    .bind(&job);
+    .bind(&job)
+    // An entry for another system has no task where one for this system has.
+    .text(
+        " AND (e.systems = '' OR EXISTS (SELECT 1 FROM task o WHERE o.job_id = g.job_id AND o.asset_id = g.asset_id
+                                        AND o.entry_key = w.entry_key AND o.kind <> 'plan')
+               OR NOT EXISTS (
+             SELECT 1 FROM task o JOIN job_action x ON x.job_id = o.job_id AND x.entry_key = o.entry_key
+             WHERE o.run_id = ",
+    )
+    .bind(&run.map_or(-1, |run| run.0))
+    .text(" AND o.asset_id = g.asset_id AND x.vulnerability_id = g.vulnerability_id))");
     if let Some(scope) = scope::assets(within, "g.asset_id") {
         sql = sql.text(" AND ").append(scope);
     }

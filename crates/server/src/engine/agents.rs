@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::engine::catalogue;
 use crate::engine::crowd::Crowd;
 use crate::http::error::Error;
+use ::catalogue::applies::OsRelease;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -341,6 +342,14 @@ pub fn capabilities(agent: &AgentRow) -> BTreeSet<String> {
     serde_json::from_str::<Facts>(&agent.facts)
         .map(|facts| facts.capabilities.into_iter().collect())
         .unwrap_or_default()
+}
+
+/// The operating system that an agent says it runs on; `None` where it says none.
+#[must_use]
+pub fn system(agent: &AgentRow) -> Option<OsRelease> {
+    let facts: Facts = serde_json::from_str(&agent.facts).ok()?;
+    let system = OsRelease { id: facts.os_id.to_lowercase(), id_like: Vec::new(), version: facts.os_version };
+    (!system.id.is_empty()).then_some(system)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use crate::app::App;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
+use ::catalogue::applies::OsCondition;
 use ::catalogue::index::verify_bundle;
 use ::catalogue::schema::Entry as CatalogueEntry;
 use domain::access::{Action, Record};
@@ -175,8 +176,13 @@ fn row(entry: &CatalogueEntry, bytes: &[u8], today: Date) -> NewEntry {
         risk: entry.human.risk.as_str().to_owned(),
         reversible: entry.after.reversible.as_str() != "no",
         needs: entry.capabilities().into_iter().collect::<Vec<_>>().join(" "),
+        systems: systems(&entry.applies.os),
         offered: entry.is_offered(today),
         body: bytes.to_vec(),
         covers,
     }
+}
+
+fn systems(conditions: &[OsCondition]) -> String {
+    if conditions.is_empty() { String::new() } else { serde_json::to_string(conditions).unwrap_or_default() }
 }

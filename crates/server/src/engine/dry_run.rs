@@ -6,6 +6,7 @@
 use crate::app::App;
 use crate::engine::approvals::content;
 use crate::engine::jobs::{self as engine, Job};
+use crate::engine::runs::pairs;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::schema::Reboot;
@@ -78,7 +79,7 @@ fn begin_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, now: Timesta
     let run = dry_runs::begin(tx, job.row.id, now)?;
     let mut made = Vec::new();
     let mut agents_of: BTreeMap<AssetId, Option<agents::AgentRow>> = BTreeMap::new();
-    for (asset, entry_key) in tasks::pairs(tx, job.row.id)? {
+    for (asset, entry_key) in pairs(tx, &job.row)? {
         if let std::collections::btree_map::Entry::Vacant(free) = agents_of.entry(asset) {
             free.insert(agents::on_asset(tx, asset)?);
         }
@@ -156,7 +157,7 @@ pub fn last(tx: &mut Transaction<'_>, job: &Job) -> Result<Option<DryRun>, Error
         put.extend(state.map(|state| Put { asset: row.asset_id, entry_key: row.entry_key, state }));
         answers.push((row, verdict, report));
     }
-    let outdated = dry_runs::pairs(tx, run.id)? != tasks::pairs(tx, job.row.id)?;
+    let outdated = dry_runs::pairs(tx, run.id)? != pairs(tx, &job.row)?;
     Ok(Some(DryRun { run, answers, items: scores::predict(tx, &put)?, outdated }))
 }
 

@@ -10,6 +10,8 @@
 
 mod targets;
 
+pub use targets::pairs;
+
 use crate::engine::{approvals, mail, waves};
 use crate::http::error::Error;
 use domain::id::{AssetId, JobId, RunId};

@@ -3,7 +3,7 @@
 use crate::world::World;
 use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
-use protocol::agent::{ActionEvidence, Event, EventKind, Outcome, TaskReport};
+use protocol::agent::{ActionEvidence, Event, EventKind, Facts, Outcome, TaskReport};
 use serde_json::{Value, json};
 use server::engine::{catalogue, orders, results};
 use std::collections::BTreeSet;
@@ -50,6 +50,17 @@ pub async fn only_safe(world: &World, number: &str, qid: i64) -> String {
     let entry = action["entry"].as_str().unwrap().to_owned();
     patch(&world.admin, number, &json!({ "actions": [{ "qid": qid, "entry": entry }] })).await.expect(200);
     entry
+}
+
+/// The asset's agent says from now on that it runs on this system.
+pub async fn runs_on(server: &TestServer, asset: i64, os_id: &str, os_version: &str) {
+    let facts = Facts { os_id: os_id.to_owned(), os_version: os_version.to_owned(), ..Facts::default() };
+    let facts = serde_json::to_string(&facts).unwrap();
+    let write = server
+        .app()
+        .database
+        .write(move |tx| tx.execute("UPDATE agent SET facts = $2 WHERE asset_id = $1", &[&asset, &facts]));
+    assert_eq!(write.await.unwrap(), 1);
 }
 
 /// Wait until so many tasks are ready.

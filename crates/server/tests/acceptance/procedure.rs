@@ -6,6 +6,7 @@ use crate::world::World;
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::Outcome;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use testkit::both_servers;
 use testkit::server::{Client, Reply};
 
@@ -123,6 +124,46 @@ both_servers!(s1_09_the_action_is_filled_in_and_its_details_are_one_step_away, |
     let entry = action["entry"].as_str().unwrap();
     let details = world.admin.get(&format!("/api/v1/catalogue/entries/{entry}")).await.expect(200);
     assert!(details.to_string().contains(action["digest"].as_str().unwrap()), "the same bytes: {details}");
+});
+
+both_servers!(s1_09_of_two_entries_for_one_cve_the_system_of_the_asset_chooses, |server| async move {
+    const TERRAPIN: &str = "CVE-2023-48795";
+    let world = World::ready(server).await;
+    let found = world.admin.get(&format!("/api/v1/vulnerabilities?q=cve:{TERRAPIN}")).await.expect(200);
+    let qid = found["vulnerabilities"][0]["qid"].as_i64().unwrap();
+    let able = world.admin.get(&format!("/api/v1/eliminations?qid={qid}")).await.expect(200);
+    let able: Vec<Value> =
+        able["assets"].as_array().unwrap().iter().filter(|asset| asset["selectable"] == true).cloned().collect();
+    let assets = keys(&able);
+    let [debian, red_hat, unheard_of] = assets[..3] else { panic!("three assets: {assets:?}") };
+    hands::runs_on(&world.server, debian, "debian", "12").await;
+    hands::runs_on(&world.server, red_hat, "rocky", "9.4").await;
+    hands::runs_on(&world.server, unheard_of, "gobolinux", "17").await;
+    let number = draft(&world.admin, qid, &assets[..3]).await;
+    let made = job(&world.admin, &number).await;
+    let entries: Vec<_> = made["actions"].as_array().unwrap().iter().map(|a| a["entry"].as_str().unwrap()).collect();
+    assert_eq!(entries, ["linux-terrapin-sshd-config", "linux-terrapin-crypto-policy"], "both are proposed: {made}");
+    let of = |tasks: &Value, asset: i64| {
+        let mine = tasks.as_array().unwrap().iter().filter(|task| task["asset"] == asset);
+        mine.map(|task| task["entry"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    save(&world.admin, &number, true).await.expect(200);
+    let tasks = world.admin.get(&format!("/api/v1/jobs/{number}/tasks")).await.expect(200)["tasks"].clone();
+    let one = |entry: &str| BTreeSet::from([entry.to_owned()]);
+    assert_eq!(of(&tasks, debian), one("linux-terrapin-sshd-config"), "{tasks}");
+    assert_eq!(of(&tasks, red_hat), one("linux-terrapin-crypto-policy"), "{tasks}");
+    assert_eq!(of(&tasks, unheard_of).len(), 2, "what is not known is asked there: {tasks}");
+    // What is not done on an asset is no open line of its report.
+    let report = world.admin.get(&format!("/api/v1/jobs/{number}/report")).await.expect(200);
+    let lines = report["lines"].as_array().unwrap().len();
+    assert_eq!(lines, 4, "{report}");
+    // Alone it is tried wherever somebody says so, and the agent says why not.
+    let alone = draft(&world.admin, qid, &[red_hat]).await;
+    let only = json!({ "actions": [{ "qid": qid, "entry": "linux-terrapin-sshd-config" }] });
+    patch(&world.admin, &alone, &only).await.expect(200);
+    save(&world.admin, &alone, true).await.expect(200);
+    let tasks = world.admin.get(&format!("/api/v1/jobs/{alone}/tasks")).await.expect(200)["tasks"].clone();
+    assert_eq!(of(&tasks, red_hat), one("linux-terrapin-sshd-config"));
 });
 
 both_servers!(s1_10_s1_11_s1_12_r2_r6_when_a_job_runs, |server| async move {

@@ -3,10 +3,12 @@
 use super::{Selection, Wanted};
 use crate::http::auth::Caller;
 use crate::http::error::Error;
+use ::catalogue::applies::apart;
 use domain::asset::Platform;
 use domain::id::VulnerabilityId;
 use domain::job::{Kind, Target};
 use domain::refusal::Refusal;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Transaction, catalogue, eliminations};
 
@@ -82,18 +84,22 @@ fn forward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Ca
     Ok((targets, actions.into_iter().map(|((vulnerability, entry), on)| (vulnerability, entry, on)).collect()))
 }
 
-/// Per CVE and platform the reversible entry with the most points; a fix only where there is no mitigation.
+/// Per CVE and platform the reversible entry with the most points; a fix only where there is no mitigation. Where that one is
+/// meant for some systems only, also the best of those meant for others; which does what on an asset is decided with each run.
 pub(crate) fn best(all: &[catalogue::Elimination]) -> Vec<&catalogue::Elimination> {
-    let mut best: BTreeMap<(VulnerabilityId, &str, &str), &catalogue::Elimination> = BTreeMap::new();
-    let rank = |e: &catalogue::Elimination| (e.risk != "high", e.implication == "mitigation", e.points);
-    for elimination in all {
+    let mut ranked: Vec<&catalogue::Elimination> = all.iter().collect();
+    // Stable: of equals the first.
+    ranked.sort_by_key(|e| Reverse((e.risk != "high", e.implication == "mitigation", e.points)));
+    let mut best: BTreeMap<(VulnerabilityId, &str, &str), Vec<&catalogue::Elimination>> = BTreeMap::new();
+    for elimination in ranked {
         let key = (elimination.vulnerability_id, elimination.platform.as_str(), elimination.cve.as_str());
-        let slot = best.entry(key).or_insert(elimination);
-        if rank(elimination) > rank(slot) {
-            *slot = elimination;
+        let chosen = best.entry(key).or_default();
+        let systems = super::systems(&elimination.systems);
+        if chosen.iter().all(|other| apart(&systems, &super::systems(&other.systems))) {
+            chosen.push(elimination);
         }
     }
-    best.into_values().collect()
+    best.into_values().flatten().collect()
 }
 
 fn backward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Candidates, Error> {

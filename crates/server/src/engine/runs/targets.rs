@@ -4,12 +4,14 @@
 //! its query, its tags and its list, inside the scopes that its owner and whoever chose last have then (R19). Where it was
 //! made from eliminations there is nothing to choose by, and standing only means that what drifts is put back.
 
-use crate::engine::selection;
+use crate::engine::{agents as heard, jobs as engine, selection};
 use crate::http::error::Error;
-use domain::id::AssetId;
+use domain::id::{AssetId, VulnerabilityId};
+use domain::job::Kind;
 use domain::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use store::jobs::JobRow;
-use store::{Transaction, tasks};
+use store::{Transaction, agents, catalogue, jobs, tasks};
 
 /// The targets for this run: asset and catalogue entry, each once.
 ///
@@ -19,5 +21,53 @@ pub(super) fn of_run(tx: &mut Transaction<'_>, job: &JobRow, now: Timestamp) -> 
     if job.standing {
         selection::again(tx, job, now)?;
     }
-    Ok(tasks::pairs(tx, job.id)?)
+    pairs(tx, job)
+}
+
+/// What a job does: every asset with every entry that one of its vulnerabilities there asks for. Where a vulnerability has
+/// several entries, one that is meant for other systems than the asset's is left out, as long as another one is left. What is
+/// rolled back is where it was put, whatever runs there now.
+///
+/// # Errors
+/// A failure of the store.
+pub fn pairs(tx: &mut Transaction<'_>, job: &JobRow) -> Result<Vec<(AssetId, i64)>, Error> {
+    let mut found = tasks::pairs(tx, job.id)?;
+    if job.kind == Kind::Rollback {
+        return Ok(found);
+    }
+    let mut of: BTreeMap<VulnerabilityId, Vec<i64>> = BTreeMap::new();
+    for (vulnerability, entry) in jobs::actions(tx, job.id)? {
+        of.entry(vulnerability).or_default().push(entry);
+    }
+    let rivals: BTreeSet<i64> = of.values().filter(|entries| entries.len() > 1).flatten().copied().collect();
+    let mut meant = BTreeMap::new();
+    for entry in rivals {
+        let systems = engine::systems(&catalogue::entry(tx, entry)?.systems);
+        if !systems.is_empty() {
+            meant.insert(entry, systems);
+        }
+    }
+    if meant.is_empty() {
+        return Ok(found);
+    }
+    let mut wanted: BTreeMap<AssetId, Vec<VulnerabilityId>> = BTreeMap::new();
+    for target in jobs::targets(tx, job.id)? {
+        wanted.entry(target.asset).or_default().push(target.vulnerability);
+    }
+    let mut needed: BTreeSet<(AssetId, i64)> = BTreeSet::new();
+    for (asset, vulnerabilities) in wanted {
+        let system = agents::on_asset(tx, asset)?.and_then(|agent| heard::system(&agent));
+        let fits = |entry: &i64| match (&system, meant.get(entry)) {
+            (Some(system), Some(meant)) => !system.is_surely_none_of(meant),
+            _ => true,
+        };
+        for entries in vulnerabilities.iter().filter_map(|vulnerability| of.get(vulnerability)) {
+            let fitting: Vec<i64> = entries.iter().copied().filter(fits).collect();
+            // What fits nowhere is tried all the same: the agent says why not.
+            let chosen = if fitting.is_empty() { entries } else { &fitting };
+            needed.extend(chosen.iter().map(|entry| (asset, *entry)));
+        }
+    }
+    found.retain(|pair| needed.contains(pair));
+    Ok(found)
 }
