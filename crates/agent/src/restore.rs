@@ -106,6 +106,8 @@ pub fn plan(holding: &Holding, passed_on: &[(String, String)], host: &Host, stat
     }
     plan.evidence.reverse();
     plan.steps = workspace.steps()?;
+    // A policy must not name a module whose text is gone already.
+    plan.steps.sort_by_key(|step| !matches!(step, Step::CryptoPolicy { .. }));
     for step in &mut plan.steps {
         if let Step::File { path, made, after: None, .. } | Step::Link { path, made, after: None, .. } = step {
             made.extend(acts.iter().filter(|(of, _)| of == path).flat_map(|(_, made)| made.iter().cloned()));

@@ -319,3 +319,17 @@ fn a_file_that_is_a_mount_is_left_alone() {
     let names: Vec<_> = std::fs::read_dir(world.host().join("etc/ssh")).unwrap().collect();
     assert_eq!(names.len(), 1, "{names:?}");
 }
+
+/// Fourteen files, each of which includes the next one eight times: some text a trillion times over.
+#[test]
+fn files_that_include_each_other_again_and_again_end_the_question_and_not_the_agent() {
+    let world = World::new(vec![sshd()]);
+    for at in 0..14 {
+        let next = format!("Include /etc/ssh/bomb/{}.conf\n", at + 1);
+        world.write(&format!("etc/ssh/bomb/{at}.conf"), &next.repeat(8));
+    }
+    world.write("etc/ssh/bomb/14.conf", "# nothing\n");
+    let own = world.read(CONFIG);
+    world.write(CONFIG, &format!("Include /etc/ssh/bomb/0.conf\n{own}"));
+    refused(&world, 1, "includes is more than 8 MiB");
+}

@@ -398,6 +398,13 @@ fn entries_that_only_look_change_nothing() {
     assert!(applied.message.contains("rewritten by a person"), "{applied:#?}");
     world.write("etc/sudoers.d/web", "web ALL = (shop) /usr/bin/vi\n");
     assert_eq!(world.check(&id, 3).state, ControlState::Effective);
+    // A name without a directory is one beside the file that includes it.
+    world.write("etc/sudoers.d/shop", "@include /etc/sudoers.extra/rules\n");
+    world.write("etc/sudoers.extra/rules", "@include more\n");
+    world.write("etc/sudoers.extra/more", "web ALL = (ALL, !root) ALL\n");
+    world.write("etc/more", "");
+    assert_eq!(world.check(&id, 5).actions[0].before, "/etc/sudoers.extra/more line 1");
+    world.write("etc/sudoers.d/shop", "");
     // What sudo itself does not read does not count.
     world.write("etc/sudoers.d/web.bak", "web ALL = (ALL, !root) ALL\n");
     assert_eq!(world.check(&id, 4).state, ControlState::Effective);

@@ -1,6 +1,6 @@
 //! `file.list_setting`: a word is in none of the lists a setting has. What that means is [`crate::format::lists`]; here are the files.
 
-use super::file_setting::{included, text};
+use super::file_setting::{including, text};
 use super::{Finding, KindError, Presence, Workspace};
 use crate::format::lists::{self, WantedList};
 use crate::host::Host;
@@ -25,7 +25,7 @@ pub fn check(action: &FileListSetting, host: &Host, workspace: &Workspace<'_>) -
     let Some(image) = workspace.file(path)? else {
         return Ok(Finding::because(Presence::NotHere, "(absent)", format!("there is no {path}")));
     };
-    let includes = |pattern: &str| included(host, workspace, path, pattern);
+    let includes = including(host, workspace, path);
     Ok(match lists::holding(&text(&image, path)?, &wanted(action), &includes) {
         Err(error) => Finding::unknown(error.to_string()),
         Ok(found) => match found.first() {
@@ -46,7 +46,7 @@ pub fn plan(action: &FileListSetting, host: &Host, workspace: &mut Workspace<'_>
     let path = action.path.as_str();
     let old = workspace.file(path)?.ok_or_else(|| KindError::Cannot(format!("there is no {path}")))?;
     let before = text(&old, path)?;
-    let removed = lists::remove(&before, &wanted(action), &|pattern: &str| included(host, workspace, path, pattern));
+    let removed = lists::remove(&before, &wanted(action), &including(host, workspace, path));
     let (after, edit) = removed.map_err(|error| KindError::Cannot(format!("{path}: {error}")))?;
     let image = workspace.image(Some(&old), after, 0o644);
     workspace.put_file(path, Some(image))?;

@@ -60,7 +60,7 @@ fn sudoers(host: &Host) -> Option<Result<Vec<Line>, String>> {
             }
             let text = host.tree.fact(&path).ok_or_else(|| format!("{path} cannot be read"))?;
             for line in joined(&path, &text) {
-                todo.extend(includes(&line.text, host)?);
+                todo.extend(includes(&path, &line.text, host)?);
                 lines.push(line);
             }
         }
@@ -82,8 +82,8 @@ fn joined(path: &str, text: &str) -> Vec<Line> {
     lines
 }
 
-/// The files a line includes.
-fn includes(line: &str, host: &Host) -> Result<Vec<String>, String> {
+/// The files that a line of a file includes; a name without a directory is one beside that file.
+fn includes(of: &str, line: &str, host: &Host) -> Result<Vec<String>, String> {
     let mut words = line.split_whitespace();
     let (word, named) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim_matches('"'));
     let folder = matches!(word, "@includedir" | "#includedir");
@@ -93,7 +93,8 @@ fn includes(line: &str, host: &Host) -> Result<Vec<String>, String> {
     if named.contains('%') {
         return Err(format!("{named} depends on the name of the host"));
     }
-    let path = if named.starts_with('/') { named.to_owned() } else { format!("/etc/{named}") };
+    let beside = of.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let path = if named.starts_with('/') { named.to_owned() } else { format!("{beside}/{named}") };
     if !folder {
         return Ok(vec![path]);
     }

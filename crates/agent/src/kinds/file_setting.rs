@@ -9,9 +9,12 @@ use crate::fs::Image;
 use crate::host::Host;
 use crate::record::FileEdit;
 use catalogue::actions::{FileSetting, SettingFormat};
+use std::cell::Cell;
 
 /// Most files read for one include.
 const INCLUDED_MAX: usize = 256;
+/// Most text read for all includes of one question, in bytes, what is included twice counted twice.
+const INCLUDED_BYTES_MAX: usize = 8 << 20;
 
 fn wanted(action: &FileSetting) -> Wanted<'_> {
     Wanted {
@@ -70,8 +73,7 @@ fn in_effect(
         Some(image) if first != path => (first.as_str(), text(&image, &first)?),
         _ => (path, own),
     };
-    let includes = |pattern: &str| included(host, workspace, path, pattern);
-    Ok(format::effective(&whole, &wanted(action), &includes))
+    Ok(format::effective(&whole, &wanted(action), &including(host, workspace, path)))
 }
 
 /// The file that a program reads first: BIND's options may be in one that is included.
@@ -93,7 +95,7 @@ pub fn plan(action: &FileSetting, host: &Host, workspace: &mut Workspace<'_>) ->
     let old = workspace.file(path)?;
     let before = old.as_ref().map(|image| text(image, path)).transpose()?.unwrap_or_default();
     let cannot = |error: FormatError| KindError::Cannot(format!("{path}: {error}"));
-    let set = format::set(&before, &wanted(action), &|pattern: &str| included(host, workspace, path, pattern));
+    let set = format::set(&before, &wanted(action), &including(host, workspace, path));
     let (after, edit) = set.map_err(cannot)?;
     let image = workspace.image(old.as_ref(), after.clone(), 0o644);
     workspace.put_file(path, Some(image))?;
@@ -110,13 +112,27 @@ fn may_be_made(action: &FileSetting) -> bool {
     matches!(action.format, SettingFormat::Gitconfig | SettingFormat::Ssh)
 }
 
+/// What a file that the program reads first includes. A file may be included again and again, so how much is read for one question
+/// in all is bounded.
+pub(super) fn including<'a>(
+    host: &'a Host,
+    workspace: &'a Workspace<'_>,
+    main: &'a str,
+) -> impl Fn(&str) -> Result<Vec<String>, String> + 'a {
+    let read = Cell::new(0_usize);
+    move |pattern| {
+        let texts = included(host, workspace, main, pattern)?;
+        // A file without a letter costs a look, too.
+        read.set(texts.iter().fold(read.get(), |read, text| read + text.len() + 64));
+        if read.get() > INCLUDED_BYTES_MAX {
+            return Err(format!("{pattern}: what {main} includes is more than {} MiB", INCLUDED_BYTES_MAX >> 20));
+        }
+        Ok(texts)
+    }
+}
+
 /// The texts an include names: relative to the main file's folder, `*` and `?` in the last part.
-pub(super) fn included(
-    host: &Host,
-    workspace: &Workspace<'_>,
-    main: &str,
-    pattern: &str,
-) -> Result<Vec<String>, String> {
+fn included(host: &Host, workspace: &Workspace<'_>, main: &str, pattern: &str) -> Result<Vec<String>, String> {
     let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut texts = Vec::new();
     for word in pattern.split_whitespace().map(|word| word.trim_matches('"')) {

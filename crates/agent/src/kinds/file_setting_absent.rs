@@ -1,6 +1,6 @@
 //! `file.setting_absent`: nothing in a file sets something, nor does what it includes. What that means is [`crate::format::lists`].
 
-use super::file_setting::{included, text};
+use super::file_setting::{including, text};
 use super::{Finding, KindError, Presence, Workspace};
 use crate::format::lists;
 use crate::host::Host;
@@ -20,7 +20,7 @@ pub fn check(action: &FileSettingAbsent, host: &Host, workspace: &Workspace<'_>)
     let Some(image) = workspace.file(path)? else {
         return Ok(Finding::because(Presence::NotHere, "(absent)", format!("there is no {path}")));
     };
-    let includes = |pattern: &str| included(host, workspace, path, pattern);
+    let includes = including(host, workspace, path);
     Ok(match lists::values(action.format, &text(&image, path)?, section(action), key, &includes) {
         Err(error) => Finding::unknown(error.to_string()),
         Ok(values) => match values.into_iter().next() {
@@ -38,9 +38,9 @@ pub fn plan(action: &FileSettingAbsent, host: &Host, workspace: &mut Workspace<'
     let (path, key) = (action.path.as_str(), action.key.as_str());
     let old = workspace.file(path)?.ok_or_else(|| KindError::Cannot(format!("there is no {path}")))?;
     let before = text(&old, path)?;
-    let taken = lists::take_out(action.format, &before, section(action), key, &|pattern: &str| {
-        included(host, workspace, path, pattern)
-    });
+    let includes = including(host, workspace, path);
+    let taken = lists::take_out(action.format, &before, section(action), key, &includes);
+    drop(includes);
     let (after, edit) = taken.map_err(|error| KindError::Cannot(format!("{path}: {error}")))?;
     let image = workspace.image(Some(&old), after, 0o644);
     workspace.put_file(path, Some(image))?;
