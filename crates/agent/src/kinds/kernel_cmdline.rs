@@ -143,12 +143,16 @@ fn last_of<'l>(line: &'l str, name: &str) -> Option<&'l str> {
 
 fn plan_entries(action: &KernelCmdline, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
     let (param, name) = (action.param.as_str(), action.param.name());
+    let mut has_it = None;
     for path in entries(host) {
         let old = workspace.file(&path)?.ok_or_else(|| KindError::Cannot(format!("there is no {path}")))?;
         let text = String::from_utf8_lossy(&old.bytes).into_owned();
         let line = arguments(&text).ok_or_else(|| KindError::Cannot(format!("{path} has no line with options")))?;
         match last_of(line, name) {
-            Some(present) if present == param => continue,
+            Some(present) if present == param => {
+                has_it = Some(path);
+                continue;
+            }
             Some(other) => {
                 return Err(KindError::Cannot(format!("{path} has {other}; it has to be changed by hand")));
             }
@@ -165,6 +169,10 @@ fn plan_entries(action: &KernelCmdline, host: &Host, workspace: &mut Workspace<'
         workspace.put_file(&path, Some(image))?;
     }
     if host.tree.live() {
+        // grubby takes it from all kernels again, also from one that somebody else gave it to.
+        if let Some(path) = has_it {
+            return Err(KindError::Cannot(format!("{path} has {param}, other kernels do not; give it to all by hand")));
+        }
         host.program(&GRUBBY).ok_or_else(|| KindError::Cannot("grubby is not here; set it by hand".to_owned()))?;
         workspace.act(Step::BootArgument { param: param.to_owned(), before: false, after: true });
     }
