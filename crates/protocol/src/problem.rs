@@ -110,7 +110,8 @@ fn title(status: u16) -> &'static str {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.detail, self.code)?;
-        for error in &self.errors {
+        // One error alone mostly is all that the sentence says.
+        for error in self.errors.iter().filter(|error| self.errors.len() > 1 || error.message != self.detail) {
             write!(f, "\n  {}: {}", error.field, error.message)?;
         }
         Ok(())

@@ -224,3 +224,31 @@ async fn what_came_of_a_job_is_read_and_kept() {
     has(&me.says(&["jobs", "halt", "a phone call"]), &["true", "a phone call", "admin"]);
     has(&me.says(&["jobs", "go-on"]), &["false"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_spread_halted_resumed_and_promoted() {
+    let me = Prompt::new().await;
+    let qid: i64 = me.qid.parse().unwrap();
+    let number = hands::draft(&me.world.admin, qid, &me.assets[..2]).await;
+    hands::only_safe(&me.world, &number, qid).await;
+    let number = number.as_str();
+    let one_by_one = ["--wave", "1", "--soak", "0", "--permits", "true", "--restarts", "2", "--failures", "1"];
+    let set = me.says(&[&["jobs", "set", number][..], &one_by_one].concat());
+    has(&set, &["1 asset", "permit", "2 hosts"]);
+    me.refused(&["jobs", "set", number, "--preset", "reckless"], 1, "all_at_once, canary, careful");
+    me.refused(&["jobs", "halt-run", number, "too early"], 4, "a run of MJ0000001");
+    me.says(&["jobs", "save", number, "--enable"]);
+    ready(&me.world.server, 1).await;
+
+    let halted = me.says(&["jobs", "halt-run", number, "the shop is open"]);
+    has(&halted, &["run 1 halted", "(by ", "the shop is open", "0 permits out"]);
+    me.refused(&["jobs", "halt-run", number, "again"], 5, "halted");
+    has(&me.says(&["jobs", "resume-run", number]), &["run 1 open"]);
+    me.refused(&["jobs", "resume-run", number], 5, "not halted");
+    let promoted = me.json(&["jobs", "promote", number]);
+    assert_eq!(promoted["runs"][0]["waves"].as_array().unwrap().len(), 2, "{promoted}");
+    ready(&me.world.server, 2).await;
+    let progress = me.says(&["jobs", "progress", number, "-o", "csv"]);
+    assert_eq!(progress.lines().count(), 3, "a head and two waves: {progress}");
+    me.refused(&["jobs", "promote", number], 5, "last wave");
+}

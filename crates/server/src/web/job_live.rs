@@ -181,6 +181,8 @@ struct Held {
     silent: Option<Timestamp>,
     /// The job that has its turn on the asset (R20).
     behind: Option<String>,
+    /// Its wave, where that has not opened yet.
+    wave: Option<i64>,
 }
 
 /// What holds the assets of queued tasks.
@@ -197,6 +199,10 @@ fn held(
             continue;
         }
         let mut held = Held::default();
+        if let Some(row) = store::tasks::by_uuid(tx, task.id)? {
+            let open = store::rollouts::run(tx, row.run_id)?.wave;
+            held.wave = (row.wave > open).then_some(row.wave);
+        }
         if let Some(agent) = store::agents::on_asset(tx, AssetId(task.asset))? {
             let seen = presence.last_seen(agent.id).map_or(agent.last_seen_at, |at| at.max(agent.last_seen_at));
             held.silent = (now.seconds_since(seen) > super::agents::SILENT_SECONDS).then_some(seen);
@@ -280,6 +286,7 @@ fn waiting(state: State, task: &Task, held: &Held, now: Timestamp) -> String {
             let at = task.due_at.to_jiff().strftime("%-d %b %Y %H:%M UTC");
             format!("Not before {at} ({})", task.zone)
         }
+        (State::Pending, Held { wave: Some(wave), .. }) => format!("Waits for wave {wave} to open"),
         (State::Ready, Held { behind: Some(job), .. }) => {
             format!("Waits for {job}: one job at a time works on an asset")
         }
