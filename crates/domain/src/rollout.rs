@@ -364,6 +364,9 @@ impl Policy {
         said.extend(self.failure_percent.map(|percent| format!("or when more than {percent}% fail")));
         said.extend(self.apart.as_ref().map(|a| format!("at most {} of a group by the tag {}", a.at_most, a.tag)));
         said.extend(self.restarts.map(|hosts| format!("restarts hosts that need it, at most {hosts} at once")));
+        if self.permits {
+            said.push("every start asks for a permit".to_owned());
+        }
         said.push(format!("does not wait for hosts not heard of for {} h", self.freshness_hours));
         said.join("; ")
     }

@@ -234,14 +234,14 @@ async fn a_run_is_spread_halted_resumed_and_promoted() {
     let number = number.as_str();
     let one_by_one = ["--wave", "1", "--soak", "0", "--permits", "true", "--restarts", "2", "--failures", "1"];
     let set = me.says(&[&["jobs", "set", number][..], &one_by_one].concat());
-    has(&set, &["1 asset", "permit", "2 hosts"]);
+    has(&set, &["waves of 1 and the rest, no time apart", "asks for a permit", "at most 2 at once"]);
     me.refused(&["jobs", "set", number, "--preset", "reckless"], 1, "all_at_once, canary, careful");
     me.refused(&["jobs", "halt-run", number, "too early"], 4, "a run of MJ0000001");
     me.says(&["jobs", "save", number, "--enable"]);
     ready(&me.world.server, 1).await;
 
     let halted = me.says(&["jobs", "halt-run", number, "the shop is open"]);
-    has(&halted, &["run 1 halted", "(by ", "the shop is open", "0 permits out"]);
+    has(&halted, &["run 1 halt", "(by ", "the shop is open", "0 permits out"]);
     me.refused(&["jobs", "halt-run", number, "again"], 5, "halted");
     has(&me.says(&["jobs", "resume-run", number]), &["run 1 open"]);
     me.refused(&["jobs", "resume-run", number], 5, "not halted");
