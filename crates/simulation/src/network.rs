@@ -6,11 +6,14 @@ use crate::replica::{Asked, Door, Held};
 use crate::watch::TaskNow;
 use agent::session::Lane;
 use axum::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::time::Timestamp;
 use protocol::agent::{Acked, BODY_BYTES_MAX, Body, EVENTS_PATH, EventsReply, POLL_PATH, PollReply, Request};
 use protocol::order::{ORDER_BYTES_MAX, Order};
 use protocol::permit::{PERMIT_PATH, PermitAnswer, PermitReply};
 use protocol::signed::Envelope;
+use serde_json::{Value, json};
 
 /// Orders remembered for replays and forgeries.
 const OVERHEARD_MAX: usize = 200;
@@ -184,16 +187,38 @@ impl Fleet<'_> {
         let Ok(mut reply) = serde_json::from_slice::<PollReply>(&body) else { return body };
         let mut text = self.overheard[self.net.index(self.overheard.len())].clone();
         if self.net.percent(60) {
-            // One character of the envelope is another one.
-            let at = self.net.index(text.len());
-            let with = if text.as_bytes()[at] == b'A' { "B" } else { "A" };
-            if text.is_char_boundary(at) && text.is_char_boundary(at + 1) {
-                text.replace_range(at..=at, with);
-            }
+            text = forged(&text, self.net.index(4)).unwrap_or(text);
         }
         reply.orders.push(text);
         serde_json::to_vec(&reply).expect("a reply holds only strings and numbers")
     }
+}
+
+/// A signed order with something in it changed. Not any character: what one does depends on ids and signatures, and they are
+/// others in each run of a seed.
+fn forged(text: &str, how: usize) -> Option<String> {
+    let mut envelope: Value = serde_json::from_str(text).ok()?;
+    match how {
+        // Cut short on the way.
+        0 => return text.get(..text.len() / 2).map(str::to_owned),
+        // Another order under the old signature.
+        1 => {
+            let payload = STANDARD.decode(envelope["payload"].as_str()?).ok()?;
+            let mut order: Value = serde_json::from_slice(&payload).ok()?;
+            order["epoch"] = json!(order["epoch"].as_u64()? + 1);
+            envelope["payload"] = json!(STANDARD.encode(serde_json::to_vec(&order).ok()?));
+        }
+        // No order at all under it.
+        2 => envelope["payload"] = json!(STANDARD.encode("{")),
+        // Another signature.
+        _ => {
+            let place = &mut envelope["signatures"][0]["sig"];
+            let mut signature = STANDARD.decode(place.as_str()?).ok()?;
+            *signature.first_mut()? ^= 1;
+            *place = json!(STANDARD.encode(signature));
+        }
+    }
+    Some(envelope.to_string())
 }
 
 /// The answer of a server that has stored a batch of reports.
