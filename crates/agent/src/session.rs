@@ -29,6 +29,8 @@ pub const REPEAT_MS_FIRST: u64 = 250;
 pub const RENUMBER_MS: u64 = 20;
 /// When fewer sequence numbers are left, more are asked for.
 const SEQ_LOW: u64 = 64;
+/// How long an event waits for others to travel with it, in milliseconds.
+const GATHER_MS: u64 = 100;
 /// The pause between two tries to deliver events, in milliseconds.
 const RESEND_MS: u64 = 50;
 
@@ -200,7 +202,7 @@ impl Session {
         let mut out = Vec::new();
         match input {
             Input::Tick => {}
-            Input::Frame(frame) => self.on_frame(*frame, &mut out),
+            Input::Frame(frame) => self.on_frame(*frame, now, &mut out),
             Input::Reply { lane, status: 200, body, .. } => self.on_reply(lane, &body, now, &mut out),
             Input::Reply { lane, status, retry_after, body } => {
                 self.on_refusal(lane, status, retry_after, &body, now, &mut out);
@@ -253,7 +255,7 @@ impl Session {
         std::mem::replace(&mut self.lane(lane).asked, Asked::Nothing)
     }
 
-    fn on_frame(&mut self, frame: ToNet, out: &mut Vec<Output>) {
+    fn on_frame(&mut self, frame: ToNet, now: Now, out: &mut Vec<Output>) {
         match frame {
             ToNet::Hello(_) => out.push(Output::Log("a second hello is ignored".to_owned())),
             ToNet::Status(status) => self.status = status,
@@ -261,9 +263,11 @@ impl Session {
             ToNet::Event { of, n, text } => {
                 let key = ((of.task, of.epoch), n);
                 if self.outbox.insert(key, text).is_none() {
+                    // Those that follow at once travel with the first: taken and begun, begun and done.
+                    let (first, soon) = (self.order.is_empty(), now.ms + GATHER_MS);
+                    self.events_not_before_ms = if first { soon } else { soon.min(self.events_not_before_ms) };
                     self.order.push_back(key);
                     self.unstored = 0;
-                    self.events_not_before_ms = 0;
                 }
             }
             ToNet::Acked(acked) => self.forget(&[acked]),
@@ -278,7 +282,11 @@ impl Session {
                 self.asks.retain(|known| known.of != ask.of);
                 self.asks.push_back(ask);
             }
-            ToNet::Restart(ask) => self.restart = Some(ask),
+            ToNet::Restart(ask) => {
+                self.restart = Some(ask);
+                // What was done is to be stored before the host goes down.
+                self.events_not_before_ms = 0;
+            }
             ToNet::Prove { n } => {
                 self.prove = Some(n);
                 // It decides whether a rule stays: an earlier failure is no reason to wait.

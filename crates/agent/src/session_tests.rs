@@ -59,6 +59,26 @@ fn acked(n: u32) -> Acked {
     Acked { task: Uuid::from_u128(9), epoch: 1, n }
 }
 
+/// An event comes at an instant, and nothing else until events have waited for others.
+fn said(session: &mut Session, n: u32, ms: u64) -> Vec<Output> {
+    assert!(requests(&session.handle(Input::Frame(Box::new(event(n))), now(ms))).is_empty(), "it waits for others");
+    session.handle(Input::Tick, now(ms + GATHER_MS))
+}
+
+#[test]
+fn events_that_follow_each_other_travel_together_and_the_first_does_not_wait_longer_for_the_last() {
+    let mut session = Session::new(hello(), 3).unwrap();
+    session.handle(Input::Tick, now(0));
+    for n in 1..=3 {
+        let outputs = session.handle(Input::Frame(Box::new(event(n))), now(u64::from(n) * 40));
+        assert!(requests(&outputs).is_empty());
+    }
+    assert_eq!(session.wake_at(), Some(40 + GATHER_MS));
+    let sent = requests(&session.handle(Input::Tick, now(40 + GATHER_MS)));
+    let [(Lane::Talk, Request { body: Body::Events(events), .. })] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(events.events, ["event 1", "event 2", "event 3"]);
+}
+
 #[test]
 fn facts_go_with_the_first_poll_and_again_when_it_was_lost() {
     let mut session = Session::new(hello(), 3).unwrap();
@@ -95,14 +115,14 @@ fn sequence_numbers_rise_and_more_are_asked_for_in_time() {
 fn an_event_is_sent_beside_a_held_poll_until_it_is_acknowledged() {
     let mut session = Session::new(hello(), 3).unwrap();
     session.handle(Input::Tick, now(0));
-    let outputs = session.handle(Input::Frame(Box::new(event(1))), now(10));
+    let outputs = said(&mut session, 1, 10);
     assert!(matches!(requests(&outputs).as_slice(), [(Lane::Talk, _)]));
     // Stored nothing: it is sent again.
-    session.handle(reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![] }), now(20));
-    let outputs = session.handle(Input::Tick, now(session.wake_at().unwrap().max(60)));
+    session.handle(reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![] }), now(120));
+    let outputs = session.handle(Input::Tick, now(session.wake_at().unwrap()));
     assert_eq!(requests(&outputs).len(), 1);
     let outputs =
-        session.handle(reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![acked(1)] }), now(200));
+        session.handle(reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![acked(1)] }), now(300));
     assert!(outputs.contains(&Output::Tell(ToExecutor::Acked { acked: vec![acked(1)] })));
     assert_eq!(session.undelivered(), 0);
     assert!(requests(&session.handle(Input::Tick, now(100_000))).is_empty());
@@ -112,9 +132,9 @@ fn an_event_is_sent_beside_a_held_poll_until_it_is_acknowledged() {
 fn an_event_that_the_server_leaves_for_later_comes_again_ever_more_rarely() {
     let mut session = Session::new(hello(), 3).unwrap();
     session.handle(Input::Tick, now(0));
-    session.handle(Input::Frame(Box::new(event(1))), now(10));
+    said(&mut session, 1, 10);
     let nothing = || reply(Lane::Talk, &EventsReply { now: Timestamp::default(), acked: vec![] });
-    let mut at = 20;
+    let mut at = 10 + GATHER_MS;
     let mut pauses = Vec::new();
     for _ in 0..12 {
         assert!(requests(&session.handle(nothing(), now(at))).iter().all(|(lane, _)| *lane != Lane::Talk));
@@ -126,9 +146,9 @@ fn an_event_that_the_server_leaves_for_later_comes_again_ever_more_rarely() {
     }
     assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]), "{pauses:?}");
     assert!(*pauses.last().unwrap() > 1_000, "{pauses:?}");
-    // Something new is said at once, and with it what was left.
+    // Something new is said soon, and with it what was left.
     session.handle(nothing(), now(at));
-    let outputs = session.handle(Input::Frame(Box::new(event(2))), now(at + RESEND_MS));
+    let outputs = said(&mut session, 2, at + RESEND_MS);
     assert!(requests(&outputs).iter().any(|(lane, _)| *lane == Lane::Talk));
 }
 
@@ -140,7 +160,8 @@ fn a_restart_is_asked_for_after_what_was_done_is_stored() {
     let ask = PermitAsk { of, nonce: Uuid::from_u128(4) };
     session.handle(Input::Frame(Box::new(event(1))), now(10));
     let outputs = session.handle(Input::Frame(Box::new(ToNet::Restart(ask))), now(20));
-    assert!(requests(&outputs).is_empty(), "the events are on their way");
+    let sent = requests(&outputs);
+    assert!(matches!(&sent[..], [(_, Request { body: Body::Events(_), .. })]), "they wait no longer: {sent:?}");
     let stored = EventsReply { now: Timestamp::default(), acked: vec![acked(1)] };
     session.handle(reply(Lane::Talk, &stored), now(30));
     let outputs = session.handle(Input::Tick, now(100));
@@ -308,11 +329,11 @@ fn an_answer_proves_only_what_was_asked_before_its_request() {
         })
     };
     // A request is under way when the question comes: its answer is older than the rule.
-    let sent = requests(&session.handle(Input::Frame(Box::new(event(1))), now(10)));
+    let sent = requests(&said(&mut session, 1, 10));
     assert_eq!(sent.len(), 1);
-    assert!(requests(&session.handle(Input::Frame(Box::new(ToNet::Prove { n: 1 })), now(20))).is_empty());
+    assert!(requests(&session.handle(Input::Frame(Box::new(ToNet::Prove { n: 1 })), now(120))).is_empty());
     let stored = EventsReply { now: Timestamp::from_micros(5), acked: vec![acked(1)] };
-    let outputs = session.handle(reply(Lane::Talk, &stored), now(30));
+    let outputs = session.handle(reply(Lane::Talk, &stored), now(200));
     assert_eq!(proven(&outputs), None);
     // There is nothing more to say, and a request goes out all the same.
     let sent = requests(&outputs);

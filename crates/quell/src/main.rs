@@ -12,6 +12,10 @@ mod trust;
 use clap::Parser as _;
 use std::process::ExitCode;
 
+/// A server answers a thousand agents from many threads, and SQLite takes and gives back its pages all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // The TLS library wants its cryptography named once per process.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -7,7 +7,7 @@ use crate::connect::smtp::{Mailer, MailerError};
 use crate::engine::agents::Presence;
 use crate::engine::crowd::Crowd;
 use crate::http::idempotency::InFlight;
-use crate::http::listener::{self, Bound, Serving};
+use crate::http::listener::{self, Bound, Serving, Spoken};
 use crate::http::tls::{self, Authority, TlsError};
 use crate::http::{limits, router};
 use crate::keys::{KeyError, Keys};
@@ -124,14 +124,15 @@ impl Server {
         let mailer = config.smtp.as_ref().map(|smtp| Mailer::new(smtp, &site.public_url)).transpose()?.map(Arc::new);
         let app = parts(config, clock, database, keys, passwords, mailer, site);
         let (address, agent_address) = (people.address, agents.address);
-        let tls = certificates.rustls.clone();
-        let people_tls = (app.config.people == People::Tls).then(|| tls.clone());
-        let serve = |bound: Bound, routes, tls| {
+        let people_tls = (app.config.people == People::Tls).then(|| certificates.people.clone());
+        let serve = |bound: Bound, routes, spoken| {
             let address = bound.address;
-            bound.serve(routes, tls).map_err(|source| StartError::Listen { address, source })
+            bound.serve(routes, spoken).map_err(|source| StartError::Listen { address, source })
         };
-        let listeners =
-            vec![serve(people, router::people(&app), people_tls)?, serve(agents, router::agents(&app), Some(tls))?];
+        let listeners = vec![
+            serve(people, router::people(&app), Spoken::People(people_tls))?,
+            serve(agents, router::agents(&app), Spoken::Agents(certificates.agents.clone()))?,
+        ];
         let mut tasks = JoinSet::new();
         tasks.spawn(certificates.renew(app.stopping.clone()));
         crate::engine::start(&app, &mut tasks);
@@ -284,7 +285,8 @@ struct Certificates {
     tls: Tls,
     authority: Authority,
     names: Vec<String>,
-    rustls: RustlsConfig,
+    people: RustlsConfig,
+    agents: RustlsConfig,
 }
 
 impl Certificates {
@@ -301,7 +303,8 @@ impl Certificates {
         names.sort();
         names.dedup();
         let first = current(&config.tls, &authority, &names)?;
-        Ok(Certificates { tls: config.tls.clone(), authority, names, rustls: RustlsConfig::from_config(first) })
+        let agents = RustlsConfig::from_config(tls::for_agents(&first));
+        Ok(Certificates { tls: config.tls.clone(), authority, names, people: RustlsConfig::from_config(first), agents })
     }
 
     /// Replace the certificate now and then: our own long before it ends, a given one because its files may be new.
@@ -316,7 +319,10 @@ impl Certificates {
                 () = Clock::System.sleep(every) => {}
             }
             match current(&self.tls, &self.authority, &self.names) {
-                Ok(config) => self.rustls.reload_from_config(config),
+                Ok(config) => {
+                    self.agents.reload_from_config(tls::for_agents(&config));
+                    self.people.reload_from_config(config);
+                }
                 Err(error) => tracing::error!("the TLS certificate was not renewed, the old one stays: {error}"),
             }
         }

@@ -11,12 +11,19 @@ use tokio::sync::watch;
 /// What changed: a kind of record, and which one where it matters.
 pub type Topic = (&'static str, i64);
 
-/// How many topics may be remembered without listeners before they are swept.
+/// How many topics may be remembered before those without listeners are swept.
 const TOPICS_SWEPT_ABOVE: usize = 1024;
 
 /// The in-process bus.
 #[derive(Clone, Default, Debug)]
-pub struct Wake(Arc<Mutex<HashMap<Topic, watch::Sender<()>>>>);
+pub struct Wake(Arc<Mutex<Topics>>);
+
+#[derive(Default, Debug)]
+struct Topics {
+    known: HashMap<Topic, watch::Sender<()>>,
+    /// Topics that had listeners when they were swept last.
+    swept: usize,
+}
 
 /// One listener's place on the bus. Changes between two waits are not missed.
 #[derive(Debug)]
@@ -27,7 +34,7 @@ impl Wake {
     pub fn notify(&self, kind: &'static str, record: i64) {
         let topics = self.0.lock().expect("nobody panics while holding the lock");
         for topic in [(kind, 0), (kind, record)] {
-            if let Some(sender) = topics.get(&topic) {
+            if let Some(sender) = topics.known.get(&topic) {
                 sender.send_replace(());
             }
         }
@@ -36,7 +43,7 @@ impl Wake {
     /// Tell everybody who listens to any record of `kind`.
     pub fn notify_all(&self, kind: &'static str) {
         let topics = self.0.lock().expect("nobody panics while holding the lock");
-        for (_, sender) in topics.iter().filter(|((of, _), _)| *of == kind) {
+        for (_, sender) in topics.known.iter().filter(|((of, _), _)| *of == kind) {
             sender.send_replace(());
         }
     }
@@ -44,10 +51,12 @@ impl Wake {
     /// Listen to changes of one record of a kind; record 0 means any.
     pub fn listen(&self, kind: &'static str, record: i64) -> Listener {
         let mut topics = self.0.lock().expect("nobody panics while holding the lock");
-        if topics.len() > TOPICS_SWEPT_ABOVE {
-            topics.retain(|_, sender| sender.receiver_count() > 0);
+        // Twice as many as had listeners: else every listener of a large fleet would look at all others.
+        if topics.known.len() > TOPICS_SWEPT_ABOVE.max(2 * topics.swept) {
+            topics.known.retain(|_, sender| sender.receiver_count() > 0);
+            topics.swept = topics.known.len();
         }
-        Listener(topics.entry((kind, record)).or_default().subscribe())
+        Listener(topics.known.entry((kind, record)).or_default().subscribe())
     }
 }
 

@@ -36,6 +36,33 @@ async fn every_answer_carries_the_security_headers() {
 }
 
 #[tokio::test]
+async fn what_agents_sign_has_the_bounds_and_headers_of_every_request() {
+    let server = TestServer::start().await;
+    let site = server.app().site.clone();
+    let authority = reqwest::Certificate::from_pem(site.ca_pem.as_bytes()).unwrap();
+    let agent = reqwest::Client::builder().tls_certs_only([authority]).build().unwrap();
+    let at = |path: &str| site.agent_url.join(path).unwrap();
+    let large = vec![b'x'; protocol::agent::BODY_BYTES_MAX + 1];
+    for (path, body, status, code) in [
+        ("/agent/v1/poll", b"nothing signed".to_vec(), 400, "bad_envelope"),
+        ("/agent/v1/events", large, 413, "too_large"),
+        ("/agent/v1/restart", Vec::new(), 400, "bad_envelope"),
+        ("/agent/v1/nowhere", Vec::new(), 404, "not_found"),
+    ] {
+        let answer = agent.post(at(path)).header("x-request-id", "agent-0001").body(body).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (status, reqwest::Version::HTTP_11), "{path}");
+        let headers = answer.headers().clone();
+        assert_eq!(headers["content-type"], "application/problem+json", "{path}");
+        assert_eq!((&headers["cache-control"], &headers["x-frame-options"]), (&"no-store", &"DENY"), "{path}");
+        assert_eq!(headers["x-request-id"], "agent-0001", "{path}");
+        let problem: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!((&problem["code"], &problem["request_id"]), (&json!(code), &json!("agent-0001")), "{path}");
+    }
+    let looked = agent.get(at("/agent/v1/poll")).send().await.unwrap();
+    assert_eq!(looked.status(), 404, "a poll is signed and posted");
+}
+
+#[tokio::test]
 async fn a_request_keeps_a_plain_name_given_by_its_caller() {
     let server = TestServer::start().await;
     let client = server.client();

@@ -228,6 +228,21 @@ pub fn by_agent_id(tx: &mut Transaction<'_>, agent_id: Uuid) -> Result<Option<Ag
     tx.optional(select!("WHERE agent_id = $1"), &[&agent_id])
 }
 
+/// Agents by their ids on the wire; ids of none are left out.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn by_agent_ids(tx: &mut Transaction<'_>, ids: &[Uuid]) -> Result<Vec<AgentRow>> {
+    let Some(last) = ids.last() else { return Ok(Vec::new()) };
+    // Few lengths, so that few texts are planned and kept.
+    let places = ids.len().next_power_of_two();
+    let mut sql = Sql::new(select!("WHERE agent_id IN ("));
+    for (at, id) in ids.iter().chain(std::iter::repeat(last)).take(places).enumerate() {
+        sql = sql.text(if at == 0 { "" } else { ", " }).bind(id);
+    }
+    tx.all_built(&sql.text(")"))
+}
+
 /// Agents by their keys; keys of none are left out.
 ///
 /// # Errors
@@ -255,6 +270,22 @@ pub fn on_asset(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Option<Agent
         select!("WHERE asset_id = $1 AND revoked_at IS NULL AND link <> 'ambiguous' ORDER BY id DESC"),
         &[&asset],
     )
+}
+
+/// The agents in force on these assets; where there are several on one, the newest.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn on_assets(
+    tx: &mut Transaction<'_>,
+    assets: impl IntoIterator<Item = AssetId>,
+) -> Result<BTreeMap<AssetId, AgentRow>> {
+    let assets: Vec<i64> = assets.into_iter().map(|asset| asset.0).collect();
+    let rows: Vec<AgentRow> = tx.all(
+        select!("WHERE asset_id {in $1} AND revoked_at IS NULL AND link <> 'ambiguous' ORDER BY id"),
+        &[&assets],
+    )?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.asset_id?, row))).collect())
 }
 
 /// Record what an agent is linked to. Work it had for another asset is not done on this one: gives the jobs whose tasks

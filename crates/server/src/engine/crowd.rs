@@ -91,7 +91,9 @@ fn known(app: App, ids: Arc<Vec<Uuid>>) -> BoxFuture<'static, Result<Vec<Option<
     async move {
         app.database
             .try_read(move |tx| {
-                ids.iter().map(|id| Ok(agents::by_agent_id(tx, *id)?)).collect::<Result<Vec<_>, Error>>()
+                let rows = agents::by_agent_ids(tx, &ids)?;
+                let found: BTreeMap<Uuid, AgentRow> = rows.into_iter().map(|row| (row.agent_id, row)).collect();
+                Ok::<_, Error>(ids.iter().map(|id| found.get(id).cloned()).collect())
             })
             .await
     }

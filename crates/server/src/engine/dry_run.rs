@@ -78,12 +78,11 @@ fn begin_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, now: Timesta
     }
     let run = dry_runs::begin(tx, job.row.id, now)?;
     let mut made = Vec::new();
-    let mut agents_of: BTreeMap<AssetId, Option<agents::AgentRow>> = BTreeMap::new();
-    for (asset, entry_key) in pairs(tx, &job.row)? {
-        if let std::collections::btree_map::Entry::Vacant(free) = agents_of.entry(asset) {
-            free.insert(agents::on_asset(tx, asset)?);
-        }
-        let agent = agents_of.get(&asset).and_then(Option::as_ref);
+    let pairs = pairs(tx, &job.row)?;
+    let assets: BTreeSet<AssetId> = pairs.iter().map(|(asset, _)| *asset).collect();
+    let agents = agents::on_assets(tx, assets.iter().copied())?;
+    for (asset, entry_key) in pairs {
+        let agent = agents.get(&asset);
         made.push(NewTask {
             uuid: Uuid::now_v7(),
             run_id: run,
@@ -101,7 +100,7 @@ fn begin_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, now: Timesta
     }
     tasks::create(tx, &made, now)?;
     let (actor, resource) = (caller.author(), format!("jobs/{}", job.row.name()));
-    let detail = serde_json::json!({ "machines": agents_of.len(), "tasks": made.len() });
+    let detail = serde_json::json!({ "machines": assets.len(), "tasks": made.len() });
     audit::append(tx, &Entry { at: now, actor: &actor, action: "job.dry_run", resource: &resource, detail })?;
     Ok(job)
 }

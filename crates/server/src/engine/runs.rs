@@ -21,8 +21,7 @@ use domain::schedule::{LEAD_SECONDS, Resolved, Schedule};
 use domain::task::Event;
 use domain::time::Timestamp;
 use jiff::civil::DateTime;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
+use std::collections::BTreeSet;
 use store::audit::{self, Entry};
 use store::jobs::JobRow;
 use store::runs::Next;
@@ -160,13 +159,10 @@ pub fn make(
     let looks = new.does.as_str() == "plan";
     let wave_of = waves::begin(tx, job.id, run, pairs.iter().map(|(asset, _)| *asset), (pairs.len(), looks))?;
     let mut made = Vec::new();
-    let mut agents_of: BTreeMap<AssetId, Option<agents::AgentRow>> = BTreeMap::new();
+    let assets: BTreeSet<AssetId> = pairs.iter().map(|(asset, _)| *asset).collect();
+    let agents = agents::on_assets(tx, assets)?;
     for (asset, entry_key) in pairs {
-        let agent = match agents_of.entry(asset) {
-            Slot::Occupied(known) => known.into_mut(),
-            Slot::Vacant(free) => free.insert(agents::on_asset(tx, asset)?),
-        };
-        let agent = agent.as_ref();
+        let agent = agents.get(&asset);
         let resolved = resolve(schedule, new.due, agent.map_or("", |agent| agent.zone.as_str()), now)?;
         made.push(NewTask {
             uuid: Uuid::now_v7(),

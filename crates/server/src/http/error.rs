@@ -161,6 +161,11 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 pub async fn api(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let response = next.run(request).await;
+    as_problem(response, id).await
+}
+
+/// An answer, where it is an error with a problem as its body.
+pub async fn as_problem(response: Response, id: Option<RequestId>) -> Response {
     match problem_in(response, id).await {
         Ok(response) => response,
         Err((problem, response)) => {

@@ -3,11 +3,11 @@
 use crate::app::App;
 use crate::config::{People, Tls};
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -18,8 +18,13 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
 /// Add the headers to whatever comes back.
 pub async fn secure(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    let fixed = |headers: &mut axum::http::HeaderMap, name: HeaderName, value: &'static str| {
+    add(&app, response.headers_mut());
+    response
+}
+
+/// Add them.
+pub fn add(app: &App, headers: &mut HeaderMap) {
+    let fixed = |headers: &mut HeaderMap, name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
     };
     fixed(headers, CONTENT_SECURITY_POLICY, POLICY);
@@ -37,5 +42,4 @@ pub async fn secure(State(app): State<App>, request: Request, next: Next) -> Res
     if !headers.contains_key(CACHE_CONTROL) {
         fixed(headers, CACHE_CONTROL, "no-store");
     }
-    response
 }

@@ -36,16 +36,32 @@ pub fn bind(address: SocketAddr) -> io::Result<Bound> {
     Ok(Bound { listener, address })
 }
 
+/// Who is spoken to, and how.
+pub enum Spoken {
+    /// People and programs: HTTP/1.1 and 2, over TLS where there is a configuration for it.
+    People(Option<RustlsConfig>),
+    /// Agents: HTTP/1.1 over TLS.
+    Agents(RustlsConfig),
+}
+
 impl Bound {
-    /// Answer with `routes`, over TLS when there is a configuration for it.
+    /// Answer with `routes`.
     ///
     /// # Errors
     /// The system's error, when the socket cannot be used.
-    pub fn serve(self, routes: Router, tls: Option<RustlsConfig>) -> io::Result<Serving> {
+    pub fn serve(self, routes: Router, spoken: Spoken) -> io::Result<Serving> {
         let handle = Handle::new();
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         let mut server = axum_server::from_tcp(self.listener)?.handle(handle.clone());
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME_MAX);
+        let tls = match spoken {
+            Spoken::People(tls) => tls,
+            Spoken::Agents(tls) => {
+                let only = server.http_builder().clone().http1_only();
+                *server.http_builder() = only;
+                Some(tls)
+            }
+        };
         let task = match tls {
             Some(config) => {
                 let server = server.acceptor(RustlsAcceptor::new(config));

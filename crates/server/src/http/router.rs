@@ -34,9 +34,9 @@ pub fn people(app: &App) -> Router {
 
 /// What agents reach.
 pub fn agents(app: &App) -> Router {
-    let routes = agent::routes().fallback(async || StatusCode::NOT_FOUND);
+    let routes = agent::unsigned().fallback(async || StatusCode::NOT_FOUND);
     let routes = bounded(routes, limits::AGENT_TIME_MAX, limits::BODY_BYTES_MAX).layer(from_fn(error::api));
-    around(app, Router::new().merge(health::routes()).merge(routes))
+    agent::door(app, around(app, Router::new().merge(health::routes()).merge(routes)))
 }
 
 /// Bounds for a group of routes: how long an answer may take, how large a body may be.

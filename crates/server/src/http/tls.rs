@@ -158,6 +158,14 @@ fn serve_with(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) 
     Ok(Arc::new(config))
 }
 
+/// The same for agents, who speak HTTP/1.1 and nothing else: what is not spoken cannot be abused, and keeps no memory.
+#[must_use]
+pub fn for_agents(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
 fn authority_params(now: Timestamp) -> CertificateParams {
     let mut params = CertificateParams::default();
     let date = |(year, month, day)| rcgen::date_time_ymd(year, month, day);

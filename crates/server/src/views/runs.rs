@@ -85,8 +85,9 @@ pub fn preview(
 ) -> Result<body::PreviewBody, Error> {
     let mut zones: BTreeMap<String, i64> = BTreeMap::new();
     let assets: BTreeSet<_> = job.targets.iter().map(|target| target.asset).collect();
+    let agents = agents::on_assets(tx, assets.iter().copied())?;
     for asset in assets {
-        let zone = agents::on_asset(tx, asset)?.map(|agent| agent.zone).unwrap_or_default();
+        let zone = agents.get(&asset).map(|agent| agent.zone.clone()).unwrap_or_default();
         *zones.entry(zone).or_default() += 1;
     }
     let mut previewed = Vec::new();

@@ -8,6 +8,7 @@ use super::{Limits, Outcome, Pool, Work};
 use crate::error::{Error, Explained, Result, statement_text};
 use crate::transaction::{Inner, Transaction};
 use crate::value::{Datum, to_sqlite};
+use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,6 +150,8 @@ fn connect(path: &Path, cache_kib: u32, writer: bool) -> Result<(Connection, Dea
             if writer { "OFF" } else { "ON" }
         ))
         .map_err(attempt)?;
+    // Else a statement is planned anew whenever a value is bound that its plan might look at: more work than most statements are.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(attempt)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
     let deadline = Deadline::default();
     let watched = deadline.clone();

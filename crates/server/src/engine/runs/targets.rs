@@ -55,8 +55,9 @@ pub fn pairs(tx: &mut Transaction<'_>, job: &JobRow) -> Result<Vec<(AssetId, i64
         wanted.entry(target.asset).or_default().push(target.vulnerability);
     }
     let mut needed: BTreeSet<(AssetId, i64)> = BTreeSet::new();
+    let agents = agents::on_assets(tx, wanted.keys().copied())?;
     for (asset, vulnerabilities) in wanted {
-        let system = agents::on_asset(tx, asset)?.and_then(|agent| heard::system(&agent));
+        let system = agents.get(&asset).and_then(heard::system);
         let fits = |entry: &i64| match (&system, meant.get(entry)) {
             (Some(system), Some(meant)) => !system.is_surely_none_of(meant),
             _ => true,
