@@ -126,15 +126,31 @@ impl Fleet<'_> {
         found
     }
 
+    /// Assets that may hold what the server does not list: a task ended so, or a try died half-way and said so, and its task then ended
+    /// without another. What such a try left in force is listed.
+    fn untold(&self) -> BTreeSet<i64> {
+        let ended: Vec<(i64, String)> =
+            self.rows("SELECT asset_id, state FROM task", |row| Ok((row.get(0)?, row.get(1)?)));
+        let ended = ended.into_iter().filter(|(_, state)| UNTOLD.contains(&state.as_str())).map(|(asset, _)| asset);
+        let half_way: Vec<(i64, String)> = self.rows(
+            "SELECT t.asset_id, e.body FROM task_event e JOIN task t ON t.id = e.task_id
+             WHERE t.state IN ('refused', 'cancelled', 'expired')",
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        );
+        let left = |body: &str| match serde_json::from_str::<Event>(body).expect("an event").event {
+            EventKind::Interrupted { state, .. } => {
+                !matches!(state, ControlState::Effective | ControlState::Configured)
+            }
+            _ => false,
+        };
+        let half_way = half_way.into_iter().filter(|(_, body)| left(body)).map(|(asset, _)| asset);
+        ended.chain(half_way).collect()
+    }
+
     /// What the server believes of a host is what is on its disk; what owners wrote is still there (S10).
     fn truth(&self, broken: &mut Vec<String>) {
         let assets = self.assets();
-        let untold: BTreeSet<i64> = self
-            .rows("SELECT asset_id, state FROM task", |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
-            .into_iter()
-            .filter(|(_, state)| UNTOLD.contains(&state.as_str()))
-            .map(|(asset, _): (i64, String)| asset)
-            .collect();
+        let untold = self.untold();
         // `unknown` is what an installation says of what an earlier one put there and it has no entry for.
         let sql = "SELECT asset_id FROM control WHERE state IN ('effective', 'configured', 'unknown', 'drifted')";
         let in_force: BTreeSet<i64> = self.rows(sql, |row| row.get(0)).into_iter().collect();

@@ -259,8 +259,8 @@ impl Watch {
         }
         let wave: Vec<&TaskNow> = tasks.iter().filter(|task| task.wave == seen.wave).copied().collect();
         if !enough(spread, &wave) {
-            let (known, all) = (count(&wave, TaskNow::definitive), wave.len());
-            return Some(format!("{known} of {all} results, {} % are needed", spread.definitive));
+            let (known, tried) = (count(&wave, TaskNow::definitive), count(&wave, |task| !task.untried()));
+            return Some(format!("{known} of {tried} results, {} % are needed", spread.definitive));
         }
         let since = seen.enough.get(&seen.wave).copied().unwrap_or(now);
         if now - since + CLOCKS < spread.soak * SECOND {
@@ -281,7 +281,9 @@ impl Watch {
     }
 }
 
-/// The results of a wave are as many as are needed.
+/// The results of a wave are as many as are needed. What was cancelled or expired is no result, and none that is missing; a wave
+/// of which nothing was tried proves nothing (`docs/rollouts.md`).
 fn enough(spread: &Spread, wave: &[&TaskNow]) -> bool {
-    count(wave, TaskNow::definitive) * 100 >= spread.definitive * wave.len() as u64
+    let tried = count(wave, |task| !task.untried());
+    tried > 0 && count(wave, TaskNow::definitive) * 100 >= spread.definitive * tried
 }

@@ -81,9 +81,14 @@ impl TaskNow {
         self.run_state == "halting" || self.run_state == "halted"
     }
 
+    /// It ended without a try.
+    pub fn untried(&self) -> bool {
+        self.state == "cancelled" || self.state == "expired"
+    }
+
     /// It ended with a result.
     pub fn definitive(&self) -> bool {
-        self.code >= 0 && self.state != "cancelled" && self.state != "expired"
+        self.code >= 0 && !self.untried()
     }
 }
 

@@ -106,12 +106,19 @@ pub fn run(tx: &mut Transaction<'_>, id: RunId) -> Result<RunRow> {
     tx.one(select!("WHERE r.id = $1"), &[&id])
 }
 
-/// The runs of a job, newest first, at most 100.
+/// The runs of a job, newest first: the last 100, and whatever is not over.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<RunRow>> {
-    tx.all(select!("WHERE r.job_id = $1 AND r.does <> 'plan' ORDER BY r.ordinal DESC LIMIT 100"), &[&job])
+    tx.all(
+        select!(
+            "WHERE r.job_id = $1 AND r.does <> 'plan'
+               AND (r.state <> 'ended' OR r.ordinal > (SELECT max(n.ordinal) FROM run n WHERE n.job_id = $1) - 100)
+             ORDER BY r.ordinal DESC"
+        ),
+        &[&job],
+    )
 }
 
 /// Runs that have not ended and began their work: what gates are judged for.

@@ -232,9 +232,9 @@ impl Batch {
                 let message = format!("interrupted on the host: {}", cut(reason));
                 self.round.result(task, life, message, None, String::new());
                 let in_force = matches!(state, ControlState::Effective | ControlState::Configured);
-                // It was done before the executor died. The next try finds it in place and says whose it is; where there is
-                // no next one, because the job was cancelled or the tries are used up, this is the last word.
-                if in_force && life.state.ended() && task.kind == "apply" && agent.asset_id == Some(task.asset_id) {
+                // It was done before the executor died. The next try finds it in place and says whose it is; but nobody knows
+                // whether one will look: the job may be cancelled, its window end, the owner say no. So it counts at once.
+                if in_force && task.kind == "apply" && agent.asset_id == Some(task.asset_id) {
                     self.left_in_force(task, *state, event.at, now);
                 }
                 // A rollback that died on its way has taken out what it has taken out, whether or not it is tried again.
@@ -266,7 +266,7 @@ impl Batch {
         Ok(true)
     }
 
-    /// Keep the control that an interrupted try, the task's last, left in force.
+    /// Keep the control that an interrupted try left in force.
     fn left_in_force(&mut self, task: &TaskRow, state: ControlState, at: Timestamp, now: Timestamp) {
         self.control(task, state, Origin::Ours, at, now);
         let cause = format!("{} was interrupted after {} was in place", store::jobs::name(task.job_number), task.entry);

@@ -1,5 +1,8 @@
 //! What people do to the runs of a job while they are at work: halt, resume, open the next wave. And what they see of them.
 //!
+//! A recurring job has a newer run while an older one is still at work or halted: a halt stops all of them, resume and the next
+//! wave concern the newest that can follow.
+//!
 //! Whether it follows the run's state is `domain::rollout::run`'s to say; abandoning a run is cancelling its job.
 
 use crate::app::App;
@@ -19,7 +22,7 @@ use protocol::api::rollout::{Rollout, RolloutBody, RolloutRun, RolloutWave};
 use store::rollouts::{self, RunRow};
 use store::{Transaction, jobs as job_store};
 
-/// What somebody asks of the newest run of a job.
+/// What somebody asks of the runs of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
     /// Nothing more starts.
@@ -111,27 +114,28 @@ pub fn save(tx: &mut Transaction<'_>, job: JobId, policy: &Policy) -> Result<(),
 pub fn body(tx: &mut Transaction<'_>, caller: &Caller, job: &Job) -> Result<RolloutBody, Error> {
     let policy = &job.rollout;
     let rows = rollouts::of_job(tx, job.row.id)?;
-    let newest = rows.first().map(|row| row.ordinal);
     let mut runs = Vec::new();
-    for row in rows {
-        let acts = if Some(row.ordinal) == newest { acts(caller, job, &row) } else { Vec::new() };
-        runs.push(run(tx, job, &row, acts)?);
+    for row in &rows {
+        runs.push(run(tx, job, row, acts(caller, job, &rows, row))?);
     }
     Ok(RolloutBody { rollout: told(policy), sentence: policy.sentence(), runs })
 }
 
-/// The newest run of a job, without what can be done to it.
+/// The run of a job that people have to look at, without what can be done to it: the newest that stands halted, else the newest.
 ///
 /// # Errors
 /// A failure of the store.
-pub fn newest(tx: &mut Transaction<'_>, job: &Job) -> Result<Option<RolloutRun>, Error> {
-    let row = rollouts::of_job(tx, job.row.id)?.into_iter().next();
-    row.map(|row| run(tx, job, &row, Vec::new())).transpose()
+pub fn looked_at(tx: &mut Transaction<'_>, job: &Job) -> Result<Option<RolloutRun>, Error> {
+    let rows = rollouts::of_job(tx, job.row.id)?;
+    let row = rows.iter().find(|row| row.state.stopped()).or(rows.first());
+    row.map(|row| run(tx, job, row, Vec::new())).transpose()
 }
 
-fn acts(caller: &Caller, job: &Job, row: &RunRow) -> Vec<Act> {
+/// What can be done to one of the runs, of all that can be done to the job's.
+fn acts(caller: &Caller, job: &Job, rows: &[RunRow], row: &RunRow) -> Vec<Act> {
     let events = [("halt", RunEvent::Halt), ("resume", RunEvent::Resume), ("promote", RunEvent::Promote)];
-    let acts = events.into_iter().map(|(act, event)| {
+    let mine = events.into_iter().filter(|(_, event)| meant(rows, *event).is_some_and(|meant| meant.id == row.id));
+    let acts = mine.map(|(act, event)| {
         let permitted = caller.decide(permission(event), &job.record).ok().map_err(|reason| reason.to_string());
         let fits = fits(row, event).map_err(|refusal| refusal.sentence);
         let reason = permitted.and(fits).err().unwrap_or_default();
@@ -194,7 +198,13 @@ fn fits(row: &RunRow, event: RunEvent) -> Result<(), Refusal> {
     }
 }
 
-/// Halt, resume or promote the newest run of a job.
+/// The run that an event is for, of the runs of a job, newest first: the newest that it may follow, else the newest, whose refusal
+/// is what people are told.
+fn meant(rows: &[RunRow], event: RunEvent) -> Option<&RunRow> {
+    rows.iter().find(|row| fits(row, event).is_ok()).or(rows.first())
+}
+
+/// Halt the runs of a job, or resume or promote the newest that can be.
 ///
 /// # Errors
 /// A missing permission, no run, no reason given, or the refusal of the state machine.
@@ -220,8 +230,9 @@ fn act_in(
     let event = asked.event();
     caller.may(permission(event), &job.record)?;
     let missing = || Error::NotFound(format!("a run of {}", job_store::name(number)));
-    let row = rollouts::of_job(tx, job.row.id)?.into_iter().next().ok_or_else(missing)?;
-    fits(&row, event)?;
+    let rows = rollouts::of_job(tx, job.row.id)?;
+    let row = meant(&rows, event).ok_or_else(missing)?;
+    fits(row, event)?;
     let author = caller.author();
     let agents = match asked {
         Asked::Halt(reason) if reason.trim().is_empty() => {
@@ -231,7 +242,14 @@ fn act_in(
                 "say why the run is halted; everybody who sees it does",
             ));
         }
-        Asked::Halt(reason) => waves::halt(tx, &row, &author, reason.trim(), now)?,
+        // Whoever halts a job's run in distress must not have to know that an older one is at work too.
+        Asked::Halt(reason) => {
+            let mut agents = Vec::new();
+            for row in rows.iter().filter(|row| fits(row, event).is_ok()) {
+                agents.extend(waves::halt(tx, row, &author, reason.trim(), now)?);
+            }
+            agents
+        }
         Asked::Resume => {
             rollouts::set_state(tx, row.id, (row.state, RunState::Open), ("", ""), now)?;
             // Who lets a run go on accepts what has failed so far: else the gate would halt it again at once.
@@ -240,13 +258,13 @@ fn act_in(
             let everything = dispatch::halt(tx)?.is_some();
             rollouts::close(tx, row.id, everything)?;
             let detail = serde_json::json!({ "was": row.state, "reason": row.reason, "accepted": failures });
-            waves::note(tx, &row, &author, "run.resume", detail, now)?;
+            waves::note(tx, row, &author, "run.resume", detail, now)?;
             Vec::new()
         }
         Asked::Promote => {
             rollouts::promote(tx, row.id, row.wave)?;
             let detail = serde_json::json!({ "wave": row.wave + 1, "of": row.waves, "gate": row.reason });
-            waves::note(tx, &row, &author, "run.promote", detail, now)?;
+            waves::note(tx, row, &author, "run.promote", detail, now)?;
             Vec::new()
         }
     };

@@ -327,7 +327,8 @@ pub fn cancel(tx: &mut Transaction<'_>, job: JobId, now: Timestamp) -> Result<()
             let life = domain::task::step(task.life(), Event::Cancel)?;
             tasks::save_life(tx, task.id, life, now)?;
             if life.state.ended() {
-                tasks::save_result(tx, task.id, "cancelled before it started", None, "")?;
+                let message = untried(&task, "cancelled before it started".to_owned());
+                tasks::save_result(tx, task.id, &message, None, "")?;
             }
         }
     }
@@ -364,7 +365,13 @@ pub fn expire(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<JobId>, Er
 
 fn expired(task: &TaskRow) -> String {
     let end = task.window_end.map(|end| end.to_jiff().strftime("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
-    format!("{} did not ask for work in time: its window ended at {end}", task.asset_name)
+    untried(task, format!("{} did not ask for work in time: its window ended at {end}", task.asset_name))
+}
+
+/// What people read of a task that ends while nothing of it is out; what an earlier try said is not lost, because it may have left
+/// something on the host.
+pub fn untried(task: &TaskRow, why: String) -> String {
+    if task.attempts == 0 { why } else { format!("not tried again: {why}; the try before: {}", task.message) }
 }
 
 /// Close the runs whose tasks have all ended, and with them the jobs that have nothing more to do (R16); gives the jobs.

@@ -4,6 +4,7 @@
 //! wave once. What people do to runs is in `engine::rollouts`.
 
 use crate::engine::dispatch::{self, Moved};
+use crate::engine::runs;
 use crate::http::error::Error;
 use domain::id::{AssetId, JobId, RunId};
 use domain::rollout::Policy;
@@ -96,7 +97,7 @@ fn pass_over(
                 "{} was not heard of for {hours} h, which is as long as this run waits for a host; nothing was tried on it",
                 task.asset_name
             );
-            tasks::save_result(tx, task.id, &message, None, "")?;
+            tasks::save_result(tx, task.id, &runs::untried(&task, message), None, "")?;
             moved.jobs.insert(task.job_id);
         }
     }

@@ -1,4 +1,4 @@
-//! The rollout of a job on its page: the waves of its newest run, what their gate says, and the switches of people.
+//! The rollout of a job on its page: the waves of the run to be looked at, what their gate says, and the switches of people.
 
 use crate::engine::jobs::Job as Full;
 use crate::engine::rollouts;
@@ -10,12 +10,12 @@ use crate::pages::lists::Action as Button;
 use protocol::api::rollout::{RolloutRun, RolloutWave};
 use store::Transaction;
 
-/// The waves of the newest run; none for a run in one wave that nobody halted.
+/// The waves of the newest run that is halted, else of the newest; none for a run in one wave that nobody halted.
 ///
 /// # Errors
 /// A failure of the store.
 pub(super) fn part(tx: &mut Transaction<'_>, full: &Full) -> Result<Option<RolloutPart>, Error> {
-    let Some(run) = rollouts::newest(tx, full)? else { return Ok(None) };
+    let Some(run) = rollouts::looked_at(tx, full)? else { return Ok(None) };
     if run.waves.len() < 2 && run.reason.is_empty() && !run.permits && run.restarts_out == 0 {
         return Ok(None);
     }
@@ -79,32 +79,33 @@ fn row(wave: &RolloutWave) -> WaveRow {
     }
 }
 
-/// Halt, resume, next wave: what the person may do to the newest run.
+/// Halt, resume, next wave: what the person may do to the runs.
 ///
 /// # Errors
 /// A failure of the store.
 pub(super) fn switches(tx: &mut Transaction<'_>, who: &Caller, full: &Full) -> Result<Vec<Button>, Error> {
     let body = rollouts::body(tx, who, full)?;
-    let Some(run) = body.runs.first().filter(|run| run.state != "ended") else { return Ok(Vec::new()) };
     let number = full.row.name();
-    let reason = |act: &str| {
-        let found = run.acts.iter().find(|known| known.act == act);
-        found.filter(|known| !known.allowed).map(|known| super::frame::sentence(&known.reason))
+    // Each act stands beside the run that it is for; with an older run that is halted and a newer one at work both can be done.
+    let of = |word: &str| {
+        let act = |run: &&RolloutRun| run.acts.iter().any(|act| act.act == word);
+        body.runs.iter().find(act).filter(|run| run.state != "ended")
     };
-    let halted = run.state != "open";
+    let reason = |run: &RolloutRun, word: &str| {
+        let found = run.acts.iter().find(|act| act.act == word);
+        found.filter(|act| !act.allowed).map(|act| super::frame::sentence(&act.reason))
+    };
     let mut buttons = Vec::new();
-    if halted {
-        buttons.push(
-            Button::post("Resume run", format!("/jobs/{number}/resume-run"))
-                .icon("player-play")
-                .unless(reason("resume")),
-        );
-    } else {
-        let halt = Button::post("Halt run", format!("/jobs/{number}/halt-run")).icon("player-pause");
-        buttons.push(halt.unless(reason("halt")));
+    if let Some(run) = of("resume").filter(|run| run.state != "open") {
+        let resume = Button::post("Resume run", format!("/jobs/{number}/resume-run")).icon("player-play");
+        buttons.push(resume.unless(reason(run, "resume")));
     }
-    if run.waves.len() > 1 {
-        buttons.push(next(&number, run).unless(reason("promote")));
+    if let Some(run) = of("halt").filter(|run| run.state == "open") {
+        let halt = Button::post("Halt run", format!("/jobs/{number}/halt-run")).icon("player-pause");
+        buttons.push(halt.unless(reason(run, "halt")));
+    }
+    if let Some(run) = of("promote").filter(|run| run.waves.len() > 1) {
+        buttons.push(next(&number, run).unless(reason(run, "promote")));
     }
     Ok(buttons)
 }

@@ -256,6 +256,65 @@ both_servers!(a_rollback_that_died_on_its_way_has_taken_out_what_it_has_taken_ou
     assert!(after.iter().all(|state| state != "effective"), "{after:?}");
 });
 
+both_servers!(what_a_try_left_in_force_counts_whatever_becomes_of_the_next_one, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let (number, assets) = draft(&world, &json!({})).await;
+    act(&world.admin, &number, "save").await.expect(200);
+    look(server).await;
+    let (orders, _) = offered(server, assets[0]).await;
+    assert!(!orders.is_empty(), "something is ordered");
+    let state = domain::mitigation::ControlState::Effective;
+    let died = EventKind::Interrupted { state, reason: "said by a test".to_owned() };
+    for order in &orders {
+        say(server, assets[0], order, 1, &[(1, EventKind::Accepted), (2, EventKind::Started), (3, died.clone())]).await;
+    }
+    let (again, _) = offered(server, assets[0]).await;
+    assert_eq!(again.len(), orders.len(), "it is tried again");
+    let no = EventKind::Refused { code: RefusalCode::Denied, reason: "said by a test".to_owned() };
+    for order in &again {
+        say(server, assets[0], order, epoch(order), &[(1, no.clone())]).await;
+    }
+    let asset = world.admin.get(&format!("/api/v1/assets/{}", assets[0])).await.expect(200);
+    let controls = asset["controls"].as_array().expect("controls");
+    assert_eq!(controls.len(), orders.len(), "{controls:?}");
+    let ours = |control: &Value| control["state"] == "effective" && control["origin"] == "ours";
+    assert!(controls.iter().all(ours), "{controls:?}");
+});
+
+both_servers!(an_older_run_that_is_halted_can_be_resumed_and_a_halt_stops_every_run, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let daily = json!({
+        "schedule": { "when": "recurring", "at": "2027-03-22T02:30", "zone": "UTC", "repeat": { "by": "daily", "count": 2 } },
+    });
+    let (number, _) = draft(&world, &daily).await;
+    act(&world.admin, &number, "save").await.expect(200);
+    act(&world.admin, &number, "run").await.expect(200);
+    look(server).await;
+    let halt = async |admin: &Client| {
+        let path = format!("/api/v1/jobs/{number}/run/halt");
+        admin.post(&path, &json!({ "reason": "said by a test" })).await
+    };
+    halt(&world.admin).await.expect(200);
+    // Three hours before its time the schedule makes the next run.
+    come(server, "2027-03-22T00:00:00Z").await;
+    let admin = server.admin().await;
+    let stopped = async |admin: &Client| {
+        let body = admin.get(&format!("/api/v1/jobs/{number}/rollout")).await.expect(200);
+        let runs = body["runs"].as_array().expect("runs").clone();
+        runs.iter().map(|run| run["state"] != "open").collect::<Vec<_>>()
+    };
+    assert_eq!(stopped(&admin).await, [false, true], "the newest first");
+    act(&admin, &number, "run/resume").await.expect(200);
+    assert_eq!(stopped(&admin).await, [false, false]);
+    halt(&admin).await.expect(200);
+    assert_eq!(stopped(&admin).await, [true, true]);
+    assert_eq!(halt(&admin).await.status, 409);
+    act(&admin, &number, "run/resume").await.expect(200);
+    assert_eq!(stopped(&admin).await, [false, true], "the newest first");
+});
+
 both_servers!(an_act_on_a_job_that_changed_meanwhile_is_refused, |server| async move {
     let world = World::ready(server).await;
     let admin = &world.admin;
