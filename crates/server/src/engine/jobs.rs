@@ -12,7 +12,7 @@ use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::applies::OsCondition;
 use choice::fill_in;
-pub(crate) use choice::{best, platforms};
+pub(crate) use choice::{best, needed, platforms};
 use domain::access::{Action, AssetScope, Cover, Record};
 use domain::asset::Platform;
 use domain::control::Afterwards;

@@ -168,7 +168,7 @@ impl Batch {
         stored.acked.push(acked);
         if !worth_keeping(event, text, task.state.ended()) {
             // Acknowledged too: held back, it would come for ever.
-            tracing::warn!(agent = %agent.agent_id, task = %event.task, "event {} of agent {} is not kept: too many, too long or too late", event.n, agent.agent_id);
+            tracing::debug!(agent = %agent.agent_id, task = %event.task, "event {} of agent {} is not kept: too many, too long or too late", event.n, agent.agent_id);
             return Ok(());
         }
         if epoch > task.epoch || !self.kept.insert((task.id, epoch, n)) {

@@ -10,7 +10,7 @@
 
 mod targets;
 
-pub use targets::pairs;
+pub use targets::{doable, pairs};
 
 use crate::engine::{approvals, mail, waves};
 use crate::http::error::Error;

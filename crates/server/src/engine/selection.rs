@@ -4,7 +4,7 @@
 //! a later run no further than the scopes that the owner and whoever chose last have then (R19).
 
 use crate::app::App;
-use crate::engine::jobs::{self as made, Job, best, platforms};
+use crate::engine::jobs::{self as made, Job, best, needed, platforms};
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use domain::access::{Action, AssetScope, Record};
@@ -134,6 +134,7 @@ pub fn resolve(tx: &mut Transaction<'_>, plan: &Plan, asked: &Asked<'_>) -> Resu
     resolved.targets = open.into_iter().map(|(asset, vulnerability)| Target { asset, vulnerability }).collect();
     let used: BTreeSet<VulnerabilityId> = resolved.targets.iter().map(|target| target.vulnerability).collect();
     resolved.actions.retain(|(vulnerability, _)| used.contains(vulnerability));
+    needed(tx, &resolved.targets, &mut resolved.actions)?;
     if !plan.choose.is_empty() {
         let busy: BTreeSet<AssetId> = resolved.targets.iter().map(|target| target.asset).collect();
         resolved.idle =

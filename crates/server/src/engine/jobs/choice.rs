@@ -1,6 +1,7 @@
 //! What a new job is about (S1.02, S1.05): which assets, which actions, on which one platform.
 
 use super::{Selection, Wanted};
+use crate::engine::runs::doable;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::applies::apart;
@@ -55,8 +56,24 @@ pub(super) fn fill_in(tx: &mut Transaction<'_>, caller: &Caller, wanted: &Wanted
         return Err(no_assets());
     }
     let used: BTreeSet<VulnerabilityId> = targets.iter().map(|target| target.vulnerability).collect();
-    let actions = actions.into_iter().filter(|(vulnerability, _)| used.contains(vulnerability)).collect();
+    let mut actions: Vec<_> = actions.into_iter().filter(|(vulnerability, _)| used.contains(vulnerability)).collect();
+    if wanted.kind == Kind::Mitigation {
+        needed(tx, &targets, &mut actions)?;
+    }
     Ok(FilledIn { platform, targets, actions })
+}
+
+/// Leave out what would be done on none of the targets, because it is meant for other systems.
+pub(crate) fn needed(
+    tx: &mut Transaction<'_>,
+    targets: &[Target],
+    actions: &mut Vec<(VulnerabilityId, i64)>,
+) -> Result<(), Error> {
+    if let Some(doable) = doable(tx, targets, actions)? {
+        let used: BTreeSet<(VulnerabilityId, i64)> = doable.into_iter().map(|(_, v, entry)| (v, entry)).collect();
+        actions.retain(|action| used.contains(action));
+    }
+    Ok(())
 }
 
 fn no_assets() -> Error {

@@ -7,7 +7,7 @@
 use crate::engine::{agents as heard, jobs as engine, selection};
 use crate::http::error::Error;
 use domain::id::{AssetId, VulnerabilityId};
-use domain::job::Kind;
+use domain::job::{Kind, Target};
 use domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use store::jobs::JobRow;
@@ -24,9 +24,8 @@ pub(super) fn of_run(tx: &mut Transaction<'_>, job: &JobRow, now: Timestamp) -> 
     pairs(tx, job)
 }
 
-/// What a job does: every asset with every entry that one of its vulnerabilities there asks for. Where a vulnerability has
-/// several entries, one that is meant for other systems than the asset's is left out, as long as another one is left. What is
-/// rolled back is where it was put, whatever runs there now.
+/// What a job does: every asset with every entry that one of its vulnerabilities there asks for, see [`doable`]. What is rolled back
+/// is where it was put, whatever runs there now.
 ///
 /// # Errors
 /// A failure of the store.
@@ -35,9 +34,30 @@ pub fn pairs(tx: &mut Transaction<'_>, job: &JobRow) -> Result<Vec<(AssetId, i64
     if job.kind == Kind::Rollback {
         return Ok(found);
     }
+    let (targets, actions) = (jobs::targets(tx, job.id)?, jobs::actions(tx, job.id)?);
+    if let Some(doable) = doable(tx, &targets, &actions)? {
+        let doable: BTreeSet<(AssetId, i64)> = doable.into_iter().map(|(asset, _, entry)| (asset, entry)).collect();
+        found.retain(|pair| doable.contains(pair));
+    }
+    Ok(found)
+}
+
+/// An entry that is done on an asset for a vulnerability.
+pub type Doable = BTreeSet<(AssetId, VulnerabilityId, i64)>;
+
+/// Which of these entries are done on each of these targets; `None` where that is all of them. Where a vulnerability has several
+/// entries, those that are meant for other systems than the asset's are left out, as long as another one is left.
+///
+/// # Errors
+/// A failure of the store.
+pub fn doable(
+    tx: &mut Transaction<'_>,
+    targets: &[Target],
+    actions: &[(VulnerabilityId, i64)],
+) -> Result<Option<Doable>, Error> {
     let mut of: BTreeMap<VulnerabilityId, Vec<i64>> = BTreeMap::new();
-    for (vulnerability, entry) in jobs::actions(tx, job.id)? {
-        of.entry(vulnerability).or_default().push(entry);
+    for (vulnerability, entry) in actions {
+        of.entry(*vulnerability).or_default().push(*entry);
     }
     let rivals: BTreeSet<i64> = of.values().filter(|entries| entries.len() > 1).flatten().copied().collect();
     let mut meant = BTreeMap::new();
@@ -48,27 +68,21 @@ pub fn pairs(tx: &mut Transaction<'_>, job: &JobRow) -> Result<Vec<(AssetId, i64
         }
     }
     if meant.is_empty() {
-        return Ok(found);
+        return Ok(None);
     }
-    let mut wanted: BTreeMap<AssetId, Vec<VulnerabilityId>> = BTreeMap::new();
-    for target in jobs::targets(tx, job.id)? {
-        wanted.entry(target.asset).or_default().push(target.vulnerability);
-    }
-    let mut needed: BTreeSet<(AssetId, i64)> = BTreeSet::new();
-    let agents = agents::on_assets(tx, wanted.keys().copied())?;
-    for (asset, vulnerabilities) in wanted {
-        let system = agents.get(&asset).and_then(heard::system);
+    let agents = agents::on_assets(tx, targets.iter().map(|target| target.asset).collect::<BTreeSet<_>>())?;
+    let mut found = BTreeSet::new();
+    for Target { asset, vulnerability } in targets {
+        let system = agents.get(asset).and_then(heard::system);
         let fits = |entry: &i64| match (&system, meant.get(entry)) {
             (Some(system), Some(meant)) => !system.is_surely_none_of(meant),
             _ => true,
         };
-        for entries in vulnerabilities.iter().filter_map(|vulnerability| of.get(vulnerability)) {
-            let fitting: Vec<i64> = entries.iter().copied().filter(fits).collect();
-            // What fits nowhere is tried all the same: the agent says why not.
-            let chosen = if fitting.is_empty() { entries } else { &fitting };
-            needed.extend(chosen.iter().map(|entry| (asset, *entry)));
-        }
+        let Some(entries) = of.get(vulnerability) else { continue };
+        let fitting: Vec<i64> = entries.iter().copied().filter(fits).collect();
+        // What fits nowhere is tried all the same: the agent says why not.
+        let chosen = if fitting.is_empty() { entries } else { &fitting };
+        found.extend(chosen.iter().map(|entry| (*asset, *vulnerability, *entry)));
     }
-    found.retain(|pair| needed.contains(pair));
-    Ok(found)
+    Ok(Some(found))
 }
