@@ -172,7 +172,8 @@ pub fn refused(book: &Book, refusal: &Refusal, envelope: &[u8], at: Timestamp) -
     }
     let open = known.is_none_or(|known| known.progress == Progress::Claimed);
     let kept = first || (open && !said && book.room_for_forgery(task, epoch));
-    let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone() };
+    let order = if order_seq.is_none() { digest.clone() } else { String::new() };
+    let kind = EventKind::Refused { code: refusal.code, reason: refusal.reason.clone(), order };
     let event = event(book, task, epoch, kind, at);
     kept.then_some(Record::Refused { task, epoch, order_seq, digest, event })
 }

@@ -252,7 +252,7 @@ impl Executor {
         match self.room(OrderKind::Revert) {
             Err(error) if order.kind != OrderKind::Revert => {
                 let (code, reason) = (RefusalCode::JournalUnwritable, error.to_string());
-                self.finish(&order, EventKind::Refused { code, reason });
+                self.finish(&order, EventKind::Refused { code, reason, order: String::new() });
             }
             _ => self.work(&order),
         }

@@ -49,7 +49,7 @@ fn deliver(book: &mut Book, order: &Order) -> Judgement {
             book.apply(&Record::Accepted { order: Box::new(order.clone()), digest: digest(order), event });
         }
         Judgement::Refuse(code, reason) => {
-            let kind = EventKind::Refused { code: *code, reason: reason.clone() };
+            let kind = EventKind::Refused { code: *code, reason: reason.clone(), order: String::new() };
             let event = event(book, task, epoch, kind);
             let record =
                 Record::Refused { task, epoch, order_seq: Some(order.order_seq), digest: digest(order), event };
@@ -112,7 +112,8 @@ fn a_tombstone_is_for_ever_and_a_forgery_uses_nothing_up() {
     assert!(matches!(deliver(&mut book, &order(1, 1, 1, None)), Judgement::Refuse(RefusalCode::Cancelled, _)));
 
     let task = Uuid::from_u128(2);
-    let refused = EventKind::Refused { code: RefusalCode::BadSignature, reason: String::new() };
+    let refused =
+        EventKind::Refused { code: RefusalCode::BadSignature, reason: String::new(), order: "forged".to_owned() };
     let event = event(&book, task, 1, refused);
     book.apply(&Record::Refused { task, epoch: 1, order_seq: None, digest: "forged".to_owned(), event });
     assert_eq!(deliver(&mut book, &order(2, 1, 7, None)), Judgement::Fresh);

@@ -44,7 +44,7 @@ impl Executor {
     /// Do one order that was taken, whatever comes of it.
     pub(crate) fn work(&mut self, order: &Order) {
         if let Err((code, reason)) = may_start(order, &self.state.controls(), self.clock.now()) {
-            self.finish(order, EventKind::Refused { code, reason });
+            self.finish(order, EventKind::Refused { code, reason, order: String::new() });
             return;
         }
         let report = match order.kind {
@@ -73,7 +73,7 @@ impl Executor {
             Ok(entry) => entry.entry().clone(),
             Err((code, reason)) => {
                 // Revoked or replaced between taking and starting.
-                self.finish(order, EventKind::Refused { code, reason });
+                self.finish(order, EventKind::Refused { code, reason, order: String::new() });
                 return None;
             }
         };

@@ -477,7 +477,7 @@ fn a_full_journal_takes_no_new_work_and_never_stands_in_the_way_of_a_revert() {
         let (mut journal, _) = Journal::open(&world.state().join("journal")).unwrap();
         let reason = "x".repeat(1_900_000);
         for task in tasks.clone() {
-            let event = EventKind::Refused { code: RefusalCode::Expired, reason: reason.clone() };
+            let event = EventKind::Refused { code: RefusalCode::Expired, reason: reason.clone(), order: String::new() };
             let event = Event { task, epoch: 1, n: 1, at: now(), event };
             let event = serde_json::to_string(&event).unwrap();
             let digest = "d".to_owned();

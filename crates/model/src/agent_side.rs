@@ -196,7 +196,7 @@ impl System {
         let of = (Scene::task_of(order.task), order.epoch);
         let key = (id, of.0, of.1, host.index, host.halted, clock);
         match self.memory.checked.get(key, || self.check(host, order, clock)) {
-            Err((code, reason)) => self.end(state, who, of, EventKind::Refused { code, reason }),
+            Err((code, reason)) => self.end(state, who, of, EventKind::Refused { code, reason, order: String::new() }),
             Ok(()) if unchanged => self.end(state, who, of, report(Outcome::Unchanged, ControlState::Effective)),
             Ok(()) if self.waits(state, who, order, clock)? => Some(()),
             Ok(()) => self.start(state, who, order, clock),

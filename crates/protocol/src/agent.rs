@@ -251,6 +251,10 @@ pub enum EventKind {
         code: RefusalCode,
         /// A sentence with the particulars.
         reason: String,
+        /// SHA-256 of the bytes that were refused, hex, where nothing proves whose they are; else empty. What they claim to be
+        /// is anybody's word, so the server looks whether they are the order that it sent.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        order: String,
     },
     /// The intent is durable; the first effect may follow.
     Started,

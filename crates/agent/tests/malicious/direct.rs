@@ -68,6 +68,11 @@ fn malicious_orders_are_never_carried_out() {
             End::Refused(code) => {
                 let told = |event: &&Event| matches!(&event.event, EventKind::Refused { code: of, .. } if *of == code);
                 assert!(events.iter().any(|event| told(&event)), "{name}: {events:?}");
+                // What nobody signed is told with its digest, so that the server knows whether it sent it.
+                let unproven = code == protocol::order::RefusalCode::BadSignature;
+                let named =
+                    |event: &&Event| matches!(&event.event, EventKind::Refused { order, .. } if order.len() == 64);
+                assert!(!unproven || events.iter().filter(told).all(|event| named(&event)), "{name}: {events:?}");
                 assert_eq!(world.with(|executor| executor.refusals().last().unwrap().code), code, "{name}");
             }
             End::Silent(code) => {

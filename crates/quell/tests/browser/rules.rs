@@ -106,7 +106,8 @@ async fn refuses(server: &TestServer, asset: i64) {
         let mut events = Vec::new();
         for task in store::tasks::of_agent(tx, agent.id)? {
             let epoch = u32::try_from(store::tasks::read(tx, task.id)?.epoch).unwrap();
-            let event = EventKind::Refused { code: RefusalCode::Denied, reason: "cancelled".to_owned() };
+            let event =
+                EventKind::Refused { code: RefusalCode::Denied, reason: "cancelled".to_owned(), order: String::new() };
             events.push(serde_json::to_string(&Event { task: task.uuid, epoch, n: 1, at: now, event }).unwrap());
         }
         results::store(tx, &agent, &events, now)

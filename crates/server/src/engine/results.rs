@@ -159,6 +159,11 @@ impl Batch {
             return Ok(());
         };
         let (epoch, n) = (i64::from(event.epoch), i64::from(event.n));
+        if foreign(task, event) {
+            tracing::warn!(agent = %agent.agent_id, task = %event.task, "agent {} was given something that is no order of this server and refused it", agent.agent_id);
+            stored.acked.push(acked);
+            return Ok(());
+        }
         if epoch > task.epoch && !task.state.ended() {
             // We were put back to a state from before that order. The agent keeps its word until we get there again: dropped,
             // what it did would never be known here; believed, an agent could raise its epochs as it liked.
@@ -224,7 +229,7 @@ impl Batch {
             self.round.change(task, life).resolved_by = Some(event_digest(text));
         }
         match &event.event {
-            EventKind::Refused { code, reason } => {
+            EventKind::Refused { code, reason, .. } => {
                 let message = format!("the agent refused ({}): {}", code.as_str(), cut(reason));
                 self.round.result(task, life, message, None, String::new());
             }
@@ -340,6 +345,14 @@ impl Batch {
         self.round.rescore(task.asset_id, cause);
         Ok(())
     }
+}
+
+/// Whether this refuses bytes that nobody proved to be ours and that are not the order of the task's present epoch. Whoever is on the
+/// way can make some that name any task: they must not end it, or what the agent does on the real order is never known here.
+fn foreign(task: &TaskRow, event: &Event) -> bool {
+    let EventKind::Refused { order, .. } = &event.event else { return false };
+    let sent = task.order_envelope.as_deref().filter(|_| i64::from(event.epoch) == task.epoch);
+    !order.is_empty() && sent.map(event_digest).as_deref() != Some(order.as_str())
 }
 
 /// Whether an event of an agent's own task is kept as evidence: a host could send any number of them, of any size. After the

@@ -86,7 +86,7 @@ fn done(outcome: Outcome, state: ControlState, origin: Origin) -> EventKind {
 /// One of the ways in which a task can go.
 fn course(number: usize) -> Vec<EventKind> {
     use EventKind::{Accepted, Started};
-    let refused = |code| EventKind::Refused { code, reason: "no".to_owned() };
+    let refused = |code| EventKind::Refused { code, reason: "no".to_owned(), order: String::new() };
     match number % 8 {
         0 => vec![Accepted, Started, done(Outcome::Succeeded, ControlState::Effective, Origin::Ours)],
         1 => vec![Accepted, Accepted, done(Outcome::Unchanged, ControlState::Effective, Origin::External), Started],

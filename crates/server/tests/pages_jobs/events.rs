@@ -2,6 +2,7 @@
 
 use super::world::World;
 use domain::id::AssetId;
+use domain::task::State;
 use protocol::agent::{Event, EventKind};
 use protocol::order::RefusalCode;
 use serde_json::json;
@@ -61,7 +62,11 @@ async fn say(server: &TestServer, agent: &AgentRow, task: Uuid, n: u32, event: E
 both_servers!(an_agent_cannot_fill_the_database_with_events, |server| async move {
     let world = World::ready(server).await;
     let (agent, task) = offered(&world).await;
-    let refused = |length: usize| EventKind::Refused { code: RefusalCode::Unsupported, reason: "x".repeat(length) };
+    let refused = |length: usize| EventKind::Refused {
+        code: RefusalCode::Unsupported,
+        reason: "x".repeat(length),
+        order: String::new(),
+    };
     for (n, event, kept, why) in [
         (1, EventKind::Accepted, 1, "what an agent says is kept"),
         (1, EventKind::Accepted, 1, "once"),
@@ -75,4 +80,31 @@ both_servers!(an_agent_cannot_fill_the_database_with_events, |server| async move
     ] {
         assert_eq!(say(&world.server, &agent, task, n, event).await, (true, kept), "{n}: {why}");
     }
+});
+
+both_servers!(what_somebody_on_the_way_forged_ends_no_task, |server| async move {
+    let world = World::ready(server).await;
+    let (agent, task) = offered(&world).await;
+    let refused = |order: &str| EventKind::Refused {
+        code: RefusalCode::BadSignature,
+        reason: "the signature does not match".to_owned(),
+        order: order.to_owned(),
+    };
+    let stored = || async {
+        let read = world.server.app().database.read(move |tx| Ok(store::tasks::by_uuid(tx, task)?.unwrap()));
+        read.await.unwrap()
+    };
+    let sent = orders::event_digest(&stored().await.order_envelope.unwrap());
+    let forged = orders::event_digest("an order of somebody else's");
+    assert_eq!(
+        say(&world.server, &agent, task, 1, refused(&forged)).await,
+        (true, 0),
+        "acknowledged, and of no interest"
+    );
+    assert_eq!(stored().await.state, State::Offered);
+    assert_eq!(say(&world.server, &agent, task, 2, EventKind::Accepted).await, (true, 1));
+    assert_eq!(stored().await.state, State::Accepted, "the real one goes its way");
+    // An agent that does not know our key says so of the order that we did send.
+    assert_eq!(say(&world.server, &agent, task, 3, refused(&sent)).await, (true, 2));
+    assert_eq!(stored().await.state, State::Refused);
 });

@@ -171,6 +171,13 @@ both_servers!(s7_a_halt_denies_permits_and_revokes_orders_and_old_agents_get_non
     assert!(matches!(ask(&world, &agent, task, 1).await, PermitAnswer::Denied { .. }));
     world.admin.put("/api/v1/halt", &json!({ "halted": false, "reason": "" })).await.expect(200);
     assert!(matches!(ask(&world, &agent, task, 1).await, PermitAnswer::Granted { .. }), "it had its place");
-    say(&world, &agent, task, 1, EventKind::Refused { code: RefusalCode::Denied, reason: String::new() }).await;
+    say(
+        &world,
+        &agent,
+        task,
+        1,
+        EventKind::Refused { code: RefusalCode::Denied, reason: String::new(), order: String::new() },
+    )
+    .await;
     assert_eq!(waves(&world, &path).await["permits_out"], 0);
 });

@@ -52,7 +52,7 @@ pub fn epoch(order: &Value) -> u32 {
 }
 
 fn late() -> EventKind {
-    EventKind::Refused { code: RefusalCode::Expired, reason: "its time is over".to_owned() }
+    EventKind::Refused { code: RefusalCode::Expired, reason: "its time is over".to_owned(), order: String::new() }
 }
 
 both_servers!(recurring_work_for_a_host_that_is_away_is_left_to_its_next_run, |server| async move {
@@ -271,7 +271,8 @@ both_servers!(what_a_try_left_in_force_counts_whatever_becomes_of_the_next_one, 
     }
     let (again, _) = offered(server, assets[0]).await;
     assert_eq!(again.len(), orders.len(), "it is tried again");
-    let no = EventKind::Refused { code: RefusalCode::Denied, reason: "said by a test".to_owned() };
+    let no =
+        EventKind::Refused { code: RefusalCode::Denied, reason: "said by a test".to_owned(), order: String::new() };
     for order in &again {
         say(server, assets[0], order, epoch(order), &[(1, no.clone())]).await;
     }
