@@ -38,9 +38,7 @@ pub fn plan(action: &FileSettingAbsent, host: &Host, workspace: &mut Workspace<'
     let (path, key) = (action.path.as_str(), action.key.as_str());
     let old = workspace.file(path)?.ok_or_else(|| KindError::Cannot(format!("there is no {path}")))?;
     let before = text(&old, path)?;
-    let includes = including(host, workspace, path);
-    let taken = lists::take_out(action.format, &before, section(action), key, &includes);
-    drop(includes);
+    let taken = lists::take_out(action.format, &before, section(action), key, &including(host, workspace, path));
     let (after, edit) = taken.map_err(|error| KindError::Cannot(format!("{path}: {error}")))?;
     let image = workspace.image(Some(&old), after, 0o644);
     workspace.put_file(path, Some(image))?;
