@@ -132,6 +132,17 @@ pub fn apart(one: &[OsCondition], other: &[OsCondition]) -> bool {
     !one.is_empty() && !other.is_empty() && !one.iter().any(|condition| named(condition.family))
 }
 
+/// Of entries against one weakness those that are done on a system: all but the ones that are surely meant for others, as long as one
+/// is left. Where none is, all are tried: the agent says why not. Of a system that is not known nothing is left out.
+#[must_use]
+pub fn fitting<K: Copy>(rivals: &[(K, Vec<OsCondition>)], system: Option<&OsRelease>) -> Vec<K> {
+    let all = || rivals.iter().map(|(entry, _)| *entry);
+    let Some(system) = system else { return all().collect() };
+    let fits = rivals.iter().filter(|(_, systems)| !system.is_surely_none_of(systems));
+    let fitting: Vec<K> = fits.map(|(entry, _)| *entry).collect();
+    if fitting.is_empty() { all().collect() } else { fitting }
+}
+
 /// What `/etc/os-release` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OsRelease {

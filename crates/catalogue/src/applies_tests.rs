@@ -163,3 +163,18 @@ fn entries_for_different_systems_are_apart() {
     assert!(apart(&debian, &rhel) && apart(&rhel, &ubuntu));
     assert!(!apart(&debian, &ubuntu) && !apart(&debian, &[]) && !apart(&[], &rhel));
 }
+
+#[test]
+fn of_several_entries_those_for_other_systems_are_left_out_while_one_is_left() {
+    let on = |id: &str| OsRelease { id: id.to_owned(), id_like: Vec::new(), version: "9.4".to_owned() };
+    let rivals = [
+        (1, applies(r#"os = [{ family = "debian" }]"#).os),
+        (2, applies(r#"os = [{ family = "rhel", version = "9" }]"#).os),
+        (3, Vec::new()),
+    ];
+    assert_eq!(fitting(&rivals, Some(&on("debian"))), [1, 3]);
+    assert_eq!(fitting(&rivals, Some(&on("rocky"))), [2, 3]);
+    assert_eq!(fitting(&rivals, Some(&on("gobolinux"))), [1, 2, 3], "it may be anything");
+    assert_eq!(fitting(&rivals, None), [1, 2, 3]);
+    assert_eq!(fitting(&rivals[..2], Some(&on("alpine"))), [1, 2], "none is left, so both are tried");
+}

@@ -143,4 +143,14 @@ mod tests {
         assert_eq!(problem.retry_after, Some(7));
         assert!(problem.errors.is_empty());
     }
+
+    #[test]
+    fn what_one_field_says_is_said_once() {
+        let field = |message: &str| FieldError::new("qids", "unknown_qid", message);
+        let problem =
+            |errors: Vec<FieldError>| Problem::new(422, "invalid", "there is no such QID").with_errors(errors);
+        assert_eq!(problem(vec![field("there is no such QID")]).to_string(), "there is no such QID (invalid)");
+        let two = problem(vec![field("there is no such QID"), field("nor this")]).to_string();
+        assert_eq!(two, "there is no such QID (invalid)\n  qids: there is no such QID\n  qids: nor this");
+    }
 }

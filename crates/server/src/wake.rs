@@ -89,4 +89,18 @@ mod tests {
         assert!(!other.changed_within(Duration::from_millis(1)).await);
         assert!(!one.changed_within(Duration::from_millis(1)).await, "once told, once woken");
     }
+
+    #[tokio::test]
+    async fn topics_without_listeners_are_swept_and_those_with_some_are_not() {
+        let wake = Wake::default();
+        let known = || wake.0.lock().unwrap().known.len();
+        let many = i64::try_from(TOPICS_SWEPT_ABOVE).unwrap();
+        let mut kept: Vec<Listener> = (1..=2 * many).map(|record| wake.listen("agent", record)).collect();
+        for record in 1..=10 * many {
+            wake.listen("job", record);
+        }
+        assert!(known() <= 2 * kept.len() + 1, "{}", known());
+        wake.notify("agent", 7);
+        assert!(kept[6].changed_within(Duration::from_millis(1)).await);
+    }
 }

@@ -266,10 +266,7 @@ pub fn read(tx: &mut Transaction<'_>, key: AgentKey) -> Result<AgentRow> {
 /// # Errors
 /// See [`crate::Error`].
 pub fn on_asset(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Option<AgentRow>> {
-    tx.optional(
-        select!("WHERE asset_id = $1 AND revoked_at IS NULL AND link <> 'ambiguous' ORDER BY id DESC"),
-        &[&asset],
-    )
+    Ok(on_assets(tx, [asset])?.remove(&asset))
 }
 
 /// The agents in force on these assets; where there are several on one, the newest.

@@ -176,13 +176,20 @@ fn row(entry: &CatalogueEntry, bytes: &[u8], today: Date) -> NewEntry {
         risk: entry.human.risk.as_str().to_owned(),
         reversible: entry.after.reversible.as_str() != "no",
         needs: entry.capabilities().into_iter().collect::<Vec<_>>().join(" "),
-        systems: systems(&entry.applies.os),
+        systems: stored(&entry.applies.os),
         offered: entry.is_offered(today),
         body: bytes.to_vec(),
         covers,
     }
 }
 
-fn systems(conditions: &[OsCondition]) -> String {
-    if conditions.is_empty() { String::new() } else { serde_json::to_string(conditions).unwrap_or_default() }
+/// The operating systems that an entry is meant for, as they are stored; see [`systems`].
+fn stored(systems: &[OsCondition]) -> String {
+    if systems.is_empty() { String::new() } else { serde_json::to_string(systems).unwrap_or_default() }
+}
+
+/// The operating systems that a stored entry is meant for; none = any of its platform.
+#[must_use]
+pub fn systems(stored: &str) -> Vec<OsCondition> {
+    serde_json::from_str(stored).unwrap_or_default()
 }

@@ -10,7 +10,6 @@ use crate::app::App;
 use crate::engine::selection;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
-use ::catalogue::applies::OsCondition;
 use choice::fill_in;
 pub(crate) use choice::{best, needed, platforms};
 use domain::access::{Action, AssetScope, Cover, Record};
@@ -28,11 +27,6 @@ use store::audit::{self, Entry};
 use store::controls::after;
 use store::jobs::{Draft, JobRow, NewJob};
 use store::{Transaction, catalogue, jobs, numbers};
-
-/// The operating systems that a stored entry is meant for; none = any of its platform.
-pub(crate) fn systems(stored: &str) -> Vec<OsCondition> {
-    serde_json::from_str(stored).unwrap_or_default()
-}
 
 /// What a job is to be made for.
 #[derive(Debug, Clone)]

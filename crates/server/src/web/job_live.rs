@@ -194,12 +194,14 @@ fn held(
     now: Timestamp,
 ) -> Result<BTreeMap<i64, Held>, Error> {
     let mut all: BTreeMap<i64, Held> = BTreeMap::new();
-    for (_, task) in shown.iter().take(TASKS_SHOWN).filter(|(state, _)| group(*state) == Group::Queued) {
+    for (state, task) in shown.iter().take(TASKS_SHOWN).filter(|(state, _)| group(*state) == Group::Queued) {
         if all.contains_key(&task.asset) {
             continue;
         }
         let mut held = Held::default();
-        if let Some(row) = store::tasks::by_uuid(tx, task.id)? {
+        if *state == State::Pending
+            && let Some(row) = store::tasks::by_uuid(tx, task.id)?
+        {
             let open = store::rollouts::run(tx, row.run_id)?.wave;
             held.wave = (row.wave > open).then_some(row.wave);
         }

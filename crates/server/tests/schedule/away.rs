@@ -3,6 +3,7 @@
 use crate::play::{act, at, come, draft, edit, look, offered, report, runs, tasks};
 use crate::world::World;
 use domain::id::AssetId;
+use domain::mitigation::ControlState;
 use domain::time::Timestamp;
 use protocol::agent::{Event, EventKind, Outcome};
 use protocol::order::RefusalCode;
@@ -49,6 +50,12 @@ pub async fn say(server: &TestServer, asset: i64, order: &Value, epoch: u32, eve
 
 pub fn epoch(order: &Value) -> u32 {
     order["epoch"].as_u64().and_then(|epoch| u32::try_from(epoch).ok()).expect("an epoch")
+}
+
+/// What an agent says of a try that died on its way, and left this.
+fn tried(left: ControlState) -> [(u32, EventKind); 3] {
+    let died = EventKind::Interrupted { state: left, reason: "said by a test".to_owned() };
+    [(1, EventKind::Accepted), (2, EventKind::Started), (3, died)]
 }
 
 fn late() -> EventKind {
@@ -200,20 +207,9 @@ both_servers!(what_an_agent_knows_of_a_later_epoch_waits_until_the_server_is_the
     look(server).await;
     let (orders, _) = offered(server, assets[0]).await;
     let order = orders.first().expect("an order").clone();
-    let done = [
-        (1, EventKind::Accepted),
-        (2, EventKind::Started),
-        (
-            3,
-            EventKind::Interrupted {
-                state: domain::mitigation::ControlState::Exposed,
-                reason: "said by a test".to_owned(),
-            },
-        ),
-    ];
     let later = [(1, EventKind::Accepted)];
     assert_eq!(say(server, assets[0], &order, 2, &later).await, 0, "left with the agent");
-    assert_eq!(say(server, assets[0], &order, 1, &done).await, 3);
+    assert_eq!(say(server, assets[0], &order, 1, &tried(ControlState::Exposed)).await, 3);
     let (orders, _) = offered(server, assets[0]).await;
     assert!(orders.iter().any(|again| again["task"] == order["task"] && epoch(again) == 2), "{orders:?}");
     assert_eq!(say(server, assets[0], &order, 2, &later).await, 1, "now it is known");
@@ -247,10 +243,8 @@ both_servers!(a_rollback_that_died_on_its_way_has_taken_out_what_it_has_taken_ou
     look(server).await;
     let (orders, _) = offered(server, assets[0]).await;
     assert!(!orders.is_empty(), "the rollback is ordered");
-    let state = domain::mitigation::ControlState::Exposed;
-    let died = EventKind::Interrupted { state, reason: "said by a test".to_owned() };
     for order in &orders {
-        say(server, assets[0], order, 1, &[(1, EventKind::Accepted), (2, EventKind::Started), (3, died.clone())]).await;
+        say(server, assets[0], order, 1, &tried(ControlState::Exposed)).await;
     }
     let after = controls(&world.admin).await;
     assert!(after.iter().all(|state| state != "effective"), "{after:?}");
@@ -264,10 +258,8 @@ both_servers!(what_a_try_left_in_force_counts_whatever_becomes_of_the_next_one, 
     look(server).await;
     let (orders, _) = offered(server, assets[0]).await;
     assert!(!orders.is_empty(), "something is ordered");
-    let state = domain::mitigation::ControlState::Effective;
-    let died = EventKind::Interrupted { state, reason: "said by a test".to_owned() };
     for order in &orders {
-        say(server, assets[0], order, 1, &[(1, EventKind::Accepted), (2, EventKind::Started), (3, died.clone())]).await;
+        say(server, assets[0], order, 1, &tried(ControlState::Effective)).await;
     }
     let (again, _) = offered(server, assets[0]).await;
     assert_eq!(again.len(), orders.len(), "it is tried again");

@@ -1,10 +1,11 @@
 //! What a new job is about (S1.02, S1.05): which assets, which actions, on which one platform.
 
 use super::{Selection, Wanted};
+use crate::engine::catalogue::systems;
 use crate::engine::runs::doable;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
-use ::catalogue::applies::apart;
+use ::catalogue::applies::{OsCondition, apart};
 use domain::asset::Platform;
 use domain::id::VulnerabilityId;
 use domain::job::{Kind, Target};
@@ -107,16 +108,17 @@ pub(crate) fn best(all: &[catalogue::Elimination]) -> Vec<&catalogue::Eliminatio
     let mut ranked: Vec<&catalogue::Elimination> = all.iter().collect();
     // Stable: of equals the first.
     ranked.sort_by_key(|e| Reverse((e.risk != "high", e.implication == "mitigation", e.points)));
-    let mut best: BTreeMap<(VulnerabilityId, &str, &str), Vec<&catalogue::Elimination>> = BTreeMap::new();
+    type Chosen<'e> = Vec<(&'e catalogue::Elimination, Vec<OsCondition>)>;
+    let mut best: BTreeMap<(VulnerabilityId, &str, &str), Chosen<'_>> = BTreeMap::new();
     for elimination in ranked {
         let key = (elimination.vulnerability_id, elimination.platform.as_str(), elimination.cve.as_str());
         let chosen = best.entry(key).or_default();
-        let systems = super::systems(&elimination.systems);
-        if chosen.iter().all(|other| apart(&systems, &super::systems(&other.systems))) {
-            chosen.push(elimination);
+        let systems = systems(&elimination.systems);
+        if chosen.iter().all(|(_, others)| apart(&systems, others)) {
+            chosen.push((elimination, systems));
         }
     }
-    best.into_values().flatten().collect()
+    best.into_values().flatten().map(|(elimination, _)| elimination).collect()
 }
 
 fn backward(tx: &mut Transaction<'_>, caller: &Caller, keys: &[i64]) -> Result<Candidates, Error> {

@@ -4,8 +4,10 @@
 //! its query, its tags and its list, inside the scopes that its owner and whoever chose last have then (R19). Where it was
 //! made from eliminations there is nothing to choose by, and standing only means that what drifts is put back.
 
-use crate::engine::{agents as heard, jobs as engine, selection};
+use crate::engine::catalogue::systems;
+use crate::engine::{agents as heard, selection};
 use crate::http::error::Error;
+use ::catalogue::applies::{OsCondition, OsRelease, fitting};
 use domain::id::{AssetId, VulnerabilityId};
 use domain::job::{Kind, Target};
 use domain::time::Timestamp;
@@ -55,34 +57,24 @@ pub fn doable(
     targets: &[Target],
     actions: &[(VulnerabilityId, i64)],
 ) -> Result<Option<Doable>, Error> {
-    let mut of: BTreeMap<VulnerabilityId, Vec<i64>> = BTreeMap::new();
+    let mut of: BTreeMap<VulnerabilityId, Vec<(i64, Vec<OsCondition>)>> = BTreeMap::new();
     for (vulnerability, entry) in actions {
-        of.entry(*vulnerability).or_default().push(*entry);
+        of.entry(*vulnerability).or_default().push((*entry, Vec::new()));
     }
-    let rivals: BTreeSet<i64> = of.values().filter(|entries| entries.len() > 1).flatten().copied().collect();
-    let mut meant = BTreeMap::new();
-    for entry in rivals {
-        let systems = engine::systems(&catalogue::entry(tx, entry)?.systems);
-        if !systems.is_empty() {
-            meant.insert(entry, systems);
-        }
+    // An entry without a rival is done wherever somebody says so, whatever it is meant for.
+    for (entry, meant) in of.values_mut().filter(|entries| entries.len() > 1).flatten() {
+        *meant = systems(&catalogue::entry(tx, *entry)?.systems);
     }
-    if meant.is_empty() {
+    if of.values().flatten().all(|(_, meant)| meant.is_empty()) {
         return Ok(None);
     }
     let agents = agents::on_assets(tx, targets.iter().map(|target| target.asset).collect::<BTreeSet<_>>())?;
+    let running: BTreeMap<AssetId, OsRelease> =
+        agents.into_iter().filter_map(|(asset, agent)| Some((asset, heard::system(&agent)?))).collect();
     let mut found = BTreeSet::new();
     for Target { asset, vulnerability } in targets {
-        let system = agents.get(asset).and_then(heard::system);
-        let fits = |entry: &i64| match (&system, meant.get(entry)) {
-            (Some(system), Some(meant)) => !system.is_surely_none_of(meant),
-            _ => true,
-        };
         let Some(entries) = of.get(vulnerability) else { continue };
-        let fitting: Vec<i64> = entries.iter().copied().filter(fits).collect();
-        // What fits nowhere is tried all the same: the agent says why not.
-        let chosen = if fitting.is_empty() { entries } else { &fitting };
-        found.extend(chosen.iter().map(|entry| (*asset, *vulnerability, *entry)));
+        found.extend(fitting(entries, running.get(asset)).into_iter().map(|entry| (*asset, *vulnerability, entry)));
     }
     Ok(Some(found))
 }
