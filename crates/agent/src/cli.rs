@@ -96,8 +96,8 @@ pub struct RunArgs {
     /// The longest extra pause after a lost connection, in seconds
     #[arg(long, default_value_t = Settings::default().spread_ms_max / 1000)]
     pub spread_seconds_max: u64,
-    /// How long a firewall rule may be in force before the server was heard through it, in seconds
-    #[arg(long, default_value_t = crate::proof::PROOF_SECONDS)]
+    /// How long a change of what this host is reached by may be in force before the server was heard through it, in seconds
+    #[arg(long, default_value_t = crate::proof::PROOF_SECONDS, value_parser = clap::value_parser!(u64).range(1..=crate::proof::PROOF_SECONDS))]
     pub proof_seconds: u64,
     /// Let the environment make the process die at a named point; for tests only
     #[arg(long, hide = true)]
@@ -194,6 +194,12 @@ pub fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Status(args) => say(&owner::status(&args.state)?),
         Command::Revert(args) => {
             let host = Host::new(Tree::open(&args.root)?);
+            // Where nothing confines the programs that check a configuration they are not asked, and the revert says so.
+            if host.tree.live()
+                && let Err(reason) = confine::begin(false)
+            {
+                tracing::warn!("{reason}");
+            }
             let executor = Executor::open(StateDir::open(&args.state)?, host, args.dry_run)?;
             let (text, all) = owner::revert(executor, args.entry.as_deref(), args.dry_run);
             say(&text)?;

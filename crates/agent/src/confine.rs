@@ -6,28 +6,35 @@
 //! The executor itself is not confined here: changing files below `/etc` and permission bits below `/usr` is its work, and what it
 //! may touch is decided per kind. The unit file (`docs/quell-agent.service`) takes from all parts what none of them needs.
 
-use crate::host::{Said, call};
+use crate::deadline::Deadline;
+use crate::host::{COMMAND_SECONDS_MAX, Said, call};
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
     RulesetStatus, path_beneath_rules,
 };
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
 /// What the network half reads after its start: how names are resolved, and the libraries that do it.
 const RESOLVING: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/run", "/var/lib/sss"];
-/// Where programs that check a configuration may keep their own things.
-const SCRATCH: [&str; 9] = [
-    "/dev",
-    "/proc",
-    "/run",
-    "/tmp",
-    "/var/tmp",
-    "/var/log",
-    "/var/spool/postfix",
-    "/var/lib/postfix",
-    "/var/cache/samba",
+/// Devices that hold nothing: every program may use them.
+const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+/// Where every program may keep its temporary files.
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+/// Where each of the programs that check a configuration keeps its own things besides; those that are not named here keep none.
+/// `apachectl` makes lock folders in `/run/lock`, which is everybody's, and one for its sockets in [`MADE`].
+const OWN: [(&str, &[&str]); 5] = [
+    ("testparm", &["/run/samba", "/var/cache/samba", "/var/lib/samba", "/var/log/samba"]),
+    ("apachectl", &["/run/apache2", "/run/httpd", "/run/lock", "/var/log/apache2", "/var/log/httpd"]),
+    ("apache2ctl", &["/run/apache2", "/run/lock", "/var/log/apache2"]),
+    ("httpd", &["/run/httpd", "/var/log/httpd"]),
+    ("postfix", &["/var/spool/postfix", "/var/lib/postfix", "/var/log"]),
 ];
+/// Made before these programs are called where it is missing, with mode 0755: Debian's `apachectl` makes it when Apache was not
+/// started since the boot, and may not make anything right below `/run`. What belongs into it it makes itself.
+const MADE: [(&str, &str, &str); 2] =
+    [("apachectl", "/etc/apache2", "/run/apache2"), ("apache2ctl", "/etc/apache2", "/run/apache2")];
 /// The rights that are taken away; later ones of the kernel's are left alone.
 const RIGHTS: ABI = ABI::V4;
 
@@ -70,10 +77,8 @@ pub fn begin(unconfined: bool) -> Result<Confinement, String> {
         && Path::new("/run/systemd/system").is_dir()
         && Path::new(SYSTEMD_RUN).is_file();
     // An older systemd refuses a unit with a property it does not know: better found out now than by an agent that hears nothing.
-    let systemd = landlock.is_err()
-        && systemd
-        && works(&network_unit(None))
-        && works(&unit(&scratch_of_units(), &["PrivateNetwork=yes"]));
+    let systemd =
+        landlock.is_err() && systemd && works(&network_unit(None)) && works(&unit(&TEMPORARY, &["PrivateNetwork=yes"]));
     let chosen = choose(landlock, systemd, unconfined)?;
     Ok(*CHOSEN.get_or_init(|| chosen))
 }
@@ -81,7 +86,7 @@ pub fn begin(unconfined: bool) -> Result<Confinement, String> {
 /// Whether a program starts as such a unit.
 fn works(unit: &[String]) -> bool {
     let words: Vec<&str> = unit.iter().map(String::as_str).chain(["--", "/bin/true"]).collect();
-    call(SYSTEMD_RUN, &words).is_ok_and(|said| said.ok)
+    call(SYSTEMD_RUN, &words, Deadline::NEVER).is_ok_and(|said| said.ok)
 }
 
 /// What to confine with. Landlock first: it holds from within, whoever starts what.
@@ -122,9 +127,22 @@ fn unit(writable: &[&str], more: &[&str]) -> Vec<String> {
     start.into_iter().chain(all.map(|property| format!("--property={property}"))).collect()
 }
 
-/// A unit has its own devices, and kernel parameters are kept from it.
-fn scratch_of_units() -> Vec<&'static str> {
-    SCRATCH.into_iter().filter(|folder| !matches!(*folder, "/dev" | "/proc")).collect()
+/// The folders that a program may write to. A unit has devices of its own.
+fn scratch(program: &str) -> Vec<&'static str> {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let own = OWN.iter().filter(|(of, _)| *of == name).flat_map(|(_, folders)| folders.iter().copied());
+    TEMPORARY.into_iter().chain(own).collect()
+}
+
+/// Make what a program would make in a place where it may not write; only where its own configuration is in this folder.
+fn make_missing(program: &str) {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    for (_, _, folder) in MADE.iter().filter(|(of, of_debian, _)| *of == name && Path::new(of_debian).is_dir()) {
+        // Where this fails the program says what it misses.
+        if std::fs::create_dir(folder).is_ok() {
+            let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755));
+        }
+    }
 }
 
 /// Arguments of `systemd-run` for the network half, run as this user and group.
@@ -159,13 +177,15 @@ pub fn network_half() -> Result<(), String> {
 ///
 /// # Errors
 /// See [`call`]; also where it cannot be confined and nobody allowed to go without.
-pub fn call_reader(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
+pub fn call_reader(program: &'static str, arguments: &[&str], until: Deadline) -> Result<Said, String> {
+    make_missing(program);
     match CHOSEN.get() {
-        Some(Confinement::Nothing) => return call(program, arguments),
+        Some(Confinement::Nothing) => return call(program, arguments, until),
         Some(Confinement::Systemd) => {
-            let unit = unit(&scratch_of_units(), &["PrivateNetwork=yes", "RuntimeMaxSec=120"]);
+            let left = until.left().map_or(COMMAND_SECONDS_MAX, |left| left.as_secs().clamp(1, COMMAND_SECONDS_MAX));
+            let unit = unit(&scratch(program), &["PrivateNetwork=yes", &format!("RuntimeMaxSec={left}")]);
             let words = unit.iter().map(String::as_str).chain(["--", program]).chain(arguments.iter().copied());
-            return call(SYSTEMD_RUN, &words.collect::<Vec<_>>());
+            return call(SYSTEMD_RUN, &words.collect::<Vec<_>>(), until);
         }
         Some(Confinement::Landlock) | None => {}
     }
@@ -173,10 +193,11 @@ pub fn call_reader(program: &'static str, arguments: &[&str]) -> Result<Said, St
     // A thread of its own, because what it loses it never gets back.
     let work = move || {
         let read = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute;
-        restrict(&[(&["/"], read), (&SCRATCH, AccessFs::from_all(RIGHTS))])
+        let device = AccessFs::ReadFile | AccessFs::WriteFile;
+        restrict(&[(&["/"], read), (&DEVICES, device), (&scratch(program), AccessFs::from_all(RIGHTS))])
             .map_err(|reason| format!("{program} is not called, because it cannot be confined: {reason}"))?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        call(program, &arguments)
+        call(program, &arguments, until)
     };
     let thread = std::thread::Builder::new().name("reader".to_owned()).spawn(work);
     let thread = thread.map_err(|error| format!("starting {program}: {error}"))?;
@@ -226,9 +247,23 @@ mod tests {
             assert!(net.iter().any(|argument| argument == word), "{word}: {net:?}");
         }
         assert!(!net.iter().any(|argument| argument.contains("ReadWritePaths")), "{net:?}");
-        let reader = unit(&scratch_of_units(), &["PrivateNetwork=yes"]);
-        assert!(reader.iter().any(|argument| argument == "--property=ReadWritePaths=-/run"), "{reader:?}");
-        assert!(!reader.iter().any(|argument| argument.contains("-/proc") || argument.contains("-/etc")), "{reader:?}");
+        let writable = |program| -> Vec<String> {
+            let words = unit(&scratch(program), &["PrivateNetwork=yes"]);
+            words
+                .iter()
+                .filter_map(|word| word.strip_prefix("--property=ReadWritePaths=-").map(str::to_owned))
+                .collect()
+        };
+        for program in ["/usr/sbin/sshd", "/usr/sbin/visudo", "/usr/bin/named-checkconf"] {
+            assert_eq!(writable(program), TEMPORARY, "{program} keeps nothing");
+        }
+        assert!(writable("/usr/bin/testparm").contains(&"/run/samba".to_owned()));
+        for (program, _) in OWN {
+            for folder in writable(program) {
+                assert!(!["/run", "/proc", "/dev", "/etc", "/var"].contains(&folder.as_str()), "{program}: {folder}");
+                assert!(!folder.starts_with("/run/systemd") && !folder.starts_with("/proc/"), "{program}: {folder}");
+            }
+        }
     }
 
     #[test]
@@ -252,14 +287,52 @@ mod tests {
             return;
         }
         let script = format!("cat {0} && echo after > {0}", file.display());
-        let said = call_reader("/bin/sh", &["-c", &script]).unwrap();
+        let said = call_reader("/bin/sh", &["-c", &script], Deadline::NEVER).unwrap();
         assert!(!said.ok && said.text.starts_with("before"), "{said:?}");
         assert!(
-            call_reader("/bin/sh", &["-c", "echo x > /tmp/quell-confine-test && rm /tmp/quell-confine-test"])
-                .unwrap()
-                .ok
+            call_reader(
+                "/bin/sh",
+                &["-c", "echo x > /tmp/quell-confine-test && rm /tmp/quell-confine-test"],
+                Deadline::NEVER
+            )
+            .unwrap()
+            .ok
         );
         assert_eq!(fs::read_to_string(&file).unwrap(), "before");
         fs::write(&file, "after").unwrap();
+    }
+
+    #[test]
+    fn a_validator_writes_neither_to_the_kernel_nor_to_the_service_manager_nor_to_devices() {
+        if std::thread::spawn(network_half).join().unwrap().is_err() {
+            skip::skipped("confine::a_validator_writes_neither", "this kernel has no Landlock");
+            return;
+        }
+        // Opening is enough to tell, and changes nothing where it is allowed after all.
+        let opens = |path: &str| {
+            let script = format!(": >> {path}");
+            let free = std::process::Command::new("/bin/sh").args(["-c", &script]).status().unwrap().success();
+            (free, call_reader("/bin/sh", &["-c", &script], Deadline::NEVER).unwrap().ok)
+        };
+        // Everybody may write to these, so it is the confinement that refuses.
+        for path in ["/proc/self/comm", "/proc/self/oom_score_adj"] {
+            assert_eq!(opens(path), (true, false), "{path}");
+        }
+        for path in ["/dev/null", "/dev/zero", "/dev/full"] {
+            assert_eq!(opens(path), (true, true), "{path}");
+        }
+        for path in ["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/dev/kmsg", "/dev/mem"] {
+            assert!(!opens(path).1, "{path}");
+        }
+        let name = format!("quell-confine-{}", std::process::id());
+        for folder in ["/run", "/run/systemd/system", "/run/udev/rules.d", "/dev/shm", "/dev", "/var/log"] {
+            let path = format!("{folder}/{name}");
+            let said = call_reader("/bin/sh", &["-c", &format!("echo x > {path}")], Deadline::NEVER).unwrap();
+            assert!(!said.ok && !Path::new(&path).exists(), "{path}: {said:?}");
+        }
+        let wanted =
+            call_reader("/bin/sh", &["-c", "cat /proc/sys/kernel/osrelease && test -w /dev/null"], Deadline::NEVER)
+                .unwrap();
+        assert!(wanted.ok && !wanted.text.is_empty(), "it reads the kernel's values: {wanted:?}");
     }
 }

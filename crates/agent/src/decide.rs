@@ -8,6 +8,7 @@ use crate::orders::{Book, Progress};
 use crate::record::Record;
 use crate::state::Controls;
 use crate::verify::{Refusal, Trust, Verdict, reads_only, verify};
+use catalogue::actions::rails;
 use catalogue::index::{CatalogueError, VerifiedEntry, VerifiedIndex, verify_index};
 use catalogue::schema::{Entry, Status};
 use domain::time::Timestamp;
@@ -73,6 +74,11 @@ fn usable(
             let reason = format!("entry {} is {}, nothing new is done with it", entry.id, entry.status.as_str());
             return Err((RefusalCode::NotInIndex, reason));
         }
+        if entry.is_lapsed(now) {
+            let last = entry.valid_until.map(|last| last.to_string()).unwrap_or_default();
+            let reason = format!("entry {} was valid until {last}, nothing new is done with it", entry.id);
+            return Err((RefusalCode::NotInIndex, reason));
+        }
         if !reads_only(order) {
             approved(order, entry, trust, now)?;
         }
@@ -94,7 +100,7 @@ fn approved(order: &Order, entry: &Entry, trust: Trust<'_>, now: Timestamp) -> R
 /// The entry an order names, from these bytes, as the signed index in force has it (S9).
 ///
 /// # Errors
-/// The code and the reason when the index does not list these very bytes.
+/// The code and the reason when the index does not list these very bytes, or the entry breaks a safety rail.
 pub fn admit(
     index: Option<&VerifiedIndex>,
     order: &Order,
@@ -103,7 +109,7 @@ pub fn admit(
     let unlisted = || (RefusalCode::NotInIndex, format!("`{}` is not in the index", order.entry_id));
     let id = order.entry_id.parse().map_err(|_| unlisted())?;
     let index = index.ok_or_else(unlisted)?;
-    index.admit_as(&id, bytes).map_err(|error| {
+    let entry = index.admit_as(&id, bytes).map_err(|error| {
         let code = match error {
             CatalogueError::WrongDigest { .. } => RefusalCode::WrongDigest,
             CatalogueError::Revoked { .. } => RefusalCode::Revoked,
@@ -112,7 +118,15 @@ pub fn admit(
             _ => RefusalCode::NotInIndex,
         };
         (code, error.to_string())
-    })
+    })?;
+    // The rails are here, whatever tool the index was signed with.
+    match rails::breaches(entry.entry()).first() {
+        None => Ok(entry),
+        Some(breach) => {
+            let reason = format!("entry {id} breaks a safety rail ({}): {}", breach.rail, breach.message);
+            Err((RefusalCode::Unsupported, reason))
+        }
+    }
 }
 
 /// An index that came: the one to put in force, or nothing when it is not newer (S9: the version never falls).

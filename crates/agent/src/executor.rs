@@ -87,7 +87,7 @@ pub struct Executor {
     compact_at: u64,
     /// Something was acknowledged since the last compaction, so another one may free room.
     acknowledged: bool,
-    /// A firewall rule that waits for its proof.
+    /// A try that waits for its proof.
     pub(crate) unproven: Option<crate::proof::Unproven>,
     /// How many proofs were asked for.
     pub(crate) proofs: u32,

@@ -29,8 +29,10 @@ pub const ALL: &[(&str, &str)] = &[
     ("before-acked", "the server has acknowledged, this is not durable"),
     ("after-acked", "the acknowledgement is durable"),
     ("journal-before-sync", "a record is written to the journal, not yet synced"),
+    ("undo-released", "a try that failed is undone and its end durable, what read its files is not yet restarted"),
     ("revert-before-write", "a revert is decided, nothing is written"),
     ("revert-after-write", "a revert's files are written, its end is not durable"),
+    ("revert-released", "a revert's end is durable, what reads its files is not yet restarted"),
     ("net-before-send", "network half: a request is about to be sent"),
     ("net-after-reply", "network half: a reply has arrived, the executor has not seen it"),
 ];

@@ -53,7 +53,8 @@ pub enum ToNet {
     Permit(PermitAsk),
     /// Ask whether the host may be restarted for an order.
     Restart(PermitAsk),
-    /// Send a request now and say when it was answered: a firewall rule waits for it.
+    /// Send a request now, over a connection of its own, and say when it was answered: a change of what this host is reached by
+    /// waits for it.
     Prove {
         /// Which question this is.
         n: u32,

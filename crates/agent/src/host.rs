@@ -3,8 +3,10 @@
 //! Everything is read below the root. A fact that is not there is unknown, never guessed. Programs are called only on the
 //! live system, with argument vectors fixed in this crate, an empty environment and a deadline.
 
-use crate::command::{Patience, run};
+use crate::command::{Ask, Fault, Patience, read, run};
+use crate::deadline::Deadline;
 use crate::fs::{Node, Tree};
+use crate::services::SETTLE_SECONDS;
 use crate::windows::Windows;
 use catalogue::applies::{HostFacts, OsRelease, Probe};
 use catalogue::text::{PackageName, PathPattern};
@@ -18,11 +20,16 @@ use std::time::Duration;
 pub const COMMAND_SECONDS_MAX: u64 = 120;
 /// How long a package manager may take: it downloads, and is better not stopped half way.
 pub const PACKAGES_SECONDS_MAX: u64 = 15 * 60;
-const PATIENCE: Patience = Patience { limit: Duration::from_secs(COMMAND_SECONDS_MAX), grace: Duration::from_secs(5) };
-const PACKAGES_PATIENCE: Patience =
-    Patience { limit: Duration::from_secs(PACKAGES_SECONDS_MAX), grace: Duration::from_secs(60) };
-/// Output kept of a called program, in bytes.
-const OUTPUT_BYTES_MAX: usize = 4096;
+const PATIENCE: Patience =
+    Patience { limit: Duration::from_secs(COMMAND_SECONDS_MAX), grace: Duration::from_secs(5), ask: Ask::Group };
+/// Of what is left of an order's time a package manager gets all; then it may finish the package it is at.
+pub(crate) const PACKAGES_PATIENCE: Patience =
+    Patience { limit: Duration::from_secs(PACKAGES_SECONDS_MAX), grace: Duration::from_secs(30), ask: Ask::Leader };
+const SETTLE: Duration = Duration::from_secs(SETTLE_SECONDS);
+/// Output kept of a called program, in bytes, head and tail: with what is said about it it fits into a report's message.
+const OUTPUT_BYTES_MAX: usize = 3072;
+/// Output kept of a program whose output is read by a program, in bytes.
+const READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// Where the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +59,7 @@ impl Server {
 pub struct Said {
     /// It ended with 0.
     pub ok: bool,
-    /// Its output, both streams, cut.
+    /// Its output, cut.
     pub text: String,
 }
 
@@ -67,6 +74,13 @@ pub struct Host {
     pub confinement: String,
     /// The parts of Windows that are no files; none on every other system.
     pub windows: Option<Box<dyn Windows>>,
+    /// How long a unit has to run after its restart until it counts as back; [`SETTLE_SECONDS`] unless a test is in a hurry.
+    pub settle: Duration,
+    /// How long a package manager that was asked to end may go on, and the least of an order's time with which one is begun; shorter
+    /// where a test is in a hurry.
+    pub package_grace: Duration,
+    /// When what is called has to be over: the order's time, while one is carried out.
+    pub until: Deadline,
     os: Option<OsRelease>,
     packages: Option<BTreeMap<String, String>>,
 }
@@ -77,21 +91,34 @@ impl Host {
     pub fn new(tree: Tree) -> Self {
         let os = tree.fact("/etc/os-release").or_else(|| tree.fact("/usr/lib/os-release"));
         let os = os.and_then(|text| OsRelease::parse(&text));
-        let packages = installed_packages(&tree);
-        Self { tree, server: None, confinement: String::new(), windows: None, os, packages }
+        let packages = installed_packages(&tree, Deadline::NEVER);
+        Self { os, packages, ..Self::bare(tree) }
     }
 
     /// A machine with Windows: what is no file is asked of `windows`.
     #[must_use]
     pub fn of_windows(tree: Tree, windows: Box<dyn Windows>) -> Self {
         let os = OsRelease { id: "windows".to_owned(), id_like: Vec::new(), version: windows.version() };
-        let confinement = String::new();
-        Self { tree, server: None, confinement, windows: Some(windows), os: Some(os), packages: None }
+        Self { windows: Some(windows), os: Some(os), ..Self::bare(tree) }
+    }
+
+    fn bare(tree: Tree) -> Self {
+        Self {
+            tree,
+            server: None,
+            confinement: String::new(),
+            windows: None,
+            settle: SETTLE,
+            package_grace: PACKAGES_PATIENCE.grace,
+            until: Deadline::NEVER,
+            os: None,
+            packages: None,
+        }
     }
 
     /// Read what is installed afresh.
     pub fn refresh(&mut self) {
-        self.packages = installed_packages(&self.tree);
+        self.packages = installed_packages(&self.tree, self.until);
     }
 
     /// Installed packages with their versions, where the package database can be read.
@@ -285,15 +312,14 @@ pub fn zone(tree: &Tree) -> String {
 }
 
 /// Installed packages of dpkg. An rpm database is not text; without its own tool it is unknown.
-fn installed_packages(tree: &Tree) -> Option<BTreeMap<String, String>> {
+fn installed_packages(tree: &Tree, until: Deadline) -> Option<BTreeMap<String, String>> {
     if let Some(status) = tree.fact("/var/lib/dpkg/status") {
         return Some(dpkg_installed(&status));
     }
     let rpm =
         tree.live().then(|| ["/usr/bin/rpm", "/bin/rpm"].into_iter().find(|path| std::path::Path::new(path).is_file()));
-    let said =
-        run(rpm.flatten()?, &["-qa", "--qf", "%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"], PATIENCE, usize::MAX)
-            .ok()?;
+    let arguments = ["-qa", "--qf", "%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"];
+    let said = read(rpm.flatten()?, &arguments, until.cap(PATIENCE), usize::MAX).ok()?;
     let pairs = said.text.lines().filter_map(|line| line.split_once(' '));
     said.ok.then(|| pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect())
 }
@@ -314,28 +340,44 @@ pub fn dpkg_installed(status: &str) -> BTreeMap<String, String> {
     installed
 }
 
-/// As [`call`], for a program whose output is read by a program: up to a megabyte of it is kept.
-///
-/// # Errors
-/// See [`call`].
-pub fn call_long(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
-    run(program, arguments, PATIENCE, 1024 * 1024)
+impl Host {
+    /// Call a program with fixed arguments, for as long as the time for it lasts; its output is for people.
+    ///
+    /// # Errors
+    /// A sentence when it cannot be started or takes too long.
+    pub fn call(&self, program: &'static str, arguments: &[&str]) -> Result<Said, String> {
+        call(program, arguments, self.until)
+    }
+
+    /// As [`Host::call`], for a program whose output is read by a program: up to a megabyte of its standard output, and its errors
+    /// where it fails.
+    ///
+    /// # Errors
+    /// See [`Host::call`].
+    pub fn call_long(&self, program: &'static str, arguments: &[&str]) -> Result<Said, String> {
+        Ok(read(program, arguments, self.until.cap(PATIENCE), READ_BYTES_MAX)?)
+    }
+
+    /// How long a package manager may take now, and how it comes to its end.
+    pub(crate) fn package_patience(&self, ask: Ask) -> Patience {
+        self.until.cap_packages(Patience { grace: self.package_grace, ask, ..PACKAGES_PATIENCE })
+    }
 }
 
-/// Call a program with fixed arguments.
+/// Call a program with fixed arguments, until then at most; its output is for people.
 ///
 /// # Errors
 /// A sentence when it cannot be started or takes too long.
-pub fn call(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
-    run(program, arguments, PATIENCE, OUTPUT_BYTES_MAX)
+pub fn call(program: &'static str, arguments: &[&str], until: Deadline) -> Result<Said, String> {
+    Ok(run(program, arguments, until.cap(PATIENCE), OUTPUT_BYTES_MAX)?)
 }
 
-/// As [`call_long`], for a package manager that changes what is installed: up to [`PACKAGES_SECONDS_MAX`].
+/// Call a package manager that changes what is installed.
 ///
 /// # Errors
-/// See [`call`].
-pub fn call_packages(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
-    run(program, arguments, PACKAGES_PATIENCE, 1024 * 1024)
+/// See [`Fault`].
+pub(crate) fn call_packages(program: &'static str, arguments: &[&str], patience: Patience) -> Result<Said, Fault> {
+    run(program, arguments, patience, READ_BYTES_MAX)
 }
 
 #[cfg(test)]

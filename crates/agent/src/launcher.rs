@@ -3,6 +3,7 @@
 //! The executor's threads lose the network by a seccomp filter ([`seal`]), and children inherit it. One thread is started
 //! before the filter and never parses anything foreign: it takes [`Launch`] messages, each a closed choice, and nothing else.
 
+use crate::command::{Fault, Patience};
 use crate::host::{Said, call_packages};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -26,7 +27,7 @@ pub struct NetCommand {
 
 enum Launch {
     Net(NetCommand, Sender<std::io::Result<Child>>),
-    Call(&'static str, Vec<String>, Sender<Result<Said, String>>),
+    Call(&'static str, Vec<String>, Patience, Sender<Result<Said, Fault>>),
 }
 
 static LAUNCHER: OnceLock<Sender<Launch>> = OnceLock::new();
@@ -41,9 +42,9 @@ pub fn start() {
         for launch in from {
             match launch {
                 Launch::Net(command, answer) => drop(answer.send(spawn_net(&command))),
-                Launch::Call(program, arguments, answer) => {
+                Launch::Call(program, arguments, patience, answer) => {
                     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                    drop(answer.send(call_packages(program, &arguments)));
+                    drop(answer.send(call_packages(program, &arguments, patience)));
                 }
             }
         }
@@ -67,12 +68,13 @@ pub fn net(command: NetCommand) -> std::io::Result<Child> {
 ///
 /// # Errors
 /// See [`call_packages`].
-pub fn call_with_network(program: &'static str, arguments: &[&str]) -> Result<Said, String> {
-    let Some(launcher) = LAUNCHER.get() else { return call_packages(program, arguments) };
+pub(crate) fn call_with_network(program: &'static str, arguments: &[&str], patience: Patience) -> Result<Said, Fault> {
+    let gone = || Fault::Failed("the launcher thread is gone".to_owned());
+    let Some(launcher) = LAUNCHER.get() else { return call_packages(program, arguments, patience) };
     let (answer, heard) = channel();
     let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-    launcher.send(Launch::Call(program, arguments, answer)).map_err(|_| "the launcher thread is gone".to_owned())?;
-    heard.recv().map_err(|_| "the launcher thread is gone".to_owned())?
+    launcher.send(Launch::Call(program, arguments, patience, answer)).map_err(|_| gone())?;
+    heard.recv().map_err(|_| gone())?
 }
 
 fn spawn_net(command: &NetCommand) -> std::io::Result<Child> {
@@ -146,7 +148,7 @@ mod tests {
             assert!(std::os::unix::net::UnixDatagram::unbound().is_ok());
             let inherited = std::thread::spawn(|| std::net::TcpListener::bind("127.0.0.1:0").is_err());
             assert!(inherited.join().unwrap());
-            let said = call_with_network("/bin/sh", &["-c", "true"]).unwrap();
+            let said = call_with_network("/bin/sh", &["-c", "true"], crate::host::PACKAGES_PATIENCE).unwrap();
             assert!(said.ok);
         });
         sealed.join().unwrap();

@@ -63,6 +63,8 @@ pub struct Try {
     pub effects: BTreeSet<u32>,
     /// Entry whose holding this try wrote.
     pub captured: Option<String>,
+    /// What was ours of that entry before this try, until it ends.
+    pub earlier: Option<Box<Holding>>,
     /// The restart of the host that it waits for, or waited for.
     pub restart: Option<Restart>,
 }
@@ -89,6 +91,7 @@ impl Try {
             acked: 0,
             effects: BTreeSet::new(),
             captured: None,
+            earlier: None,
             restart: None,
         }
     }
@@ -178,8 +181,9 @@ impl Book {
                 }
             }
             Record::Captured { task, epoch, holding } => {
+                let earlier = self.holdings.get(&holding.entry_id).cloned().map(Box::new);
                 if let Some(entry) = self.known_mut(*task, *epoch) {
-                    entry.captured = Some(holding.entry_id.clone());
+                    (entry.captured, entry.earlier) = (Some(holding.entry_id.clone()), earlier);
                 }
                 self.hold(holding.clone());
             }
@@ -190,7 +194,7 @@ impl Book {
             }
             Record::Finished { task, epoch, event } => {
                 if let Some(entry) = self.known_mut(*task, *epoch) {
-                    entry.progress = Progress::Ended;
+                    (entry.progress, entry.earlier) = (Progress::Ended, None);
                     entry.events.push(event.clone());
                 }
             }

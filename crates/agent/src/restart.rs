@@ -13,7 +13,7 @@ use crate::failpoint;
 use crate::frame::ToNet;
 use crate::kinds::REBOOT;
 use crate::orders::Restart;
-use crate::restore;
+use crate::services;
 use catalogue::schema::{Reboot, Reversible};
 use domain::mitigation::ControlState;
 use protocol::agent::{EventKind, Outcome, TaskEpoch, TaskReport};
@@ -144,8 +144,8 @@ impl Executor {
         self.restarter.noted = Some(self.clock.boot_micros());
         tracing::warn!("restarting this machine for {} ({})", order.job, order.entry_id);
         let done = match self.restarter.stub {
-            Some(program) => crate::host::call(program, &[]).map(|_| ()),
-            None => restore::systemctl(&self.host, &["reboot"]),
+            Some(program) => self.host.call(program, &[]).map(|_| ()),
+            None => services::systemctl(&self.host, &["reboot"]),
         };
         if let Err(why) = done {
             self.end_restart(order, restart, &format!("not restarted: {why}"));

@@ -5,18 +5,16 @@
 
 use crate::format::{self, TakenBack};
 use crate::fs::{FsError, Image, Node};
-use crate::host::{Host, call};
-use crate::kinds::service_state::SYSTEMCTL;
+use crate::host::Host;
 use crate::kinds::{
-    self, Workspace, archive_member_absent, crypto_policy_module, firewall_rule, kernel_cmdline, selinux_boolean,
+    self, Workspace, archive_member_absent, crypto_policy_module, firewall_rule, kernel_cmdline, package_state,
+    selinux_boolean,
 };
 use crate::orders::Book;
 use crate::record::{By, FileState, Hold, Holding, Step, XmlFileEdit};
 use crate::state::StateDir;
 use crate::steps::perform;
 use crate::xml;
-use catalogue::schema::Entry;
-use catalogue::text::ServiceName;
 use protocol::agent::ActionEvidence;
 use std::collections::BTreeSet;
 
@@ -351,6 +349,7 @@ fn one_step(
             });
             let packages: Vec<_> = here.collect();
             if !packages.is_empty() {
+                package_state::fits(host).map_err(Stop::Failed)?;
                 workspace.act(Step::Remove { packages });
             }
             Ok(())
@@ -369,6 +368,7 @@ fn reinstall(packages: &[crate::record::Package], host: &Host, workspace: &mut W
         let text = format!("packages can be installed again on a live system only: {}", names.join(", "));
         return Err(Stop::Failed(text));
     }
+    package_state::fits(host).map_err(Stop::Failed)?;
     workspace.act(Step::Install { packages: missing });
     Ok(())
 }
@@ -414,7 +414,10 @@ pub fn as_before(step: &Step, host: &mut Host) -> Result<bool, String> {
         }
         Step::Install { packages } => {
             host.refresh();
-            host.packages().is_some_and(|installed| !packages.iter().any(|p| installed.contains_key(&p.name)))
+            let gone = |installed: &std::collections::BTreeMap<String, String>| {
+                !packages.iter().any(|package| installed.contains_key(&package.name))
+            };
+            host.packages().is_some_and(gone) && !package_state::half_way(packages, host)
         }
     })
 }
@@ -437,48 +440,5 @@ fn windows_as(step: &Step, host: &Host) -> Result<As, String> {
             kinds::windows_setting::compare(*setting, at, before, after, host)
         }
         _ => kinds::registry::compare(step, host),
-    }
-}
-
-/// Call systemctl on the live system.
-///
-/// # Errors
-/// What it said, or that it is not here.
-pub fn systemctl(host: &Host, arguments: &[&str]) -> Result<(), String> {
-    let program = host.program(&SYSTEMCTL).ok_or("there is no systemctl here")?;
-    match call(program, arguments)? {
-        said if said.ok => Ok(()),
-        said => Err(format!("systemctl {}: {}", arguments.join(" "), said.text)),
-    }
-}
-
-/// Restart the first of these services that exists, if it runs. Says what still has to be restarted by hand.
-#[must_use]
-pub fn restart_first(host: &Host, names: &[ServiceName]) -> Option<String> {
-    let all = || names.iter().map(ServiceName::unit).collect::<Vec<_>>().join(" or ");
-    let Some(program) = host.program(&SYSTEMCTL) else { return Some(all()) };
-    for name in names {
-        let unit = name.unit();
-        match call(program, &["show", "--property=LoadState", "--value", "--", &unit]) {
-            Ok(said) if said.ok && said.text == "loaded" => {
-                let restarted = systemctl(host, &["try-restart", "--", &unit]);
-                return restarted.err().map(|_| unit);
-            }
-            Ok(said) if said.ok => {}
-            // The service manager does not answer (a container, say): something may run all the same.
-            _ => return Some(all()),
-        }
-    }
-    // None of them is installed, so nothing runs with the old state.
-    None
-}
-
-/// What follows a revert on the live system, as far as it can be done.
-pub fn after(host: &Host, entry: Option<&Entry>, steps: &[Step]) {
-    if steps.iter().any(|step| matches!(step, Step::Link { .. })) {
-        let _ = systemctl(host, &["daemon-reload"]);
-    }
-    if let Some(entry) = entry {
-        let _ = restart_first(host, &entry.after.restart);
     }
 }

@@ -119,8 +119,8 @@ fn converse(executor: &mut Executor, net: &mut NetHalf, from: &Receiver<Heard>) 
                 facts = now;
                 executor.refresh_facts();
             }
-            // Orders come first: a look waits for the next time round.
-            if !executor.has_work() {
+            // Orders come first, and a change that may have to be undone: a look waits for the next time round.
+            if !executor.has_work() && executor.unproven_for(Instant::now()).is_none() {
                 executor.look(crate::clock::boot_micros());
             }
         }

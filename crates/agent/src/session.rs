@@ -33,6 +33,12 @@ const SEQ_LOW: u64 = 64;
 const GATHER_MS: u64 = 100;
 /// The pause between two tries to deliver events, in milliseconds.
 const RESEND_MS: u64 = 50;
+/// How long an answer that proves something is waited for, in milliseconds: several fit into the time there is for it.
+const PROOF_TIMEOUT_MS: u64 = 20_000;
+/// The longest pause between two tries to prove something, in milliseconds.
+const PROOF_RETRY_MS: u64 = 2000;
+/// After so many tries in a row a proof is long decided, and is asked for as rarely as everything else.
+const PROOF_TRIES: u32 = 30;
 
 /// One of the two lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +89,8 @@ pub enum Output {
         body: Vec<u8>,
         /// Give up after this long, in milliseconds.
         timeout_ms: u64,
+        /// Over a new connection to an address that is looked up anew: what is open already proves nothing.
+        fresh: bool,
     },
     /// Tell the executor.
     Tell(ToExecutor),
@@ -158,7 +166,8 @@ pub struct Session {
     unstored: u32,
     /// Until then they are not sent again; a new one is sent at once.
     events_not_before_ms: u64,
-    last_orders: Vec<String>,
+    /// Orders and revocations of the last answer.
+    last_told: (Vec<String>, Vec<protocol::agent::TaskEpoch>),
     random: u64,
 }
 
@@ -191,7 +200,7 @@ impl Session {
             repeats: 0,
             unstored: 0,
             events_not_before_ms: 0,
-            last_orders: Vec::new(),
+            last_told: (Vec::new(), Vec::new()),
             random: random | 1,
             hello,
         })
@@ -211,7 +220,8 @@ impl Session {
                 let asked = self.take(lane);
                 self.restore(&asked);
                 let lost = std::mem::take(&mut self.lane(lane).connected);
-                let spread = if lost { self.below(self.settings().spread_ms_max) } else { 0 };
+                let proves = self.proves(lane);
+                let spread = if lost && !proves { self.below(self.settings().spread_ms_max) } else { 0 };
                 let pause = self.back_off(lane, now.ms, spread);
                 out.push(Output::Log(format!("no answer ({reason}), next try in {pause} ms")));
             }
@@ -289,8 +299,8 @@ impl Session {
             }
             ToNet::Prove { n } => {
                 self.prove = Some(n);
-                // It decides whether a rule stays: an earlier failure is no reason to wait.
-                self.talk.not_before_ms = 0;
+                // It decides whether a change stays: an earlier failure is no reason to wait.
+                (self.talk.not_before_ms, self.talk.failures) = (0, 0);
             }
             ToNet::Sequence { from, until } => {
                 self.more_asked = false;
@@ -355,7 +365,9 @@ impl Session {
     fn on_poll_reply(&mut self, body: &[u8], now: Now, out: &mut Vec<Output>) -> Result<(), serde_json::Error> {
         let reply: PollReply = serde_json::from_slice(body)?;
         out.push(Output::Tell(ToExecutor::Time { server: reply.now }));
-        let handed_over = !reply.roots.is_empty() || reply.index.is_some() || !reply.orders.is_empty();
+        let told = (reply.orders.clone(), reply.revoke.clone());
+        let nothing = told.0.is_empty() && told.1.is_empty();
+        let handed_over = !reply.roots.is_empty() || reply.index.is_some() || !nothing;
         // Roots before the index, the index before orders: each may be what makes the next one acceptable.
         if !reply.roots.is_empty() {
             out.push(Output::Tell(ToExecutor::Roots { envelopes: reply.roots }));
@@ -371,11 +383,11 @@ impl Session {
         if !reply.approvals.is_empty() {
             out.push(Output::Tell(ToExecutor::Approvals { envelopes: reply.approvals }));
         }
-        self.repeats = match reply.orders.is_empty() || reply.orders != self.last_orders {
+        self.repeats = match nothing || told != self.last_told {
             true => 0,
             false => self.repeats.saturating_add(1),
         };
-        self.last_orders.clone_from(&reply.orders);
+        self.last_told = told;
         out.extend(reply.orders.into_iter().map(|envelope| Output::Tell(ToExecutor::Order { envelope })));
         self.on_acked(reply.acked, out);
         let wait = u64::from(reply.wait_seconds) * 1000;
@@ -471,17 +483,6 @@ impl Session {
             Asked::Checks(checks) if self.checks.is_none() => self.checks = Some(checks.clone()),
             Asked::Poll { .. } | Asked::Events | Asked::Checks(_) | Asked::Nothing => {}
         }
-    }
-
-    fn back_off(&mut self, lane: Lane, now_ms: u64, spread_ms: u64) -> u64 {
-        let failures = self.lane(lane).failures;
-        let ceiling = (BACKOFF_MS_FIRST << failures.min(20)).min(self.settings().backoff_ms_max);
-        // Full jitter, but never a hot loop.
-        let pause = self.below(ceiling).max(100) + spread_ms;
-        let state = self.lane(lane);
-        state.failures = failures.saturating_add(1);
-        state.not_before_ms = now_ms + pause;
-        pause
     }
 }
 

@@ -350,3 +350,42 @@ fn an_answer_proves_only_what_was_asked_before_its_request() {
     let outputs = session.handle(Input::Tick, now(500_000));
     assert!(requests(&outputs).iter().all(|(lane, _)| *lane == Lane::Poll), "asked and answered");
 }
+
+#[test]
+fn a_proof_travels_over_a_connection_of_its_own_and_is_tried_again_soon() {
+    let mut session = Session::new(hello(), 5).unwrap();
+    let talk = |outputs: &[Output]| {
+        outputs.iter().find_map(|output| match output {
+            Output::Send { lane: Lane::Talk, fresh, timeout_ms, .. } => Some((*fresh, *timeout_ms)),
+            Output::Send { fresh, .. } => (*fresh).then(|| panic!("polls keep their connection")),
+            _ => None,
+        })
+    };
+    let failed = || Input::Failed { lane: Lane::Talk, reason: "cut".to_owned() };
+    session.handle(Input::Tick, now(0));
+    assert_eq!(talk(&said(&mut session, 1, 10)), Some((false, 60_000)));
+    let stored = EventsReply { now: Timestamp::from_micros(5), acked: vec![acked(1)] };
+    session.handle(reply(Lane::Talk, &stored), now(200));
+    let asked = session.handle(Input::Frame(Box::new(ToNet::Prove { n: 1 })), now(300));
+    assert_eq!(talk(&asked), Some((true, PROOF_TIMEOUT_MS)));
+    let mut at = 400;
+    for _ in 0..PROOF_TRIES / 2 {
+        session.handle(failed(), now(at));
+        assert!(session.wake_at().is_some_and(|wake| wake <= at + PROOF_RETRY_MS), "{at}: {:?}", session.wake_at());
+        at += PROOF_RETRY_MS;
+        assert_eq!(talk(&session.handle(Input::Tick, now(at))), Some((true, PROOF_TIMEOUT_MS)));
+    }
+    // A server that stays away is not asked for ever as if something still waited.
+    let mut longest = 0;
+    for _ in 0..2 * PROOF_TRIES {
+        session.handle(failed(), now(at));
+        longest = longest.max(session.wake_at().unwrap() - at);
+        at += 2_000_000;
+        session.handle(Input::Tick, now(at));
+    }
+    assert!(longest > 10 * PROOF_RETRY_MS, "{longest}");
+    let nothing = EventsReply { now: Timestamp::from_micros(6), acked: Vec::new() };
+    let outputs = session.handle(reply(Lane::Talk, &nothing), now(at));
+    assert!(outputs.contains(&Output::Tell(ToExecutor::Proven { n: 1 })), "{outputs:?}");
+    assert_eq!(talk(&said(&mut session, 2, at + 1000)), Some((false, 60_000)), "what is kept will do again");
+}

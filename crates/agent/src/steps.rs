@@ -5,7 +5,7 @@ use crate::fs::{Image, Tree};
 use crate::host::Host;
 use crate::kinds;
 use crate::record::Step;
-use crate::restore;
+use crate::services::systemctl;
 
 /// Do one step on the host.
 ///
@@ -40,8 +40,12 @@ pub(crate) fn perform(
             })
         }
         Step::Kernel { path, before, after } => tree.write_kernel(path, before, after),
-        Step::Stop { unit } => return restore::systemctl(host, &["stop", "--", unit]),
-        Step::Start { unit } => return restore::systemctl(host, &["start", "--", unit]),
+        Step::Stop { unit } => return systemctl(host, &["stop", "--", unit]),
+        Step::Start { unit } => {
+            // Until it has read the unit's files again the service manager still calls it masked.
+            let _ = systemctl(host, &["daemon-reload"]);
+            return systemctl(host, &["start", "--", unit]);
+        }
         Step::Remove { packages } => return kinds::package_state::remove(packages, host),
         Step::Install { packages } => return kinds::package_state::install(packages, host),
         Step::Archive { .. } => return kinds::archive_member_absent::perform(step, host, bytes, tag),

@@ -19,11 +19,30 @@ const APACHECTL: [&str; 3] = ["/usr/sbin/apachectl", "/usr/sbin/apache2ctl", "/u
 const NAMED: [&str; 3] = ["/usr/bin/named-checkconf", "/usr/sbin/named-checkconf", "/sbin/named-checkconf"];
 const POSTFIX: [&str; 2] = ["/usr/sbin/postfix", "/sbin/postfix"];
 
+/// Why a configuration does not count as accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The program refuses it: what it said.
+    #[error("{0}")]
+    Refused(String),
+    /// The program could not be asked: why.
+    #[error("{0}")]
+    Unasked(String),
+}
+
+/// Call a program that checks; `what` is what it refuses.
+fn ask(program: &'static str, arguments: &[&str], host: &Host, what: &str) -> Result<(), Fault> {
+    match call_reader(program, arguments, host.until).map_err(Fault::Unasked)? {
+        said if said.ok => Ok(()),
+        said => Err(Fault::Refused(format!("{program} refuses {what}: {}", said.text))),
+    }
+}
+
 /// Check finished texts before anything is replaced.
 ///
 /// # Errors
-/// What the program said.
-pub fn staged(entry: &Entry, host: &Host, state: &StateDir, images: &[Image], steps: &[Step]) -> Result<(), String> {
+/// See [`Fault`].
+pub fn staged(entry: &Entry, host: &Host, state: &StateDir, images: &[Image], steps: &[Step]) -> Result<(), Fault> {
     for action in &entry.actions {
         let (Some(validator), Some(path)) = (action.validator(), action.path()) else { continue };
         let digest = steps.iter().find_map(|step| match step {
@@ -39,38 +58,47 @@ pub fn staged(entry: &Entry, host: &Host, state: &StateDir, images: &[Image], st
             Validator::Apachectl | Validator::Named | Validator::Postfix | Validator::Polkit => continue,
         };
         let Some(program) = program else { continue };
-        let staged = state.stage(&image.bytes).map_err(|error| error.to_string())?;
+        let staged = state.stage(&image.bytes).map_err(|error| Fault::Unasked(error.to_string()))?;
         let name = staged.display().to_string();
         let arguments: Vec<&str> = before.iter().copied().chain([name.as_str()]).chain(after.iter().copied()).collect();
-        let said = call_reader(program, &arguments);
+        let said = ask(program, &arguments, host, &format!("the new {path}"));
         let _ = std::fs::remove_file(&staged);
-        match said? {
-            said if said.ok => {}
-            said => return Err(format!("{program} refuses the new {path}: {}", said.text)),
-        }
+        said?;
     }
     Ok(())
 }
 
-/// Check what is in place now.
+/// Check what is in place now by the programs that were not shown the finished text before.
 ///
 /// # Errors
-/// What the program said.
-pub fn in_place(entry: &Entry, host: &Host) -> Result<(), String> {
+/// See [`Fault`].
+pub fn in_place(entry: &Entry, host: &Host) -> Result<(), Fault> {
+    check_placed(entry, host, false, "the new configuration")
+}
+
+/// Check all that is in place now, before a service is restarted into it: others may have left something unfinished there.
+///
+/// # Errors
+/// See [`Fault`].
+pub fn whole(entry: &Entry, host: &Host) -> Result<(), Fault> {
+    check_placed(entry, host, true, "the configuration that is in place")
+}
+
+fn check_placed(entry: &Entry, host: &Host, all: bool, what: &str) -> Result<(), Fault> {
     let mut asked = Vec::new();
     for validator in entry.actions.iter().filter_map(catalogue::actions::Action::validator) {
         let (program, arguments): (_, &[&str]) = match validator {
             Validator::Apachectl => (host.program(&APACHECTL), &["-t"]),
             Validator::Named => (host.program(&NAMED), &[]),
             Validator::Postfix => (host.program(&POSTFIX), &["check"]),
+            Validator::Sshd if all => (host.program(&SSHD), &["-t"]),
+            Validator::Testparm if all => (host.program(&TESTPARM), &["-s", "--suppress-prompt"]),
+            // No service reads what visudo checks.
             Validator::Sshd | Validator::Visudo | Validator::Testparm | Validator::Polkit => continue,
         };
         let Some(program) = program.filter(|program| !asked.contains(program)) else { continue };
         asked.push(program);
-        match call_reader(program, arguments)? {
-            said if said.ok => {}
-            said => return Err(format!("{program} refuses the new configuration: {}", said.text)),
-        }
+        ask(program, arguments, host, what)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! A failure puts back what this try changed. A crash is not repaired but reported: what is found by looking is the answer.
 
+use crate::deadline::Deadline;
 use crate::decide;
 use crate::evidence::{cap, evidence, notes, report, show};
 use crate::executor::Executor;
@@ -10,9 +11,10 @@ use crate::fs::Image;
 use crate::kinds::{self, Edit, Finding, Presence, REBOOT, Workspace};
 use crate::proof::needs_proof;
 use crate::record::{By, Hold, Holding, Record, Step};
-use crate::restore;
+use crate::services::{self, Restarted};
 use crate::state::StateDir;
 use crate::steps::perform;
+use crate::undo::Undone;
 use crate::validators;
 use crate::verify::{may_start, reads_only};
 use catalogue::applies::Applicability;
@@ -21,7 +23,6 @@ use domain::mitigation::{ControlState, Origin};
 use protocol::agent::{EventKind, Outcome, TaskReport};
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind};
-use std::time::{Duration, Instant};
 
 /// A plan for the actions of one entry that are not in place.
 struct Planned {
@@ -34,10 +35,20 @@ struct Planned {
     earlier: Option<Holding>,
 }
 
-/// Why a try failed after its intent.
-enum Broken {
-    Failed(String),
-    TimedOut,
+/// Why a try failed.
+struct Broken {
+    outcome: Outcome,
+    reason: String,
+}
+
+impl Broken {
+    /// What failed now, or was cut off because the order's time is over.
+    fn now(order: &Order, until: Deadline, reason: String) -> Self {
+        match until.passed() {
+            false => Self { outcome: Outcome::Failed, reason },
+            true => Self { outcome: Outcome::TimedOut, reason: late(order, &reason) },
+        }
+    }
 }
 
 impl Executor {
@@ -47,10 +58,12 @@ impl Executor {
             self.finish(order, EventKind::Refused { code, reason, order: String::new() });
             return;
         }
+        self.host.until = Deadline::of(order);
         let report = match order.kind {
             OrderKind::Revert => self.revert(order),
             OrderKind::Check | OrderKind::Plan | OrderKind::Apply => self.with_entry(order),
         };
+        self.host.until = Deadline::NEVER;
         let Some(mut report) = report.and_then(|report| self.await_restart(order, report)) else { return };
         cap(&mut report, order.output_cap_bytes as usize);
         failpoint::hit("before-finished");
@@ -179,8 +192,10 @@ impl Executor {
     fn apply(&mut self, order: &Order, entry: &Entry) -> Option<TaskReport> {
         let findings = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
         let before = self.entry_state(entry, &findings);
+        let until = self.host.until;
         let fail = |reason: String| {
-            let mut failed = report(Outcome::Failed, before, format!("{reason}; nothing was changed"));
+            let Broken { outcome, reason } = Broken::now(order, until, reason);
+            let mut failed = report(outcome, before, format!("{reason}; nothing was changed"));
             failed.actions = evidence(entry, &findings, &findings, "failed");
             Some(failed)
         };
@@ -194,14 +209,13 @@ impl Executor {
         if planned.steps.is_empty() {
             return Some(self.unchanged(order, entry, &findings, planned.holds));
         }
-        if let Err(reason) = validators::staged(entry, &self.host, &self.state, &planned.images, &planned.steps) {
-            return fail(reason);
+        if let Err(fault) = validators::staged(entry, &self.host, &self.state, &planned.images, &planned.steps) {
+            return fail(fault.to_string());
         }
         // Everything above only looks, so it is done again once the permit is here.
         if !self.permitted(order) {
             return None;
         }
-        let deadline = Instant::now() + Duration::from_secs(u64::from(order.run_timeout_seconds.max(1)));
         failpoint::hit("before-intent");
         let holding = Holding {
             entry_id: entry.id.to_string(),
@@ -216,17 +230,36 @@ impl Executor {
             return fail(reason);
         }
         let mut done = 0;
-        let broken = self.effects(order, &planned, &holding, deadline, &mut done);
-        match broken.and_then(|()| validators::in_place(entry, &self.host).map_err(Broken::Failed)) {
+        let tried = self.effects(order, &planned, &holding, &mut done);
+        let accepts = |()| validators::in_place(entry, &self.host).map_err(|fault| fault.to_string());
+        let (ended, restarted) = match tried.and_then(accepts) {
             Ok(()) => {
-                let report = self.applied(entry, &findings, &planned);
-                if report.outcome != Outcome::Succeeded || !needs_proof(&planned.steps) {
+                let restarted = self.restart(entry, &planned);
+                (came_back(&restarted), restarted)
+            }
+            Err(reason) => (Err(reason), Restarted::Nothing),
+        };
+        // What nobody has checked in time counts as not done.
+        let in_time = |()| match until.passed() {
+            false => Ok(()),
+            true => Err(restarted.trouble().unwrap_or_else(|| "it was done, but not checked any more".to_owned())),
+        };
+        match ended.and_then(in_time).map_err(|reason| Broken::now(order, until, reason)) {
+            Ok(()) => {
+                let report = self.applied(order, entry, &findings, &planned, &restarted);
+                let live = self.host.tree.live();
+                if report.outcome != Outcome::Succeeded || !needs_proof(&planned.steps, Some(entry), live) {
                     return Some(report);
                 }
-                self.await_proof(order, report);
+                self.await_proof(order, report, restarted);
                 None
             }
-            Err(broken) => Some(self.put_back(order, entry, &findings, &planned, done, broken)),
+            Err(broken) => {
+                let steps = planned.steps.get(..done).unwrap_or_default();
+                let undone =
+                    self.undo(Some(entry), entry.id.as_str(), steps, planned.earlier.clone(), Some(&restarted));
+                Some(self.broken(entry, &findings, broken, &undone))
+            }
         }
     }
 
@@ -243,23 +276,17 @@ impl Executor {
         Ok(())
     }
 
-    fn effects(
-        &mut self,
-        order: &Order,
-        planned: &Planned,
-        holding: &Holding,
-        deadline: Instant,
-        done: &mut usize,
-    ) -> Result<(), Broken> {
-        let failed = |error: &dyn std::fmt::Display| Broken::Failed(error.to_string());
+    fn effects(&mut self, order: &Order, planned: &Planned, holding: &Holding, done: &mut usize) -> Result<(), String> {
+        let failed = |error: &dyn std::fmt::Display| error.to_string();
+        let until = self.host.until;
         for step in &planned.steps {
             if let Step::File { path, before: Some(before), .. } = step {
                 let image = self.host.tree.read(path).map_err(|e| failed(&e))?;
                 let image = image.filter(|image| image.state() == *before);
-                let image = image.ok_or_else(|| Broken::Failed(format!("{path} changed while we worked on it")))?;
+                let image = image.ok_or_else(|| format!("{path} changed while we worked on it"))?;
                 self.state.keep_prior(&image.bytes).map_err(|e| failed(&e))?;
             }
-            if let Some(bytes) = kinds::archive_member_absent::prior(step, &self.host).map_err(Broken::Failed)? {
+            if let Some(bytes) = kinds::archive_member_absent::prior(step, &self.host)? {
                 self.state.keep_prior(&bytes).map_err(|e| failed(&e))?;
             }
         }
@@ -269,23 +296,32 @@ impl Executor {
         failpoint::hit("after-captured");
         let tag = tag(order);
         for (step, at) in planned.steps.iter().zip(0_u32..) {
-            if Instant::now() >= deadline {
-                return Err(Broken::TimedOut);
+            if until.passed() {
+                return Err(format!("{} was not begun", step.place()));
             }
             let bytes =
                 |digest: &str| planned.images.iter().find(|i| i.state().digest == digest).map(|i| i.bytes.clone());
             // Counted before it is done: what may have happened is put back, and putting back compares first.
             *done += 1;
-            perform(step, &mut self.host, &bytes, &tag).map_err(Broken::Failed)?;
+            let said = |why: String| if until.passed() { format!("{}: {why}", step.place()) } else { why };
+            perform(step, &mut self.host, &bytes, &tag).map_err(said)?;
             self.record(&Record::Effect { task, epoch, step: at }).map_err(|e| failed(&e))?;
             failpoint::hit("after-effect");
         }
         Ok(())
     }
 
-    fn applied(&mut self, entry: &Entry, before: &[Finding], planned: &Planned) -> TaskReport {
+    fn applied(
+        &mut self,
+        order: &Order,
+        entry: &Entry,
+        before: &[Finding],
+        planned: &Planned,
+        restarted: &Restarted,
+    ) -> TaskReport {
         self.host.refresh();
-        let restart = self.restart(entry, planned);
+        let reboots = (entry.after.reboot == Reboot::Required).then(|| REBOOT.to_owned());
+        let restart = reboots.or_else(|| restarted.missing());
         let after = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
         let mut state = self.entry_state(entry, &after);
         if state == ControlState::Effective && restart.is_some() {
@@ -301,62 +337,31 @@ impl Executor {
         report.actions = evidence(entry, before, &after, "changed");
         show(&mut report.actions, &planned.diffs, &planned.files);
         if !reached {
-            let kept = self.undo(entry.id.as_str(), &planned.steps, planned.earlier.clone());
-            report.left_changed = kept.is_some();
-            report.message = match kept {
-                None => format!("{}; it was put back", report.message),
-                Some(why) => format!("{}; it could not be put back: {why}", report.message),
-            };
+            let until = self.host.until;
+            let broken = until.passed().then(|| Broken::now(order, until, report.message.clone()));
+            let (steps, earlier) = (&planned.steps, planned.earlier.clone());
+            let undone = self.undo(Some(entry), entry.id.as_str(), steps, earlier, Some(restarted));
+            if let Some(broken) = broken {
+                return self.broken(entry, before, broken, &undone);
+            }
+            (report.left_changed, report.restart_needed) = (undone.left_changed(), undone.restart_needed());
+            report.message = format!("{}; {}", report.message, undone.said("it"));
+        } else if let Some(trouble) = restarted.trouble() {
+            report.message = format!("{}; {trouble}", report.message);
         }
         report
     }
 
-    fn put_back(
-        &mut self,
-        order: &Order,
-        entry: &Entry,
-        before: &[Finding],
-        planned: &Planned,
-        done: usize,
-        broken: Broken,
-    ) -> TaskReport {
-        let (outcome, reason) = match broken {
-            Broken::Failed(reason) => (Outcome::Failed, reason),
-            Broken::TimedOut => (Outcome::TimedOut, format!("it took longer than {} s", order.run_timeout_seconds)),
-        };
-        let kept = self.undo(entry.id.as_str(), planned.steps.get(..done).unwrap_or_default(), planned.earlier.clone());
+    /// What is said of a try that failed after its intent and was undone.
+    fn broken(&mut self, entry: &Entry, before: &[Finding], broken: Broken, undone: &Undone) -> TaskReport {
+        let Broken { outcome, reason } = broken;
         self.host.refresh();
         let after = kinds::check_all(entry, &self.host, &Workspace::new(&self.host.tree));
-        let text = match &kept {
-            None => format!("{reason}; what was changed was put back"),
-            Some(why) => format!("{reason}; not everything could be put back: {why}"),
-        };
+        let text = format!("{reason}; {}", undone.said("what was changed"));
         let mut report = report(outcome, self.entry_state(entry, &after), text);
-        report.left_changed = kept.is_some();
+        (report.left_changed, report.restart_needed) = (undone.left_changed(), undone.restart_needed());
         report.actions = evidence(entry, before, &after, "failed");
         report
-    }
-
-    /// Put back these steps of a try, last first; what was ours before it stays ours. Says why when something could not be.
-    pub(crate) fn undo(&mut self, entry_id: &str, steps: &[Step], earlier: Option<Holding>) -> Option<String> {
-        let mut kept = None;
-        // The boot menu is made of files, so it is made anew after they are back.
-        let (menu, rest): (Vec<&Step>, Vec<&Step>) = steps.iter().rev().partition(|step| **step == Step::BootMenu);
-        for step in rest.into_iter().chain(menu) {
-            let state = &self.state;
-            let bytes = |digest: &str| state.prior(digest);
-            if let Err(error) = restore::undo(step, &mut self.host, &bytes) {
-                kept.get_or_insert(error);
-            }
-        }
-        if kept.is_none() && self.book.holdings().contains_key(entry_id) {
-            let kept_one = earlier.map(Box::new);
-            let record = Record::Released { entry_id: entry_id.to_string(), passed_on: Vec::new(), kept: kept_one };
-            if let Err(error) = self.record(&record) {
-                kept = Some(error.to_string());
-            }
-        }
-        kept
     }
 
     fn unchanged(&mut self, order: &Order, entry: &Entry, findings: &[Finding], holds: Vec<Hold>) -> TaskReport {
@@ -386,26 +391,23 @@ impl Executor {
         report
     }
 
-    /// Restart what the entry says, on the live system. Says what still has to be restarted.
-    fn restart(&mut self, entry: &Entry, planned: &Planned) -> Option<String> {
+    /// Restart what the entry says, on the live system.
+    fn restart(&mut self, entry: &Entry, planned: &Planned) -> Restarted {
         let live = self.host.tree.live();
         if live && planned.steps.iter().any(|step| matches!(step, Step::Link { .. })) {
-            let _ = restore::systemctl(&self.host, &["daemon-reload"]);
+            let _ = services::systemctl(&self.host, &["daemon-reload"]);
         }
-        if entry.after.reboot == Reboot::Required {
-            return Some(REBOOT.to_owned());
+        // Below another root nothing runs that would have to read its files again, and a boot reads them all.
+        if !live || entry.after.reboot == Reboot::Required || entry.after.restart.is_empty() {
+            return Restarted::Nothing;
         }
-        if !live || entry.after.restart.is_empty() {
-            // Below another root nothing runs that would have to read its files again.
-            return None;
-        }
-        let left = restore::restart_first(&self.host, &entry.after.restart);
-        if left.is_none()
+        let restarted = services::restart_first(&self.host, &entry.after.restart);
+        if restarted.missing().is_none()
             && let Err(error) = self.record(&Record::Restarted { entry_id: entry.id.to_string() })
         {
             tracing::error!("a restart was not journalled: {error}");
         }
-        left
+        restarted
     }
 
     pub(crate) fn entry_state(&self, entry: &Entry, findings: &[Finding]) -> ControlState {
@@ -432,6 +434,19 @@ impl Executor {
             .is_some_and(|holding| holding.holds.iter().any(|hold| matches!(hold.by, By::Us | By::AnotherEntry)));
         in_place.then_some(if ours { Origin::Ours } else { Origin::External })
     }
+}
+
+/// A unit that ran before its restart and does not any more fails the try: nothing is worth a service that is down.
+fn came_back(restarted: &Restarted) -> Result<(), String> {
+    match restarted {
+        Restarted::Failed { .. } => Err(restarted.trouble().unwrap_or_default()),
+        Restarted::Nothing | Restarted::Back(_) | Restarted::Waits { .. } | Restarted::Open { .. } => Ok(()),
+    }
+}
+
+/// What was going on when the order's time was over.
+pub(crate) fn late(order: &Order, what: &str) -> String {
+    format!("it took longer than {} s: {what}", order.run_timeout_seconds)
 }
 
 /// Names temporary files of a try: found again after a crash.

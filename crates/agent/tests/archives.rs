@@ -10,11 +10,17 @@
 
 mod common;
 
+use agent::deadline::Deadline;
+use agent::fs::Tree;
+use agent::host::Host;
+use agent::kinds::{self, Presence, Workspace};
 use common::jar::{JNDI, jar};
 use common::{World, entry, mode, set_mode};
 use domain::mitigation::ControlState;
-use protocol::agent::Outcome;
+use protocol::agent::{Outcome, TaskReport};
+use protocol::order::OrderKind;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 const ID: &str = "linux-log4j";
 const JAR: &str = "opt/app/lib/log4j-core-2.14.1.jar";
@@ -29,6 +35,12 @@ fn world() -> World {
 fn put(world: &World, path: &str, bytes: &[u8]) {
     world.write(path, "");
     std::fs::write(world.host().join(path), bytes).unwrap();
+}
+
+fn dry_run(world: &World, kind: OrderKind, task: u128) -> TaskReport {
+    let mut order = world.order(kind, ID, task, 1);
+    order.dry_run = true;
+    world.run(&order)
 }
 
 fn log4j() -> Vec<u8> {
@@ -144,28 +156,49 @@ fn no_link_leads_out_and_no_other_name_is_touched() {
     assert_eq!((report.outcome, report.left_changed), (Outcome::Failed, false), "{report:#?}");
     assert!(report.message.contains("written by others"), "{}", report.message);
     assert_eq!(world.snapshot(), before);
+    // A dry run says the same, and plans nothing.
+    let planned = dry_run(&world, OrderKind::Apply, 20);
+    assert_eq!((planned.outcome, planned.state), (Outcome::Reported, ControlState::Exposed), "{planned:#?}");
+    let said = ["it cannot be applied", "written by others"].iter().all(|part| planned.message.contains(part));
+    assert!(said && planned.actions.iter().all(|action| action.diff.is_empty()), "{planned:#?}");
     set_mode(&world.host().join("opt/app/lib"), 0o755);
     // Another name of the same bytes would change with it.
     std::fs::hard_link(world.host().join(JAR), world.host().join("opt/other-name")).unwrap();
     let report = world.apply(ID, 3);
     assert!(report.message.contains("hard links"), "{}", report.message);
+    let planned = dry_run(&world, OrderKind::Apply, 21);
+    let said = ["it cannot be applied", "hard links"].iter().all(|part| planned.message.contains(part));
+    assert!(planned.outcome == Outcome::Reported && said, "{planned:#?}");
     std::fs::remove_file(world.host().join("opt/other-name")).unwrap();
     set_mode(&world.host().join(JAR), 0o4755);
     assert_eq!(world.apply(ID, 4).outcome, Outcome::Failed);
     set_mode(&world.host().join(JAR), 0o644);
     assert_eq!(world.snapshot().len(), before.len());
     assert_eq!(world.apply(ID, 5).outcome, Outcome::Succeeded);
+    // Nor is one put back that could not be: that is found out before anything is written.
+    std::fs::hard_link(world.host().join(JAR), world.host().join("opt/other-name")).unwrap();
+    let before = world.snapshot();
+    for (task, dry) in [(6, true), (7, false)] {
+        let report = if dry { dry_run(&world, OrderKind::Revert, task) } else { world.revert(ID, task) };
+        assert_eq!((report.outcome, report.left_changed), (Outcome::RevertFailed, false), "{report:#?}");
+        let said = ["hard links", "nothing was written"].iter().all(|part| report.message.contains(part));
+        assert!(said, "{}", report.message);
+    }
+    assert_eq!(world.snapshot(), before);
+    std::fs::remove_file(world.host().join("opt/other-name")).unwrap();
+    assert_eq!(world.revert(ID, 8).outcome, Outcome::Reverted);
 }
 
 #[test]
 fn two_archives_of_which_the_second_fails_leave_the_first_as_it_was() {
     let world = world();
     put(&world, JAR, &log4j());
-    put(&world, "srv/log4j-core-2.14.1.jar", &log4j());
-    std::fs::hard_link(world.host().join("srv/log4j-core-2.14.1.jar"), world.host().join("srv/other")).unwrap();
+    // Its name leaves no room for that of a temporary file beside it, which only the attempt finds out.
+    put(&world, &format!("srv/log4j-core-2.1{}.jar", "4".repeat(225)), &log4j());
     let before = world.snapshot();
     let report = world.apply(ID, 1);
     assert_eq!((report.outcome, report.left_changed), (Outcome::Failed, false), "{report:#?}");
+    assert!(report.message.contains("what was changed was put back"), "{}", report.message);
     assert_eq!(world.snapshot(), before);
     assert_eq!(world.revert(ID, 2).outcome, Outcome::NotOurs);
 }
@@ -179,4 +212,21 @@ fn a_program_that_has_the_old_archive_open_has_to_be_restarted() {
     let report = world.apply(ID, 1);
     assert_eq!((report.outcome, report.state), (Outcome::Succeeded, ControlState::Configured), "{report:#?}");
     assert!(report.message.contains("process 77"), "{}", report.message);
+}
+
+#[test]
+fn a_search_ends_with_the_time_for_it_and_then_nothing_is_known() {
+    let world = world();
+    put(&world, JAR, &log4j());
+    let action = &world.entries[ID].actions[0];
+    let mut host = Host::new(Tree::open(&world.host()).unwrap());
+    let look = |host: &Host| kinds::check(action, host, &Workspace::new(&host.tree));
+    host.until = Deadline::after(Duration::from_secs(60));
+    assert_eq!(look(&host).presence, Presence::Absent);
+    host.until = Deadline::after(Duration::ZERO);
+    let finding = look(&host);
+    assert_eq!(finding.presence, Presence::Unknown, "{finding:?}");
+    assert!(finding.note.contains(&format!("over before /{JAR} was looked at")), "{finding:?}");
+    let planned = kinds::plan(action, &host, &mut Workspace::new(&host.tree));
+    assert!(planned.is_err_and(|error| error.to_string().contains("not everything could be looked at")));
 }

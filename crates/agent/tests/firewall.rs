@@ -59,12 +59,16 @@ fn below_another_root_a_rule_waits_for_the_boot() {
 
 /// What planning a rule says on a host whose agent talks to this server and whose sshd listens at 2222, too.
 fn planned(server: &str, rest: &str) -> Result<(), String> {
-    let world = World::new(Vec::new());
+    planned_on(&World::new(Vec::new()), server, &rule("a-rule", rest))
+}
+
+/// As [`planned`], on a host with more in it.
+fn planned_on(world: &World, server: &str, action: &str) -> Result<(), String> {
     world.write("etc/systemd/system/.keep", "");
     world.write("etc/ssh/sshd_config", "Port 22\nPort 2222\n");
     let mut host = Host::new(Tree::open(&world.host()).unwrap());
     host.server = Server::of_url(server);
-    let entry = entry("linux-rule", &rule("a-rule", rest));
+    let entry = entry("linux-rule", action);
     let mut workspace = Workspace::new(&host.tree);
     kinds::plan(&entry.actions[0], &host, &mut workspace).map(|_| ()).map_err(|error| error.to_string())
 }
@@ -88,12 +92,141 @@ fn nobody_is_cut_off() {
         (named, "direction = \"in\"\nports = [\"2000-3000\"]\nremote = \"any\"", "port 2222"),
         (named, "direction = \"in\"\nports = [\"22\"]\nremote = \"internet\"\nfamily = \"ipv4\"", ""),
         (named, "direction = \"in\"\nports = []\nremote = \"any\"\nmatch = \"syn and mss 1-500\"", ""),
+        // A match of usual sizes narrows nothing down.
+        (
+            named,
+            "direction = \"in\"\nports = []\nremote = \"any\"\nmatch = \"syn and mss 1-65535\"",
+            "every connection",
+        ),
+        (named, "direction = \"out\"\nports = []\nremote = \"any\"\nmatch = \"syn and mss 1-536\"", "every connection"),
+        (
+            named,
+            "direction = \"out\"\nports = [\"8443\"]\nremote = \"any\"\nmatch = \"syn and mss 1-536\"",
+            "its server",
+        ),
+        (named, "direction = \"out\"\nports = [\"8443\"]\nremote = \"any\"\nmatch = \"syn and mss 1-535\"", ""),
+        (
+            named,
+            "direction = \"in\"\nports = [\"2000-3000\"]\nremote = \"any\"\nmatch = \"syn and mss 1-1460\"",
+            "port 2222",
+        ),
+        // What sshd answers goes to such ports; a rule about new connections lets it pass.
+        (named, "direction = \"out\"\nports = [\"10000-65535\"]\nremote = \"any\"", "what sshd answers"),
+        (
+            named,
+            "direction = \"out\"\nports = [\"10000-65535\"]\nremote = \"any\"\nmatch = \"syn and mss 1-65535\"",
+            "",
+        ),
+        // A part of them is enough, however it is put together.
+        (
+            named,
+            "direction = \"out\"\nports = [\"1-442\", \"444-8442\", \"8444-40000\", \"40001-65535\"]\nremote = \"any\"",
+            "what sshd answers",
+        ),
+        (named, "direction = \"out\"\nports = [\"49152-65535\"]\nremote = \"any\"", "what sshd answers"),
+        (named, "direction = \"out\"\nports = [\"32768-60998\"]\nremote = \"any\"", "what sshd answers"),
+        (named, "direction = \"out\"\nports = [\"20000-32768\"]\nremote = \"any\"", "what sshd answers"),
+        (named, "direction = \"out\"\nports = [\"65534-65535\"]\nremote = \"any\"", "what sshd answers"),
+        (named, "direction = \"out\"\nports = [\"40001\", \"40000\"]\nremote = \"any\"", "what sshd answers"),
+        (named, "direction = \"out\"\nports = [\"20000-32767\"]\nremote = \"any\"", ""),
+        (named, "direction = \"out\"\nports = [\"50000\", \"50002\", \"65535\"]\nremote = \"any\"", ""),
+        (named, "direction = \"in\"\nports = [\"49152-65535\"]\nremote = \"any\"", ""),
     ] {
         match planned(server, rest) {
             Ok(()) => assert!(refused.is_empty(), "{rest} must be refused"),
             Err(why) => assert!(!refused.is_empty() && why.contains(refused), "{rest}: {why}"),
         }
     }
+}
+
+#[test]
+fn a_server_known_by_its_name_is_not_lost_with_the_names() {
+    const NAMED: &str = "https://quell.example.com:8443";
+    let udp = |rest: &str| rule("a-rule", rest).replace("\"tcp\"", "\"udp\"");
+    let out = "direction = \"out\"\nports = [\"53\"]\nremote = \"any\"";
+    let far = "direction = \"out\"\nports = [\"50-60\"]\nremote = \"10.0.0.0/8\"";
+    let stub = "direction = \"in\"\nports = [\"53\"]\nremote = \"any\"";
+    let from_outside = "direction = \"in\"\nports = [\"53\"]\nremote = \"internet\"\nfamily = \"ipv4\"";
+    for (resolvers, server, rest, refused) in [
+        ("", NAMED, out, true),
+        ("nameserver 192.0.2.53\n", NAMED, out, true),
+        ("nameserver 192.0.2.53\n", "https://192.0.2.7", out, false),
+        ("nameserver 192.0.2.53\n", NAMED, far, false),
+        ("nameserver 10.0.0.53\n", NAMED, far, true),
+        // Whom the stub asks is not known.
+        ("nameserver 127.0.0.53\n", NAMED, far, true),
+        ("nameserver 127.0.0.53\n", NAMED, stub, true),
+        ("nameserver 127.0.0.53\n", NAMED, from_outside, false),
+        ("nameserver 192.0.2.53\n", NAMED, stub, false),
+        (
+            "nameserver fe80::1%eth0\n",
+            NAMED,
+            "direction = \"out\"\nports = [\"53\"]\nremote = \"any\"\nfamily = \"ipv4\"",
+            false,
+        ),
+        ("nameserver 192.0.2.53\n", NAMED, "direction = \"out\"\nports = [\"123\"]\nremote = \"any\"", false),
+    ] {
+        let world = World::new(Vec::new());
+        world.write("etc/resolv.conf", resolvers);
+        match planned_on(&world, server, &udp(rest)) {
+            Ok(()) => assert!(!refused, "{resolvers}{rest} must be refused"),
+            Err(why) => assert!(refused && why.contains("name resolution"), "{resolvers}{rest}: {why}"),
+        }
+    }
+    let world = World::new(Vec::new());
+    world.write("etc/resolv.conf", "nameserver 127.0.0.53\n");
+    world.write("run/systemd/resolve/resolv.conf", "nameserver 192.0.2.53\n");
+    assert_eq!(planned_on(&world, NAMED, &udp(far)), Ok(()), "whom the stub asks is known");
+}
+
+/// What the kernel lists of a TCP socket: at this port, in this state, with this inode.
+fn line(port: u16, state: &str, inode: u64) -> String {
+    format!(
+        "   0: 00000000:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
+    )
+}
+
+/// A process with this name that holds these sockets; without a list it cannot be looked into.
+fn process(world: &World, number: u32, name: &str, sockets: Option<&[u64]>) {
+    world.write(&format!("proc/{number}/comm"), &format!("{name}\n"));
+    for (at, inode) in sockets.into_iter().flatten().enumerate() {
+        world.write(&format!("proc/{number}/fd/.keep"), "");
+        let link = world.host().join(format!("proc/{number}/fd/{at}"));
+        std::os::unix::fs::symlink(format!("socket:[{inode}]"), link).unwrap();
+    }
+}
+
+#[test]
+fn a_shell_on_a_port_that_no_configuration_names_is_seen() {
+    let closes = |world: &World, ports: &str| {
+        let rest = format!("direction = \"in\"\nports = [\"{ports}\"]\nremote = \"any\"");
+        planned_on(world, "https://192.0.2.7", &rule("a-rule", &rest))
+    };
+    let seen = |world: &World, port: u16| {
+        let said = closes(world, &format!("{}-{}", port - 1, port + 1));
+        assert!(said.as_ref().is_ok() || said.as_ref().unwrap_err().contains(&format!("port {port}")), "{said:?}");
+        said.is_err()
+    };
+    let world = World::new(Vec::new());
+    let (listen, talk, waits) = ("0A", "01", "06");
+    world.write("proc/net/tcp", &(line(3022, listen, 11) + &line(8080, listen, 12) + &line(5022, waits, 0)));
+    world.write("proc/net/tcp6", &(line(4022, talk, 13) + &line(40000, talk, 14)));
+    process(&world, 100, "sshd", Some(&[11]));
+    process(&world, 101, "nginx", Some(&[12, 14]));
+    process(&world, 102, "sshd-session", Some(&[13]));
+    assert!(seen(&world, 3022), "it listens there");
+    assert!(seen(&world, 4022), "somebody is connected there, whatever listens now");
+    for port in [8080, 5022, 40000] {
+        assert!(!seen(&world, port), "{port} is another's");
+    }
+    assert_eq!(closes(&world, "3022"), Ok(()), "an entry that names the port by itself means it");
+
+    // One sshd cannot be looked into: whatever nobody else holds may be its.
+    let world = World::new(Vec::new());
+    world.write("proc/net/tcp", &(line(3022, listen, 11) + &line(8080, listen, 12) + &line(4022, talk, 13)));
+    process(&world, 100, "sshd", None);
+    process(&world, 101, "nginx", Some(&[12]));
+    assert!(seen(&world, 3022) && seen(&world, 4022) && !seen(&world, 8080));
 }
 
 #[test]

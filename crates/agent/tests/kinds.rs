@@ -86,6 +86,53 @@ fn file_mode() {
     assert_eq!(none.apply("linux-mode", 1).outcome, Outcome::NotApplicable);
 }
 
+/// What applying a change of permission bits says on a host with these files and links.
+fn mode_applied(action: &str, files: &[(&str, u32)], links: &[(&str, &str)]) -> (Outcome, String, Vec<u32>) {
+    let world = World::new(vec![entry("linux-mode", &format!("[[action]]\nkind = \"file.mode\"\n{action}\n"))]);
+    for (path, bits) in files {
+        world.write(path, path);
+        set_mode(&world.host().join(path), *bits);
+    }
+    for (path, target) in links {
+        world.write(path, "");
+        std::fs::remove_file(world.host().join(path)).unwrap();
+        match target.strip_prefix("hard:") {
+            Some(target) => std::fs::hard_link(world.host().join(target), world.host().join(path)).unwrap(),
+            None => symlink(target, world.host().join(path)).unwrap(),
+        }
+    }
+    let report = world.apply("linux-mode", 1);
+    (report.outcome, report.message, files.iter().map(|(path, _)| mode(&world.host().join(path))).collect())
+}
+
+#[test]
+fn a_vital_program_keeps_its_bits_under_another_name_of_this_host() {
+    let (suid, exec) = ("clear = [\"suid\"]", "clear = [\"exec\"]");
+    for (path, change, bits, link, refused) in [
+        // Behind a link, behind two, and as a hard link.
+        ("usr/lib/rust/become", suid, 0o4755, ("usr/bin/sudo", "../lib/rust/become"), "is /usr/bin/sudo"),
+        ("usr/lib/rust/become", suid, 0o4755, ("usr/bin/gone", "../lib/rust/become"), ""),
+        ("usr/bin/become", suid, 0o4755, ("usr/bin/su", "hard:usr/bin/become"), "is /usr/bin/su "),
+        ("usr/bin/shell", exec, 0o755, ("bin/sh", "/usr/bin/shell"), "is /bin/sh "),
+        ("usr/bin/secure-shell", exec, 0o755, ("usr/sbin/sshd", "/usr/bin/secure-shell"), "is /usr/sbin/sshd"),
+        ("usr/bin/secure-shell", suid, 0o4755, ("usr/sbin/sshd", "/usr/bin/secure-shell"), ""),
+        ("usr/bin/tool", "mode = \"0644\"", 0o755, ("usr/bin/other", "tool"), ""),
+        // What an entry calls setuid has to be.
+        ("usr/lib/x/helper", "clear = [\"suid\", \"exec\"]", 0o755, ("usr/bin/x", "y"), "not setuid"),
+        ("usr/lib/x/helper", "clear = [\"suid\", \"exec\"]", 0o4755, ("usr/bin/x", "y"), ""),
+    ] {
+        let action = format!("path = \"/{path}\"\n{change}");
+        let (outcome, message, modes) = mode_applied(&action, &[(path, bits)], &[link]);
+        if refused.is_empty() {
+            assert_eq!(outcome, Outcome::Succeeded, "{action} {link:?}: {message}");
+            assert_ne!(modes, [bits]);
+        } else {
+            assert_eq!((outcome, modes), (Outcome::Failed, vec![bits]), "{action} {link:?}: {message}");
+            assert!(message.contains(refused), "{action}: {message}");
+        }
+    }
+}
+
 fn sysctl() -> Entry {
     entry("linux-sysctl", "[[action]]\nkind = \"kernel.sysctl\"\nkey = \"net.ipv4.tcp_sack\"\nop = \"eq\"\nvalue = 0\n")
 }
@@ -156,6 +203,32 @@ fn a_loaded_module_is_configured_and_a_built_in_one_cannot_be_blocked() {
     assert_eq!(world.snapshot(), before);
 }
 
+#[test]
+fn a_module_that_holds_up_disks_or_network_here_is_not_blocked() {
+    let actions = "[[action]]\nkind = \"kernel.module\"\nname = \"tls\"\nblocked = true\n";
+    for (modules, refused) in [
+        ("bonding 1 0 - Live 0x0\ntls 1 1 bonding, Live 0x0\n", "bonding"),
+        ("dm-crypt 1 0 - Live 0x0\nmiddle 1 1 dm-crypt, Live 0x0\ntls 1 2 other,middle, Live 0x0\n", "dm_crypt"),
+        ("bonding 1 0 - Live 0x0\ntls 1 1 other, Live 0x0\nother 1 1 tls, Live 0x0\n", ""),
+        ("bonding 1 1 tls, Live 0x0\ntls 1 0 - Live 0x0\n", ""),
+        ("bonding 1 0 - Live 0x0\n", ""),
+    ] {
+        let world = World::new(vec![entry("linux-module", actions)]);
+        world.write("proc/modules", modules);
+        world.write("proc/sys/kernel/osrelease", "6.1.0\n");
+        world.write("lib/modules/6.1.0/modules.builtin", "");
+        let before = world.snapshot();
+        let report = world.apply("linux-module", 1);
+        if refused.is_empty() {
+            assert_eq!(report.outcome, Outcome::Succeeded, "{modules}: {report:#?}");
+        } else {
+            assert_eq!(report.outcome, Outcome::Failed, "{modules}: {report:#?}");
+            assert!(report.message.contains(&format!("{refused}, which this machine uses")), "{}", report.message);
+            assert_eq!(world.snapshot(), before);
+        }
+    }
+}
+
 fn service(start: &str) -> World {
     let actions = format!(
         "[[action]]\nkind = \"service.state\"\nname = \"telnet.socket\"\nrunning = false\nstart = \"{start}\"\n"
@@ -211,9 +284,53 @@ fn a_masked_name_with_a_file_of_the_host_is_left_to_a_person() {
     assert_eq!(world.snapshot(), before);
 }
 
+#[test]
+fn another_name_of_the_unit_that_people_come_in_by_is_not_stopped_either() {
+    let world = service("disabled");
+    std::fs::remove_file(world.host().join("usr/lib/systemd/system/telnet.socket")).unwrap();
+    let alias = world.host().join("etc/systemd/system/telnet.socket");
+    symlink("/usr/lib/systemd/system/ssh.socket", &alias).unwrap();
+    let before = world.snapshot();
+    let report = world.apply("linux-service", 1);
+    assert_eq!(report.outcome, Outcome::Failed, "{report:#?}");
+    assert!(report.message.contains("another name of ssh.socket"), "{}", report.message);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn a_unit_that_has_another_name_by_which_people_come_in_is_not_stopped() {
+    for (links, refused) in [
+        (&[("usr/lib/systemd/system/sshd.socket", "telnet.socket")][..], "another name of sshd.socket"),
+        (&[("etc/systemd/system/ssh.socket", "/usr/lib/systemd/system/telnet.socket")], "another name of ssh.socket"),
+        (
+            &[
+                ("etc/systemd/system/inner.socket", "/usr/lib/systemd/system/telnet.socket"),
+                ("etc/systemd/system/dropbear.socket", "inner.socket"),
+            ],
+            "another name of dropbear.socket",
+        ),
+        (&[("etc/systemd/system/talk.socket", "/usr/lib/systemd/system/telnet.socket")], ""),
+        (&[("etc/systemd/system/sshd.socket", "/dev/null"), ("etc/systemd/system/x.socket", "/dev/null")], ""),
+    ] {
+        let world = service("masked");
+        for (path, target) in links {
+            symlink(target, world.host().join(path)).unwrap();
+        }
+        let before = world.snapshot();
+        let report = world.apply("linux-service", 1);
+        if refused.is_empty() {
+            assert_eq!(report.outcome, Outcome::Succeeded, "{links:?}: {report:#?}");
+        } else {
+            assert_eq!(report.outcome, Outcome::Failed, "{links:?}: {report:#?}");
+            assert!(report.message.contains(refused), "{}", report.message);
+            assert_eq!(world.snapshot(), before);
+        }
+    }
+}
+
 fn package(want: &str) -> Entry {
     let actions =
-        format!("[[action]]\nkind = \"package.state\"\nwant = \"{want}\"\nnames = {{ apt = [\"quell-dummy\"] }}\n");
+        format!("[[action]]\nkind = \"package.state\"\nwant = \"{want}\"\nnames = {{ apt = [\"nobodys-dummy\"] }}\n");
     entry("linux-package", &actions)
 }
 
@@ -243,10 +360,10 @@ fn package_state_removes_with_dpkg_below_another_root() {
     let world = World::new(vec![package("absent")]);
     let build = world.folder.path().join("build");
     std::fs::create_dir_all(build.join("DEBIAN")).unwrap();
-    std::fs::create_dir_all(build.join("usr/share/quell-dummy")).unwrap();
-    let control = "Package: quell-dummy\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nDescription: test\n";
+    std::fs::create_dir_all(build.join("usr/share/nobodys-dummy")).unwrap();
+    let control = "Package: nobodys-dummy\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nDescription: test\n";
     std::fs::write(build.join("DEBIAN/control"), control).unwrap();
-    std::fs::write(build.join("usr/share/quell-dummy/file"), "x").unwrap();
+    std::fs::write(build.join("usr/share/nobodys-dummy/file"), "x").unwrap();
     let deb = world.folder.path().join("dummy.deb");
     let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
         let said = std::process::Command::new(program).args(arguments).output().unwrap();
@@ -264,7 +381,7 @@ fn package_state_removes_with_dpkg_below_another_root() {
     assert_eq!(world.check("linux-package", 1).state, ControlState::Exposed);
     let report = world.apply("linux-package", 2);
     assert_eq!((report.outcome, report.state), (Outcome::Succeeded, ControlState::Effective), "{report:#?}");
-    assert!(!world.exists("usr/share/quell-dummy/file"));
+    assert!(!world.exists("usr/share/nobodys-dummy/file"));
     let before = world.snapshot();
     let report = world.revert("linux-package", 3);
     assert_eq!(report.outcome, Outcome::RevertFailed);

@@ -11,16 +11,18 @@
 mod common;
 
 use agent::executor::Executor;
-use agent::frame::ToExecutor;
+use agent::frame::{ToExecutor, ToNet};
 use agent::fs::Tree;
 use agent::host::Host;
 use agent::kinds::{Workspace, check_all, entry_state};
+use agent::proof::PROOF_SECONDS;
 use agent::state::StateDir;
 use common::{World, entry};
 use domain::mitigation::ControlState;
 use protocol::agent::Outcome;
 use protocol::order::OrderKind;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 #[test]
 fn looking_with_every_entry_is_safe_anywhere() {
@@ -70,6 +72,9 @@ fn a_real_kernel_parameter_changes_and_goes_back() {
     }
 }
 
+/// The task after whose change the server is not heard.
+const UNHEARD: u128 = 3;
+
 fn inside() {
     let value = || std::fs::read_to_string("/proc/sys/net/ipv4/tcp_sack").unwrap();
     let file = Path::new("/etc/sysctl.d/99-zz-quell-net.ipv4.tcp_sack.conf");
@@ -80,15 +85,26 @@ fn inside() {
     let mut executor = Executor::open(state, Host::new(Tree::open(Path::new("/")).unwrap()), false).unwrap();
     executor.handle(ToExecutor::Time { server: common::now() });
     executor.handle(ToExecutor::Index { envelope: world.index.clone() });
-    let mut run = |kind, task| {
+    let mut frames = |kind, task| {
         let order = world.order(kind, "linux-tcp", task, 1);
         executor.handle(ToExecutor::Order { envelope: common::sign(&order, common::ORDER) });
         let known = world.entries.values().next().unwrap();
         let text = String::from_utf8(known.to_json()).unwrap();
         executor.handle(ToExecutor::Content { digest: order.content_digest, text });
         while executor.step() {}
-        common::report(&common::events(&executor.take_out()))
+        let mut out = executor.take_out();
+        // The network's parameters may cut the agent off, so nothing is reported before the server was heard.
+        let asked = out.iter().find_map(|frame| if let ToNet::Prove { n } = frame { Some(*n) } else { None });
+        assert_eq!(asked.is_some(), kind == OrderKind::Apply, "{out:#?}");
+        match asked {
+            Some(_) if task == UNHEARD => executor.tend(Instant::now() + Duration::from_secs(PROOF_SECONDS + 1)),
+            Some(n) => executor.handle(ToExecutor::Proven { n }),
+            None => {}
+        }
+        out.extend(executor.take_out());
+        out
     };
+    let mut run = |kind, task| common::report(&common::events(&frames(kind, task)));
     let applied = run(OrderKind::Apply, 1);
     assert_eq!((applied.outcome, applied.state), (Outcome::Succeeded, ControlState::Effective), "{applied:#?}");
     assert_eq!(value(), "0\n");
@@ -96,6 +112,11 @@ fn inside() {
     assert_eq!(run(OrderKind::Revert, 2).outcome, Outcome::Reverted);
     assert_eq!(value(), "1\n");
     assert!(!file.exists());
+    let unheard = run(OrderKind::Apply, UNHEARD);
+    assert_eq!((unheard.outcome, unheard.left_changed), (Outcome::Failed, false), "{unheard:#?}");
+    assert!(unheard.message.contains("did not answer within"), "{unheard:#?}");
+    assert_eq!(value(), "1\n");
+    assert!(!file.exists(), "nothing sets it at the next boot");
 }
 
 /// What another program says, which knows nothing of us.

@@ -270,8 +270,9 @@ fn killed_while_applying(point: &str) {
 #[test]
 fn kill_9_of_the_executor_at_every_point_of_an_apply() {
     let points = agent::failpoint::ALL.iter().map(|(name, _)| *name);
-    // What is passed with a firewall rule only is passed in `dead_man.rs`.
-    let elsewhere = |name: &&str| name.starts_with("net-") || name.starts_with("revert-") || *name == "unproven";
+    // What is passed with a firewall rule only is passed in `dead_man.rs`, what by an undo in `services`.
+    let elsewhere =
+        |name: &&str| ["net-", "revert-", "undo-"].iter().any(|start| name.starts_with(start)) || *name == "unproven";
     for point in points.filter(|name| !elsewhere(name)) {
         killed_while_applying(point);
     }
@@ -279,7 +280,8 @@ fn kill_9_of_the_executor_at_every_point_of_an_apply() {
 
 #[test]
 fn kill_9_of_the_executor_at_every_point_of_a_revert() {
-    for point in ["revert-before-write", "after-intent", "before-replace", "after-replace", "revert-after-write"] {
+    let points = ["revert-before-write", "after-intent", "before-replace", "after-replace", "revert-after-write"];
+    for point in points.into_iter().chain(["revert-released"]) {
         let site = Site::new();
         let before = site.world.snapshot();
         let agent = site.run(None);
@@ -388,5 +390,18 @@ fn unsynced_records_lost_with_the_process_change_nothing_that_matters() {
         let EventKind::Finished(report) = site.server.ended(Uuid::from_u128(2), 1) else { panic!() };
         assert!(matches!(report.outcome, Outcome::Reverted | Outcome::NotOurs), "record {passed}: {}", report.message);
         assert_eq!(site.world.read(FILE), "Port 22\nUsePAM yes\n", "record {passed}");
+    }
+}
+
+/// The server counts on no change staying unproven for longer.
+#[test]
+fn nobody_can_make_the_agent_wait_longer_for_its_proof_than_the_server_counts_on() {
+    let state = tempfile::tempdir().unwrap();
+    for (seconds, said) in [("0", "is not in 1..=60"), ("61", "is not in 1..=60"), ("60", "not enrolled")] {
+        let mut command = Command::new(EXE);
+        command.args(["run", "--unconfined", "--proof-seconds", seconds, "--state"]).arg(state.path().join("state"));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains(said), "{seconds}: {text}");
     }
 }

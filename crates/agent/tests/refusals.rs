@@ -347,9 +347,15 @@ fn risky_unsupported_and_inactive_entries_are_refused() {
     risky.human.risk = catalogue::schema::Risk::High;
     let mut withdrawn = entry("linux-withdrawn", &actions("postconf"));
     withdrawn.status = catalogue::schema::Status::Withdrawn;
-    let world = World::new(vec![risky, withdrawn]);
+    let mut lapsed = entry("linux-past-its-day", &actions("postconf"));
+    lapsed.valid_until = Some("2020-02-29".parse().unwrap());
+    let world = World::new(vec![risky, withdrawn, lapsed]);
     let before = world.snapshot();
-    for (id, code) in [("linux-risky", RefusalCode::ApprovalNeeded), ("linux-withdrawn", RefusalCode::NotInIndex)] {
+    for (id, code) in [
+        ("linux-risky", RefusalCode::ApprovalNeeded),
+        ("linux-withdrawn", RefusalCode::NotInIndex),
+        ("linux-past-its-day", RefusalCode::NotInIndex),
+    ] {
         assert_eq!(world.refused(&sign(&world.order(OrderKind::Apply, id, 1 + id.len() as u128, 1), ORDER)), code);
     }
     assert_eq!(world.snapshot(), before);

@@ -9,6 +9,7 @@ mod crypto;
 mod file;
 pub mod firewall;
 mod package;
+pub mod rails;
 pub mod registry;
 mod selinux;
 mod setting;

@@ -13,11 +13,10 @@ use serde::Serialize;
 use crate::{
     actions::{
         Action, FileListSetting, FileMode, FileSetting, FileSettingAbsent, FirewallRule, ModeChange, PackageWant,
-        ServiceStart, SettingFormat, Validator,
-        firewall::{Direction, Transport},
+        ServiceStart, SettingFormat, Validator, rails,
     },
     schema::{Entry, EntryPlatform, Reboot, ReferenceKind, Reversible, Risk, Status},
-    text::{EntryId, PackageName},
+    text::EntryId,
 };
 
 /// Longest title, in characters.
@@ -88,6 +87,10 @@ pub fn lint(entry: &Entry) -> Vec<Finding> {
     lint_reversibility(entry, &mut findings);
     for action in &entry.actions {
         lint_action(action, entry, &mut findings);
+    }
+    // The rails are not ours alone: agents refuse what breaks one, too.
+    for rails::Breach { rail, message } in rails::breaches(entry) {
+        findings.error(true, rail, || message);
     }
     lint_actions_together(entry, &mut findings);
     lint_applies(entry, &mut findings);
@@ -282,47 +285,16 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
             findings
                 .warn(!named, "dropin-name", || format!("{target}: the name does not say whose file it is (quell)"));
         }
-        Action::FileMode(FileMode { path, change }) => {
+        Action::FileMode(FileMode { change, .. }) => {
             let opens = matches!(change, ModeChange::Set(bits) if bits.bits() & 0o7022 != 0);
             findings.error(opens, "mode-opens", || format!("{target}: sets a special bit or lets others write"));
-            let shell = [
-                "/bin/sh",
-                "/bin/bash",
-                "/usr/bin/sh",
-                "/usr/bin/bash",
-                "/bin/dash",
-                "/usr/bin/dash",
-                "/usr/bin/sudo",
-                "/usr/bin/su",
-            ];
-            findings.error(shell.contains(&path.as_str()), "own-shell", || {
-                format!("{target}: taking this away locks people out")
-            });
-        }
-        Action::KernelSysctl(_) => {}
-        Action::KernelModule(module) => {
-            let vital =
-                ["ext4", "xfs", "btrfs", "virtio_net", "virtio_blk", "e1000e", "dm_mod", "nvme", "ahci", "sd_mod"];
-            findings.error(vital.contains(&module.name.as_str()), "vital-module", || {
-                format!("{target}: machines do not start without it")
-            });
         }
         Action::ServiceState(service) => {
-            let stops = !service.running || matches!(service.start, ServiceStart::Disabled | ServiceStart::Masked);
-            let unit = service.name.unit();
-            findings.error(stops && is_access_unit(&unit), "own-access", || {
-                format!("{target}: stopping it cuts off administrators or the agent")
-            });
             let contradiction =
                 service.running && matches!(service.start, ServiceStart::Disabled | ServiceStart::Masked);
             findings.error(contradiction, "service-contradiction", || format!("{target}: running, but never started"));
         }
         Action::PackageState(state) => {
-            let names = state.names.values().flatten().map(PackageName::as_str);
-            let vital: Vec<&str> = names.filter(|name| is_vital_package(name)).collect();
-            findings.error(state.want == PackageWant::Absent && !vital.is_empty(), "own-access", || {
-                format!("removing {} cuts off administrators or breaks the system", vital.join(", "))
-            });
             findings.warn(entry.human.risk == Risk::Low && state.want != PackageWant::Present, "package-risk", || {
                 format!("{target}: taking packages away is not of low risk")
             });
@@ -340,12 +312,10 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
                 format!("{target}: programs that loaded it go on with it; side_effects has to say that they need a restart")
             });
         }
-        Action::SelinuxBoolean(boolean) => {
-            findings.error(boolean.is_about_access(), "own-access", || {
-                format!("{target}: it decides how administrators come in")
-            });
-        }
         Action::FileXml(_)
+        | Action::KernelSysctl(_)
+        | Action::KernelModule(_)
+        | Action::SelinuxBoolean(_)
         | Action::WindowsSetting(_)
         | Action::RegistryValue(_)
         | Action::RegistryValueAbsent(_)
@@ -362,17 +332,7 @@ fn lint_restart(format: SettingFormat, entry: &Entry, target: &str, findings: &m
 }
 
 fn lint_rule(rule: &FirewallRule, entry: &Entry, findings: &mut Findings<'_>) {
-    let ssh = rule.direction == Direction::In
-        && rule.condition.is_none()
-        && rule.protocol == Transport::Tcp
-        && rule.ports.iter().any(|ports| ports.contains(22) && ports.first != ports.last);
-    findings.error(ssh, "own-access", || {
-        format!(
-            "{}: a range that holds port 22 cuts off administrators; name the port by itself if it is meant",
-            rule.name
-        )
-    });
-    findings.warn(entry.human.risk == Risk::Low && rule.condition.is_none(), "firewall-risk", || {
+    findings.warn(entry.human.risk == Risk::Low && !rule.is_unusual_only(), "firewall-risk", || {
         format!("{}: closing a port is not of low risk", rule.name)
     });
 }
@@ -392,44 +352,6 @@ fn required_validator(path: &str) -> Option<Validator> {
         _ if below("/etc/polkit-1/") => Some(Validator::Polkit),
         _ => None,
     }
-}
-
-fn is_access_unit(unit: &str) -> bool {
-    const UNITS: [&str; 9] = [
-        "ssh.service",
-        "sshd.service",
-        "ssh.socket",
-        "sshd.socket",
-        "systemd-logind.service",
-        "dbus.service",
-        "NetworkManager.service",
-        "systemd-networkd.service",
-        "networking.service",
-    ];
-    UNITS.contains(&unit) || unit.starts_with("quell") || unit.starts_with("getty@")
-}
-
-fn is_vital_package(name: &str) -> bool {
-    const PACKAGES: [&str; 14] = [
-        "openssh-server",
-        "openssh",
-        "bash",
-        "dash",
-        "coreutils",
-        "systemd",
-        "sudo",
-        "apt",
-        "dpkg",
-        "rpm",
-        "dnf",
-        "yum",
-        "libc6",
-        "glibc",
-    ];
-    PACKAGES.contains(&name)
-        || name.starts_with("linux-image")
-        || name.starts_with("kernel")
-        || name.starts_with("quell")
 }
 
 fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
@@ -458,8 +380,6 @@ fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
     findings.error(unix && entry.platform == EntryPlatform::Windows, "platform-kind", || {
         "Windows has none of these settings: platform is \"linux\" or \"any\"".to_owned()
     });
-    let restarts_itself = entry.after.restart.iter().any(|name| name.unit().starts_with("quell"));
-    findings.error(restarts_itself, "own-access", || "it restarts the agent that runs it".to_owned());
     let stopped: BTreeSet<String> = entry
         .actions
         .iter()

@@ -173,6 +173,12 @@ fn every_lint_speaks() {
         (action, "kind = \"file.mode\"\npath = \"/usr/bin/x\"\nmode = \"0775\"\n", "mode-opens"),
         (action, "kind = \"file.mode\"\npath = \"/usr/bin/sudo\"\nclear = [\"suid\"]\n", "own-shell"),
         (action, "kind = \"service.state\"\nname = \"sshd\"\nrunning = false\nstart = \"masked\"\n", "own-access"),
+        (action, "kind = \"kernel.sysctl\"\nkey = \"fs.file-max\"\nop = \"le\"\nvalue = 1\n", "vital-sysctl"),
+        (
+            action,
+            "kind = \"firewall.rule\"\nname = \"all\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = []\nremote = \"any\"\naction = \"drop\"\nmatch = \"syn and mss 1-536\"\n",
+            "own-access",
+        ),
         (
             action,
             "kind = \"service.state\"\nname = \"ssh.service\"\nrunning = false\nstart = \"disabled\"\n",

@@ -9,7 +9,9 @@ mod words;
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use domain::mitigation::{Coverage, Implication};
+use domain::time::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -258,6 +260,12 @@ impl Entry {
     #[must_use]
     pub fn is_offered(&self, today: Date) -> bool {
         self.status == Status::Active && self.valid_until.is_none_or(|last| today <= last)
+    }
+
+    /// Its last day is over; a day ends at midnight UTC. Reverts do not ask.
+    #[must_use]
+    pub fn is_lapsed(&self, now: Timestamp) -> bool {
+        self.valid_until.is_some_and(|last| last < now.to_jiff().to_zoned(TimeZone::UTC).date())
     }
 
     /// What an agent must be able to do, `kind@version`, each once.

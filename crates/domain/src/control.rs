@@ -16,6 +16,15 @@ pub const REAPPLY_WINDOW_SECONDS: i64 = 24 * 3600;
 pub const REAPPLY_MAX: i64 = 3;
 /// Seconds between two mails about the same control drifting.
 pub const TELL_SECONDS: i64 = 24 * 3600;
+/// Seconds that what has expired waits for more of its job to expire, so that one rollback takes back all of it: an hour.
+pub const GATHER_SECONDS: i64 = 3600;
+/// Seconds after which people are told of a rollback that failed although others of the same job are not over: a quarter of an hour.
+pub const SETTLE_SECONDS: i64 = 15 * 60;
+/// What people have to know before they take back what the scanner calls fixed, where the mitigation itself may be why: scanners
+/// judge many vulnerabilities by the very behaviour that a mitigation changes (the algorithms that an SSH server offers, say),
+/// and neither the catalogue nor the knowledge base tells which.
+pub const OURS_MAYBE: &str = "the mitigation itself may be why, because it was there before the scanner stopped seeing this; rolled \
+                              back, the asset may be exposed again, so make sure that it was patched";
 /// Days after which a mitigation can be made to expire, at most: ten years.
 pub const EXPIRES_DAYS_MAX: i64 = 3_650;
 
@@ -127,7 +136,29 @@ pub struct PutBack {
     pub times: i64,
 }
 
+/// What [`PutBack::again`] allows now, as bounds that a query can ask for: the last time was not after `last_by`, and there were
+/// fewer than `times_below` times or the window began not after `window_by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The last time at the latest.
+    pub last_by: Timestamp,
+    /// A window that began then is over.
+    pub window_by: Timestamp,
+    /// Fewer times than that in a window that is not.
+    pub times_below: i64,
+}
+
 impl PutBack {
+    /// The bounds of what is put back now.
+    #[must_use]
+    pub fn bounds(now: Timestamp) -> Bounds {
+        Bounds {
+            last_by: now.plus_seconds(-REAPPLY_SECONDS_MIN),
+            window_by: now.plus_seconds(-REAPPLY_WINDOW_SECONDS),
+            times_below: REAPPLY_MAX,
+        }
+    }
+
     /// Whether a drifted control is put back now: at most [`REAPPLY_MAX`] times a day, [`REAPPLY_SECONDS_MIN`] apart.
     #[must_use]
     pub fn again(self, now: Timestamp) -> Again {
@@ -174,6 +205,17 @@ impl Afterwards {
         match (by_days, self.expires_at) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
+        }
+    }
+
+    /// For a copy of its job: dates that are over already are left out, or what the copy puts in place would expire at once.
+    #[must_use]
+    pub fn ahead(&self, now: Timestamp) -> Afterwards {
+        let ahead = |at: &Timestamp| *at > now;
+        Afterwards {
+            expires_at: self.expires_at.filter(ahead),
+            review_at: self.review_at.filter(ahead),
+            ..self.clone()
         }
     }
 
@@ -341,6 +383,16 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_takes_over_what_lies_ahead() {
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+        let after =
+            Afterwards { expires_days: Some(3), expires_at: Some(at(10)), roll_back: true, review_at: Some(at(20)) };
+        assert_eq!(after.ahead(at(9)), after);
+        assert_eq!(after.ahead(at(10)), Afterwards { expires_at: None, ..after.clone() });
+        assert_eq!(after.ahead(at(20)), Afterwards { expires_at: None, review_at: None, ..after });
+    }
+
+    #[test]
     fn expiry_counts_from_when_it_was_put_there() {
         let at = |days: i64| Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(days * 86_400);
         let days = Afterwards { expires_days: Some(30), ..Afterwards::default() };
@@ -371,6 +423,25 @@ mod tests {
             let (after, _) = checked(known, said);
             prop_assert!(ours || after.origin == Origin::External);
             prop_assert_eq!(checked(after, said), (after, Turn::Same));
+        }
+
+        #[test]
+        fn the_bounds_of_a_query_say_the_same(
+            last in proptest::option::of(0i64..200_000), window in proptest::option::of(0i64..200_000), times in 0i64..6,
+            edge in 0usize..3,
+        ) {
+            let at = |seconds| Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(seconds);
+            let back = PutBack { last_at: last.map(at), window_at: window.map(at), times };
+            // At each instant where the answer can turn, too.
+            let now = match (edge, last, window) {
+                (1, Some(last), _) => at(last + REAPPLY_SECONDS_MIN),
+                (2, _, Some(window)) => at(window + REAPPLY_WINDOW_SECONDS),
+                _ => at(200_000),
+            };
+            let bounds = PutBack::bounds(now);
+            let asked = back.last_at.is_none_or(|last| last <= bounds.last_by)
+                && (times < bounds.times_below || back.window_at.is_none_or(|from| from <= bounds.window_by));
+            prop_assert_eq!(asked, back.again(now) == Again::Now);
         }
 
         #[test]

@@ -22,6 +22,7 @@ pub mod refusal;
 pub mod rescan;
 pub mod result;
 pub mod risk;
+pub mod rollback;
 pub mod rollout;
 pub mod schedule;
 pub mod score;

@@ -13,6 +13,8 @@ pub const TRIES_MAX: i64 = 12;
 const FIRST_WAIT_SECONDS: i64 = 60;
 /// Seconds between two tries at most, without the jitter.
 const WAIT_SECONDS_MAX: i64 = 6 * 3_600;
+/// How the last error of a mail begins that was refused for the server's sake, not for its recipient's.
+pub const RELAY_REFUSES: &str = "the mail server takes no mail of this server: ";
 /// Parts of a whole in which the jitter is given.
 pub const JITTER_WHOLE: i64 = 1_000;
 /// Days a mail that was sent stays in the outbox for people to see.
@@ -144,8 +146,10 @@ pub fn caused(wants_start: bool, wants_percent: Option<i64>, run: Progress) -> V
 pub enum Answer {
     /// The mail server took it.
     Taken,
-    /// The mail server answered with this code instead.
+    /// The mail server answered with this code to the recipient or the mail itself.
     Code(u16),
+    /// The mail server answered with this code before that: to our connection, our sign-in or the sender.
+    Relay(u16),
     /// No answer: no connection, no TLS, a time-out.
     Nothing,
     /// It cannot be put into words of SMTP: an address or text that no server would take.
@@ -165,8 +169,9 @@ pub enum Next {
 
 /// What follows from the `tries`-th try (the first is 1). `jitter` is a random number below [`JITTER_WHOLE`].
 ///
-/// A 5xx answer is about this recipient and final at once. The codes of authentication and encryption (RFC 4954, 3207)
-/// say 5xx as well but are about the server's settings, which somebody may mend, so they are tried again.
+/// A 5xx answer to the recipient or the mail is final at once. One to the greeting, the sign-in or the sender is a fault of the
+/// mail server or of our settings there: it concerns every mail alike and somebody may mend it, so it is tried again. So are the
+/// codes of authentication and encryption (RFC 4954, 3207), whenever they come.
 #[must_use]
 pub fn after(answer: Answer, tries: i64, jitter: i64) -> Next {
     match answer {
@@ -174,7 +179,7 @@ pub fn after(answer: Answer, tries: i64, jitter: i64) -> Next {
         Answer::Unsendable => Next::Dead,
         Answer::Code(500..=599) if !about_settings(answer) => Next::Dead,
         _ if tries >= TRIES_MAX => Next::Dead,
-        Answer::Code(_) | Answer::Nothing => Next::Again(next_try_seconds(tries, jitter)),
+        Answer::Code(_) | Answer::Relay(_) | Answer::Nothing => Next::Again(next_try_seconds(tries, jitter)),
     }
 }
 
@@ -326,6 +331,10 @@ mod tests {
             (Answer::Code(535), 1, Next::Again(60)),
             (Answer::Code(530), 2, Next::Again(120)),
             (Answer::Code(451), 3, Next::Again(240)),
+            (Answer::Relay(554), 1, Next::Again(60)),
+            (Answer::Relay(550), 2, Next::Again(120)),
+            (Answer::Relay(421), 11, Next::Again(21_600)),
+            (Answer::Relay(550), 12, Next::Dead),
             (Answer::Nothing, 4, Next::Again(480)),
             (Answer::Code(451), 11, Next::Again(21_600)),
             (Answer::Code(451), 12, Next::Dead),

@@ -28,7 +28,7 @@ pub const GROUP_MAX: usize = 100;
 /// What runs at once where nobody said otherwise.
 pub const RUNNING_DEFAULT: u32 = 1_000;
 /// How many failures a run survives where nobody said otherwise, however small it is; above it one in
-/// [`FAILURES_DEFAULT_SHARE`] percent counts. A job of a few assets so ends by itself and is never halted.
+/// [`FAILURES_DEFAULT_SHARE`] percent counts. A job of a few assets so ends by itself and is never halted for their number.
 pub const FAILURES_DEFAULT_MIN: u64 = 10;
 /// See [`FAILURES_DEFAULT_MIN`].
 pub const FAILURES_DEFAULT_SHARE: u8 = 10;
@@ -161,7 +161,8 @@ impl Default for Policy {
             definitive_percent: 95,
             freshness_hours: 24,
             apart: None,
-            permits: false,
+            // A halt has to be exact unless somebody decides otherwise (S7).
+            permits: true,
             restarts: None,
         }
     }
@@ -208,7 +209,6 @@ impl Preset {
                 soak_seconds: 300,
                 failures: Some(Size::Share(5)),
                 failure_percent: Some(5),
-                permits: true,
                 ..Policy::default()
             },
             Preset::Careful => Policy {
@@ -217,7 +217,6 @@ impl Preset {
                 max_running: 100,
                 failures: Some(Size::Count(3)),
                 failure_percent: Some(2),
-                permits: true,
                 ..Policy::default()
             },
         }

@@ -228,6 +228,27 @@ impl Schedule {
         Ok(Resolved { at: instant, zone, fit, end: end.map(|end| End::of(instant, end)) })
     }
 
+    /// When what a job with this schedule did is taken back without anybody asking: once, in the next of its maintenance windows;
+    /// after its last one in a window of the same length at the same time of the day. Without a window nobody said when hosts
+    /// must be left alone: on demand.
+    #[must_use]
+    pub fn back(&self, zones: &[String], now: Timestamp) -> Schedule {
+        let (Some(window), Some(zone)) = (self.window(), self.zone()) else { return Schedule::OnDemand };
+        let time = match self {
+            Schedule::OnDemand => return Schedule::OnDemand,
+            Schedule::Once { at, .. } => at.time(),
+            Schedule::Recurring(recurring) => recurring.time,
+        };
+        let today = now.to_jiff().to_zoned(TimeZone::UTC).date();
+        // No zone is more than a day away from UTC.
+        let daily = || (0..4).filter_map(|days| Some(today.checked_add(days.days()).ok()?.to_datetime(time)));
+        let to_come = |at: &DateTime| self.earliest(*at, zones).is_some_and(|instant| instant > now);
+        match self.first_to_come(zones, now).or_else(|| daily().find(to_come)) {
+            Some(at) => Schedule::Once { at, zone: zone.clone(), window: Some(window) },
+            None => Schedule::OnDemand,
+        }
+    }
+
     fn place(&self, at: DateTime, agent_zone: &str) -> Result<(Timestamp, String, Fit), Refusal> {
         let (zone, name, known) = match self.zone() {
             Some(Zone::Named(name)) => (named(name)?, name.clone(), true),

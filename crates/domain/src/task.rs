@@ -8,14 +8,30 @@ use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+mod group;
+
+pub use group::Group;
+
 /// Interrupted or transiently refused tasks are tried this often in all.
 pub const ATTEMPTS_MAX: u32 = 3;
 /// How long an action may take on the host, in seconds; less in a short maintenance window.
 pub const RUN_SECONDS: i64 = 300;
+/// How long the server may stay unheard after a change of what a host is reached by, in seconds, before the change is undone.
+pub const PROOF_SECONDS: i64 = 60;
+/// How long undoing what did not end well may take once its own time is over, in seconds: a package manager comes to its end, files
+/// go back, services are restarted.
+pub const UNDO_SECONDS: i64 = 240;
+/// How long what was started may be at work on a host, in seconds, however it ends. Agents hold themselves to it, and the server
+/// counts on it.
+pub const WORK_SECONDS: i64 = RUN_SECONDS + PROOF_SECONDS + UNDO_SECONDS;
 /// How long an order may start, in seconds (24 h); then it is asked about and renewed.
 pub const ORDER_SECONDS: i64 = 24 * 3600;
 /// Added to an order's end before silence means `Unknown`, in seconds: skew margin and two holds.
 pub const SILENCE_SECONDS: i64 = 600 + 2 * 50;
+/// How long a task may be at work with nothing heard of its host, in seconds, before nobody knows what became of it: what it may take,
+/// a restart of the host, and the margin of silence (`fleet-execution.md` 2.3: a host that does not come back is how a change that
+/// breaks hosts shows).
+pub const GONE_SECONDS: i64 = WORK_SECONDS + SILENCE_SECONDS;
 /// By so much an agent's corrected clock may be ahead when it says that the time of an order it took is over, in seconds.
 pub const LAPSE_MARGIN_SECONDS: i64 = 60;
 
@@ -33,7 +49,8 @@ pub enum State {
     Accepted,
     /// Its intent is durable on the host.
     Running,
-    /// The order's time is over and nothing was heard: the agent is asked, nothing is repeated.
+    /// The order's time is over, or its host is gone while it was at work, and nothing was heard: the agent is asked, nothing is
+    /// repeated.
     Unknown,
     /// Changed and verified.
     Succeeded,
@@ -186,7 +203,8 @@ pub enum Event {
     Interrupted,
     /// The agent wrote a tombstone: this epoch never starts.
     Revoked,
-    /// Nothing was heard until `not_after` plus the margin.
+    /// Nothing was heard until `not_after` plus the margin; of what had started, not for [`GONE_SECONDS`], or the agent does not list
+    /// it any more.
     Silence,
     /// A person cancels the job, or everything is halted.
     Cancel,
@@ -323,7 +341,7 @@ pub fn step(life: Life, event: Event) -> Result<Life, Refusal> {
         // that waited in vain, for its permit or its turn.
         Event::Revoked | Event::Lapsed if out && life.cancel_requested => life.to(Cancelled),
         Event::Revoked | Event::Lapsed if out => life.to(Ready),
-        Event::Silence if matches!(life.state, Offered | Accepted) => life.to(Unknown),
+        Event::Silence if out => life.to(Unknown),
         Event::Silence => life,
         Event::Unable if matches!(life.state, Pending | Ready) => life.to(Refused),
         Event::Expire if matches!(life.state, Pending | Ready) => life.to(Expired),

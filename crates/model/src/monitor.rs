@@ -21,6 +21,8 @@ pub enum Breach {
     EpochWithoutResult,
     /// S2: two different orders exist for one epoch.
     TwoOrders,
+    /// S2: an epoch counts as started by a report that is not about it.
+    HeardOfAnother,
     /// S2: an epoch was started that names no result of this host's journal, or while another was open.
     StartedUnresolved,
     /// S2: an epoch was started after an earlier one had changed the host and succeeded.
@@ -65,10 +67,11 @@ pub enum Breach {
 
 impl Breach {
     /// Every one that is a property of a state; [`Breach::NoWayOut`] is one of the whole graph.
-    pub const OF_STATES: [(Breach, &'static str); 22] = [
+    pub const OF_STATES: [(Breach, &'static str); 23] = [
         (Breach::StartedTwice, "S1 started once"),
         (Breach::EpochWithoutResult, "S2 ordered after a result"),
         (Breach::TwoOrders, "S2 one order for each epoch"),
+        (Breach::HeardOfAnother, "S2 believed of its own epoch"),
         (Breach::StartedUnresolved, "S2 started after a result"),
         (Breach::AppliedAgain, "S2 not applied again"),
         (Breach::EffectWithoutIntent, "S3 intent before effect"),
@@ -203,8 +206,12 @@ pub fn row(ledger: &Ledger, before: &Row, after: &Row, halted: bool) -> Option<B
     if before.life.state.ended() && after.life.state != before.life.state {
         return Some(Breach::TerminalLeft);
     }
-    let fresh = after.order.filter(|order| before.order != Some(*order))?;
     let epoch = after.life.epoch;
+    let begins = after.life.state == TaskState::Running && before.life.state != TaskState::Running;
+    if begins && !after.kept.iter().any(|((of, _), text)| *of == epoch && started(ledger, *text)) {
+        return Some(Breach::HeardOfAnother);
+    }
+    let fresh = after.order.filter(|order| before.order != Some(*order))?;
     if halted {
         return Some(Breach::OrderInHalt);
     }
@@ -213,6 +220,10 @@ pub fn row(ledger: &Ledger, before: &Row, after: &Row, halted: bool) -> Option<B
     }
     let heard = before.kept.iter().any(|((of, _), text)| *of + 1 == epoch && resolving(ledger, *text));
     (epoch > 1 && !heard).then_some(Breach::EpochWithoutResult)
+}
+
+fn started(ledger: &Ledger, text: Id) -> bool {
+    serde_json::from_str::<Event>(&ledger.read(text)).is_ok_and(|event| event.event == EventKind::Started)
 }
 
 fn resolving(ledger: &Ledger, text: Id) -> bool {

@@ -101,7 +101,7 @@ impl Mutation {
         (Mutation::CancelWithoutWord, "task", &[Breach::StartedAfterCancel]),
         (Mutation::NoCheckAtStart, "task", &[Breach::StartedLate]),
         (Mutation::TerminalLeaves, "task", &[Breach::TerminalLeft]),
-        (Mutation::PastEpochCounts, "task", &[Breach::NoWayOut]),
+        (Mutation::PastEpochCounts, "task", &[Breach::HeardOfAnother]),
         (Mutation::UnknownIsForgotten, "task", &[Breach::NoWayOut]),
         (Mutation::HaltIsNotSeen, "halt", &[Breach::OrderInHalt]),
         (Mutation::BlindCommit, "replicas", &[Breach::TwoOrders, Breach::TerminalLeft, Breach::StartedAfterCancel]),

@@ -2,8 +2,8 @@
 //! `agent::executor` does around `agent::permits`. And time, which only they feel.
 //!
 //! Time stands still at one instant, and each passing of it moves everything else back: so it may pass without an end and the
-//! states still have one. A permit is good for as long as one passing takes; what runs ends within the passings that
-//! `RUN_SECONDS` allows, which is what the agent's time-out holds.
+//! states still have one. A permit is good for as long as one passing takes; what runs ends, or is undone, within the passings
+//! that `WORK_SECONDS` allows, which is what the agent's deadlines hold.
 
 use crate::monitor::Breach;
 use crate::mutation::Mutation;
@@ -16,7 +16,7 @@ use domain::rollout::permit::{
     Fitness, Granted, MARGIN_SECONDS, PERMIT_SECONDS, Places, Question, Wanted, at_large, fit, free_at, gives_back,
 };
 use domain::rollout::run::{self, RunEvent, RunState};
-use domain::task::{RUN_SECONDS, State as TaskState};
+use domain::task::{State as TaskState, WORK_SECONDS};
 use protocol::agent::TaskEpoch;
 use protocol::order::Order;
 use protocol::permit::{PERMIT_TYPE, Permit, PermitAnswer, PermitAsk};
@@ -28,10 +28,11 @@ const FRESH: Uuid = Uuid::from_u128(2);
 const STALE: Uuid = Uuid::from_u128(1);
 /// One passing of time, in seconds.
 const PASS: i64 = PERMIT_SECONDS;
-/// How many passings something may be at work: it starts at the last moment of its permit and takes its whole time.
-const PASSES_AT_WORK: u8 = 5;
+/// How many passings something may be at work: it starts at the last moment of its permit and takes its whole time, and all the time
+/// there is for undoing it.
+const PASSES_AT_WORK: u8 = 10;
 const _: () =
-    assert!(PASSES_AT_WORK as i64 == (PERMIT_SECONDS + RUN_SECONDS - 1) / PASS, "the constants of the product");
+    assert!(PASSES_AT_WORK as i64 == (PERMIT_SECONDS + WORK_SECONDS - 1) / PASS, "the constants of the product");
 /// The run of all tasks.
 pub(crate) const RUN: RunId = RunId(1);
 
@@ -96,7 +97,7 @@ impl System {
         };
         let expires_at = match self.mutation {
             Some(Mutation::PlaceOutlastsNoRun) => now.plus_seconds(PERMIT_SECONDS),
-            Some(Mutation::NoMargin) => now.plus_seconds(PERMIT_SECONDS + RUN_SECONDS),
+            Some(Mutation::NoMargin) => now.plus_seconds(PERMIT_SECONDS + WORK_SECONDS),
             _ => free_at(now),
         };
         let max_running = i64::from(self.bounds.limit);

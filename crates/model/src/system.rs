@@ -477,7 +477,7 @@ impl Model for System {
         macro_rules! properties {
             ($($at:literal)*) => { vec![$(Property::always(name($at), holds::<$at>)),*] };
         }
-        let properties = properties![0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21];
+        let properties = properties![0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22];
         assert_eq!(properties.len(), Breach::OF_STATES.len(), "each breach is looked for");
         properties
     }

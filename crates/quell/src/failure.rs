@@ -12,7 +12,8 @@ pub const EXIT_CODES: &str = "Exit codes:
   3  not signed in, or not allowed
   4  no such record
   5  not possible in the present state, or changed meanwhile
-  6  the server cannot be reached, is not trusted, or asks to try again later";
+  6  the server cannot be reached, is not trusted, or asks to try again later
+  7  what was waited for cannot go on by itself";
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,9 @@ pub enum Failure {
     /// Anything else, told in full.
     #[error("{0}")]
     Said(String),
+    /// What was waited for does not go on until somebody does something.
+    #[error("{0}")]
+    Stopped(String),
     /// Something inside the program or the system failed.
     #[error("{attempt}")]
     Internal {
@@ -84,6 +88,7 @@ impl Failure {
         ExitCode::from(match self {
             Failure::NoServer => 3,
             Failure::Unreachable { .. } | Failure::Untrusted { .. } => 6,
+            Failure::Stopped(_) => 7,
             Failure::Problem(problem) => match problem.status {
                 401 | 403 => 3,
                 404 => 4,

@@ -76,7 +76,11 @@ pub fn record<T: Serialize>(format: Format, record: &T, fields: &[(&'static str,
         }
         Format::Table => {
             let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-            fields.iter().try_for_each(|(name, value)| line(&format!("{name:width$}  {}", plain(value))))
+            // Further lines of a value stand below its first: none of them looks like a field.
+            let below = format!("\n{:width$}  ", "");
+            fields
+                .iter()
+                .try_for_each(|(name, value)| line(&format!("{name:width$}  {}", plain(value).replace('\n', &below))))
         }
     }
 }
@@ -125,6 +129,11 @@ pub fn interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Whether what is said to people appears at a terminal.
+pub fn watched() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Say what went wrong, with its causes, and give the exit code.
 pub fn failed(failure: &Failure) -> ExitCode {
     let mut text = format!("quell: {failure}");
@@ -146,7 +155,7 @@ pub fn said(text: &str) -> Result<(), Failure> {
 }
 
 /// Text from elsewhere without what a terminal would obey.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
 }
 

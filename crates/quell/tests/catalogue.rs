@@ -58,13 +58,17 @@ impl Desk {
 
     /// Keys, a root of version 1, and a catalogue of version 5.
     fn with_catalogue() -> Self {
+        Self::with_catalogue_until("2027-11-22")
+    }
+
+    fn with_catalogue_until(expires: &str) -> Self {
         let desk = Self::new();
         desk.key("root.pem");
         let [content, organisation, order] =
             ["content.pem", "organisation.pem", "order.pem"].map(|name| desk.key(name));
         desk.json(&format!(
             "root new --root-key @root.pem --content {content} --organisation {organisation} --order {order} \
-             --expires 2027-11-22 --out @root.json"
+             --expires {expires} --out @root.json"
         ));
         desk.json("sign --key @content.pem --version 5 --expires 2027-02-01 --out @signed");
         desk
@@ -275,17 +279,17 @@ fn own_entries_need_the_signatures_of_content_and_organisation() {
     // Keys of other roles are no signature of the organisation, and a stranger's is none either.
     desk.key("stranger.pem");
     for key in ["content.pem", "root.pem", "order.pem", "stranger.pem"] {
-        let line = format!("countersign @signed --root @root.json --organisation-key @{key}");
+        let line = format!("countersign @signed --root @root.json --yes --organisation-key @{key}");
         assert!(matches!(desk.refused(&line), Error::NotByOrganisation), "{key}");
     }
     assert_eq!(good("verify @signed --root @root.json"), (known, 1));
-    let signed = desk.json("countersign @signed --root @root.json --organisation-key @organisation.pem");
+    let signed = desk.json("countersign @signed --root @root.json --yes --organisation-key @organisation.pem");
     assert_eq!((&signed["complete"], &signed["entries"][0]["id"]), (&true.into(), &"org-no-example".into()));
     assert_eq!(good("verify @signed --root @root.json"), (known + 1, 0));
 
     // The organisation alone signs nothing, and never what the content keys have not signed.
     desk.json("sign --key @organisation.pem --version 7 --expires 2027-02-01 --custom @mine --out @alone");
-    let line = "countersign @alone --root @root.json --organisation-key @organisation.pem";
+    let line = "countersign @alone --root @root.json --yes --organisation-key @organisation.pem";
     assert!(matches!(desk.refused(line), Error::Catalogue(catalogue::index::CatalogueError::WrongKey)));
     // One pair of hands may do both at once.
     desk.json(
@@ -305,4 +309,120 @@ fn own_entries_never_stand_in_the_way_of_others() {
     let shadow = "sign --key @content.pem --version 6 --expires 2027-02-01 --custom @mine --out @x";
     assert!(matches!(desk.refused(shadow), Error::Prefix { custom: true, .. }));
     assert!(catalogue::embedded::entries().unwrap().iter().all(|entry| !entry.id.is_custom()));
+}
+
+#[test]
+fn own_entries_are_shown_and_agreed_to_before_they_are_signed() {
+    let desk = Desk::with_catalogue();
+    desk.json("new --id org-no-example --kind service.state --cve CVE-2024-6387 --out @mine");
+    desk.json("sign --key @content.pem --version 6 --expires 2027-02-01 --custom @mine --out @signed");
+    let index = || fs::read(desk.path("signed/index.json")).unwrap();
+    let unsigned = index();
+    let line = "countersign @signed --root @root.json --organisation-key @organisation.pem";
+    let mut out = Vec::new();
+    let words = line.split_whitespace().map(|word| word.replace('@', &format!("{}/", desk.path(""))));
+    let cli = Cli::try_parse_from(std::iter::once("catalogue".to_owned()).chain(words)).unwrap();
+    let refused = command::run(&cli.command, Output::Json, NOW.parse().unwrap(), &mut out);
+    assert!(matches!(refused, Err(Error::NotAgreed)));
+    let told: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((&told["signed"], &told["version"]), (&false.into(), &6.into()));
+    let entry = &told["entries"][0];
+    assert_eq!((&entry["id"], &entry["entry"]["id"]), (&"org-no-example".into(), &"org-no-example".into()), "in full");
+    assert!(entry["entry"]["action"].as_array().is_some_and(|actions| !actions.is_empty()), "{entry}");
+    assert_eq!(index(), unsigned, "nothing was written");
+
+    let shown = desk.run_at(NOW, Output::Table, &format!("{line} --yes")).unwrap();
+    let digest = entry["digest"].as_str().unwrap();
+    for part in ["org-no-example, revision 1", "Side effects:", "checked:", "undone:", digest] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(shown.find(digest) < shown.find("is complete"), "shown before it is said to be signed");
+    assert_ne!(index(), unsigned);
+    let again = desk.json(&format!("{line} --yes"));
+    assert_eq!((&again["signed"], &again["entries"][0]["digest"]), (&true.into(), &digest.into()));
+}
+
+#[test]
+fn the_first_of_several_organisation_keys_is_shown_the_entries_too() {
+    let desk = Desk::new();
+    desk.key("root.pem");
+    let [content, one, two, order] = ["content.pem", "one.pem", "two.pem", "order.pem"].map(|name| desk.key(name));
+    desk.json(&format!(
+        "root new --root-key @root.pem --content {content} --organisation {one} --organisation {two} --order {order} \
+         --organisation-threshold 2 --expires 2027-11-22 --out @root.json"
+    ));
+    desk.json("new --id org-no-example --kind service.state --cve CVE-2024-6387 --out @mine");
+    desk.json("sign --key @content.pem --version 6 --expires 2027-02-01 --custom @mine --out @signed");
+    let first = "countersign @signed --root @root.json --organisation-key @one.pem --yes";
+    assert!(matches!(desk.refused(first), Error::NotByOrganisation));
+    let said = desk.json(&format!("{first} --more-to-come"));
+    assert_eq!((&said["complete"], &said["entries"][0]["id"]), (&false.into(), &"org-no-example".into()));
+    let said = desk.json("countersign @signed --root @root.json --organisation-key @two.pem --yes");
+    assert_eq!((&said["complete"], &said["entries"][0]["id"]), (&true.into(), &"org-no-example".into()));
+}
+
+#[test]
+fn own_entries_with_errors_are_not_countersigned() {
+    let desk = Desk::with_catalogue();
+    desk.json("new --id org-no-example --kind service.state --cve CVE-2024-6387 --title Short --out @mine");
+    let path = desk.path("mine/org-no-example.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("Short", &["long"; 20].join(" "));
+    let entry = catalogue::schema::Entry::from_toml(&text).unwrap();
+    // `sign` refuses it, so a content key of other hands has signed it.
+    let key = protocol::signed::SigningKey::from_pem(&fs::read_to_string(desk.path("content.pem")).unwrap()).unwrap();
+    let expires = "2027-02-01T00:00:00Z".parse().unwrap();
+    let bundle = catalogue::bundle::Bundle::sign(6, expires, &[entry], vec![], &[&key]).unwrap();
+    bundle.write_to(Path::new(&desk.path("signed"))).unwrap();
+    let line = "countersign @signed --root @root.json --organisation-key @organisation.pem --yes";
+    let Error::OwnEntryErrors(said) = desk.refused(line) else { panic!("another refusal") };
+    assert!(said.contains("org-no-example") && said.contains("title-length"), "{said}");
+    assert_eq!(catalogue::bundle::Bundle::read_from(Path::new(&desk.path("signed"))).unwrap(), bundle, "as it was");
+}
+
+/// The built program, with nobody at a terminal, and with somebody who answers.
+#[test]
+fn the_terminal_is_asked_before_the_organisation_signs() {
+    // The program reads the real clock.
+    let desk = Desk::with_catalogue_until("2099-01-01");
+    desk.json("new --id org-no-example --kind service.state --cve CVE-2024-6387 --out @mine");
+    desk.json("sign --key @content.pem --version 6 --expires 2097-02-01 --custom @mine --out @signed");
+    let index = || fs::read(desk.path("signed/index.json")).unwrap();
+    let unsigned = index();
+    let program = env!("CARGO_BIN_EXE_quell");
+    let line = format!("{program} catalogue countersign signed --root root.json --organisation-key organisation.pem");
+    let fed = |command: &mut std::process::Command, answer: &str| {
+        let mut child = command
+            .current_dir(desk.folder.path())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let mut words = line.split_whitespace();
+    let mut piped = std::process::Command::new(words.next().unwrap());
+    let (well, said) = fed(piped.args(words), "yes\n");
+    assert!(!well && said.contains("nothing was signed") && said.contains("org-no-example, revision 1"), "{said}");
+    assert_eq!(index(), unsigned, "a pipe agrees to nothing");
+
+    // util-linux's script gives the program a terminal.
+    let terminal = |answer: &str| {
+        let mut script = std::process::Command::new("script");
+        fed(script.args(["--quiet", "--return", "--command", &line, "/dev/null"]), answer)
+    };
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        skip::skipped("catalogue", "`script` of util-linux, which gives a program a terminal, is not there");
+        return;
+    }
+    let (well, said) = terminal("no\n");
+    assert!(!well && said.contains("yes/no") && index() == unsigned, "{said}");
+    let (well, said) = terminal("yes\n");
+    assert!(well && said.contains("is complete") && index() != unsigned, "{said}");
+    assert!(said.find("Digest") < said.find("yes/no"), "the entry is on the screen before the question: {said}");
 }

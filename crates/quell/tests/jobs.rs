@@ -20,7 +20,8 @@ use domain::mitigation::{ControlState, Origin};
 use hands::{in_place, over, ready, report, said, tag};
 use protocol::agent::Outcome;
 use serde_json::Value;
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 use testkit::server::TestServer;
 use world::World;
 
@@ -46,10 +47,15 @@ impl Prompt {
         Prompt { world, token, folder: tempfile::tempdir().unwrap(), qid: qid.to_string(), assets, names }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = common::quell(self.folder.path());
         let server = self.world.server.url("/");
         command.env("QUELL_SERVER", server.trim_end_matches('/')).env("QUELL_TOKEN", &self.token).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
         tokio::task::block_in_place(|| command.output().unwrap())
     }
 
@@ -226,6 +232,29 @@ async fn what_came_of_a_job_is_read_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_task_of_a_run_is_listed_however_many_there_are() {
+    let me = Prompt::new().await;
+    let (number, _, assets) = hands::running(&me.world).await;
+    let number = number.as_str();
+    let names: Vec<String> = (0..530).map(|n| format!("zz-{n:03}")).collect();
+    me.world.more_tasks(number, &names).await;
+    let listed = |more: &[&str]| {
+        let tasks = me.json(&[&["jobs", "tasks", number], more].concat());
+        let name = |task: &Value| task["asset_name"].as_str().unwrap().to_owned();
+        tasks.as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
+    // More than one page of the API holds.
+    for more in [&[] as &[&str], &["--run", "1"]] {
+        let all = listed(more);
+        assert_eq!(all.len(), assets.len() + names.len(), "{more:?}");
+        assert!(all.ends_with(&names), "{more:?}");
+    }
+    assert_eq!(listed(&["--query", "asset:zz-529"]), ["zz-529"]);
+    assert_eq!(listed(&["--query", "is:failed"]), Vec::<String>::new());
+    me.refused(&["jobs", "tasks", number, "--run", "9"], 4, "run 9");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_is_spread_halted_resumed_and_promoted() {
     let me = Prompt::new().await;
     let qid: i64 = me.qid.parse().unwrap();
@@ -251,4 +280,207 @@ async fn a_run_is_spread_halted_resumed_and_promoted() {
     let progress = me.says(&["jobs", "progress", number, "-o", "csv"]);
     assert_eq!(progress.lines().count(), 3, "a head and two waves: {progress}");
     me.refused(&["jobs", "promote", number], 5, "last wave");
+}
+
+/// QIDs that something on Linux is done about, with different actions, on assets that can be chosen.
+async fn several_qids(me: &Prompt) -> String {
+    let found =
+        me.world.admin.get("/api/v1/vulnerabilities?q=is:found%20and%20is:mitigable&limit=100").await.expect(200);
+    let mut qids = Vec::new();
+    for vulnerability in found["vulnerabilities"].as_array().unwrap() {
+        let qid = vulnerability["qid"].to_string();
+        let all = me.world.admin.get(&format!("/api/v1/eliminations?qid={qid}")).await.expect(200);
+        let able = |asset: &Value| asset["selectable"] == true && asset["platform"] == "linux";
+        if all["assets"].as_array().unwrap().iter().any(able) {
+            qids.push(qid);
+        }
+    }
+    qids.join(",")
+}
+
+/// The catalogue entries of a job, one per action.
+fn entries(job: &Value) -> Vec<String> {
+    job["actions"].as_array().unwrap().iter().map(|action| action["entry"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_is_removed_and_people_are_taken_off_a_job() {
+    let me = Prompt::new().await;
+    let qids = several_qids(&me).await;
+    let made = me.json(&["jobs", "create", &qids, "--platform", "linux"]);
+    let number = made["summary"]["number"].as_str().unwrap();
+    let before = entries(&made);
+    let removed = before.first().unwrap();
+    let left: Vec<String> = before.iter().filter(|entry| *entry != removed).cloned().collect();
+    assert!(!left.is_empty(), "{before:?}");
+    me.refused(
+        &["jobs", "edit", number, "--remove-entry", "lnx-none"],
+        1,
+        "MJ0000001 has no action `lnx-none`; it has ",
+    );
+    let both = ["jobs", "edit", number, "--remove-entry", removed, "--without-entry", removed];
+    me.refused(&both, 2, "cannot be used with");
+    assert_eq!(entries(&me.json(&["jobs", "edit", number, "--remove-entry", removed])), left);
+    me.refused(&["jobs", "edit", number, "--remove-entry", removed], 1, "has no action");
+
+    let free = me.json(&["jobs", "new", "linux", "--tag", "lab", "--qid", &me.qid]);
+    let free = free["summary"]["number"].as_str().unwrap();
+    me.refused(&["jobs", "edit", free, "--remove-entry", removed], 1, "leave one out by --without-entry");
+
+    me.world.server.user("carla", &["job_author"]).await;
+    let people = ["--recipients", "a@example.org,b@example.org", "--coauthors", "carla"];
+    let edited = me.json(&[&["jobs", "edit", number][..], &people].concat());
+    assert_eq!((edited["recipients"].as_array().unwrap().len(), &edited["coauthors"][0]), (2, &"carla".into()));
+    me.refused(&["jobs", "edit", number, "--no-recipients", "--recipients", "c@example.org"], 2, "cannot be used with");
+    me.refused(&["jobs", "edit", number, "--no-coauthors", "--coauthors", "carla"], 2, "cannot be used with");
+    let nobody = me.json(&["jobs", "edit", number, "--no-recipients", "--no-coauthors"]);
+    assert_eq!((&nobody["recipients"], &nobody["coauthors"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+    assert_eq!(entries(&nobody), left, "what is not given stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_reviewed_at_the_prompt_before_it_is_saved() {
+    let me = Prompt::new().await;
+    let qid: i64 = me.qid.parse().unwrap();
+    let number = hands::draft(&me.world.admin, qid, &me.assets[..2]).await;
+    let number = number.as_str();
+    has(&me.says(&["jobs", "show", number]), &["recipients", "never", "afterwards", "nothing", "rollout", "instants"]);
+    let words = ["--description", "Until the patch\nstatus COMPLETED"];
+    let when = ["--at", "2031-01-04T02:30", "--zone", "Europe/Rome", "--window", "60"];
+    let mail = ["--recipients", "a@example.org", "--mail-started", "true", "--mail-percent", "50"];
+    let after = ["--expires-days", "90", "--review-at", "2031-02-01"];
+    me.says(&[&["jobs", "edit", number][..], &words, &when, &mail, &after].concat());
+    let rollout = me.says(&["jobs", "set", number, "--wave", "1", "--soak", "600"]);
+    let sentence = rollout.lines().next().unwrap();
+    let shown = me.says(&["jobs", "show", number]);
+    has(
+        &shown,
+        &[
+            "Until the patch",
+            "2031-01-04T02:30:00+01:00 in Europe/Rome (2031-01-04T01:30:00Z, until 2031-01-04T02:30:00Z), 2 assets",
+            "a@example.org",
+            "at the start and when 50 % have reported",
+            "expires 90 days after it was put in place, then its rollback is proposed; review at 2031-02-01T00:00:00Z",
+            sentence,
+        ],
+    );
+    assert_eq!(
+        shown.lines().filter(|line| line.starts_with("status")).count(),
+        1,
+        "a description is no field: {shown}"
+    );
+    assert!(!shown.contains("outside your asset scope"), "{shown}");
+
+    // Somebody who sees one of the two assets is told that there is another.
+    let sue = me.world.server.user("sue", &["read_only"]).await;
+    let write = me
+        .world
+        .server
+        .app()
+        .database
+        .write(|tx| tx.execute("UPDATE account SET scope = $1 WHERE name = $2", &[&"[\"payments\"]", &"sue"]));
+    assert_eq!(write.await.unwrap(), 1);
+    let token = sue.make_token(&["read"]).await;
+    let mut command = me.command(&["jobs", "show", number]);
+    let seen = tokio::task::block_in_place(|| command.env("QUELL_TOKEN", token).output().unwrap());
+    let seen = text(&seen);
+    has(&seen, &[&me.names[1], "and 1 outside your asset scope"]);
+    assert!(!seen.contains(&me.names[0]), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_a_job_ends_where_it_cannot_go_on_by_itself() {
+    let me = Prompt::new().await;
+    let (number, _, assets) = hands::running(&me.world).await;
+    let number = number.as_str();
+    let count = i64::try_from(assets.len()).unwrap();
+    let stopped = |words: &str| me.refused(&["jobs", "wait", number], 7, words);
+    me.says(&["jobs", "cancel", number]);
+    stopped("was cancelled");
+    me.says(&["jobs", "run-now", number]);
+    ready(&me.world.server, count).await;
+
+    me.says(&["jobs", "pause", number]);
+    stopped("MJ0000001 is paused; nothing more of it starts until `quell jobs resume MJ0000001`");
+    me.says(&["jobs", "resume", number]);
+    me.says(&["jobs", "halt-run", number, "the shop is open"]);
+    stopped("the shop is open; `quell jobs resume-run MJ0000001` lets it go on");
+    me.says(&["jobs", "resume-run", number]);
+    me.says(&["jobs", "halt", "a phone call"]);
+    stopped("everything is halted by admin: a phone call; `quell jobs go-on` lifts the halt");
+    me.says(&["jobs", "go-on"]);
+
+    let copy = "MJ0000002";
+    has(&me.says(&["jobs", "clone", number]), &[copy]);
+    me.refused(&["jobs", "wait", copy], 7, "is a draft");
+    me.says(&["jobs", "save", copy]);
+    me.refused(&["jobs", "wait", copy], 7, "MJ0000002 is DISABLED and does not run until somebody enables it");
+    // For programs: one document, and the reason beside it.
+    let output = me.run(&["jobs", "wait", copy, "-o", "json"]);
+    let job: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &job["summary"]["status"]), (Some(7), &"DISABLED".into()));
+    me.says(&["jobs", "halt", "again"]);
+    let output = me.run(&["jobs", "enable", copy, "--wait", "-o", "json"]);
+    let job: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &job["summary"]["status"]), (Some(7), &"ENABLED".into()), "{}", text(&output));
+    me.says(&["jobs", "go-on"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_a_job_says_how_far_it_is_and_its_history_says_what_happened() {
+    let me = Prompt::new().await;
+    let (number, _, assets) = hands::running(&me.world).await;
+    let number = number.as_str();
+    let mut command = me.command(&["jobs", "wait", number]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = tokio::task::block_in_place(|| lines.next().unwrap().unwrap());
+    assert_eq!(first, format!("{number}: 0 of {} tasks done", assets.len()));
+    for asset in &assets {
+        report(&me.world.server, *asset, &in_place()).await;
+    }
+    let output = tokio::task::block_in_place(|| child.wait_with_output().unwrap());
+    assert!(output.status.success(), "{}", text(&output));
+    has(&text(&output), &["COMPLETED", "0 failed"]);
+
+    let history = me.says(&["jobs", "history", number]);
+    has(
+        &history,
+        &["AT", "WHAT", "BY", "RUN", "ENTRY", "Draft made", "Saved and enabled", "users/admin", "The run is over"],
+    );
+    has(&history, &[&format!("{} began", me.names[0]), &format!("{}: succeeded", me.names[0])]);
+    let all = me.json(&["jobs", "history", number]);
+    let newest = me.json(&["jobs", "history", number, "--limit", "1"]);
+    assert_eq!((newest.as_array().unwrap().len(), &newest[0]), (1, &all[0]));
+    let tasks = me.json(&["jobs", "history", number, "-q", "what:task", "--all"]);
+    assert_eq!(tasks.as_array().unwrap().len(), 2 * assets.len());
+    me.refused(&["jobs", "history", "MJ0000009"], 4, "there is no job MJ0000009");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_second_draft_of_a_job_for_both_platforms_is_named() {
+    let me = Prompt::new().await;
+    me.world.also_on_windows(me.qid.parse().unwrap(), me.assets[1]).await;
+    let made = me.says(&["jobs", "create", &me.qid, "--each-platform", "--platform", "linux"]);
+    has(&made, &["on linux", &me.names[0], " is the draft for the other platform"]);
+    let (number, twin) = made.trim_end().rsplit_once('\n').unwrap();
+    let twin = twin.split(' ').next().unwrap();
+    assert!(["MJ0000001", "MJ0000002"].contains(&twin) && number.contains(twin), "{made}");
+    let other = me.says(&["jobs", "show", twin]);
+    has(&other, &["on windows", "other platform", &me.names[1]]);
+    assert!(!other.contains(&me.names[0]), "{other}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_job_put_in_place_is_rolled_back_by_a_draft_of_its_own() {
+    let me = Prompt::new().await;
+    let (number, _, assets) = hands::running(&me.world).await;
+    me.refused(&["jobs", "rollback", "MJ0000009"], 4, "there is no job MJ0000009");
+    for asset in &assets {
+        report(&me.world.server, *asset, &in_place()).await;
+    }
+    over(&me.world.admin, &number).await;
+    let made = me.says(&["jobs", "rollback", &number]);
+    has(&made, &["MJ0000002", "DRAFT", "rollback on linux", &me.names[0]]);
+    assert!(!made.contains("is the draft for the other platform"), "{made}");
 }

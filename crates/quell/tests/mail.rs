@@ -55,6 +55,9 @@ fn a_test_mail_says_what_the_mail_server_said() {
     let id = dead[0]["id"].to_string();
     assert_eq!(json(folder, &["mail", "retry", &id], "")["state"], "queued");
     fails(folder, &["mail", "retry", "999"], 4, "mail 999");
+    until("the dead letter", || json(folder, &["mail", "list", "-q", "is:dead"], "").as_array().unwrap().len() == 1);
+    assert_eq!(json(folder, &["mail", "retry", "--all"], "")["retried"], 1);
+    fails(folder, &["mail", "retry"], 2, "<ID>");
     let table = String::from_utf8(run(folder, &["mail", "list"], "").stdout).unwrap();
     assert!(table.contains("ann@example.org") && table.contains("sent") && !table.contains(PASSWORD), "{table}");
     assert_eq!(mailbox.taken()[0].header("subject"), "[Quell] Test mail");

@@ -295,8 +295,8 @@ impl Fleet<'_> {
 
     /// S12: the counts of waves are what the tasks say, and every place that a permit took is free again.
     fn runs_count(&self, broken: &mut Vec<String>) {
-        const NAMES: [&str; 7] = ["waiting", "out", "unknown", "good", "bad", "neutral", "untried"];
-        let mut counted: BTreeMap<(i64, i64), [i64; 7]> = BTreeMap::new();
+        const NAMES: [&str; 8] = ["waiting", "out", "unknown", "good", "bad", "neutral", "untried", "changed"];
+        let mut counted: BTreeMap<(i64, i64), [i64; 8]> = BTreeMap::new();
         for task in self.tasks() {
             let place = match (task.state.as_str(), task.code) {
                 ("pending" | "ready", _) => 0,
@@ -307,20 +307,23 @@ impl Fleet<'_> {
                 ("cancelled" | "expired", _) => 6,
                 _ => 4,
             };
-            counted.entry((task.run, task.wave)).or_default()[place] += 1;
+            let counts = counted.entry((task.run, task.wave)).or_default();
+            counts[place] += 1;
+            counts[7] += i64::from(task.state == "succeeded" || task.state == "reverted");
         }
         let kept = self.rows(
-            "SELECT run_id, wave, sum(waiting), sum(offered), sum(unknown), sum(good), sum(bad), sum(neutral), sum(untried)
+            "SELECT run_id, wave, sum(waiting), sum(offered), sum(unknown), sum(good), sum(bad), sum(neutral), sum(untried),
+                 sum(changed)
              FROM wave_count GROUP BY run_id, wave ORDER BY run_id, wave",
             |row| {
-                let mut counts = [0_i64; 7];
+                let mut counts = [0_i64; 8];
                 for (at, count) in counts.iter_mut().enumerate() {
                     *count = row.get(at + 2)?;
                 }
                 Ok(((row.get(0)?, row.get(1)?), counts))
             },
         );
-        let kept: BTreeMap<(i64, i64), [i64; 7]> = kept.into_iter().collect();
+        let kept: BTreeMap<(i64, i64), [i64; 8]> = kept.into_iter().collect();
         for (of, counts) in &counted {
             let stored = kept.get(of).copied().unwrap_or_default();
             if stored != *counts {

@@ -20,6 +20,9 @@ const PLACE: i64 = USABLE + 300 * SECOND;
 /// Keys of second persons that have to sign.
 const SIGNATURES: usize = 2;
 
+/// A task and its epoch.
+type Tried = (i64, i64);
+
 /// A permit that a server gave out.
 #[derive(Clone, Debug)]
 struct Grant {
@@ -36,10 +39,12 @@ struct Run {
     halted: Option<i64>,
     /// Results of a wave were enough at this instant for the first time.
     enough: BTreeMap<i64, i64>,
-    /// What failed, in all and by wave.
-    bad: BTreeMap<i64, u64>,
-    /// Failures that a person accepted by letting it go on.
-    accepted: u64,
+    /// What failed, by wave.
+    bad: BTreeMap<i64, BTreeSet<Tried>>,
+    /// Tries of which nobody knows what became after they had begun, with their assets.
+    silent: BTreeSet<(Tried, i64)>,
+    /// Tries that had failed or were unknown when a person let it go on.
+    accepted: BTreeSet<Tried>,
 }
 
 /// What second persons signed.
@@ -60,6 +65,8 @@ pub struct Limits {
     pub risky: BTreeSet<String>,
     /// The last permit of each try.
     grants: BTreeMap<(Uuid, u32), Grant>,
+    /// Starts about which a server died while it was asked: it may have kept a permit that nobody saw.
+    unseen: BTreeSet<(Uuid, u32)>,
     /// Instants of first permits, by run.
     fresh: BTreeMap<i64, Vec<i64>>,
     runs: BTreeMap<i64, Run>,
@@ -95,7 +102,7 @@ impl Limits {
         let runs: BTreeSet<i64> = tasks.iter().filter(halted).map(|task| task.run).collect();
         for run in runs {
             let failed = tasks.iter().filter(|task| task.run == run && (bad(task) || task.state == "unknown"));
-            self.runs.entry(run).or_default().accepted = failed.count() as u64;
+            self.runs.entry(run).or_default().accepted.extend(failed.map(tried));
         }
     }
 
@@ -114,6 +121,23 @@ impl Limits {
 
 fn bad(task: &TaskNow) -> bool {
     task.code == 1 && task.definitive()
+}
+
+fn silent(task: &TaskNow) -> bool {
+    task.state == "unknown" && task.began
+}
+
+fn changed(task: &TaskNow) -> bool {
+    task.state == "succeeded" || task.state == "reverted"
+}
+
+fn tried(task: &TaskNow) -> Tried {
+    (task.id, task.epoch)
+}
+
+/// The work of a run came to something on some host: an earlier one of the job vouches for what is in place everywhere.
+fn came_to_something(tasks: &[&TaskNow]) -> bool {
+    tasks.iter().any(|task| task.code == 0 || task.code == 33)
 }
 
 fn count(tasks: &[&TaskNow], what: impl Fn(&TaskNow) -> bool) -> u64 {
@@ -142,6 +166,11 @@ impl Watch {
         }
     }
 
+    /// A server died over the question for a permit to start this task.
+    pub fn unanswered(&mut self, epoch: u32, task: &TaskNow) {
+        self.limits.unseen.insert((task.uuid, epoch));
+    }
+
     /// A server gave out a permit to start this task; `halted` when a halt of it was durable before.
     pub fn granted(&mut self, now: i64, epoch: u32, task: &TaskNow, tasks: &[TaskNow], halted: bool) {
         let (name, spread) = (format!("a permit of job {}", task.job), self.limits.spread(task.job));
@@ -159,7 +188,7 @@ impl Watch {
         let others = || limits.grants.iter().filter(|(other, _)| **other != of).filter(out);
         let running = others().filter(|(_, grant)| grant.run == task.run).count();
         let beside = others().filter(|(_, grant)| cluster.is_some() && grant.cluster == cluster).count();
-        let first = !limits.grants.contains_key(&of);
+        let first = !limits.grants.contains_key(&of) && !limits.unseen.contains(&of);
         limits.grants.insert(of, Grant { at: now, run: task.run, cluster: cluster.clone() });
         let fresh = limits.fresh.entry(task.run).or_default();
         fresh.retain(|at| now - at < USABLE - CLOCKS);
@@ -222,13 +251,22 @@ impl Watch {
         for task in tasks {
             of_run.entry(task.run).or_default().push(task);
         }
+        let mut vouched: BTreeSet<i64> = BTreeSet::new();
         for (run, tasks) in of_run {
             let Some(one) = tasks.first() else { continue };
             let spread = self.limits.spread(one.job);
             let mut seen = self.limits.runs.remove(&run).unwrap_or_default();
             seen.wave = seen.wave.max(1);
+            let vouched_for = vouched.contains(&one.job);
+            if came_to_something(&tasks) {
+                vouched.insert(one.job);
+            }
             while seen.wave < one.open_wave {
-                let reason = self.unfit(now, &spread, &seen, &tasks);
+                let reason = self.unfit(now, &spread, &seen, &tasks).or_else(|| {
+                    let over = tasks.iter().all(|task| task.code >= 0);
+                    let nothing = !over && !vouched_for && !tasks.iter().any(|task| changed(task));
+                    nothing.then(|| "no host was changed".to_owned())
+                });
                 let by_hand = self.limits.promoted.get_mut(&one.job).filter(|left| reason.is_some() && **left > 0);
                 match (reason, by_hand) {
                     (Some(_), Some(left)) => *left -= 1,
@@ -246,8 +284,10 @@ impl Watch {
                 if enough(&spread, &of_wave) {
                     seen.enough.entry(wave).or_insert(now);
                 }
-                seen.bad.insert(wave, count(&of_wave, bad));
+                seen.bad.insert(wave, of_wave.iter().filter(|task| bad(task)).map(|task| tried(task)).collect());
             }
+            let silent = tasks.iter().filter(|task| silent(task));
+            seen.silent = silent.map(|task| (tried(task), task.asset)).collect();
             self.limits.runs.insert(run, seen);
         }
     }
@@ -267,13 +307,33 @@ impl Watch {
             let (stood, needed) = ((now - since) / SECOND, spread.soak);
             return Some(format!("the results stood for {stood} s, {needed} s are needed"));
         }
+        let fresh = |tried: &Tried| !seen.accepted.contains(tried);
+        let half_done = |task: &TaskNow| {
+            let known = seen.bad.get(&task.wave).is_some_and(|bad| bad.contains(&tried(task)));
+            let left = ["failed", "verify_failed"].contains(&task.state.as_str())
+                && self.left_changed.contains(&(task.uuid, task.epoch));
+            known && fresh(&tried(task)) && (left || task.state == "revert_failed")
+        };
+        if let Some(task) = tasks.iter().find(|task| half_done(task)) {
+            return Some(format!("task {} left its host half undone", task.id));
+        }
+        let gone = |task: &TaskNow| seen.silent.contains(&(tried(task), task.asset)) && fresh(&tried(task));
+        let gone: BTreeSet<i64> =
+            tasks.iter().filter(|task| silent(task) && gone(task)).map(|task| task.asset).collect();
+        if gone.len() > 1 {
+            return Some(format!("{} hosts fell silent while they were worked on", gone.len()));
+        }
         // Failures as they were before this look, all others as they are after it.
-        let failed = seen.bad.values().sum::<u64>().saturating_sub(seen.accepted);
+        let failed_of = |bad: &BTreeSet<Tried>| bad.iter().filter(|tried| fresh(tried)).count() as u64;
+        let failed: u64 = seen.bad.values().map(failed_of).sum();
         let good = |tasks: &[&TaskNow]| count(tasks, |task| task.code == 0 || task.code == 33);
         if spread.too_many(failed, tasks.len() as u64) {
             return Some(format!("{failed} failures"));
         }
-        let in_wave = seen.bad.get(&seen.wave).copied().unwrap_or(0).saturating_sub(seen.accepted);
+        let in_wave = seen.bad.get(&seen.wave).map_or(0, failed_of);
+        if spread.rate_seen_too_high(in_wave, in_wave + good(&wave)) {
+            return Some(format!("{in_wave} of {} failed in the wave, nobody was asked", in_wave + good(&wave)));
+        }
         if spread.rate_too_high(failed, failed + good(tasks)) || spread.rate_too_high(in_wave, in_wave + good(&wave)) {
             return Some(format!("{failed} of {} failed, {in_wave} in the wave", failed + good(tasks)));
         }

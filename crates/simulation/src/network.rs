@@ -9,7 +9,9 @@ use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::time::Timestamp;
-use protocol::agent::{Acked, BODY_BYTES_MAX, Body, EVENTS_PATH, EventsReply, POLL_PATH, PollReply, Request};
+use protocol::agent::{
+    Acked, BODY_BYTES_MAX, Body, EVENTS_PATH, EventKind, EventsReply, POLL_PATH, PollReply, Request,
+};
 use protocol::order::{ORDER_BYTES_MAX, Order};
 use protocol::permit::{PERMIT_PATH, PermitAnswer, PermitReply};
 use protocol::signed::Envelope;
@@ -107,6 +109,7 @@ impl Fleet<'_> {
             _ => Undo::new(),
         };
         let lies = dropped.then(|| acknowledgement(now, &body));
+        let told = if path == EVENTS_PATH { results(&body) } else { Vec::new() };
         let asked = Asked { door: Door::Agents, method: Method::POST, path, tag: "", token: None, body };
         let answer = self.replicas[to].ask(&self.runtime, now, asked);
         if unaware {
@@ -118,7 +121,11 @@ impl Fleet<'_> {
         }
         let Some(answer) = answer else {
             if let Some(body) = lies {
+                self.acknowledged(from, &told, &body);
                 self.reply(from, life, id, lane, 200, body);
+            }
+            if let Some((epoch, task, _)) = asks {
+                self.watch.unanswered(epoch, &task);
             }
             self.server_died(to);
             let delay = self.delay();
@@ -161,12 +168,34 @@ impl Fleet<'_> {
             }
         }
         if path == EVENTS_PATH {
+            if answer.status == 200 {
+                self.acknowledged(from, &told, &answer.body);
+            }
             self.mutate_after_events();
             self.look_later(to);
             let key = self.nodes[from].key;
             self.wake(to, key);
         }
         self.reply(from, life, id, lane, answer.status, answer.body);
+    }
+
+    /// A result that is acknowledged is on the server's disk, or its task has ended or gone to another: asked at once, because a loss
+    /// heals later by what agents list.
+    fn acknowledged(&mut self, from: usize, told: &[Acked], reply: &[u8]) {
+        let Ok(reply) = serde_json::from_slice::<EventsReply>(reply) else { return };
+        let agent = self.nodes[from].key;
+        for Acked { task, epoch, n } in told.iter().filter(|told| reply.acked.contains(told)) {
+            let Some(row) = self.task(*task).filter(|row| row.epoch == i64::from(*epoch) && row.code == -1) else {
+                continue;
+            };
+            let id = row.id;
+            let own = self.number(&format!("SELECT count(*) FROM task WHERE id = {id} AND agent_key = {agent}"));
+            let sql = format!("SELECT count(*) FROM task_event WHERE task_id = {id} AND epoch = {epoch} AND n = {n}");
+            if own == 1 && self.number(&sql) == 0 {
+                self.watch
+                    .breach(format!("durable: event {n} of epoch {epoch} of task {id} is acknowledged and not stored"));
+            }
+        }
     }
 
     /// What is asked for a permit, as it stands before the server answers, and whether a halt of it is durable.
@@ -230,6 +259,16 @@ fn acknowledgement(now: i64, request: &[u8]) -> Vec<u8> {
     let acked = parsed.map(|event| Acked { task: event.task, epoch: event.epoch, n: event.n }).collect();
     let reply = EventsReply { now: Timestamp::from_micros(now), acked };
     serde_json::to_vec(&reply).expect("a reply holds only strings and numbers")
+}
+
+/// The events of a request that end a try.
+fn results(request: &[u8]) -> Vec<Acked> {
+    let request = Envelope::parse(request, BODY_BYTES_MAX).ok();
+    let request = request.and_then(|envelope| serde_json::from_slice::<Request>(envelope.unverified_payload()).ok());
+    let Some(Request { body: Body::Events(events), .. }) = request else { return Vec::new() };
+    let parsed = events.events.iter().filter_map(|text| serde_json::from_str::<protocol::agent::Event>(text).ok());
+    let ends = parsed.filter(|event| matches!(event.event, EventKind::Finished(_) | EventKind::Interrupted { .. }));
+    ends.map(|event| Acked { task: event.task, epoch: event.epoch, n: event.n }).collect()
 }
 
 /// The order in an envelope, not verified.

@@ -43,7 +43,7 @@ impl Default for Spread {
             percent: None,
             definitive,
             apart: false,
-            permits: false,
+            permits: true,
         }
     }
 }
@@ -97,6 +97,11 @@ impl Spread {
         let rate = whole(failures) / n;
         rate > limit && (rate - limit).powi(2) > 1.96_f64.powi(2) * limit * (1.0 - limit) / n * 1.001
     }
+
+    /// Whether more failed than is allowed, so that a person has to open the next wave.
+    pub fn rate_seen_too_high(&self, failures: u64, judged: u64) -> bool {
+        self.percent.is_some_and(|percent| failures * 100 > u64::from(percent) * judged)
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +116,8 @@ mod tests {
         assert!(!of(Some(0), None).too_many(0, 9) && of(Some(0), None).too_many(1, 9));
         // 2 of 2 failed: the lower bound is 34 %; 1 of 20: 0.9 %.
         assert!(of(None, Some(30)).rate_too_high(2, 2) && !of(None, Some(35)).rate_too_high(2, 2));
+        assert!(of(None, Some(5)).rate_seen_too_high(1, 19) && !of(None, Some(5)).rate_seen_too_high(1, 20));
+        assert!(!of(None, None).rate_seen_too_high(9, 9) && !of(None, Some(1)).rate_seen_too_high(0, 1));
         assert!(!of(None, Some(1)).rate_too_high(1, 20) && !of(None, Some(2)).rate_too_high(0, 0));
     }
 }

@@ -29,6 +29,8 @@ pub struct Watch {
     pub halted_since: Option<i64>,
     /// States that ended, by task: they absorb.
     ended: BTreeMap<i64, (String, i64, i64)>,
+    /// Tries whose report says that what was changed on the host could not be put back.
+    pub(crate) left_changed: BTreeSet<(Uuid, i64)>,
     /// What runs are held to.
     pub limits: Limits,
     /// How many starts there were.
@@ -68,6 +70,8 @@ pub struct TaskNow {
     pub run_state: String,
     /// The wave of its run that is open.
     pub open_wave: i64,
+    /// The server knows that it began on its host.
+    pub began: bool,
 }
 
 impl TaskNow {
@@ -119,6 +123,11 @@ impl Watch {
     /// The executor reports: what it calls ended can be tried anew.
     pub fn heard(&mut self, instance: Uuid, text: &str) {
         let Ok(event) = serde_json::from_str::<Event>(text) else { return };
+        if let EventKind::Finished(report) = &event.event
+            && report.left_changed
+        {
+            self.left_changed.insert((event.task, i64::from(event.epoch)));
+        }
         let seen = self.tries.entry((instance, event.task, event.epoch)).or_default();
         match event.event {
             EventKind::Finished(_) | EventKind::Interrupted { .. } => seen.ended = true,

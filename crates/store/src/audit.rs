@@ -110,6 +110,14 @@ pub fn of_resource(tx: &mut Transaction<'_>, resource: &str, before: Option<i64>
     )
 }
 
+/// The exact bytes of some entries, by their keys.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn bodies(tx: &mut Transaction<'_>, ids: &[i64]) -> Result<Vec<(i64, Vec<u8>)>> {
+    tx.all("SELECT id, body FROM audit_entry WHERE id {in $1} ORDER BY id", &[&ids])
+}
+
 /// Entries: what can be asked for and sorted by.
 pub const ENTRIES: List = List {
     name: "audit",

@@ -2,6 +2,8 @@
 //!
 //! Signatures are checked before anything comes here; this file only remembers.
 
+pub mod renewal;
+
 use crate::{Result, Transaction, record};
 use domain::mitigation::Coverage;
 use domain::time::Timestamp;
@@ -42,6 +44,10 @@ pub struct NewEntry {
     pub needs: String,
     /// The operating systems it is meant for, as the entry's JSON writes them; empty = any of its platform.
     pub systems: String,
+    /// CVEs that have to be patched on a host before it may be used there, separated by spaces.
+    pub requires_fixed: String,
+    /// When it is no longer offered; none without an end.
+    pub offered_until: Option<Timestamp>,
     /// For new work: an entry that only looks, or was withdrawn or replaced, stays for reverts and for what is in place.
     pub offered: bool,
     /// The signed bytes.
@@ -133,9 +139,11 @@ pub fn install(tx: &mut Transaction<'_>, release: &Release, entries: &[NewEntry]
     for entry in entries {
         let key: i64 = tx.insert(
             "INSERT INTO catalogue_entry
-                 (entry, revision, digest, title, platform, implication, risk, reversible, needs, body, current, systems)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-             ON CONFLICT (digest) DO UPDATE SET current = excluded.current, systems = excluded.systems
+                 (entry, revision, digest, title, platform, implication, risk, reversible, needs, body, current, systems,
+                  requires_fixed, offered_until)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             ON CONFLICT (digest) DO UPDATE SET current = excluded.current, systems = excluded.systems,
+                 requires_fixed = excluded.requires_fixed, offered_until = excluded.offered_until
              RETURNING id",
             &[
                 &entry.entry,
@@ -150,6 +158,8 @@ pub fn install(tx: &mut Transaction<'_>, release: &Release, entries: &[NewEntry]
                 &entry.body,
                 &entry.offered,
                 &entry.systems,
+                &entry.requires_fixed,
+                &entry.offered_until,
             ],
         )?;
         for (cve, qid, coverage, points) in &entry.covers {

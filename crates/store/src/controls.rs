@@ -1,10 +1,14 @@
 //! Controls: the mitigations in force on an asset, or that were, with who put them there.
 //!
-//! What checks, expiry and drift make of them is in [`after`].
+//! What checks and drift make of them is in [`after`], what becomes of those whose time is over in [`expiry`], what a rollback
+//! takes back in [`rollback`].
 
 pub mod after;
+pub mod expiry;
+pub mod rollback;
 
-use crate::{Result, Transaction, record};
+use crate::{Result, Sql, Transaction, record, scope};
+use domain::access::AssetScope;
 use domain::id::{AssetId, TaskId};
 use domain::mitigation::{ControlState, Origin};
 use domain::time::Timestamp;
@@ -151,15 +155,16 @@ pub fn of_asset(tx: &mut Transaction<'_>, asset: AssetId) -> Result<Vec<ControlR
     tx.all(select!("WHERE c.asset_id = $1 ORDER BY c.entry"), &[&asset])
 }
 
-/// Controls of ours in force that cover one of these vulnerabilities: what a rollback can take back.
+/// Controls of ours in force that cover one of these vulnerabilities, on assets of the scope: what a rollback can take back.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn reversible_for(
     tx: &mut Transaction<'_>,
     vulnerabilities: &[i64],
+    within: &AssetScope,
 ) -> Result<Vec<(domain::id::VulnerabilityId, AssetId, i64)>> {
-    tx.all(
+    let mut sql = Sql::new(
         "SELECT DISTINCT i.vulnerability_id, c.asset_id, c.entry_key
          FROM control c
          JOIN catalogue_entry e ON e.id = c.entry_key AND e.implication = 'mitigation'
@@ -167,9 +172,13 @@ pub fn reversible_for(
          JOIN vulnerable_item i ON i.asset_id = c.asset_id
          JOIN vulnerability v ON v.id = i.vulnerability_id
          LEFT JOIN vulnerability_cve w ON w.vulnerability_id = v.id AND w.cve = k.cve AND k.cve <> ''
-         WHERE i.vulnerability_id {in $1} AND c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
-           AND (w.cve IS NOT NULL OR (k.qid <> 0 AND k.qid = v.qid))
-         ORDER BY 1, 2, 3",
-        &[&vulnerabilities],
+         WHERE c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
+           AND (w.cve IS NOT NULL OR (k.qid <> 0 AND k.qid = v.qid)) AND i.vulnerability_id {in ",
     )
+    .bind(&vulnerabilities)
+    .text("}");
+    if let Some(scope) = scope::assets(within, "c.asset_id") {
+        sql = sql.text(" AND ").append(scope);
+    }
+    tx.all_built(&sql.text(" ORDER BY 1, 2, 3"))
 }

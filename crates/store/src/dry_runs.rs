@@ -3,7 +3,7 @@
 
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
-use domain::id::{AssetId, JobId, RunId};
+use domain::id::{AssetId, JobId, RunId, TaskId};
 use domain::task::State;
 use domain::time::Timestamp;
 
@@ -95,6 +95,8 @@ record! {
     /// What one machine says of one entry.
     #[derive(Debug, Clone)]
     pub struct Answer {
+        /// The task it is the answer to.
+        pub task_id: TaskId,
         /// Asset.
         pub asset_id: AssetId,
         /// Its name.
@@ -116,19 +118,25 @@ record! {
     }
 }
 
-/// The answers of a dry run on the assets inside the scope.
+/// What [`answers`] gives at once.
+pub const PAGE: i64 = 2_000;
+
+/// The answers of a dry run on the assets inside the scope: by the keys of its tasks, after this one, at most [`PAGE`].
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn answers(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope) -> Result<Vec<Answer>> {
+pub fn answers(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope, after: TaskId) -> Result<Vec<Answer>> {
     let mut sql = Sql::new(
-        "SELECT t.asset_id, a.name AS asset_name, a.ip, t.entry_key, e.entry, e.title, t.state, t.message, t.report
+        "SELECT t.id AS task_id, t.asset_id, a.name AS asset_name, a.ip, t.entry_key, e.entry, e.title, t.state, t.message,
+             t.report
          FROM task t JOIN asset a ON a.id = t.asset_id JOIN catalogue_entry e ON e.id = t.entry_key
          WHERE t.run_id = ",
     )
-    .bind(&run);
+    .bind(&run)
+    .text(" AND t.id > ")
+    .bind(&after);
     if let Some(scope) = scope::assets(within, "t.asset_id") {
         sql = sql.text(" AND ").append(scope);
     }
-    tx.all_built(&sql.text(" ORDER BY a.name, a.id, e.entry LIMIT 10000"))
+    tx.all_built(&sql.text(" ORDER BY t.id LIMIT ").bind(&PAGE))
 }

@@ -1,10 +1,12 @@
 //! Vulnerable items: a vulnerability on an asset as one integration instance reports it, the thing people work on.
 
 mod change;
+mod found;
 mod list;
 mod merge;
 
 pub use change::{ChangeError, assign, group_exists, set_state};
+pub use found::{Found, found_on};
 pub(crate) use list::STATUS;
 pub use list::{
     DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,

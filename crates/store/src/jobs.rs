@@ -1,5 +1,6 @@
 //! Mitigation jobs: the draft and its seven steps, status, targets, actions, co-authors. Their runs are in `runs`.
 
+pub mod history;
 mod list;
 
 use crate::{Result, Sql, Transaction, record, scope};
@@ -223,6 +224,15 @@ pub fn set_life(tx: &mut Transaction<'_>, id: JobId, life: Life, now: Timestamp)
          WHERE id = $1",
         &[&id, &life.status, &life.cancelled, &now, &life.paused, &life.failing],
     )?;
+    Ok(())
+}
+
+/// Count a change of what a job does that nobody made by hand.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn touch(tx: &mut Transaction<'_>, id: JobId, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE job SET updated_at = $2, version = version + 1 WHERE id = $1", &[&id, &now])?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::outbox::{self, Message};
 use crate::{Error, Result, Transaction, record};
 use domain::filter::{Field, Fields, Flag, Kind as FilterKind};
 use domain::id::{JobId, RunId};
-use domain::mail::{Facts, Kind, Progress, State};
+use domain::mail::{self, Facts, Kind, Progress, State};
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -212,6 +212,38 @@ pub fn retry(tx: &mut Transaction<'_>, id: i64, now: Timestamp) -> Result<bool> 
         &[&id, &State::Queued, &now],
     )?;
     Ok(changed == 1)
+}
+
+/// Try up to `limit` dead letters with keys above `after` from the beginning; gives their keys in order.
+///
+/// # Errors
+/// See [`Error`].
+pub fn retry_dead(tx: &mut Transaction<'_>, after: i64, limit: i64, now: Timestamp) -> Result<Vec<i64>> {
+    let found: Vec<(i64,)> = tx.all(
+        "SELECT id FROM mail WHERE state = $1 AND id > $2 ORDER BY id LIMIT $3",
+        &[&State::Dead, &after, &limit],
+    )?;
+    let ids: Vec<i64> = found.into_iter().map(|(id,)| id).collect();
+    let keys: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    outbox::revive_all(tx, TOPIC, &keys, now)?;
+    tx.execute(
+        "UPDATE mail SET state = $2, attempts = 0, next_try_at = $3, updated_at = $3 WHERE id {in $1}",
+        &[&ids, &State::Queued, &now],
+    )?;
+    Ok(ids)
+}
+
+/// What the mail server said last where it takes no mail of this server at all, if that is why mail waits for another try.
+///
+/// # Errors
+/// See [`Error`].
+pub fn relay_fault(tx: &mut Transaction<'_>) -> Result<Option<String>> {
+    let begins = format!("{}%", mail::RELAY_REFUSES);
+    let found: Option<(String,)> = tx.optional(
+        "SELECT last_error FROM mail WHERE state = $1 AND last_error LIKE $2 ORDER BY updated_at DESC, id DESC LIMIT 1",
+        &[&State::Failed, &begins],
+    )?;
+    Ok(found.map(|(said,)| said))
 }
 
 /// Forget mails that were sent before `limit`; gives how many. Their notices stay, so that nothing is told twice.

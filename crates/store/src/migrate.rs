@@ -29,6 +29,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0015_known_networks", include_str!("../migrations/0015_known_networks.sql")),
     ("0018_execution", include_str!("../migrations/0018_execution.sql")),
     ("0019_systems", include_str!("../migrations/0019_systems.sql")),
+    ("0020_catalogue", include_str!("../migrations/0020_catalogue.sql")),
+    ("0021_rollback", include_str!("../migrations/0021_rollback.sql")),
+    ("0022_gates", include_str!("../migrations/0022_gates.sql")),
+    ("0023_expiry", include_str!("../migrations/0023_expiry.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

@@ -126,6 +126,18 @@ pub fn revive(tx: &mut Transaction<'_>, topic: &str, key: &str, now: Timestamp) 
     Ok(changed == 1)
 }
 
+/// [`revive`] for several messages at once; gives how many there were.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn revive_all(tx: &mut Transaction<'_>, topic: &str, keys: &[String], now: Timestamp) -> Result<u64> {
+    tx.execute(
+        "UPDATE outbox SET failed_at = NULL, failure = NULL, tries = 0, due_at = $3
+         WHERE topic = $1 AND key {in $2} AND claim IS NULL",
+        &[&topic, &keys.to_vec(), &now],
+    )
+}
+
 /// When the next message of a topic is due, for a worker's sleep.
 ///
 /// # Errors

@@ -193,6 +193,19 @@ impl Possible {
 /// # Errors
 /// See [`Error`](crate::Error).
 pub fn possible(tx: &mut Transaction<'_>, actor: &Actor, only: Option<&[i64]>) -> Result<Vec<Possible>> {
+    possible_on(tx, actor, only, None)
+}
+
+/// The same, with rows and counts of these assets alone where given (S1.05).
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn possible_on(
+    tx: &mut Transaction<'_>,
+    actor: &Actor,
+    only: Option<&[i64]>,
+    on: Option<&[i64]>,
+) -> Result<Vec<Possible>> {
     let mut sql = Sql::new(
         "WITH cover AS (
              SELECT vc.vulnerability_id, c.entry_key, max(c.points) AS points
@@ -218,6 +231,9 @@ pub fn possible(tx: &mut Transaction<'_>, actor: &Actor, only: Option<&[i64]>) -
     sql = sql.append(scope::assets(&actor.scope, "i.asset_id").unwrap_or_else(|| Sql::new("TRUE")));
     if let Some(only) = only {
         sql = sql.text(" AND v.id {in ").bind(&only).text("}");
+    }
+    if let Some(on) = on {
+        sql = sql.text(" AND i.asset_id {in ").bind(&on).text("}");
     }
     tx.all_built(&sql.text(
         " GROUP BY e.id, e.entry, e.revision, e.title, e.platform, e.implication, e.risk, e.reversible, v.qid, v.title

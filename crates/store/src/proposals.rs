@@ -6,7 +6,7 @@ use crate::filter::Column;
 use crate::list::{List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
-use domain::control::{Reason, Standing};
+use domain::control::{OURS_MAYBE, Reason, Standing};
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, JobId};
 use domain::time::Timestamp;
@@ -33,6 +33,8 @@ record! {
         pub reason: Reason,
         /// A sentence with the particulars.
         pub detail: String,
+        /// Because of Fixed, and the control itself may be why.
+        pub ours_maybe: bool,
         /// Where it stands.
         pub state: Standing,
         /// Made.
@@ -45,6 +47,24 @@ record! {
         pub answer: String,
         /// Ordinal of the rollback job that was made of it.
         pub job_number: Option<i64>,
+    }
+}
+
+impl ProposalRow {
+    /// What somebody has to know before he accepts it; empty where there is nothing.
+    #[must_use]
+    pub fn caution(&self) -> &'static str {
+        if self.reason == Reason::Fixed && self.ours_maybe { OURS_MAYBE } else { "" }
+    }
+
+    /// Why it is proposed, with the caution.
+    #[must_use]
+    pub fn words(&self) -> String {
+        [self.detail.as_str(), self.caution()]
+            .into_iter()
+            .filter(|said| !said.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 
@@ -66,7 +86,7 @@ pub const FIELDS: Fields = Fields {
 pub const LIST: List = List {
     name: "proposals",
     select: "p.id, p.asset_id, a.name AS asset_name, p.control_id, c.entry, c.entry_key, e.title, p.reason, p.detail,
-        p.state, p.created_at, p.decided_at, p.decided_by, p.answer, job.number AS job_number",
+        p.ours_maybe, p.state, p.created_at, p.decided_at, p.decided_by, p.answer, job.number AS job_number",
     from: "proposal p JOIN control c ON c.id = p.control_id JOIN catalogue_entry e ON e.id = c.entry_key
         JOIN asset a ON a.id = p.asset_id LEFT JOIN job ON job.id = p.job_id",
     key: "p.id",
@@ -115,30 +135,84 @@ record! {
         pub items: i64,
         /// When the last of them was closed.
         pub closed_at: Timestamp,
+        /// That was after the control was first worked on, or nobody knows: it may be why the scanner sees it no more.
+        pub ours_maybe: bool,
     }
 }
 
-/// Controls of ours in force that protect nothing any more: every item they cover on their asset is closed as fixed.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn fixed(tx: &mut Transaction<'_>) -> Result<Vec<Fixed>> {
-    tx.all(
-        "SELECT c.id AS control_id, c.asset_id, c.entry, count(*) AS items, max(i.closed_at) AS closed_at
-         FROM control c
-         JOIN catalogue_entry e ON e.id = c.entry_key AND e.implication = 'mitigation' AND e.reversible = $1
-         JOIN vulnerable_item i ON i.asset_id = c.asset_id
-         JOIN vulnerability v ON v.id = i.vulnerability_id
-         WHERE c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
+/// What [`fixed`] and [`stale`] give at once.
+pub const PAGE: i64 = 1_000;
+
+/// An item on the asset of a control is one that its entry covers.
+macro_rules! covered {
+    () => {
+        "i.asset_id = c.asset_id
            AND EXISTS (SELECT 1 FROM catalogue_cve k WHERE k.entry_key = c.entry_key
                        AND ((k.qid <> 0 AND k.qid = v.qid)
                             OR (k.cve <> '' AND EXISTS (SELECT 1 FROM vulnerability_cve w
-                                                        WHERE w.vulnerability_id = v.id AND w.cve = k.cve))))
-         GROUP BY c.id, c.asset_id, c.entry
-         HAVING count(*) = count(*) FILTER (WHERE i.state = 'closed' AND i.substate = 'fixed' AND i.closed_at IS NOT NULL)
-         ORDER BY c.id LIMIT 5000",
-        &[&true],
+                                                        WHERE w.vulnerability_id = v.id AND w.cve = k.cve))))"
+    };
+}
+
+/// Controls of ours in force that protect nothing any more, every item they cover on their asset being closed as fixed, and whose
+/// rollback is to be proposed: none is open, and none was decided on this occasion. By key, after this one, at most `limit`.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn fixed(tx: &mut Transaction<'_>, after: i64, limit: i64) -> Result<Vec<Fixed>> {
+    tx.all(
+        concat!(
+        "SELECT f.control_id, f.asset_id, f.entry, f.items, f.closed_at, f.closed_at >= coalesce(f.put_at, 0) AS ours_maybe
+         FROM (SELECT c.id AS control_id, c.asset_id, c.entry, count(*) AS items, max(i.closed_at) AS closed_at,
+                   (SELECT min(t.started_at) FROM task t JOIN catalogue_entry x ON x.id = t.entry_key AND x.entry = c.entry
+                    WHERE t.asset_id = c.asset_id AND t.kind = 'apply') AS put_at
+               FROM control c
+               JOIN catalogue_entry e ON e.id = c.entry_key AND e.implication = 'mitigation' AND e.reversible
+               JOIN vulnerable_item i ON i.asset_id = c.asset_id
+               JOIN vulnerability v ON v.id = i.vulnerability_id
+               WHERE c.id > $1 AND c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
+                 AND NOT EXISTS (SELECT 1 FROM proposal o WHERE o.control_id = c.id AND o.state = 'open')
+                 AND ",
+            covered!(),
+            "
+               GROUP BY c.id, c.asset_id, c.entry
+               HAVING count(*) = count(*) FILTER (WHERE i.state = 'closed' AND i.substate = 'fixed'
+                                                    AND i.closed_at IS NOT NULL)) AS f
+         WHERE NOT EXISTS (SELECT 1 FROM proposal p WHERE p.control_id = f.control_id AND p.reason = 'fixed'
+                             AND p.basis = f.closed_at AND p.state <> 'obsolete')
+         ORDER BY f.control_id LIMIT $2"
+        ),
+        &[&after, &limit],
     )
+}
+
+/// Open proposals without an occasion: the control is not ours and in force any more, has not expired, or covers something that
+/// is not fixed. By key, after this one, at most `limit`.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn stale(tx: &mut Transaction<'_>, after: i64, limit: i64) -> Result<Vec<i64>> {
+    let rows: Vec<(i64,)> = tx.all(
+        concat!(
+            "SELECT p.id FROM proposal p JOIN control c ON c.id = p.control_id JOIN catalogue_entry e ON e.id = c.entry_key
+             WHERE p.state = 'open' AND p.id > $1
+               AND (c.origin <> 'ours' OR c.state NOT IN ('effective', 'configured', 'drifted')
+                    OR (p.reason = 'expired' AND c.expired_at IS NULL)
+                    OR (p.reason = 'fixed'
+                        AND (e.implication <> 'mitigation' OR NOT e.reversible
+                             OR NOT EXISTS (SELECT 1 FROM vulnerable_item i JOIN vulnerability v ON v.id = i.vulnerability_id
+                                            WHERE ",
+            covered!(),
+            ")
+                             OR EXISTS (SELECT 1 FROM vulnerable_item i JOIN vulnerability v ON v.id = i.vulnerability_id
+                                        WHERE ",
+            covered!(),
+            " AND (i.state <> 'closed' OR i.substate <> 'fixed' OR i.closed_at IS NULL)))))
+             ORDER BY p.id LIMIT $2"
+        ),
+        &[&after, &limit],
+    )?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// A rollback to be proposed.
@@ -154,70 +228,26 @@ pub struct NewProposal<'a> {
     pub basis: Timestamp,
     /// A sentence with the particulars.
     pub detail: &'a str,
+    /// The control itself may be why the scanner says Fixed.
+    pub ours_maybe: bool,
 }
 
-/// Propose a rollback; `false` where this was proposed before, or another proposal for the control is open.
+/// Propose a rollback; `false` where this was proposed before, or another proposal for the control is open. One that became
+/// obsolete opens again: its occasion is back.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn propose(tx: &mut Transaction<'_>, new: &NewProposal<'_>, now: Timestamp) -> Result<bool> {
     Ok(tx.execute(
-        "INSERT INTO proposal (asset_id, control_id, reason, basis, detail, state, created_at)
-         SELECT $1, $2, $3, $4, $5, 'open', $6
+        "INSERT INTO proposal (asset_id, control_id, reason, basis, detail, ours_maybe, state, created_at)
+         SELECT $1, $2, $3, $4, $5, $7, 'open', $6
          WHERE NOT EXISTS (SELECT 1 FROM proposal WHERE control_id = $2 AND state = 'open')
-         ON CONFLICT (control_id, reason, basis) DO NOTHING",
-        &[&new.asset, &new.control, &new.reason, &new.basis, &new.detail, &now],
+         ON CONFLICT (control_id, reason, basis) DO UPDATE SET
+             state = 'open', detail = excluded.detail, ours_maybe = excluded.ours_maybe, created_at = excluded.created_at,
+             decided_at = NULL
+         WHERE proposal.state = 'obsolete'",
+        &[&new.asset, &new.control, &new.reason, &new.basis, &new.detail, &now, &new.ours_maybe],
     )? == 1)
-}
-
-/// What is to be proposed, and what is not any more.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct News {
-    /// Controls to propose a rollback of, because the scanner says Fixed.
-    pub fixed: Vec<Fixed>,
-    /// Open proposals without an occasion.
-    pub stale: Vec<i64>,
-}
-
-record! {
-    struct Present {
-        id: i64,
-        control_id: i64,
-        reason: Reason,
-        basis: Timestamp,
-        open: bool,
-        standing: bool,
-    }
-}
-
-/// What is to be proposed, and what is not any more.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn news(tx: &mut Transaction<'_>) -> Result<News> {
-    let mut fixed = fixed(tx)?;
-    let controls: Vec<i64> = fixed.iter().map(|one| one.control_id).collect();
-    let present: Vec<Present> = tx.all(
-        "SELECT p.id, p.control_id, p.reason, p.basis, p.state = 'open' AS open,
-             (c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
-              AND (p.reason = 'fixed' OR c.expired_at IS NOT NULL)) AS standing
-         FROM proposal p JOIN control c ON c.id = p.control_id
-         WHERE p.state = 'open' OR p.control_id {in $1} ORDER BY p.id",
-        &[&controls],
-    )?;
-    let all_fixed = |control: i64| controls.contains(&control);
-    let stale: Vec<i64> = present
-        .iter()
-        .filter(|one| one.open && !(one.standing && (one.reason != Reason::Fixed || all_fixed(one.control_id))))
-        .map(|one| one.id)
-        .collect();
-    let made = |one: &Fixed| {
-        present.iter().filter(|known| known.control_id == one.control_id).any(|known| {
-            (known.open && !stale.contains(&known.id)) || (known.reason, known.basis) == (Reason::Fixed, one.closed_at)
-        })
-    };
-    fixed.retain(|one| !made(one));
-    Ok(News { fixed, stale })
 }
 
 /// These open proposals have no occasion any more.
@@ -289,6 +319,6 @@ pub fn waiting(tx: &mut Transaction<'_>, within: &AssetScope, now: Timestamp) ->
     Ok(Waiting {
         drifted: one(tx, &drifted)?,
         proposals: one(tx, &proposals)?,
-        reviews: i64::try_from(crate::controls::after::reviews(tx, now, within)?.len()).unwrap_or(i64::MAX),
+        reviews: crate::controls::after::count_reviews(tx, now, within)?,
     })
 }

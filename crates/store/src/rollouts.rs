@@ -5,20 +5,20 @@
 //! (S12). What it all means is decided in [`domain::rollout`]; what grants and returns have to come to in [`domain::rollout::permit`].
 
 pub mod away;
+mod counts;
+mod permits;
 pub mod restarts;
 
-use crate::{Result, Sql, Transaction, record, scope};
-use domain::access::AssetScope;
+use crate::{Result, Transaction, record};
+pub(crate) use counts::{Moves, count, count_new};
+pub use counts::{accept, recount, recount_within, tallies, tallies_of};
 use domain::asset::Platform;
-use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
-use domain::rollout::gate::{Bucket, Tally};
-use domain::rollout::permit;
+use domain::id::{AgentKey, AssetId, JobId, RunId};
 use domain::rollout::run::RunState;
 use domain::time::Timestamp;
-use std::collections::BTreeMap;
-
-/// Over how many rows the counts of a wave are spread, so that replicas rarely change the same one.
-pub const SHARDS: i64 = 16;
+pub(crate) use permits::give_back_all;
+use permits::of_run;
+pub use permits::{Granted, PermitRow, Wanted, expire, give_back, grant, permits, places};
 
 record! {
     /// A run with its job.
@@ -50,8 +50,8 @@ record! {
         pub permits: bool,
         /// When the results of the open wave became enough.
         pub settled_at: Option<Timestamp>,
-        /// Failures that a person accepted by letting the run go on.
-        pub accepted: i64,
+        /// What it does: `apply` or `revert`.
+        pub does: String,
         /// What the gate says, or why the run is halted.
         pub reason: String,
         /// Halted.
@@ -65,7 +65,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.job_id, j.number AS job_number, j.platform, r.ordinal, r.state, r.started_at, r.ended_at, r.rollout,
-                 r.wave, r.waves, r.permits, r.settled_at, r.accepted, r.reason, r.halted_at, r.halted_by
+                 r.wave, r.waves, r.permits, r.settled_at, r.does, r.reason, r.halted_at, r.halted_by
              FROM run r JOIN job j ON j.id = r.job_id ",
             $rest
         )
@@ -121,17 +121,56 @@ pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<RunRow>> {
     )
 }
 
-/// Runs that have not ended and began their work: what gates are judged for.
+/// Whether a run of this job is halted.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn at_work(tx: &mut Transaction<'_>) -> Result<Vec<RunRow>> {
+pub fn any_halted(tx: &mut Transaction<'_>, job: JobId) -> Result<bool> {
+    tx.scalar("SELECT EXISTS (SELECT 1 FROM run WHERE job_id = $1 AND state IN ('halting', 'halted'))", &[&job])
+}
+
+/// How many runs [`at_work`] gives at once.
+pub const PAGE: i64 = 1_000;
+
+/// Runs in this state that began their work, by key and after this one, at most [`PAGE`]: what gates are judged for.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn at_work(tx: &mut Transaction<'_>, state: RunState, after: RunId) -> Result<Vec<RunRow>> {
     tx.all(
         select!(
-            "WHERE r.state <> 'ended' AND r.does <> 'plan' AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.state <> 'pending')
-             ORDER BY r.id LIMIT 1000"
+            "WHERE r.state = $1 AND r.id > $2 AND r.does <> 'plan' AND (r.state = 'halting' OR r.begun_at IS NOT NULL)
+             ORDER BY r.id LIMIT $3"
         ),
-        &[],
+        &[&state, &after, &PAGE],
+    )
+}
+
+/// Whether an earlier run of the job that did the same, with the same contents, went through all its waves, and something came of it.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn proven(tx: &mut Transaction<'_>, run: &RunRow) -> Result<bool> {
+    tx.scalar(
+        "SELECT EXISTS (SELECT 1 FROM run r WHERE r.job_id = $1 AND r.ordinal < $2 AND r.does = $3 AND r.state = 'ended'
+             AND r.wave >= r.waves AND NOT r.cancelled
+             AND EXISTS (SELECT 1 FROM wave_count c WHERE c.run_id = r.id AND c.good > 0)
+             AND NOT EXISTS (SELECT 1 FROM task n WHERE n.run_id = $4
+                             AND NOT EXISTS (SELECT 1 FROM task o WHERE o.run_id = r.id AND o.entry_key = n.entry_key)))",
+        &[&run.job_id, &run.ordinal, &run.does, &run.id],
+    )
+}
+
+/// Hosts of a run whose work had begun and of which nobody knows what became, but for those that a person has accepted. What
+/// several tasks of one host say is one host.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn silent_hosts(tx: &mut Transaction<'_>, run: RunId) -> Result<i64> {
+    tx.scalar(
+        "SELECT count(DISTINCT asset_id) FROM task
+         WHERE run_id = $1 AND state = 'unknown' AND started_at IS NOT NULL AND NOT accepted",
+        &[&run],
     )
 }
 
@@ -174,120 +213,6 @@ pub fn drop_run(tx: &mut Transaction<'_>, id: RunId) -> Result<()> {
     tx.execute("DELETE FROM permit WHERE run_id = $1", &[&id])?;
     tx.execute("DELETE FROM place WHERE scope = $1", &[&of_run(id)])?;
     restarts::drop_run(tx, id)
-}
-
-// --- counts ----------------------------------------------------------------------------------------------------------
-
-/// Count the tasks of runs that were just made.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub(crate) fn count_new(tx: &mut Transaction<'_>) -> Result<()> {
-    tx.execute(
-        "INSERT INTO wave_count (run_id, wave, shard, waiting, offered, unknown, good, bad, neutral, untried)
-         SELECT run_id, wave, 0, count(*), 0, 0, 0, 0, 0, 0 FROM task_batch GROUP BY run_id, wave
-         ON CONFLICT (run_id, wave, shard) DO UPDATE SET waiting = wave_count.waiting + excluded.waiting",
-        &[],
-    )?;
-    Ok(())
-}
-
-/// How the counts of one wave change. All of it goes to one shard: only the sum over the shards is a count.
-#[derive(Debug, Default)]
-pub(crate) struct Moves {
-    shard: Option<i64>,
-    change: BTreeMap<Bucket, i64>,
-}
-
-impl Moves {
-    /// A task moves from one bucket to another.
-    pub(crate) fn add(&mut self, task: TaskId, from: Bucket, to: Bucket) {
-        self.shard.get_or_insert(task.0 % SHARDS);
-        *self.change.entry(from).or_default() -= 1;
-        *self.change.entry(to).or_default() += 1;
-    }
-}
-
-/// Tasks of a wave move from bucket to bucket.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub(crate) fn count(tx: &mut Transaction<'_>, run: RunId, wave: i64, moves: &Moves) -> Result<()> {
-    let change = |bucket: Bucket| moves.change.get(&bucket).copied().unwrap_or(0);
-    tx.execute(
-        "INSERT INTO wave_count (run_id, wave, shard, waiting, offered, unknown, good, bad, neutral, untried)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (run_id, wave, shard) DO UPDATE SET waiting = wave_count.waiting + excluded.waiting,
-             offered = wave_count.offered + excluded.offered, unknown = wave_count.unknown + excluded.unknown,
-             good = wave_count.good + excluded.good, bad = wave_count.bad + excluded.bad,
-             neutral = wave_count.neutral + excluded.neutral, untried = wave_count.untried + excluded.untried",
-        &[
-            &run,
-            &wave,
-            &moves.shard.unwrap_or(0),
-            &change(Bucket::Waiting),
-            &change(Bucket::Out),
-            &change(Bucket::Unknown),
-            &change(Bucket::Good),
-            &change(Bucket::Bad),
-            &change(Bucket::Neutral),
-            &change(Bucket::Untried),
-        ],
-    )?;
-    Ok(())
-}
-
-type Counts = (i64, i64, i64, i64, i64, i64, i64, i64);
-
-/// The counts of each wave of a run, first wave first.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn tallies(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<(i64, Tally)>> {
-    let rows: Vec<Counts> = tx.all(
-        "SELECT wave, CAST(sum(waiting) AS BIGINT), CAST(sum(offered) AS BIGINT), CAST(sum(unknown) AS BIGINT),
-             CAST(sum(good) AS BIGINT), CAST(sum(bad) AS BIGINT), CAST(sum(neutral) AS BIGINT), CAST(sum(untried) AS BIGINT)
-         FROM wave_count WHERE run_id = $1 GROUP BY wave ORDER BY wave",
-        &[&run],
-    )?;
-    let whole = |count: i64| u64::try_from(count).unwrap_or(0);
-    let tally = |(wave, waiting, offered, unknown, good, bad, neutral, untried): Counts| {
-        let tally = Tally {
-            waiting: whole(waiting),
-            out: whole(offered),
-            unknown: whole(unknown),
-            good: whole(good),
-            bad: whole(bad),
-            neutral: whole(neutral),
-            untried: whole(untried),
-        };
-        (wave, tally)
-    };
-    Ok(rows.into_iter().map(tally).collect())
-}
-
-/// The same counted from the tasks: what [`tallies`] has to be (S12).
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn recount(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<(i64, Tally)>> {
-    recount_within(tx, run, &AssetScope::All)
-}
-
-/// The same of the tasks on assets inside the scope.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn recount_within(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope) -> Result<Vec<(i64, Tally)>> {
-    let mut sql = Sql::new("SELECT t.wave, t.state FROM task t WHERE t.run_id = ").bind(&run);
-    if let Some(scope) = scope::assets(within, "t.asset_id") {
-        sql = sql.text(" AND ").append(scope);
-    }
-    let rows: Vec<(i64, domain::task::State)> = tx.all_built(&sql.text(" ORDER BY t.wave, t.id"))?;
-    let mut waves: Vec<i64> = rows.iter().map(|(wave, _)| *wave).collect();
-    waves.dedup();
-    let of = |wave: i64| Tally::of(rows.iter().filter(|(at, _)| *at == wave).map(|(_, state)| *state));
-    Ok(waves.into_iter().map(|wave| (wave, of(wave))).collect())
 }
 
 // --- the run's state -------------------------------------------------------------------------------------------------
@@ -339,15 +264,6 @@ pub fn set_state(
     Ok(changed == 1)
 }
 
-/// Remember how many failures of a run a person has accepted.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn accept(tx: &mut Transaction<'_>, id: RunId, failures: i64) -> Result<()> {
-    tx.execute("UPDATE run SET accepted = $2 WHERE id = $1", &[&id, &failures])?;
-    Ok(())
-}
-
 /// Close or open the place of one run.
 ///
 /// # Errors
@@ -397,176 +313,4 @@ pub fn at_large(tx: &mut Transaction<'_>, id: RunId) -> Result<i64> {
                    AND (t.state = 'running' OR (t.permit = $2 AND t.state IN ('offered', 'accepted', 'unknown'))))",
         &[&id, &false],
     )
-}
-
-// --- places and permits ----------------------------------------------------------------------------------------------
-
-fn of_run(id: RunId) -> String {
-    format!("run/{id}")
-}
-
-fn of_group(group: &str) -> String {
-    format!("group/{group}")
-}
-
-record! {
-    /// A permit.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct PermitRow {
-        /// Task.
-        pub task_id: TaskId,
-        /// Epoch.
-        pub epoch: i64,
-        /// Run.
-        pub run_id: RunId,
-        /// Group whose place it takes; empty without.
-        pub apart: String,
-        /// Granted last.
-        pub granted_at: Timestamp,
-        /// Its places are free again.
-        pub expires_at: Timestamp,
-        /// Given back.
-        pub back_at: Option<Timestamp>,
-    }
-}
-
-pub use domain::rollout::permit::{Granted, Wanted};
-
-/// Take the places of a permit, or renew it (S6, S7): either everything is taken or nothing.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn grant(tx: &mut Transaction<'_>, want: &Wanted<'_>, now: Timestamp) -> Result<Granted> {
-    let scope = of_run(want.run);
-    let out: Option<(i64,)> = tx.optional(
-        "SELECT epoch FROM permit WHERE task_id = $1 AND epoch = $2 AND back_at IS NULL",
-        &[&want.task, &want.epoch],
-    )?;
-    if out.is_some() {
-        // The same question again: its places are held already, but a halt has to be seen, so the row is changed.
-        let open = tx.execute("UPDATE place SET taken = taken WHERE scope = $1 AND closed = $2", &[&scope, &false])?;
-        if open == 0 {
-            return Ok(Granted::Closed);
-        }
-    } else {
-        // The group first: who has to wait for its group must not use up the starts of the run.
-        let group = want.apart.map(|(group, at_most)| (of_group(group), at_most));
-        let mut room = true;
-        if let Some((group, at_most)) = &group {
-            prepare(tx, group)?;
-            room = take(tx, group, *at_most, 0, now)?;
-        }
-        if !room || !take(tx, &scope, want.max_running, want.interval, now)? {
-            if let Some((group, _)) = group.filter(|_| room) {
-                free(tx, &group, 1)?;
-            }
-            let closed: Option<(bool,)> = tx.optional("SELECT closed FROM place WHERE scope = $1", &[&scope])?;
-            return Ok(if closed.is_none_or(|(closed,)| closed) { Granted::Closed } else { Granted::Full });
-        }
-    }
-    let apart = want.apart.map_or("", |(group, _)| group);
-    tx.execute(
-        "INSERT INTO permit (task_id, epoch, run_id, apart, granted_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (task_id, epoch) DO UPDATE SET granted_at = excluded.granted_at, expires_at = excluded.expires_at,
-             apart = CASE WHEN permit.back_at IS NULL THEN permit.apart ELSE excluded.apart END, back_at = NULL",
-        &[&want.task, &want.epoch, &want.run, &apart, &now, &want.expires_at],
-    )?;
-    Ok(Granted::Yes)
-}
-
-/// A place that nobody has taken, where there is none yet.
-fn prepare(tx: &mut Transaction<'_>, scope: &str) -> Result<()> {
-    tx.execute(
-        "INSERT INTO place (scope, taken, next_at, closed) VALUES ($1, 0, $2, $3) ON CONFLICT (scope) DO NOTHING",
-        &[&scope, &Timestamp::from_micros(0), &false],
-    )?;
-    Ok(())
-}
-
-/// The one conditional statement.
-fn take(tx: &mut Transaction<'_>, scope: &str, limit: i64, interval: i64, now: Timestamp) -> Result<bool> {
-    let next = permit::next_at(now, interval);
-    let taken = tx.execute(
-        "UPDATE place SET taken = taken + 1, next_at = $4 WHERE scope = $1 AND closed = $5 AND taken < $2 AND next_at <= $3",
-        &[&scope, &limit, &now, &next, &false],
-    )?;
-    Ok(taken == 1)
-}
-
-fn free(tx: &mut Transaction<'_>, scope: &str, count: i64) -> Result<()> {
-    tx.execute("UPDATE place SET taken = taken - $2 WHERE scope = $1", &[&scope, &count])?;
-    Ok(())
-}
-
-/// Give back whatever permit of this task is out: it ended, or will never start.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn give_back(tx: &mut Transaction<'_>, task: TaskId, now: Timestamp) -> Result<()> {
-    give_back_all(tx, &[task.0], now)
-}
-
-/// Give back whatever permits of these tasks are out.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub(crate) fn give_back_all(tx: &mut Transaction<'_>, tasks: &[i64], now: Timestamp) -> Result<()> {
-    let rows: Vec<(RunId, String)> = tx.all(
-        "UPDATE permit SET back_at = $2 WHERE task_id {in $1} AND back_at IS NULL RETURNING run_id, apart",
-        &[&tasks, &now],
-    )?;
-    free_all(tx, &rows)?;
-    restarts::give_back(tx, tasks, now)
-}
-
-/// Give back the permits whose time is over; gives how many.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn expire(tx: &mut Transaction<'_>, now: Timestamp) -> Result<usize> {
-    let any: Option<(i64,)> =
-        tx.optional("SELECT epoch FROM permit WHERE back_at IS NULL AND expires_at <= $1 LIMIT 1", &[&now])?;
-    if any.is_none() {
-        return Ok(0);
-    }
-    let rows: Vec<(RunId, String)> = tx.all(
-        "UPDATE permit SET back_at = $1 WHERE back_at IS NULL AND expires_at <= $1 RETURNING run_id, apart",
-        &[&now],
-    )?;
-    free_all(tx, &rows)?;
-    Ok(rows.len())
-}
-
-fn free_all(tx: &mut Transaction<'_>, rows: &[(RunId, String)]) -> Result<()> {
-    let mut places: BTreeMap<String, i64> = BTreeMap::new();
-    for (run, apart) in rows {
-        *places.entry(of_run(*run)).or_default() += 1;
-        if !apart.is_empty() {
-            *places.entry(of_group(apart)).or_default() += 1;
-        }
-    }
-    for (scope, count) in places {
-        free(tx, &scope, count)?;
-    }
-    Ok(())
-}
-
-/// The permits of a run, newest first.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn permits(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<PermitRow>> {
-    tx.all(
-        "SELECT task_id, epoch, run_id, apart, granted_at, expires_at, back_at FROM permit WHERE run_id = $1
-         ORDER BY granted_at DESC, task_id LIMIT 10000",
-        &[&run],
-    )
-}
-
-/// How many places are taken, by scope: what has to equal the permits that are out.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn places(tx: &mut Transaction<'_>) -> Result<Vec<(String, i64, bool)>> {
-    tx.all("SELECT scope, taken, closed FROM place ORDER BY scope", &[])
 }

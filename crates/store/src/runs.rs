@@ -243,7 +243,7 @@ pub fn end(tx: &mut Transaction<'_>, run: RunId, outcome: &str, now: Timestamp) 
     Ok(())
 }
 
-/// The code of the last task of each asset and action of a job; none while that task is open. Plans change nothing and so
+/// The code of the last task of each asset and action of a job, by whichever revision; none while that task is open. Plans change nothing and so
 /// do not count.
 ///
 /// # Errors
@@ -252,8 +252,8 @@ pub fn last_results(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<(AssetId
     tx.all(
         "SELECT asset_id, entry_key, code FROM (
              SELECT t.asset_id, t.entry_key, t.code,
-                 row_number() OVER (PARTITION BY t.asset_id, t.entry_key ORDER BY t.id DESC) AS newest
-             FROM task t WHERE t.job_id = $1 AND t.kind IN ('apply', 'revert')
+                 row_number() OVER (PARTITION BY t.asset_id, e.entry ORDER BY t.id DESC) AS newest
+             FROM task t JOIN catalogue_entry e ON e.id = t.entry_key WHERE t.job_id = $1 AND t.kind IN ('apply', 'revert')
          ) AS result WHERE newest = 1 ORDER BY 1, 2",
         &[&job],
     )

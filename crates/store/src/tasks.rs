@@ -3,7 +3,7 @@
 use crate::{Result, Sql, Transaction, record, rollouts, scope};
 use domain::access::AssetScope;
 use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
-use domain::rollout::gate::Bucket;
+use domain::rollout::gate::Standing;
 use domain::rollout::run::RunState;
 use domain::schedule::Resolved;
 use domain::task::{self, Life, State};
@@ -43,6 +43,10 @@ record! {
         pub digest: String,
         /// Capabilities it needs.
         pub needs: String,
+        /// The entry is in force for new work.
+        pub offered: bool,
+        /// CVEs that have to be patched on the host first, separated by spaces.
+        pub requires_fixed: String,
         /// `mitigation` or `fix`.
         pub implication: String,
         /// State of its run.
@@ -85,6 +89,8 @@ record! {
         pub message: String,
         /// Report as JSON, empty before there is one.
         pub report: String,
+        /// A person let its run go on while this try was failed or unknown.
+        pub accepted: bool,
         /// Started on the host.
         pub started_at: Option<Timestamp>,
         /// Ended.
@@ -112,10 +118,10 @@ macro_rules! select {
         concat!(
             "SELECT t.id, t.uuid, t.run_id, t.job_id, j.number AS job_number, t.asset_id, a.name AS asset_name, t.agent_key,
                  t.entry_key, e.entry, e.title AS entry_title, e.revision AS entry_revision, e.digest, e.needs,
-                 e.implication, r.state AS run_state, t.wave, t.permit, t.kind, t.state, t.epoch, t.attempts,
+                 e.current AS offered, e.requires_fixed, e.implication, r.state AS run_state, t.wave, t.permit, t.kind, t.state, t.epoch, t.attempts,
                  t.cancel_requested, t.due_at, t.zone, t.window_end, t.start_by, (j.paused AND t.kind <> 'plan') AS held, t.not_after,
-                 t.order_envelope, t.resolved_by, t.code, t.detail, t.message, t.report, t.started_at, t.ended_at,
-                 t.updated_at
+                 t.order_envelope, t.resolved_by, t.code, t.detail, t.message, t.report, t.accepted, t.started_at,
+                 t.ended_at, t.updated_at
              FROM task t JOIN job j ON j.id = t.job_id JOIN asset a ON a.id = t.asset_id JOIN run r ON r.id = t.run_id
                  JOIN catalogue_entry e ON e.id = t.entry_key ",
             $rest
@@ -123,6 +129,7 @@ macro_rules! select {
     };
 }
 
+pub mod list;
 pub mod many;
 
 /// A task to be made.
@@ -177,7 +184,7 @@ pub fn create(tx: &mut Transaction<'_>, tasks: &[NewTask], now: Timestamp) -> Re
     Ok(made)
 }
 
-/// What a job would do: every (asset, entry), each once.
+/// What a job would do: every (asset, entry), each once; where it is kept to some of them, those.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -185,7 +192,11 @@ pub fn pairs(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<(AssetId, i64)>
     tx.all(
         "SELECT DISTINCT t.asset_id, a.entry_key FROM job_target t
          JOIN job_action a ON a.job_id = t.job_id AND a.vulnerability_id = t.vulnerability_id
-         WHERE t.job_id = $1 ORDER BY 1, 2",
+         WHERE t.job_id = $1
+           AND (NOT EXISTS (SELECT 1 FROM job_pair p WHERE p.job_id = t.job_id)
+                OR EXISTS (SELECT 1 FROM job_pair p
+                           WHERE p.job_id = t.job_id AND p.asset_id = t.asset_id AND p.entry_key = a.entry_key))
+         ORDER BY 1, 2",
         &[&job],
     )
 }
@@ -206,30 +217,6 @@ pub fn by_uuid(tx: &mut Transaction<'_>, uuid: Uuid) -> Result<Option<TaskRow>> 
     tx.optional(select!("WHERE t.uuid = $1"), &[&uuid])
 }
 
-/// The tasks of a run on the assets inside the scope, by asset.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn of_run(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope) -> Result<Vec<TaskRow>> {
-    let mut sql = Sql::new(select!("WHERE t.run_id = ")).bind(&run);
-    if let Some(scope) = scope::assets(within, "t.asset_id") {
-        sql = sql.text(" AND ").append(scope);
-    }
-    tx.all_built(&sql.text(" ORDER BY a.name, t.id LIMIT 10000"))
-}
-
-/// The tasks of every run of a job on the assets inside the scope, by asset.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn of_job(tx: &mut Transaction<'_>, job: JobId, within: &AssetScope) -> Result<Vec<TaskRow>> {
-    let mut sql = Sql::new(select!("WHERE t.kind <> 'plan' AND t.job_id = ")).bind(&job);
-    if let Some(scope) = scope::assets(within, "t.asset_id") {
-        sql = sql.text(" AND ").append(scope);
-    }
-    tx.all_built(&sql.text(" ORDER BY a.name, t.id LIMIT 10000"))
-}
-
 /// What concerns an agent now, in the order in which it is due: see [`many::of_agents`].
 ///
 /// # Errors
@@ -243,22 +230,33 @@ pub fn of_agent(tx: &mut Transaction<'_>, agent: AgentKey) -> Result<Vec<TaskRow
 /// # Errors
 /// See [`crate::Error`].
 pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestamp) -> Result<()> {
-    let (before, run, wave): (State, RunId, i64) =
-        tx.one("SELECT state, run_id, wave FROM task WHERE id = $1", &[&id])?;
+    let (before, run, wave, epoch, started, accepted): (State, RunId, i64, i64, bool, bool) =
+        tx.one("SELECT state, run_id, wave, epoch, started_at IS NOT NULL, accepted FROM task WHERE id = $1", &[&id])?;
+    let was = Standing { started, accepted, ..Standing::of(before) };
+    let is = was.to(life.state, epoch == i64::from(life.epoch), false);
     let code = life.state.code().map(i64::from);
     tx.execute(
         "UPDATE task SET state = $2, epoch = $3, attempts = $4, cancel_requested = $5, code = $6, updated_at = $7,
-             started_at = CASE WHEN $2 = 'running' THEN coalesce(started_at, $7) ELSE started_at END,
-             ended_at = CASE WHEN CAST($6 AS BIGINT) IS NULL THEN NULL ELSE coalesce(ended_at, $7) END
+             started_at = CASE WHEN epoch <> $3 THEN NULL WHEN $2 = 'running' THEN coalesce(started_at, $7) ELSE started_at END,
+             ended_at = CASE WHEN CAST($6 AS BIGINT) IS NULL THEN NULL ELSE coalesce(ended_at, $7) END,
+             half_done = CASE WHEN $8 THEN half_done ELSE $9 END, accepted = $10
          WHERE id = $1",
-        &[&id, &life.state, &i64::from(life.epoch), &i64::from(life.attempts), &life.cancel_requested, &code, &now],
+        &[
+            &id,
+            &life.state,
+            &i64::from(life.epoch),
+            &i64::from(life.attempts),
+            &life.cancel_requested,
+            &code,
+            &now,
+            &before.ended(),
+            &is.half_done,
+            &is.accepted,
+        ],
     )?;
-    let (from, to) = (Bucket::of(before), Bucket::of(life.state));
-    if from != to {
-        let mut moves = rollouts::Moves::default();
-        moves.add(id, from, to);
-        rollouts::count(tx, run, wave, &moves)?;
-    }
+    let mut moves = rollouts::Moves::default();
+    moves.add(id, was, is);
+    rollouts::count(tx, run, wave, &moves)?;
     many::give_back(tx, &[(id, before, life.state)], now)
 }
 
@@ -313,6 +311,21 @@ pub fn ready_due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<(Option
 /// See [`crate::Error`].
 pub fn silent(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<Vec<TaskRow>> {
     tx.all(select!("WHERE t.state IN ('offered', 'accepted') AND t.not_after < $1 ORDER BY t.id LIMIT 500"), &[&limit])
+}
+
+/// Tasks that started before `limit` on hosts of which nothing was heard since then.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn gone(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<Vec<TaskRow>> {
+    tx.all(
+        select!(
+            "JOIN agent g ON g.id = t.agent_key
+             WHERE t.state = 'running' AND t.started_at < $1 AND g.last_seen_at < $1 AND g.revoked_at IS NULL
+             ORDER BY t.id LIMIT 500"
+        ),
+        &[&limit],
+    )
 }
 
 /// Open tasks that nobody will answer for: no agent, or one that was revoked or sits on another asset. An order of such
@@ -378,19 +391,20 @@ pub fn past_their_window(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec
     tx.all(select!("WHERE t.start_by < $1 AND t.state IN ('pending', 'ready') ORDER BY t.id LIMIT 1000"), &[&now])
 }
 
-/// Tasks of a run that are ready, end with a window or the next time, and wait for a host that was last heard before `bound`
+/// Tasks of these runs that are ready, end with a window or the next time, and wait for a host that was last heard before `bound`
 /// though they were due before it too.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn stale(tx: &mut Transaction<'_>, run: RunId, bound: Timestamp) -> Result<Vec<TaskRow>> {
+pub fn stale(tx: &mut Transaction<'_>, runs: &[RunId], bound: Timestamp) -> Result<Vec<TaskRow>> {
+    let runs: Vec<i64> = runs.iter().map(|run| run.0).collect();
     tx.all(
         select!(
             "JOIN agent g ON g.id = t.agent_key
-             WHERE t.run_id = $1 AND t.state = 'ready' AND t.start_by IS NOT NULL AND t.due_at < $2 AND g.last_seen_at < $2
+             WHERE t.run_id {in $1} AND t.state = 'ready' AND t.start_by IS NOT NULL AND t.due_at < $2 AND g.last_seen_at < $2
              ORDER BY t.id LIMIT 1000"
         ),
-        &[&run, &bound],
+        &[&runs, &bound],
     )
 }
 
@@ -402,12 +416,15 @@ pub fn open_of_run(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<TaskRow>>
     tx.all(select!("WHERE t.run_id = $1 AND t.code IS NULL ORDER BY t.id"), &[&run])
 }
 
-/// The tasks of a dry run that have not been answered.
+/// The tasks of a dry run that have not been answered: by key, after this one, at most [`crate::dry_runs::PAGE`].
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn open_of_dry_run(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<TaskRow>> {
-    tx.all(select!("WHERE t.run_id = $1 AND t.kind = 'plan' AND t.code IS NULL ORDER BY t.id LIMIT 10000"), &[&run])
+pub fn open_of_dry_run(tx: &mut Transaction<'_>, run: RunId, after: TaskId) -> Result<Vec<TaskRow>> {
+    tx.all(
+        select!("WHERE t.run_id = $1 AND t.kind = 'plan' AND t.code IS NULL AND t.id > $2 ORDER BY t.id LIMIT $3"),
+        &[&run, &after, &crate::dry_runs::PAGE],
+    )
 }
 
 /// Codes of the tasks of a run.

@@ -221,6 +221,18 @@ pub fn used(tx: &mut Transaction<'_>, id: i64, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// Forget up to 10,000 tokens that ended by themselves before `limit`, revoked or not; gives how many. What was done with them
+/// stays in the audit log.
+///
+/// # Errors
+/// See [`Error`].
+pub fn forget_before(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE expires_at < $1 ORDER BY id LIMIT 10000)",
+        &[&limit.micros()],
+    )
+}
+
 /// End every good token of a user; gives how many there were.
 ///
 /// # Errors

@@ -31,6 +31,8 @@ both_engines!(nothing_is_counted_where_nothing_is, |database| {
                 assert!(overview::changes(tx, &actor, Timestamp::from_micros(0))?.is_empty());
                 assert!(overview::possible(tx, &actor, None)?.is_empty());
                 assert!(overview::possible(tx, &actor, Some(&[1, 2]))?.is_empty());
+                assert!(overview::possible_on(tx, &actor, Some(&[1]), Some(&[7]))?.is_empty());
+                assert!(overview::possible_on(tx, &actor, None, Some(&[]))?.is_empty());
                 assert!(overview::job_scores(tx, &[1], &actor.scope)?.is_empty());
                 Ok(())
             })

@@ -5,7 +5,7 @@
 use domain::access::AssetScope;
 use domain::asset::{Identity, Platform};
 use domain::filter::{Context, Filter, parse};
-use domain::id::{AgentKey, AssetId, UserId};
+use domain::id::{AgentKey, AssetId, RunId, UserId};
 use domain::job::{Kind as JobKind, Target};
 use domain::time::Timestamp;
 use domain::window::Window;
@@ -17,6 +17,7 @@ use store::controls::after::{self, ControlLine};
 use store::jobs::{Draft, JobLine, NewJob};
 use store::list::{Clip, List, Query, page};
 use store::proposals::{self, ProposalRow};
+use store::tasks::list::{self as tasks, TaskLine};
 use store::{Transaction, agents, assets, jobs};
 use testkit::both_engines;
 use uuid::Uuid;
@@ -51,6 +52,7 @@ both_engines!(lists_of_jobs_and_agents, |db| {
     let prod = AssetScope::Tags(["prod".to_owned()].into());
     every_field_and_order_is_answered::<JobLine>(db, &jobs::LIST, jobs::clip(&prod));
     every_field_and_order_is_answered::<AgentLine>(db, &agents::LIST, None);
+    every_field_and_order_is_answered::<TaskLine>(db, &tasks::LIST, tasks::of_run(RunId(1), &prod));
     for scope in [AssetScope::All, prod] {
         every_field_and_order_is_answered::<ControlLine>(db, &after::LIST, after::visible(&scope));
         every_field_and_order_is_answered::<ProposalRow>(db, &proposals::LIST, proposals::visible(&scope));
@@ -222,8 +224,12 @@ both_engines!(of_a_job_only_what_is_inside_the_scope_is_told, |db| {
         db.read_blocking(move |tx| {
             let assets: Vec<String> = jobs::assets(tx, job, &scope)?.into_iter().map(|asset| asset.name).collect();
             assert_eq!(assets, names, "assets in {scope:?}");
-            let tasks: Vec<String> =
-                store::tasks::of_job(tx, job, &scope)?.into_iter().map(|task| task.asset_name).collect();
+            let run = store::runs::shown(tx, job)?.unwrap().id;
+            let tasks: BTreeSet<String> = rows::<TaskLine>(tx, &tasks::LIST, tasks::of_run(run, &scope))
+                .into_iter()
+                .map(|task| task.asset_name)
+                .collect();
+            let names: BTreeSet<String> = names.iter().map(|&name| name.to_owned()).collect();
             assert_eq!(tasks, names, "tasks in {scope:?}");
             let states = store::tasks::states_of_job(tx, job, &scope)?;
             assert_eq!(states.iter().map(|(_, count)| count).sum::<i64>(), many, "counted tasks in {scope:?}");

@@ -14,7 +14,7 @@ use domain::task;
 use domain::time::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::items::ItemRow;
 use store::jobs::{Draft, NewJob};
 use store::list::{Query, page};
@@ -280,7 +280,7 @@ both_engines!(s1_25_the_status_of_items_is_what_the_domain_says, |db| {
 });
 
 both_engines!(a_report_has_a_line_for_each_asset_vulnerability_and_mitigation_in_the_scope, |db| {
-    let (job, run) = db
+    let (job, run, again) = db
         .write_blocking(|tx| {
             let instance = ground(tx)?;
             let (one, two) = (asset(tx, "one")?, asset(tx, "two")?);
@@ -297,7 +297,11 @@ both_engines!(a_report_has_a_line_for_each_asset_vulnerability_and_mitigation_in
             let run = begun(tx, id)?;
             task(tx, id, run, one, a, task::State::Succeeded)?;
             task(tx, id, run, one, b, task::State::Failed)?;
-            Ok((id, run))
+            let retry =
+                store::runs::NewRun { job: id, occurrence: None, cause: "retry", does: "apply", asked_by: "ada" };
+            let again = store::runs::begin(tx, &retry, at(1))?;
+            task(tx, id, again, one, b, task::State::Succeeded)?;
+            Ok((id, run, again))
         })
         .unwrap();
     db.read_blocking(move |tx| {
@@ -312,31 +316,107 @@ both_engines!(a_report_has_a_line_for_each_asset_vulnerability_and_mitigation_in
             line("two", 1, "a", None),
             line("two", 1, "b", None),
         ];
-        let lines = report::lines(tx, job, Some(run), &AssetScope::All, None, 100)?;
+        // What a run has no task for was no part of it.
+        let all = &all[..3];
+        let lines = report::lines(tx, job, &[run], &AssetScope::All, None, 100)?;
         assert_eq!(told(&lines), all);
         assert_eq!((lines[0].inherent, lines[0].residual), (Some(90), Some(60)));
         // Page after page the same.
         let (mut pages, mut after) = (Vec::new(), None);
         loop {
-            let page = report::lines(tx, job, Some(run), &AssetScope::All, after, 2)?;
+            let page = report::lines(tx, job, &[run], &AssetScope::All, after, 2)?;
             let Some(last) = page.last() else { break };
             after = Some(last.place());
             pages.extend(told(&page));
         }
         assert_eq!(pages, all);
         let prod = AssetScope::Tags(["prod".to_owned()].into());
-        assert_eq!(told(&report::lines(tx, job, Some(run), &prod, None, 100)?), all[..3]);
+        assert_eq!(told(&report::lines(tx, job, &[run], &prod, None, 100)?), all[..3]);
         let none = AssetScope::Tags(["other".to_owned()].into());
-        assert_eq!(told(&report::lines(tx, job, Some(run), &none, None, 100)?), []);
-        let planned = report::lines(tx, job, None, &AssetScope::All, None, 100)?;
+        assert_eq!(told(&report::lines(tx, job, &[run], &none, None, 100)?), []);
+        let planned = report::lines(tx, job, &[], &AssetScope::All, None, 100)?;
         assert!(planned.len() == 5 && planned.iter().all(|line| line.task.is_none()), "before the first run: the plan");
+        // A retry has tasks for what failed alone; the rest stands as it was.
+        let chain = report::chain(tx, again)?;
+        assert_eq!((chain.as_slice(), report::chain(tx, run)?), ([again, run].as_slice(), vec![run]));
+        let lines = report::lines(tx, job, &chain, &AssetScope::All, None, 100)?;
+        assert_eq!(lines.iter().map(|line| line.code).collect::<Vec<_>>(), [Some(0); 3]);
+        // Evidence is of the tasks that the lines tell of, no more and no fewer.
+        let of = |tx: &mut Transaction<'_>, runs: &[RunId], within| {
+            let said = report::evidence(tx, runs, within)?;
+            store::Result::Ok(said.into_iter().map(|(task, ..)| task).collect::<BTreeSet<Uuid>>())
+        };
+        let told = |lines: &[report::Line]| lines.iter().filter_map(|line| line.task).collect::<BTreeSet<Uuid>>();
+        assert_eq!((of(tx, &chain, &AssetScope::All)?, told(&lines).len()), (told(&lines), 2));
+        let first = report::lines(tx, job, &[run], &AssetScope::All, None, 100)?;
+        assert_eq!(of(tx, &[run], &AssetScope::All)?, told(&first));
+        assert_ne!(told(&first), told(&lines), "the retry replaces what failed");
+        assert_eq!((of(tx, &chain, &none)?, of(tx, &[], &AssetScope::All)?), (BTreeSet::new(), BTreeSet::new()));
+        let one = lines[0].asset_id;
+        let states = |tx: &mut Transaction<'_>, runs: &[RunId]| {
+            let mut states = report::states(tx, runs, &[one])?.remove(&one).unwrap_or_default();
+            states.sort_by_key(|state| state.as_str());
+            store::Result::Ok(states)
+        };
+        assert_eq!(states(tx, &[run])?, [task::State::Failed, task::State::Succeeded]);
+        assert_eq!(states(tx, &chain)?, [task::State::Succeeded; 2]);
+        assert_eq!(states(tx, &[])?, []);
         let runs = report::runs(tx, job, &AssetScope::All, 10)?;
         assert_eq!(
             runs.iter().map(|run| (run.ordinal, run.total, run.succeeded, run.failed)).collect::<Vec<_>>(),
-            [(1, 2, 1, 1)]
+            [(2, 1, 1, 0), (1, 2, 1, 1)]
         );
         assert_eq!(report::runs(tx, job, &none, 10)?[0].total, 0, "nothing outside the scope is counted");
         assert_eq!(store::scores::of_job(tx, job, &prod)?.len(), 2);
+        Ok(())
+    })
+    .unwrap();
+});
+
+both_engines!(a_rollback_of_two_revisions_tells_of_each_where_it_was_put, |db| {
+    let (job, run, newer) = db
+        .write_blocking(|tx| {
+            let instance = ground(tx)?;
+            let (one, two, weak) = (asset(tx, "one")?, asset(tx, "two")?, vulnerability(tx, 1)?);
+            let (older, newer) = (entry(tx, "a")?, entry(tx, "a2")?);
+            tx.execute("UPDATE catalogue_entry SET current = $2 WHERE id = $1", &[&older, &false])?;
+            tx.execute("UPDATE catalogue_entry SET entry = 'a', revision = 2 WHERE id = $1", &[&newer])?;
+            for (number, asset, entry) in [(1, one, older), (2, two, newer)] {
+                let (state, substate, mitigation) = (State::Open, Substate::None, Mitigation::Partial);
+                item(tx, instance, &Item { number, vulnerability: weak, asset, state, substate, mitigation })?;
+                tx.execute(
+                    "INSERT INTO catalogue_cve (entry_key, cve, qid, coverage, points) VALUES ($1, '', 1, 'partial', 1)",
+                    &[&entry],
+                )?;
+            }
+            let target = |asset| Target { asset, vulnerability: weak };
+            let id = job(tx, 1, Status::Enabled, &[target(one), target(two)], &[(weak, older), (weak, newer)])?;
+            tx.execute("UPDATE job SET kind = 'rollback' WHERE id = $1", &[&id])?;
+            store::controls::rollback::keep_to(tx, id, [(one, older), (two, newer)])?;
+            let run = begun(tx, id)?;
+            for (asset, entry) in [(one, older), (two, newer)] {
+                task(tx, id, run, asset, entry, task::State::Succeeded)?;
+            }
+            tx.execute("UPDATE task SET kind = 'revert'", &[])?;
+            Ok((id, run, (weak, newer)))
+        })
+        .unwrap();
+    db.write_blocking(move |tx| {
+        let told = |lines: Vec<report::Line>| -> Vec<(String, i64, Option<i64>)> {
+            lines.into_iter().map(|line| (line.asset, line.revision, line.code)).collect()
+        };
+        let line = |asset: &str, revision, code| (asset.to_owned(), revision, code);
+        let all = &AssetScope::All;
+        let planned = told(report::lines(tx, job, &[], all, None, 100)?);
+        assert_eq!(planned, [line("one", 1, None), line("two", 2, None)]);
+        let done = told(report::lines(tx, job, &[run], all, None, 100)?);
+        assert_eq!(done, [line("one", 1, Some(0)), line("two", 2, Some(0))]);
+        assert_eq!(told(report::left(tx, job, &[run], all, None, 100)?), []);
+        assert_eq!(report::evidence(tx, &[run], all)?.len(), 2);
+        // A revision that is taken out stays in what was done.
+        jobs::set_actions(tx, job, &[newer])?;
+        assert_eq!(told(report::lines(tx, job, &[run], all, None, 100)?), [line("two", 2, Some(0))]);
+        assert_eq!(told(report::left(tx, job, &[run], all, None, 100)?), [line("one", 1, Some(0))]);
         Ok(())
     })
     .unwrap();
@@ -379,7 +459,7 @@ both_engines!(retention_removes_evidence_of_ended_runs_and_keeps_results_and_dig
         let row = tasks::read(tx, gone.0)?;
         assert_eq!((row.code, row.message.as_str()), (Some(0), "done"), "the result stays");
         assert_eq!((row.report.as_str(), row.order_envelope), ("", None));
-        assert_eq!(report::evidence(tx, gone.2, &AssetScope::All)?, [(gone.1, "first".to_owned(), None)]);
+        assert_eq!(report::evidence(tx, &[gone.2], &AssetScope::All)?, [(gone.1, "first".to_owned(), None)]);
         let other = tasks::read(tx, kept.0)?;
         assert_eq!((other.report.as_str(), other.order_envelope.as_deref()), ("{}", Some("signed")));
         Ok(())

@@ -20,6 +20,9 @@ use store::{Database, Transaction, agents, jobs, runs, tasks};
 use testkit::both_engines;
 use uuid::Uuid;
 
+#[path = "rollouts/gates.rs"]
+mod gates;
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(seconds)
 }
@@ -147,7 +150,7 @@ fn as_decided(tx: &mut Transaction<'_>, run: RunId, ids: &[TaskId], oracle: &Pla
     Ok(())
 }
 
-const EVENTS: [Event; 14] = [
+const EVENTS: [Event; 15] = [
     Event::Due,
     Event::Offer,
     Event::Accepted,
@@ -155,6 +158,7 @@ const EVENTS: [Event; 14] = [
     Event::Finished(End::Succeeded),
     Event::Finished(End::Failed),
     Event::Finished(End::NotApplicable),
+    Event::Finished(End::RevertFailed),
     Event::Refused { transient: true },
     Event::Interrupted,
     Event::Revoked,
@@ -168,7 +172,7 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
     let cases = if cfg!(debug_assertions) { 24 } else { 96 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let count = std::sync::atomic::AtomicI64::new(0);
-    let step_of = (0_usize..8, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
+    let step_of = (0_usize..9, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
     runner
         .run(&proptest::collection::vec(step_of, 1..60), |steps| {
             let number = count.fetch_add(1, Ordering::SeqCst) + 1;
@@ -217,13 +221,22 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
                             rollouts::expire(tx, now)?;
                             oracle.expire(now);
                         }
+                        // A person accepts what has failed.
+                        7 => {
+                            rollouts::accept(tx, id)?;
+                            let fresh = rollouts::tallies(tx, id)?.into_iter().map(|(_, tally)| tally);
+                            let fresh =
+                                fresh.map(|tally| (tally.unaccepted().failures(), tally.half_done, tally.silent));
+                            assert!(fresh.into_iter().all(|counts| counts == (0, 0, 0)), "nothing is left that halts");
+                        }
                         // Several tasks in one go, as reports of many agents move them.
                         _ => {
                             let mut changes = Vec::new();
                             for id in ids.iter().skip(group).step_by(2) {
                                 let task = tasks::read(tx, *id)?;
                                 if let Ok(life) = step(task.life(), EVENTS[event]) {
-                                    changes.push(Change { life, ..Change::of(&task) });
+                                    let left_changed = clock % 2 == 0;
+                                    changes.push(Change { life, left_changed, ..Change::of(&task) });
                                 }
                             }
                             many::save(tx, &changes, now)?;
@@ -448,7 +461,7 @@ both_engines!(sql_names_the_tasks_that_the_domain_calls_stale, |db| {
                 expected.push(*task);
             }
         }
-        let stale = tasks::stale(tx, id, policy.away_before(at(0)))?;
+        let stale = tasks::stale(tx, &[id], policy.away_before(at(0)))?;
         assert_eq!(stale.iter().map(|task| task.id).collect::<Vec<_>>(), expected);
         assert_eq!(expected, [ids[7]], "due and heard before the bound, and with an end");
         Ok(())

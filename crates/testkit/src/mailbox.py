@@ -1,7 +1,8 @@
 """A mail server for tests, by aiosmtpd: STARTTLS, TLS and plain ports, signing in, recipients that are refused.
 
 What was taken is appended to mail.jsonl in the given folder, what was asked for to asked.jsonl. Recipients named
-refused... get 550, later... get 451 until a file of the name `accept` exists in the folder.
+refused... get 550, later... get 451 until a file of the name `accept` exists in the folder. While `refuse-sender` exists,
+no sender is taken; while `hold-quit` exists, QUIT is not answered. The port `refusing` turns everybody away at the greeting.
 """
 
 import asyncio
@@ -24,6 +25,18 @@ class Handler:
     def __init__(self, port):
         self.port = port
 
+    async def handle_MAIL(self, server, session, envelope, address, mail_options):
+        if (folder / "refuse-sender").exists():
+            return "550 5.7.1 this sender may not send here"
+        envelope.mail_from = address
+        envelope.mail_options.extend(mail_options)
+        return "250 OK"
+
+    async def handle_QUIT(self, server, session, envelope):
+        while (folder / "hold-quit").exists():
+            await asyncio.sleep(0.1)
+        return "221 Bye"
+
     async def handle_RCPT(self, server, session, envelope, address, rcpt_options):
         keep("asked.jsonl", {"to": address, "port": self.port})
         if address.startswith("refused"):
@@ -44,6 +57,7 @@ class Handler:
                 "tls": server.transport.get_extra_info("sslcontext") is not None,
                 "user": session.auth_data,
                 "helo": session.host_name,
+                "peer": str(session.peer),
             },
         )
         return "250 taken"
@@ -54,6 +68,13 @@ def authenticate(server, session, envelope, mechanism, auth_data):
     if (user, password) == ("quell", "a password of mail"):
         return AuthResult(success=True, auth_data=user)
     return AuthResult(success=False, handled=False)
+
+
+async def turn_away(reader, writer):
+    writer.write(b"554 5.3.2 no service for you\r\n")
+    await writer.drain()
+    await reader.read(100)
+    writer.close()
 
 
 async def main():
@@ -78,6 +99,9 @@ async def main():
         server = await loop.create_server(make, "127.0.0.1", 0, ssl=wrapped)
         servers.append(server)
         ports[name] = server.sockets[0].getsockname()[1]
+    refusing = await asyncio.start_server(turn_away, "127.0.0.1", 0)
+    servers.append(refusing)
+    ports["refusing"] = refusing.sockets[0].getsockname()[1]
     print(json.dumps(ports), flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))
 

@@ -44,6 +44,8 @@ pub struct Taken {
     pub tls: bool,
     /// Who had signed in.
     pub user: String,
+    /// From which address and port: the same for mails by one connection.
+    pub peer: String,
     /// The message, headers and body, as it came.
     pub data: String,
 }
@@ -125,6 +127,25 @@ impl Mailbox {
         std::fs::write(self.folder.path().join("accept"), "").expect("the folder can be written");
     }
 
+    /// From now on, take mail of no sender, or of every one again.
+    pub fn refuse_sender(&self, refuse: bool) {
+        let mark = self.folder.path().join("refuse-sender");
+        let done = if refuse { std::fs::write(mark, "") } else { std::fs::remove_file(mark) };
+        done.expect("the folder can be written");
+    }
+
+    /// From now on, answer no QUIT.
+    pub fn hold_quit(&self) {
+        std::fs::write(self.folder.path().join("hold-quit"), "").expect("the folder can be written");
+    }
+
+    /// Stop the process where it stands, or let it go on: its connections stay open, and nothing is answered by them.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").arg(signal).arg(self.process.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the mail server could not be sent {signal}");
+    }
+
     /// What it has taken, oldest first.
     pub fn taken(&self) -> Vec<Taken> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -135,6 +156,7 @@ impl Mailbox {
             port: text(&mail["port"]),
             tls: mail["tls"] == true,
             user: text(&mail["user"]),
+            peer: text(&mail["peer"]),
             data: text(&mail["data"]),
         });
         taken.collect()

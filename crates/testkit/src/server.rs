@@ -18,6 +18,7 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use server::config::Storage;
 use server::{Clock, Config, HandClock, Server};
+use std::collections::BTreeSet;
 use std::sync::Once;
 use store::Engine;
 
@@ -309,4 +310,10 @@ macro_rules! both_servers {
             }
         }
     };
+}
+
+/// What an agent can do that is as new as these needs of entries: all of them, and asking for permits.
+pub fn able<'n>(needs: impl IntoIterator<Item = &'n str>) -> BTreeSet<String> {
+    let kinds = needs.into_iter().flat_map(str::split_whitespace);
+    kinds.chain([protocol::permit::PERMIT_CAPABILITY]).map(str::to_owned).collect()
 }

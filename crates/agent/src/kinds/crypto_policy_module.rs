@@ -5,7 +5,7 @@
 
 use super::{Finding, KindError, Presence, Workspace};
 use crate::fs::Node;
-use crate::host::{Host, call_long};
+use crate::host::Host;
 use crate::record::Step;
 use catalogue::actions::CryptoPolicyModule;
 
@@ -140,7 +140,7 @@ pub fn perform(before: &str, after: &str, host: &Host) -> Result<(), String> {
         return Err(format!("{after:?} is no policy"));
     }
     let program = host.program(&UPDATE).ok_or("update-crypto-policies is not here")?;
-    let said = call_long(program, &["--set", after])?;
+    let said = host.call(program, &["--set", after])?;
     if said.ok { Ok(()) } else { Err(format!("update-crypto-policies: {}", said.text)) }
 }
 

@@ -3,10 +3,13 @@
 use super::{Finding, KindError, Presence, Workspace};
 use crate::fs::Node;
 use crate::host::Host;
-use catalogue::actions::FileMode;
+use catalogue::actions::{Action, FileMode, rails};
+use std::collections::BTreeMap;
 
 /// Most files one pattern may cover.
 const FILES_MAX: usize = 64;
+/// Where programs are called from.
+const PROGRAMS: [&str; 6] = ["/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
 /// See [`super::check`].
 ///
@@ -25,12 +28,39 @@ pub fn check(action: &FileMode, host: &Host, workspace: &Workspace<'_>) -> Resul
 /// See [`super::plan`].
 ///
 /// # Errors
-/// When a file cannot be looked at.
+/// When a file cannot be looked at, or is one that the host cannot do without by another name that it has here.
 pub fn plan(action: &FileMode, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
-    for (path, mode) in modes(action, host, workspace)? {
+    let modes = modes(action, host, workspace)?;
+    let vital = vital(action, host);
+    for (path, mode) in modes {
+        if let Some(other) = host.tree.mark(&path).and_then(|mark| vital.get(&mark)) {
+            return Err(KindError::Cannot(format!(
+                "{path} is {other} on this host; taking its bits away locks people out"
+            )));
+        }
+        let loses = action.change.wanted(mode) != mode && rails::takes_exec(&action.change);
+        // An entry may say that a file is setuid where it is not.
+        if loses && mode & 0o6000 == 0 && rails::is_of_libraries(&path) {
+            let text = format!("{path} is not setuid or setgid here; libraries and parts of services keep their bits");
+            return Err(KindError::Cannot(text));
+        }
         workspace.put_mode(&path, mode, action.change.wanted(mode));
     }
     Ok(())
+}
+
+/// The files of this host whose bits stay whatever their names are, by their marks: links and hard links lead to them.
+fn vital(action: &FileMode, host: &Host) -> BTreeMap<String, String> {
+    let stays = |path: &String| {
+        let named = path.parse().map(|path| Action::FileMode(FileMode { path, change: action.change.clone() }));
+        named.is_ok_and(|named| rails::breach(&named).is_some())
+    };
+    let names = |folder: &&str| {
+        let names = host.tree.names(folder).unwrap_or_default();
+        names.into_iter().map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
+    };
+    let paths = PROGRAMS.iter().flat_map(names).filter(stays);
+    paths.filter_map(|path| host.tree.mark(&path).map(|mark| (mark, path))).collect()
 }
 
 fn modes(action: &FileMode, host: &Host, workspace: &Workspace<'_>) -> Result<Vec<(String, u32)>, KindError> {

@@ -2,17 +2,17 @@
 //!
 //! All rules lie in the table `inet quell`, in a chain per direction, each known by its comment, which holds a digest of the rule. A
 //! small file and a unit of systemd per rule load it at boot, so that entries share nothing. Never planned is a rule that would cut
-//! the agent off from its server, or administrators from the port their shells come in by.
+//! somebody off ([`crate::reach`]).
 
 use super::{Finding, KindError, Presence, Workspace};
 use crate::fs::Node;
-use crate::host::{Host, call_long};
+use crate::host::Host;
+use crate::reach::cuts_off;
 use crate::record::Step;
 use catalogue::actions::FirewallRule;
 use catalogue::actions::firewall::{Condition, Direction, Family, PRIVATE, Ports, Remote, Transport, Verdict};
 use protocol::digest::Digest;
 use serde_json::Value;
-use std::net::IpAddr;
 
 /// The program, on the live system.
 const NFT: [&str; 2] = ["/usr/sbin/nft", "/sbin/nft"];
@@ -103,57 +103,6 @@ pub fn plan(action: &FirewallRule, host: &Host, workspace: &mut Workspace<'_>) -
         }
     }
     Ok(())
-}
-
-/// Why a rule must not be: whom it would cut off.
-pub(super) fn cuts_off(action: &FirewallRule, host: &Host) -> Option<String> {
-    let covers = |port: u16| action.ports.is_empty() || action.ports.iter().any(|ports| ports.contains(port));
-    if action.condition.is_some() || action.protocol != Transport::Tcp {
-        // Only unusual connections, or datagrams.
-        return None;
-    }
-    match action.direction {
-        Direction::Out => {
-            let server = host.server.as_ref()?;
-            let address: Option<IpAddr> = server.host.trim_matches(['[', ']']).parse().ok();
-            // A name may stand for any address.
-            let there = address.is_none_or(|address| action.remote.contains(address));
-            let family = |family| address.is_none_or(|address| address.is_ipv4() == (family == Family::Ipv4));
-            let cut = covers(server.port) && there && action.family.is_none_or(family);
-            cut.then(|| format!("it would cut this agent off from its server at port {}", server.port))
-        }
-        Direction::In => {
-            let port = ssh_ports(host).into_iter().find(|port| covers(*port))?;
-            // An entry that names the port by itself means it.
-            let meant = action.ports.contains(&Ports { first: port, last: port });
-            (!meant).then(|| format!("it would cut administrators off from port {port}, where sshd listens"))
-        }
-    }
-}
-
-/// Where sshd listens: every port its configuration names, and where somebody is connected now.
-fn ssh_ports(host: &Host) -> Vec<u16> {
-    let mut ports = Vec::new();
-    let mut files = vec!["/etc/ssh/sshd_config".to_owned()];
-    let more = host.tree.names("/etc/ssh/sshd_config.d").unwrap_or_default();
-    files.extend(more.iter().map(|name| format!("/etc/ssh/sshd_config.d/{name}")));
-    for line in files
-        .iter()
-        .filter_map(|path| host.tree.fact(path))
-        .flat_map(|text| text.lines().map(str::to_lowercase).collect::<Vec<_>>())
-    {
-        let mut words = line.split(|c: char| c.is_whitespace() || c == '=').filter(|word| !word.is_empty());
-        match (words.next(), words.next()) {
-            (Some("port"), Some(port)) => ports.extend(port.parse::<u16>().ok()),
-            (Some("listenaddress"), Some(address)) => {
-                ports.extend(address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()));
-            }
-            _ => {}
-        }
-    }
-    // A socket unit may name others; the usual one is never cut off by accident.
-    ports.push(22);
-    ports
 }
 
 /// A rule as nft reads it, with the comment by which it is found again.
@@ -247,7 +196,7 @@ impl Rule {
 /// Every rule of our table; none where there is no table.
 fn rules(host: &Host) -> Result<Vec<Rule>, String> {
     let nft = host.program(&NFT).ok_or("nft is not here, so the packet filter cannot be read")?;
-    let tables = call_long(nft, &["-j", "list", "tables", "inet"])?;
+    let tables = host.call_long(nft, &["-j", "list", "tables", "inet"])?;
     if !tables.ok {
         return Err(format!("nft: {}", tables.text));
     }
@@ -256,7 +205,7 @@ fn rules(host: &Host) -> Result<Vec<Rule>, String> {
     if !items(&tables.text)?.iter().any(ours) {
         return Ok(Vec::new());
     }
-    let said = call_long(nft, &["-j", "list", "table", "inet", TABLE])?;
+    let said = host.call_long(nft, &["-j", "list", "table", "inet", TABLE])?;
     if !said.ok {
         return Err(format!("nft: {}", said.text));
     }
@@ -318,6 +267,6 @@ pub fn perform(name: &str, before: Option<&str>, after: Option<&str>, host: &Hos
         }
         None => {}
     }
-    let said = call_long(nft, &[script.trim_end()])?;
+    let said = host.call_long(nft, &[script.trim_end()])?;
     if said.ok { Ok(()) } else { Err(format!("nft refuses the rule: {}", said.text)) }
 }

@@ -5,7 +5,7 @@
 //! files. In force is only what the running kernel was started with, so right after an apply the answer is "configured".
 
 use super::{Finding, KindError, Presence, Workspace};
-use crate::host::{Host, call_long};
+use crate::host::Host;
 use crate::record::Step;
 use catalogue::actions::KernelCmdline;
 
@@ -198,7 +198,7 @@ pub fn argued_anywhere(param: &str, host: &Host) -> Result<bool, String> {
 
 fn entries_having(param: &str, host: &Host) -> Result<Vec<bool>, String> {
     let grubby = host.program(&GRUBBY).ok_or("grubby is not here")?;
-    let said = call_long(grubby, &["--info=ALL"])?;
+    let said = host.call_long(grubby, &["--info=ALL"])?;
     if !said.ok {
         return Err(format!("grubby: {}", said.text));
     }
@@ -213,9 +213,9 @@ fn entries_having(param: &str, host: &Host) -> Result<Vec<bool>, String> {
 pub fn argument(param: &str, after: bool, host: &Host) -> Result<(), String> {
     let grubby = host.program(&GRUBBY).ok_or("grubby is not here")?;
     let word = if after { "--args" } else { "--remove-args" };
-    match call_long(grubby, &["--update-kernel=ALL", &format!("{word}={param}")])? {
+    match host.call(grubby, &["--update-kernel=ALL", &format!("{word}={param}")])? {
         said if said.ok => Ok(()),
-        said => Err(format!("grubby: {}", said.text.lines().last().unwrap_or("it failed without a word"))),
+        said => Err(format!("grubby: {}", said.text)),
     }
 }
 
@@ -225,8 +225,8 @@ pub fn argument(param: &str, after: bool, host: &Host) -> Result<(), String> {
 /// What the program said.
 pub fn perform(host: &Host) -> Result<(), String> {
     let program = host.program(&UPDATE_GRUB).ok_or("there is no update-grub here")?;
-    match call_long(program, &[])? {
+    match host.call(program, &[])? {
         said if said.ok => Ok(()),
-        said => Err(format!("update-grub: {}", said.text.lines().last().unwrap_or("it failed without a word"))),
+        said => Err(format!("update-grub: {}", said.text)),
     }
 }

@@ -5,8 +5,8 @@
 
 use super::{Finding, KindError, Presence, Workspace};
 use crate::host::Host;
-use catalogue::actions::KernelModule;
-use std::collections::BTreeMap;
+use catalogue::actions::{KernelModule, rails};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Folders of modprobe, the strongest first.
 const FOLDERS: [&str; 5] =
@@ -58,7 +58,7 @@ pub fn check(action: &KernelModule, host: &Host, workspace: &Workspace<'_>) -> R
 /// See [`super::plan`].
 ///
 /// # Errors
-/// When the module is built in, its state cannot be known, or another file decides otherwise.
+/// When the module is built in or holds up one that the machine needs, its state cannot be known, or another file decides otherwise.
 pub fn plan(action: &KernelModule, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
     let name = plain(action.name.as_str());
     match built_in(&name, host) {
@@ -71,8 +71,13 @@ pub fn plan(action: &KernelModule, host: &Host, workspace: &mut Workspace<'_>) -
             return Err(KindError::Cannot(text.to_owned()));
         }
     }
-    if loaded(&name, host).is_none() {
+    let Some(modules) = host.tree.fact("/proc/modules") else {
         return Err(KindError::Cannot("/proc/modules cannot be read, so the result could not be checked".to_owned()));
+    };
+    if let Some(user) = users(&name, &modules).into_iter().find(|user| rails::is_vital_module(user)) {
+        return Err(KindError::Cannot(format!(
+            "{user}, which this machine uses for its disks or network, needs {name}"
+        )));
     }
     let path = dropin(&name);
     let old = workspace.file(&path)?;
@@ -93,6 +98,25 @@ fn blocks(command: &str) -> bool {
 fn loaded(name: &str, host: &Host) -> Option<bool> {
     let modules = host.tree.fact("/proc/modules")?;
     Some(modules.lines().any(|line| line.split_whitespace().next().is_some_and(|first| plain(first) == name)))
+}
+
+/// The loaded modules that need a loaded one, directly or by others: without it they do not load at the next boot.
+fn users(name: &str, modules: &str) -> BTreeSet<String> {
+    let mut needed = vec![name.to_owned()];
+    let mut users = BTreeSet::new();
+    while let Some(name) = needed.pop() {
+        // Name, size, uses, and who uses it: `tls 155648 1 bonding, Live 0x0`.
+        let rows = modules.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let list = rows
+            .filter(|row| row.first().is_some_and(|first| plain(first) == name))
+            .filter_map(|row| row.get(3).copied());
+        for user in list.flat_map(|list| list.split(',')).filter(|user| !user.is_empty() && *user != "-").map(plain) {
+            if users.insert(user.clone()) {
+                needed.push(user);
+            }
+        }
+    }
+    users
 }
 
 /// Whether it is part of the kernel; nothing when that cannot be read.

@@ -27,7 +27,7 @@ pub mod workspace;
 use crate::fs::FsError;
 use crate::host::Host;
 use crate::record::{FileEdit, XmlFileEdit};
-use catalogue::actions::Action;
+use catalogue::actions::{Action, rails};
 use catalogue::schema::Entry;
 use domain::mitigation::ControlState;
 pub use workspace::Workspace;
@@ -136,6 +136,9 @@ pub fn plan(action: &Action, host: &Host, workspace: &mut Workspace<'_>) -> Resu
     if !action.path_is_allowed() {
         let path = action.path().unwrap_or_default().to_owned();
         return Err(KindError::Forbidden { kind: action.kind(), path });
+    }
+    if let Some(breach) = rails::breach(action) {
+        return Err(KindError::Cannot(breach.message));
     }
     match action {
         Action::FileSetting(wanted) => file_setting::plan(wanted, host, workspace).map(Edit::Setting),

@@ -5,7 +5,7 @@
 //! in force.
 
 use super::{Finding, KindError, Presence, Workspace};
-use crate::host::{Host, call_long};
+use crate::host::Host;
 use crate::record::Step;
 use catalogue::actions::SelinuxBoolean;
 
@@ -144,7 +144,7 @@ pub fn perform(name: &str, before: bool, after: bool, host: &Host) -> Result<(),
         return Err(format!("the switch {name} changed while we worked on it"));
     }
     let program = host.program(&SETSEBOOL).ok_or("setsebool is not here")?;
-    let said = call_long(program, &["-P", &format!("{name}={}", u8::from(after))])?;
+    let said = host.call(program, &["-P", &format!("{name}={}", u8::from(after))])?;
     if said.ok { Ok(()) } else { Err(format!("setsebool: {}", said.text)) }
 }
 

@@ -5,9 +5,10 @@
 
 use super::{Finding, KindError, Presence, Workspace};
 use crate::fs::Node;
-use crate::host::{Host, call};
+use crate::host::Host;
 use crate::record::Step;
-use catalogue::actions::{ServiceStart, ServiceState};
+use catalogue::actions::{ServiceStart, ServiceState, rails};
+use std::collections::BTreeSet;
 
 /// Where the host's own units and links are.
 const OWN: &str = "/etc/systemd/system";
@@ -68,6 +69,10 @@ pub fn plan(action: &ServiceState, host: &Host, workspace: &mut Workspace<'_>) -
     if action.running || !matches!(action.start, ServiceStart::Disabled | ServiceStart::Masked) {
         return Err(KindError::Cannot(format!("this agent stops units; it does not start {unit}")));
     }
+    if let Some(other) = other_names(&unit, host).into_iter().find(|other| rails::is_access_unit(other)) {
+        let text = format!("{unit} is another name of {other}; stopping it cuts off administrators or the agent");
+        return Err(KindError::Cannot(text));
+    }
     for (path, target) in links(&unit, host, workspace)? {
         workspace.put_link(&path, Some(target), None);
     }
@@ -97,6 +102,34 @@ pub fn exists(host: &Host, unit: &str) -> bool {
     })
 }
 
+/// Every other name that a unit has on this host by links in the folders of units, in both directions and over several links; of
+/// an instance the names of its template, too.
+fn other_names(unit: &str, host: &Host) -> BTreeSet<String> {
+    let links: Vec<(String, String)> = FOLDERS.iter().flat_map(|folder| links_in(folder, host)).collect();
+    let template =
+        unit.split_once('@').zip(unit.rsplit_once('.')).map(|((name, _), (_, kind))| format!("{name}@.{kind}"));
+    let own: BTreeSet<String> = std::iter::once(unit.to_owned()).chain(template).collect();
+    let mut names = own.clone();
+    let mut known = 0;
+    while known < names.len() {
+        known = names.len();
+        for (name, target) in &links {
+            if names.contains(name) || names.contains(target) {
+                names.extend([name.clone(), target.clone()]);
+            }
+        }
+    }
+    &names - &own
+}
+
+/// The links in a folder of units, as names of units. One that masks a unit gives it no name.
+fn links_in(folder: &str, host: &Host) -> Vec<(String, String)> {
+    let target = |name: &String| host.tree.link(&format!("{folder}/{name}")).filter(|target| target != NOTHING);
+    let names = host.tree.names(folder).unwrap_or_default().into_iter();
+    let last = |target: String| target.rsplit('/').next().unwrap_or_default().to_owned();
+    names.filter_map(|name| target(&name).map(|target| (name, last(target)))).collect()
+}
+
 /// The links that start a unit, with their targets: in `.wants` and `.requires`, and its aliases.
 fn links(unit: &str, host: &Host, workspace: &Workspace<'_>) -> Result<Vec<(String, String)>, KindError> {
     let mut links = Vec::new();
@@ -122,7 +155,7 @@ fn running(unit: &str, host: &Host) -> Option<bool> {
     if let Some(systemctl) = host.program(&SYSTEMCTL)
         && host.tree.names("/run/systemd/system").is_some()
     {
-        let said = call(systemctl, &["is-active", "--", unit]).ok()?;
+        let said = host.call(systemctl, &["is-active", "--", unit]).ok()?;
         return Some(matches!(said.text.as_str(), "active" | "activating" | "reloading" | "deactivating"));
     }
     host.tree.names("/sys/fs/cgroup/system.slice")?;

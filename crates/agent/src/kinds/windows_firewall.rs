@@ -2,9 +2,9 @@
 //!
 //! The rule is kept as the JSON of its parameters, which is what a backend is given.
 
-use super::firewall_rule::cuts_off;
 use super::{Finding, KindError, Presence, Workspace};
 use crate::host::Host;
+use crate::reach::cuts_off;
 use crate::record::Step;
 use catalogue::actions::FirewallRule;
 

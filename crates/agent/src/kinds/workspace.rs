@@ -164,7 +164,7 @@ impl<'t> Workspace<'t> {
     /// What has to be done, in the order it was planned, each place once.
     ///
     /// # Errors
-    /// When a directory cannot be looked at.
+    /// When a directory cannot be looked at, or a place could not be changed when its turn comes.
     pub fn steps(&self) -> Result<Vec<Step>, FsError> {
         let mut steps = Vec::new();
         let mut making: Vec<String> = Vec::new();
@@ -198,6 +198,12 @@ impl<'t> Workspace<'t> {
                 }
                 _ => continue,
             });
+        }
+        for act in &self.acts {
+            // A whole file too, which is streamed instead of drafted.
+            if let Step::Archive { path, .. } = act {
+                self.tree.changeable(path, true)?;
+            }
         }
         steps.extend(self.acts.iter().cloned());
         Ok(steps)

@@ -11,6 +11,23 @@ impl Session {
         if end == 0 { 0 } else { self.random % end }
     }
 
+    /// Whether what a lane sends next is a proof that is still worth having soon.
+    pub(super) fn proves(&self, lane: Lane) -> bool {
+        lane == Lane::Talk && self.prove.is_some() && self.talk.failures < PROOF_TRIES
+    }
+
+    pub(super) fn back_off(&mut self, lane: Lane, now_ms: u64, spread_ms: u64) -> u64 {
+        let failures = self.lane(lane).failures;
+        let ceiling = (BACKOFF_MS_FIRST << failures.min(20)).min(self.settings().backoff_ms_max);
+        let ceiling = if self.proves(lane) { ceiling.min(PROOF_RETRY_MS) } else { ceiling };
+        // Full jitter, but never a hot loop.
+        let pause = self.below(ceiling).max(100) + spread_ms;
+        let state = self.lane(lane);
+        state.failures = failures.saturating_add(1);
+        state.not_before_ms = now_ms + pause;
+        pause
+    }
+
     pub(super) fn send_what_is_due(&mut self, now: Now, out: &mut Vec<Output>) {
         if self.talk.free(now.ms) {
             // A start waits for this, results wait for nothing but room.
@@ -77,7 +94,8 @@ impl Session {
             }
             events.push(text.clone());
         }
-        if self.send(Lane::Talk, EVENTS_PATH, Body::Events(Events { events }), 60_000, now, out) {
+        let timeout_ms = if self.prove.is_some() { PROOF_TIMEOUT_MS } else { 60_000 };
+        if self.send(Lane::Talk, EVENTS_PATH, Body::Events(Events { events }), timeout_ms, now, out) {
             self.talk.asked = Asked::Events;
             self.proving = self.prove;
             // Whatever the answer leaves unacknowledged is sent again, but not in a hot loop.
@@ -110,7 +128,9 @@ impl Session {
         };
         let payload = serde_json::to_vec(&request).expect("a request holds only strings and numbers");
         let body = Envelope::sign(REQUEST_TYPE, &payload, &[&self.key]).to_json();
-        out.push(Output::Send { lane, path, body, timeout_ms });
+        // While something waits for its proof the talk lane sends nothing else.
+        let fresh = lane == Lane::Talk && self.prove.is_some();
+        out.push(Output::Send { lane, path, body, timeout_ms, fresh });
         true
     }
 }

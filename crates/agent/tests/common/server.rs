@@ -59,20 +59,29 @@ impl Server {
         Self::expiring(entries, 3600, 3600)
     }
 
+    /// Known by this name, at this address.
+    pub fn named(entries: Vec<Entry>, name: &str, address: &str) -> Arc<Self> {
+        Self::with(entries, 3600, 3600, name, address)
+    }
+
     /// Root and index run out so many seconds from now.
     pub fn expiring(entries: Vec<Entry>, root_seconds: i64, index_seconds: i64) -> Arc<Self> {
+        Self::with(entries, root_seconds, index_seconds, "127.0.0.1", "127.0.0.1:0")
+    }
+
+    fn with(entries: Vec<Entry>, root_seconds: i64, index_seconds: i64, name: &str, address: &str) -> Arc<Self> {
         let ca_key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let ca = params.self_signed(&ca_key).unwrap();
         let issuer = rcgen::Issuer::from_params(&params, &ca_key);
         let leaf_key = rcgen::KeyPair::generate().unwrap();
-        let leaf = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let leaf = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
         let leaf = leaf.signed_by(&leaf_key, &issuer).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(address).unwrap();
         let port = listener.local_addr().unwrap().port();
         let token = EnrolmentToken {
-            server: format!("https://127.0.0.1:{port}"),
+            server: format!("https://{name}:{port}"),
             ca_sha256: Digest::of(ca.der()).to_string(),
             token_id: Uuid::from_u128(7),
             secret: "c2VjcmV0".to_owned(),

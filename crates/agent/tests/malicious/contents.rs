@@ -38,6 +38,21 @@ fn archive(root: &str) -> String {
     )
 }
 
+/// A rule that drops every new connection, though it says that it is about unusual ones.
+fn no_opening() -> String {
+    "[[action]]\nkind = \"firewall.rule\"\nname = \"no-opening\"\ndirection = \"in\"\nprotocol = \"tcp\"\nports = []\n\
+     remote = \"any\"\naction = \"drop\"\nmatch = \"syn and mss 1-65535\"\n"
+        .to_owned()
+}
+
+fn stopped(unit: &str) -> String {
+    format!("[[action]]\nkind = \"service.state\"\nname = \"{unit}\"\nrunning = false\nstart = \"masked\"\n")
+}
+
+fn removed(package: &str) -> String {
+    format!("[[action]]\nkind = \"package.state\"\nwant = \"absent\"\nnames = {{ apt = [\"{package}\"] }}\n")
+}
+
 fn sysctl() -> String {
     "[[action]]\nkind = \"kernel.sysctl\"\nkey = \"net.ipv4.tcp_sack\"\nop = \"eq\"\nvalue = 0\n".to_owned()
 }
@@ -67,6 +82,13 @@ pub fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         raw("raw-kind", &sysctl(), "kernel.sysctl", "script"),
         raw("raw-validator", SSHD_SETTING, "\"validate\":\"sshd\"", "\"validate\":\"/bin/sh -c id\""),
         raw("raw-twice", &sysctl(), "\"op\":\"eq\"", "\"op\":\"eq\",\"op\":\"ge\""),
+        parsed("rail-ssh", &stopped("ssh.service")),
+        parsed("rail-resolved", &stopped("systemd-resolved")),
+        parsed("rail-dhcp", &stopped("dhcpcd@eth0.service")),
+        parsed("rail-package", &removed("openssh-server")),
+        parsed("rail-sudo", &suid("/usr/bin/su*")),
+        parsed("rail-limit", &sysctl().replace("net.ipv4.tcp_sack", "fs.file-max")),
+        parsed("rail-opening", &no_opening()),
         ("raw-other-id", sshd_named("raw-another")),
         ("raw-no-json", b"apply it, please".to_vec()),
     ]
@@ -125,6 +147,13 @@ fn entries() -> Vec<Attack> {
         order("content that names another entry than the index", RefusalCode::NotInIndex, |forge| {
             forge.apply("raw-other-id")
         }),
+        unsupported("the service that administrators come in by", |forge| forge.apply("rail-ssh")),
+        unsupported("the service that finds the server's name", |forge| forge.apply("rail-resolved")),
+        unsupported("the service that holds the host's address", |forge| forge.apply("rail-dhcp")),
+        unsupported("the package that administrators come in by", |forge| forge.apply("rail-package")),
+        unsupported("a pattern that takes sudo away", |forge| forge.apply("rail-sudo")),
+        unsupported("a limit below which nothing starts", |forge| forge.apply("rail-limit")),
+        unsupported("a rule that drops every new connection", |forge| forge.apply("rail-opening")),
         unsupported("content that is no entry", |forge| forge.apply("raw-no-json")),
     ]
 }

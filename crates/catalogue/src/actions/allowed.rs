@@ -5,7 +5,7 @@
 /// permission bits.
 #[must_use]
 pub fn allowed_path(kind: &str, path: &str) -> bool {
-    const NEVER: [&str; 14] = [
+    const NEVER: [&str; 21] = [
         "/etc/passwd",
         "/etc/passwd-",
         "/etc/shadow",
@@ -20,9 +20,17 @@ pub fn allowed_path(kind: &str, path: &str) -> bool {
         "/etc/ld.so.preload",
         "/etc/ld.so.conf",
         "/etc/crypttab",
+        "/etc/hosts.allow",
+        "/etc/hosts.deny",
+        "/etc/modprobe.conf",
+        "/etc/modules",
+        "/etc/nologin",
+        "/etc/shells",
+        "/etc/sysctl.conf",
     ];
-    // Folders whose files are programs, or say which programs run as root, and that no entry needs.
-    const NEVER_BELOW: [&str; 25] = [
+    // Folders whose files are programs, or say which programs run as root, and that no entry needs; and those in which kinds with
+    // rails of their own write, which ask nothing here.
+    const NEVER_BELOW: [&str; 35] = [
         "/etc/cron",
         "/etc/systemd/",
         "/etc/init",
@@ -36,7 +44,7 @@ pub fn allowed_path(kind: &str, path: &str) -> bool {
         "/etc/udev/",
         "/etc/update-motd.d/",
         "/etc/logrotate",
-        "/etc/NetworkManager/dispatcher.d/",
+        "/etc/NetworkManager/",
         "/etc/network/",
         "/etc/dhcp/",
         "/etc/ppp/",
@@ -48,6 +56,16 @@ pub fn allowed_path(kind: &str, path: &str) -> bool {
         "/etc/at.",
         "/etc/dkms/",
         "/etc/security/",
+        "/etc/default/grub",
+        "/etc/dracut.conf",
+        "/etc/firewalld/",
+        "/etc/initramfs-tools/",
+        "/etc/modprobe.d/",
+        "/etc/modules-load.d/",
+        "/etc/netplan/",
+        "/etc/nftables",
+        "/etc/sysctl.d/",
+        "/etc/tmpfiles.d/",
     ];
     let below = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
     match kind {
@@ -84,11 +102,29 @@ mod tests {
             "/etc/ld.so.conf.d/x.conf",
             "/etc/bash.bashrc",
             "/etc/NetworkManager/dispatcher.d/x",
+            "/etc/NetworkManager/conf.d/x.conf",
+            "/etc/modprobe.d/x.conf",
+            "/etc/modprobe.conf",
+            "/etc/modules-load.d/x.conf",
+            "/etc/sysctl.d/x.conf",
+            "/etc/sysctl.conf",
+            "/etc/nologin",
+            "/etc/hosts.deny",
+            "/etc/default/grub",
+            "/etc/default/grub.d/x.cfg",
+            "/etc/dracut.conf.d/x.conf",
+            "/etc/tmpfiles.d/x.conf",
+            "/etc/netplan/x.yaml",
+            "/etc/nftables.conf",
             "/usr/bin/x",
         ] {
-            assert!(!allowed_path("file.dropin", path), "{path}");
+            for kind in ["file.dropin", "file.setting", "file.list_setting", "file.setting_absent"] {
+                assert!(!allowed_path(kind, path), "{kind} {path}");
+            }
         }
-        assert!(allowed_path("file.dropin", "/etc/ssh/sshd_config.d/x.conf"));
+        for path in ["/etc/ssh/sshd_config.d/x.conf", "/etc/default/x", "/etc/resolv.conf", "/etc/hosts"] {
+            assert!(allowed_path("file.dropin", path), "{path}");
+        }
         assert!(!allowed_path("file.mode", "/etc/shadow"));
     }
 

@@ -28,6 +28,17 @@ pub struct FirewallRule {
     pub family: Option<Family>,
 }
 
+/// The smallest segment size that any usual connection names (RFC 9293, 3.7.1).
+pub const MSS_USUAL_MIN: u16 = 536;
+
+impl FirewallRule {
+    /// Whether the rule has a condition that no usual connection meets; any other condition narrows nothing down.
+    #[must_use]
+    pub fn is_unusual_only(&self) -> bool {
+        self.condition.is_some_and(|condition| condition.mss_until < MSS_USUAL_MIN)
+    }
+}
+
 /// Direction of `firewall.rule`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -93,34 +93,13 @@ pub(super) fn is_name_pattern(text: &str) -> bool {
     own >= 3 && is_path(&format!("/{text}"), true)
 }
 
+/// How a parameter is written; which ones an entry may set is a rail (`actions/rails/boot.rs`).
 pub(super) fn is_cmdline_param(text: &str) -> bool {
-    const NEVER: [&str; 14] = [
-        "init",
-        "rdinit",
-        "root",
-        "rootflags",
-        "rootfstype",
-        "ro",
-        "rw",
-        "single",
-        "mitigations",
-        "selinux",
-        "enforcing",
-        "apparmor",
-        "nokaslr",
-        "lockdown",
-    ];
     let (name, value) = text.split_once('=').unwrap_or((text, "-"));
     let fits = |part: &str, more: &[u8]| {
         (1..=80).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
     };
-    fits(name, b"_.-")
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && fits(value, b"_.,:-")
-        && !NEVER.contains(&name)
-        && !name.starts_with("rd.")
-        && !name.starts_with("systemd.")
-        && !name.starts_with("no")
+    fits(name, b"_.-") && name.starts_with(|c: char| c.is_ascii_lowercase()) && fits(value, b"_.,:-")
 }
 
 pub(super) fn is_xml_name(text: &str) -> bool {

@@ -1,159 +1,17 @@
 //! The gate behind each wave: wait, open the next, or halt (`fleet-execution.md` 2.3, S8).
 //!
 //! Counts and confidence bounds decide, never bare percentages: nothing failed in ten tries proves little, and one failure in one
-//! try proves something. What nobody knows counts as a failure for halting and never as a success for going on.
+//! try proves something. What nobody knows counts as a failure for halting and never as a success for going on. Between the
+//! proof that a rate is exceeded, which halts, and a rate seen that is within it, which goes on, a person decides.
+
+mod tally;
 
 use super::Policy;
-use crate::task::State;
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
+pub use tally::{Bucket, Standing, Tally};
 
-/// What the state of a task means to a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Bucket {
-    /// Not offered yet.
-    Waiting,
-    /// An order is out.
-    Out,
-    /// An order was out and nobody knows what became of it.
-    Unknown,
-    /// Ended well.
-    Good,
-    /// Ended badly.
-    Bad,
-    /// Ended, and says nothing of the mitigation: it does not apply there.
-    Neutral,
-    /// Ended without a try.
-    Untried,
-}
-
-impl Bucket {
-    /// Every bucket, in the order of [`Tally::counts`].
-    pub const ALL: [Bucket; 7] =
-        [Bucket::Waiting, Bucket::Out, Bucket::Unknown, Bucket::Good, Bucket::Bad, Bucket::Neutral, Bucket::Untried];
-
-    /// What a task in this state counts as.
-    #[must_use]
-    pub fn of(state: State) -> Bucket {
-        match state {
-            State::Pending | State::Ready => Bucket::Waiting,
-            State::Offered | State::Accepted | State::Running => Bucket::Out,
-            State::Unknown => Bucket::Unknown,
-            State::NotApplicable => Bucket::Neutral,
-            State::Cancelled | State::Expired => Bucket::Untried,
-            _ => match state.code() {
-                Some(0 | 33) => Bucket::Good,
-                Some(_) => Bucket::Bad,
-                // Any open state that is yet to come: an order may be out.
-                None => Bucket::Out,
-            },
-        }
-    }
-}
-
-/// How many tasks of a wave, or of a run, are in each bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// See [`Bucket::Waiting`].
-    pub waiting: u64,
-    /// See [`Bucket::Out`].
-    pub out: u64,
-    /// See [`Bucket::Unknown`].
-    pub unknown: u64,
-    /// See [`Bucket::Good`].
-    pub good: u64,
-    /// See [`Bucket::Bad`].
-    pub bad: u64,
-    /// See [`Bucket::Neutral`].
-    pub neutral: u64,
-    /// See [`Bucket::Untried`].
-    pub untried: u64,
-}
-
-impl Tally {
-    /// The tally of these states.
-    #[must_use]
-    pub fn of(states: impl IntoIterator<Item = State>) -> Tally {
-        let mut tally = Tally::default();
-        for state in states {
-            *tally.slot(Bucket::of(state)) += 1;
-        }
-        tally
-    }
-
-    fn slot(&mut self, bucket: Bucket) -> &mut u64 {
-        match bucket {
-            Bucket::Waiting => &mut self.waiting,
-            Bucket::Out => &mut self.out,
-            Bucket::Unknown => &mut self.unknown,
-            Bucket::Good => &mut self.good,
-            Bucket::Bad => &mut self.bad,
-            Bucket::Neutral => &mut self.neutral,
-            Bucket::Untried => &mut self.untried,
-        }
-    }
-
-    /// The counts in the order of [`Bucket::ALL`].
-    #[must_use]
-    pub fn counts(self) -> [u64; 7] {
-        [self.waiting, self.out, self.unknown, self.good, self.bad, self.neutral, self.untried]
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: Tally) -> Tally {
-        let mut sum = self;
-        for (bucket, count) in Bucket::ALL.into_iter().zip(other.counts()) {
-            *sum.slot(bucket) += count;
-        }
-        sum
-    }
-
-    /// All tasks.
-    #[must_use]
-    pub fn tasks(self) -> u64 {
-        self.counts().into_iter().sum()
-    }
-
-    /// The tally with so many of its waiting tasks passed over, because their hosts are away: to a gate they are as good as
-    /// not tried.
-    #[must_use]
-    pub fn passing_over(self, away: u64) -> Tally {
-        let away = away.min(self.waiting);
-        Tally { waiting: self.waiting - away, untried: self.untried + away, ..self }
-    }
-
-    /// Tasks that a result is to be had of: what ended without a try, or is passed over, says nothing either way.
-    #[must_use]
-    pub fn judged(self) -> u64 {
-        self.tasks() - self.untried
-    }
-
-    /// Tasks whose result is known.
-    #[must_use]
-    pub fn definitive(self) -> u64 {
-        self.good + self.bad + self.neutral
-    }
-
-    /// Tasks that count as failed: what is unknown may be a host that does not start any more.
-    #[must_use]
-    pub fn failures(self) -> u64 {
-        self.bad + self.unknown
-    }
-
-    /// The tally without so many of its failures: those that a person has accepted.
-    #[must_use]
-    pub fn without(self, failures: u64) -> Tally {
-        let bad = self.bad.min(failures);
-        Tally { bad: self.bad - bad, unknown: self.unknown - self.unknown.min(failures - bad), ..self }
-    }
-
-    /// Tasks that have not ended.
-    #[must_use]
-    pub fn open(self) -> u64 {
-        self.waiting + self.out + self.unknown
-    }
-}
+/// So many hosts that fall silent while they are worked on halt a run: one may have lost its power, two were cut off by us.
+pub const SILENT_HOSTS_MAX: u64 = 1;
 
 /// What a gate is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -166,8 +24,10 @@ pub struct Look<'a> {
     pub run: Tally,
     /// The open wave is the last one.
     pub last: bool,
-    /// Failures of the run that were there when a person let it go on: they halt it no more.
-    pub accepted: u64,
+    /// Hosts of the run whose work had begun and of which nobody knows what became, but for those that a person has accepted.
+    pub silent_hosts: u64,
+    /// An earlier run of the job went through all its waves.
+    pub proven: bool,
     /// When the results of the wave became enough, if they were when somebody last looked.
     pub settled_at: Option<Timestamp>,
     /// Now.
@@ -207,6 +67,9 @@ pub fn judge(look: &Look<'_>) -> Verdict {
         let untried = if wave.untried > 0 { format!(", {} not tried", wave.untried) } else { String::new() };
         return Verdict::Wait(format!("{definitive} of {judged} results, {needed}% are needed{unknown}{untried}"));
     }
+    if let Some(reason) = unproven(look).or_else(|| too_near(look)) {
+        return Verdict::Wait(format!("{reason}; the next wave opens when a person opens it"));
+    }
     let soak = i64::from(look.policy.soak_seconds);
     match look.settled_at {
         Some(at) if look.now.seconds_since(at) >= soak => Verdict::Promote,
@@ -221,9 +84,10 @@ fn broken(look: &Look<'_>) -> Option<String> {
     if look.run.waiting == 0 && look.run.out == 0 {
         return None;
     }
-    let before = look.run.failures().saturating_sub(look.wave.failures());
-    let (policy, run) = (look.policy, look.run.without(look.accepted));
-    let wave = look.wave.without(look.accepted.saturating_sub(before));
+    if let Some(reason) = alarming(look) {
+        return Some(reason);
+    }
+    let (policy, run, wave) = (look.policy, look.run.unaccepted(), look.wave.unaccepted());
     let tolerated = policy.tolerated(run.tasks());
     let unknown = if run.unknown > 0 { format!(" ({} of them unknown)", run.unknown) } else { String::new() };
     if run.failures() > tolerated {
@@ -244,6 +108,45 @@ fn broken(look: &Look<'_>) -> Option<String> {
         }
     }
     None
+}
+
+/// What halts a run whatever number of failures it survives: a host that is half undone, hosts that may not come back.
+fn alarming(look: &Look<'_>) -> Option<String> {
+    match (look.run.half_done, look.silent_hosts) {
+        (0, 0..=SILENT_HOSTS_MAX) => None,
+        (0, hosts) => Some(format!("{hosts} hosts fell silent while they were worked on, and may not come back")),
+        (1, _) => Some("1 task failed and left its host changed, because not everything could be put back".to_owned()),
+        (tasks, _) => {
+            Some(format!("{tasks} tasks failed and left their hosts changed, because not everything could be put back"))
+        }
+    }
+}
+
+/// Why the results of a wave do not show what the change does to a host, if they do not: nothing was changed yet.
+fn unproven(look: &Look<'_>) -> Option<String> {
+    if look.proven || look.run.changed > 0 || look.wave.tasks() == 0 {
+        return None;
+    }
+    let Tally { good, neutral, bad, .. } = look.wave;
+    let counts = [(good, "in place already"), (neutral, "does not apply"), (bad, "failed")];
+    let counts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}")).collect();
+    Some(format!("no host was changed so far, so nothing shows what the change does ({})", counts.join(", ")))
+}
+
+/// Why the failures of a wave are too many to go on by itself, though too few to prove that the rate is exceeded.
+fn too_near(look: &Look<'_>) -> Option<String> {
+    let (percent, wave) = (look.policy.failure_percent?, look.wave.unaccepted());
+    let (failures, judged) = (wave.failures(), wave.good + wave.failures());
+    // In whole numbers. Nothing failed is never too many: else no wave of fewer than 189 hosts could pass 2 %.
+    if failures * 100 <= u64::from(percent) * judged {
+        return None;
+    }
+    let highest = wilson(failures, judged).1 * 100.0;
+    let unknown = if wave.unknown > 0 { format!(" ({} of them unknown)", wave.unknown) } else { String::new() };
+    Some(format!(
+        "{failures} of {judged} failed in the wave{unknown}: it may be up to {highest:.1}% with 95% confidence, {percent}% are allowed"
+    ))
 }
 
 /// The lower and upper bound of the true rate behind `hits` of `of`, with 95 % confidence (Wilson's score interval).

@@ -6,7 +6,7 @@
 use super::gate::Bucket;
 use super::run::RunState;
 use crate::id::{RunId, TaskId};
-use crate::task::{Life, RUN_SECONDS, State};
+use crate::task::{Life, State, WORK_SECONDS};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -15,10 +15,11 @@ pub const PERMIT_SECONDS: i64 = 60;
 /// Added to the longest a permitted start may take before its places are free again, in seconds: clocks and the way back.
 pub const MARGIN_SECONDS: i64 = 60;
 
-/// When the places of a permit granted now are free again, whatever is heard: what started on it has ended by then.
+/// When the places of a permit granted now are free again, whatever is heard: what started on it has ended by then, and was undone
+/// where it did not end well.
 #[must_use]
 pub fn free_at(now: Timestamp) -> Timestamp {
-    now.plus_seconds(PERMIT_SECONDS + RUN_SECONDS + MARGIN_SECONDS)
+    now.plus_seconds(PERMIT_SECONDS + WORK_SECONDS + MARGIN_SECONDS)
 }
 
 /// What the server knows as an agent asks whether the order of an epoch may start, or its host be restarted for it.

@@ -330,3 +330,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_taken_back_waits_for_the_next_window() {
+    let zones = ["America/New_York".to_owned()];
+    let now = instant("2026-11-18T12:00:00Z");
+    let back = |schedule: &Schedule| schedule.back(&zones, now);
+    let windowed = |at: &str, zone: Zone| Schedule::Once { at: at.parse().unwrap(), zone, window: Some(90) };
+    // Nobody said when hosts must be left alone.
+    assert_eq!(back(&Schedule::OnDemand), Schedule::OnDemand);
+    assert_eq!(back(&once("2026-12-01T03:00", rome())), Schedule::OnDemand);
+    let daily = every(1, Rule::Daily, date(2026, 1, 1), rome());
+    assert_eq!(back(&Schedule::Recurring(daily.clone())), Schedule::OnDemand);
+    // The next window of a recurring job; half past two in Rome has passed today.
+    let daily = Recurring { window: Some(90), ..daily };
+    assert_eq!(back(&Schedule::Recurring(daily.clone())), windowed("2026-11-19T02:30", rome()));
+    // After the last one, and of a job that ran once: the same time of a day that no asset has passed.
+    let over = Recurring { ends: Ends::On(date(2026, 2, 1)), ..daily };
+    assert_eq!(back(&Schedule::Recurring(over)), windowed("2026-11-19T02:30", rome()));
+    assert_eq!(back(&windowed("2026-01-15T18:00", rome())), windowed("2026-11-18T18:00", rome()));
+    assert_eq!(back(&windowed("2026-01-15T11:00", Zone::Agent)), windowed("2026-11-19T11:00", Zone::Agent));
+    // One that lies ahead is its own.
+    assert_eq!(back(&windowed("2027-01-15T03:00", rome())), windowed("2027-01-15T03:00", rome()));
+}

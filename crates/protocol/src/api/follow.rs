@@ -89,8 +89,11 @@ bodies! {
         pub title: String,
         /// `fixed`: the scanner says so of every item it covers there; `expired`: its time is over.
         pub reason: String,
-        /// The particulars, in a sentence.
+        /// The particulars, in a sentence, the caution included.
         pub detail: String,
+        /// What somebody has to know before he accepts it; empty where there is nothing.
+        #[serde(default)]
+        pub caution: String,
         /// `open`, `accepted`, `dismissed` or `obsolete`.
         pub state: String,
         /// When it was made.

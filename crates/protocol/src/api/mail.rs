@@ -50,6 +50,14 @@ pub struct Mail {
     pub sent_at: Option<Timestamp>,
 }
 
+/// `{"retried": …}`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct MailsRetried {
+    /// How many dead letters are tried again.
+    pub retried: usize,
+}
+
 /// A test mail to be sent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -30,12 +30,14 @@ macro_rules! requests {
 mod agents;
 mod approvals;
 mod catalogue;
+mod history;
 mod results;
 mod schedule;
 
 pub use agents::*;
 pub use approvals::*;
 pub use catalogue::*;
+pub use history::*;
 pub use results::*;
 pub use schedule::*;
 
@@ -47,6 +49,9 @@ requests! {
         pub kind: String,
         /// `linux` or `windows`; needed for a free-standing job, and where the assets run both.
         pub platform: Option<String>,
+        /// Make one draft for each platform that the assets run; of jobs from eliminations only. The answer is the first
+        /// of them, or the one of `platform`, and its `twin` names the other.
+        pub each_platform: bool,
         /// For which vulnerabilities, and where.
         pub vulnerabilities: Vec<JobSelection>,
         /// Which assets a free-standing job is for.
@@ -159,6 +164,9 @@ bodies! {
         pub tasks: TaskCounts,
         /// Nothing starts until somebody resumes it.
         pub paused: bool,
+        /// A run of it is halted, by its gate or by a person: nothing of that run starts until somebody resumes it.
+        #[serde(default)]
+        pub halted: bool,
         /// Made.
         #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
         pub created_at: Timestamp,
@@ -301,10 +309,12 @@ bodies! {
         pub points: i64,
     }
 
-    /// `{"tasks": […]}`.
+    /// `{"tasks": […], "next": …}`.
     pub struct TasksBody {
-        /// The tasks.
+        /// A page of tasks.
         pub tasks: Vec<Task>,
+        /// Where the next page begins.
+        pub next: Option<String>,
     }
 
     /// A task.

@@ -1,10 +1,14 @@
 //! `quell jobs dry-run`: what a job would change on each machine, exactly, and what that would do to the scores.
 
+use super::waiting::{self, Look};
 use crate::client::{Client, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, Format, line, note, said};
 use protocol::api::response::{DryRun, DryRunAnswer, DryRunBody, DryRunItem};
 use std::time::Duration;
+
+/// How often a dry run that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const ANSWERS: &[Column<DryRunAnswer>] = &[
     ("ASSET", |answer| answer.asset_name.clone()),
@@ -28,19 +32,27 @@ const ITEMS: &[Column<DryRunItem>] = &[
 /// [`Failure`] of the server.
 pub async fn run(client: &Client, format: Format, number: &str, wait: bool, last: bool) -> Result<(), Failure> {
     let at = path(&["jobs", number, "dry-run"]);
-    let mut body: DryRunBody = if last {
+    let body: DryRunBody = if last {
         client.get(&at, &[]).await?
     } else {
         client.post(&at, &serde_json::Map::<String, serde_json::Value>::new()).await?
     };
-    while wait && body.dry_run.as_ref().is_some_and(|run| run.ended_at.is_none()) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        body = client.get(&at, &[]).await?;
-    }
+    let body = if wait { waiting::until(LOOK_EVERY, async || look(client, &at).await).await? } else { body };
     match body.dry_run {
         None => Err(Failure::Said(format!("{number} was never run dry"))),
         Some(run) => show(format, number, &run),
     }
+}
+
+async fn look(client: &Client, at: &str) -> Result<Look<DryRunBody>, Failure> {
+    let body: DryRunBody = client.get(at, &[]).await?;
+    Ok(match &body.dry_run {
+        Some(run) if run.ended_at.is_none() => {
+            let waiting = run.answers.iter().filter(|answer| answer.verdict == "waiting").count();
+            Look::Still(format!("{} of {} answers are there", run.answers.len() - waiting, run.answers.len()))
+        }
+        _ => Look::Over(body),
+    })
 }
 
 fn show(format: Format, number: &str, run: &DryRun) -> Result<(), Failure> {

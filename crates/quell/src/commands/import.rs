@@ -1,10 +1,10 @@
 //! `quell import FILE`: load a scanner's file, or only read it and say what it holds.
 
 use super::Context;
+use super::waiting::{self, Look};
 use crate::client::{Client, path};
 use crate::failure::Failure;
-use crate::output::{self, Format, interactive, note};
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::output::{self, Format, note};
 use intake::Limits;
 use protocol::api::integrations::{FileImportBody, Import, ImportBody};
 use reqwest::Method;
@@ -117,25 +117,21 @@ async fn upload(client: &Client, arguments: &Arguments, dry_run: bool) -> Result
 /// # Errors
 /// [`Failure`] of the connection or the server.
 pub async fn wait(client: &Client, number: &str) -> Result<Import, Failure> {
-    let bar = if interactive() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    loop {
+    let look = async || {
         let ImportBody { import, .. } = client.get(&path(&["imports", number]), &[]).await?;
         if import.state != "running" {
-            bar.finish_and_clear();
-            return Ok(import);
+            return Ok(Look::Over(import));
         }
         let counters = &import.counters;
         let rows = |count: &protocol::api::integrations::ImportCount| count.new + count.updated + count.unchanged;
-        bar.set_message(format!(
+        Ok(Look::Still(format!(
             "{number}: {} hosts, {} detections, {} vulnerabilities",
             rows(&counters.hosts),
             rows(&counters.detections),
             rows(&counters.vulnerabilities)
-        ));
-        bar.tick();
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+        )))
+    };
+    waiting::until(LOOK_EVERY, look).await
 }
 
 fn show(format: Format, outcome: &Outcome) -> Result<(), Failure> {

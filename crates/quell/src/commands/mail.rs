@@ -4,7 +4,7 @@ use super::Context;
 use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, note};
-use protocol::api::mail::{Mail, MailBody, MailTest, MailsBody};
+use protocol::api::mail::{Mail, MailBody, MailTest, MailsBody, MailsRetried};
 use std::time::Duration;
 
 /// What can be done with mail.
@@ -20,7 +20,11 @@ pub enum Command {
     /// Try a dead letter again now, or one that waits for its next try
     Retry {
         /// Its key, as listed
-        id: i64,
+        #[arg(required_unless_present = "all")]
+        id: Option<i64>,
+        /// Every dead letter
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
     },
 }
 
@@ -61,7 +65,12 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
                 _ => Err(Failure::Said("the mail server has not answered yet; see `quell mail list`".to_owned())),
             }
         }
-        Command::Retry { id } => {
+        Command::Retry { id: None, .. } => {
+            let body = serde_json::json!({});
+            let done: MailsRetried = client.post(&path(&["mail", "retry"]), &body).await?;
+            output::record(context.format, &done, &[("retried", done.retried.to_string())])
+        }
+        Command::Retry { id: Some(id), .. } => {
             let body = serde_json::json!({});
             let MailBody { mail } = client.post(&path(&["mail", &id.to_string(), "retry"]), &body).await?;
             note(&format!("the mail to {} is tried again", mail.recipient));

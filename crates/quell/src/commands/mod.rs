@@ -27,6 +27,7 @@ mod tags;
 mod tokens;
 mod users;
 mod vulnerabilities;
+mod waiting;
 
 use crate::client::Client;
 use crate::failure::{EXIT_CODES, Failure};

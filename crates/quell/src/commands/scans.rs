@@ -1,6 +1,7 @@
 //! `quell scans`: rescans, from asking to verdicts.
 
 use super::Context;
+use super::waiting::{self, Look};
 use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, Format, note};
@@ -220,22 +221,15 @@ fn offered(format: Format, offer: &OfferBody) -> Result<(), Failure> {
 
 /// Look at a rescan until it has ended.
 async fn wait(client: &Client, number: &str, format: Format) -> Result<(), Failure> {
-    let mut said = String::new();
-    loop {
+    let look = async || {
         let body = read(client, number).await?;
-        if body.scan.ended_at.is_some() {
-            show(format, &body)?;
-            return match body.scan.state.as_str() {
-                "complete" => Ok(()),
-                state => Err(Failure::Said(format!("{number} is {state}: {}", body.scan.message))),
-            };
-        }
-        let now = standing(&body);
-        if output::interactive() && now != said {
-            note(&now);
-            said = now;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
+        Ok(if body.scan.ended_at.is_some() { Look::Over(body) } else { Look::Still(standing(&body)) })
+    };
+    let body = waiting::until(LOOK_EVERY, look).await?;
+    show(format, &body)?;
+    match body.scan.state.as_str() {
+        "complete" => Ok(()),
+        state => Err(Failure::Said(format!("{number} is {state}: {}", body.scan.message))),
     }
 }
 

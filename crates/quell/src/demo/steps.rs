@@ -172,9 +172,11 @@ async fn mitigate(stage: &Stage, voice: &Narrator, plan: &Plan) -> Result<JobSum
         body.job.summary.ended_at.is_some().then_some(body.job.summary)
     });
     let ended = ended.await?;
-    let tasks: body::TasksBody = client.get(&path(&["jobs", &number, "tasks"]), &[]).await?;
+    let every = ListArguments { all: true, ..ListArguments::default() };
+    let place = path(&["jobs", &number, "tasks"]);
+    let tasks = client.list(&place, &every, |body: body::TasksBody| (body.tasks, body.next)).await?;
     let mut told = vec![format!("{number} on {assets} assets was DISABLED, then ENABLED, is {}", ended.status)];
-    told.extend(tasks.tasks.iter().map(|task| {
+    told.extend(tasks.iter().map(|task| {
         format!("{:<22} {:<34} {} ({})", task.asset_name, task.entry, task.state, task.code.unwrap_or(-1))
     }));
     step.done(&told);

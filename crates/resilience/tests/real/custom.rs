@@ -49,8 +49,11 @@ fn ceremony(desk: &Path, order: &PublicKey) -> Bundle {
     run("lint own --warnings");
     run("sign --key content.pem --version 1 --expires 2098-01-01 --custom own --root root.json --out signed");
     assert!(run("verify signed --root root.json").contains("not signed by the organisation"));
-    quell(desk, "countersign signed --root root.json --organisation-key content.pem", false);
-    assert!(run("countersign signed --root root.json --organisation-key organisation.pem").contains("is complete"));
+    quell(desk, "countersign signed --root root.json --yes --organisation-key content.pem", false);
+    quell(desk, "countersign signed --root root.json --organisation-key organisation.pem", false);
+    assert!(
+        run("countersign signed --root root.json --yes --organisation-key organisation.pem").contains("is complete")
+    );
     assert!(!run("verify signed --root root.json").contains("not usable"));
     Bundle::read_from(&desk.join("signed")).unwrap()
 }

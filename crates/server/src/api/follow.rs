@@ -119,7 +119,7 @@ async fn dismiss(
 async fn reviews(State(app): State<App>, caller: Caller) -> Result<Json<body::ReviewsBody>, Error> {
     caller.may(Action::JobsView, &Record::default())?;
     let (now, scope) = (app.clock.now(), caller.scope.clone());
-    let due = app.database.read(move |tx| after::reviews(tx, now, &scope)).await?;
+    let due = app.database.read(move |tx| after::reviews(tx, now, &scope, false)).await?;
     Ok(Json(body::ReviewsBody { reviews: due.into_iter().map(view::review).collect() }))
 }
 

@@ -17,6 +17,7 @@ use domain::job::{Act, Kind};
 use domain::number::{Number, Series};
 use protocol::api::response as body;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use store::audit::{self, Entry};
 use store::{Transaction, settings};
 use utoipa_axum::router::OpenApiRouter;
@@ -29,6 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list, create))
         .routes(routes!(show, edit, delete))
         .routes(routes!(save))
+        .routes(routes!(rollback))
         .routes(routes!(enable))
         .routes(routes!(disable))
         .routes(routes!(cancel))
@@ -94,7 +96,8 @@ async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Resul
 /// Make a draft
 ///
 /// From eliminations, by `vulnerabilities`: assets and actions are filled in; assets can then be removed, not added.
-/// Without them a free-standing job, which chooses assets and actions itself.
+/// Without them a free-standing job, which chooses assets and actions itself. With `each_platform` a draft for each platform
+/// that the assets run; the answer is the first, whose `twin` names the other.
 #[utoipa::path(post, path = "/jobs", tag = "jobs", request_body = body::NewJob,
     responses((status = CREATED, body = body::JobBody)))]
 async fn create(
@@ -108,13 +111,22 @@ async fn create(
         _ => return Err(Error::field("kind", "bad_kind", "the kind is `mitigation` or `rollback`")),
     };
     let job = if new.vulnerabilities.is_empty() && (new.selection.is_some() || new.platform.is_some()) {
+        if new.each_platform {
+            let why = "a free-standing job has one platform: make one for each";
+            return Err(Error::field("each_platform", "free_standing", why));
+        }
         selection::create(&app, &caller, free(&new, kind)?).await?
     } else {
         if new.selection.is_some() || new.choose.is_some() {
             let why = "give either `vulnerabilities`, for a job from eliminations, or `selection` and `choose`";
             return Err(Error::field("vulnerabilities", "two_ways", why));
         }
-        jobs::create(&app, &caller, wanted(new, kind)).await?
+        let (each, wanted) = (new.each_platform, wanted(new, kind));
+        if each {
+            jobs::create_each(&app, &caller, wanted).await?.0
+        } else {
+            jobs::create(&app, &caller, wanted).await?
+        }
     };
     Ok((StatusCode::CREATED, tagged(&app, &caller, job).await?))
 }
@@ -128,6 +140,7 @@ fn wanted(new: body::NewJob, kind: Kind) -> Wanted {
         kind,
         platform: new.platform.as_deref().map(Platform::parse),
         selections: new.vulnerabilities.into_iter().map(selection).collect(),
+        entries: BTreeSet::new(),
         title: new.title,
         description: new.description,
     }
@@ -177,14 +190,21 @@ async fn edit(
     Json(patch): Json<body::JobPatch>,
 ) -> Result<Tagged, Error> {
     let (number, version) = (ordinal(&number)?, seen.required()?);
-    let patch = app.database.try_read(move |tx| understood(tx, &patch)).await?;
+    let asker = caller.clone();
+    let patch = app.database.try_read(move |tx| understood(tx, &asker, number, &patch)).await?;
     let job = jobs::edit(&app, &caller, number, version, patch).await?;
     tagged(&app, &caller, job).await
 }
 
-/// Names in a patch become keys.
-fn understood(tx: &mut Transaction<'_>, patch: &body::JobPatch) -> Result<Patch, Error> {
-    let actions = patch.actions.as_ref().map(|chosen| views::jobs::actions(tx, chosen)).transpose()?;
+/// Names in a patch become keys; which of them an action's name means depends on what the job holds.
+fn understood(tx: &mut Transaction<'_>, caller: &Caller, number: i64, patch: &body::JobPatch) -> Result<Patch, Error> {
+    let actions = match &patch.actions {
+        None => None,
+        Some(chosen) => {
+            let job = jobs::load(tx, caller, number)?;
+            Some(views::jobs::actions(tx, &job, chosen)?)
+        }
+    };
     let coauthors = match &patch.coauthors {
         None => None,
         Some(names) => Some(users(tx, names)?),
@@ -244,6 +264,21 @@ async fn save(
     done(&app, &caller, &number, if save.enable { Act::SaveAndEnable } else { Act::Save }, seen).await
 }
 
+/// Roll a job back
+///
+/// Makes a draft of a rollback job, owned by the caller, of exactly what the job put in place and is in force and ours. Assets
+/// that the caller does not see, or that have no agent, are left out, which the draft's description says.
+#[utoipa::path(post, path = "/jobs/{number}/rollback", tag = "jobs", params(("number" = String, Path)),
+    responses((status = CREATED, body = body::JobBody)))]
+async fn rollback(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+) -> Result<(StatusCode, Tagged), Error> {
+    let draft = jobs::roll_back(&app, &caller, ordinal(&number)?).await?;
+    Ok((StatusCode::CREATED, tagged(&app, &caller, draft).await?))
+}
+
 /// Enable a job
 #[utoipa::path(post, path = "/jobs/{number}/enable", tag = "jobs", params(("number" = String, Path)),
     responses((status = OK, body = body::JobBody)))]
@@ -297,11 +332,21 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize, utoipa::IntoParams)]
+/// What the list of tasks is asked for: which run, besides what every list is.
+#[derive(Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
 struct TasksQuery {
     /// Of which run; the newest when absent.
     run: Option<i64>,
+    /// A condition in the query language: `is:failed`, `asset:web-1`.
+    q: String,
+    /// The column to sort by, with `-` in front for the other direction; the asset's name when absent.
+    sort: String,
+    /// Records in the page, 1 to 500; 100 when absent.
+    limit: Option<i64>,
+    /// Where to go on: `next` of the page before.
+    cursor: Option<String>,
 }
 
 /// List the tasks of a run of a job
@@ -314,11 +359,15 @@ async fn tasks(
     Query(query): Query<TasksQuery>,
 ) -> Result<Json<body::TasksBody>, Error> {
     let number = ordinal(&number)?;
-    let tasks = app.database.try_read(move |tx| {
+    let TasksQuery { run, q, sort, limit, cursor } = query;
+    let list = ListQuery { q, sort, limit, cursor };
+    let query = list.of_list(&store::tasks::list::FIELDS, "asset", app.clock.now(), &caller.name)?;
+    let read = app.database.try_read(move |tx| {
         let job = jobs::load(tx, &caller, number)?;
-        views::jobs::tasks(tx, &job, query.run)
+        views::jobs::tasks(tx, &job, run, &query)
     });
-    Ok(Json(body::TasksBody { tasks: tasks.await? }))
+    let page = read.await?;
+    Ok(Json(body::TasksBody { tasks: page.rows, next: page.next_cursor }))
 }
 
 /// Show whether everything is halted

@@ -7,14 +7,19 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::access::{Action, Record};
-use protocol::api::mail::{Mail, MailBody, MailTest, MailsBody};
+use protocol::api::mail::{Mail, MailBody, MailTest, MailsBody, MailsRetried};
 use store::mails::{self, MailRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(test)).routes(routes!(retry))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(test))
+        .routes(routes!(retry))
+        .routes(routes!(retry_all))
 }
 
 fn said(row: MailRow) -> Mail {
@@ -74,4 +79,12 @@ async fn test(
 async fn retry(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Result<Json<MailBody>, Error> {
     let row = mail::retry(&app, &caller, id).await?;
     Ok(Json(MailBody { mail: said(row) }))
+}
+
+/// Try every dead letter again now
+///
+/// Their tries are counted from the beginning.
+#[utoipa::path(post, path = "/mail/retry", tag = "mail", responses((status = OK, body = MailsRetried)))]
+async fn retry_all(State(app): State<App>, caller: Caller) -> Result<Json<MailsRetried>, Error> {
+    Ok(Json(MailsRetried { retried: mail::retry_all(&app, &caller).await? }))
 }

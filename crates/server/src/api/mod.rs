@@ -15,6 +15,7 @@ pub mod approvals;
 pub mod assets;
 pub mod audit;
 pub mod follow;
+pub mod history;
 pub mod imports;
 pub mod instances;
 pub mod items;
@@ -52,6 +53,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(jobs::routes())
         .merge(results::routes())
         .merge(runs::routes())
+        .merge(history::routes())
         .merge(rollouts::routes())
         .merge(approvals::routes())
         .merge(selection::routes())

@@ -1,33 +1,33 @@
-//! Hands mail to a mail server: STARTTLS or TLS, signing in, a few kept connections, a time-out for everything.
+//! Hands mail to a mail server: STARTTLS or TLS, signing in, a few kept connections ([`session`]), a time-out for everything.
 //!
 //! One mail goes to one recipient in an envelope of its own, so that a refused address concerns nobody else. When to try
 //! again is not decided here; what stands in a mail is `letters`.
 
+mod session;
+
+use self::session::{Protection, Sessions, Stage};
 use crate::config::smtp::{Security, Smtp};
 use crate::letters::Letter;
 use domain::mail::Answer;
 use domain::time::Timestamp;
+use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::transport::smtp::{self, PoolConfig};
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 use url::Url;
 use uuid::Uuid;
 
 /// Connections kept at most, and so mails under way at the same time.
 pub const CONNECTIONS_MAX: u32 = 4;
-/// How long one answer of the mail server may take.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long one mail may take in all.
 pub const SEND_TIME_MAX: Duration = Duration::from_secs(60);
-/// How long a connection is kept without use.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
 /// Characters kept of what a mail server says.
 const FAILURE_CHARS_MAX: usize = 500;
 
@@ -66,7 +66,7 @@ pub struct Untaken {
 
 /// Hands mail over.
 pub struct Mailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    sessions: Sessions,
     from: Mailbox,
     /// Where and how, in words, without the password.
     pub described: String,
@@ -85,30 +85,27 @@ impl Mailer {
     /// [`MailerError`] for a sender that is none, or an authority that cannot be read.
     pub fn new(config: &Smtp, public_url: &Url) -> Result<Mailer, MailerError> {
         let from = sender(&config.from).ok_or_else(|| MailerError::Sender(config.from.clone()))?;
-        let tls = match config.security {
-            Security::StartTls => Tls::Required(tls(config)?),
-            Security::Tls => Tls::Wrapper(tls(config)?),
-            Security::None => Tls::None,
+        let protection = match config.security {
+            Security::StartTls => Protection::StartTls(tls(config)?),
+            Security::Tls => Protection::Tls(tls(config)?),
+            Security::None => Protection::None,
         };
-        let pool = PoolConfig::new().max_size(CONNECTIONS_MAX).idle_timeout(IDLE_TIME_MAX);
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
-            .port(config.port)
-            .tls(tls)
-            .hello_name(hello(public_url))
-            .timeout(Some(ANSWER_TIME_MAX))
-            .pool_config(pool);
-        if let Some((user, password)) = &config.credentials {
-            builder = builder
-                .credentials(Credentials::new(user.clone(), password.0.clone()))
-                .authentication(vec![Mechanism::Plain, Mechanism::Login]);
-        }
+        let credentials = config.credentials.as_ref();
+        let sessions = Sessions {
+            server: (config.host.clone(), config.port),
+            protection,
+            hello: hello(public_url),
+            credentials: credentials.map(|(user, password)| Credentials::new(user.clone(), password.0.clone())),
+            most: CONNECTIONS_MAX as usize,
+            waiting: Mutex::new(Vec::new()),
+        };
         let how = match config.security {
             Security::StartTls => "STARTTLS",
             Security::Tls => "TLS",
             Security::None => "not protected",
         };
         let described = format!("{} ({how}), from {}", config.address(), from.email);
-        Ok(Mailer { transport: builder.build(), from, described })
+        Ok(Mailer { sessions, from, described })
     }
 
     /// The Message-ID of the mail with this id: the same at every try, so that a recipient who gets it twice after a
@@ -127,14 +124,18 @@ impl Mailer {
             answer: Answer::Unsendable,
             said: domain::mail::one_line(&why, FAILURE_CHARS_MAX),
         })?;
-        match tokio::time::timeout(SEND_TIME_MAX, self.transport.send_raw(&envelope, &bytes)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(untaken(&error)),
+        match tokio::time::timeout(SEND_TIME_MAX, self.sessions.hand_over(&envelope, &bytes)).await {
+            Ok(handed) => handed,
             Err(_) => {
                 let said = format!("the mail server did not take it within {} s", SEND_TIME_MAX.as_secs());
                 Err(Untaken { answer: Answer::Nothing, said })
             }
         }
+    }
+
+    /// Close connections that have waited for a mail for a while; nobody waits for the mail server's goodbye.
+    pub fn close_idle(&self) {
+        self.sessions.close_idle();
     }
 
     fn message(&self, mail: Uuid, to: &str, letter: &Letter, at: Timestamp) -> Result<(Envelope, Vec<u8>), String> {
@@ -189,10 +190,15 @@ fn hello(public_url: &Url) -> ClientId {
     }
 }
 
-fn untaken(error: &smtp::Error) -> Untaken {
-    let answer = error.status().map_or(Answer::Nothing, |code| Answer::Code(code.into()));
-    let said = domain::mail::one_line(&crate::http::error::causes(error), FAILURE_CHARS_MAX);
-    Untaken { answer, said }
+/// What was not taken, and of what it was said.
+fn untaken(error: &smtp::Error, stage: Stage) -> Untaken {
+    let said = crate::http::error::causes(error);
+    let (answer, said) = match (error.status().map(u16::from), stage) {
+        (None, _) => (Answer::Nothing, said),
+        (Some(code), Stage::Relay) => (Answer::Relay(code), format!("{}{said}", domain::mail::RELAY_REFUSES)),
+        (Some(code), Stage::Mail) => (Answer::Code(code), said),
+    };
+    Untaken { answer, said: domain::mail::one_line(&said, FAILURE_CHARS_MAX) }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! `domain::approval` decides who may and what follows, `protocol::approval` what is signed and what an order has to keep to.
 //! The server only carries: it holds no key that could sign an approval.
 
+mod bound;
+
 use crate::app::App;
 use crate::engine::catalogue::root;
 use crate::engine::jobs::{self as engine, Job};
@@ -10,6 +12,7 @@ use crate::engine::runs as engine_runs;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::schema::{Entry as CatalogueEntry, Reboot, Reversible};
+pub use bound::{Approvals, Bound};
 use domain::access::Action;
 use domain::approval::{self, Decision, Policy, Request, State};
 use domain::id::{AssetId, RunId, UserId};
@@ -18,21 +21,18 @@ use domain::refusal::Refusal;
 use domain::score::{self, Mitigation};
 use domain::time::Timestamp;
 use protocol::approval::{
-    CAPABILITY, ENTRIES_MAX, MANIFEST_BYTES_MAX, MANIFEST_TYPE, MANIFEST_VERSION, OrderApproval, Plan, PlanAsset,
-    PlanEntry, PlanScore,
+    ENTRIES_MAX, MANIFEST_BYTES_MAX, MANIFEST_TYPE, MANIFEST_VERSION, Plan, PlanAsset, PlanEntry, PlanScore,
 };
 use protocol::digest::Digest;
 use protocol::order::OrderKind;
 use protocol::root::{Role, Root};
 use protocol::signed::Envelope;
 use std::collections::{BTreeMap, BTreeSet};
-use store::agents::AgentRow;
 use store::approvals::{self, ApprovalRow, NewApproval, Planned, TargetRow};
 use store::audit::{self, Entry};
 use store::catalogue::EntryRow;
 use store::jobs::JobRow;
 use store::scores::{self, Put};
-use store::tasks::TaskRow;
 use store::{Transaction, accounts, catalogue, jobs, runs, settings};
 use uuid::Uuid;
 
@@ -435,6 +435,22 @@ pub fn expire(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<domain::id
     Ok(touched)
 }
 
+/// End a request whose run would do what the catalogue in force, of this version, holds no longer; the run stays, to be asked for
+/// anew.
+///
+/// # Errors
+/// A failure of the store.
+pub fn outdated(tx: &mut Transaction<'_>, id: i64, version: u64, now: Timestamp) -> Result<(), Error> {
+    let Some(row) = approvals::find(tx, id)? else { return Ok(()) };
+    let why = format!("release {version} of the catalogue replaces what was to be approved; look at the new request");
+    if approvals::end(tx, id, State::Void, "", &why, now)? {
+        let job = jobs::read(tx, row.job_id)?;
+        let detail = serde_json::json!({ "approval": id, "run": row.run_ordinal, "reason": why });
+        note(tx, "engine/catalogue", "approval.void", &job, detail, now)?;
+    }
+    Ok(())
+}
+
 /// End a request without approval. Its run is taken back: nothing of it has started, because it waited for this.
 fn end(
     tx: &mut Transaction<'_>,
@@ -482,80 +498,4 @@ fn note(
     let resource = format!("jobs/{}", job.name());
     audit::append(tx, &Entry { at: now, actor, action, resource: &resource, detail })?;
     Ok(())
-}
-
-/// What an order of a run has to carry.
-#[derive(Debug, Clone)]
-pub enum Bound {
-    /// Nothing: nobody was asked.
-    Free,
-    /// This approval, until then.
-    By(Box<OrderApproval>, Timestamp),
-    /// It must not be ordered, and why.
-    Never(String),
-}
-
-/// The approvals of the runs that one agent's orders belong to, each read once.
-#[derive(Debug, Default)]
-pub struct Approvals {
-    runs: BTreeMap<RunId, Option<ApprovalRow>>,
-}
-
-impl Approvals {
-    fn of(&mut self, tx: &mut Transaction<'_>, run: RunId) -> Result<Option<&ApprovalRow>, Error> {
-        if let std::collections::btree_map::Entry::Vacant(free) = self.runs.entry(run) {
-            free.insert(approvals::of_run(tx, run)?);
-        }
-        Ok(self.runs.get(&run).and_then(Option::as_ref))
-    }
-
-    /// The envelope that goes with the orders of a task's run, if they carry an approval.
-    ///
-    /// # Errors
-    /// A failure of the store.
-    pub fn envelope(&mut self, tx: &mut Transaction<'_>, task: &TaskRow) -> Result<Option<String>, Error> {
-        if task.kind != "apply" {
-            return Ok(None);
-        }
-        let row = self.of(tx, task.run_id)?.filter(|row| row.state == State::Approved);
-        Ok(row.map(|row| row.envelope.clone()))
-    }
-
-    /// What the order of a task has to carry.
-    ///
-    /// # Errors
-    /// A failure of the store.
-    pub fn bind(
-        &mut self,
-        tx: &mut Transaction<'_>,
-        agent: &AgentRow,
-        task: &TaskRow,
-        capabilities: &BTreeSet<String>,
-        now: Timestamp,
-    ) -> Result<Bound, Error> {
-        let name = &task.asset_name;
-        if task.kind != "apply" {
-            return Ok(Bound::Free);
-        }
-        let Some(row) = self.of(tx, task.run_id)? else { return Ok(Bound::Free) };
-        let (id, run, until) = (row.id, row.run_ordinal, row.valid_until);
-        if row.state != State::Approved {
-            return Ok(Bound::Never(format!("the run was not approved: the request is {}", row.state.as_str())));
-        }
-        let manifest = row.manifest_digest.parse().map_err(Error::internal)?;
-        if now >= until {
-            return Ok(Bound::Never(format!("the approval held until {until}; run the job again to ask anew")));
-        }
-        if !capabilities.contains(CAPABILITY) {
-            let why = format!("the agent on {name} cannot check approvals; update it and run the job again");
-            return Ok(Bound::Never(why));
-        }
-        let Some(proof) = approvals::proof(tx, id, agent.agent_id, agent.instance_id)? else {
-            let why = format!("the agent on {name} was enrolled after the plan was approved; run the job again");
-            return Ok(Bound::Never(why));
-        };
-        let proof = serde_json::from_str(&proof).map_err(Error::internal)?;
-        let run = u64::try_from(run).unwrap_or(0);
-        Ok(Bound::By(Box::new(OrderApproval { manifest, run, proof }), until))
-    }
 }

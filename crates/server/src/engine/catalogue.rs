@@ -4,6 +4,7 @@
 //! be signed as the one before demands. Agents verify everything again, from the root they enrolled with.
 
 use crate::app::App;
+use crate::engine::approvals;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::applies::OsCondition;
@@ -18,8 +19,8 @@ use protocol::root::{Role, Root};
 use protocol::signed::{Envelope, SigningKey};
 use std::collections::BTreeMap;
 use store::audit::{self, Entry};
-use store::catalogue::{NewEntry, Release};
-use store::{Transaction, catalogue};
+use store::catalogue::{NewEntry, Release, renewal};
+use store::{Transaction, catalogue, jobs};
 
 /// Largest root metadata envelope read, in bytes.
 const ROOT_BYTES_MAX: usize = 64 * 1024;
@@ -113,12 +114,57 @@ fn install_in(
         index_envelope: parcel.index.clone(),
     };
     catalogue::install(tx, &release, &entries, now)?;
+    renew(tx, caller, version, now)?;
     let rejected =
         verified.rejected().iter().map(|(id, error)| (id.to_string(), error.to_string())).collect::<Vec<_>>();
     let detail = serde_json::json!({ "version": version, "entries": entries.len(), "rejected": rejected });
     let actor = caller.author();
     audit::append(tx, &Entry { at: now, actor: &actor, action: "catalogue.install", resource: "catalogue", detail })?;
     Ok(Installed { version, entries: entries.len(), rejected })
+}
+
+/// Take what is past its last day out of what is offered: nothing new is made with it. Gives how many entries.
+///
+/// # Errors
+/// See [`store::Error`].
+pub async fn lapse(app: &App) -> store::Result<u64> {
+    let now = app.clock.now();
+    app.database.write(move |tx| renewal::lapse(tx, now)).await
+}
+
+/// Let jobs that were made under an older release go on with this one (`store::catalogue::renewal`). What somebody is asked to
+/// approve is not changed under his eyes: the request ends and another takes its place.
+fn renew(tx: &mut Transaction<'_>, caller: &Caller, version: u64, now: Timestamp) -> Result<(), Error> {
+    for request in renewal::outdated_requests(tx)? {
+        approvals::outdated(tx, request, version, now)?;
+    }
+    let actor = caller.author();
+    for one in renewal::actions(tx)? {
+        jobs::touch(tx, one.job_id, now)?;
+        let resource = format!("jobs/{}", jobs::name(one.job_number));
+        let detail = serde_json::json!({
+            "entry": one.entry, "before": one.before, "after": one.after, "catalogue": version,
+        });
+        audit::append(tx, &Entry { at: now, actor: &actor, action: "job.renew", resource: &resource, detail })?;
+    }
+    let policy = approvals::policy(tx)?;
+    let mut asking = BTreeMap::new();
+    for of in renewal::outdated(tx)? {
+        let applies = of.kind == "apply";
+        // Of a run at work nobody can be asked any more: what it has not done ends with the reason when its turn comes.
+        if applies && of.begun && approvals::asks(policy, &approvals::content(tx, of.after)?.1) {
+            continue;
+        }
+        renewal::tasks(tx, &of)?;
+        if applies && !of.begun {
+            asking.insert(of.run_id, of.job_id);
+        }
+    }
+    for (run, job) in asking {
+        let job = jobs::read(tx, job)?;
+        approvals::ask(tx, &job, run, now)?;
+    }
+    Ok(())
 }
 
 fn adopt_roots(tx: &mut Transaction<'_>, caller: &Caller, roots: &[String], now: Timestamp) -> Result<Root, Error> {
@@ -177,10 +223,18 @@ fn row(entry: &CatalogueEntry, bytes: &[u8], today: Date) -> NewEntry {
         reversible: entry.after.reversible.as_str() != "no",
         needs: entry.capabilities().into_iter().collect::<Vec<_>>().join(" "),
         systems: stored(&entry.applies.os),
+        requires_fixed: entry.applies.requires_fixed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        offered_until: entry.valid_until.and_then(after),
         offered: entry.is_offered(today),
         body: bytes.to_vec(),
         covers,
     }
+}
+
+/// The first instant after this day.
+fn after(last: Date) -> Option<Timestamp> {
+    let next = last.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?;
+    Some(Timestamp::from_micros(next.timestamp().as_microsecond()))
 }
 
 /// The operating systems that an entry is meant for, as they are stored; see [`systems`].

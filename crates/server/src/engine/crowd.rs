@@ -7,8 +7,10 @@ use crate::engine::{catalogue, dispatch, orders, results};
 use crate::failpoint;
 use crate::http::error::Error;
 use domain::id::AgentKey;
+use domain::task;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use protocol::agent::TaskEpoch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::agents::{self, AgentRow};
@@ -44,6 +46,8 @@ pub struct Looked {
     pub index: Option<String>,
     /// There may be an order for it, or one to be taken back.
     pub waits: bool,
+    /// What it has been at work on for so long that it must still list it, and of what nobody knows what became.
+    pub at_work: Vec<(TaskEpoch, task::State)>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +106,7 @@ fn known(app: App, ids: Arc<Vec<Uuid>>) -> BoxFuture<'static, Result<Vec<Option<
 
 fn look_all(app: App, looks: Arc<Vec<Look>>) -> BoxFuture<'static, Result<Vec<Looked>, Error>> {
     async move {
+        let now = app.clock.now();
         app.database
             .try_read(move |tx| {
                 let version = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
@@ -116,10 +121,17 @@ fn look_all(app: App, looks: Arc<Vec<Look>>) -> BoxFuture<'static, Result<Vec<Lo
                 let index = if looks.iter().any(newer) { store::catalogue::newest(tx)? } else { None };
                 let keys: Vec<AgentKey> = looks.iter().map(|look| look.agent).collect();
                 let waiting: BTreeSet<AgentKey> = many::waited_for(tx, &keys)?.into_iter().collect();
+                let limit = now.plus_seconds(-task::GONE_SECONDS);
+                let mut at_work: BTreeMap<AgentKey, Vec<(TaskEpoch, task::State)>> = BTreeMap::new();
+                for (agent, task, epoch, state) in many::long_at_work(tx, &keys, limit)? {
+                    let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
+                    at_work.entry(agent).or_default().push((TaskEpoch { task, epoch }, state));
+                }
                 let looked = |look: &Look| Looked {
                     roots: roots.get(&version(look.root)).cloned().unwrap_or_default(),
                     index: index.as_ref().filter(|_| newer(look)).map(|release| release.index_envelope.clone()),
                     waits: waiting.contains(&look.agent),
+                    at_work: at_work.get(&look.agent).cloned().unwrap_or_default(),
                 };
                 Ok::<_, Error>(looks.iter().map(looked).collect())
             })

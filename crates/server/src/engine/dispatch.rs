@@ -8,9 +8,12 @@ use crate::http::error::Error;
 use domain::id::{AgentKey, JobId};
 use domain::task::{self, Event, State};
 use domain::time::Timestamp;
+use protocol::agent::TaskEpoch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use store::rollouts::away;
+use store::tasks::TaskRow;
 use store::{Transaction, settings, tasks};
 
 /// Pause between two looks without a wake-up.
@@ -95,6 +98,43 @@ pub async fn turn(app: &App) -> Result<Moved, Error> {
     Ok(moved)
 }
 
+/// What the list of an agent's open orders says of tasks, against what was thought of them: one that it does not list becomes
+/// unknown and is asked about, one that it is at work on runs.
+///
+/// # Errors
+/// A failure of the store.
+pub async fn listed(app: &App, agent: AgentKey, news: Vec<(TaskEpoch, State, Event)>) -> Result<(), Error> {
+    let now = app.clock.now();
+    let jobs = app.database.try_write(move |tx| {
+        let mut jobs = BTreeSet::new();
+        for (TaskEpoch { task, epoch }, state, event) in news.iter().copied() {
+            let Some(task) = tasks::by_uuid(tx, task)? else { continue };
+            // It may have moved since the look.
+            if task.agent_key != Some(agent) || task.life().epoch != epoch || task.state != state {
+                continue;
+            }
+            let why = match event {
+                Event::Silence => "its agent does not know of this order any more; it is asked what became of it",
+                _ => "the host is back and at work",
+            };
+            moves(tx, &task, event, why, now)?;
+            jobs.insert(task.job_id);
+        }
+        Ok::<_, Error>(jobs)
+    });
+    for job in jobs.await? {
+        app.wake.notify("job", job.0);
+    }
+    Ok(())
+}
+
+fn moves(tx: &mut Transaction<'_>, task: &TaskRow, event: Event, why: &str, now: Timestamp) -> Result<(), Error> {
+    let life = task::step(task.life(), event)?;
+    tasks::save_life(tx, task.id, life, now)?;
+    tasks::save_result(tx, task.id, why, None, "")?;
+    Ok(())
+}
+
 /// One look at everything that may have to move.
 ///
 /// # Errors
@@ -102,7 +142,20 @@ pub async fn turn(app: &App) -> Result<Moved, Error> {
 pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
     let mut moved = Moved::default();
     moved.jobs.extend(runs::make_due(tx, now)?);
-    waves::look(tx, now, &mut moved)?;
+    let ear = away::listening(tx, now)?;
+    let limit = now.plus_seconds(-task::GONE_SECONDS);
+    // While nobody listened nobody was heard.
+    if ear.0 <= limit {
+        for task in tasks::gone(tx, limit)? {
+            let why = format!(
+                "{} was not heard of again since the action started; nobody knows how it ended",
+                task.asset_name
+            );
+            moves(tx, &task, Event::Silence, &why, now)?;
+            moved.jobs.insert(task.job_id);
+        }
+    }
+    waves::look(tx, ear, now, &mut moved)?;
     // First what can no longer start, so that it never is ready.
     moved.jobs.extend(runs::expire(tx, now)?);
     for (agent, job) in tasks::ready_due(tx, now)? {
@@ -110,9 +163,7 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
         moved.jobs.insert(job);
     }
     for task in tasks::silent(tx, now.plus_seconds(-task::SILENCE_SECONDS))? {
-        let life = task::step(task.life(), Event::Silence)?;
-        tasks::save_life(tx, task.id, life, now)?;
-        tasks::save_result(tx, task.id, "the agent has not answered; it is asked what became of it", None, "")?;
+        moves(tx, &task, Event::Silence, "the agent has not answered; it is asked what became of it", now)?;
         moved.jobs.insert(task.job_id);
     }
     for task in tasks::orphaned(tx)? {

@@ -10,9 +10,9 @@ use crate::engine::runs::pairs;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::schema::Reboot;
-use domain::access::Action;
+use domain::access::{Action, AssetScope};
 use domain::dry_run::{self, Verdict};
-use domain::id::{AssetId, JobId, RunId};
+use domain::id::{AssetId, JobId, RunId, TaskId};
 use domain::job::Kind;
 use domain::mitigation::ControlState;
 use domain::score;
@@ -119,10 +119,17 @@ pub fn tidy(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<JobId>, Erro
 }
 
 fn give_up(tx: &mut Transaction<'_>, run: RunId, why: &str, now: Timestamp) -> Result<(), Error> {
-    for task in tasks::open_of_dry_run(tx, run)? {
-        let life = task::step(task.life(), Event::Cancel)?;
-        tasks::save_life(tx, task.id, life, now)?;
-        tasks::save_result(tx, task.id, why, None, "")?;
+    let mut last = TaskId(0);
+    loop {
+        let open = tasks::open_of_dry_run(tx, run, last)?;
+        let Some(end) = open.last() else { break };
+        // What an order is out for stays open until its agent says so, so a page may well be left as it was.
+        last = end.id;
+        for task in &open {
+            let life = task::step(task.life(), Event::Cancel)?;
+            tasks::save_life(tx, task.id, life, now)?;
+            tasks::save_result(tx, task.id, why, None, "")?;
+        }
     }
     Ok(dry_runs::end(tx, run, now)?)
 }
@@ -133,7 +140,7 @@ fn give_up(tx: &mut Transaction<'_>, run: RunId, why: &str, now: Timestamp) -> R
 /// A failure of the store.
 pub fn last(tx: &mut Transaction<'_>, job: &Job) -> Result<Option<DryRun>, Error> {
     let Some(run) = dry_runs::last(tx, job.row.id)? else { return Ok(None) };
-    let rows = dry_runs::answers(tx, run.id, &job.scope)?;
+    let rows = answers(tx, run.id, &job.scope)?;
     let mut restarts: BTreeMap<i64, bool> = BTreeMap::new();
     let mut put = Vec::new();
     let mut answers = Vec::new();
@@ -158,6 +165,21 @@ pub fn last(tx: &mut Transaction<'_>, job: &Job) -> Result<Option<DryRun>, Error
     }
     let outdated = dry_runs::pairs(tx, run.id)? != pairs(tx, &job.row)?;
     Ok(Some(DryRun { run, answers, items: scores::predict(tx, &put)?, outdated }))
+}
+
+/// Every answer, by asset and entry.
+fn answers(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope) -> Result<Vec<Answer>, Error> {
+    let mut rows: Vec<Answer> = Vec::new();
+    loop {
+        let last = rows.last().map_or(TaskId(0), |row| row.task_id);
+        let page = dry_runs::answers(tx, run, within, last)?;
+        if page.is_empty() {
+            break;
+        }
+        rows.extend(page);
+    }
+    rows.sort_by(|a, b| (&a.asset_name, a.asset_id, &a.entry).cmp(&(&b.asset_name, b.asset_id, &b.entry)));
+    Ok(rows)
 }
 
 /// What a task of a dry run says.

@@ -1,7 +1,8 @@
 //! How long what agents said is kept, and the digest by which it can be recognised afterwards.
 //!
 //! The digest of a task is SHA-256 over its events, the exact bytes as the agent journalled them, each followed by a line
-//! feed. The digest of a run is SHA-256 over one line per task, `<task id> <digest of the task>`, in order of the ids.
+//! feed. The digest of runs is SHA-256 over one line per task, `<task id> <digest of the task>`, in order of the ids; of what was
+//! tried again, the last.
 //! Removal happens in batches, each its own transaction, and may be cut off or done twice without harm.
 
 use crate::app::App;
@@ -107,10 +108,10 @@ pub fn of_task<'e>(events: impl IntoIterator<Item = &'e str>) -> String {
     if text.is_empty() { String::new() } else { Digest::of(text.as_bytes()).to_string() }
 }
 
-/// What is kept of a run's evidence, and its digest.
+/// What is kept of the evidence of runs, and its digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// The digest of the run; of the tasks in the caller's scope where he does not see all of them.
+    /// The digest of the runs; of the tasks in the caller's scope where he does not see all of them.
     pub digest: String,
     /// Tasks with evidence.
     pub tasks: usize,
@@ -118,13 +119,13 @@ pub struct Evidence {
     pub forgotten: usize,
 }
 
-/// The evidence of a run, as far as the scope reaches.
+/// The evidence of the runs that a report tells of, as far as the scope reaches: of each asset and entry the last try.
 ///
 /// # Errors
 /// See [`store::Error`].
-pub fn of_run(tx: &mut Transaction<'_>, run: RunId, within: &AssetScope) -> store::Result<Evidence> {
+pub fn of_runs(tx: &mut Transaction<'_>, runs: &[RunId], within: &AssetScope) -> store::Result<Evidence> {
     let mut tasks: BTreeMap<Uuid, (String, Vec<String>)> = BTreeMap::new();
-    for (task, digest, event) in report::evidence(tx, run, within)? {
+    for (task, digest, event) in report::evidence(tx, runs, within)? {
         tasks.entry(task).or_insert_with(|| (digest, Vec::new())).1.extend(event);
     }
     let (mut lines, mut evidence) = (String::new(), Evidence::default());

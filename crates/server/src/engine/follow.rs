@@ -3,8 +3,7 @@
 //! What happens without them is `engine::after`; the rules are `domain::control`'s.
 
 use crate::app::App;
-use crate::engine::jobs;
-use crate::engine::runs::{self, Cause, Due, NewRun};
+use crate::engine::jobs::{self, FilledIn, Text, Written, store_draft};
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use domain::access::{Action, Record};
@@ -12,16 +11,14 @@ use domain::control::{Afterwards, Standing};
 use domain::id::{AssetId, JobId, UserId};
 use domain::job::{Act, Kind, Target};
 use domain::mitigation::{ControlState, Origin};
-use domain::number::Series;
 use domain::refusal::Refusal;
 use domain::risk::Formula;
-use domain::schedule::Schedule;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::audit::{self, Entry};
 use store::controls::{self, ControlRow, after};
-use store::jobs::{Draft, NewJob};
-use store::{Transaction, assets, eliminations, numbers, proposals};
+use store::jobs::JobRow;
+use store::{Transaction, assets, eliminations, proposals};
 
 /// The setting's name.
 pub const SETTING: &str = "after";
@@ -136,6 +133,7 @@ pub async fn reapply(app: &App, caller: &Caller, id: i64) -> Result<String, Erro
             kind: Kind::Mitigation,
             title: format!("Put back {}", row.title),
             why: format!("{} drifted on this asset and is put back by {}.", row.entry, asker.name),
+            of: put_by(tx, &row)?,
         };
         let (_, number) = draft(tx, asker.user, &asker.author(), &row, &new, now)?;
         note(
@@ -158,6 +156,13 @@ pub(crate) struct Made {
     pub kind: Kind,
     pub title: String,
     pub why: String,
+    /// The job that put the control in place: the same people are told, and hosts are kept apart as it says.
+    pub of: Option<JobRow>,
+}
+
+/// The job that put a control in place, or found it there.
+fn put_by(tx: &mut Transaction<'_>, row: &ControlRow) -> Result<Option<JobRow>, Error> {
+    Ok(row.job_number.map(|number| store::jobs::by_number(tx, number)).transpose()?.flatten())
 }
 
 /// Make a draft for one control: its asset, its entry, and the vulnerabilities that it covers there.
@@ -176,28 +181,26 @@ pub(crate) fn draft(
     if vulnerabilities.is_empty() {
         return Err(Refusal::new("no_items", "no item on this asset names this mitigation").into());
     }
-    let number = numbers::next(tx, Series::Job)?;
     let platform = assets::one(tx, row.asset_id)?.platform;
-    let kind = new.kind;
-    let job = NewJob { number: number.ordinal, kind, platform, origin: "elimination".to_owned(), owner };
-    let text = Draft {
-        title: new.title.chars().take(domain::job::TITLE_MAX).collect(),
-        description: new.why.clone(),
-        schedule: serde_json::to_string(&Schedule::OnDemand).map_err(Error::internal)?,
-        recipients: "[]".to_owned(),
-        mail_started: false,
-        mail_percent: None,
-        standing: false,
-    };
-    let id = store::jobs::create(tx, &job, &text, now)?;
     let of = |vulnerability| Target { asset: row.asset_id, vulnerability };
-    store::jobs::set_targets(tx, id, &vulnerabilities.iter().copied().map(of).collect::<Vec<_>>())?;
-    let actions: Vec<_> = vulnerabilities.iter().map(|vulnerability| (*vulnerability, row.entry_key)).collect();
-    store::jobs::set_actions(tx, id, &actions)?;
-    let detail = serde_json::json!({ "kind": kind, "control": row.id, "entry": row.entry, "assets": 1 });
-    let resource = format!("jobs/{number}");
-    audit::append(tx, &Entry { at: now, actor: author, action: "job.create", resource: &resource, detail })?;
-    Ok((id, number.ordinal))
+    let found = FilledIn {
+        platform,
+        targets: vulnerabilities.iter().copied().map(of).collect(),
+        actions: vulnerabilities.iter().map(|vulnerability| (*vulnerability, row.entry_key)).collect(),
+        only: Vec::new(),
+    };
+    let detail = serde_json::json!({ "kind": new.kind, "control": row.id, "entry": row.entry, "assets": 1 });
+    let text = Text { title: new.title.clone(), description: new.why.clone(), detail };
+    let mut written = Written::from(text);
+    if let Some(of) = &new.of {
+        written.recipients.clone_from(&of.recipients);
+    }
+    let id = store_draft(tx, new.kind, &found, (owner, author), written, now)?;
+    if let Some(of) = &new.of {
+        let rollout = store::rollouts::policy(tx, of.id)?;
+        store::rollouts::set_policy(tx, id, &rollout)?;
+    }
+    Ok((id, store::jobs::read(tx, id)?.number))
 }
 
 /// Accept a proposal: a draft of a rollback job is made. Gives its number.
@@ -217,7 +220,8 @@ pub async fn accept(app: &App, caller: &Caller, id: i64) -> Result<String, Error
         let new = Made {
             kind: Kind::Rollback,
             title: format!("Roll back {}", row.title),
-            why: format!("Proposed because {}.", proposal.detail),
+            why: format!("Proposed because {}.", proposal.words()),
+            of: put_by(tx, &row)?,
         };
         let (job, number) = draft(tx, asker.user, &asker.author(), &row, &new, now)?;
         decided(tx, &asker, id, Standing::Accepted, "", Some(job), now)?;
@@ -297,32 +301,6 @@ pub async fn reviewed(app: &App, caller: &Caller, number: i64, next: Option<Time
             Ok(())
         })
         .await
-}
-
-/// Make and enable the rollback of a control by itself, in the name of the job whose word its expiry is.
-///
-/// # Errors
-/// A failure of the store, or a refusal of the job.
-pub(crate) fn roll_back(
-    tx: &mut Transaction<'_>,
-    row: &ControlRow,
-    owner: UserId,
-    why: &str,
-    now: Timestamp,
-) -> Result<JobId, Error> {
-    let new = Made { kind: Kind::Rollback, title: format!("Roll back {}", row.title), why: why.to_owned() };
-    let (id, number) = draft(tx, owner, "engine/after", row, &new, now)?;
-    let job = store::jobs::read(tx, id)?;
-    let life = domain::job::act(job.life(), Act::SaveAndEnable)?;
-    store::jobs::set_life(tx, id, life, now)?;
-    let job = store::jobs::read(tx, id)?;
-    let new = NewRun::whole(&job, Due::Now, Cause::Enabled, "engine/after");
-    runs::make(tx, &job, &Schedule::OnDemand, &new, now)?;
-    let resource = format!("jobs/{}", store::jobs::name(number));
-    let detail = serde_json::json!({ "status": life.status, "control": row.id });
-    let action = "job.save_and_enable";
-    audit::append(tx, &Entry { at: now, actor: "engine/after", action, resource: &resource, detail })?;
-    Ok(id)
 }
 
 pub(crate) fn note(

@@ -1,22 +1,24 @@
 //! Seals the audit log every few seconds, and removes what no longer matters: sessions past their limits, forgotten
-//! failures, old answers kept for idempotency keys, evidence older than people want to keep it.
+//! failures, tokens that ended long ago, old answers kept for idempotency keys, evidence older than people want to keep it.
 //!
 //! Takes no input but the database. Sealing holds a lease, so that two replicas do not seal the same entries; the rest
 //! may happen twice without harm.
 
-use super::evidence;
+use super::{catalogue, evidence};
 use crate::app::App;
 use crate::http::error::causes;
 use crate::http::idempotency::KEPT_SECONDS;
 use domain::time::Timestamp;
 use std::time::Duration;
-use store::{audit, idempotency, lease, sessions};
+use store::{audit, idempotency, lease, sessions, tokens};
 use uuid::Uuid;
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(3);
 /// Looks between two removals: about ten minutes.
 const LOOKS_PER_SWEEP: u32 = 200;
+/// Seconds a token is listed after its end, so that its owner sees what ended: a week.
+const TOKENS_KEPT_SECONDS: i64 = 7 * 86_400;
 /// The lease of sealing, and how long it is taken for, in seconds.
 const SEALING: (&str, i64) = ("audit-seal", 60);
 
@@ -32,7 +34,7 @@ pub async fn run(app: App) {
             match sweep(&app).await {
                 Ok(removed) => tracing::debug!(
                     removed,
-                    "removed {removed} sessions, answers and pieces of evidence that no longer matter"
+                    "removed {removed} sessions, tokens, answers and pieces of evidence that no longer matter"
                 ),
                 Err(error) => tracing::warn!("old sessions were not removed now; trying again: {}", causes(&error)),
             }
@@ -67,9 +69,16 @@ pub async fn seal(app: &App, holder: Uuid) -> store::Result<Option<i64>> {
     Ok(last)
 }
 
-async fn sweep(app: &App) -> store::Result<u64> {
+/// Remove what no longer matters; gives how much that was.
+///
+/// # Errors
+/// See [`store::Error`].
+pub async fn sweep(app: &App) -> store::Result<u64> {
     let (now, limits): (Timestamp, _) = (app.clock.now(), app.session_limits);
+    catalogue::lapse(app).await?;
     let gone = app.database.write(move |tx| sessions::sweep(tx, limits, now)).await?;
     let answers = app.database.write(move |tx| idempotency::forget_before(tx, now.plus_seconds(-KEPT_SECONDS))).await?;
-    Ok(gone + answers + evidence::sweep(app).await?)
+    let ended = now.plus_seconds(-TOKENS_KEPT_SECONDS);
+    let ended = app.database.write(move |tx| tokens::forget_before(tx, ended)).await?;
+    Ok(gone + answers + ended + evidence::sweep(app).await?)
 }

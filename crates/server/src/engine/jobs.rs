@@ -4,29 +4,33 @@
 //! `domain::job` holds the rules and `domain::access` the permissions; this file loads, asks and stores.
 
 mod choice;
+mod expired;
 mod life;
+mod rollback;
+mod stored;
 
 use crate::app::App;
 use crate::engine::selection;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
-use choice::fill_in;
-pub(crate) use choice::{best, needed, platforms};
+pub(crate) use choice::{FilledIn, best, needed, platforms};
 use domain::access::{Action, AssetScope, Cover, Record};
 use domain::asset::Platform;
 use domain::control::Afterwards;
 use domain::id::{AssetId, JobId, UserId, VulnerabilityId};
 use domain::job::{self, Act, Kind, Review, Target};
-use domain::number::Series;
 use domain::schedule::Schedule;
 use domain::time::Timestamp;
+pub(crate) use expired::{Ordered, roll_back_expired};
 pub use life::{act, act_on, change_owner};
 use protocol::problem::FieldError;
+pub use rollback::{no_way_back, roll_back};
 use std::collections::{BTreeMap, BTreeSet};
 use store::audit::{self, Entry};
 use store::controls::after;
-use store::jobs::{Draft, JobRow, NewJob};
-use store::{Transaction, catalogue, jobs, numbers};
+use store::jobs::{Draft, JobRow};
+use store::{Transaction, catalogue, jobs};
+pub(crate) use stored::{Text, Written, store as store_draft};
 
 /// What a job is to be made for.
 #[derive(Debug, Clone)]
@@ -46,6 +50,9 @@ pub struct Wanted {
     pub platform: Option<Platform>,
     /// For which vulnerabilities.
     pub selections: Vec<Selection>,
+    /// Catalogue entries to be taken instead of the best ones, as far as they fit; a rollback takes back only these. Empty =
+    /// the best ones, or everything that is in place.
+    pub entries: BTreeSet<String>,
     /// Title; empty = one is made up.
     pub title: String,
     /// Description.
@@ -177,40 +184,80 @@ fn cover(tx: &mut Transaction<'_>, scope: &AssetScope, job: JobId) -> Result<(Co
 /// # Errors
 /// A missing permission, an unknown QID, nothing that could be done, or several platforms to choose from.
 pub async fn create(app: &App, caller: &Caller, wanted: Wanted) -> Result<Job, Error> {
-    let action = if wanted.kind == Kind::Rollback { Action::Rollback } else { Action::JobCreate };
-    caller.may(action, &Record::owned_by(caller.user))?;
+    may_create(caller, &wanted)?;
     let (caller, now) = (caller.clone(), app.clock.now());
-    app.database.try_write(move |tx| create_in(tx, &caller, &wanted, now)).await
+    app.database
+        .try_write(move |tx| {
+            let found = choice::fill_in(tx, &caller, &wanted)?;
+            create_in(tx, &caller, &wanted, &found, now)
+        })
+        .await
 }
 
-fn create_in(tx: &mut Transaction<'_>, caller: &Caller, wanted: &Wanted, now: Timestamp) -> Result<Job, Error> {
-    let found = fill_in(tx, caller, wanted)?;
-    let number = numbers::next(tx, Series::Job)?;
+/// Make a draft for each platform that the assets run (R8), that of `platform` first; each of two names the other. Gives the
+/// first, and the others.
+///
+/// # Errors
+/// As [`create`], but for the choice of a platform.
+pub async fn create_each(app: &App, caller: &Caller, wanted: Wanted) -> Result<(Job, Vec<Job>), Error> {
+    may_create(caller, &wanted)?;
+    let (caller, now) = (caller.clone(), app.clock.now());
+    app.database
+        .try_write(move |tx| {
+            let mut made = Vec::new();
+            for found in choice::fill_in_each(tx, &caller, &wanted)? {
+                made.push(create_in(tx, &caller, &wanted, &found, now)?);
+            }
+            if let [one, other, ..] = made.as_slice() {
+                store::selection::set_twins(tx, one.row.id, other.row.id)?;
+            }
+            let first = made.remove(0);
+            Ok((first, made))
+        })
+        .await
+}
+
+/// The platforms for which a job could be made, each with its number of assets.
+///
+/// # Errors
+/// As [`create`], but for the choice of a platform.
+pub async fn platforms_of(app: &App, caller: &Caller, wanted: Wanted) -> Result<BTreeMap<Platform, usize>, Error> {
+    may_create(caller, &wanted)?;
+    let caller = caller.clone();
+    app.database.try_read(move |tx| Ok(choice::candidates(tx, &caller, &wanted)?.platforms())).await
+}
+
+fn may_create(caller: &Caller, wanted: &Wanted) -> Result<(), Error> {
+    let action = if wanted.kind == Kind::Rollback { Action::Rollback } else { Action::JobCreate };
+    caller.may(action, &Record::owned_by(caller.user))
+}
+
+fn create_in(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    wanted: &Wanted,
+    found: &FilledIn,
+    now: Timestamp,
+) -> Result<Job, Error> {
     let verb = if wanted.kind == Kind::Rollback { "Roll back" } else { "Mitigate" };
     let qids: Vec<String> = wanted.selections.iter().map(|selection| selection.qid.to_string()).collect();
     let title =
         if wanted.title.trim().is_empty() { format!("{verb} QID {}", qids.join(", ")) } else { wanted.title.clone() };
-    let draft = Draft {
-        title: title.chars().take(job::TITLE_MAX).collect(),
-        description: wanted.description.clone(),
-        schedule: serde_json::to_string(&Schedule::OnDemand).map_err(Error::internal)?,
-        recipients: "[]".to_owned(),
-        mail_started: false,
-        mail_percent: None,
-        standing: false,
-    };
-    let new = NewJob {
-        number: number.ordinal,
-        kind: wanted.kind,
-        platform: found.platform,
-        origin: "elimination".to_owned(),
-        owner: caller.user,
-    };
-    let id = jobs::create(tx, &new, &draft, now)?;
-    jobs::set_targets(tx, id, &found.targets)?;
-    jobs::set_actions(tx, id, &found.actions)?;
     let detail = serde_json::json!({ "kind": wanted.kind, "qids": qids, "assets": assets_of(&found.targets).len() });
-    note(tx, caller, "job.create", &number.to_string(), detail, now)?;
+    let text = Text { title, description: wanted.description.clone(), detail };
+    draft(tx, caller, wanted.kind, found, text, now)
+}
+
+/// Store a draft of the caller's of these targets and actions.
+fn draft(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    kind: Kind,
+    found: &FilledIn,
+    text: Text,
+    now: Timestamp,
+) -> Result<Job, Error> {
+    let id = store_draft(tx, kind, found, (caller.user, &caller.author()), text.into(), now)?;
     let row = jobs::read(tx, id)?;
     complete(tx, caller, row)
 }
@@ -218,7 +265,8 @@ fn create_in(tx: &mut Transaction<'_>, caller: &Caller, wanted: &Wanted, now: Ti
 /// Change a draft or a disabled job; `version` is the one the caller has read.
 ///
 /// # Errors
-/// A missing permission, a job that cannot be edited, an edit by somebody else, assets that would be added.
+/// A missing permission, a job that cannot be edited, an edit by somebody else, assets that would be added; of a disabled job
+/// whatever would keep it from being saved.
 pub async fn edit(app: &App, caller: &Caller, number: i64, version: i64, patch: Patch) -> Result<Job, Error> {
     let (caller, now) = (caller.clone(), app.clock.now());
     app.database.try_write(move |tx| edit_in(tx, &caller, number, version, &patch, now)).await
@@ -264,21 +312,7 @@ fn edit_in(
         jobs::set_targets(tx, id, &job::remove_assets(&job.targets, &removed))?;
     }
     if let Some(actions) = patch.actions.as_ref().filter(|_| job.row.origin != "free") {
-        let offered = catalogue::eliminations(tx, &vulnerability_keys(&job.targets))?;
-        let fits = |(vulnerability, entry): &(VulnerabilityId, i64)| {
-            offered.iter().any(|e| {
-                e.vulnerability_id == *vulnerability
-                    && e.entry_key == *entry
-                    && platforms(&e.platform).contains(&job.row.platform)
-            }) || job.actions.contains(&(*vulnerability, *entry))
-        };
-        if !actions.iter().all(fits) {
-            return Err(Error::field(
-                "actions",
-                "unknown_action",
-                "an action is not an elimination of its vulnerability on this platform",
-            ));
-        }
+        fitting(tx, &job, actions)?;
         jobs::set_actions(tx, id, actions)?;
     }
     if let Some(coauthors) = &patch.coauthors {
@@ -298,8 +332,38 @@ fn edit_in(
     if let Some(policy) = &patch.rollout {
         super::rollouts::save(tx, id, policy)?;
     }
+    let edited = load(tx, caller, number)?;
+    if edited.row.status == job::Status::Disabled {
+        // It is saved: nothing may be kept of it that could not have been saved (S1.08, R3, R5).
+        reviewed(&edited)?;
+    }
     note(tx, caller, "job.edit", &jobs::name(number), serde_json::json!({ "version": version + 1 }), now)?;
-    load(tx, caller, number)
+    Ok(edited)
+}
+
+/// Refuse actions that are no elimination of their vulnerability on the job's platform. A rollback takes back what was put in
+/// place, so nothing can be added to it.
+fn fitting(tx: &mut Transaction<'_>, job: &Job, actions: &[(VulnerabilityId, i64)]) -> Result<(), Error> {
+    let refuse = |sentence: &str| Err(Error::field("actions", "unknown_action", sentence));
+    let added: Vec<_> = actions.iter().filter(|action| !job.actions.contains(action)).collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    if job.row.kind == Kind::Rollback {
+        return refuse("actions of a rollback can be removed, not added: it takes back what was put in place");
+    }
+    let offered = catalogue::eliminations(tx, &vulnerability_keys(&job.targets))?;
+    let fits = |(vulnerability, entry): &(VulnerabilityId, i64)| {
+        offered.iter().any(|e| {
+            e.vulnerability_id == *vulnerability
+                && e.entry_key == *entry
+                && platforms(&e.platform).contains(&job.row.platform)
+        })
+    };
+    if added.into_iter().all(fits) {
+        return Ok(());
+    }
+    refuse("an action is not an elimination of its vulnerability on this platform")
 }
 
 /// What a patch makes of the assets and actions of a free-standing job.

@@ -33,6 +33,8 @@ const LOOKS_PER_SWEEP: u32 = 1_800;
 pub const CLAIM_SECONDS: i64 = 120;
 /// How often and how far apart the mark of a mail that was handed over is tried.
 const MARKS: (u32, Duration) = (5, Duration::from_secs(1));
+/// Dead letters tried again in one transaction.
+const RETRIED_AT_ONCE: i64 = 1_000;
 /// What a mail without a mail server becomes.
 pub const NO_SERVER: &str = "this server has no mail server to hand mail to; set one (smtp_host) and retry";
 
@@ -149,7 +151,11 @@ pub async fn run(app: App) {
     let mut looks = 0_u32;
     while !app.stopping.is_cancelled() {
         match look(&app).await {
-            Ok(0) => {}
+            Ok(0) => {
+                if let Some(mailer) = &app.mailer {
+                    mailer.close_idle();
+                }
+            }
             Ok(_) => continue,
             Err(error) => tracing::error!("mail was not looked after, the next look will: {error:?}"),
         }
@@ -308,4 +314,33 @@ pub async fn retry(app: &App, caller: &Caller, id: i64) -> Result<MailRow, Error
     let row = row.await?;
     app.wake.notify("mail", 0);
     Ok(row)
+}
+
+/// Try every dead letter now and from the beginning; gives how many there were.
+///
+/// # Errors
+/// Without the permission, without a mail server.
+pub async fn retry_all(app: &App, caller: &Caller) -> Result<usize, Error> {
+    caller.may(Action::SettingsChange, &Record::default())?;
+    if app.mailer.is_none() {
+        return Err(Refusal::new("mail_not_configured", NO_SERVER).into());
+    }
+    let (mut after, mut retried) = (0, 0);
+    loop {
+        let (caller, now) = (caller.clone(), app.clock.now());
+        let ids = app.database.try_write(move |tx| {
+            let ids = mails::retry_dead(tx, after, RETRIED_AT_ONCE, now)?;
+            if let (Some(first), Some(last)) = (ids.first(), ids.last()) {
+                let detail = serde_json::json!({ "mails": ids.len(), "first": first, "last": last });
+                note(tx, &caller.author(), "mail.retry_all", "mail", detail, now)?;
+            }
+            Ok::<_, Error>(ids)
+        });
+        let ids = ids.await?;
+        // What dies again meanwhile lies behind; it is not met twice.
+        let Some(last) = ids.last() else { break };
+        (after, retried) = (*last, retried + ids.len());
+        app.wake.notify("mail", 0);
+    }
+    Ok(retried)
 }

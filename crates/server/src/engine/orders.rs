@@ -19,6 +19,7 @@ use protocol::permit::{PERMIT_CAPABILITY, RESTART_CAPABILITY};
 use protocol::signed::{Envelope, SigningKey};
 use std::collections::{BTreeMap, BTreeSet};
 use store::agents::AgentRow;
+use store::catalogue::renewal;
 use store::tasks::TaskRow;
 use store::tasks::many::{self, Change};
 use store::{Transaction, agents, catalogue, jobs, rollouts, tasks};
@@ -173,6 +174,9 @@ impl Making {
         maker: Maker<'_>,
     ) -> Result<Option<String>, Error> {
         let now = maker.now;
+        if let Some(why) = not_in_force(tx, task)? {
+            return self.unable(task, why);
+        }
         if let Some(missing) = task.needs.split_whitespace().find(|need| !maker.capabilities.contains(*need)) {
             let message =
                 format!("the agent on {} cannot do {missing}; update it and run the job again", task.asset_name);
@@ -288,8 +292,33 @@ impl Making {
     }
 }
 
+/// Why the catalogue in force does not allow this task any more, or not on this asset; a rollback undoes whatever was done.
+fn not_in_force(tx: &mut Transaction<'_>, task: &TaskRow) -> Result<Option<String>, Error> {
+    if task.kind == "revert" {
+        return Ok(None);
+    }
+    if task.kind == dry_run::KIND && jobs::read(tx, task.job_id)?.kind == Kind::Rollback {
+        return Ok(None);
+    }
+    let (entry, revision) = (&task.entry, task.entry_revision);
+    if !task.offered {
+        return Ok(Some(format!(
+            "revision {revision} of {entry} is no longer in force in the catalogue: it was replaced, withdrawn, or its last day is \
+             over; look at the job's actions and run it again"
+        )));
+    }
+    let open = renewal::unpatched(tx, task.asset_id, &task.requires_fixed)?;
+    Ok(open.map(|(cve, qid)| {
+        format!(
+            "{entry} may be used only where {cve} is patched, and the scanner still reports it on {} (QID {qid}); patch it and rescan \
+             first",
+            task.asset_name
+        )
+    }))
+}
+
 /// How long the action may take: what is left of a short window after its last start.
-fn run_seconds(task: &TaskRow) -> u32 {
+pub fn run_seconds(task: &TaskRow) -> u32 {
     let end = task.window_end.zip(task.start_by).map(|(at, start_by)| End { at, start_by });
     u32::try_from(end.map_or(task::RUN_SECONDS, End::run_seconds)).unwrap_or(1)
 }

@@ -240,7 +240,7 @@ impl Batch {
                 // It was done before the executor died. The next try finds it in place and says whose it is; but nobody knows
                 // whether one will look: the job may be cancelled, its window end, the owner say no. So it counts at once.
                 if in_force && task.kind == "apply" && agent.asset_id == Some(task.asset_id) {
-                    self.left_in_force(task, *state, event.at, now);
+                    self.left_in_force(tx, task, *state, event.at, now)?;
                 }
                 // A rollback that died on its way has taken out what it has taken out, whether or not it is tried again.
                 if !in_force && task.kind == "revert" && agent.asset_id == Some(task.asset_id) {
@@ -268,14 +268,43 @@ impl Batch {
         }
         (task.state, task.epoch) = (life.state, i64::from(life.epoch));
         (task.attempts, task.cancel_requested) = (i64::from(life.attempts), life.cancel_requested);
+        task.started_at = task.started_at.or((life.state == task::State::Running).then_some(now));
         Ok(true)
     }
 
     /// Keep the control that an interrupted try left in force.
-    fn left_in_force(&mut self, task: &TaskRow, state: ControlState, at: Timestamp, now: Timestamp) {
+    fn left_in_force(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        task: &TaskRow,
+        state: ControlState,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let ours =
+            self.controls.get(&(task.asset_id, task.entry.clone())).is_some_and(|(origin, _)| *origin == Origin::Ours);
         self.control(task, state, Origin::Ours, at, now);
+        self.expires_by(tx, task, ours, now)?;
         let cause = format!("{} was interrupted after {} was in place", store::jobs::name(task.job_number), task.entry);
         self.round.rescore(task.asset_id, cause);
+        Ok(())
+    }
+
+    /// What a job put in place expires by its word from now on; what it found in place (`kept`) only where that is sooner.
+    fn expires_by(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        task: &TaskRow,
+        kept: bool,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if let std::collections::btree_map::Entry::Vacant(free) = self.afterwards.entry(task.job_id) {
+            free.insert(after::of_job(tx, task.job_id)?);
+        }
+        let expires_at = self.afterwards.get(&task.job_id).and_then(|after| after.expiry(now));
+        let (asset_id, entry, job_id) = (task.asset_id, task.entry.clone(), task.job_id);
+        self.round.expiries.push(after::Expiry { asset_id, entry, expires_at, job_id, kept });
+        Ok(())
     }
 
     /// Take down the control that an interrupted rollback no longer left in force.
@@ -319,6 +348,7 @@ impl Batch {
         }
         let known = self.controls.get(&(task.asset_id, task.entry.clone())).copied();
         self.round.result(task, life, message, detail(report, known), json);
+        self.round.change(task, life).left_changed |= report.left_changed;
         if task.kind == "revert" && known.is_none() {
             return Ok(());
         }
@@ -327,16 +357,12 @@ impl Batch {
         if known.is_some() || matches!(report.state, ControlState::Effective | ControlState::Configured) {
             self.control(task, report.state, origin, at, now);
         }
-        // What a job put in place, or applied again to what is ours, expires by its word from now on.
         let by_us =
             report.origin == Some(Origin::Ours) && matches!(report.outcome, Outcome::Succeeded | Outcome::Unchanged);
         if by_us && task.kind == "apply" {
-            if let std::collections::btree_map::Entry::Vacant(free) = self.afterwards.entry(task.job_id) {
-                free.insert(after::of_job(tx, task.job_id)?);
-            }
-            let expires_at = self.afterwards.get(&task.job_id).and_then(|after| after.expiry(now));
-            let (asset_id, entry, job_id) = (task.asset_id, task.entry.clone(), task.job_id);
-            self.round.expiries.push(after::Expiry { asset_id, entry, expires_at, job_id });
+            // Putting back what drifted starts no new time either.
+            let kept = report.outcome == Outcome::Unchanged || known == Some((Origin::Ours, ControlState::Drifted));
+            self.expires_by(tx, task, kept, now)?;
         }
         let cause = cause(task, report);
         if task.implication == "fix" && report.state == ControlState::Effective && task.kind == "apply" {

@@ -254,7 +254,7 @@ fn act_in(
             rollouts::set_state(tx, row.id, (row.state, RunState::Open), ("", ""), now)?;
             // Who lets a run go on accepts what has failed so far: else the gate would halt it again at once.
             let failures: u64 = rollouts::tallies(tx, row.id)?.iter().map(|(_, tally)| tally.failures()).sum();
-            rollouts::accept(tx, row.id, i64::try_from(failures).unwrap_or(i64::MAX))?;
+            rollouts::accept(tx, row.id)?;
             let everything = dispatch::halt(tx)?.is_some();
             rollouts::close(tx, row.id, everything)?;
             let detail = serde_json::json!({ "was": row.state, "reason": row.reason, "accepted": failures });

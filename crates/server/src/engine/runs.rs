@@ -23,6 +23,7 @@ use domain::time::Timestamp;
 use jiff::civil::DateTime;
 use std::collections::BTreeSet;
 use store::audit::{self, Entry};
+use store::catalogue::renewal;
 use store::jobs::JobRow;
 use store::runs::Next;
 use store::tasks::{NewTask, TaskRow};
@@ -156,6 +157,8 @@ pub fn make(
         Over::Everything => targets::of_run(tx, job, now)?,
         Over::These(pairs) => pairs.clone(),
     };
+    // What failed or drifted may have been done by a revision that agents do not do any more.
+    let pairs = if job.kind == Kind::Mitigation { renewal::in_force(tx, pairs)? } else { pairs };
     let looks = new.does.as_str() == "plan";
     let wave_of = waves::begin(tx, job.id, run, pairs.iter().map(|(asset, _)| *asset), (pairs.len(), looks))?;
     let mut made = Vec::new();

@@ -10,7 +10,7 @@ use crate::http::error::Error;
 use domain::access::{Action, AssetScope, Record};
 use domain::asset::Platform;
 use domain::filter::Context;
-use domain::id::{AssetId, JobId, UserId, VulnerabilityId};
+use domain::id::{AssetId, UserId, VulnerabilityId};
 use domain::job::{self, ASSETS_MAX, Kind, Target};
 use domain::number::Series;
 use domain::schedule::Schedule;
@@ -239,14 +239,6 @@ fn create_in(tx: &mut Transaction<'_>, caller: &Caller, free: &Free, now: Timest
         serde_json::json!({ "kind": "mitigation", "origin": "free", "plan": free.plan, "assets": assets.len() });
     made::note(tx, caller, "job.create", &number.to_string(), detail, now)?;
     made::complete(tx, caller, row)
-}
-
-/// Join two drafts that were made together for two platforms, so that each names the other (S1.02).
-///
-/// # Errors
-/// A failure of the store.
-pub async fn join(app: &App, one: JobId, other: JobId) -> Result<(), Error> {
-    app.database.try_write(move |tx| Ok(selection::set_twins(tx, one, other)?)).await
 }
 
 /// What a free-standing job chooses, and who chose it last; `None` for a job made from eliminations.

@@ -8,7 +8,7 @@ use crate::engine::runs;
 use crate::http::error::Error;
 use domain::id::{AssetId, JobId, RunId};
 use domain::rollout::Policy;
-use domain::rollout::gate::{Look, Tally, Verdict, judge};
+use domain::rollout::gate::{Look, SILENT_HOSTS_MAX, Tally, Verdict, judge};
 use domain::rollout::run::RunState;
 use domain::task::Event;
 use domain::time::Timestamp;
@@ -54,45 +54,82 @@ pub fn begin(
     Ok(waves)
 }
 
-/// Take back what nobody used, open waves, halt runs, and see which have come to rest.
+/// Take back what nobody used, open waves, halt runs, and see which have come to rest. Every run at work is looked at, page by
+/// page; what cannot have changed costs no statement of its own. `ear` is since when somebody listens to hosts, and whether this look
+/// is the one in a minute that looks for those that are away (see [`store::rollouts::away::listening`]).
 ///
 /// # Errors
 /// A failure of the store.
-pub fn look(tx: &mut Transaction<'_>, now: Timestamp, moved: &mut Moved) -> Result<(), Error> {
+pub fn look(tx: &mut Transaction<'_>, ear: (Timestamp, bool), now: Timestamp, moved: &mut Moved) -> Result<(), Error> {
     rollouts::expire(tx, now)?;
     let halted = dispatch::halt(tx)?.is_some();
-    let ear = away::listening(tx, now)?;
-    for run in rollouts::at_work(tx)? {
-        match run.state {
-            RunState::Halting if rollouts::at_large(tx, run.id)? == 0 => rest(tx, &run, now, moved)?,
-            // Nothing is opened while everything stands still.
-            RunState::Open if !halted => gate(tx, &run, ear, now, moved)?,
-            _ => {}
+    pages(tx, RunState::Halting, |tx, runs| {
+        for run in runs {
+            if rollouts::at_large(tx, run.id)? == 0 {
+                rest(tx, run, now, moved)?;
+            }
         }
+        Ok(())
+    })?;
+    // Nothing is opened while everything stands still.
+    if halted {
+        return Ok(());
     }
-    Ok(())
+    pages(tx, RunState::Open, |tx, runs| {
+        let policies: Vec<Policy> = runs.iter().map(|run| policy(&run.rollout)).collect::<Result<_, _>>()?;
+        let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
+        if ear.1 {
+            expire_stale(tx, &ids, &policies, ear.0, now, moved)?;
+        }
+        let mut tallies = rollouts::tallies_of(tx, &ids)?;
+        for (run, policy) in runs.iter().zip(&policies) {
+            let tallies = tallies.remove(&run.id).unwrap_or_default();
+            gate(tx, &Gate { run, policy, ear, now }, tallies, moved)?;
+        }
+        Ok(())
+    })
 }
 
-/// What hosts that are away mean for a run: work that recurs expires, in a wave others take their places. Gives how many tasks of
-/// the open wave are passed over all the same, because nobody is left to take their places.
-fn pass_over(
+/// Do something with all runs in a state, page by page.
+fn pages(
     tx: &mut Transaction<'_>,
-    run: &RunRow,
-    policy: &Policy,
-    (since, beat): (Timestamp, bool),
+    state: RunState,
+    mut each: impl FnMut(&mut Transaction<'_>, &[RunRow]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut after = RunId(0);
+    loop {
+        let runs = rollouts::at_work(tx, state, after)?;
+        let Some(last) = runs.last() else { return Ok(()) };
+        after = last.id;
+        each(tx, &runs)?;
+        // A page that is not full is the last one.
+        if i64::try_from(runs.len()).is_ok_and(|count| count < rollouts::PAGE) {
+            return Ok(());
+        }
+    }
+}
+
+/// Work that recurs expires where its host is away; one statement for all runs of a page that wait equally long.
+fn expire_stale(
+    tx: &mut Transaction<'_>,
+    runs: &[RunId],
+    policies: &[Policy],
+    since: Timestamp,
     now: Timestamp,
     moved: &mut Moved,
-) -> Result<u64, Error> {
-    let bound = policy.away_before(now);
-    // While nobody listened nobody was heard.
-    if since > bound {
-        return Ok(0);
+) -> Result<(), Error> {
+    let mut by_hours: BTreeMap<u32, Vec<RunId>> = BTreeMap::new();
+    for (run, policy) in runs.iter().zip(policies) {
+        // While nobody listened nobody was heard.
+        if since <= policy.away_before(now) {
+            by_hours.entry(policy.freshness_hours).or_default().push(*run);
+        }
     }
-    if beat {
-        for task in tasks::stale(tx, run.id, bound)? {
+    for (hours, those) in by_hours {
+        let bound = Policy { freshness_hours: hours, ..Policy::default() }.away_before(now);
+        for task in tasks::stale(tx, &those, bound)? {
             let life = domain::task::step(task.life(), Event::Expire)?;
             tasks::save_life(tx, task.id, life, now)?;
-            let hours = policy.freshness_hours;
             let message = format!(
                 "{} was not heard of for {hours} h, which is as long as this run waits for a host; nothing was tried on it",
                 task.asset_name
@@ -101,11 +138,33 @@ fn pass_over(
             moved.jobs.insert(task.job_id);
         }
     }
-    if run.wave >= run.waves {
+    Ok(())
+}
+
+/// A run whose gate is looked at.
+struct Gate<'g> {
+    run: &'g RunRow,
+    policy: &'g Policy,
+    /// Since when somebody listens, and whether this look is the one in a minute.
+    ear: (Timestamp, bool),
+    now: Timestamp,
+}
+
+/// What hosts that are away mean for a wave: others take their places. Gives how many tasks of the open wave are passed over
+/// all the same, because nobody is left to take their places.
+fn pass_over(
+    tx: &mut Transaction<'_>,
+    gate: &Gate<'_>,
+    tallies: &mut Vec<(i64, Tally)>,
+    moved: &mut Moved,
+) -> Result<u64, Error> {
+    let Gate { run, policy, ear: (since, beat), now } = *gate;
+    let bound = policy.away_before(now);
+    if of_wave(tallies, run.wave).waiting == 0 || run.wave >= run.waves || since > bound {
         return Ok(0);
     }
-    if beat {
-        exchange(tx, run, bound, now, moved)?;
+    if beat && exchange(tx, run, bound, now, moved)? {
+        *tallies = rollouts::tallies(tx, run.id)?;
     }
     Ok(u64::try_from(away::waiting(tx, run.id, run.wave, bound, now)?).unwrap_or(0))
 }
@@ -128,22 +187,29 @@ fn exchange(
     Ok(true)
 }
 
+fn of_wave(tallies: &[(i64, Tally)], wave: i64) -> Tally {
+    tallies.iter().find(|(number, _)| *number == wave).map(|(_, tally)| *tally).unwrap_or_default()
+}
+
 fn gate(
     tx: &mut Transaction<'_>,
-    run: &RunRow,
-    ear: (Timestamp, bool),
-    now: Timestamp,
+    gate: &Gate<'_>,
+    mut tallies: Vec<(i64, Tally)>,
     moved: &mut Moved,
 ) -> Result<(), Error> {
-    let policy = policy(&run.rollout)?;
-    let passed_over = pass_over(tx, run, &policy, ear, now, moved)?;
-    let tallies = rollouts::tallies(tx, run.id)?;
+    let Gate { run, policy, now, .. } = *gate;
+    let passed_over = pass_over(tx, gate, &mut tallies, moved)?;
     let whole = tallies.iter().fold(Tally::default(), |sum, (_, tally)| sum.and(*tally));
-    let wave = tallies.iter().find(|(wave, _)| *wave == run.wave).map(|(_, tally)| *tally).unwrap_or_default();
-    let wave = wave.passing_over(passed_over);
+    let wave = of_wave(&tallies, run.wave).passing_over(passed_over);
     let last = run.wave >= run.waves;
-    let accepted = u64::try_from(run.accepted).unwrap_or(0);
-    let look = Look { policy: &policy, wave, run: whole, last, accepted, settled_at: run.settled_at, now };
+    // Several tasks of one host fall silent together; hosts are counted only where it may matter.
+    let silent_hosts = match whole.silent {
+        few if few <= SILENT_HOSTS_MAX => few,
+        _ => u64::try_from(rollouts::silent_hosts(tx, run.id)?).unwrap_or(0),
+    };
+    // Asked only where nothing else shows what the change does.
+    let proven = !last && whole.changed == 0 && wave.definitive() > 0 && rollouts::proven(tx, run)?;
+    let look = Look { policy, wave, run: whole, last, silent_hosts, proven, settled_at: run.settled_at, now };
     let verdict = match judge(&look) {
         // Between two beats: nobody is passed over while somebody could take the place (S8).
         Verdict::Promote if passed_over > 0 && exchange(tx, run, policy.away_before(now), now, moved)? => {
@@ -152,12 +218,12 @@ fn gate(
         verdict => verdict,
     };
     let changed = match verdict {
-        Verdict::Last => rollouts::judged(tx, run.id, None, "")?,
-        Verdict::Wait(why) => rollouts::judged(tx, run.id, None, &why)?,
+        Verdict::Last => said(tx, run, None, "")?,
+        Verdict::Wait(why) => said(tx, run, None, &why)?,
         Verdict::Soak => {
             let since = run.settled_at.unwrap_or(now);
             let why = format!("the results stand for {} s before the next wave opens", policy.soak_seconds);
-            rollouts::judged(tx, run.id, Some(since), &why)?
+            said(tx, run, Some(since), &why)?
         }
         Verdict::Promote if rollouts::promote(tx, run.id, run.wave)? => {
             let detail = serde_json::json!({ "wave": run.wave + 1, "of": run.waves, "before": wave });
@@ -174,6 +240,14 @@ fn gate(
         moved.jobs.insert(run.job_id);
     }
     Ok(())
+}
+
+/// Keep what a gate says, if it is news.
+fn said(tx: &mut Transaction<'_>, run: &RunRow, settled_at: Option<Timestamp>, why: &str) -> Result<bool, Error> {
+    if run.settled_at == settled_at && run.reason == why {
+        return Ok(false);
+    }
+    Ok(rollouts::judged(tx, run.id, settled_at, why)?)
 }
 
 /// Halt a run: durable with this transaction, and from then on nothing is granted (S7). Gives the agents to be told.

@@ -3,9 +3,9 @@
 //! Every request but enrolment is an envelope signed by the agent's own key (see [`protocol::agent`]).
 
 use crate::app::App;
-use crate::engine::crowd::{Crowd, Look};
+use crate::engine::crowd::{Crowd, Look, Looked};
 use crate::engine::orders::Offer;
-use crate::engine::{agents, catalogue, checks, permits};
+use crate::engine::{agents, catalogue, checks, dispatch, permits};
 use crate::failpoint;
 use crate::http::error::{self, Error};
 use crate::http::trace::Traced;
@@ -19,10 +19,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use domain::id::AgentKey;
+use domain::task;
 use futures_util::FutureExt as _;
 use protocol::agent::{
     BODY_BYTES_MAX, Body, CA_PATH, CHECKS_PATH, CONTENT_PATH, ChecksReply, ENROL_PATH, EVENTS_PATH, Enrol, Enrolled,
-    EventsReply, Facts, HOLD_SECONDS_MAX, POLL_PATH, Poll, PollReply,
+    EventsReply, Facts, HOLD_SECONDS_MAX, OpenOrder, POLL_PATH, Poll, PollReply,
 };
 use protocol::permit::{PERMIT_PATH, PermitReply, RESTART_PATH};
 use std::panic::AssertUnwindSafe;
@@ -133,25 +134,54 @@ async fn poll(app: &App, body: Bytes) -> Result<Json<PollReply>, Error> {
     let Body::Poll(poll) = request.body else { return Err(misplaced()) };
     // Listen before looking, or what changes in between is missed until the hold is over.
     let woken = app.wake.listen("agent", agent.id.0);
-    let (look, hold, facts) = asked(agent.id, *poll);
+    let (look, hold, facts, open) = asked(agent.id, *poll);
     match facts {
         Some(facts) => Box::pin(learn(app, agent, facts)).await?,
         None => drop(agent),
     }
-    hold_poll(app, look, hold, woken).await
+    let looked = Box::pin(compared(app, look, open)).await?;
+    hold_poll(app, look, looked, hold, woken).await
 }
 
-/// What a poll looks for, how long it may be held, and what the agent says of its host.
-fn asked(agent: AgentKey, poll: Poll) -> (Look, Duration, Option<Facts>) {
+/// What a poll looks for, how long it may be held, what the agent says of its host, and what it has taken and not ended.
+fn asked(agent: AgentKey, poll: Poll) -> (Look, Duration, Option<Facts>, Vec<OpenOrder>) {
     let hold = Duration::from_secs(u64::from(poll.hold_seconds.min(HOLD_SECONDS_MAX)));
-    (Look { agent, root: poll.root_version, index: poll.index_version }, hold, poll.facts)
+    (Look { agent, root: poll.root_version, index: poll.index_version }, hold, poll.facts, poll.open)
+}
+
+/// The first look of a poll, with what the agent lists held against what is thought of it. What it does not know of any more,
+/// because one of us was put back to an earlier state, is asked about; what it lists as running is not unknown any more.
+async fn compared(app: &App, look: Look, open: Vec<OpenOrder>) -> Result<Looked, Error> {
+    let mut looked = Crowd::look(app, look).await?;
+    let mut news = Vec::new();
+    for (of, state) in std::mem::take(&mut looked.at_work) {
+        let listed = open.iter().find(|open| open.task == of.task && open.epoch == of.epoch);
+        let event = match (state, listed) {
+            (task::State::Running, None) => task::Event::Silence,
+            (task::State::Unknown, Some(listed)) if listed.state == "running" => task::Event::Started,
+            _ => continue,
+        };
+        news.push((of, state, event));
+    }
+    if !news.is_empty() {
+        dispatch::listed(app, look.agent, news).await?;
+        looked.waits = true;
+    }
+    Ok(looked)
 }
 
 /// Answer a poll once there is something to say, or the hold is over.
-async fn hold_poll(app: &App, look: Look, hold: Duration, mut woken: Listener) -> Result<Json<PollReply>, Error> {
+async fn hold_poll(
+    app: &App,
+    look: Look,
+    first: Looked,
+    hold: Duration,
+    mut woken: Listener,
+) -> Result<Json<PollReply>, Error> {
     let deadline = tokio::time::Instant::now() + hold;
+    let mut first = Some(first);
     loop {
-        let reply = Box::pin(reply(app, look)).await?;
+        let reply = Box::pin(reply(app, look, first.take())).await?;
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let said =
             !(reply.orders.is_empty() && reply.revoke.is_empty() && reply.roots.is_empty() && reply.index.is_none());
@@ -174,8 +204,11 @@ async fn learn(app: &App, agent: AgentRow, facts: Facts) -> Result<(), Error> {
 }
 
 /// What there is to say now. Writes only where an order has to be made.
-async fn reply(app: &App, look: Look) -> Result<PollReply, Error> {
-    let looked = Crowd::look(app, look).await?;
+async fn reply(app: &App, look: Look, looked: Option<Looked>) -> Result<PollReply, Error> {
+    let looked = match looked {
+        Some(looked) => looked,
+        None => Crowd::look(app, look).await?,
+    };
     // An agent without an asset of its own gets nothing to do: which machine it is has to be decided first. What was
     // ordered while it had one is taken back.
     let offer = if looked.waits { Crowd::offer(app, look.agent).await? } else { Offer::default() };

@@ -101,62 +101,137 @@ pub struct Events {
     pub on_job_complete: Option<bool>,
 }
 
-/// What is taken of the mail part: recipients, at the start, at which percentage.
-#[must_use]
-pub fn mail(notification: &Notification) -> (Vec<String>, bool, Option<i64>) {
-    if notification.notification_types.as_ref().and_then(|types| types.email) == Some(false) {
-        return (Vec::new(), false, None);
-    }
-    let configs = notification.notification_configs.clone().unwrap_or_default();
-    let events = notification.notification_events.clone().unwrap_or_default();
-    let list = configs.recipient_emails.unwrap_or_default();
-    let recipients = list.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect();
-    let at_end = events.on_job_complete.unwrap_or(false);
-    let percent = at_end.then(|| configs.completed_percentage.unwrap_or(100));
-    (recipients, events.on_job_start.unwrap_or(false), percent)
+/// What a job mails: to whom, at the start, at which percentage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// To whom.
+    pub recipients: Vec<String>,
+    /// At the start.
+    pub started: bool,
+    /// At this percentage, if at any.
+    pub percent: Option<i64>,
 }
 
-/// The schedule of a request; `None` where it says nothing of one.
+impl Mail {
+    /// Of a job as it stands.
+    #[must_use]
+    pub fn of(job: &Job) -> Mail {
+        Mail { recipients: job.recipients.clone(), started: job.row.mail_started, percent: job.row.mail_percent }
+    }
+}
+
+/// What a job mails after a request, over what it mails now; `held` is none for one that is only made.
 ///
 /// # Errors
-/// 400 for a type, a time or a zone that is none, and for recurring jobs, which this API does not make.
-pub fn schedule(request: &Request) -> Result<Option<Schedule>, Error> {
-    let Some(kind) = request.schedule_type.as_deref() else { return Ok(None) };
+/// 1907 for a percentage where the job mails at none and the request does not turn it on.
+pub fn mail(notification: &Notification, held: Option<Mail>) -> Result<Mail, Error> {
+    if notification.notification_types.as_ref().and_then(|types| types.email) == Some(false) {
+        return Ok(Mail::default());
+    }
+    let (changes, held) = (held.is_some(), held.unwrap_or_default());
+    let configs = notification.notification_configs.clone().unwrap_or_default();
+    let events = notification.notification_events.clone().unwrap_or_default();
+    let split = |list: String| {
+        list.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    if changes && held.percent.is_none() && events.on_job_complete.is_none() && configs.completed_percentage.is_some() {
+        let why = "this job sends no mail at a percentage; send onJobComplete with it";
+        return Err(Error::field("completedPercentage", "unsupported", why));
+    }
+    let at_end = events.on_job_complete.unwrap_or(held.percent.is_some());
+    Ok(Mail {
+        recipients: configs.recipient_emails.map_or(held.recipients, split),
+        started: events.on_job_start.unwrap_or(held.started),
+        percent: at_end.then(|| configs.completed_percentage.or(held.percent).unwrap_or(100)),
+    })
+}
+
+/// The schedule after a request, over the one that a job has; `None` where the request says nothing of it.
+///
+/// # Errors
+/// 400 for a type, a time or a zone that is none. 1907 for recurring jobs, which this API does not make, for a start or a zone
+/// of a job that does not run once, and for a zone where the agents' own are meant.
+pub fn schedule(request: &Request, held: Option<&Schedule>) -> Result<Option<Schedule>, Error> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let (start, zone_type, zone) =
+        (given(&request.start_date_time), given(&request.timezone_type), given(&request.timezone));
+    let Some(kind) = request.schedule_type.as_deref() else {
+        let named = [(&start, "startDateTime"), (&zone_type, "timezoneType"), (&zone, "timezone")];
+        let Some((_, field)) = named.into_iter().find(|(given, _)| given.is_some()) else { return Ok(None) };
+        return match held {
+            Some(once @ Schedule::Once { .. }) => self::once(start, zone_type.as_deref(), zone, Some(once)).map(Some),
+            Some(recurring) if recurs(recurring) => {
+                let why = "this job recurs; change its times by /api/v1";
+                Err(Error::field(field, "unsupported", why))
+            }
+            _ => {
+                Err(Error::field(field, "unsupported", "only a job that runs once has this; send scheduleType `Once`"))
+            }
+        };
+    };
     if kind.eq_ignore_ascii_case("on-demand") {
         return Ok(Some(Schedule::OnDemand));
     }
-    if ["daily", "weekly", "monthly"].iter().any(|word| kind.eq_ignore_ascii_case(word)) {
-        let why = "mitigation jobs of this API run On-demand or Once; make recurring ones by /api/v1";
+    // What was read here is sent back as it is.
+    if kind.eq_ignore_ascii_case("recurring") && start.is_none() && held.is_some_and(recurs) {
+        return Ok(None);
+    }
+    if ["recurring", "daily", "weekly", "monthly"].iter().any(|word| kind.eq_ignore_ascii_case(word)) {
+        let why = "mitigation jobs of this API run On-demand or Once; make and change recurring ones by /api/v1";
         return Err(Error::field("scheduleType", "unsupported", why));
     }
     if !kind.eq_ignore_ascii_case("once") {
         return Err(Error::field("scheduleType", "bad_schedule", "the schedule is `On-demand` or `Once`"));
     }
-    let text = request.start_date_time.as_deref().unwrap_or_default();
-    if text.is_empty() {
-        return Err(Error::field("startDateTime", "missing", "a job that runs once needs its start"));
-    }
-    let at = times::civil(text).ok_or_else(|| {
-        Error::field("startDateTime", "bad_time", "give the start as `2026-1-23 04:27:51 AM`, without a zone")
-    })?;
-    let named = || request.timezone.clone().filter(|zone| !zone.is_empty());
-    let zone = match request.timezone_type.as_deref().unwrap_or("AGENT_TZ") {
-        "AGENT_TZ" => Zone::Agent,
-        "SPECIFIC_TZ" => Zone::Named(named().ok_or_else(|| {
-            Error::field("timezone", "missing", "SPECIFIC_TZ needs the name of a zone in `timezone`")
-        })?),
-        _ => return Err(Error::field("timezoneType", "bad_zone", "the zone is `AGENT_TZ` or `SPECIFIC_TZ`")),
-    };
-    Ok(Some(Schedule::Once { at, zone, window: None }))
+    once(start, zone_type.as_deref(), zone, held).map(Some)
 }
 
-/// `Any` or `All`.
+/// A schedule of one run: start, zone and window that the request does not name stay, where the job runs once already.
+fn once(
+    start: Option<String>,
+    zone_type: Option<&str>,
+    zone: Option<String>,
+    held: Option<&Schedule>,
+) -> Result<Schedule, Error> {
+    let (held_at, held_zone, window) = match held {
+        Some(Schedule::Once { at, zone, window }) => (Some(*at), zone.clone(), *window),
+        _ => (None, Zone::Agent, None),
+    };
+    let bad_time =
+        || Error::field("startDateTime", "bad_time", "give the start as `2026-1-23 04:27:51 AM`, without a zone");
+    let at = match start {
+        Some(text) => times::civil(&text).ok_or_else(bad_time)?,
+        None => {
+            held_at.ok_or_else(|| Error::field("startDateTime", "missing", "a job that runs once needs its start"))?
+        }
+    };
+    let zone = match (zone_type, zone, held_zone) {
+        (Some("AGENT_TZ"), None, _) => Zone::Agent,
+        (Some("SPECIFIC_TZ") | None, Some(name), Zone::Named(_)) | (Some("SPECIFIC_TZ"), Some(name), Zone::Agent) => {
+            Zone::Named(name)
+        }
+        (Some("SPECIFIC_TZ") | None, None, Zone::Named(name)) => Zone::Named(name),
+        (None, None, Zone::Agent) => Zone::Agent,
+        (Some("SPECIFIC_TZ"), None, Zone::Agent) => {
+            return Err(Error::field("timezone", "missing", "SPECIFIC_TZ needs the name of a zone in `timezone`"));
+        }
+        (Some("AGENT_TZ"), Some(_), _) | (None, Some(_), Zone::Agent) => {
+            let why = "the job follows the zone of each agent; a zone of its own needs timezoneType `SPECIFIC_TZ`";
+            return Err(Error::field("timezone", "unsupported", why));
+        }
+        (Some(_), ..) => {
+            return Err(Error::field("timezoneType", "bad_zone", "the zone is `AGENT_TZ` or `SPECIFIC_TZ`"));
+        }
+    };
+    Ok(Schedule::Once { at, zone, window })
+}
+
+/// `Any` or `All`; nothing is `Any`.
 ///
 /// # Errors
 /// 400 for anything else.
-pub fn matching(field: &str, word: Option<&str>) -> Result<Match, Error> {
-    Match::parse(&word.unwrap_or_default().to_lowercase())
-        .ok_or_else(|| Error::field(field, "bad_filter", "this is `Any` or `All`"))
+pub fn matching(field: &str, word: &str) -> Result<Match, Error> {
+    Match::parse(&word.to_lowercase()).ok_or_else(|| Error::field(field, "bad_filter", "this is `Any` or `All`"))
 }
 
 /// The status of a job in the words of this API.
@@ -202,7 +277,8 @@ pub fn job(tx: &mut Transaction<'_>, app: &App, job: &Job) -> Result<Value, Erro
     let assets: BTreeSet<_> = job.targets.iter().map(|target| target.asset).collect();
     let runs = report::runs(tx, row.id, &job.scope, 1)?;
     let keys: Vec<_> = assets.iter().copied().collect();
-    let states = runs.first().map(|run| report::states(tx, run.id, &keys)).transpose()?.unwrap_or_default();
+    let told = runs.first().map(|run| report::chain(tx, run.id)).transpose()?.unwrap_or_default();
+    let states = report::states(tx, &told, &keys)?;
     let over = |states: &Vec<_>| matches!(Asset::of(states), Asset::Completed | Asset::CompletedWithFailures);
     let reported = states.values().filter(|states| over(states)).count();
     let percent = if assets.is_empty() { 0 } else { reported * 100 / assets.len() };
@@ -320,14 +396,23 @@ mod tests {
                 {"recipientEmails":"a@example.org, b@example.org","completedPercentage":80},
                 "notificationEvents":{"onJobStart":true,"onJobComplete":true}}}"#,
         );
-        assert_eq!(schedule(&sample).unwrap(), Some(Schedule::OnDemand));
-        let mails = mail(&sample.notification.unwrap());
-        assert_eq!(mails, (vec!["a@example.org".to_owned(), "b@example.org".to_owned()], true, Some(80)));
+        assert_eq!(schedule(&sample, None).unwrap(), Some(Schedule::OnDemand));
+        let mails = mail(&sample.notification.unwrap(), None).unwrap();
+        assert_eq!(mails, told(&["a@example.org", "b@example.org"], true, Some(80)));
+    }
+
+    fn told(recipients: &[&str], started: bool, percent: Option<i64>) -> Mail {
+        Mail { recipients: recipients.iter().map(|&one| one.to_owned()).collect(), started, percent }
+    }
+
+    fn said(error: &Error) -> (String, String) {
+        let problem = error.to_problem();
+        (problem.errors[0].field.clone(), super::super::errors::number(&problem))
     }
 
     #[test]
     fn schedules_by_table() {
-        let once = |more: &str| schedule(&request(&format!(r#"{{"scheduleType":"Once"{more}}}"#)));
+        let once = |more: &str| schedule(&request(&format!(r#"{{"scheduleType":"Once"{more}}}"#)), None);
         let at = r#","startDateTime":"2026-1-23 04:27:51 AM""#;
         assert!(matches!(once(at).unwrap(), Some(Schedule::Once { zone: Zone::Agent, .. })));
         let named = once(&format!(r#"{at},"timezoneType":"SPECIFIC_TZ","timezone":"Europe/Rome""#)).unwrap();
@@ -336,16 +421,64 @@ mod tests {
             assert!(once(bad).is_err(), "{bad}");
         }
         assert!(once(&format!(r#"{at},"timezoneType":"SPECIFIC_TZ""#)).is_err());
-        assert!(schedule(&request(r#"{"scheduleType":"Weekly"}"#)).is_err());
-        assert_eq!(schedule(&request("{}")).unwrap(), None);
+        for zone in [r#","timezone":"Europe/Rome""#, r#","timezone":"Europe/Rome","timezoneType":"AGENT_TZ""#] {
+            let refused = said(&once(&format!("{at}{zone}")).unwrap_err());
+            assert_eq!(refused, ("timezone".to_owned(), "1907".to_owned()), "{zone}");
+        }
+        assert!(schedule(&request(r#"{"scheduleType":"Weekly"}"#), None).is_err());
+        assert_eq!(schedule(&request("{}"), None).unwrap(), None);
     }
 
     #[test]
-    fn no_mail_is_no_mail() {
-        let none: Notification = serde_json::from_str(
-            r#"{"notificationTypes":{"email":false},"notificationConfigs":{"recipientEmails":"a@b.example"}}"#,
-        )
-        .unwrap();
-        assert_eq!(mail(&none), (Vec::new(), false, None));
+    fn what_a_change_of_the_schedule_does_not_name_stays() {
+        let old: jiff::civil::DateTime = "2031-01-23T04:27:51".parse().unwrap();
+        let new: jiff::civil::DateTime = "2032-02-24T16:00:00".parse().unwrap();
+        let (rome, tokyo) = (Zone::Named("Europe/Rome".to_owned()), Zone::Named("Asia/Tokyo".to_owned()));
+        let held = |zone: &Zone| Schedule::Once { at: old, zone: zone.clone(), window: Some(60) };
+        let start = r#""startDateTime":"2032-2-24 04:00:00 PM""#;
+        for (text, zone, at, after) in [
+            (format!("{{{start}}}"), &rome, new, &rome),
+            (format!("{{{start}}}"), &Zone::Agent, new, &Zone::Agent),
+            (format!(r#"{{"scheduleType":"Once",{start}}}"#), &rome, new, &rome),
+            (r#"{"scheduleType":"Once"}"#.to_owned(), &rome, old, &rome),
+            (r#"{"timezone":"Asia/Tokyo"}"#.to_owned(), &rome, old, &tokyo),
+            (r#"{"timezoneType":"AGENT_TZ"}"#.to_owned(), &rome, old, &Zone::Agent),
+            (r#"{"timezoneType":"SPECIFIC_TZ","timezone":"Asia/Tokyo"}"#.to_owned(), &Zone::Agent, old, &tokyo),
+        ] {
+            let found = schedule(&request(&text), Some(&held(zone))).unwrap();
+            assert_eq!(found, Some(Schedule::Once { at, zone: after.clone(), window: Some(60) }), "{text}");
+        }
+        assert_eq!(schedule(&request(r#"{"name":"n","timezone":null}"#), Some(&held(&rome))).unwrap(), None);
+        for (text, field, held) in [
+            (format!("{{{start}}}"), "startDateTime", Some(Schedule::OnDemand)),
+            (format!("{{{start}}}"), "startDateTime", None),
+            (r#"{"timezone":"Asia/Tokyo"}"#.to_owned(), "timezone", Some(Schedule::OnDemand)),
+            (r#"{"timezone":"Asia/Tokyo"}"#.to_owned(), "timezone", Some(held(&Zone::Agent))),
+            (r#"{"timezoneType":"AGENT_TZ"}"#.to_owned(), "timezoneType", Some(Schedule::OnDemand)),
+        ] {
+            let refused = said(&schedule(&request(&text), held.as_ref()).unwrap_err());
+            assert_eq!(refused, (field.to_owned(), "1907".to_owned()), "{text} over {held:?}");
+        }
+    }
+
+    #[test]
+    fn no_mail_is_no_mail_and_what_is_not_named_stays() {
+        let parsed = |text: &str| serde_json::from_str::<Notification>(text).unwrap();
+        let none = r#"{"notificationTypes":{"email":false},"notificationConfigs":{"recipientEmails":"a@b.example"}}"#;
+        let held = || Some(told(&["a@b.example"], true, Some(80)));
+        assert_eq!(mail(&parsed(none), held()).unwrap(), Mail::default());
+        for (text, after) in [
+            ("{}", told(&["a@b.example"], true, Some(80))),
+            (r#"{"notificationConfigs":{"recipientEmails":"c@d.example"}}"#, told(&["c@d.example"], true, Some(80))),
+            (r#"{"notificationConfigs":{"completedPercentage":50}}"#, told(&["a@b.example"], true, Some(50))),
+            (r#"{"notificationEvents":{"onJobStart":false}}"#, told(&["a@b.example"], false, Some(80))),
+            (r#"{"notificationEvents":{"onJobComplete":false}}"#, told(&["a@b.example"], true, None)),
+        ] {
+            assert_eq!(mail(&parsed(text), held()).unwrap(), after, "{text}");
+        }
+        let percent = parsed(r#"{"notificationConfigs":{"completedPercentage":50}}"#);
+        let refused = said(&mail(&percent, Some(Mail::default())).unwrap_err());
+        assert_eq!(refused, ("completedPercentage".to_owned(), "1907".to_owned()));
+        assert_eq!(mail(&percent, None).unwrap(), Mail::default(), "samples name it beside an event that is off");
     }
 }

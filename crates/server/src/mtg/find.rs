@@ -60,11 +60,16 @@ pub fn asset(tx: &mut Transaction<'_>, id: Uuid, within: &AssetScope) -> Result<
 ///
 /// # Errors
 /// 400 naming it.
-pub fn assets_of(tx: &mut Transaction<'_>, given: &[String], within: &AssetScope) -> Result<BTreeSet<AssetId>, Error> {
-    too_many("assetIds", given)?;
+pub fn assets_of(
+    tx: &mut Transaction<'_>,
+    field: &str,
+    given: &[String],
+    within: &AssetScope,
+) -> Result<BTreeSet<AssetId>, Error> {
+    too_many(field, given)?;
     let mut found = BTreeSet::new();
     for text in given {
-        let unknown = || Error::field("assetIds", "unknown_asset", format!("there is no asset {}", cut(text)));
+        let unknown = || Error::field(field, "unknown_asset", format!("there is no asset {}", cut(text)));
         found.insert(asset(tx, id(text)?, within)?.ok_or_else(unknown)?);
     }
     Ok(found)

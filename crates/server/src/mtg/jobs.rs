@@ -1,12 +1,13 @@
 //! Jobs: make, change, show, list, enable and disable, delete.
 
 use super::auth::Program;
-use super::bodies::{self, Request};
+use super::bodies::{self, Mail, Request};
 use super::find;
 use super::ids::{self, Kind as Id};
+use super::targets;
 use crate::app::App;
 use crate::engine::jobs::{self, Job, Patch};
-use crate::engine::selection::{self, Choose, Free, Plan};
+use crate::engine::selection::{self, Asked, Choose, Free, Plan};
 use crate::http::Caller;
 use crate::http::error::Error;
 use axum::Json;
@@ -14,11 +15,10 @@ use axum::extract::{Path, Query, State};
 use domain::access::{Action, Record};
 use domain::asset::Platform;
 use domain::job::{Act, Kind, Status};
-use domain::selection::{Selection, TagRule};
+use domain::selection::Selection;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use store::Transaction;
 use store::jobs::JobLine;
 use store::list::{self, Order};
 
@@ -47,6 +47,14 @@ fn platform(word: Option<&str>) -> Result<Platform, Error> {
     }
 }
 
+fn kind(word: &str) -> Result<Kind, Error> {
+    match word {
+        "Install" => Ok(Kind::Mitigation),
+        "Rollback" => Ok(Kind::Rollback),
+        _ => Err(Error::field("type", "bad_type", "the type is `Install` or `Rollback`")),
+    }
+}
+
 /// Whether it is to be enabled at once.
 fn enabled(word: Option<&str>) -> Result<bool, Error> {
     match word.unwrap_or("Disabled") {
@@ -56,33 +64,12 @@ fn enabled(word: Option<&str>) -> Result<bool, Error> {
     }
 }
 
-/// What a request chooses of assets; `None` where it says nothing of them.
-fn chosen(tx: &mut Transaction<'_>, caller: &Caller, request: &Request) -> Result<Option<Selection>, Error> {
-    let says = request.asset_ids.is_some() || request.asset_tag_ids.is_some() || request.match_all_tag_ids.is_some();
-    let leaves = request.exclusion_asset_ids.is_some() || request.exclusion_tag_ids.is_some();
-    if !says && !leaves {
-        return Ok(None);
-    }
-    let list = |given: &Option<Vec<String>>| given.clone().unwrap_or_default();
-    let scope = &caller.scope;
-    Ok(Some(Selection {
-        assets: find::assets_of(tx, &list(&request.asset_ids), scope)?,
-        query: String::new(),
-        tags: TagRule {
-            tags: find::tags_of(tx, "assetTagIds", &list(&request.asset_tag_ids), scope)?,
-            matching: bodies::matching("filterType", request.filter_type.as_deref())?,
-        },
-        must: find::tags_of(tx, "matchAllTagIds", &list(&request.match_all_tag_ids), scope)?,
-        exclude: TagRule {
-            tags: find::tags_of(tx, "exclusionTagIds", &list(&request.exclusion_tag_ids), scope)?,
-            matching: bodies::matching("exclusionFilterType", request.exclusion_filter_type.as_deref())?,
-        },
-        exclude_assets: find::assets_of(tx, &list(&request.exclusion_asset_ids), scope)?,
-    }))
-}
-
-fn choose(qids: &[i64]) -> Choose {
-    Choose { qids: qids.iter().copied().collect(), ..Choose::default() }
+/// What a request changes.
+#[derive(Clone, Debug)]
+struct Changes {
+    patch: Patch,
+    /// What a job to be made chooses of assets; of one that is there it stands in the patch.
+    selection: Option<Selection>,
 }
 
 /// Make a job.
@@ -97,11 +84,7 @@ pub async fn create(
     let caller = caller.0;
     let on = platform(request.platform.as_deref())?;
     let enable = enabled(request.status.as_deref())?;
-    let rollback = match request.kind.as_deref().unwrap_or("Install") {
-        "Install" => false,
-        "Rollback" => true,
-        _ => return Err(Error::field("type", "bad_type", "the type is `Install` or `Rollback`")),
-    };
+    let rollback = kind(request.kind.as_deref().unwrap_or("Install"))? == Kind::Rollback;
     let name = request.name.clone().unwrap_or_default();
     if name.trim().is_empty() {
         return Err(Error::field("name", "missing", "a job needs a name"));
@@ -110,27 +93,28 @@ pub async fn create(
     if qids.is_empty() {
         return Err(Error::field("qids", "missing", "name at least one QID"));
     }
-    let kind = if rollback { Action::Rollback } else { Action::JobCreate };
-    caller.may(kind, &Record::owned_by(caller.user))?;
-    let (patch, choice) = understood(&app, &caller, &request).await?;
+    let action = if rollback { Action::Rollback } else { Action::JobCreate };
+    caller.may(action, &Record::owned_by(caller.user))?;
+    let Changes { patch, selection: choice } = understood(&app, &caller, &request, None).await?;
     let choice = choice.filter(|choice| !choice.is_empty());
     let choice =
         choice.ok_or_else(|| Error::field("assetIds", "missing", "name assets in assetIds or tags in assetTagIds"))?;
     let description = request.description.clone().unwrap_or_default();
     let made = if rollback {
-        let assets = resolved(&app, &caller, on, choice).await?;
+        let assets = targets::resolved(&app, &caller, on, choice).await?;
         let selections =
             qids.iter().map(|qid| jobs::Selection { qid: *qid, assets: Some(assets.iter().copied().collect()) });
         let wanted = jobs::Wanted {
             kind: Kind::Rollback,
             platform: Some(on),
             selections: selections.collect(),
+            entries: BTreeSet::new(),
             title: name,
             description,
         };
         jobs::create(&app, &caller, wanted).await?
     } else {
-        let plan = Plan { selection: choice, choose: choose(&qids) };
+        let plan = Plan { selection: choice, choose: targets::choose(&qids, Choose::default()) };
         selection::create(&app, &caller, Free { platform: on, plan, title: name, description }).await?
     };
     match finished(&app, &caller, &made, patch, enable).await {
@@ -149,47 +133,40 @@ async fn finished(app: &App, caller: &Caller, made: &Job, patch: Patch, enable: 
     jobs::act(app, caller, edited.row.number, if enable { Act::SaveAndEnable } else { Act::Save }).await
 }
 
-/// The parts of a request that are changes to a job, and what it chooses of assets.
-async fn understood(app: &App, caller: &Caller, request: &Request) -> Result<(Patch, Option<Selection>), Error> {
-    let schedule = bodies::schedule(request)?;
-    let mail = request.notification.as_ref().map(bodies::mail);
-    let (asker, given) = (caller.clone(), request.clone());
+/// The parts of a request that are changes to a job, over what it holds; nothing is held before it is made.
+async fn understood(app: &App, caller: &Caller, request: &Request, held: Option<&Job>) -> Result<Changes, Error> {
+    let mut patch = Patch { schedule: bodies::schedule(request, held.map(|job| &job.schedule))?, ..Patch::default() };
+    if let Some(notification) = &request.notification {
+        let mail = bodies::mail(notification, held.map(Mail::of))?;
+        patch.recipients = Some(mail.recipients);
+        (patch.mail_started, patch.mail_percent) = (Some(mail.started), Some(mail.percent));
+    }
+    let (asker, given, held, now) = (caller.clone(), request.clone(), held.cloned(), app.clock.now());
     let read = app.database.try_read(move |tx| {
-        let coauthors = given.co_author_user_ids.as_deref().map(|ids| find::users_of(tx, ids)).transpose()?;
-        Ok::<_, Error>((coauthors, chosen(tx, &asker, &given)?))
-    });
-    let (coauthors, choice) = read.await?;
-    let patch = Patch {
-        schedule,
-        recipients: mail.as_ref().map(|(recipients, ..)| recipients.clone()),
-        mail_started: mail.as_ref().map(|(_, started, _)| *started),
-        mail_percent: mail.map(|(.., percent)| percent),
-        coauthors,
-        ..Patch::default()
-    };
-    Ok((patch, choice))
-}
-
-/// The assets that a selection names inside the caller's scope.
-async fn resolved(
-    app: &App,
-    caller: &Caller,
-    platform: Platform,
-    choice: Selection,
-) -> Result<BTreeSet<domain::id::AssetId>, Error> {
-    let (scopes, now) = ([caller.scope.clone()], app.clock.now());
-    let read = app.database.try_read(move |tx| {
-        let plan = Plan { selection: choice.clone(), choose: Choose::default() };
-        let asked = selection::Asked { platform, scopes: &scopes, lenient: false, now };
-        Ok::<_, Error>(selection::resolve(tx, &plan, &asked)?.outcome.inside.iter().map(|row| row.id).collect())
+        let (mut patch, mut selection) = (patch.clone(), None);
+        patch.coauthors = given.co_author_user_ids.as_deref().map(|ids| find::users_of(tx, ids)).transpose()?;
+        match &held {
+            None => selection = targets::chosen(tx, &asker, &given, &Selection::default())?,
+            Some(job) if job.row.origin == "free" => {
+                let kept = targets::stored(tx, job)?;
+                patch.selection = targets::chosen(tx, &asker, &given, &kept.selection)?;
+                patch.choose = given.qids.as_deref().map(|qids| targets::choose(qids, kept.choose));
+            }
+            Some(job) => {
+                let scopes = [asker.scope.clone()];
+                let asked = Asked { platform: job.row.platform, scopes: &scopes, lenient: false, now };
+                patch.assets = targets::remaining(tx, &asker, &given, job, &asked)?;
+            }
+        }
+        Ok::<_, Error>(Changes { patch, selection })
     });
     read.await
 }
 
-/// Change a disabled job.
+/// Change a disabled job: what is absent or null stays.
 ///
 /// # Errors
-/// As editing it otherwise; the platform and the type of a job stay what they are.
+/// As editing it otherwise; the platform and the type of a job stay what they are. What cannot be applied to it is 1907.
 pub async fn edit(
     State(app): State<App>,
     caller: Program,
@@ -206,20 +183,12 @@ pub async fn edit(
             "the platform of a job stays what it is; make another job",
         ));
     }
-    if request.kind.as_deref().is_some_and(|kind| (kind == "Rollback") != (job.row.kind == Kind::Rollback)) {
+    if request.kind.as_deref().map(kind).transpose()?.is_some_and(|kind| kind != job.row.kind) {
         return Err(Error::field("type", "unsupported", "the type of a job stays what it is; make another job"));
     }
     let enable = enabled(request.status.as_deref())?;
-    let (patch, choice) = understood(&app, &caller, &request).await?;
-    let mut patch = Patch { title: request.name.clone(), description: request.description.clone(), ..patch };
-    if job.row.origin == "free" {
-        patch.selection = choice;
-        patch.choose = request.qids.as_deref().map(choose);
-    } else if let Some(choice) = choice {
-        // Of a job made from eliminations assets can be removed, not added (S1.06).
-        let wanted = resolved(&app, &caller, job.row.platform, choice).await?;
-        patch.assets = Some(wanted.into_iter().collect());
-    }
+    let patch = understood(&app, &caller, &request, Some(&job)).await?.patch;
+    let patch = Patch { title: request.name.clone(), description: request.description.clone(), ..patch };
     let mut edited = jobs::edit(&app, &caller, job.row.number, job.row.version, patch).await?;
     if enable {
         edited = jobs::act(&app, &caller, edited.row.number, Act::Enable).await?;

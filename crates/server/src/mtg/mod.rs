@@ -13,6 +13,7 @@ mod find;
 mod ids;
 mod jobs;
 mod results;
+mod targets;
 mod times;
 
 use crate::app::App;

@@ -6,6 +6,7 @@ use super::ids::{self, Kind as Id};
 use super::times;
 use crate::app::App;
 use crate::engine::jobs::Job;
+use crate::engine::orders;
 use crate::http::error::Error;
 use crate::views::report::{self, Reader};
 use axum::Json;
@@ -18,6 +19,7 @@ use protocol::api::response::ReportLine;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use store::items::Found;
 use store::{Transaction, accounts, agents};
 
 /// Which run of a job.
@@ -203,13 +205,24 @@ pub async fn actions(
         if found.is_empty() {
             return Err(missing());
         }
-        let kept = found.iter().filter(|line| wanted.is_empty() || wanted.contains(&line.action_status.as_str()));
-        Ok(kept.map(|line| action(&job, line)).collect::<Vec<_>>())
+        let ids = store::items::found_on(tx, asset)?;
+        let mut rows = Vec::new();
+        for line in found.iter().filter(|line| wanted.is_empty() || wanted.contains(&line.action_status.as_str())) {
+            let seconds = time_out(tx, line)?;
+            rows.push(action(&job, line, ids.get(&line.qid), seconds));
+        }
+        Ok(rows)
     });
     Ok(Json(read.await?))
 }
 
-fn action(job: &Job, line: &ReportLine) -> Value {
+/// How long the action of a line may take, in seconds; before its run is made, as long as any.
+fn time_out(tx: &mut Transaction<'_>, line: &ReportLine) -> Result<i64, Error> {
+    let task = line.task_id.map(|task| store::tasks::by_uuid(tx, task)).transpose()?.flatten();
+    Ok(task.map_or(task::RUN_SECONDS, |task| orders::run_seconds(&task).into()))
+}
+
+fn action(job: &Job, line: &ReportLine, found: Option<&Found>, seconds: i64) -> Value {
     let rollback = job.row.kind == domain::job::Kind::Rollback;
     // An id that tells the lines of one task apart: a mitigation may stand for several QIDs.
     let id = ids::named("action", &format!("{:?} {}", line.task_id, line.qid));
@@ -229,7 +242,9 @@ fn action(job: &Job, line: &ReportLine) -> Value {
             "qdsAfter": text(line.score_after),
             "impactFactor": line.impact_factor.to_string(),
             "cveIds": line.cve_ids.join(","),
-            "timeout": "180",
+            "hostVulnId": text(found.map(|found| found.item)),
+            "qidDetectionId": found.and_then(Found::detection_id),
+            "timeout": seconds.to_string(),
         },
         "status": line.action_status,
         "actionStatus": line.action_status,

@@ -49,6 +49,21 @@ pub struct EliminationRow {
     pub menu: Menu,
 }
 
+/// The assets that the list, its counts and every job made from it are kept to.
+#[derive(Debug, Clone)]
+pub struct KeptTo {
+    /// The first of them: name and page.
+    pub assets: Vec<(String, String)>,
+    /// How many others there are.
+    pub more: usize,
+    /// How many of those named in the address do not exist for who looks.
+    pub unknown: usize,
+    /// What of the address was not taken.
+    pub left_out: Option<String>,
+    /// The same list of every asset.
+    pub all: String,
+}
+
 /// The list.
 #[derive(Debug, Clone, Template)]
 #[template(path = "eliminations.html")]
@@ -57,6 +72,8 @@ pub struct EliminationsPage {
     pub shell: Shell,
     /// The list's frame.
     pub list: List,
+    /// The assets it is kept to, where some were chosen.
+    pub kept_to: Option<KeptTo>,
     /// The vulnerability it was opened from: words and page.
     pub about: Option<(String, String)>,
     /// What the catalogue says of the QIDs asked for that nothing sound exists for.

@@ -1,7 +1,7 @@
 //! Mitigation jobs: the list and the page of one job, whose progress is live.
 
 use super::chips::{Bar, Change, Chip, Tone, When};
-use super::lists::{Column, List, Menu, Tab};
+use super::lists::{Column, List, Menu, Pager, Tab};
 use super::records::{Entry, Fact};
 use super::shell::Shell;
 use askama::Template;
@@ -89,6 +89,55 @@ pub struct TaskRow {
     pub evidence: String,
 }
 
+/// A page of the tasks of a run.
+#[derive(Debug, Clone)]
+pub struct TasksPart {
+    /// Views of the tasks by state, as links within the page.
+    pub tabs: Vec<Tab>,
+    /// The tasks; failed first, then running, where one page holds all of this view.
+    pub rows: Vec<TaskRow>,
+    /// Whether the mitigation's name is shown per task.
+    pub many: bool,
+    /// What is said where there are none: a heading and a sentence.
+    pub none: (&'static str, &'static str),
+    /// "100 of 2,431 tasks".
+    pub numbers: String,
+    /// The first and the next page.
+    pub pager: Pager,
+}
+
+/// What a job means for each CVE of its vulnerabilities, the highest score first.
+#[derive(Debug, Clone, Template)]
+#[template(path = "job_cves.html")]
+pub struct CvesPart {
+    /// The first of them.
+    pub rows: Vec<CveRow>,
+    /// How many there are besides.
+    pub more: i64,
+    /// The page that has all.
+    pub all: String,
+    /// What is said where there are none.
+    pub none: &'static str,
+}
+impl HtmlSafe for CvesPart {}
+
+/// One CVE.
+#[derive(Debug, Clone)]
+pub struct CveRow {
+    /// Its name; empty for vulnerabilities that have none.
+    pub cve: String,
+    /// The QIDs that hold it.
+    pub qids: Vec<i64>,
+    /// Assets on which it is mitigated.
+    pub mitigated: i64,
+    /// Assets on which its score is lowered.
+    pub partly: i64,
+    /// Assets on which nothing lowers it.
+    pub not: i64,
+    /// The highest score before and now.
+    pub change: Change,
+}
+
 /// One run of a job.
 #[derive(Debug, Clone)]
 pub struct RunRow {
@@ -141,20 +190,20 @@ pub struct JobLive {
     pub bar: Bar,
     /// At the right of the counts: "2 failed of 60".
     pub aside: String,
-    /// Views of the tasks by state, as links within the page.
-    pub tabs: Vec<Tab>,
-    /// The tasks of this view; failed first, then running.
-    pub tasks: Vec<TaskRow>,
-    /// Whether the mitigation's name is shown per task.
-    pub many: bool,
-    /// Further tasks not shown.
-    pub more: i64,
+    /// The tasks that are looked at.
+    pub tasks: TasksPart,
+    /// What the job means for each CVE.
+    pub cves: CvesPart,
     /// Its runs, newest first; none where a single one says all.
     pub runs: Vec<RunRow>,
     /// The average score before, now and when all succeed.
     pub risk: Vec<(&'static str, Bar, i64, &'static str)>,
     /// What happened, newest first.
     pub log: Vec<Entry>,
+    /// How much more happened; empty where nothing did.
+    pub log_more: String,
+    /// Where all of it is.
+    pub history: String,
     /// The waves of its newest run, where there is something to see of them.
     pub rollout: Option<RolloutPart>,
 }

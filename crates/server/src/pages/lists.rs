@@ -121,6 +121,8 @@ pub struct Columns {
     pub q: String,
     /// The order in use: a name, with `-` before it when descending.
     pub sort: String,
+    /// What else of the address belongs to the list and stays with every query text and order: names and values.
+    pub keep: Vec<(&'static str, String)>,
 }
 impl HtmlSafe for Columns {}
 
@@ -143,7 +145,14 @@ impl Columns {
         } else {
             name.to_owned()
         };
-        address(&self.path, &[("q", &self.q), ("sort", &sort)])
+        self.address(&self.q, &sort)
+    }
+
+    /// The list with this query text in this order.
+    fn address(&self, q: &str, sort: &str) -> String {
+        let mut all = vec![("q", q), ("sort", sort)];
+        all.extend(self.keep.iter().map(|(name, value)| (*name, value.as_str())));
+        address(&self.path, &all)
     }
 }
 
@@ -265,7 +274,8 @@ impl List {
         empty: Empty,
     ) -> Self {
         let path = path.into();
-        let columns = Columns { columns, pick: false, path: path.clone(), q: q.to_owned(), sort: sort.to_owned() };
+        let (q_kept, sort) = (q.to_owned(), sort.to_owned());
+        let columns = Columns { columns, pick: false, path: path.clone(), q: q_kept, sort, keep: Vec::new() };
         Self {
             path,
             noun,
@@ -284,14 +294,25 @@ impl List {
         }
     }
 
+    /// Kept to what a parameter of the address says besides query text and order; called before views are added.
+    #[must_use]
+    pub fn keeping(mut self, name: &'static str, value: &str) -> Self {
+        if !value.is_empty() {
+            self.columns.keep.push((name, value.to_owned()));
+        }
+        self
+    }
+
+    /// The list without a query text.
+    #[must_use]
+    pub fn bare(&self) -> String {
+        self.columns.address("", "")
+    }
+
     /// Adds a saved view; it is the current one when the query text is its own.
     pub fn tab(&mut self, label: &str, q: &str, number: Option<i64>) {
-        let tab = Tab {
-            label: label.to_owned(),
-            count: number,
-            href: address(&self.path, &[("q", q)]),
-            current: self.q == q,
-        };
+        let tab =
+            Tab { label: label.to_owned(), count: number, href: self.columns.address(q, ""), current: self.q == q };
         self.tabs.push(tab);
     }
 
@@ -305,7 +326,7 @@ impl List {
                     label: (*name).to_owned(),
                     key: *key,
                     count: *number,
-                    href: address(&self.path, &[("q", &text), ("sort", &self.columns.sort)]),
+                    href: self.columns.address(&text, &self.columns.sort),
                     on,
                 }
             })
@@ -384,11 +405,27 @@ mod tests {
             path: "/jobs".into(),
             q: "is:mine & x".into(),
             sort: "title".into(),
+            keep: vec![],
         };
         assert_eq!(head.href("title"), "/jobs?q=is%3Amine+%26+x&sort=-title");
         head.sort = "-title".into();
         assert_eq!(head.href("title"), "/jobs?q=is%3Amine+%26+x&sort=title");
         assert_eq!(head.order(&Column::sorted("Job", "", "title")), Some("descending"));
+    }
+
+    #[test]
+    fn what_a_list_is_kept_to_stays_with_views_facets_and_orders() {
+        let columns = vec![Column::sorted("Job", "", "title")];
+        let empty = Empty::yet("bug", "Nothing", "");
+        let mut list = List::new("/jobs", "jobs", columns, "is:mine", "-title", empty).keeping("asset", "7,8");
+        list.tab("All", "", None);
+        list.facet("Severity", &[("5", "severity:5", None, None)]);
+        assert_eq!(list.bare(), "/jobs?asset=7%2C8");
+        assert_eq!(list.tabs[0].href, "/jobs?asset=7%2C8");
+        assert_eq!(list.columns.href("title"), "/jobs?q=is%3Amine&sort=title&asset=7%2C8");
+        let facet = &list.facets[0].facets[0].href;
+        assert_eq!(facet, "/jobs?q=is%3Amine+and+severity%3A5&sort=-title&asset=7%2C8");
+        assert!(list.keeping("asset", "").columns.keep.len() == 1, "what is empty is left out");
     }
 
     #[test]

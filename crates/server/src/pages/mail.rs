@@ -55,6 +55,8 @@ pub struct MailPage {
     pub server: String,
     /// Why nothing is sent.
     pub no_server: Option<String>,
+    /// What the mail server says where it takes no mail of this server.
+    pub fault: Option<String>,
     /// The rows.
     pub rows: Vec<MailLine>,
 }

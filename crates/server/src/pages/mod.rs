@@ -17,6 +17,7 @@ pub mod audit;
 pub mod eliminations;
 pub mod errors;
 pub mod follow;
+pub mod history;
 pub mod home;
 pub mod imports;
 pub mod items;

@@ -41,6 +41,7 @@ pub fn control(row: ControlLine) -> body::Control {
 /// A proposal.
 #[must_use]
 pub fn proposal(row: ProposalRow) -> body::Proposal {
+    let (detail, caution) = (row.words(), row.caution().to_owned());
     body::Proposal {
         id: row.id,
         asset_id: row.asset_id.0,
@@ -48,7 +49,8 @@ pub fn proposal(row: ProposalRow) -> body::Proposal {
         entry: row.entry,
         title: row.title,
         reason: row.reason.as_str().to_owned(),
-        detail: row.detail,
+        detail,
+        caution,
         state: row.state.as_str().to_owned(),
         created_at: Some(row.created_at),
         decided_at: row.decided_at,

@@ -4,7 +4,7 @@ use super::number;
 use crate::engine::jobs::Job;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
-use domain::id::VulnerabilityId;
+use domain::id::{RunId, VulnerabilityId};
 use domain::job::{self, Act};
 use domain::number::Series;
 use domain::schedule::{Schedule, words};
@@ -13,6 +13,7 @@ use protocol::api::response as body;
 use std::collections::{BTreeMap, BTreeSet};
 use store::jobs::JobLine;
 use store::list::{Page, Query, page};
+use store::tasks::list::TaskLine;
 use store::{Transaction, accounts, catalogue, eliminations, jobs, runs, tasks};
 
 /// A page of jobs within the caller's scope.
@@ -44,6 +45,7 @@ fn summary(line: &JobLine) -> Result<body::JobSummary, Error> {
             skipped: line.total - line.open - line.succeeded - line.failed,
         },
         paused: line.paused,
+        halted: line.halted,
         created_at: line.created_at,
         started_at: line.started_at,
         ended_at: line.ended_at,
@@ -82,6 +84,7 @@ pub fn job(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp)
             assets: i64::try_from(assets.len()).unwrap_or(i64::MAX),
             tasks: counts,
             paused: job.row.paused,
+            halted: store::rollouts::any_halted(tx, job.row.id)?,
             created_at: job.row.created_at,
             started_at: job.row.started_at,
             ended_at: job.row.ended_at,
@@ -192,63 +195,87 @@ fn job_actions(tx: &mut Transaction<'_>, job: &Job, titles: &Titles) -> Result<V
     Ok(actions)
 }
 
-/// Entries chosen by name become keys.
+/// Entries chosen by name become keys: what the job has stays in the revisions that it has, withdrawn or not; what is new to it is
+/// an entry in force.
 ///
 /// # Errors
 /// 422 `actions` for a QID or entry that does not exist.
 pub fn actions(
     tx: &mut Transaction<'_>,
+    job: &Job,
     chosen: &[body::JobActionChoice],
 ) -> Result<Vec<(VulnerabilityId, i64)>, Error> {
+    let mut own: BTreeMap<(VulnerabilityId, String), BTreeSet<i64>> = BTreeMap::new();
+    for (vulnerability, key) in &job.actions {
+        own.entry((*vulnerability, catalogue::entry(tx, *key)?.entry)).or_default().insert(*key);
+    }
     let current = catalogue::current(tx)?;
-    chosen
-        .iter()
-        .map(|choice| {
-            let unknown = |what: String| Error::field("actions", "unknown_action", format!("there is no {what}"));
-            let vulnerability =
-                eliminations::by_qid(tx, choice.qid)?.ok_or_else(|| unknown(format!("QID {}", choice.qid)))?;
-            let entry = current.iter().find(|entry| entry.entry == choice.entry);
-            let entry = entry.ok_or_else(|| unknown(format!("catalogue entry `{}`", choice.entry)))?;
-            Ok((vulnerability, entry.id))
-        })
-        .collect()
+    let mut actions = BTreeSet::new();
+    for choice in chosen {
+        let unknown = |what: String| Error::field("actions", "unknown_action", format!("there is no {what}"));
+        let vulnerability =
+            eliminations::by_qid(tx, choice.qid)?.ok_or_else(|| unknown(format!("QID {}", choice.qid)))?;
+        if let Some(keys) = own.get(&(vulnerability, choice.entry.clone())) {
+            actions.extend(keys.iter().map(|key| (vulnerability, *key)));
+            continue;
+        }
+        let entry = current.iter().find(|entry| entry.entry == choice.entry);
+        let entry = entry.ok_or_else(|| unknown(format!("catalogue entry `{}`", choice.entry)))?;
+        actions.insert((vulnerability, entry.id));
+    }
+    Ok(actions.into_iter().collect())
 }
 
-/// The tasks of a run of a job that who loaded it may see; of the newest when none is named.
+/// The run of a job that is asked for; the newest that does something when none is named, if there is one.
 ///
 /// # Errors
 /// Not found for a run that the job does not have.
-pub fn tasks(tx: &mut Transaction<'_>, job: &Job, run: Option<i64>) -> Result<Vec<body::Task>, Error> {
-    let found = match run {
+pub fn run(tx: &mut Transaction<'_>, job: &Job, ordinal: Option<i64>) -> Result<Option<RunId>, Error> {
+    let found = match ordinal {
         None => runs::shown(tx, job.row.id)?,
         Some(ordinal) => {
             let missing = || Error::NotFound(format!("run {ordinal} of {}", job.row.name()));
             Some(runs::by_ordinal(tx, job.row.id, ordinal)?.ok_or_else(missing)?)
         }
     };
-    let rows = found.map(|run| tasks::of_run(tx, run.id, &job.scope)).transpose()?.unwrap_or_default();
-    Ok(rows
-        .into_iter()
-        .map(|task| body::Task {
-            id: task.uuid,
-            asset: task.asset_id.0,
-            asset_name: task.asset_name,
-            entry: task.entry,
-            title: task.entry_title,
-            kind: task.kind,
-            state: task.state.as_str().to_owned(),
-            epoch: task.epoch,
-            code: task.code,
-            detail: task.detail,
-            message: task.message,
-            due_at: task.due_at,
-            zone: task.zone,
-            window_end: task.window_end,
-            started_at: task.started_at,
-            ended_at: task.ended_at,
-            report: serde_json::from_str(&task.report).ok(),
-        })
-        .collect())
+    Ok(found.map(|run| run.id))
+}
+
+/// A page of the tasks of a run of a job that who loaded it may see; of the newest when none is named.
+///
+/// # Errors
+/// Not found for a run that the job does not have; 422 for a sort or cursor that is not the list's.
+pub fn tasks(
+    tx: &mut Transaction<'_>,
+    job: &Job,
+    ordinal: Option<i64>,
+    query: &Query,
+) -> Result<Page<body::Task>, Error> {
+    let Some(run) = run(tx, job, ordinal)? else { return Ok(Page { rows: Vec::new(), next_cursor: None }) };
+    let found = page::<TaskLine>(tx, &tasks::list::LIST, tasks::list::of_run(run, &job.scope), query)?;
+    Ok(Page { rows: found.rows.into_iter().map(task).collect(), next_cursor: found.next_cursor })
+}
+
+fn task(line: TaskLine) -> body::Task {
+    body::Task {
+        id: line.uuid,
+        asset: line.asset_id.0,
+        asset_name: line.asset_name,
+        entry: line.entry,
+        title: line.title,
+        kind: line.kind,
+        state: line.state.as_str().to_owned(),
+        epoch: line.epoch,
+        code: line.code,
+        detail: line.detail,
+        message: line.message,
+        due_at: line.due_at,
+        zone: line.zone,
+        window_end: line.window_end,
+        started_at: line.started_at,
+        ended_at: line.ended_at,
+        report: serde_json::from_str(&line.report).ok(),
+    }
 }
 
 /// What can be done about some QIDs, and where.

@@ -4,6 +4,7 @@ pub mod agents;
 pub mod approvals;
 pub mod catalogue;
 pub mod follow;
+pub mod history;
 pub mod jobs;
 pub mod report;
 pub mod runs;

@@ -24,14 +24,18 @@ pub struct Reader {
     job: JobId,
     number: String,
     run: Option<(RunId, i64)>,
+    runs: Vec<RunId>,
     scope: AssetScope,
     after: Option<Place>,
+    /// What the job does has been told of; what follows is what it did and would not do any more.
+    left: bool,
     only: Option<AssetId>,
     covers: BTreeMap<(i64, VulnerabilityId), (Vec<String>, i64)>,
 }
 
 impl Reader {
-    /// Of a job that was loaded for its caller: the wanted run, else the newest.
+    /// Of a job that was loaded for its caller: the wanted run, else the newest. What a retry leaves alone stands as the runs
+    /// before it left it.
     ///
     /// # Errors
     /// Not found for a run that the job does not have.
@@ -46,12 +50,15 @@ impl Reader {
                 Some(found.ok_or_else(missing)?)
             }
         };
+        let runs = run.map(|(id, _)| report::chain(tx, id)).transpose()?.unwrap_or_default();
         Ok(Reader {
             job: job.row.id,
             number: job.row.name(),
             run,
+            runs,
             scope: job.scope.clone(),
             after: None,
+            left: false,
             only: None,
             covers: BTreeMap::new(),
         })
@@ -60,8 +67,8 @@ impl Reader {
     /// The same for one asset only.
     #[must_use]
     pub fn only(mut self, asset: AssetId) -> Reader {
-        self.after = Some((asset, VulnerabilityId(i64::MIN), i64::MIN));
         self.only = Some(asset);
+        self.after = self.start();
         self
     }
 
@@ -71,10 +78,10 @@ impl Reader {
         self.run.map_or(0, |(_, ordinal)| ordinal)
     }
 
-    /// That run's key.
+    /// The runs that its lines tell of, that run first; none before the first.
     #[must_use]
-    pub fn run_id(&self) -> Option<RunId> {
-        self.run.map(|(id, _)| id)
+    pub fn runs(&self) -> &[RunId] {
+        &self.runs
     }
 
     /// The next lines; none at the end.
@@ -82,14 +89,16 @@ impl Reader {
     /// # Errors
     /// A failure of the store.
     pub fn next(&mut self, tx: &mut Transaction<'_>) -> Result<Vec<ReportLine>, Error> {
-        let run = self.run_id();
-        let mut lines = report::lines(tx, self.job, run, &self.scope, self.after, PAGE)?;
-        lines.retain(|line| self.only.is_none_or(|only| line.asset_id == only));
+        let mut lines = self.page(tx)?;
+        if lines.is_empty() && !self.left && !self.runs.is_empty() {
+            (self.left, self.after) = (true, self.start());
+            lines = self.page(tx)?;
+        }
         let Some(last) = lines.last() else { return Ok(Vec::new()) };
         self.after = Some(last.place());
         let assets: BTreeSet<_> = lines.iter().map(|line| line.asset_id).collect();
         let assets: Vec<_> = assets.into_iter().collect();
-        let states = run.map(|run| report::states(tx, run, &assets)).transpose()?.unwrap_or_default();
+        let states = report::states(tx, &self.runs, &assets)?;
         let mut said = Vec::with_capacity(lines.len());
         for line in lines {
             let of = states.get(&line.asset_id).map_or(&[] as &[State], Vec::as_slice);
@@ -97,6 +106,18 @@ impl Reader {
             said.push(self.line(line, Asset::of(of), cves, points));
         }
         Ok(said)
+    }
+
+    fn page(&self, tx: &mut Transaction<'_>) -> Result<Vec<Line>, Error> {
+        let read = if self.left { report::left } else { report::lines };
+        let mut lines = read(tx, self.job, &self.runs, &self.scope, self.after, PAGE)?;
+        lines.retain(|line| self.only.is_none_or(|only| line.asset_id == only));
+        Ok(lines)
+    }
+
+    /// Before the first line.
+    fn start(&self) -> Option<Place> {
+        self.only.map(|asset| (asset, VulnerabilityId(i64::MIN), i64::MIN))
     }
 
     fn covers(

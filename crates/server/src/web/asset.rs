@@ -152,6 +152,7 @@ fn actions(who: &PageActor, seen: &Seen) -> Vec<Button> {
     let rescans = exposure::reason(&who.decide(Action::Rescan, &Record::default()));
     let nothing =
         (seen.exposure.open() == 0).then(|| "Nothing is open on it, so there is nothing to verify.".to_owned());
+    let unopened = (seen.exposure.open() == 0).then(|| "Nothing is open on it.".to_owned());
     let edits = exposure::reason(&who.decide(Action::AssetEdit, &Record::default()));
     vec![
         Button::show("Rescan", address("/rescan", &[("q", &open_items(id))]))
@@ -159,6 +160,9 @@ fn actions(who: &PageActor, seen: &Seen) -> Vec<Button> {
             .key('r')
             .primary()
             .unless(rescans.or(nothing)),
+        Button::go("View Risk Elimination", choice::Choice::default().on(&[id.0]).eliminations())
+            .icon("shield-half")
+            .unless(eliminations::cannot_view(who).or(unopened)),
         Button::show("Tags and criticality", format!("/assets/{id}/edit")).icon("tag").unless(edits),
     ]
 }

@@ -6,18 +6,19 @@ use super::marks;
 use crate::app::App;
 use crate::http::Error;
 use crate::http::auth::{Caller, PageActor};
-use crate::http::flash;
+use crate::http::flash::{self, Flash};
 use crate::http::form::Fields as Form;
 use crate::pages::Section;
 use crate::pages::chips::Change;
-use crate::pages::eliminations::{COLUMNS, EliminationRow, EliminationsPage};
+use crate::pages::eliminations::{COLUMNS, EliminationRow, EliminationsPage, KeptTo};
 use crate::pages::lists::{Action as Button, Empty, List, Menu, QueryError, address};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use domain::access::{Action, Decision, Record};
+use domain::access::{Action, AssetScope, Decision, Record};
 use domain::filter::{Context, Field, Fields, Filter, Flag, Kind, Subject, Value, matches};
+use domain::id::AssetId;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use store::overview::{self, Possible};
@@ -49,6 +50,8 @@ const FIELDS: Fields = Fields {
 
 /// Rows of the list at most; the catalogue is small.
 const ROWS_MAX: usize = 500;
+/// Assets that the page names; of the others it says how many they are.
+const NAMES_MAX: usize = 5;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -65,6 +68,13 @@ struct Asked {
     qid: String,
     #[serde(default)]
     asset: String,
+}
+
+impl Asked {
+    /// The assets of the address, as every way from here carries them on.
+    fn on(&self) -> Choice {
+        Choice { asset: self.asset.clone(), ..Choice::default() }
+    }
 }
 
 struct Row<'r>(&'r Possible);
@@ -98,13 +108,16 @@ async fn index(State(app): State<App>, who: PageActor, Query(asked): Query<Asked
     if !asked.qid.is_empty() {
         // One text says what is shown: the QIDs become a term of it.
         let chosen = Choice { qid: asked.qid, asset: asked.asset, ..Choice::default() };
-        return Ok(flash::redirect(&chosen.eliminations(), None));
+        let said = chosen.left_out().map(|rest| Flash { failed: true, ..Flash::done(rest) });
+        return Ok(flash::redirect(&chosen.eliminations(), said));
     }
-    let (actor, named) = (who.actor.clone(), named(&asked.q));
+    let (actor, named, asset) = (who.actor.clone(), named(&asked.q), asked.on());
+    let (only, on) = (asset.only(), asset.only());
     let read = app.database.try_read(move |tx| {
-        let possible = overview::possible(tx, &actor, None)?;
+        let possible = overview::possible_on(tx, &actor, None, on.as_deref())?;
         let qids: BTreeSet<i64> = possible.iter().map(|row| row.qid).collect();
-        let in_force = in_force(tx, &qids)?;
+        let in_force = in_force(tx, &actor.scope, &qids, on.as_deref())?;
+        let places = on.as_deref().map(|on| places(tx, &actor, on)).transpose()?;
         let catalogue = store::catalogue::newest(tx)?.is_some();
         let mut unsound = Vec::new();
         for qid in &named {
@@ -114,13 +127,11 @@ async fn index(State(app): State<App>, who: PageActor, Query(asked): Query<Asked
                 unsound.extend(said.into_iter().map(|said| (*qid, said)));
             }
         }
-        Ok::<_, Error>((possible, in_force, catalogue, unsound))
+        Ok::<_, Error>((possible, in_force, catalogue, unsound, places))
     });
-    let (possible, in_force, catalogue, unsound) = read.await?;
+    let (possible, in_force, catalogue, unsound, places) = read.await?;
     let (filter, error) = read_query(&asked.q);
-    let context = Context { me: Some(who.name.clone()), ..Context::at(app.clock.now()) };
-    let kept: Vec<&Possible> = possible.iter().filter(|row| matches(&filter, &FIELDS, &Row(row), &context)).collect();
-    let asset = Choice { asset: asked.asset.clone(), ..Choice::default() };
+    let kept = kept(&app, &who, &possible, &filter);
     let mut rows = grouped(&kept);
     sorted(&mut rows, &asked.sort);
     let total = rows.len();
@@ -128,13 +139,49 @@ async fn index(State(app): State<App>, who: PageActor, Query(asked): Query<Asked
     let mut list = list(&asked, error, catalogue);
     list.shown = rows.len();
     list.total = i64::try_from(total).ok();
-    let rows: Vec<EliminationRow> = rows.iter().map(|rows| row(&who, rows, &in_force, &asset)).collect();
+    let rows: Vec<EliminationRow> =
+        rows.iter().map(|rows| row(&who, rows, &in_force, &asset, only.as_deref())).collect();
+    let kept_to = places.map(|places| kept_to(places, &asked));
     let shell = frame(&app, &who, Section::Eliminations, "Eliminations").await?;
-    Ok(Show(EliminationsPage { shell, list, about: about(&kept, &asked), unsound, rows }).into_response())
+    Ok(Show(EliminationsPage { shell, list, kept_to, about: about(&kept, &asked), unsound, rows }).into_response())
 }
 
-/// QIDs of which a mitigation of ours is in force somewhere.
-fn in_force(tx: &mut store::Transaction<'_>, qids: &BTreeSet<i64>) -> Result<BTreeSet<i64>, Error> {
+/// What the filter leaves of what is possible.
+fn kept<'p>(app: &App, who: &PageActor, possible: &'p [Possible], filter: &Filter) -> Vec<&'p Possible> {
+    let context = Context { me: Some(who.name.clone()), ..Context::at(app.clock.now()) };
+    possible.iter().filter(|row| matches(filter, &FIELDS, &Row(row), &context)).collect()
+}
+
+/// The first of these assets with their names, how many others there are, and how many nobody in this scope knows.
+type Places = (Vec<(AssetId, String)>, usize, usize);
+
+fn places(tx: &mut store::Transaction<'_>, actor: &domain::access::Actor, on: &[i64]) -> Result<Places, Error> {
+    let asked: BTreeSet<AssetId> = on.iter().copied().map(AssetId).collect();
+    let all: Vec<AssetId> = asked.into_iter().collect();
+    let known = store::assets::keys_within(tx, &all, &actor.scope)?;
+    let shown = known.iter().take(NAMES_MAX).map(|id| Ok((*id, store::assets::one(tx, *id)?.name)));
+    let shown: Vec<(AssetId, String)> = shown.collect::<store::Result<_>>()?;
+    let more = known.len() - shown.len();
+    Ok((shown, more, all.len() - known.len()))
+}
+
+fn kept_to((shown, more, unknown): Places, asked: &Asked) -> KeptTo {
+    KeptTo {
+        assets: shown.into_iter().map(|(id, name)| (name, format!("/assets/{id}"))).collect(),
+        more,
+        unknown,
+        left_out: asked.on().left_out(),
+        all: address("/eliminations", &[("q", &asked.q), ("sort", &asked.sort)]),
+    }
+}
+
+/// QIDs of which a mitigation of ours is in force within this scope, or on these of its assets.
+fn in_force(
+    tx: &mut store::Transaction<'_>,
+    scope: &AssetScope,
+    qids: &BTreeSet<i64>,
+    on: Option<&[i64]>,
+) -> Result<BTreeSet<i64>, Error> {
     let mut keys = BTreeMap::new();
     for qid in qids {
         if let Some(id) = store::eliminations::by_qid(tx, *qid)? {
@@ -142,8 +189,10 @@ fn in_force(tx: &mut store::Transaction<'_>, qids: &BTreeSet<i64>) -> Result<BTr
         }
     }
     let ids: Vec<i64> = keys.keys().map(|id| id.0).collect();
-    let rows = store::controls::reversible_for(tx, &ids)?;
-    Ok(rows.iter().filter_map(|(vulnerability, ..)| keys.get(vulnerability).copied()).collect())
+    let rows = store::controls::reversible_for(tx, &ids, scope)?;
+    let there = |asset: AssetId| on.is_none_or(|on| on.contains(&asset.0));
+    let rows = rows.iter().filter(|(_, asset, _)| there(*asset));
+    Ok(rows.filter_map(|(vulnerability, ..)| keys.get(vulnerability).copied()).collect())
 }
 
 /// The QIDs that the filter's text asks for by name, at most a few.
@@ -170,13 +219,20 @@ fn read_query(q: &str) -> (Filter, Option<QueryError>) {
 
 fn list(asked: &Asked, error: Option<QueryError>, catalogue: bool) -> List {
     let sort = if asked.sort.is_empty() { "-score" } else { &asked.sort };
+    let bare = address("/eliminations", &[("asset", &asked.asset)]);
     let empty = match (asked.q.is_empty(), catalogue) {
-        (false, _) => Empty::unmatched("eliminations", asked.q.clone(), "/eliminations"),
+        (false, _) => Empty::unmatched("eliminations", asked.q.clone(), &bare),
         (true, false) => Empty::yet(
             "shield-half",
             "No catalogue yet",
             "Install a signed catalogue of mitigations with quell catalogue install.",
         ),
+        (true, true) if !asked.asset.is_empty() => Empty::yet(
+            "shield-half",
+            "Nothing to eliminate",
+            "Nothing open on the chosen assets has a mitigation or a fix in the catalogue in force.",
+        )
+        .with(Button::go("Show all assets", "/eliminations")),
         (true, true) => Empty::yet(
             "shield-half",
             "Nothing to eliminate",
@@ -184,9 +240,10 @@ fn list(asked: &Asked, error: Option<QueryError>, catalogue: bool) -> List {
         )
         .with(Button::go("Vulnerabilities", "/vulnerabilities")),
     };
-    let mut list = List::new("/eliminations", "eliminations", COLUMNS.to_vec(), &asked.q, sort, empty);
+    let list = List::new("/eliminations", "eliminations", COLUMNS.to_vec(), &asked.q, sort, empty);
+    let mut list = list.keeping("asset", &asked.asset);
     if let Some(error) = &error {
-        list.empty = Empty::unreadable(error, "/eliminations");
+        list.empty = Empty::unreadable(error, &bare);
     }
     list.error = error;
     list.fields = FIELDS.fields.iter().map(|field| (field.name.to_owned(), field.doc.to_owned())).collect();
@@ -202,7 +259,8 @@ fn list(asked: &Asked, error: Option<QueryError>, catalogue: bool) -> List {
     ] {
         list.tab(label, q, None);
     }
-    list.bulk = vec![Button::post("Mitigate Now", "/eliminations/mitigate").icon("shield-half").primary()];
+    let to = address("/eliminations/mitigate", &[("asset", &asked.asset)]);
+    list.bulk = vec![Button::post("Mitigate Now", to).icon("shield-half").primary()];
     list
 }
 
@@ -242,7 +300,27 @@ fn about(kept: &[&Possible], asked: &Asked) -> Option<(String, String)> {
     one.then(|| (format!("QID {}, {}", first.qid, first.vulnerability), format!("/vulnerabilities/{}", first.qid)))
 }
 
-fn row(who: &PageActor, rows: &[&Possible], in_force: &BTreeSet<i64>, asset: &Choice) -> EliminationRow {
+/// What a row stands for, for selection: its QIDs, entry and platform.
+fn key(rows: &[&Possible]) -> String {
+    let qids = rows.iter().map(|row| row.qid.to_string()).collect::<Vec<_>>().join(",");
+    let first = rows.first().map(|row| format!("{};{}", row.entry, row.platform)).unwrap_or_default();
+    format!("{qids};{first}")
+}
+
+/// The open items that the numbers of a row count.
+fn items_address(qids: &[i64], only: Option<&[i64]>) -> String {
+    let joined = |keys: &[i64]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let on = only.map(|only| format!(" and asset.id:[{}]", joined(only))).unwrap_or_default();
+    address("/items", &[("q", &format!("qid:[{}] and is:open{on}", joined(qids)))])
+}
+
+fn row(
+    who: &PageActor,
+    rows: &[&Possible],
+    in_force: &BTreeSet<i64>,
+    asset: &Choice,
+    only: Option<&[i64]>,
+) -> EliminationRow {
     let worst = rows.iter().max_by_key(|row| row.residual);
     let qids: Vec<i64> = rows.iter().map(|row| row.qid).collect();
     let most = |of: fn(&Possible) -> i64| rows.iter().map(|row| of(row)).max().unwrap_or(0);
@@ -251,15 +329,15 @@ fn row(who: &PageActor, rows: &[&Possible], in_force: &BTreeSet<i64>, asset: &Ch
     let (entry, platform) = (text(|row| &row.entry), text(|row| &row.platform));
     let reversible = first.is_some_and(|row| row.reversible);
     let chosen = Choice { asset: asset.asset.clone(), ..Choice::of(&qids).by(&[entry]).for_platform(platform) };
-    let terms = qids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let items = address("/items", &[("q", &format!("qid:[{terms}] and is:open"))]);
+    let items = items_address(&qids, only);
+    let details = address(&entry_address(entry), &[("qid", &chosen.qid), ("asset", &chosen.asset)]);
     let (name, icon) = marks::platform(platform);
     let back = Choice { entry: String::new(), ..chosen.clone() }.rollback();
     EliminationRow {
-        key: format!("{};{entry};{platform}", terms.replace(", ", ",")),
+        key: key(rows),
         title: text(|row| &row.title).to_owned(),
         entry: format!("{entry}@{}", first.map_or(0, |row| row.revision)),
-        href: address(&entry_address(entry), &[("qid", &chosen.qid)]),
+        href: details.clone(),
         kind: marks::implication(text(|row| &row.implication)),
         platform: (name.to_owned(), icon),
         qids: match qids.as_slice() {
@@ -273,12 +351,12 @@ fn row(who: &PageActor, rows: &[&Possible], in_force: &BTreeSet<i64>, asset: &Ch
             Change::new(Some(row.residual), Some((row.residual - row.points).max(1)))
         }),
         reversible: if reversible { "yes".to_owned() } else { "no way back".to_owned() },
-        mitigate: Button::post("Mitigate Now", chosen.address()).unless(cannot(who, rows.iter().copied())),
+        mitigate: Button::post("Mitigate Now", chosen.address()).unless(cannot(who, rows.iter().copied(), only)),
         menu: Menu::dots(
             format!("m-{}", first.map_or(0, |row| row.entry_key)),
             format!("Quick actions for {entry}"),
             vec![
-                Button::show("Details", address(&entry_address(entry), &[("qid", &chosen.qid)])).icon("info-circle"),
+                Button::show("Details", details).icon("info-circle"),
                 Button::go("Vulnerable items", items).icon("list-check"),
                 Button::post("Roll back", back.address())
                     .icon("arrow-back-up")
@@ -303,20 +381,45 @@ pub(super) fn denied(decision: &Decision) -> Option<String> {
     }
 }
 
-/// Why what is possible cannot be started by this caller now.
+/// Why this caller cannot look at eliminations; none where he can.
 #[must_use]
-pub(super) fn cannot_mitigate(caller: &Caller, possible: &[Possible]) -> Option<String> {
-    cannot(caller, possible.iter())
+pub(super) fn cannot_view(caller: &Caller) -> Option<String> {
+    let needed = [Action::CatalogueView, Action::VulnerabilitiesView];
+    needed.into_iter().find_map(|action| denied(&caller.decide(action, &Record::default())))
 }
 
-fn cannot<'p>(caller: &Caller, mut possible: impl Iterator<Item = &'p Possible> + Clone) -> Option<String> {
+/// Why what is possible (of these assets only, where some are chosen) cannot be started by this caller now.
+#[must_use]
+pub(super) fn cannot_mitigate(caller: &Caller, possible: &[Possible], only: Option<&[i64]>) -> Option<String> {
+    cannot(caller, possible.iter(), only)
+}
+
+fn cannot<'p>(
+    caller: &Caller,
+    mut possible: impl Iterator<Item = &'p Possible> + Clone,
+    only: Option<&[i64]>,
+) -> Option<String> {
+    let (nothing, no_agent) = match only {
+        None => (
+            "the catalogue holds nothing for it on the platforms it was found on",
+            "no asset with this weakness has an agent; enrol one under Agents",
+        ),
+        Some([_]) => (
+            "the catalogue holds nothing for it on this asset",
+            "this asset has no agent that can be used; enrol one under Agents",
+        ),
+        Some(_) => (
+            "the catalogue holds nothing for it on the chosen assets",
+            "none of the chosen assets with this weakness has an agent that can be used; enrol one under Agents",
+        ),
+    };
     let permission = denied(&caller.decide(Action::JobCreate, &Record::owned_by(caller.user)));
     permission.or_else(|| {
         if possible.clone().next().is_none() {
-            return Some("the catalogue holds nothing for it on the platforms it was found on".to_owned());
+            return Some(nothing.to_owned());
         }
         let any = possible.any(|row| row.agents > 0);
-        (!any).then(|| "no asset with this weakness has an agent; enrol one under Agents".to_owned())
+        (!any).then(|| no_agent.to_owned())
     })
 }
 
@@ -328,10 +431,35 @@ fn no_rollback(caller: &Caller, qids: &[i64], in_force: &BTreeSet<i64>) -> Optio
     })
 }
 
-/// Mitigate Now for the picked rows: together they are one job.
-async fn mitigate(State(app): State<App>, who: PageActor, form: Form) -> Result<Response, Error> {
+/// The keys of every row that a query text gives on the assets of the address.
+async fn matching(app: &App, who: &PageActor, asset: &Choice, q: &str) -> Result<Vec<String>, Error> {
+    let filter = domain::filter::parse(q, &FIELDS).map_err(|error| Error::field("q", "query", error.to_string()))?;
+    let (actor, on) = (who.actor.clone(), asset.only());
+    let read = app.database.try_read(move |tx| Ok::<_, Error>(overview::possible_on(tx, &actor, None, on.as_deref())?));
+    let possible = read.await?;
+    Ok(grouped(&kept(app, who, &possible, &filter)).iter().map(|rows| key(rows)).collect())
+}
+
+/// Mitigate Now for the picked rows, or all that match the query text: together they are one job, on the assets of the
+/// address (S1.05).
+async fn mitigate(
+    State(app): State<App>,
+    who: PageActor,
+    Query(asked): Query<Asked>,
+    form: Form,
+) -> Result<Response, Error> {
+    let q = form.one("q");
+    let rows = match form.one("all") {
+        "" => form.all("row"),
+        _ => matching(&app, &who, &asked.on(), q).await?,
+    };
+    if rows.is_empty() {
+        // Without a QID the draft would be a free-standing one.
+        let said = Flash { failed: true, ..Flash::done("No elimination was chosen.") };
+        return Ok(flash::redirect(&address("/eliminations", &[("q", q), ("asset", &asked.asset)]), Some(said)));
+    }
     let (mut qids, mut entries, mut platforms) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for row in form.all("row") {
+    for row in rows {
         let mut parts = row.split(';');
         qids.extend(parts.next().unwrap_or_default().split(',').filter_map(|qid| qid.parse::<i64>().ok()));
         entries.extend(parts.next().map(str::to_owned));
@@ -340,6 +468,6 @@ async fn mitigate(State(app): State<App>, who: PageActor, form: Form) -> Result<
     let qids: Vec<i64> = qids.into_iter().collect();
     let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
     let one = if platforms.len() == 1 { platforms.pop_first().unwrap_or_default() } else { String::new() };
-    let chosen = Choice::of(&qids).by(&entries).for_platform(&one);
+    let chosen = Choice { asset: asked.asset, ..Choice::of(&qids).by(&entries).for_platform(&one) };
     super::new_job::make(&app, &who, &chosen).await
 }

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::engine::{evidence, follow};
 use crate::http::Error;
 use crate::http::auth::PageActor;
+use crate::http::error_page::sentence;
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::pages::follow::{DriftRow, FollowPage, ProposalRow, ReviewRow};
@@ -80,7 +81,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<See
     Ok(Seen {
         drifted: list::page(tx, &after::LIST, after::visible(&who.scope), &drifted)?.rows,
         proposals: list::page(tx, &proposals::LIST, proposals::visible(&who.scope), &open)?.rows,
-        reviews: after::reviews(tx, now, &who.scope)?,
+        reviews: after::reviews(tx, now, &who.scope, false)?,
         settings: follow::settings(tx)?,
         kept: evidence::kept(tx)?,
     })
@@ -161,6 +162,16 @@ fn drift(who: &PageActor, row: ControlLine, now: Timestamp) -> DriftRow {
 
 fn proposal(who: &PageActor, row: proposals::ProposalRow, now: Timestamp) -> ProposalRow {
     let denied = exposure::reason(&who.decide(Action::Rollback, &Record::owned_by(who.user)));
+    let accept = Button::post("Roll back", format!("/proposals/{}/accept", row.id)).icon("arrow-back-up");
+    let accept = match row.caution() {
+        "" => accept,
+        caution => accept.asking(
+            format!("Make a rollback job for {} on {}?", row.title, row.asset_name),
+            sentence(caution),
+            "Make the job",
+        ),
+    };
+    let detail = row.words();
     ProposalRow {
         title: row.title,
         entry: row.entry,
@@ -169,11 +180,9 @@ fn proposal(who: &PageActor, row: proposals::ProposalRow, now: Timestamp) -> Pro
             Reason::Fixed => Chip::new(Tone::Ok, "Fixed"),
             Reason::Expired => Chip::new(Tone::Warn, "Expired"),
         },
-        detail: row.detail,
+        detail,
         made: exposure::near(row.created_at, now),
-        accept: Button::post("Roll back", format!("/proposals/{}/accept", row.id))
-            .icon("arrow-back-up")
-            .unless(denied.clone()),
+        accept: accept.unless(denied.clone()),
         dismiss: Button::show("Dismiss", format!("/proposals/{}/dismiss", row.id)).unless(denied),
     }
 }

@@ -60,7 +60,8 @@ struct Seen {
 fn look(tx: &mut Transaction<'_>, who: &PageActor, number: &str) -> Result<Seen, Error> {
     let item = api::items::known(tx, who, Action::ItemsView, number)?;
     let possible = if who.decide(Action::CatalogueView, &Record::default()).allowed() {
-        overview::possible(tx, &who.actor, Some(&[item.vulnerability_id.0]))?
+        // What is possible elsewhere is no way for this item.
+        overview::possible_on(tx, &who.actor, Some(&[item.vulnerability_id.0]), Some(&[item.asset_id.0]))?
     } else {
         Vec::new()
     };
@@ -142,16 +143,22 @@ fn actions(who: &PageActor, seen: &Seen, number: &str) -> Vec<Button> {
     let closed = (seen.item.state == ItemState::Closed)
         .then(|| "A closed item is reopened by an import only, when a scanner finds it again.".to_owned());
     let change = exposure::reason(&who.decide(Action::ItemTransition, &seen.access)).or(closed);
+    let asset = [seen.item.asset_id.0];
+    let chosen = choice::Choice::of(&[seen.item.qid]).on(&asset);
+    let over = (seen.item.state == ItemState::Closed).then(|| "A closed item has nothing left to mitigate.".to_owned());
     let mut actions = vec![
         Button::show("Rescan", format!("/items/{number}/rescan"))
             .icon("radar")
             .key('r')
             .primary()
             .unless(seen.refused.as_ref().map(exposure::refused)),
-        Button::post("Mitigate Now", choice::Choice::of(&[seen.item.qid]).address())
+        Button::post("Mitigate Now", chosen.address())
             .icon("shield-half")
             .key('m')
-            .unless(eliminations::cannot_mitigate(who, &seen.possible)),
+            .unless(over.clone().or_else(|| eliminations::cannot_mitigate(who, &seen.possible, Some(&asset)))),
+        Button::go("View Risk Elimination", chosen.eliminations())
+            .icon("shield-half")
+            .unless(over.or_else(|| eliminations::cannot_view(who))),
         Button::show("Change state", format!("/items/{number}/state")).icon("pencil").unless(change),
         Button::show("Assign", format!("/items/{number}/assignment")).icon("user-plus").unless(assign.clone()),
     ];

@@ -1,8 +1,9 @@
 //! `/items`: the list of vulnerable items, and what is done with several of them.
 
+use super::choice::{self, Choice};
 use super::frame::{Head, Show, frame, listed, pager};
 use super::vulnerabilities::TOTAL_MAX;
-use super::{exposure, marks};
+use super::{eliminations, exposure, marks};
 use crate::api;
 use crate::app::App;
 use crate::engine::rescan;
@@ -17,8 +18,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::access::{Action, Record};
+use domain::filter::Filter;
+use domain::item::State as ItemState;
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
+use std::collections::BTreeSet;
 use store::list;
 
 /// Items that one press of a button changes at most.
@@ -26,7 +30,10 @@ const CHANGED_MAX: usize = 500;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
-    Router::new().route("/items", get(index)).route("/items/assign-to-me", post(assign_to_me))
+    Router::new()
+        .route("/items", get(index))
+        .route("/items/assign-to-me", post(assign_to_me))
+        .route("/items/eliminations", post(view_eliminations))
 }
 
 /// Somebody who sees only what is assigned to him has a list, and it is clipped to that.
@@ -69,6 +76,9 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
     list.bulk = vec![
         Button::post("Rescan", "/items/rescan").icon("radar").unless(asks),
+        Button::post("View Risk Elimination", "/items/eliminations")
+            .icon("shield-half")
+            .unless(eliminations::cannot_view(&actor)),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes),
     ];
     let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?;
@@ -131,8 +141,12 @@ fn views(list: &mut List) {
 
 fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>, now: Timestamp) -> ItemRow {
     let number = item.number().to_string();
+    let over = (item.state == ItemState::Closed).then(|| "A closed item has nothing left to mitigate.".to_owned());
     let actions = vec![
         Button::show("Rescan", format!("/items/{number}/rescan")).icon("radar").unless(refused.map(exposure::refused)),
+        Button::go("View Risk Elimination", Choice::of(&[item.qid]).on(&[item.asset_id.0]).eliminations())
+            .icon("shield-half")
+            .unless(over.or_else(|| eliminations::cannot_view(who))),
         Button::go("Open", format!("/items/{number}")).icon("list-check"),
         Button::go("Its vulnerability", format!("/vulnerabilities/{}", item.qid)).icon("bug"),
         Button::go("All of this vulnerability", address("/items", &[("q", &format!("qid:{}", item.qid))]))
@@ -182,10 +196,94 @@ pub async fn matching(app: &App, actor: &PageActor, q: &str, most: usize) -> Res
     Ok(page.await?.rows.iter().map(|item| item.number().to_string()).collect())
 }
 
+/// The picked items, or all open ones that match the query text, as QIDs and assets in the address of the eliminations
+/// (S1.01, S1.05).
+async fn view_eliminations(State(app): State<App>, actor: PageActor, fields: Fields) -> Result<Response, Error> {
+    actor.may(Action::ItemsView, &own(&actor))?;
+    let (open, counted, which) = if fields.one("all").is_empty() {
+        let (open, counted) = picked(&app, &actor, fields.all("row")).await?;
+        (open, counted, "the first open ones of the list")
+    } else {
+        let (open, counted) = open_matching(&app, &actor, fields.one("q")).await?;
+        (open, counted, "those with the highest scores")
+    };
+    let (qids, assets, taken) = fitting(open.iter().map(|item| (item.qid, item.asset_id.0)));
+    if taken == 0 {
+        // Without a QID or an asset the next page would show the eliminations of everything.
+        let said =
+            Flash { failed: true, ..Flash::done("None of the chosen items is open, so nothing is to be eliminated.") };
+        return Ok(flash::redirect(&address("/items", &[("q", fields.one("q"))]), Some(said)));
+    }
+    let said = choice::cut("items", which, taken, counted, TOTAL_MAX);
+    Ok(flash::redirect(&Choice::of(&qids).on(&assets).eliminations(), said))
+}
+
+/// Those of these items that are open, and how many were picked.
+async fn picked(app: &App, actor: &PageActor, rows: Vec<String>) -> Result<(Vec<store::items::ItemRow>, i64), Error> {
+    let counted = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let asker = actor.clone();
+    let read = app.database.try_read(move |tx| {
+        let known =
+            rows.iter().take(CHANGED_MAX).map(|number| api::items::known(tx, &asker, Action::ItemsView, number));
+        known.collect::<Result<Vec<_>, Error>>()
+    });
+    let mut items = read.await?;
+    items.retain(|item| item.state != ItemState::Closed);
+    Ok((items, counted))
+}
+
+/// The open items that a query text gives, the highest scores first, and how many match.
+async fn open_matching(app: &App, actor: &PageActor, q: &str) -> Result<(Vec<store::items::ItemRow>, i64), Error> {
+    let query = ListQuery { q: q.to_owned(), limit: i64::try_from(CHANGED_MAX).ok(), ..ListQuery::default() };
+    let mut wanted = query.of_list(&store::items::FIELDS, "-score", app.clock.now(), &actor.name)?;
+    let open = domain::filter::parse("is:open", &store::items::FIELDS).map_err(Error::internal)?;
+    wanted.filter = Filter::and(vec![wanted.filter, open]);
+    let asker = actor.actor.clone();
+    let read = app.database.try_read(move |tx| {
+        let clip = || store::items::visible(&asker, Action::ItemsView);
+        let counted = list::count(tx, &store::items::LIST, clip(), &wanted, TOTAL_MAX)?;
+        let page = list::page::<store::items::ItemRow>(tx, &store::items::LIST, clip(), &wanted)?;
+        Ok::<_, Error>((page.rows, counted))
+    });
+    read.await
+}
+
+/// The QIDs and the assets of items, as far as they fit into an address, and of how many items they are.
+fn fitting(items: impl Iterator<Item = (i64, i64)>) -> (Vec<i64>, Vec<i64>, usize) {
+    let (mut qids, mut assets, mut taken) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let fits = |keys: &BTreeSet<i64>, key: &i64| keys.len() < choice::TAKEN_MAX || keys.contains(key);
+    for (qid, asset) in items {
+        if fits(&qids, &qid) && fits(&assets, &asset) {
+            qids.insert(qid);
+            assets.insert(asset);
+            taken += 1;
+        }
+    }
+    (qids.into_iter().collect(), assets.into_iter().collect(), taken)
+}
+
 async fn assign_to_me(State(app): State<App>, actor: PageActor, fields: Fields) -> Result<Response, Error> {
     let numbers = named(&app, &actor, &fields, CHANGED_MAX).await?;
     let (done, refused) = api::items::take(&app, &actor, numbers).await?;
     let rest = if refused.is_some() { "; others could not be" } else { "" };
     let back = address("/items", &[("q", fields.one("q"))]);
     Ok(flash::redirect(&back, Some(Flash::done(format!("{done} assigned to you{rest}.")))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_taken_as_long_as_their_qids_and_assets_fit() {
+        let max = i64::try_from(choice::TAKEN_MAX).unwrap();
+        let one_asset: Vec<(i64, i64)> = (0..max + 7).map(|qid| (qid, 1)).collect();
+        let (qids, assets, taken) = fitting(one_asset.iter().copied());
+        assert_eq!((qids.len(), assets, taken), (choice::TAKEN_MAX, vec![1], choice::TAKEN_MAX));
+        // What needs no further QID or asset fits still.
+        let again = one_asset.iter().copied().chain([(3, 1), (max + 1, 1), (3, 2)]);
+        let (_, assets, taken) = fitting(again);
+        assert_eq!((assets, taken), (vec![1, 2], choice::TAKEN_MAX + 2));
+        assert_eq!(fitting(std::iter::empty()), (vec![], vec![], 0));
+    }
 }

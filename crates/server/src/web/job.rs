@@ -1,8 +1,9 @@
 //! `/jobs/{number}`: one job with its progress, which is sent again as server-sent events while it changes.
 
 use super::frame::{Show, frame};
+use super::job_tasks::{Look, View};
 use super::jobs::{buttons, cancel, reason};
-use super::{job_live, job_waves, marks};
+use super::{job_cves, job_live, job_waves, marks};
 use crate::api::jobs::ordinal;
 use crate::app::App;
 use crate::engine::jobs as engine;
@@ -10,7 +11,7 @@ use crate::http::Error;
 use crate::http::auth::PageActor;
 use crate::pages::Section;
 use crate::pages::chips::When;
-use crate::pages::jobs::{JobLive, JobPage};
+use crate::pages::jobs::{CvesPart, JobLive, JobPage};
 use crate::pages::lists::{Action as Button, Menu};
 use crate::pages::records::{Fact, Value};
 use crate::views;
@@ -24,7 +25,6 @@ use domain::approval::State as At;
 use domain::job::Status;
 use futures_util::stream;
 use protocol::api::response::Job;
-use serde::Deserialize;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 use store::approvals::ApprovalRow;
@@ -33,6 +33,8 @@ use store::approvals::ApprovalRow;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Shortest time between two pictures of it.
 const CALM: Duration = Duration::from_millis(250);
+/// The card by CVE is made anew after this long: it assesses every vulnerability of the job on every asset.
+const CVES_TIME: Duration = Duration::from_secs(15);
 /// A stream ends after this long; the browser asks again, and so proves again who it is.
 const LIVE_TIME_MAX: Duration = Duration::from_secs(600);
 
@@ -46,15 +48,6 @@ pub fn streams() -> Router<App> {
     Router::new().route("/jobs/{number}/live", get(live))
 }
 
-/// Which tasks are shown.
-#[derive(Debug, Clone, Default, Deserialize)]
-struct View {
-    #[serde(default)]
-    tasks: String,
-    /// Of which run; the newest when absent.
-    run: Option<i64>,
-}
-
 /// A job as its page shows it.
 struct Seen {
     full: engine::Job,
@@ -65,13 +58,20 @@ struct Seen {
     switches: Vec<Button>,
 }
 
-async fn look(app: &App, who: &PageActor, number: i64, view: View) -> Result<Seen, Error> {
+/// Looks at a job; of its CVEs by what was made a while ago, where that is given and still good enough.
+async fn look(app: &App, who: &PageActor, number: i64, view: View, known: Option<CvesPart>) -> Result<Seen, Error> {
     let (asker, now, presence) = (who.caller.clone(), app.clock.now(), app.presence.clone());
     app.database
         .try_read(move |tx| {
             let full = engine::load(tx, &asker, number)?;
             let job = views::jobs::job(tx, &asker, &full, now)?;
-            let live = job_live::picture(tx, &full, &job, (&view.tasks, view.run), &presence, now)?;
+            let look = Look { full: &full, job: &job, view: &view, presence: &presence, now };
+            let cves = match &known {
+                // What stands there when it is over stays there.
+                Some(known) if !over(&full) => known.clone(),
+                _ => job_cves::part(tx, &full)?,
+            };
+            let live = job_live::picture(tx, &look, cves)?;
             let approval = store::approvals::of_job(tx, full.row.id)?;
             let switches = job_waves::switches(tx, &asker, &full)?;
             Ok(Seen { full, job, live, approval, switches })
@@ -90,7 +90,7 @@ async fn show(
     Path(number): Path<String>,
     Query(view): Query<View>,
 ) -> Result<Response, Error> {
-    let seen = look(&app, &who, ordinal(&number)?, view.clone()).await?;
+    let seen = look(&app, &who, ordinal(&number)?, view.clone(), None).await?;
     let (full, job) = (&seen.full, &seen.job);
     let shell = frame(&app, &who, Section::Jobs, number.clone()).await?.under("Mitigation jobs", "/jobs");
     let mut shell = shell;
@@ -118,12 +118,7 @@ async fn show(
     if let Some(approval) = seen.approval.as_ref().filter(|row| row.state != At::Void) {
         shell.actions.push(Button::go("Approval", format!("/approvals/{}", approval.id)).icon("clipboard-check"));
     }
-    let run = view.run.map(|run| run.to_string()).unwrap_or_default();
-    let asked: Vec<(&str, &str)> = [("tasks", view.tasks.as_str()), ("run", run.as_str())]
-        .into_iter()
-        .filter(|(_, word)| !word.is_empty())
-        .collect();
-    let live = crate::pages::lists::address(&format!("/jobs/{number}/live"), &asked);
+    let live = view.at(&format!("/jobs/{number}/live"));
     let page = JobPage {
         shell,
         title: job.summary.title.clone(),
@@ -234,6 +229,8 @@ struct Live {
     who: PageActor,
     number: i64,
     view: View,
+    /// The card by CVE, and when it was made.
+    cves: (Instant, CvesPart),
     woken: Listener,
     sent: String,
     until: Instant,
@@ -248,11 +245,12 @@ async fn live(
     Query(view): Query<View>,
 ) -> Result<Response, Error> {
     let number = ordinal(&number)?;
-    let seen = look(&app, &who, number, view.clone()).await?;
+    let seen = look(&app, &who, number, view.clone(), None).await?;
     let state = Live {
         woken: app.wake.listen("job", seen.full.row.id.0),
         number,
         view,
+        cves: (Instant::now(), seen.live.cves),
         sent: String::new(),
         until: Instant::now() + LIVE_TIME_MAX,
         last: false,
@@ -277,7 +275,13 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
         if !live.who.stays(&live.app).await {
             return None;
         }
-        let seen = look(&live.app, &live.who, live.number, live.view.clone()).await.ok()?;
+        let (made, known) = &live.cves;
+        let fresh = made.elapsed() < CVES_TIME;
+        let known = fresh.then(|| known.clone());
+        let seen = look(&live.app, &live.who, live.number, live.view.clone(), known).await.ok()?;
+        if !fresh {
+            live.cves = (Instant::now(), seen.live.cves.clone());
+        }
         let picture = seen.live.to_string();
         live.last = over(&seen.full);
         if picture != live.sent || live.last {

@@ -1,6 +1,5 @@
 //! `/jobs`: the list of mitigation jobs, and what is done to one or several of them.
 
-use super::choice::Choice;
 use super::eliminations::denied;
 use super::frame::{Head, Show, frame, listed, pager, sentence};
 use super::marks;
@@ -26,7 +25,7 @@ use domain::access::{Action, Record};
 use domain::job::{Act, Status};
 use domain::time::Timestamp;
 use protocol::api::response::{Act as Allowed, HaltRequest, JobSummary};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use store::list::{count, keys};
 use store::overview;
 
@@ -51,6 +50,7 @@ pub(super) fn status(job: &JobSummary) -> Chip {
         "DRAFT" => Chip::new(Tone::Idle, "Draft").with_icon("pencil"),
         "DISABLED" => Chip::new(Tone::Idle, "Disabled"),
         "ENABLED" if job.paused => Chip::new(Tone::Warn, "Paused").with_icon("player-pause"),
+        "ENABLED" if job.halted => Chip::new(Tone::Fail, "Halted").with_icon("hand-stop"),
         "ENABLED" if job.started_at.is_some() => Chip::new(Tone::Run, "Running"),
         "ENABLED" => Chip::new(Tone::Sched, "Enabled"),
         "COMPLETED" => Chip::new(Tone::Ok, "Completed"),
@@ -99,6 +99,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     for (label, q) in [
         ("All jobs", ""),
         ("Enabled", "is:enabled"),
+        ("Halted", "is:halted"),
         ("Disabled", "is:disabled"),
         ("Needs attention", "is:failed"),
         ("Mine", "owner:me"),
@@ -255,30 +256,9 @@ pub(super) fn cancel(number: &str, acts: &[Allowed]) -> Button {
         .unless(reason(acts, "cancel"))
 }
 
-/// The same QIDs and assets, to be taken back.
-async fn back(app: &App, who: &PageActor, number: i64) -> Result<Choice, Error> {
-    let asker = who.caller.clone();
-    app.database
-        .try_read(move |tx| {
-            let job = jobs::load(tx, &asker, number)?;
-            let assets: BTreeSet<i64> = job.targets.iter().map(|target| target.asset.0).collect();
-            let ids: BTreeSet<i64> = job.targets.iter().map(|target| target.vulnerability.0).collect();
-            let titles = store::eliminations::titles(tx, &ids.into_iter().collect::<Vec<_>>())?;
-            let qids: Vec<i64> = titles.into_iter().map(|(_, qid, _)| qid).collect();
-            let assets: Vec<i64> = assets.into_iter().collect();
-            Ok(Choice::of(&qids).on(&assets).for_platform(job.row.platform.as_str()).rollback())
-        })
-        .await
-}
-
 fn no_way_back(who: &Caller, job: &Job) -> Option<String> {
-    if job.row.kind == domain::job::Kind::Rollback {
-        return Some("it is a rollback itself; mitigate again instead".to_owned());
-    }
-    if job.row.started_at.is_none() && job.row.ended_at.is_none() && job.row.next_at.is_none() {
-        return Some("it has not run, so nothing of it is in force".to_owned());
-    }
-    denied(&who.decide(Action::Rollback, &job.record))
+    let refused = jobs::no_way_back(job).map(|refusal| refusal.sentence);
+    refused.or_else(|| denied(&who.decide(Action::Rollback, &Record::owned_by(who.user))))
 }
 
 fn act(word: &str) -> Option<(Act, &'static str)> {
@@ -305,11 +285,14 @@ async fn one(
     Path((number, word)): Path<(String, String)>,
 ) -> Result<Response, Error> {
     if word == "rollback" {
-        let chosen = back(&app, &who, ordinal(&number)?).await?;
-        return super::new_job::make(&app, &who, &chosen).await;
+        let made = jobs::roll_back(&app, &who, ordinal(&number)?).await;
+        return drafted(&number, made, |draft| {
+            format!("{draft} takes back what {number} put in place; nothing of it runs yet.")
+        });
     }
     if word == "clone" {
-        return copied(&app, &who, &number).await;
+        let made = done(&app, &who, ordinal(&number)?, Act::Clone).await;
+        return drafted(&number, made, |draft| format!("{draft} is a copy of {number}; nothing of it runs yet."));
     }
     let asked = match word.as_str() {
         "halt-run" => Some((Asked::Halt("halted on the page of the job".to_owned()), "halting")),
@@ -335,13 +318,12 @@ async fn one(
     Ok(flash::redirect(&back, Some(flash)))
 }
 
-/// A copy is a draft, which its first step shows.
-async fn copied(app: &App, who: &PageActor, number: &str) -> Result<Response, Error> {
-    match done(app, who, ordinal(number)?, Act::Clone).await {
-        Ok(copy) => {
-            let copy = copy.row.name();
-            let flash = Flash::done(format!("{copy} is a copy of {number}; nothing of it runs yet."));
-            Ok(flash::redirect(&format!("/jobs/{copy}/edit/basic"), Some(flash)))
+/// A draft that was made of a job, which its first step shows.
+fn drafted(number: &str, made: Result<Job, Error>, said_of: impl FnOnce(&str) -> String) -> Result<Response, Error> {
+    match made {
+        Ok(draft) => {
+            let draft = draft.row.name();
+            Ok(flash::redirect(&format!("/jobs/{draft}/edit/basic"), Some(Flash::done(said_of(&draft)))))
         }
         Err(error) => {
             let flash = Flash { failed: true, ..Flash::done(said(error)?) };

@@ -24,6 +24,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/mail", get(list))
         .route("/mail/test", get(test_form).post(test))
+        .route("/mail/retry", post(retry_all))
         .route("/mail/{id}/retry", post(retry))
 }
 
@@ -48,7 +49,9 @@ async fn list(State(app): State<App>, actor: PageActor, query: ListQuery) -> Res
         empty: Empty::yet("mail", "No mail yet", text),
     };
     let (mut list, wanted) = listed(&app, &actor, &query, &mails::LIST, head)?;
-    let dead = app.database.read(mails::dead_letters).await?;
+    let (dead, fault) = app.database.read(|tx| Ok((mails::dead_letters(tx)?, mails::relay_fault(tx)?))).await?;
+    let none = (dead == 0).then(|| "there are no dead letters".to_owned());
+    let all = Button::post("Retry all dead letters", "/mail/retry").icon("refresh").unless(unable.clone().or(none));
     list.tab("All", "", None);
     list.tab("Not sent yet", "is:waiting", None);
     list.tab("Dead letters", "is:dead", Some(dead));
@@ -65,8 +68,12 @@ async fn list(State(app): State<App>, actor: PageActor, query: ListQuery) -> Res
     }
     let server = app.mailer.as_ref().map(|mailer| format!("Mail is handed to {}.", mailer.described));
     let no_server = server.is_none().then(|| crate::web::frame::sentence(mail::NO_SERVER));
-    let shell = frame(&app, &actor, Section::Mail, "Mail").await?.action(test());
-    Ok(Show(MailPage { shell, list, server: server.unwrap_or_default(), no_server, rows }).into_response())
+    let fault = fault.map(|said| {
+        let said = crate::web::frame::sentence(&said);
+        format!("{said} What waits is tried again by itself; look at the mail server's log and at the smtp settings.")
+    });
+    let shell = frame(&app, &actor, Section::Mail, "Mail").await?.action(all).action(test());
+    Ok(Show(MailPage { shell, list, server: server.unwrap_or_default(), no_server, fault, rows }).into_response())
 }
 
 fn line(app: &App, denied: Option<String>, row: MailRow) -> MailLine {
@@ -142,4 +149,12 @@ async fn test(State(app): State<App>, actor: PageActor, fields: Fields) -> Resul
 async fn retry(State(app): State<App>, actor: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
     let row = mail::retry(&app, &actor, id).await?;
     Ok(flash::redirect("/mail", Some(Flash::done(format!("The mail to {} is tried again.", row.recipient)))))
+}
+
+async fn retry_all(State(app): State<App>, actor: PageActor) -> Result<Response, Error> {
+    let said = match mail::retry_all(&app, &actor).await? {
+        1 => "One dead letter is tried again.".to_owned(),
+        several => format!("{several} dead letters are tried again."),
+    };
+    Ok(flash::redirect("/mail", Some(Flash::done(said))))
 }

@@ -51,9 +51,10 @@ async fn show(
 ) -> Result<Response, Error> {
     who.may(Action::CatalogueView, &Record::default())?;
     let (actor, name, now) = (who.actor.clone(), entry.clone(), app.clock.now());
+    let (only, on) = (chosen.only(), chosen.only());
     let look = app.database.try_read(move |tx| {
         let told = views::catalogue::entry(tx, &name, now)?;
-        let possible = overview::possible(tx, &actor, None)?;
+        let possible = overview::possible_on(tx, &actor, None, on.as_deref())?;
         Ok::<_, Error>((told, possible))
     });
     let (told, possible) = look.await?;
@@ -66,8 +67,11 @@ async fn show(
         chosen => chosen,
     };
     let to = Choice { asset: chosen.asset, ..Choice::of(&qids).by(&[&row.entry]).for_platform(&row.platform) };
-    let mitigate =
-        Button::post("Mitigate Now", to.address()).icon("shield-half").primary().unless(cannot_mitigate(&who, &own));
+    let mitigate = Button::post("Mitigate Now", to.address()).icon("shield-half").primary().unless(cannot_mitigate(
+        &who,
+        &own,
+        only.as_deref(),
+    ));
     let page = MitigationPage {
         shell,
         marks: entry_marks(row, read),

@@ -20,8 +20,11 @@ pub mod instances;
 pub mod item;
 pub mod items;
 pub mod job;
+mod job_cves;
+mod job_history;
 mod job_live;
 mod job_runs;
+mod job_tasks;
 mod job_waves;
 pub mod jobs;
 pub mod mail;
@@ -66,6 +69,7 @@ pub fn routes() -> Router<App> {
         .merge(summary::routes())
         .merge(jobs::routes())
         .merge(job_runs::routes())
+        .merge(job_history::routes())
         .merge(job::routes())
         .merge(approvals::routes())
         .merge(agents::routes())

@@ -5,7 +5,7 @@ use super::choice::Choice;
 use super::frame::{Show, again, frame};
 use super::marks;
 use crate::app::App;
-use crate::engine::jobs::{self, Patch, Selection, Wanted};
+use crate::engine::jobs::{self, Selection, Wanted};
 use crate::engine::selection::{self, Free, Plan};
 use crate::http::Error;
 use crate::http::auth::PageActor;
@@ -21,7 +21,6 @@ use domain::access::{Action, Record};
 use domain::asset::Platform;
 use domain::filter::Context;
 use domain::id::AssetId;
-use std::collections::BTreeSet;
 use store::list::{self, Query};
 
 /// The routes of this noun.
@@ -86,9 +85,9 @@ pub(super) async fn make(app: &App, who: &PageActor, chosen: &Choice) -> Result<
     if chosen.qids().is_empty() {
         return free(app, who, chosen).await;
     }
-    let made = match chosen.platform.strip_prefix(EACH) {
-        Some(first) => drafts(app, who, chosen, first).await,
-        None => one(app, who, chosen).await,
+    let made: Result<Drafts, Error> = match chosen.platform.strip_prefix(EACH) {
+        Some(first) => jobs::create_each(app, who, wanted(chosen, first)).await,
+        None => jobs::create(app, who, wanted(chosen, &chosen.platform)).await.map(|job| (job, Vec::new())),
     };
     match made {
         Ok((first, others)) => {
@@ -98,7 +97,8 @@ pub(super) async fn make(app: &App, who: &PageActor, chosen: &Choice) -> Result<
                 Flash::done(format!("{number} for {name} is kept as a draft."))
                     .link("Open", format!("/jobs/{number}/edit/basic"))
             };
-            Ok(flash::redirect(&format!("/jobs/{}/edit/basic", first.row.name()), others.last().map(other)))
+            let said = with_rest(others.last().map(other), chosen.left_out());
+            Ok(flash::redirect(&format!("/jobs/{}/edit/basic", first.row.name()), said))
         }
         Err(Error::Invalid(fields)) if fields.iter().any(|field| field.code == "platform_needed") => {
             Ok(again(platforms(app, who, chosen).await?))
@@ -109,6 +109,15 @@ pub(super) async fn make(app: &App, who: &PageActor, chosen: &Choice) -> Result<
         }
         Err(Error::Refused(refusal)) => Ok(refused(chosen, &refusal.sentence)),
         Err(error) => Err(error),
+    }
+}
+
+/// What is said of the drafts, and of what was chosen and is not in them.
+fn with_rest(said: Option<Flash>, left_out: Option<String>) -> Option<Flash> {
+    match (said, left_out) {
+        (said, None) => said,
+        (None, Some(rest)) => Some(Flash { failed: true, ..Flash::done(rest) }),
+        (Some(said), Some(rest)) => Some(Flash { text: format!("{rest} {}", said.text), failed: true, ..said }),
     }
 }
 
@@ -129,36 +138,18 @@ async fn free(app: &App, who: &PageActor, chosen: &Choice) -> Result<Response, E
 /// The draft that one goes on with, and those that wait.
 type Drafts = (jobs::Job, Vec<jobs::Job>);
 
-async fn one(app: &App, who: &PageActor, chosen: &Choice) -> Result<Drafts, Error> {
-    let assets: Vec<AssetId> = chosen.assets().into_iter().map(AssetId).collect();
-    let selection = |qid| Selection { qid, assets: (!assets.is_empty()).then(|| assets.clone()) };
-    let wanted = Wanted {
+/// What the engine is asked for, on the platform of this word; empty = the only one there is.
+fn wanted(chosen: &Choice, platform: &str) -> Wanted {
+    let assets: Option<Vec<AssetId>> = chosen.only().map(|only| only.into_iter().map(AssetId).collect());
+    let selection = |qid| Selection { qid, assets: assets.clone() };
+    Wanted {
         kind: chosen.kind(),
-        platform: (!chosen.platform.is_empty()).then(|| Platform::parse(&chosen.platform)),
+        platform: (!platform.is_empty()).then(|| Platform::parse(platform)),
         selections: chosen.qids().into_iter().map(selection).collect(),
+        entries: chosen.entries().into_iter().map(str::to_owned).collect(),
         title: String::new(),
         description: String::new(),
-    };
-    let job = jobs::create(app, who, wanted).await?;
-    narrow(app, who, &job, chosen).await?;
-    Ok((job, Vec::new()))
-}
-
-async fn drafts(app: &App, who: &PageActor, chosen: &Choice, first: &str) -> Result<Drafts, Error> {
-    let able = able(app, who, chosen).await?;
-    let mut words: Vec<&str> = able.into_iter().map(|(word, _)| word).collect();
-    words.sort_by_key(|word| *word != first);
-    let mut made = Vec::new();
-    for word in words {
-        made.push(one(app, who, &chosen.clone().for_platform(word)).await?.0);
     }
-    let mut made = made.into_iter();
-    let Some(first) = made.next() else { return one(app, who, &chosen.clone().for_platform("")).await };
-    let others: Vec<jobs::Job> = made.collect();
-    if let Some(other) = others.first() {
-        selection::join(app, first.row.id, other.row.id).await?;
-    }
-    Ok((first, others))
 }
 
 fn refused(chosen: &Choice, sentence: &str) -> Response {
@@ -166,44 +157,10 @@ fn refused(chosen: &Choice, sentence: &str) -> Response {
     flash::redirect(&chosen.eliminations(), Some(flash))
 }
 
-/// Where entries were chosen by name, the draft has these instead of the best ones, as far as they fit.
-async fn narrow(app: &App, who: &PageActor, job: &jobs::Job, chosen: &Choice) -> Result<(), Error> {
-    let entries: BTreeSet<String> = chosen.entries().into_iter().map(str::to_owned).collect();
-    if entries.is_empty() || chosen.kind() == domain::job::Kind::Rollback {
-        return Ok(());
-    }
-    let keys: Vec<i64> = job.targets.iter().map(|t| t.vulnerability.0).collect::<BTreeSet<_>>().into_iter().collect();
-    let platform = job.row.platform;
-    let offered = app.database.try_read(move |tx| Ok::<_, Error>(store::catalogue::eliminations(tx, &keys)?)).await?;
-    let fits = |word: &str| word == "any" || Platform::parse(word) == platform;
-    let named: BTreeSet<_> = offered
-        .iter()
-        .filter(|e| entries.contains(&e.entry) && fits(&e.platform))
-        .map(|e| (e.vulnerability_id, e.entry_key))
-        .collect();
-    // A vulnerability that none of the named entries covers keeps the best one.
-    let covered: BTreeSet<_> = named.iter().map(|(vulnerability, _)| *vulnerability).collect();
-    let mut actions = named;
-    actions.extend(job.actions.iter().copied().filter(|(vulnerability, _)| !covered.contains(vulnerability)));
-    let actions: Vec<_> = actions.into_iter().collect();
-    if actions != job.actions {
-        let patch = Patch { actions: Some(actions), ..Patch::default() };
-        jobs::edit(app, who, job.row.number, job.row.version, patch).await?;
-    }
-    Ok(())
-}
-
 /// The platforms on which something can be done, each with its number of assets.
 async fn able(app: &App, who: &PageActor, chosen: &Choice) -> Result<Vec<(&'static str, usize)>, Error> {
-    let (asker, qids) = (who.caller.clone(), chosen.qids());
-    let found = app.database.try_read(move |tx| crate::views::jobs::eliminations(tx, &asker, &qids)).await?;
-    let wanted = chosen.assets();
-    let assets = |word: &'static str| {
-        let able = found.assets.iter().filter(|asset| asset.selectable && asset.platform == word);
-        let able = able.filter(|asset| wanted.is_empty() || wanted.contains(&asset.id));
-        (word, able.map(|asset| asset.id).collect::<BTreeSet<i64>>().len())
-    };
-    Ok(["linux", "windows"].map(assets).into_iter().filter(|(_, assets)| *assets > 0).collect())
+    let found = jobs::platforms_of(app, who, wanted(chosen, "")).await?;
+    Ok(found.into_iter().rev().map(|(on, assets)| (on.as_str(), assets)).collect())
 }
 
 async fn platforms(app: &App, who: &PageActor, chosen: &Choice) -> Result<PlatformPage, Error> {

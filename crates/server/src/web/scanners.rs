@@ -72,6 +72,7 @@ async fn index(State(app): State<App>, who: PageActor) -> Result<Response, Error
         path: "/scanners".to_owned(),
         q: String::new(),
         sort: String::new(),
+        keep: Vec::new(),
     };
     Ok(Show(ScannersPage { shell, columns, rows }).into_response())
 }

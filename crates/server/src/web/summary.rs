@@ -84,8 +84,7 @@ async fn look(app: &App, who: &PageActor, number: i64, run: Option<i64>) -> Resu
                 all += page.len();
                 lines.extend(page.into_iter().take(LINES_SHOWN - lines.len()));
             }
-            let run_id = reader.run_id();
-            let evidence = run_id.map(|run| evidence::of_run(tx, run, &full.scope)).transpose()?.unwrap_or_default();
+            let evidence = evidence::of_runs(tx, reader.runs(), &full.scope)?;
             let runs = report::runs(tx, full.row.id, &full.scope, RUNS_SHOWN)?;
             let more = i64::try_from(all - lines.len()).unwrap_or_default();
             Ok(Seen { run: reader.run(), full, job, cves, lines, more, evidence, runs })

@@ -46,6 +46,7 @@ async fn index(State(app): State<App>, who: PageActor) -> Result<Response, Error
         path: "/tags".to_owned(),
         q: String::new(),
         sort: String::new(),
+        keep: Vec::new(),
     };
     let text = "Tags come with imports, and people give them on the page of an asset.";
     let page = TagsPage { shell, columns, empty: Empty::yet("tag", "No tags yet", text), rows: rows.collect() };

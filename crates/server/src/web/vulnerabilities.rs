@@ -1,11 +1,12 @@
 //! `/vulnerabilities`: the list and one vulnerability. View Risk Elimination leads on with the QIDs in the address
 //! (S1.02).
 
+use super::choice::{self, Choice};
 use super::frame::{Head, Show, frame, listed, pager};
 use super::marks;
 use crate::app::App;
 use crate::http::auth::PageActor;
-use crate::http::flash;
+use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, ListQuery};
 use crate::pages::chips::{Change, Chip, Severity, Tone, When};
@@ -28,8 +29,6 @@ use store::{Transaction, list};
 
 /// Items shown on the page of a vulnerability.
 const FOUND_SHOWN: u32 = 8;
-/// Rows whose QIDs are taken along at most; an address has its limits.
-const QIDS_MAX: usize = 200;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -142,7 +141,7 @@ fn row(
             format!("m-{qid}"),
             format!("Quick actions for QID {qid}"),
             vec![
-                Button::go("View Risk Elimination", super::choice::Choice::of(&[vulnerability.qid]).eliminations())
+                Button::go("View Risk Elimination", Choice::of(&[vulnerability.qid]).eliminations())
                     .icon("shield-half"),
                 Button::show("Score drill-down", format!("/vulnerabilities/{qid}/score"))
                     .icon("activity")
@@ -154,11 +153,40 @@ fn row(
     }
 }
 
-/// The picked rows as QIDs in the address of the eliminations.
-async fn eliminations(who: PageActor, form: Fields) -> Result<Response, Error> {
+/// The picked rows, or all that match the query text, as QIDs in the address of the eliminations (S1.02).
+async fn eliminations(State(app): State<App>, who: PageActor, form: Fields) -> Result<Response, Error> {
     who.may(Action::VulnerabilitiesView, &Record::default())?;
-    let qids: Vec<i64> = form.all("row").iter().filter_map(|qid| qid.parse().ok()).take(QIDS_MAX).collect();
-    Ok(flash::redirect(&super::choice::Choice::of(&qids).eliminations(), None))
+    let (qids, counted, which) = if form.one("all").is_empty() {
+        let picked: Vec<i64> = form.all("row").iter().filter_map(|qid| qid.parse().ok()).collect();
+        let counted = i64::try_from(picked.len()).unwrap_or(i64::MAX);
+        (picked.into_iter().take(choice::TAKEN_MAX).collect(), counted, "the first of the list")
+    } else {
+        let (qids, counted) = matching(&app, &who, form.one("q")).await?;
+        (qids, counted, "those with the highest scores")
+    };
+    if qids.is_empty() {
+        // Without a QID the next page would show the eliminations of everything.
+        let back = address("/vulnerabilities", &[("q", form.one("q"))]);
+        let said = Flash { failed: true, ..Flash::done("No vulnerability was chosen.") };
+        return Ok(flash::redirect(&back, Some(said)));
+    }
+    let said = choice::cut("vulnerabilities", which, qids.len(), counted, TOTAL_MAX);
+    Ok(flash::redirect(&Choice::of(&qids).eliminations(), said))
+}
+
+/// The QIDs of what a query text gives inside the caller's scope, the highest scores first and no more than are taken
+/// along, and how many match.
+async fn matching(app: &App, who: &PageActor, q: &str) -> Result<(Vec<i64>, i64), Error> {
+    let query = ListQuery { q: q.to_owned(), limit: i64::try_from(choice::TAKEN_MAX).ok(), ..ListQuery::default() };
+    let wanted = query.of_list(&vulnerabilities::FIELDS, "-score", app.clock.now(), &who.name)?;
+    let scope = who.scope.clone();
+    let read = app.database.try_read(move |tx| {
+        let clip = vulnerabilities::clip(&scope);
+        let counted = list::count(tx, &vulnerabilities::LIST, clip.clone(), &wanted, TOTAL_MAX)?;
+        let page = list::page::<vulnerabilities::VulnerabilityRow>(tx, &vulnerabilities::LIST, clip, &wanted)?;
+        Ok::<_, Error>((page.rows.iter().map(|row| row.qid).collect(), counted))
+    });
+    read.await
 }
 
 /// What the page of one vulnerability is made of.
@@ -208,9 +236,9 @@ async fn show(State(app): State<App>, who: PageActor, Path(qid): Path<i64>) -> R
     let seen = app.database.try_read(move |tx| look(tx, &asker, qid, now)).await?;
     let shell = frame(&app, &who, Section::Vulnerabilities, format!("QID {qid}")).await?;
     let shell = shell.under("Vulnerabilities", "/vulnerabilities");
-    let reason = super::eliminations::cannot_mitigate(&who, &seen.possible);
+    let reason = super::eliminations::cannot_mitigate(&who, &seen.possible, None);
     let row = &seen.vulnerability.row;
-    let elimination = super::choice::Choice::of(&[qid]).eliminations();
+    let elimination = Choice::of(&[qid]).eliminations();
     let all = address("/items", &[("q", &format!("qid:{qid}"))]);
     let open = seen.found.open > 0;
     let here = format!("/vulnerabilities/{qid}");
@@ -228,7 +256,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(qid): Path<i64>) -> R
         marks: record_marks(&seen),
         actions: vec![
             Button::go("View Risk Elimination", elimination).icon("shield-half"),
-            Button::post("Mitigate Now", super::choice::Choice::of(&[qid]).address())
+            Button::post("Mitigate Now", Choice::of(&[qid]).address())
                 .icon("shield-half")
                 .primary()
                 .key('m')

@@ -197,8 +197,16 @@ both_servers!(a_lying_agent_moves_nothing_but_its_own_controls, |server| async m
 both_servers!(a_standing_job_puts_drift_back_until_it_flaps, |server| async move {
     let world = World::ready(server).await;
     let server = &world.server;
-    let (number, _, asset, entry) = applied(&world, &json!({ "standing": true })).await;
+    let (number, _, asset, entry) =
+        applied(&world, &json!({ "standing": true, "after": { "expires_days": 30 } })).await;
     let agent = Speaker::on(server, asset).await;
+    let expires = async || {
+        let admin = server.admin().await;
+        admin.get(&format!("/api/v1/controls?q=asset.id:{asset}")).await.expect(200)["controls"][0]["expires_at"]
+            .clone()
+    };
+    let at_first = expires().await;
+    assert!(at_first.is_string(), "{at_first}");
     let runs = || async {
         let read =
             server.app().database.read(|tx| tx.scalar::<i64>("SELECT count(*) FROM run WHERE cause = 'drift'", &[]));
@@ -218,6 +226,7 @@ both_servers!(a_standing_job_puts_drift_back_until_it_flaps, |server| async move
             assert!(over(&world.admin, &number).await.starts_with("COMPLETED"));
         }
     }
+    assert_eq!(expires().await, at_first, "putting back starts no new time");
     let control = world.admin.get("/api/v1/controls?q=is:drifted").await.expect(200)["controls"][0].clone();
     assert_eq!(control["put_back"], 3);
     assert!(admin_browser(server).await.page("/follow-up").await.contains("Flaps"));

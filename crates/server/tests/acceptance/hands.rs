@@ -6,9 +6,8 @@ use domain::mitigation::{ControlState, Origin};
 use protocol::agent::{ActionEvidence, Event, EventKind, Facts, Outcome, TaskReport};
 use serde_json::{Value, json};
 use server::engine::{catalogue, orders, results};
-use std::collections::BTreeSet;
 use std::time::Duration;
-use testkit::server::{Client, Reply, TestServer};
+use testkit::server::{Client, Reply, TestServer, able};
 
 /// A draft for these assets of a QID.
 pub async fn draft(client: &Client, qid: i64, assets: &[i64]) -> String {
@@ -109,7 +108,7 @@ pub async fn offer(server: &TestServer, asset: i64) -> Vec<String> {
     let write = app.database.try_write(move |tx| {
         let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
         let tasks = store::tasks::of_agent(tx, agent.id)?;
-        let capabilities = tasks.iter().flat_map(|task| task.needs.split_whitespace()).map(str::to_owned).collect();
+        let capabilities = able(tasks.iter().map(|task| task.needs.as_str()));
         orders::offer(tx, &agent, orders::Maker { key: &key, halted: false, capabilities: &capabilities, now })?;
         tx.all::<(i64,)>("SELECT j.number FROM task t JOIN job j ON j.id = t.job_id WHERE t.state = 'offered'", &[])
             .map_err(server::http::Error::from)
@@ -125,8 +124,7 @@ pub async fn report(server: &TestServer, asset: i64, report: &TaskReport) {
         let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
         let tasks = store::tasks::of_agent(tx, agent.id)?;
         assert!(!tasks.is_empty(), "nothing is ready for asset {asset}");
-        let capabilities: BTreeSet<String> =
-            tasks.iter().flat_map(|task| task.needs.split_whitespace()).map(str::to_owned).collect();
+        let capabilities = able(tasks.iter().map(|task| task.needs.as_str()));
         let maker = orders::Maker { key: &key, halted: false, capabilities: &capabilities, now };
         orders::offer(tx, &agent, maker)?;
         let mut events = Vec::new();

@@ -9,10 +9,14 @@
 
 mod after;
 mod clients;
+mod expiry;
 mod hands;
+mod history;
 mod mtg;
 mod procedure;
 mod results;
+mod rollback;
+mod saved;
 mod speaker;
 #[path = "../pages_jobs/world.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of pages")]

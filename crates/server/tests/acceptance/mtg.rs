@@ -1,5 +1,7 @@
 //! The Qualys-compatible API: its calls, its one rule of its own (R7), and what it never gives away.
 
+mod changes;
+
 use crate::hands::{in_place, over, program, ready, report, said, tag};
 use crate::world::World;
 use domain::mitigation::{ControlState, Origin};
@@ -168,6 +170,7 @@ both_servers!(a_script_makes_changes_runs_reads_and_deletes_a_job, |server| asyn
     assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
     assert_eq!(found[0]["params"]["qid"], json!(qid.to_string()), "numbers inside params are texts");
     assert_eq!((&found[0]["returnCode"], &found[0]["mitigationReturnCode"]), (&json!(33), &json!(203)));
+    assert_eq!(found[0]["params"]["timeout"], domain::task::RUN_SECONDS.to_string());
     assert!(found[0]["mitigationReason"].as_str().unwrap().contains("put there by others"));
     let failed = script.post(&actions, &json!({ "query": "actionStatus:[Failed]" })).await.expect(200);
     assert_eq!(failed, json!([]));

@@ -205,8 +205,8 @@ both_servers!(evidence_is_forgotten_after_its_time_and_results_are_not, |server|
         let read = app.database.try_read(move |tx| {
             let ordinal = number.trim_start_matches("MJ").parse().unwrap();
             let job = server::engine::jobs::load(tx, &admin, ordinal)?;
-            let run = server::views::report::Reader::new(tx, &job, None)?.run_id().unwrap();
-            Ok::<_, server::http::Error>(server::engine::evidence::of_run(tx, run, &job.scope)?)
+            let reader = server::views::report::Reader::new(tx, &job, None)?;
+            Ok::<_, server::http::Error>(server::engine::evidence::of_runs(tx, reader.runs(), &job.scope)?)
         });
         read.await.unwrap()
     };
@@ -245,4 +245,33 @@ both_servers!(evidence_is_forgotten_after_its_time_and_results_are_not, |server|
     }
     let told = admin.get(&format!("/api/v1/jobs/{number}/report")).await.expect(200);
     assert!(lines(&told).iter().all(|line| line["actionStatus"] == "Succeeded"), "{told}");
+});
+
+both_servers!(a_printed_summary_has_the_evidence_of_all_its_lines, |server| async move {
+    let world = World::ready(server).await;
+    let (number, _, assets) = running(&world).await;
+    for asset in &assets[1..] {
+        report(&world.server, *asset, &in_place()).await;
+    }
+    report(&world.server, assets[0], &said(Outcome::Failed, ControlState::Exposed, None)).await;
+    assert_eq!(over(&world.admin, &number).await, "COMPLETED_WITH_FAILURES");
+    let me = admin_browser(&world.server).await;
+    let all = format!("The reports of {} tasks,", assets.len());
+    let first = me.page(&format!("/jobs/{number}/summary")).await;
+    assert!(first.contains(&all), "{}", gist(&first));
+
+    // The retry does one asset again; the summary tells of all, and of that one the last try only.
+    act(&world.admin, &number, "retry").await.expect(200);
+    ready(&world.server, 1).await;
+    report(&world.server, assets[0], &in_place()).await;
+    assert_eq!(over(&world.admin, &number).await, "COMPLETED");
+    let again = me.page(&format!("/jobs/{number}/summary")).await;
+    assert!(again.contains(&all), "{}", gist(&again));
+    let told = world.admin.get(&format!("/api/v1/jobs/{number}/report")).await.expect(200);
+    assert_eq!(lines(&told).len(), assets.len());
+    // Another report of one asset is another digest; that of the first run alone is still what it was.
+    let digest = |page: &str| crate::world::between(page, "<p>SHA-256 <code>", "</code>").to_owned();
+    let whole = me.page(&format!("/jobs/{number}/summary?run=1")).await;
+    let of = [&first, &again, &whole].map(|page| digest(page.as_str()));
+    assert!(of[0] != of[1] && of[0] == of[2], "{of:?}");
 });

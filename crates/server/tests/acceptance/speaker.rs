@@ -1,4 +1,4 @@
-//! An agent that says what its checks found, over its own door.
+//! An agent that asks and says over its own door.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,25 +32,30 @@ impl Speaker {
         let row = write.await.unwrap().unwrap();
         let authority = reqwest::Certificate::from_pem(server.app().site.ca_pem.as_bytes()).unwrap();
         let http = reqwest::Client::builder().tls_certs_only([authority]).build().unwrap();
-        let url = format!("https://127.0.0.1:{}{CHECKS_PATH}", server.server().agent_address.port());
+        let url = format!("https://127.0.0.1:{}", server.server().agent_address.port());
         Speaker { agent: row.agent_id, instance: row.instance_id, key, seq: AtomicU64::new(1), http, url }
     }
 
     /// Report checks; gives status and body.
     pub async fn says(&self, server: &TestServer, n: u64, controls: Vec<Check>) -> (u16, Value) {
         let checks = Checks { n, why: CheckCause::Timer, boot_id: "b".to_owned(), controls };
+        self.asks(server, CHECKS_PATH, Body::Checks(Box::new(checks))).await
+    }
+
+    /// Ask or say this at an address of its door; gives status and body.
+    pub async fn asks(&self, server: &TestServer, path: &str, body: Body) -> (u16, Value) {
         let request = Request {
             v: 1,
             agent_id: self.agent,
             instance_id: self.instance,
             seq: self.seq.fetch_add(1, Ordering::Relaxed),
             sent_at: server.app().clock.now(),
-            body: Body::Checks(Box::new(checks)),
+            body,
         };
         let payload = serde_json::to_vec(&request).unwrap();
         let body = Envelope::sign(REQUEST_TYPE, &payload, &[&self.key]).to_json();
-        let reply =
-            self.http.post(&self.url).header("content-type", "application/json").body(body).send().await.unwrap();
+        let url = format!("{}{path}", self.url);
+        let reply = self.http.post(url).header("content-type", "application/json").body(body).send().await.unwrap();
         let status = reply.status().as_u16();
         (status, serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap_or(Value::Null))
     }

@@ -5,7 +5,9 @@ use domain::mitigation::ControlState;
 use protocol::agent::Outcome;
 use protocol::order::OrderKind;
 use serde_json::{Value, json};
+use store::tasks::NewTask;
 use testkit::both_servers;
+use uuid::Uuid;
 
 async fn begun(world: &World, number: &str) -> Value {
     world.ada.post(&format!("/api/v1/jobs/{number}/dry-run"), &json!({})).await.expect(202)["dry_run"].clone()
@@ -140,4 +142,74 @@ both_servers!(a_dry_run_ends_without_agents_and_a_newer_one_takes_its_place, |se
     assert_eq!(verdicts, ["no_answer", "no_answer"]);
     assert!(world.poll(0).await.is_empty(), "nothing of it is left to do");
     assert_eq!(world.status(&number).await, "DISABLED");
+});
+
+both_servers!(a_dry_run_on_thousands_of_machines_is_told_whole, |server| async move {
+    const MACHINES: i64 = 5_000;
+    let world = World::ready(server).await;
+    let number = world.draft(&[RISKY, SAFE]).await;
+    let ordinal: i64 = number.trim_start_matches("MJ").parse().unwrap();
+    let database = &world.server.app().database;
+    let more = database.write(move |tx| {
+        tx.execute(
+            "WITH RECURSIVE number (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM number WHERE n < $1)
+             INSERT INTO asset (name, platform, os, ip, fqdn, netbios, network_id, criticality, zone, macs, created_at,
+                 last_seen_at)
+             SELECT 'crowd-' || CAST(n AS TEXT), 'linux', '', '', '', '', '', 3, '', '', 0, 0 FROM number",
+            &[&MACHINES],
+        )?;
+        tx.execute(
+            "INSERT INTO vulnerable_item (number, vulnerability_id, asset_id, instance_id, state, substate, mitigation,
+                 inherent, residual, score_source, group_name, reopened, opened_at, updated_at, run_id)
+             SELECT 1000 + a.id, i.vulnerability_id, a.id, i.instance_id, i.state, i.substate, i.mitigation, i.inherent,
+                 i.residual, i.score_source, i.group_name, i.reopened, i.opened_at, i.updated_at, i.run_id
+             FROM asset a JOIN vulnerable_item i ON i.number = 1 WHERE a.name LIKE 'crowd-%'",
+            &[],
+        )?;
+        tx.execute(
+            "INSERT INTO job_target (job_id, asset_id, vulnerability_id)
+             SELECT j.id, a.id, i.vulnerability_id
+             FROM job j JOIN asset a ON a.name LIKE 'crowd-%' JOIN vulnerable_item i ON i.asset_id = a.id
+             WHERE j.number = $1",
+            &[&ordinal],
+        )
+    });
+    more.await.unwrap();
+    // Begun and answered in one transaction, before the server's own loop finds machines without an agent.
+    let report = said(Outcome::Reported, ControlState::Exposed, "planned", "");
+    let (report, now) = (serde_json::to_string(&report).unwrap(), world.server.app().clock.now());
+    let say = database.write(move |tx| {
+        let job = store::jobs::by_number(tx, ordinal)?.expect("the draft").id;
+        let run_id = store::dry_runs::begin(tx, job, now)?;
+        let task = |(asset_id, entry_key)| NewTask {
+            uuid: Uuid::now_v7(),
+            run_id,
+            job_id: job,
+            asset_id,
+            agent_key: None,
+            entry_key,
+            wave: 1,
+            kind: "plan".to_owned(),
+            due_at: now,
+            zone: "UTC".to_owned(),
+            window_end: None,
+            start_by: None,
+        };
+        let made: Vec<NewTask> = store::tasks::pairs(tx, job)?.into_iter().map(task).collect();
+        store::tasks::create(tx, &made, now)?;
+        tx.execute("UPDATE task SET state = 'unchanged', code = 33, report = $1 WHERE kind = 'plan'", &[&report])
+    });
+    assert_eq!(say.await.unwrap(), 10_004);
+    let run = last(&world, &number).await;
+    let answers = run["answers"].as_array().unwrap();
+    assert_eq!(answers.len(), 10_004);
+    assert!(answers.iter().all(|answer| answer["verdict"] == "changes"));
+    let names: Vec<&str> = answers.iter().map(|answer| answer["asset_name"].as_str().unwrap()).collect();
+    assert!(names.is_sorted(), "by asset, over all pages");
+    assert_eq!(run["outdated"], false);
+    let score = &run["score"];
+    assert_eq!(
+        (&score["before"], &score["after"], &score["mitigated"]),
+        (&json!(5_002 * 90), &json!(5_002 * 60), &json!(5_002))
+    );
 });

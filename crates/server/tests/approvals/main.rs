@@ -10,6 +10,7 @@
 
 mod dry_run;
 mod pages;
+mod renewal;
 mod world;
 
 use protocol::approval::{Plan, check};

@@ -21,6 +21,7 @@ use uuid::Uuid;
 pub const QID: i64 = 38_001;
 pub const RISKY: &str = "linux-risky";
 pub const SAFE: &str = "linux-safe";
+pub const SPARE: &str = "linux-spare";
 
 const ENTRY: &str = r#"
 schema = 1
@@ -59,6 +60,28 @@ remove_when_patched = true
 url = "https://example.com/advisory"
 kind = "vendor"
 "#;
+
+/// The risky entry, in this revision.
+pub fn risky(revision: u32) -> Entry {
+    let mut entry = Entry::from_toml(ENTRY).unwrap();
+    entry.revision = revision;
+    entry
+}
+
+/// The safe entry, in this revision.
+pub fn safe(revision: u32) -> Entry {
+    let mut entry = Entry::from_toml(&ENTRY.replace(RISKY, SAFE).replace("CVE-2024-1111", "CVE-2024-2222")).unwrap();
+    (entry.revision, entry.human.risk) = (revision, Risk::Low);
+    entry
+}
+
+/// An entry beside the safe one, which does something else for the same weakness.
+pub fn spare() -> Entry {
+    let text = ENTRY.replace(RISKY, SPARE).replace("CVE-2024-1111", "CVE-2024-2222").replace("/etc/x", "/etc/y");
+    let mut entry = Entry::from_toml(&text).unwrap();
+    entry.human.risk = Risk::Low;
+    entry
+}
 
 pub fn key(n: u8) -> SigningKey {
     SigningKey::from_secret(&[n; 32])
@@ -101,10 +124,12 @@ impl World {
     }
 
     async fn catalogue(&self, threshold: u32) {
+        self.release(threshold, 1, &[risky(1), safe(1)]).await;
+    }
+
+    /// A release of the catalogue with these entries is installed.
+    pub async fn release(&self, threshold: u32, version: u64, entries: &[Entry]) {
         let app = self.server.app();
-        let risky = Entry::from_toml(ENTRY).unwrap();
-        let mut safe = Entry::from_toml(&ENTRY.replace(RISKY, SAFE).replace("CVE-2024-1111", "CVE-2024-2222")).unwrap();
-        safe.human.risk = Risk::Low;
         let order = order_key(app).public();
         let keys = [ROOT, CONTENT, ORG, ORG2].map(|n| key(n).public());
         let expires = app.clock.now().plus_seconds(90 * 86_400);
@@ -120,7 +145,7 @@ impl World {
             },
             keys: keys.into_iter().chain([order]).collect(),
         };
-        let bundle = Bundle::sign(1, expires, &[risky, safe], Vec::new(), &[&key(CONTENT)]).unwrap();
+        let bundle = Bundle::sign(version, expires, entries, Vec::new(), &[&key(CONTENT)]).unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let parcel = Parcel {
             roots: vec![text(&root.seal(&[&key(ROOT)]).unwrap().to_json())],

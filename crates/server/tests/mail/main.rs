@@ -23,7 +23,7 @@ use std::time::Duration;
 use store::Engine;
 use store::mails::{self, MailRow};
 use testkit::mailbox::Mailbox;
-use testkit::server::TestServer;
+use testkit::server::{TestServer, able};
 use uuid::Uuid;
 use world::World;
 
@@ -61,6 +61,8 @@ macro_rules! both_mailed {
         }
     };
 }
+
+mod faults;
 
 async fn rows(server: &TestServer) -> Vec<MailRow> {
     let read = server.app().database.read(|tx| {
@@ -105,8 +107,7 @@ async fn report(server: &TestServer, asset: i64, outcome: Outcome) {
         let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
         let tasks = store::tasks::of_agent(tx, agent.id)?;
         assert!(!tasks.is_empty(), "nothing is ready for asset {asset}");
-        let capabilities: BTreeSet<String> =
-            tasks.iter().flat_map(|task| task.needs.split_whitespace()).map(str::to_owned).collect();
+        let capabilities = able(tasks.iter().map(|task| task.needs.as_str()));
         let maker = orders::Maker { key: &key, halted: false, capabilities: &capabilities, now };
         orders::offer(tx, &agent, maker)?;
         let mut events = Vec::new();
@@ -382,6 +383,7 @@ async fn mail_is_for_whoever_may_change_settings() {
         author.get("/api/v1/mail/1").await,
         author.post("/api/v1/mail/test", &json!({ "recipient": "ann@example.org" })).await,
         author.post("/api/v1/mail/1/retry", &json!({})).await,
+        author.post("/api/v1/mail/retry", &json!({})).await,
     ] {
         assert_eq!(reply.status, 403, "{}", reply.text);
     }

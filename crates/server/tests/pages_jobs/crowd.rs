@@ -57,8 +57,7 @@ async fn offered(world: &World) -> Vec<(AgentRow, Vec<Uuid>)> {
         for (asset,) in keys {
             let Some(agent) = store::agents::on_asset(tx, AssetId(asset))? else { continue };
             let tasks = store::tasks::of_agent(tx, agent.id)?;
-            let needs: BTreeSet<String> =
-                tasks.iter().flat_map(|t| t.needs.split_whitespace()).map(str::to_owned).collect();
+            let needs = testkit::server::able(tasks.iter().map(|task| task.needs.as_str()));
             let maker = orders::Maker { key: &key, halted: false, capabilities: &needs, now };
             let offer = orders::offer(tx, &agent, maker)?;
             assert_eq!(offer.orders.len(), tasks.len());
@@ -242,7 +241,8 @@ both_servers!(orders_of_many_agents_are_made_in_one_go_each_with_its_own_number,
 });
 
 fn catalogue_kinds() -> Vec<String> {
-    ::catalogue::actions::ACTION_KINDS.iter().map(|kind| format!("{kind}@1")).collect()
+    let kinds: Vec<String> = ::catalogue::actions::ACTION_KINDS.iter().map(|kind| format!("{kind}@1")).collect();
+    testkit::server::able(kinds.iter().map(String::as_str)).into_iter().collect()
 }
 
 /// Answers twice the number; one that is 13 fails its batch, and 14 panics in it.

@@ -7,11 +7,10 @@ use protocol::agent::{Event, EventKind};
 use protocol::order::RefusalCode;
 use serde_json::json;
 use server::engine::{catalogue, orders, results};
-use std::collections::BTreeSet;
 use std::time::Duration;
 use store::agents::AgentRow;
 use testkit::both_servers;
-use testkit::server::TestServer;
+use testkit::server::{TestServer, able};
 use uuid::Uuid;
 
 /// A task that its agent was offered, of a job on one asset.
@@ -38,8 +37,7 @@ async fn offered(world: &World) -> (AgentRow, Uuid) {
     let write = app.database.try_write(move |tx| {
         let agent = store::agents::on_asset(tx, AssetId(asset))?.unwrap();
         let tasks = store::tasks::of_agent(tx, agent.id)?;
-        let needs: BTreeSet<String> =
-            tasks.iter().flat_map(|t| t.needs.split_whitespace()).map(str::to_owned).collect();
+        let needs = able(tasks.iter().map(|task| task.needs.as_str()));
         orders::offer(tx, &agent, orders::Maker { key: &key, halted: false, capabilities: &needs, now })?;
         Ok::<_, server::http::error::Error>((agent, tasks.first().expect("a task is ready").uuid))
     });

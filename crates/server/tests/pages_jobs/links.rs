@@ -8,11 +8,10 @@ use protocol::agent::{Event, EventKind, Outcome, TaskReport};
 use serde_json::{Value, json};
 use server::engine::orders::Offer;
 use server::engine::{catalogue, orders, results};
-use std::collections::BTreeSet;
 use std::time::Duration;
 use store::agents::{self, AgentRow};
 use testkit::both_servers;
-use testkit::server::USER_PASSWORD;
+use testkit::server::{USER_PASSWORD, able};
 use uuid::Uuid;
 
 async fn agent_on(world: &World, asset: i64) -> AgentRow {
@@ -111,8 +110,7 @@ async fn offered(world: &World, agent: &AgentRow) -> Offer {
     let (key, now, agent) = (catalogue::order_key(app), app.clock.now(), agent.clone());
     let write = app.database.try_write(move |tx| {
         let needs: Vec<(String,)> = tx.all("SELECT needs FROM catalogue_entry", &[])?;
-        let capabilities: BTreeSet<String> =
-            needs.iter().flat_map(|(needs,)| needs.split_whitespace()).map(str::to_owned).collect();
+        let capabilities = able(needs.iter().map(|(needs,)| needs.as_str()));
         orders::offer(tx, &agent, orders::Maker { key: &key, halted: false, capabilities: &capabilities, now })
     });
     write.await.unwrap()

@@ -8,11 +8,13 @@
     reason = "a test panics rather than returning an error"
 )]
 
+mod chosen;
 mod crowd;
 mod events;
 mod free;
 mod links;
 mod rollout;
+mod tasks;
 mod world;
 
 use reqwest::Method;

@@ -143,8 +143,13 @@ both_servers!(s6_s7_s8_a_canary_that_fails_halts_the_run_and_nothing_more_is_per
     world.admin.post(&format!("{path}/run/promote"), &json!({})).await.expect(409);
     let resumed = world.admin.post(&format!("{path}/run/resume"), &json!({})).await.expect(200);
     assert_eq!(resumed["runs"][0]["state"], "open");
-    // What failed before is accepted: the gate opens the next wave instead of halting again.
+    // What failed before is accepted: it halts the run no more. But a canary that changed nothing shows nothing.
     look(&world).await;
+    look(&world).await;
+    let run = waves(&world, &path).await;
+    assert_eq!((&run["state"], &run["waves"][1]["state"]), (&json!("open"), &json!("waiting")), "{run}");
+    assert!(run["reason"].as_str().unwrap().starts_with("no host was changed so far"), "{run}");
+    world.admin.post(&format!("{path}/run/promote"), &json!({})).await.expect(200);
     look(&world).await;
     let run = waves(&world, &path).await;
     assert_eq!((&run["state"], &run["waves"][1]["state"]), (&json!("open"), &json!("open")), "{run}");

@@ -1,6 +1,7 @@
 //! A server with an imported platform, a catalogue in force and agents of its assets, and a browser without scripts.
 
 use catalogue::ephemeral::Ephemeral;
+use domain::asset::{Identity, Platform};
 use domain::id::AssetId;
 use protocol::agent::Facts;
 use qualys_sim::{Limits, Options, Simulator};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use server::engine::catalogue::{Parcel, install, order_key};
 use std::time::Duration;
 use store::agents::{self, NewAgent, TokenRow};
+use store::tasks::NewTask;
 use testkit::server::{ADMIN_PASSWORD, Client, Reply, TestServer};
 use uuid::Uuid;
 
@@ -141,6 +143,39 @@ impl World {
             )
         });
         write.await.expect("the world is changed");
+    }
+
+    /// Further machines in the newest run of a job, each with a task of the same mitigation that is due in a month: nobody
+    /// answers for them, and the run stays open.
+    pub async fn more_tasks(&self, number: &str, names: &[String]) {
+        let now = self.server.app().clock.now();
+        let (ordinal, names) = (number.trim_start_matches("MJ").parse::<i64>().expect("a number"), names.to_vec());
+        let write = self.server.app().database.write(move |tx| {
+            let job = store::jobs::by_number(tx, ordinal)?.expect("the job exists").id;
+            let run = store::runs::shown(tx, job)?.expect("it was enabled").id;
+            let entry: i64 = tx.scalar("SELECT min(entry_key) FROM task WHERE run_id = $1", &[&run])?;
+            let mut tasks = Vec::new();
+            for name in &names {
+                let identity = Identity { machine_id: Some(name.clone()), ..Identity::default() };
+                let asset = agents::create_asset(tx, name, Platform::Linux, "Debian", "10.9.9.9", &identity, now)?;
+                tasks.push(NewTask {
+                    uuid: Uuid::now_v7(),
+                    run_id: run,
+                    job_id: job,
+                    asset_id: asset,
+                    agent_key: None,
+                    entry_key: entry,
+                    wave: 1,
+                    kind: "apply".to_owned(),
+                    due_at: now.plus_seconds(30 * 86_400),
+                    zone: "UTC".to_owned(),
+                    window_end: None,
+                    start_by: None,
+                });
+            }
+            store::tasks::create(tx, &tasks, now)
+        });
+        write.await.expect("the run has more tasks");
     }
 
     /// A QID that something can be done about on two Linux assets at least, and those assets.

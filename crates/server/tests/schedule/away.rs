@@ -253,7 +253,7 @@ both_servers!(a_rollback_that_died_on_its_way_has_taken_out_what_it_has_taken_ou
 both_servers!(what_a_try_left_in_force_counts_whatever_becomes_of_the_next_one, |server| async move {
     let world = World::ready(server).await;
     let server = &world.server;
-    let (number, assets) = draft(&world, &json!({})).await;
+    let (number, assets) = draft(&world, &json!({ "after": { "expires_days": 30 } })).await;
     act(&world.admin, &number, "save").await.expect(200);
     look(server).await;
     let (orders, _) = offered(server, assets[0]).await;
@@ -273,6 +273,7 @@ both_servers!(what_a_try_left_in_force_counts_whatever_becomes_of_the_next_one, 
     assert_eq!(controls.len(), orders.len(), "{controls:?}");
     let ours = |control: &Value| control["state"] == "effective" && control["origin"] == "ours";
     assert!(controls.iter().all(ours), "{controls:?}");
+    assert!(controls.iter().all(|control| control["expires_at"].is_string()), "its time is limited too: {controls:?}");
 });
 
 both_servers!(an_older_run_that_is_halted_can_be_resumed_and_a_halt_stops_every_run, |server| async move {
@@ -303,6 +304,10 @@ both_servers!(an_older_run_that_is_halted_can_be_resumed_and_a_halt_stops_every_
     assert_eq!(stopped(&admin).await, [false, false]);
     halt(&admin).await.expect(200);
     assert_eq!(stopped(&admin).await, [true, true]);
+    look(server).await;
+    let body = admin.get(&format!("/api/v1/jobs/{number}/rollout")).await.expect(200);
+    let rests = |run: &Value| run["state"] == "halted";
+    assert!(body["runs"].as_array().expect("runs").iter().all(rests), "also the one that is not due yet: {body}");
     assert_eq!(halt(&admin).await.status, 409);
     act(&admin, &number, "run/resume").await.expect(200);
     assert_eq!(stopped(&admin).await, [false, true], "the newest first");

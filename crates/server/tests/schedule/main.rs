@@ -9,8 +9,14 @@
 )]
 
 mod away;
+mod copies;
+mod gates;
+mod gone;
 mod play;
 mod restarts;
+#[path = "../acceptance/speaker.rs"]
+#[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of checks")]
+mod speaker;
 #[path = "../pages_jobs/world.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of pages")]
 mod world;
@@ -174,6 +180,10 @@ both_servers!(s1_20_s1_22_r2_r7_the_life_of_an_on_demand_job, |server| async mov
     let shown = job(admin, &number).await;
     assert_eq!((&shown["summary"]["status"], &shown["runs"]), (&json!("COMPLETED"), &json!(2)));
     assert_eq!(act(admin, &number, "retry").await.code(), "nothing_failed");
+    // The report of the retry tells of what it left alone as well.
+    let report = admin.get(&format!("/api/v1/jobs/{number}/report?format=json")).await.expect(200);
+    let lines = report["lines"].as_array().expect("lines");
+    assert!(lines.len() >= 2 && lines.iter().all(|line| line["actionStatus"] == "Succeeded"), "{report}");
     act(admin, &number, "run").await.expect(200);
     look(server).await;
     assert_eq!(act(admin, &number, "run").await.code(), "job_started");

@@ -7,9 +7,7 @@ use domain::time::Timestamp;
 use protocol::agent::{Event, EventKind, Facts, Outcome, TaskReport};
 use serde_json::{Value, json};
 use server::engine::{agents, catalogue, dispatch, orders, results};
-use std::collections::BTreeSet;
-use store::tasks::TaskRow;
-use testkit::server::{Client, Reply, TestServer};
+use testkit::server::{Client, Reply, TestServer, able};
 
 pub fn at(text: &str) -> Timestamp {
     text.parse().expect("an instant")
@@ -91,7 +89,7 @@ pub async fn offered(server: &TestServer, asset: i64) -> (Vec<Value>, usize) {
     let write = app.database.try_write(move |tx| {
         let agent = store::agents::on_asset(tx, AssetId(asset))?.expect("an agent");
         let waiting = store::tasks::of_agent(tx, agent.id)?;
-        let capabilities = able(&waiting);
+        let capabilities = able(waiting.iter().map(|task| task.needs.as_str()));
         let maker = orders::Maker { key: &key, halted: false, capabilities: &capabilities, now };
         orders::offer(tx, &agent, maker)
     });
@@ -103,12 +101,6 @@ pub async fn offered(server: &TestServer, asset: i64) -> (Vec<Value>, usize) {
         serde_json::from_slice(&bytes).expect("an order")
     });
     (orders.collect(), offer.revoke.len())
-}
-
-/// What an agent can do that is as new as these tasks need, waves with their permits included.
-fn able(waiting: &[TaskRow]) -> BTreeSet<String> {
-    let needs = waiting.iter().flat_map(|task| task.needs.split_whitespace());
-    needs.chain([protocol::permit::PERMIT_CAPABILITY]).map(str::to_owned).collect()
 }
 
 /// An asset's agent takes its orders and reports this outcome for each.

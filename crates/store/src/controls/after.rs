@@ -77,9 +77,11 @@ pub struct Expiry {
     pub expires_at: Option<Timestamp>,
     /// The job.
     pub job_id: JobId,
+    /// It was in place already, or was put back after a drift: a time that was set before is never made longer by it.
+    pub kept: bool,
 }
 crate::stage!(Expiry as "control_expiry_batch" {
-    asset_id: AssetId, entry: String, expires_at: Option<Timestamp>, job_id: JobId,
+    asset_id: AssetId, entry: String, expires_at: Option<Timestamp>, job_id: JobId, kept: bool,
 });
 
 /// Say when controls expire, each named once: what had expired is in force again.
@@ -92,58 +94,14 @@ pub fn set_expiry(tx: &mut Transaction<'_>, controls: &[Expiry]) -> Result<()> {
     }
     tx.stage(controls)?;
     tx.execute(
-        "UPDATE control SET expires_at = b.expires_at, expired_at = NULL, expiry_job_id = b.job_id
-         FROM control_expiry_batch b WHERE control.asset_id = b.asset_id AND control.entry = b.entry",
+        "UPDATE control SET expires_at = b.expires_at, expired_at = NULL, expiry_job_id = b.job_id, rollback_due_at = NULL,
+             rollback_job_id = NULL
+         FROM control_expiry_batch b WHERE control.asset_id = b.asset_id AND control.entry = b.entry
+           AND (NOT b.kept OR control.expired_at IS NOT NULL OR (control.expires_at IS NULL AND control.expiry_job_id IS NULL)
+                OR b.expires_at < coalesce(control.expires_at, b.expires_at + 1))",
         &[],
     )?;
     Ok(())
-}
-
-record! {
-    /// A control whose time is over.
-    #[derive(Debug, Clone)]
-    pub struct Due {
-        /// Key.
-        pub id: i64,
-        /// Asset.
-        pub asset_id: AssetId,
-        /// Its name.
-        pub asset_name: String,
-        /// Entry id.
-        pub entry: String,
-        /// State.
-        pub state: ControlState,
-        /// Who put it there.
-        pub origin: Origin,
-        /// Can be rolled back.
-        pub reversible: bool,
-        /// When its time was over.
-        pub expires_at: Timestamp,
-        /// The job whose word that is.
-        pub job_id: Option<JobId>,
-    }
-}
-
-/// Controls whose time is over and that have not expired yet, oldest first.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn due(tx: &mut Transaction<'_>, now: Timestamp, limit: i64) -> Result<Vec<Due>> {
-    tx.all(
-        "SELECT c.id, c.asset_id, a.name AS asset_name, c.entry, c.state, c.origin, e.reversible, c.expires_at,
-             c.expiry_job_id AS job_id
-         FROM control c JOIN catalogue_entry e ON e.id = c.entry_key JOIN asset a ON a.id = c.asset_id
-         WHERE c.expires_at <= $1 AND c.expired_at IS NULL ORDER BY c.expires_at, c.id LIMIT $2",
-        &[&now, &limit],
-    )
-}
-
-/// A control has expired. `false` where somebody else said so first.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn expire(tx: &mut Transaction<'_>, control: i64, now: Timestamp) -> Result<bool> {
-    Ok(tx.execute("UPDATE control SET expired_at = $2 WHERE id = $1 AND expired_at IS NULL", &[&control, &now])? == 1)
 }
 
 record! {
@@ -185,26 +143,21 @@ macro_rules! drifted {
     };
 }
 
-/// Drifts nobody was told of: of each control the last one, unless a mail about it is younger than `before`.
+/// Drifts nobody was told of: of each control the last one, unless a mail about it is younger than `before`, or people were told
+/// of another drift of the same job after `quiet`.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn untold(tx: &mut Transaction<'_>, before: Timestamp) -> Result<Vec<Drifted>> {
+pub fn untold(tx: &mut Transaction<'_>, before: Timestamp, quiet: Timestamp) -> Result<Vec<Drifted>> {
     tx.all(
         drifted!(
             "WHERE c.drifted_at IS NOT NULL AND (c.told_at IS NULL OR (c.told_at < c.drifted_at AND c.told_at < $1))
+               AND (t.job_id IS NULL OR t.job_id NOT IN (SELECT u.job_id FROM control s JOIN task u ON u.id = s.task_id
+                                                         WHERE s.told_at > $2))
              ORDER BY t.job_id, a.name, c.entry LIMIT 2000"
         ),
-        &[&before],
+        &[&before, &quiet],
     )
-}
-
-/// When people were last told of a drift of what this job put in place.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn told_of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Option<Timestamp>> {
-    tx.scalar("SELECT max(c.told_at) FROM control c JOIN task t ON t.id = c.task_id WHERE t.job_id = $1", &[&job])
 }
 
 /// People are told of these drifts now; gives how many nobody else told of meanwhile. `before` is that of [`untold`].
@@ -248,26 +201,30 @@ impl Standing {
     }
 }
 
-/// Controls of ours that drifted, have not expired, and that a standing job in force holds: what it puts back. One with a
-/// task that has not ended is left alone, and one that several jobs hold is put back by the oldest.
+/// Controls of ours that drifted, have not expired, and that a standing job in force holds: what it puts back now, by
+/// [`PutBack::bounds`]. One with a task that has not ended is left alone, and one that several jobs hold is put back by the oldest.
+/// At most 2,000; those that are put back are not among the next.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn standing_drifted(tx: &mut Transaction<'_>) -> Result<Vec<Standing>> {
+pub fn standing_drifted(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<Standing>> {
+    let bounds = PutBack::bounds(now);
     tx.all(
         "SELECT c.id, min(j.id) AS job_id, c.asset_id, c.entry_key, c.put_back_at, c.put_back_from, c.put_back_times
          FROM control c
          JOIN job_target t ON t.asset_id = c.asset_id
          JOIN job_action x ON x.job_id = t.job_id AND x.vulnerability_id = t.vulnerability_id
-              AND x.entry_key = c.entry_key
+         JOIN catalogue_entry e ON e.id = x.entry_key AND e.entry = c.entry
          JOIN job j ON j.id = t.job_id AND j.standing AND NOT j.paused AND NOT j.cancelled AND j.deleted_at IS NULL
               AND j.kind = 'mitigation' AND j.status IN ('ENABLED', 'COMPLETED', 'COMPLETED_WITH_FAILURES')
          WHERE c.drifted_at IS NOT NULL AND c.origin = 'ours' AND c.state = 'drifted' AND c.expired_at IS NULL
-           AND NOT EXISTS (SELECT 1 FROM task o WHERE o.asset_id = c.asset_id AND o.entry_key = c.entry_key
-                           AND o.kind <> 'plan' AND o.code IS NULL)
+           AND (c.put_back_at IS NULL OR c.put_back_at <= $1)
+           AND (c.put_back_times < $3 OR c.put_back_from IS NULL OR c.put_back_from <= $2)
+           AND NOT EXISTS (SELECT 1 FROM task o JOIN catalogue_entry d ON d.id = o.entry_key AND d.entry = c.entry
+                           WHERE o.asset_id = c.asset_id AND o.kind <> 'plan' AND o.code IS NULL)
          GROUP BY c.id, c.asset_id, c.entry_key, c.put_back_at, c.put_back_from, c.put_back_times
          ORDER BY 2, c.id LIMIT 2000",
-        &[],
+        &[&bounds.last_by, &bounds.window_by, &bounds.times_below],
     )
 }
 
@@ -366,26 +323,43 @@ record! {
     }
 }
 
-/// Jobs whose review is due, inside the scope, the longest first.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn reviews(tx: &mut Transaction<'_>, now: Timestamp, within: &AssetScope) -> Result<Vec<Review>> {
-    let mut sql = Sql::new(
-        "SELECT j.id AS job_id, j.number, j.title, u.name AS owner, r.review_at, r.review_told_at,
-             (SELECT count(*) FROM control c JOIN task t ON t.id = c.task_id
-              WHERE t.job_id = j.id AND c.state IN ('effective', 'configured') AND c.expired_at IS NULL) AS controls
-         FROM job_after r JOIN job j ON j.id = r.job_id JOIN account u ON u.id = j.owner_id
-         WHERE r.reviewed_at IS NULL AND j.deleted_at IS NULL AND j.status <> 'DRAFT' AND r.review_at <= ",
-    )
-    .bind(&now);
+/// Rows of jobs whose review is due, inside the scope; with `untold` only those whose recipients do not know.
+fn due_reviews(select: &'static str, now: Timestamp, within: &AssetScope, untold: bool) -> Sql {
+    let mut sql = Sql::new(select)
+        .text(
+            " FROM job_after r JOIN job j ON j.id = r.job_id JOIN account u ON u.id = j.owner_id
+             WHERE r.reviewed_at IS NULL AND j.deleted_at IS NULL AND j.status <> 'DRAFT' AND r.review_at <= ",
+        )
+        .bind(&now);
+    if untold {
+        sql = sql.text(" AND r.review_told_at IS NULL");
+    }
     if let Some(scope) = scope::assets(within, "seen.asset_id") {
         sql = sql
             .text(" AND EXISTS (SELECT 1 FROM job_target seen WHERE seen.job_id = j.id AND ")
             .append(scope)
             .text(")");
     }
-    tx.all_built(&sql.text(" ORDER BY r.review_at, j.id LIMIT 500"))
+    sql
+}
+
+/// Jobs whose review is due, inside the scope, the longest first; with `untold` only those whose recipients do not know.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn reviews(tx: &mut Transaction<'_>, now: Timestamp, within: &AssetScope, untold: bool) -> Result<Vec<Review>> {
+    let select = "SELECT j.id AS job_id, j.number, j.title, u.name AS owner, r.review_at, r.review_told_at,
+             (SELECT count(*) FROM control c JOIN task t ON t.id = c.task_id
+              WHERE t.job_id = j.id AND c.state IN ('effective', 'configured') AND c.expired_at IS NULL) AS controls";
+    tx.all_built(&due_reviews(select, now, within, untold).text(" ORDER BY r.review_at, j.id"))
+}
+
+/// How many reviews are due inside the scope.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn count_reviews(tx: &mut Transaction<'_>, now: Timestamp, within: &AssetScope) -> Result<i64> {
+    tx.scalar_built(&due_reviews("SELECT count(*)", now, within, false))
 }
 
 /// The recipients of a job were told of its review. `false` where they were before.

@@ -42,6 +42,8 @@ record! {
         pub failed: i64,
         /// Nothing starts until somebody resumes it.
         pub paused: bool,
+        /// A run of it is halted.
+        pub halted: bool,
         /// Made.
         pub created_at: Timestamp,
         /// Started.
@@ -64,6 +66,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "kind", kind: FilterKind::Words(&["mitigation", "rollback"]), doc: "mitigation or rollback" },
         Field { name: "platform", kind: FilterKind::Words(&["linux", "windows"]), doc: "platform" },
         Field { name: "owner", kind: FilterKind::Person, doc: "owner's sign-in name" },
+        Field { name: "halted", kind: FilterKind::Words(&["yes", "no"]), doc: "whether a run of it is halted" },
         Field { name: "created", kind: FilterKind::Instant, doc: "when it was made" },
         Field { name: "asset", kind: FilterKind::Name, doc: "name of an asset in it" },
         Field { name: "qid", kind: FilterKind::Number, doc: "QID of a vulnerability in it" },
@@ -77,6 +80,7 @@ pub const FIELDS: Fields = Fields {
             doc: "enabled: running, or waiting for its time",
         },
         Flag { name: "disabled", field: "status", words: &["disabled"], doc: "saved, not enabled" },
+        Flag { name: "halted", field: "halted", words: &["yes"], doc: "a run of it is halted" },
         Flag { name: "failed", field: "status", words: &["completed_with_failures"], doc: "over, with failures" },
     ],
     free: &["number", "title", "asset"],
@@ -91,7 +95,8 @@ pub const LIST: List = List {
         (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code IS NULL) AS open,
         (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code = 0) AS succeeded,
         (SELECT count(*) FROM seen_task t WHERE t.job_id = job.id AND t.code = 1) AS failed,
-        job.paused, job.created_at, job.started_at, job.ended_at",
+        job.paused, EXISTS (SELECT 1 FROM run r WHERE r.job_id = job.id AND r.state IN ('halting', 'halted')) AS halted,
+        job.created_at, job.started_at, job.ended_at",
     from: "job JOIN account ON account.id = job.owner_id",
     key: "job.id",
     fields: &FIELDS,
@@ -106,6 +111,11 @@ pub const LIST: List = List {
         Column::one("kind", "job.kind"),
         Column::one("platform", "job.platform"),
         Column::one("owner", "account.name"),
+        Column::one(
+            "halted",
+            "(CASE WHEN EXISTS (SELECT 1 FROM run r WHERE r.job_id = job.id AND r.state IN ('halting', 'halted'))
+                   THEN 'yes' ELSE 'no' END)",
+        ),
         Column::one("created", "job.created_at"),
         Column::many("asset", "seen_target t JOIN asset a ON a.id = t.asset_id WHERE t.job_id = job.id", "a.name"),
         Column::many(

@@ -4,7 +4,7 @@
 //! halt of the run, or of everything, is seen by changing the run's own row (S7). A slot comes back with the end of its task and
 //! by nothing else.
 
-use super::{Granted, free, of_run, prepare, take};
+use super::permits::{Granted, free, of_run, prepare, take};
 use crate::{Result, Transaction};
 use domain::id::{RunId, TaskId};
 use domain::time::Timestamp;

@@ -4,7 +4,7 @@
 use super::TaskRow;
 use crate::{Result, Scalar, Transaction, rollouts, stage};
 use domain::id::{AgentKey, RunId, TaskId};
-use domain::rollout::gate::Bucket;
+use domain::rollout::gate::Standing;
 use domain::rollout::permit;
 use domain::task::{Life, State};
 use domain::time::Timestamp;
@@ -79,6 +79,24 @@ pub fn waited_for(tx: &mut Transaction<'_>, agents: &[AgentKey]) -> Result<Vec<A
     Ok(rows.into_iter().map(|Scalar(agent)| agent).collect())
 }
 
+/// What these agents have to be asked about with every poll: the tasks that started before `limit` and have not ended, and those
+/// of which nobody knows what became. Agent, id on the wire, epoch, state.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn long_at_work(
+    tx: &mut Transaction<'_>,
+    agents: &[AgentKey],
+    limit: Timestamp,
+) -> Result<Vec<(AgentKey, Uuid, i64, State)>> {
+    let keys: Vec<i64> = agents.iter().map(|agent| agent.0).collect();
+    tx.all(
+        "SELECT agent_key, uuid, epoch, state FROM task
+         WHERE agent_key {in $1} AND (state = 'running' AND started_at < $2 OR state = 'unknown') ORDER BY id",
+        &[&keys, &limit],
+    )
+}
+
 /// A new event of a task.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
@@ -131,10 +149,14 @@ pub struct Change {
     pub wave: i64,
     /// State before.
     pub before: State,
+    /// How it counted before, and its epoch then.
+    pub was: (Standing, u32),
     /// Life now.
     pub life: Life,
     /// It was heard to run, though it may have ended since.
     pub started: bool,
+    /// Its report says that what was changed on the host could not be put back.
+    pub left_changed: bool,
     /// The order of the present epoch, and until when it may start.
     pub order: Option<(String, Timestamp)>,
     /// Whether that order needs a permit.
@@ -154,13 +176,25 @@ impl Change {
             run_id: task.run_id,
             wave: task.wave,
             before: task.state,
+            was: (
+                Standing { started: task.started_at.is_some(), accepted: task.accepted, ..Standing::of(task.state) },
+                task.life().epoch,
+            ),
             life: task.life(),
             started: false,
+            left_changed: false,
             order: None,
             permit: None,
             resolved_by: None,
             result: None,
         }
+    }
+
+    /// How it counts now.
+    fn standing(&self) -> Standing {
+        let (was, epoch) = self.was;
+        let is = was.to(self.life.state, epoch == self.life.epoch, self.left_changed);
+        Standing { started: is.started || self.started, ..is }
     }
 
     fn row(&self) -> ChangeRow<'_> {
@@ -173,6 +207,9 @@ impl Change {
             cancel_requested: self.life.cancel_requested,
             code: self.life.state.code().map(i64::from),
             started: self.started || self.life.state == State::Running,
+            absorbed: self.before.ended(),
+            half_done: self.standing().half_done,
+            accepted: self.standing().accepted,
             order_envelope: order.map(|(envelope, _)| envelope.as_str()),
             not_after: order.map(|(_, not_after)| *not_after),
             permit: self.permit,
@@ -193,6 +230,9 @@ struct ChangeRow<'c> {
     cancel_requested: bool,
     code: Option<i64>,
     started: bool,
+    absorbed: bool,
+    half_done: bool,
+    accepted: bool,
     order_envelope: Option<&'c str>,
     not_after: Option<Timestamp>,
     permit: Option<bool>,
@@ -204,7 +244,7 @@ struct ChangeRow<'c> {
 }
 stage!(ChangeRow<'_> as "task_change_batch" {
     id: TaskId, state: State, epoch: i64, attempts: i64, cancel_requested: bool, code: Option<i64>, started: bool,
-    order_envelope: Option<&str>, not_after: Option<Timestamp>, permit: Option<bool>, resolved_by: Option<&str>,
+    absorbed: bool, half_done: bool, accepted: bool, order_envelope: Option<&str>, not_after: Option<Timestamp>, permit: Option<bool>, resolved_by: Option<&str>,
     told: bool, message: Option<&str>, detail: Option<i64>, report: Option<&str>,
 });
 
@@ -221,8 +261,11 @@ pub fn save(tx: &mut Transaction<'_>, changes: &[Change], now: Timestamp) -> Res
     tx.execute(
         "UPDATE task SET state = b.state, epoch = b.epoch, attempts = b.attempts, cancel_requested = b.cancel_requested,
              code = b.code, updated_at = $1,
-             started_at = CASE WHEN b.started THEN coalesce(task.started_at, $1) ELSE task.started_at END,
+             started_at = CASE WHEN b.started THEN coalesce(CASE WHEN b.epoch = task.epoch THEN task.started_at END, $1)
+                 WHEN b.epoch = task.epoch THEN task.started_at END,
              ended_at = CASE WHEN b.code IS NULL THEN NULL ELSE coalesce(task.ended_at, $1) END,
+             half_done = CASE WHEN b.absorbed THEN task.half_done ELSE b.half_done END,
+             accepted = CASE WHEN b.absorbed THEN task.accepted ELSE b.accepted END,
              order_envelope = coalesce(b.order_envelope, task.order_envelope),
              not_after = coalesce(b.not_after, task.not_after), permit = coalesce(b.permit, task.permit),
              resolved_by = coalesce(b.resolved_by, task.resolved_by), message = coalesce(b.message, task.message),
@@ -232,10 +275,8 @@ pub fn save(tx: &mut Transaction<'_>, changes: &[Change], now: Timestamp) -> Res
     )?;
     let mut moves: BTreeMap<(RunId, i64), rollouts::Moves> = BTreeMap::new();
     for change in changes {
-        let (from, to) = (Bucket::of(change.before), Bucket::of(change.life.state));
-        if from != to {
-            moves.entry((change.run_id, change.wave)).or_default().add(change.id, from, to);
-        }
+        let moves = moves.entry((change.run_id, change.wave)).or_default();
+        moves.add(change.id, change.was.0, change.standing());
     }
     for ((run, wave), moves) in moves {
         rollouts::count(tx, run, wave, &moves)?;

@@ -10,9 +10,9 @@ use std::{
 };
 
 use catalogue::{
-    bundle::{Bundle, verify_bundle},
+    bundle::{Bundle, VerifiedCatalogue, verify_bundle},
     index::INDEX_BYTES_MAX,
-    lints::Severity,
+    lints::{Finding, Severity},
     schema::Entry,
     text::EntryId,
 };
@@ -95,7 +95,8 @@ pub(super) fn named_as_custom(id: &EntryId, custom: bool) -> Result<(), Error> {
     if id.is_custom() == custom { Ok(()) } else { Err(Error::Prefix { id: id.clone(), custom }) }
 }
 
-/// `quell catalogue countersign`: the organisation's signature under an index that the content keys have signed.
+/// `quell catalogue countersign`: the organisation's signature under an index that the content keys have signed. Nothing is
+/// signed, nor a key read, before every own entry was linted, shown in full and agreed to.
 pub(super) fn countersign(
     arguments: &Countersign,
     output: Output,
@@ -108,32 +109,97 @@ pub(super) fn countersign(
     let root = read_root(&arguments.root)?.accept_chain(&updates)?;
     // Nobody signs what an agent would not take: the content keys come first.
     let before = verify_bundle(&root, &bundle.index, &bundle.entries, now, 0)?;
+    let version = before.index().version();
+    let own = own_entries(&before, &bundle)?;
+    if output == Output::Table {
+        for entry in &own {
+            show_entry(entry, output, out)?;
+            writeln!(out)?;
+        }
+        out.flush()?;
+    }
+    let agreed = arguments.yes || (output == Output::Table && asked_to_sign(own.len(), version)?);
+    if !agreed {
+        if output == Output::Json {
+            print_countersigned(version, (false, false), &own, out)?;
+        }
+        return Err(Error::NotAgreed);
+    }
     let mut envelope = Envelope::parse(&bundle.index, INDEX_BYTES_MAX)?;
-    let keys = read_keys(&arguments.keys)?;
-    for key in &keys {
+    for key in &read_keys(&arguments.keys)? {
         envelope.add_signature(key);
     }
     let sealed = envelope.to_json();
-    let after = verify_bundle(&root, &sealed, &bundle.entries, now, 0)?;
-    let custom: Vec<&Entry> =
-        after.entries().map(catalogue::index::VerifiedEntry::entry).filter(|entry| entry.id.is_custom()).collect();
-    let complete = after.index().is_by_organisation();
+    let complete = verify_bundle(&root, &sealed, &bundle.entries, now, 0)?.index().is_by_organisation();
     if !complete && !arguments.more_to_come {
         return Err(Error::NotByOrganisation);
     }
     bundle.index = sealed;
     bundle.write_to(&arguments.folder)?;
-    let version = before.index().version();
     if output == Output::Json {
-        let entries: Vec<_> = custom.iter().map(|entry| json!({ "id": entry.id, "digest": entry.digest() })).collect();
-        return print_json(&json!({ "version": version, "complete": complete, "entries": entries }), out);
-    }
-    for entry in &custom {
-        show_entry(entry, output, out)?;
-        writeln!(out)?;
+        return print_countersigned(version, (true, complete), &own, out);
     }
     let said = if complete { "the organisation's signature is complete" } else { "more of its keys have to sign" };
-    Ok(writeln!(out, "version {version}: {said}; {} entries of its own", custom.len())?)
+    Ok(writeln!(out, "version {version}: {said}; {} entries of its own", own.len())?)
+}
+
+/// The organisation's own entries of a bundle that the content keys have signed, each as the index names it.
+///
+/// # Errors
+/// One that cannot be read and so not be shown, one that is not what the index says, lint errors in any.
+fn own_entries(before: &VerifiedCatalogue, bundle: &Bundle) -> Result<Vec<Entry>, Error> {
+    let (mut own, mut all) = (Vec::new(), Vec::new());
+    for listed in &before.index().index().entries {
+        let bytes = bundle.entries.get(&listed.digest).map_or(&[] as &[u8], Vec::as_slice);
+        let parsed = Entry::from_json(bytes);
+        if listed.id.is_custom() {
+            let entry = parsed.map_err(|source| Error::Entry { path: listed.id.to_string(), source })?;
+            // What is shown is what is signed: the digest of the text is that of the bytes.
+            if (&entry.id, entry.revision, entry.digest()) != (&listed.id, listed.revision, listed.digest) {
+                return Err(Error::NotAsListed(listed.id.clone()));
+            }
+            all.push((listed.id.to_string(), entry.clone()));
+            own.push(entry);
+        } else if let Ok(entry) = parsed {
+            // Others are read for what own ones say of them only.
+            all.push((listed.id.to_string(), entry));
+        }
+    }
+    let of_own = |finding: &Finding| {
+        finding.severity == Severity::Error && own.iter().any(|entry| entry.id.as_str() == finding.entry)
+    };
+    let errors: Vec<String> = findings(&all)
+        .into_iter()
+        .filter(of_own)
+        .map(|finding| format!("{}: {} ({})", finding.entry, finding.message, finding.lint))
+        .collect();
+    if errors.is_empty() { Ok(own) } else { Err(Error::OwnEntryErrors(errors.join("; "))) }
+}
+
+/// Whether whoever sits at the terminal agrees; nobody there is no.
+fn asked_to_sign(entries: usize, version: u64) -> Result<bool, Error> {
+    let (stdin, mut stderr) = (io::stdin(), io::stderr());
+    if !stdin.is_terminal() {
+        return Ok(false);
+    }
+    write!(stderr, "Sign version {version} with these {entries} entries for the organisation? yes/no: ")?;
+    stderr.flush()?;
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    Ok(line.trim() == "yes")
+}
+
+fn print_countersigned(
+    version: u64,
+    (signed, complete): (bool, bool),
+    own: &[Entry],
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let entries: Vec<_> = own
+        .iter()
+        .map(|entry| json!({ "id": entry.id, "revision": entry.revision, "digest": entry.digest(), "entry": entry }))
+        .collect();
+    print_json(&json!({ "version": version, "signed": signed, "complete": complete, "entries": entries }), out)
 }
 
 /// Entries below a folder of the organisation's own, refusing any without its prefix.

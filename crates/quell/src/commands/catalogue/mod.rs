@@ -67,7 +67,8 @@ pub enum Offline {
     New(New),
     /// Sign entries into a catalogue folder.
     Sign(Sign),
-    /// Add the organisation's signature to a signed catalogue folder, without which its own entries are not used.
+    /// Add the organisation's signature to a signed catalogue folder, without which its own entries are not used. Shows every
+    /// own entry in full and asks before it signs.
     Countersign(Countersign),
     /// Check a catalogue folder as a server or an agent does before it adopts it.
     Verify(Verify),
@@ -207,6 +208,9 @@ pub struct Countersign {
     /// Accept that the root asks for more organisation keys than these: somebody else signs after this.
     #[arg(long)]
     more_to_come: bool,
+    /// You have read every own entry in full; without it a terminal is asked, and nothing else is signed.
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Arguments of `sign`.
@@ -327,6 +331,15 @@ pub enum Error {
     /// Entries with errors are not signed.
     #[error("{0} errors in the entries; see quell catalogue lint")]
     LintErrors(usize),
+    /// Errors in the organisation's own entries of a folder that is to be countersigned.
+    #[error("nothing was signed: the organisation's own entries have errors, mend them and sign the folder again: {0}")]
+    OwnEntryErrors(String),
+    /// An own entry that contradicts the signed index.
+    #[error("nothing was signed: the text of entry {0} is not what the index lists; sign the folder again")]
+    NotAsListed(EntryId),
+    /// Nobody has agreed to sign the own entries.
+    #[error("nothing was signed: read the own entries in full, then answer yes on a terminal or repeat it with --yes")]
+    NotAgreed,
     /// An argument that makes no sense.
     #[error("{0}")]
     Argument(String),

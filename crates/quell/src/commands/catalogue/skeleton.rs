@@ -114,7 +114,7 @@ value     = "false"
         ..plain(
             "kernel.cmdline",
             "feature",
-            r#"param    = "slab_nomerge"  # CHANGE: never what is started, or what switches protection off
+            r#"param    = "slab_nomerge"  # CHANGE: one of those that switch a protection on (docs/catalogue.md)
 "#,
         )
     },

@@ -1,8 +1,10 @@
 //! What is said of a job on the command line: whom it chooses, what it does, when, and what follows it.
 
+use crate::failure::Failure;
 use protocol::api::follow::Afterwards;
-use protocol::api::response::{JobPatch, RepeatBody, ScheduleBody};
+use protocol::api::response::{Job, JobActionChoice, JobPatch, RepeatBody, ScheduleBody};
 use protocol::api::selection::{ActionSelection, AssetSelection};
+use std::collections::BTreeSet;
 
 /// What a free-standing job chooses. Ways to name assets add up; what is taken out is out.
 #[derive(Debug, Default, clap::Args)]
@@ -85,6 +87,9 @@ pub struct Edit {
     /// The assets that remain, by key
     #[arg(long, value_delimiter = ',')]
     assets: Option<Vec<i64>>,
+    /// Leave this catalogue entry out of a job made from eliminations; repeat it for more
+    #[arg(long = "remove-entry", value_name = "ENTRY", value_delimiter = ',', conflicts_with_all = ["choose", "entries", "without_entries"])]
+    pub remove_entries: Vec<String>,
     /// What a free-standing job chooses; the assets, or the actions, that are given replace those it has
     #[command(flatten)]
     choice: Choice,
@@ -96,6 +101,9 @@ pub struct Edit {
     /// Mail recipients, at most 50
     #[arg(long, value_delimiter = ',')]
     recipients: Option<Vec<String>>,
+    /// No mail recipients any more
+    #[arg(long, conflicts_with = "recipients")]
+    no_recipients: bool,
     /// Mail when execution starts
     #[arg(long)]
     mail_started: Option<bool>,
@@ -105,30 +113,57 @@ pub struct Edit {
     /// Co-authors, by sign-in name
     #[arg(long, value_delimiter = ',')]
     coauthors: Option<Vec<String>>,
+    /// No co-authors any more
+    #[arg(long, conflicts_with = "coauthors")]
+    no_coauthors: bool,
     #[command(flatten)]
     after: After,
 }
 
 impl Edit {
-    /// What is changed.
-    pub fn patch(self) -> JobPatch {
-        JobPatch {
+    /// What is changed of this job.
+    ///
+    /// # Errors
+    /// An entry to be removed that the job does not have, or that a free-standing job chooses by other arguments.
+    pub fn patch(self, job: &Job) -> Result<JobPatch, Failure> {
+        let none = |cleared: bool| cleared.then(Vec::new);
+        Ok(JobPatch {
             title: self.title,
             description: self.description,
             assets: self.assets,
             selection: self.choice.selection(),
             choose: self.choice.actions(),
-            actions: None,
+            actions: remaining(job, &self.remove_entries)?,
             schedule: self.when.schedule(),
-            recipients: self.recipients,
+            recipients: self.recipients.or(none(self.no_recipients)),
             mail_started: self.mail_started,
             mail_percent: self.mail_percent,
-            coauthors: self.coauthors,
+            coauthors: self.coauthors.or(none(self.no_coauthors)),
             standing: self.standing,
             after: self.after.body(),
             rollout: None,
-        }
+        })
     }
+}
+
+/// The actions of a job without these entries; none where nothing is removed.
+fn remaining(job: &Job, removed: &[String]) -> Result<Option<Vec<JobActionChoice>>, Failure> {
+    if removed.is_empty() {
+        return Ok(None);
+    }
+    let number = &job.summary.number;
+    if job.origin == "free" {
+        let why = format!("{number} is free-standing and chooses its actions itself: leave one out by --without-entry");
+        return Err(Failure::Said(why));
+    }
+    if let Some(unknown) = removed.iter().find(|entry| job.actions.iter().all(|action| action.entry != **entry)) {
+        let known: BTreeSet<&str> = job.actions.iter().map(|action| action.entry.as_str()).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let known = if known.is_empty() { "no action".to_owned() } else { known };
+        return Err(Failure::Said(format!("{number} has no action `{unknown}`; it has {known}")));
+    }
+    let left = job.actions.iter().filter(|action| !removed.contains(&action.entry));
+    Ok(Some(left.map(|action| JobActionChoice { qid: action.qid, entry: action.entry.clone() }).collect()))
 }
 
 /// The time after a job. These are changed together: what is not given is off as soon as one of them is.

@@ -2,7 +2,9 @@
 
 mod arguments;
 mod results;
+mod show;
 mod tables;
+mod wait;
 
 use super::Context;
 use crate::client::{Client, ListArguments, path};
@@ -10,12 +12,13 @@ use crate::failure::Failure;
 use crate::output::{self, Format, note};
 use arguments::{Choice, Edit, Preview};
 use protocol::api::response::{
-    EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobCvesBody, JobSave, JobSelection, JobsBody, NewJob,
-    OwnerRequest, PreviewBody, PreviewRequest, RunsBody, TasksBody,
+    EliminationsBody, HaltBody, HaltRequest, Job, JobBody, JobCvesBody, JobHistoryBody, JobSave, JobSelection,
+    JobsBody, NewJob, OwnerRequest, PreviewBody, PreviewRequest, RunsBody, TasksBody,
 };
 use protocol::api::selection::{SelectedAsset, SelectionBody, SelectionTrial};
-use std::time::Duration;
-use tables::{ASSETS, CVES, ELIMINATIONS, JOBS, PREVIEW, PreviewRow, RUNS, SELECTED, TASKS};
+use show::{made, show};
+use tables::{ASSETS, CVES, ELIMINATIONS, HISTORY, JOBS, PREVIEW, PreviewRow, RUNS, SELECTED, TASKS};
+use wait::wait;
 
 /// What can be done with jobs.
 #[derive(Debug, clap::Subcommand)]
@@ -44,6 +47,9 @@ pub enum Command {
         /// linux or windows, where the assets run both
         #[arg(long)]
         platform: Option<String>,
+        /// Make one draft for each platform that the assets run
+        #[arg(long)]
+        each_platform: bool,
         /// Title
         #[arg(long, default_value = "")]
         title: String,
@@ -104,7 +110,7 @@ pub enum Command {
     Enable {
         /// Its number
         number: String,
-        /// Wait until it is over
+        /// Wait until it is over, or cannot go on by itself (exit code 7)
         #[arg(long)]
         wait: bool,
     },
@@ -127,7 +133,7 @@ pub enum Command {
     RunNow {
         /// Its number
         number: String,
-        /// Wait until it is over
+        /// Wait until it is over, or cannot go on by itself (exit code 7)
         #[arg(long)]
         wait: bool,
     },
@@ -135,12 +141,17 @@ pub enum Command {
     Retry {
         /// Its number
         number: String,
-        /// Wait until it is over
+        /// Wait until it is over, or cannot go on by itself (exit code 7)
         #[arg(long)]
         wait: bool,
     },
     /// Make a draft with the same content
     Clone {
+        /// Its number
+        number: String,
+    },
+    /// Make a draft that rolls back what this job put in place
+    Rollback {
         /// Its number
         number: String,
     },
@@ -150,6 +161,13 @@ pub enum Command {
         number: String,
         /// Sign-in name of the new owner
         owner: String,
+    },
+    /// Show what people and agents did with a job, newest first; `-q "what:run"`
+    History {
+        /// Its number
+        number: String,
+        #[command(flatten)]
+        list: ListArguments,
     },
     /// List a job's runs
     Runs {
@@ -175,6 +193,9 @@ pub enum Command {
         /// Of which run; the newest when absent
         #[arg(long)]
         run: Option<i64>,
+        /// Condition in the query language: `is:failed`, `asset:web-1`
+        #[arg(short, long, default_value = "", value_name = "QUERY")]
+        query: String,
     },
     /// Download the progress report: a line per asset, QID and mitigation; `-o csv` or `-o json` for the whole of it
     Report {
@@ -224,7 +245,7 @@ pub enum Command {
         /// Its number
         number: String,
     },
-    /// Wait until a job is over
+    /// Wait until a job is over, or cannot go on by itself (exit code 7)
     Wait {
         /// Its number
         number: String,
@@ -267,20 +288,21 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let jobs = client.list(&path(&["jobs"]), &list, |body: JobsBody| (body.jobs, body.next)).await?;
             output::list(context.format, &jobs, JOBS)
         }
-        Command::Show { number } => show(context.format, &read(&client, &number).await?),
-        Command::Create { qids, assets, platform, title, description, rollback } => {
+        Command::Show { number } => show(&client, context.format, &read(&client, &number).await?).await,
+        Command::Create { qids, assets, platform, each_platform, title, description, rollback } => {
             let select = |qid| JobSelection { qid, assets: assets.clone() };
             let kind = if rollback { "rollback" } else { "mitigation" }.to_owned();
             let vulnerabilities = qids.into_iter().map(select).collect();
-            let new = NewJob { kind, platform, vulnerabilities, title, description, ..NewJob::default() };
-            let made: JobBody = client.post(&path(&["jobs"]), &new).await?;
-            show(context.format, &made.job)
+            let new =
+                NewJob { kind, platform, each_platform, vulnerabilities, title, description, ..NewJob::default() };
+            let body: JobBody = client.post(&path(&["jobs"]), &new).await?;
+            made(&client, context.format, &body.job).await
         }
         Command::New { platform, title, description, choice } => {
             let (selection, choose) = (choice.selection(), choice.actions());
             let new = NewJob { platform: Some(platform), selection, choose, title, description, ..NewJob::default() };
-            let made: JobBody = client.post(&path(&["jobs"]), &new).await?;
-            show(context.format, &made.job)
+            let body: JobBody = client.post(&path(&["jobs"]), &new).await?;
+            made(&client, context.format, &body.job).await
         }
         Command::Try { platform, choice } => {
             let selection = choice.selection().unwrap_or_default();
@@ -292,37 +314,39 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         }
         Command::Edit(edit) => {
             let number = edit.number.clone();
-            let version = read(&client, &number).await?.version;
-            let tag = format!("\"v{version}\"");
-            let edited: JobBody = client.patch(&path(&["jobs", &number]), &edit.patch(), Some(&tag)).await?;
-            show(context.format, &edited.job)
+            let present = read(&client, &number).await?;
+            let tag = format!("\"v{}\"", present.version);
+            let patch = edit.patch(&present)?;
+            let edited: JobBody = client.patch(&path(&["jobs", &number]), &patch, Some(&tag)).await?;
+            show(&client, context.format, &edited.job).await
         }
         Command::Save { number, enable } => {
             let saved: JobBody = client.post(&path(&["jobs", &number, "save"]), &JobSave { enable }).await?;
-            show(context.format, &saved.job)
+            show(&client, context.format, &saved.job).await
         }
-        Command::Enable { number, wait: waiting } => {
-            act(&client, &number, "enable", context.format).await?;
-            if waiting { wait(&client, &number, context.format).await } else { Ok(()) }
-        }
+        Command::Enable { number, wait } => begin(&client, &number, "enable", wait, context.format).await,
         Command::DryRun { number, wait, last } => {
             super::dry_run::run(&client, context.format, &number, wait, last).await
         }
         Command::Disable { number } => act(&client, &number, "disable", context.format).await,
         Command::Pause { number } => act(&client, &number, "pause", context.format).await,
         Command::Resume { number } => act(&client, &number, "resume", context.format).await,
-        Command::RunNow { number, wait: waiting } => {
-            act(&client, &number, "run", context.format).await?;
-            if waiting { wait(&client, &number, context.format).await } else { Ok(()) }
-        }
-        Command::Retry { number, wait: waiting } => {
-            act(&client, &number, "retry", context.format).await?;
-            if waiting { wait(&client, &number, context.format).await } else { Ok(()) }
-        }
+        Command::RunNow { number, wait } => begin(&client, &number, "run", wait, context.format).await,
+        Command::Retry { number, wait } => begin(&client, &number, "retry", wait, context.format).await,
         Command::Clone { number } => act(&client, &number, "clone", context.format).await,
+        Command::Rollback { number } => {
+            let nothing = serde_json::Map::<String, serde_json::Value>::new();
+            let body: JobBody = client.post(&path(&["jobs", &number, "rollback"]), &nothing).await?;
+            made(&client, context.format, &body.job).await
+        }
+        Command::History { number, list } => {
+            let parts = |body: JobHistoryBody| (body.events, body.next);
+            let events = client.list(&path(&["jobs", &number, "history"]), &list, parts).await?;
+            output::list(context.format, &events, HISTORY)
+        }
         Command::Owner { number, owner } => {
             let changed: JobBody = client.put(&path(&["jobs", &number, "owner"]), &OwnerRequest { owner }).await?;
-            show(context.format, &changed.job)
+            show(&client, context.format, &changed.job).await
         }
         Command::Runs { number } => {
             let runs: RunsBody = client.get(&path(&["jobs", &number, "runs"]), &[]).await?;
@@ -335,10 +359,13 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             note(&format!("{number} is deleted"));
             Ok(())
         }
-        Command::Tasks { number, run } => {
-            let run: Vec<(&str, String)> = run.iter().map(|run| ("run", run.to_string())).collect();
-            let tasks: TasksBody = client.get(&path(&["jobs", &number, "tasks"]), &run).await?;
-            output::list(context.format, &tasks.tasks, TASKS)
+        Command::Tasks { number, run, query } => {
+            let run = run.map(|run| format!("?run={run}")).unwrap_or_default();
+            let place = path(&["jobs", &number, "tasks"]) + &run;
+            // A task that is left out is one whose failure nobody sees: every page is read.
+            let every = ListArguments { query, all: true, ..ListArguments::default() };
+            let tasks = client.list(&place, &every, |body: TasksBody| (body.tasks, body.next)).await?;
+            output::list(context.format, &tasks, TASKS)
         }
         Command::Report { number, run, status, columns } => {
             let wanted = [
@@ -386,9 +413,19 @@ async fn eliminations(client: &Client, qids: &[i64], format: Format) -> Result<(
 }
 
 async fn act(client: &Client, number: &str, act: &str, format: Format) -> Result<(), Failure> {
+    show(client, format, &done(client, number, act).await?).await
+}
+
+async fn done(client: &Client, number: &str, act: &str) -> Result<Job, Failure> {
     let nothing = serde_json::Map::<String, serde_json::Value>::new();
     let done: JobBody = client.post(&path(&["jobs", number, act]), &nothing).await?;
-    show(format, &done.job)
+    Ok(done.job)
+}
+
+/// Set a job in motion and show it: as it is then, or once it is over.
+async fn begin(client: &Client, number: &str, act: &str, waiting: bool, format: Format) -> Result<(), Failure> {
+    let job = done(client, number, act).await?;
+    if waiting { wait(client, number, format).await } else { show(client, format, &job).await }
 }
 
 async fn preview(client: &Client, wanted: Preview, format: Format) -> Result<(), Failure> {
@@ -413,44 +450,4 @@ async fn halt(client: &Client, request: HaltRequest, format: Format) -> Result<(
     let halt: HaltBody = client.put(&path(&["halt"]), &request).await?;
     let fields = [("halted", halt.halted.to_string()), ("reason", halt.reason.clone()), ("by", halt.by.clone())];
     output::record(format, &halt, &fields)
-}
-
-fn show(format: Format, job: &Job) -> Result<(), Failure> {
-    let summary = &job.summary;
-    let tasks = &summary.tasks;
-    let assets: Vec<String> = job.assets.iter().map(|asset| format!("{} ({})", asset.name, asset.id)).collect();
-    let actions: Vec<String> = job.actions.iter().map(|action| format!("{}: {}", action.qid, action.entry)).collect();
-    let fields = [
-        ("number", summary.number.clone()),
-        ("status", if summary.paused { format!("{}, paused", summary.status) } else { summary.status.clone() }),
-        ("title", summary.title.clone()),
-        ("kind", format!("{} on {}", summary.kind, summary.platform)),
-        ("schedule", summary.schedule.clone()),
-        ("next run", job.next_time.clone().unwrap_or_default()),
-        ("owner", summary.owner.clone()),
-        ("co-authors", job.coauthors.join(", ")),
-        ("standing", if job.standing { "targets are chosen anew at each run" } else { "no" }.to_owned()),
-        ("assets", assets.join(", ")),
-        ("actions", actions.join(", ")),
-        (
-            "tasks",
-            format!(
-                "{} of {} open, {} succeeded, {} failed, {} skipped",
-                tasks.open, tasks.total, tasks.succeeded, tasks.failed, tasks.skipped
-            ),
-        ),
-    ];
-    output::record(format, job, &fields)
-}
-
-/// Look at a job until it is over.
-async fn wait(client: &Client, number: &str, format: Format) -> Result<(), Failure> {
-    loop {
-        let job = read(client, number).await?;
-        // A recurring job is over only with its schedule: here its run is.
-        if job.summary.ended_at.is_some() || (job.next_time.is_some() && job.summary.tasks.open == 0) {
-            return show(format, &job);
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
 }

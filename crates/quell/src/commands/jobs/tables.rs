@@ -2,7 +2,7 @@
 
 use crate::output::Column;
 use protocol::api::response::{
-    Elimination, EliminationAsset, JobCve, JobSummary, ReportLine, ResolvedInstant, Run, Task,
+    Elimination, EliminationAsset, JobCve, JobEvent, JobSummary, ReportLine, ResolvedInstant, Run, Task,
 };
 use protocol::api::selection::SelectedAsset;
 
@@ -35,9 +35,15 @@ pub const RUNS: &[Column<Run>] = &[
     ("ENDED", |run| run.ended_at.map(|at| at.to_string()).unwrap_or_default()),
 ];
 
+/// The status with what keeps the job from going on.
+pub fn status(job: &JobSummary) -> String {
+    let held = [(job.paused, ", paused"), (job.halted, ", halted")];
+    held.into_iter().filter(|(holds, _)| *holds).fold(job.status.clone(), |status, (_, word)| status + word)
+}
+
 pub const JOBS: &[Column<JobSummary>] = &[
     ("NUMBER", |job| job.number.clone()),
-    ("STATUS", |job| job.status.clone()),
+    ("STATUS", status),
     ("KIND", |job| job.kind.clone()),
     ("PLATFORM", |job| job.platform.clone()),
     ("TITLE", |job| job.title.clone()),
@@ -46,6 +52,18 @@ pub const JOBS: &[Column<JobSummary>] = &[
     ("FAILED", |job| job.tasks.failed.to_string()),
     ("SCHEDULE", |job| job.schedule.clone()),
     ("OWNER", |job| job.owner.clone()),
+];
+
+pub const HISTORY: &[Column<JobEvent>] = &[
+    ("AT", |event| event.at.to_string()),
+    ("WHAT", |event| event.text.clone()),
+    ("BY", |event| event.by.clone()),
+    ("RUN", |event| event.run.map(|run| run.to_string()).unwrap_or_default()),
+    ("ENTRY", |event| event.entry.clone()),
+    ("REASON", |event| {
+        let reason = ["reason", "why"].iter().find_map(|name| event.detail.get(name)?.as_str());
+        reason.unwrap_or_default().to_owned()
+    }),
 ];
 
 pub const TASKS: &[Column<Task>] = &[

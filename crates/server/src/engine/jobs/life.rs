@@ -12,11 +12,13 @@ use crate::http::auth::Caller;
 use crate::http::conditional::IfMatch;
 use crate::http::error::Error;
 use domain::access::{self, Action, Cover, Record};
+use domain::control::Afterwards;
 use domain::job::{self, Act, Kind, Life, Pace};
 use domain::number::Series;
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use store::accounts::Account;
+use store::controls::{after, rollback as kept};
 use store::jobs::{Draft, NewJob};
 use store::{Transaction, accounts, jobs, numbers};
 
@@ -163,6 +165,15 @@ fn copy(tx: &mut Transaction<'_>, caller: &Caller, job: &Job, now: Timestamp) ->
             jobs::set_actions(tx, id, &job.actions)?;
         }
     }
+    // As stored: one that says nothing of it goes on with the default of the day.
+    let rollout = store::rollouts::policy(tx, job.row.id)?;
+    store::rollouts::set_policy(tx, id, &rollout)?;
+    let afterwards = job.after.ahead(now);
+    if afterwards != Afterwards::default() {
+        after::set_of_job(tx, id, &afterwards)?;
+    }
+    let only = kept::kept_to(tx, job.row.id)?;
+    kept::keep_to(tx, id, only)?;
     // The new owner is no co-author of his own job.
     let coauthors: Vec<_> = job.coauthors.iter().copied().filter(|user| *user != caller.user).collect();
     jobs::set_coauthors(tx, id, &coauthors)?;

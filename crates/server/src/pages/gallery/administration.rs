@@ -188,6 +188,7 @@ fn mails(out: &Path) {
         list: list("/mail", "mails", &mail::COLUMNS, "", "-", rows.len(), 4),
         server: "Mail is handed to smtp.example.org:587 (STARTTLS), from quell@example.org.".into(),
         no_server,
+        fault: None,
         rows: rows.clone(),
     };
     save(out, "mail", &page(None).to_string());

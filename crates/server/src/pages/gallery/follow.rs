@@ -1,11 +1,13 @@
 //! What follows a job.
 
 use super::sample::{save, shell, when};
+use crate::http::error_page::sentence;
 use crate::pages::chips::{Chip, Tone};
 use crate::pages::follow::{DriftRow, FollowPage, ProposalRow, ReviewRow};
 use crate::pages::forms::{Choice, Field};
 use crate::pages::lists::Action;
 use crate::pages::shell::Section;
+use domain::control::OURS_MAYBE;
 use domain::risk::Formula;
 use std::path::Path;
 
@@ -40,6 +42,18 @@ pub(super) fn pages(out: &Path) {
         ],
         proposals: vec![
             proposal(1, Chip::new(Tone::Ok, "Fixed"), "the scanner says Fixed for all 3 items it covers on this asset"),
+            ProposalRow {
+                accept: Action::post("Roll back", "/3").icon("arrow-back-up").asking(
+                    "Make a rollback job?",
+                    sentence(OURS_MAYBE),
+                    "Make the job",
+                ),
+                ..proposal(
+                    3,
+                    Chip::new(Tone::Ok, "Fixed"),
+                    &format!("the scanner says Fixed for the item it covers on this asset; {OURS_MAYBE}"),
+                )
+            },
             proposal(2, Chip::new(Tone::Warn, "Expired"), "its time was over on 22 Nov 2026 as MJ0000004 says"),
         ],
         reviews: vec![ReviewRow {

@@ -2,11 +2,11 @@
 
 use super::sample::{ago, entry, list, save, shell, tab, when};
 use crate::pages::chips::{Bar, Change, Chip, Tone, When};
-use crate::pages::jobs;
 use crate::pages::jobs::CountPart;
-use crate::pages::lists::{Action, Empty, Menu};
+use crate::pages::lists::{Action, Empty, Menu, Pager};
 use crate::pages::records::{Fact, Value};
 use crate::pages::shell::{Section, Toast};
+use crate::pages::{history, jobs};
 use std::path::Path;
 
 pub(super) fn job_live() -> jobs::JobLive {
@@ -41,68 +41,81 @@ pub(super) fn job_live() -> jobs::JobLive {
         .to_vec(),
         bar: Bar::new(&[(Tone::Mit, 41, "mitigated"), (Tone::Fail, 3, "failed"), (Tone::Run, 6, "running")], 60).tall(),
         aside: "50 of 60 have reported or are at work".into(),
-        tabs: vec![
-            tab("All", Some(60), true),
-            tab("Failed", Some(3), false),
-            tab("Running", Some(6), false),
-            tab("Mitigated", Some(41), false),
-            tab("Queued", Some(10), false),
-        ],
-        tasks: vec![
-            task(
-                1,
-                Tone::Fail,
-                "Failed",
-                s(2, Some(Tone::Fail), Tone::Ok),
-                "1 Failed · /etc/ssh/sshd_config is immutable",
-                "0:21",
-                None,
-            ),
-            task(
-                2,
-                Tone::Fail,
-                "Failed",
-                s(2, Some(Tone::Fail), Tone::Ok),
-                "1 Failed · sshd -t refused the new file, put back",
-                "3:00",
-                None,
-            ),
-            task(
-                3,
-                Tone::Warn,
-                "Unknown",
-                s(3, Some(Tone::Warn), Tone::Ok),
-                "The agent went silent after it began",
-                "5:10",
-                None,
-            ),
-            task(
-                4,
-                Tone::Run,
-                "Verifying",
-                s(4, Some(Tone::Run), Tone::Ok),
-                "Asking sshd for its settings",
-                "1:42",
-                None,
-            ),
-            task(5, Tone::Run, "Applying", s(3, Some(Tone::Run), Tone::Ok), "Writing LoginGraceTime", "1:37", None),
-            task(6, Tone::Run, "Checking", s(1, Some(Tone::Run), Tone::Ok), "Reading the file", "0:03", None),
-            task(9, Tone::Mit, "Mitigated", s(5, None, Tone::Ok), "0 Succeeded", "2:10", Some(41)),
-            task(
-                10,
-                Tone::Mit,
-                "Mitigated",
-                s(5, None, Tone::Ok),
-                "33/203 Skipped · already in place, put there by others",
-                "2:08",
-                Some(41),
-            ),
-            task(11, Tone::Idle, "Not applicable", s(5, None, Tone::Ok), "101 Skipped · no sshd here", "0:05", None),
-            task(12, Tone::Idle, "Queued", s(0, None, Tone::Ok), "Waiting for its turn", "–", None),
-            task(13, Tone::Warn, "Waiting for agent", s(0, None, Tone::Ok), "Last contact 3 h ago", "–", None),
-        ],
-        many: false,
-        more: 49,
+        tasks: jobs::TasksPart {
+            tabs: vec![
+                tab("All", Some(60), true),
+                tab("Failed", Some(3), false),
+                tab("Running", Some(6), false),
+                tab("Mitigated", Some(41), false),
+                tab("Queued", Some(10), false),
+            ],
+            rows: vec![
+                task(
+                    1,
+                    Tone::Fail,
+                    "Failed",
+                    s(2, Some(Tone::Fail), Tone::Ok),
+                    "1 Failed · /etc/ssh/sshd_config is immutable",
+                    "0:21",
+                    None,
+                ),
+                task(
+                    2,
+                    Tone::Fail,
+                    "Failed",
+                    s(2, Some(Tone::Fail), Tone::Ok),
+                    "1 Failed · sshd -t refused the new file, put back",
+                    "3:00",
+                    None,
+                ),
+                task(
+                    3,
+                    Tone::Warn,
+                    "Unknown",
+                    s(3, Some(Tone::Warn), Tone::Ok),
+                    "The agent went silent after it began",
+                    "5:10",
+                    None,
+                ),
+                task(
+                    4,
+                    Tone::Run,
+                    "Verifying",
+                    s(4, Some(Tone::Run), Tone::Ok),
+                    "Asking sshd for its settings",
+                    "1:42",
+                    None,
+                ),
+                task(5, Tone::Run, "Applying", s(3, Some(Tone::Run), Tone::Ok), "Writing LoginGraceTime", "1:37", None),
+                task(6, Tone::Run, "Checking", s(1, Some(Tone::Run), Tone::Ok), "Reading the file", "0:03", None),
+                task(9, Tone::Mit, "Mitigated", s(5, None, Tone::Ok), "0 Succeeded", "2:10", Some(41)),
+                task(
+                    10,
+                    Tone::Mit,
+                    "Mitigated",
+                    s(5, None, Tone::Ok),
+                    "33/203 Skipped · already in place, put there by others",
+                    "2:08",
+                    Some(41),
+                ),
+                task(
+                    11,
+                    Tone::Idle,
+                    "Not applicable",
+                    s(5, None, Tone::Ok),
+                    "101 Skipped · no sshd here",
+                    "0:05",
+                    None,
+                ),
+                task(12, Tone::Idle, "Queued", s(0, None, Tone::Ok), "Waiting for its turn", "–", None),
+                task(13, Tone::Warn, "Waiting for agent", s(0, None, Tone::Ok), "Last contact 3 h ago", "–", None),
+            ],
+            many: false,
+            none: ("No tasks here", "Tasks are made when the job runs."),
+            numbers: "11 of 60 tasks, by asset".into(),
+            pager: Pager { previous: None, next: Some("?cursor=x#tasks".into()) },
+        },
+        cves: cves(),
         runs: vec![jobs::RunRow {
             number: 2,
             href: "#".into(),
@@ -137,6 +150,44 @@ pub(super) fn job_live() -> jobs::JobLive {
             entry(1, Tone::Fail, "fs-ber-07 apply failed: the file is immutable", ""),
             entry(6, Tone::Run, "Run 1 started", "Mara Okafor"),
         ],
+        log_more: "12 more".into(),
+        history: "job_history.html".into(),
+    }
+}
+
+fn history(out: &Path) {
+    let row = |minutes, tone, text: &str, by: &str, asset: bool| history::EventRow {
+        at: When::exact(ago(minutes)),
+        event: Chip::new(tone, text),
+        by: by.into(),
+        run: if asset { "1".into() } else { String::new() },
+        asset: asset.then(|| ("fs-ber-07".into(), "asset.html".into())),
+        entry: if asset { "lnx-sshd-login-grace".into() } else { String::new() },
+    };
+    let rows = vec![
+        row(1, Tone::Fail, "fs-ber-07: failed", "", true),
+        row(6, Tone::Run, "fs-ber-07 began", "", true),
+        row(7, Tone::Info, "Saved and enabled", "Mara Okafor", false),
+    ];
+    let shell = shell(Section::Jobs, "History").under("Mitigation jobs", "jobs.html").under("MJ0001187", "job.html");
+    let list = list("/jobs/MJ0001187/history", "events", &history::COLUMNS, "", "-at", rows.len(), 3);
+    save(out, "job_history", &history::HistoryPage { shell, list, rows }.to_string());
+}
+
+fn cves() -> jobs::CvesPart {
+    let row = |cve: &str, qid, [mitigated, partly, not]: [i64; 3], after| jobs::CveRow {
+        cve: cve.into(),
+        qids: vec![qid],
+        mitigated,
+        partly,
+        not,
+        change: Change::new(Some(95), Some(after)),
+    };
+    jobs::CvesPart {
+        rows: vec![row("CVE-2024-6387", 42_046, [41, 0, 19], 95), row("", 38_739, [0, 60, 0], 41)],
+        more: 3,
+        all: "#".into(),
+        none: "",
     }
 }
 
@@ -254,6 +305,8 @@ pub(super) fn pages(out: &Path) {
         link: Some(("View status".into(), "scan.html".into())),
     }];
     save(out, "jobs", &jobs::JobsPage { shell: top, list: frame.clone(), rows }.to_string());
+
+    history(out);
 
     let mut nothing = frame;
     nothing.shown = 0;

@@ -232,6 +232,13 @@ pub(super) fn eliminations(out: &Path) {
     let page = eliminations::EliminationsPage {
         shell: shell(Section::Eliminations, "Eliminations"),
         list: list("/eliminations", "eliminations", &eliminations::COLUMNS, "", "-score", rows.len(), 212),
+        kept_to: Some(eliminations::KeptTo {
+            assets: vec![("web-01".into(), "asset.html".into()), ("web-02".into(), "asset.html".into())],
+            more: 3,
+            unknown: 1,
+            left_out: None,
+            all: "eliminations.html".into(),
+        }),
         unsound: Vec::new(),
         about: Some(("QID 38909".into(), "vulnerability.html".into())),
         rows,

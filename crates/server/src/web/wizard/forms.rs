@@ -269,9 +269,18 @@ pub(super) async fn remove_action(
 ) -> Result<Response, Error> {
     let draft = load(&app, &who, &number).await?;
     let entry = form.one("action").to_owned();
-    let current = app.database.try_read(|tx| Ok::<_, Error>(store::catalogue::current(tx)?)).await?;
-    let keys: BTreeSet<i64> = current.iter().filter(|row| row.entry == entry).map(|row| row.id).collect();
-    let actions = draft.full.actions.iter().filter(|(_, key)| !keys.contains(key)).copied().collect();
+    let (gone, all) = (entry.clone(), draft.full.actions.clone());
+    // By name: a rollback may be of a revision that is not the current one.
+    let left = app.database.try_read(move |tx| {
+        let mut left = Vec::new();
+        for (vulnerability, key) in &all {
+            if store::catalogue::entry(tx, *key)?.entry != gone {
+                left.push((*vulnerability, *key));
+            }
+        }
+        Ok::<_, Error>(left)
+    });
+    let actions = left.await?;
     let patch = Patch { actions: Some(actions), ..Patch::default() };
     edited(&app, &who, &draft, Step::Actions, &form, patch, &format!("{entry} was removed.")).await
 }

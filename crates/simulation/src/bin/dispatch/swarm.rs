@@ -13,6 +13,7 @@ use protocol::agent::{
     TaskReport,
 };
 use protocol::order::{ORDER_BYTES_MAX, Order};
+use protocol::permit::PERMIT_CAPABILITY;
 use protocol::signed::{Envelope, SigningKey};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -126,7 +127,8 @@ pub async fn enrol(place: &Place, token: (Uuid, &str), machine: &(String, String
     let key = SigningKey::generate().expect("a key");
     let public_key = STANDARD.encode(key.public().as_bytes());
     let said = format!("quell-enrol-v1:{}:{public_key}", token.0);
-    let capabilities = catalogue::actions::ACTION_KINDS.iter().map(|kind| format!("{kind}@1")).collect();
+    let kinds = catalogue::actions::ACTION_KINDS.iter().map(|kind| format!("{kind}@1"));
+    let capabilities = kinds.chain([PERMIT_CAPABILITY.to_owned()]).collect();
     let facts = Facts {
         hostname: machine.0.clone(),
         os_id: "debian".to_owned(),

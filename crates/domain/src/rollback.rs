@@ -1,0 +1,75 @@
+//! Which jobs put a mitigation of ours in place that is in force now: what rolling back a job takes back.
+//!
+//! Pages, API and command line roll back a job by this rule; what is in force and ours is `control`'s to say.
+
+use crate::task::State;
+use std::collections::BTreeSet;
+
+/// What a task did, or was to do, about a mitigation on an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn<J> {
+    /// Whose task it was.
+    pub job: J,
+    /// It was to take the mitigation back; else to put it in place.
+    pub back: bool,
+    /// What became of it.
+    pub state: State,
+    /// It was at work on the host.
+    pub started: bool,
+}
+
+/// The jobs that put a mitigation in place which is ours and in force, by its tasks on the asset, oldest first.
+///
+/// Those that changed the host, by success or by a try that was interrupted, since it was last taken back. Where none did,
+/// the last one that tried: somebody put it there, and who found it in place already has least to do with it.
+#[must_use]
+pub fn put_in_place<J: Copy + Ord>(turns: impl IntoIterator<Item = Turn<J>>) -> BTreeSet<J> {
+    let (mut changed, mut tried) = (BTreeSet::new(), None);
+    for turn in turns {
+        match (turn.back, turn.state) {
+            (true, State::Reverted) => (changed, tried) = (BTreeSet::new(), None),
+            (true, _) => {}
+            (false, State::Succeeded | State::Interrupted) => {
+                changed.insert(turn.job);
+            }
+            // Nothing of these was done; what was at work before it was cancelled may have been.
+            (false, State::Pending | State::Ready | State::Offered | State::Cancelled | State::Expired)
+                if !turn.started => {}
+            (false, _) => tried = Some(turn.job),
+        }
+    }
+    if changed.is_empty() { tried.into_iter().collect() } else { changed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_changed_the_host_since_it_was_last_taken_back_put_it_in_place() {
+        use State::{Cancelled, Expired, Failed, Interrupted, RevertFailed, Reverted, Succeeded, Unchanged};
+        let put = |job, state| Turn { job, back: false, state, started: state != Expired };
+        let back = |job, state| Turn { job, back: true, state, started: true };
+        for (turns, expected) in [
+            (vec![], vec![]),
+            (vec![put(1, Succeeded)], vec![1]),
+            // Found in place: the first put it there.
+            (vec![put(1, Succeeded), put(2, Unchanged)], vec![1]),
+            (vec![put(1, Failed), put(2, Succeeded)], vec![2]),
+            // Put back after a drift by a job of its own: both.
+            (vec![put(1, Succeeded), put(2, Succeeded)], vec![1, 2]),
+            // Taken back, then put there by another.
+            (vec![put(1, Succeeded), back(9, Reverted), put(2, Succeeded)], vec![2]),
+            // A rollback that failed changes nothing of whose it is.
+            (vec![put(1, Succeeded), back(9, RevertFailed)], vec![1]),
+            (vec![put(1, Interrupted), put(2, Unchanged)], vec![1]),
+            (vec![put(1, Unchanged)], vec![1]),
+            (vec![put(1, Unchanged), back(9, Reverted)], vec![]),
+            (vec![put(1, Expired)], vec![]),
+            // A try that left it in force was interrupted, and its job cancelled before the next one.
+            (vec![put(1, Cancelled), put(2, Expired)], vec![1]),
+        ] {
+            assert_eq!(put_in_place(turns.clone()).into_iter().collect::<Vec<_>>(), expected, "{turns:?}");
+        }
+    }
+}
