@@ -117,7 +117,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
         marks: marked(&seen.item),
         change: marks::change(&seen.item),
         actions: actions(&who, &seen, &number),
-        facts: facts(&seen),
+        facts: facts(&who, &seen),
         detections: seen.detections.iter().map(|row| detection(row, &seen.item)).collect(),
         controls: controls(&seen.behind),
         remedies: remedies(&seen),
@@ -155,10 +155,7 @@ fn actions(who: &PageActor, seen: &Seen, number: &str) -> Vec<Button> {
         Button::post("Mitigate Now", chosen.address())
             .icon("shield-half")
             .key('m')
-            .unless(over.clone().or_else(|| eliminations::cannot_mitigate(who, &seen.possible, Some(&asset)))),
-        Button::go("View Risk Elimination", chosen.eliminations())
-            .icon("shield-half")
-            .unless(over.or_else(|| eliminations::cannot_view(who))),
+            .unless(over.or_else(|| eliminations::cannot_mitigate(who, &seen.possible, Some(&asset)))),
         Button::show("Change state", format!("/items/{number}/state")).icon("pencil").unless(change),
         Button::show("Assign", format!("/items/{number}/assignment")).icon("user-plus").unless(assign.clone()),
     ];
@@ -168,7 +165,7 @@ fn actions(who: &PageActor, seen: &Seen, number: &str) -> Vec<Button> {
     actions
 }
 
-fn facts(seen: &Seen) -> Vec<Fact> {
+fn facts(who: &PageActor, seen: &Seen) -> Vec<Fact> {
     let item = &seen.item;
     let mut facts = vec![
         Fact::new("Asset", Value::link(&item.asset, format!("/assets/{}", item.asset_id))),
@@ -180,6 +177,11 @@ fn facts(seen: &Seen) -> Vec<Fact> {
         Fact::new("Assigned to", Value::text(if item.owner.is_empty() { "nobody" } else { &item.owner })),
         Fact::new("Group", Value::text(&item.group_name)),
     ];
+    // With the other acts there is no room for it beside Rescan, which stands at the upper right (S2.10).
+    if item.state != ItemState::Closed && eliminations::cannot_view(who).is_none() {
+        let chosen = choice::Choice::of(&[item.qid]).on(&[item.asset_id.0]);
+        facts.insert(3, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
+    }
     let cves = seen.vulnerability.as_ref().map(|known| known.cves.as_slice()).unwrap_or_default();
     if !cves.is_empty() {
         let shown: Vec<&str> = cves.iter().take(4).map(|cve| cve.cve.as_str()).collect();

@@ -7,16 +7,18 @@ use crate::http::auth::Caller;
 use crate::pages::chips::{Bar, Chip, Tone};
 use crate::pages::jobs::{RolloutPart, WaveRow};
 use crate::pages::lists::Action as Button;
+use domain::rollout::Policy;
 use protocol::api::rollout::{RolloutRun, RolloutWave};
 use store::Transaction;
 
-/// The waves of the newest run that is halted, else of the newest; none for a run in one wave that nobody halted.
+/// The waves of the newest run that is halted, else of the newest; none for a run in one wave of which there is nothing to say.
 ///
 /// # Errors
 /// A failure of the store.
 pub(super) fn part(tx: &mut Transaction<'_>, full: &Full) -> Result<Option<RolloutPart>, Error> {
     let Some(run) = rollouts::looked_at(tx, full)? else { return Ok(None) };
-    if run.waves.len() < 2 && run.reason.is_empty() && !run.permits && run.restarts_out == 0 {
+    let plain = run.sentence == Policy::default().sentence();
+    if run.waves.len() < 2 && run.reason.is_empty() && plain && run.restarts_out == 0 {
         return Ok(None);
     }
     let (tone, word) = match run.state.as_str() {

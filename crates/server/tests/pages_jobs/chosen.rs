@@ -81,7 +81,7 @@ both_servers!(s1_01_s1_05_mitigate_now_of_an_item_is_for_its_asset_alone, |serve
 
     let page = me.page(&here).await;
     let eliminations = values(&page, "href=\"/eliminations");
-    assert!(eliminations.contains(&format!("?q=qid%3A{qid}&asset={asset}")), "{eliminations:?}");
+    assert!(eliminations.contains(&format!("?q=qid%3A{qid}&amp;asset={asset}")), "{eliminations:?}");
     let post = values(&page, "formaction=\"/jobs/new");
     assert_eq!(post, [format!("?qid={qid}&asset={asset}")], "the button is for this asset");
     let basic = me.leads(&format!("/jobs/new{}", post[0]), &[]).await;
