@@ -259,13 +259,17 @@ impl Entry {
     /// Whether new work may use it: active, and not past its last day. Reverts do not ask.
     #[must_use]
     pub fn is_offered(&self, today: Date) -> bool {
-        self.status == Status::Active && self.valid_until.is_none_or(|last| today <= last)
+        self.status == Status::Active && !self.is_over(today)
+    }
+
+    fn is_over(&self, today: Date) -> bool {
+        self.valid_until.is_some_and(|last| last < today)
     }
 
     /// Its last day is over; a day ends at midnight UTC. Reverts do not ask.
     #[must_use]
     pub fn is_lapsed(&self, now: Timestamp) -> bool {
-        self.valid_until.is_some_and(|last| last < now.to_jiff().to_zoned(TimeZone::UTC).date())
+        self.is_over(now.to_jiff().to_zoned(TimeZone::UTC).date())
     }
 
     /// What an agent must be able to do, `kind@version`, each once.

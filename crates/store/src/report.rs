@@ -108,7 +108,7 @@ macro_rules! same_action {
     };
 }
 
-/// What a line says, of `g` (asset and vulnerability), `w` (the action), `n` (its entry) and `t` (the task, once there is one).
+/// What a line says, of `g` (asset and vulnerability), `w` (the action) and `t` (the task, once there is one).
 macro_rules! columns {
     () => {
         "SELECT g.asset_id, a.name AS asset, a.ip, a.os, g.vulnerability_id, v.qid, v.title AS vulnerability,
@@ -208,9 +208,7 @@ pub fn left(
     .text(")) ")
     .text(concat!(
         columns!(),
-        " FROM g JOIN task t ON t.id = g.task_id
-         JOIN (SELECT id AS entry_key FROM catalogue_entry) w ON w.entry_key = g.entry_key
-         JOIN catalogue_entry n ON n.id = g.entry_key ",
+        " FROM g JOIN task t ON t.id = g.task_id JOIN task w ON w.id = t.id ",
         names!(),
         " WHERE t.job_id = "
     ))

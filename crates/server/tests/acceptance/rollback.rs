@@ -77,15 +77,20 @@ async fn put(world: &World, qid: i64, asset: i64, entry: &str) -> String {
     number
 }
 
-both_servers!(a_job_is_rolled_back_by_what_it_put_in_place_and_nothing_else, |server| async move {
-    let world = World::ready(server).await;
-    let (first, qid, all) = running(&world).await;
+/// A job that put its entry in place on all of its assets: its number, QID, assets and entry.
+async fn done(world: &World) -> (String, i64, Vec<i64>, String) {
+    let (number, qid, all) = running(world).await;
     for asset in &all {
         report(&world.server, *asset, &in_place()).await;
     }
-    over(&world.admin, &first).await;
-    let shown = world.admin.get(&format!("/api/v1/jobs/{first}")).await.expect(200);
-    let one = entries(&shown).remove(0);
+    over(&world.admin, &number).await;
+    let shown = world.admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
+    (number, qid, all, entries(&shown).remove(0))
+}
+
+both_servers!(a_job_is_rolled_back_by_what_it_put_in_place_and_nothing_else, |server| async move {
+    let world = World::ready(server).await;
+    let (first, qid, all, one) = done(&world).await;
     let other = another(&world, qid, &one).await;
     let second = put(&world, qid, all[0], &other).await;
 
@@ -129,13 +134,7 @@ both_servers!(a_job_is_rolled_back_by_what_it_put_in_place_and_nothing_else, |se
 
 both_servers!(a_rollback_works_on_no_entry_where_it_was_not_put, |server| async move {
     let world = World::ready(server).await;
-    let (first, qid, all) = running(&world).await;
-    for asset in &all {
-        report(&world.server, *asset, &in_place()).await;
-    }
-    over(&world.admin, &first).await;
-    let shown = world.admin.get(&format!("/api/v1/jobs/{first}")).await.expect(200);
-    let one = entries(&shown).remove(0);
+    let (_, qid, all, one) = done(&world).await;
     let other = another(&world, qid, &one).await;
     put(&world, qid, all[0], &other).await;
     // Two entries for one QID, of which the second is on the first asset only; a copy of the draft knows it, too.
@@ -161,13 +160,7 @@ both_servers!(a_rollback_works_on_no_entry_where_it_was_not_put, |server| async 
 
 both_servers!(one_mitigation_is_rolled_back_on_its_asset_and_no_other_entry, |server| async move {
     let world = World::ready(server).await;
-    let (first, qid, all) = running(&world).await;
-    for asset in &all {
-        report(&world.server, *asset, &in_place()).await;
-    }
-    over(&world.admin, &first).await;
-    let shown = world.admin.get(&format!("/api/v1/jobs/{first}")).await.expect(200);
-    let one = entries(&shown).remove(0);
+    let (_, qid, all, one) = done(&world).await;
     let other = another(&world, qid, &one).await;
     put(&world, qid, all[0], &other).await;
     let me = admin_browser(&world.server).await;
