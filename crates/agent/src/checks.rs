@@ -30,6 +30,8 @@ pub const PAUSE_SECONDS: i64 = 60;
 pub const STILL_SECONDS: i64 = 20;
 /// A look ends after so many seconds; the rest is looked at in the next one.
 const LOOK_SECONDS_MAX: u64 = 60;
+/// A number of a report that is not believed.
+const NUMBER_MAX: u64 = 1 << 62;
 /// Controls found in place from elsewhere that are remembered at most.
 const FOUND_MAX: usize = CHECKS_MAX / 2;
 
@@ -160,7 +162,7 @@ impl Executor {
         self.checks.again = !rest.is_empty();
         self.checks.kept.after = rest;
         if !controls.is_empty() {
-            self.checks.kept.n += 1;
+            self.checks.kept.n = self.checks.kept.n.saturating_add(1);
         }
         // Durable before it is said: a number is never used for two reports.
         if let Err(error) = self.state.keep_checks(&self.checks.kept) {
@@ -180,12 +182,13 @@ impl Executor {
         let checks = &mut self.checks;
         let asked = interval_seconds.clamp(INTERVAL_SECONDS_MIN, INTERVAL_SECONDS_MAX);
         let mut changed = std::mem::replace(&mut checks.kept.interval_seconds, asked) != asked;
-        if n > checks.kept.n {
+        // Nobody has counted that far one by one: who says so is not believed, and the numbers do not run out.
+        if n > checks.kept.n && n < NUMBER_MAX {
             // It knows of later reports than we: our memory was lost. The next look goes on above them.
             (checks.kept.n, checks.again, checks.pending) = (n, true, None);
             changed = true;
         }
-        if checks.pending.as_ref().is_some_and(|pending| pending.n <= n) {
+        if n < NUMBER_MAX && checks.pending.as_ref().is_some_and(|pending| pending.n <= n) {
             checks.pending = None;
         }
         if changed && let Err(error) = self.state.keep_checks(&self.checks.kept) {

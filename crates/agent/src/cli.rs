@@ -10,6 +10,7 @@ use crate::host::Host;
 use crate::launcher::NetCommand;
 use crate::net::NetError;
 use crate::owner;
+use crate::printable::Lines;
 use crate::run::{RunError, supervise};
 use crate::state::{StateDir, StateError};
 use clap::{Args, Subcommand};
@@ -154,6 +155,9 @@ pub struct RevertArgs {
     /// The host's root directory, as `run` was given
     #[arg(long, default_value = "/")]
     pub root: PathBuf,
+    /// As for `run`
+    #[arg(long, hide = true)]
+    pub allow_failpoints: bool,
 }
 
 /// Why a command failed; printed once, with exit code 1.
@@ -192,19 +196,7 @@ pub fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Run(args) => run_command(&args),
         Command::Net(args) => net_command(&args),
         Command::Status(args) => say(&owner::status(&args.state)?),
-        Command::Revert(args) => {
-            let host = Host::new(Tree::open(&args.root)?);
-            // Where nothing confines the programs that check a configuration they are not asked, and the revert says so.
-            if host.tree.live()
-                && let Err(reason) = confine::begin(false)
-            {
-                tracing::warn!("{reason}");
-            }
-            let executor = Executor::open(StateDir::open(&args.state)?, host, args.dry_run)?;
-            let (text, all) = owner::revert(executor, args.entry.as_deref(), args.dry_run);
-            say(&text)?;
-            if all { Ok(()) } else { Err(Failure::Other("not everything could be put back".to_owned())) }
-        }
+        Command::Revert(args) => revert_command(&args),
         Command::Halt(args) => Ok(StateDir::open(&args.state)?.switch("halt", true)?),
         Command::Resume(args) => Ok(StateDir::open(&args.state)?.switch("halt", false)?),
         Command::MonitorOnly(args) => Ok(StateDir::open(&args.state)?.switch("monitor-only", args.switch == "on")?),
@@ -233,6 +225,34 @@ pub fn enrol_command(args: &EnrolArgs) -> Result<(), Failure> {
     let enrolment = enrol(token.trim(), &args.state, &args.root, args.tries)?;
     tracing::info!("enrolled with {} as agent {}", enrolment.server, enrolment.agent_id);
     Ok(())
+}
+
+/// Put back what the agent changed.
+///
+/// # Errors
+/// See [`Failure`]; also while an agent runs, which may be at work on the same files.
+pub fn revert_command(args: &RevertArgs) -> Result<(), Failure> {
+    if args.allow_failpoints {
+        failpoint::allow().map_err(Failure::Other)?;
+    }
+    let host = Host::new(Tree::open(&args.root)?);
+    // Where nothing confines the programs that check a configuration they are not asked, and the revert says so.
+    if host.tree.live()
+        && let Err(reason) = confine::begin(false)
+    {
+        tracing::warn!("{reason}");
+    }
+    let executor = Executor::open(StateDir::open(&args.state)?, host, args.dry_run).map_err(|error| match error {
+        ExecutorError::State(StateError::Locked(state)) => Failure::Other(format!(
+            "an agent or another revert is at work with {}, maybe on the same files, so nothing was put back: stop it first \
+             (systemctl stop quell-agent), then revert",
+            state.display()
+        )),
+        error => error.into(),
+    })?;
+    let (text, all) = owner::revert(executor, args.entry.as_deref(), args.dry_run);
+    say(&text)?;
+    if all { Ok(()) } else { Err(Failure::Other("not everything could be put back".to_owned())) }
 }
 
 /// The text of a token file; the file is named by the host's owner, what is too long for a token is cut and refused as none.
@@ -316,7 +336,9 @@ fn drop_to(name: &str) -> Result<Option<(u32, u32)>, Failure> {
         }
     });
     match found {
-        Some((0, _)) => Err(Failure::Other("the network half must not run as root; name another --user".to_owned())),
+        Some((0, _) | (_, 0)) => {
+            Err(Failure::Other("the network half must not run as root or in its group; name another --user".to_owned()))
+        }
         Some(ids) => Ok(Some(ids)),
         None => {
             Err(Failure::Other(format!("there is no user `{name}` for the network half; name another with --user")))
@@ -324,13 +346,14 @@ fn drop_to(name: &str) -> Result<Option<(u32, u32)>, Failure> {
     }
 }
 
-/// Logs go to standard error, plain, without times: the service manager adds those.
+/// Logs go to standard error, plain, each event one line whatever others have put into it, without times: the service manager adds
+/// those.
 pub fn log_to_stderr() {
     let level =
         if std::env::var_os("QUELL_AGENT_DEBUG").is_some() { tracing::Level::DEBUG } else { tracing::Level::INFO };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Lines(std::io::stderr()))
         .without_time()
         .with_target(false)
         .with_ansi(false);

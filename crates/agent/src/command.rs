@@ -9,8 +9,11 @@ mod said;
 use crate::host::Said;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use said::{Kept, last_words};
+use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,8 +80,51 @@ pub(crate) fn run(program: &str, arguments: &[&str], patience: Patience, keep: u
     command.stdout(to.try_clone().map_err(failed)?).stderr(to);
     let mut running = Running::start(command, program, patience)?;
     let said = running.collect(from, Kept::ends(keep.min(HELD_BYTES_MAX)));
-    let status = running.end(patience, &[&said])?;
+    let status = running.end(patience, &|| text(&said))?;
     Ok(Said { ok: status.success(), text: text(&said) })
+}
+
+/// As [`run`], for a program that has to come to its own end when we are killed: what it says goes to the file `out`, which is removed
+/// after it, and `begun` hears its process group at once.
+///
+/// # Errors
+/// See [`Fault`].
+pub(crate) fn run_noted(
+    program: &str,
+    arguments: &[&str],
+    patience: Patience,
+    keep: usize,
+    out: &Path,
+    begun: &mut dyn FnMut(u32),
+) -> Result<Said, Fault> {
+    let failed = |error| Fault::Failed(format!("starting {program}: {error}"));
+    // One of an agent before may still be written to: it is left to its writer.
+    let _ = std::fs::remove_file(out);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(out).map_err(failed)?;
+    let mut command = command(program, arguments);
+    command.stdout(file.try_clone().map_err(failed)?).stderr(file.try_clone().map_err(failed)?);
+    let running = Running::start(command, program, patience);
+    let ended = running.and_then(|running| {
+        begun(running.child.id());
+        running.end(patience, &|| in_file(&file, keep))
+    });
+    let text = in_file(&file, keep);
+    let _ = std::fs::remove_file(out);
+    Ok(Said { ok: ended?.success(), text })
+}
+
+/// Head and tail of what a program wrote to a file so far.
+fn in_file(file: &File, keep: usize) -> String {
+    let mut kept = Kept::ends(keep.min(HELD_BYTES_MAX));
+    let mut block = [0; 8192];
+    let mut at = 0;
+    // Read by place: the program writes at the place that both have in common.
+    while let Ok(read) = file.read_at(&mut block, at) {
+        let Some(new) = block.get(..read).filter(|new| !new.is_empty()) else { break };
+        kept.take(new);
+        at += new.len() as u64;
+    }
+    kept.text().trim().to_owned()
 }
 
 /// Call a program whose output is read by a program: what it writes to its standard output, all of it; where it fails, its errors
@@ -95,7 +141,7 @@ pub(crate) fn read(program: &str, arguments: &[&str], patience: Patience, most: 
     let mut running = Running::start(command, program, patience)?;
     let said = running.collect(from, Kept::head(most.min(HELD_BYTES_MAX)));
     let errors = running.collect(errors_from, Kept::ends(ERRORS_BYTES_MAX));
-    let status = running.end(patience, &[&said, &errors])?;
+    let status = running.end(patience, &|| format!("{}\n{}", text(&said), text(&errors)))?;
     let (out, errors) = (text(&said), text(&errors));
     match status.success() {
         true if lock(&said).whole() => Ok(Said { ok: true, text: out }),
@@ -158,7 +204,7 @@ impl<'a> Running<'a> {
     }
 
     /// Wait for its end, or bring it about.
-    fn end(self, patience: Patience, said: &[&Shared]) -> Result<ExitStatus, Fault> {
+    fn end(self, patience: Patience, said: &dyn Fn() -> String) -> Result<ExitStatus, Fault> {
         let Self { program, mut child, done, ended } = self;
         drop(done);
         let waited = wait(&mut child, patience.limit);
@@ -169,8 +215,7 @@ impl<'a> Running<'a> {
         // Nothing is ever sent: the channel closes when the last reader is done.
         let _ = ended.recv_timeout(OUTPUT_WAIT);
         status.ok_or_else(|| {
-            let words: Vec<String> = said.iter().map(|said| text(said)).collect();
-            let (seconds, words) = (patience.limit.as_secs().max(1), last_words(&words.join("\n")));
+            let (seconds, words) = (patience.limit.as_secs().max(1), last_words(&said()));
             Fault::Stopped(format!("{program} took longer than {seconds} s and was stopped{words}"))
         })
     }
@@ -299,6 +344,23 @@ mod tests {
         assert!(said.text.contains("bytes cut ...]"), "{}", said.text);
         let error = run("/bin/sh", &["-c", "echo Unpacking x >&2; sleep 60"], BRIEF, 100).unwrap_err();
         assert!(error.to_string().ends_with("; it said last: Unpacking x"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_outlives_us_writes_to_a_file_and_is_heard_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("said");
+        std::fs::write(&out, "of an agent before").unwrap();
+        let mut group = 0;
+        let script = "echo $$; echo second >&2; yes 2>/dev/null | head -c 300000; echo the cause >&2; exit 3";
+        let said = run_noted("/bin/sh", &["-c", script], LONG, 1000, &out, &mut |begun| group = begun).unwrap();
+        assert!(!said.ok && said.text.len() <= 1000, "{}", said.text.len());
+        let head = format!("{group}\nsecond\ny\n");
+        assert!(said.text.starts_with(&head) && said.text.ends_with("y\nthe cause"), "{}", said.text);
+        let script = ["-c", "echo Unpacking x; sleep 60"];
+        let error = run_noted("/bin/sh", &script, BRIEF, 100, &out, &mut |_| {}).unwrap_err();
+        assert!(error.to_string().ends_with("; it said last: Unpacking x"), "{error}");
+        assert!(!out.exists());
     }
 
     #[test]

@@ -77,8 +77,7 @@ pub fn begin(unconfined: bool) -> Result<Confinement, String> {
         && Path::new("/run/systemd/system").is_dir()
         && Path::new(SYSTEMD_RUN).is_file();
     // An older systemd refuses a unit with a property it does not know: better found out now than by an agent that hears nothing.
-    let systemd =
-        landlock.is_err() && systemd && works(&network_unit(None)) && works(&unit(&TEMPORARY, &["PrivateNetwork=yes"]));
+    let systemd = landlock.is_err() && systemd && works(&network_unit(None)) && works(&reader_unit("/bin/true", 60));
     let chosen = choose(landlock, systemd, unconfined)?;
     Ok(*CHOSEN.get_or_init(|| chosen))
 }
@@ -107,6 +106,11 @@ fn choose(landlock: Result<(), String>, systemd: bool, unconfined: bool) -> Resu
 fn unit(writable: &[&str], more: &[&str]) -> Vec<String> {
     let properties = [
         "ProtectSystem=strict",
+        // Those below that protect the kernel's file systems bring a /run of their own that `strict` does not cover.
+        "ReadOnlyPaths=/run",
+        // Or root mounts it all writable again.
+        "SystemCallFilter=~@mount",
+        "SystemCallErrorNumber=EPERM",
         "ProtectHome=read-only",
         "ProtectKernelTunables=yes",
         "ProtectKernelModules=yes",
@@ -156,6 +160,16 @@ pub fn network_unit(user: Option<(u32, u32)>) -> Vec<String> {
     arguments
 }
 
+/// Arguments of `systemd-run` for a program that only looks, for so many seconds.
+#[must_use]
+pub fn reader_unit(program: &str, seconds: u64) -> Vec<String> {
+    // It runs as root and reads what root reads; without these it does not reach other files by way of another process
+    // (`/proc/1/root`), of a device or of the kernel.
+    let rights =
+        "CapabilityBoundingSet=~CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_BOOT CAP_MKNOD";
+    unit(&scratch(program), &["PrivateNetwork=yes", rights, &format!("RuntimeMaxSec={seconds}")])
+}
+
 /// Whether the network half has to be started as a unit.
 #[must_use]
 pub fn by_units() -> bool {
@@ -183,7 +197,7 @@ pub fn call_reader(program: &'static str, arguments: &[&str], until: Deadline) -
         Some(Confinement::Nothing) => return call(program, arguments, until),
         Some(Confinement::Systemd) => {
             let left = until.left().map_or(COMMAND_SECONDS_MAX, |left| left.as_secs().clamp(1, COMMAND_SECONDS_MAX));
-            let unit = unit(&scratch(program), &["PrivateNetwork=yes", &format!("RuntimeMaxSec={left}")]);
+            let unit = reader_unit(program, left);
             let words = unit.iter().map(String::as_str).chain(["--", program]).chain(arguments.iter().copied());
             return call(SYSTEMD_RUN, &words.collect::<Vec<_>>(), until);
         }
@@ -247,8 +261,13 @@ mod tests {
             assert!(net.iter().any(|argument| argument == word), "{word}: {net:?}");
         }
         assert!(!net.iter().any(|argument| argument.contains("ReadWritePaths")), "{net:?}");
+        let reader = reader_unit("/usr/sbin/sshd", 60);
+        for word in ["ReadOnlyPaths=/run", "SystemCallFilter=~@mount", "PrivateNetwork=yes", "RuntimeMaxSec=60"] {
+            assert!(reader.iter().any(|argument| *argument == format!("--property={word}")), "{word}: {reader:?}");
+        }
+        assert!(reader.iter().any(|argument| argument.contains("=~CAP_SYS_ADMIN CAP_SYS_PTRACE")), "{reader:?}");
         let writable = |program| -> Vec<String> {
-            let words = unit(&scratch(program), &["PrivateNetwork=yes"]);
+            let words = reader_unit(program, 60);
             words
                 .iter()
                 .filter_map(|word| word.strip_prefix("--property=ReadWritePaths=-").map(str::to_owned))

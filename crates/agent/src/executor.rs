@@ -17,11 +17,11 @@ use crate::journal::{Journal, JournalError, WORK_BYTES_MAX};
 use crate::orders::{Book, STRANGERS_KEPT_MAX};
 use crate::permits::{Keeper, PermitFault, Permits};
 use crate::record::{FORMAT, Record};
-use crate::state::{Enrolment, StateDir, StateError};
+use crate::state::{Enrolment, Lock, StateDir, StateError};
 use crate::verify::{Refusal, Trust};
 use catalogue::index::{VerifiedEntry, VerifiedIndex};
 use domain::time::Timestamp;
-use protocol::agent::{Acked, EventKind, TaskEpoch};
+use protocol::agent::{Acked, EventKind, TaskEpoch, TaskReport};
 use protocol::approval::MANIFEST_BYTES_MAX;
 use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind, RefusalCode};
@@ -29,14 +29,14 @@ use protocol::permit::{PermitAnswer, RESTART_CAPABILITY};
 use protocol::root::Root;
 use protocol::signed::Envelope;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use uuid::Uuid;
 
 /// The journal is compacted when it is larger, in bytes.
 const COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 /// Ended tasks that are remembered in full after compaction; older ones stay refused by their numbers.
 const REMEMBERED_TASKS: usize = 500;
-/// Orders that wait for their content.
+/// Orders that wait for their content, of all contents together; with at most 64 KiB each that is 4 MiB. An honest server has 20
+/// orders of an agent under way.
 const WAITING_MAX: usize = 64;
 /// Approvals kept; each poll brings those of its orders again.
 const APPROVALS_MAX: usize = 16;
@@ -93,11 +93,13 @@ pub struct Executor {
     pub(crate) proofs: u32,
     /// How long one is waited for.
     pub(crate) proof: std::time::Duration,
+    /// Reverts of the host's owner that were cut off and finished at this start, with what came of them.
+    pub(crate) finished_for_owner: Vec<(String, TaskReport)>,
     /// It was said that no more revocations of unknown orders are kept.
     strangers_said: bool,
     /// The last record could not be written.
     unwritable: bool,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Executor {
@@ -118,6 +120,7 @@ impl Executor {
         let enrolment = state.enrolment()?.ok_or_else(|| StateError::NotEnrolled(state.path().to_owned()))?;
         let mut host = host;
         host.server = crate::host::Server::of_url(&enrolment.server);
+        host.calls = Some(state.calls());
         let root = read_root(&state.root()?).map_err(ExecutorError::Root)?;
         let (mut journal, records) = Journal::open(&state.journal())?;
         let mut book = Book::read(&records);
@@ -164,11 +167,13 @@ impl Executor {
             unproven: None,
             proofs: 0,
             proof: std::time::Duration::from_secs(crate::proof::PROOF_SECONDS),
+            finished_for_owner: Vec::new(),
             strangers_said: false,
             unwritable: false,
             _lock: lock,
         };
         executor.read_index();
+        executor.wait_for_leftover();
         executor.recover();
         executor.compact_when_large();
         for (of, n, text) in executor.book.unacknowledged() {

@@ -31,8 +31,10 @@ pub const ALL: &[(&str, &str)] = &[
     ("journal-before-sync", "a record is written to the journal, not yet synced"),
     ("undo-released", "a try that failed is undone and its end durable, what read its files is not yet restarted"),
     ("revert-before-write", "a revert is decided, nothing is written"),
+    ("revert-effect", "one effect of a revert is done, others may follow"),
     ("revert-after-write", "a revert's files are written, its end is not durable"),
     ("revert-released", "a revert's end is durable, what reads its files is not yet restarted"),
+    ("revert-restarted", "what reads a revert's files was restarted, that it is over is not durable"),
     ("net-before-send", "network half: a request is about to be sent"),
     ("net-after-reply", "network half: a reply has arrived, the executor has not seen it"),
 ];

@@ -5,6 +5,7 @@
 //! also to ourselves) and be writable by nobody else, so nobody can swap a directory for a link under our feet. A file is
 //! replaced by renaming a finished, synced one over it, exactly once. What may be written where is decided by callers.
 
+mod held;
 mod large;
 mod places;
 
@@ -19,10 +20,14 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+pub use held::{Held, Looked};
 pub use large::{Found, Hashing, Limits};
+pub use places::SPECIAL_BITS;
 
 /// A file larger than this is not read for editing and its prior bytes are not kept, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// A program larger than this neither loses nor gets setuid or setgid, in bytes: it is read through to know it again.
+pub const PROGRAM_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// A fact larger than this counts as unreadable, in bytes: a package database is the largest.
 pub const FACT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most names read from one directory.
@@ -63,6 +68,9 @@ pub enum Why {
     /// Larger than [`FILE_BYTES_MAX`].
     #[error("larger than {0} bytes")]
     TooLarge(usize),
+    /// Setuid or setgid would be given to a file of which nobody knows that it had them.
+    #[error("whether this is the file that had setuid or setgid is not known, so it is not given them")]
+    Unmarked,
     /// Not what was read before: somebody else changed it meanwhile.
     #[error("it changed while we worked on it")]
     Changed,

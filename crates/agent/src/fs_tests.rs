@@ -73,12 +73,72 @@ fn hard_links_and_large_files_are_refused() {
 }
 
 #[test]
+fn setuid_is_given_to_the_marked_file_alone() {
+    let (root, tree) = tree();
+    let path = root.path().join("etc/a");
+    let set = |bits: u32| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(bits)).unwrap();
+    let bits = || match tree.node("/etc/a").unwrap() {
+        Node::File { mode } => mode,
+        other => panic!("{other:?}"),
+    };
+    std::fs::write(&path, "program").unwrap();
+    set(0o4755);
+    let mark = tree.large_state("/etc/a", PROGRAM_BYTES_MAX).unwrap().unwrap();
+    for (given, taken) in [(0o4755, 0o755), (0o2755, 0o755), (0o6711, 0o2711)] {
+        set(taken);
+        let give = |mark: Option<&FileState>| tree.change_mode("/etc/a", taken, given, mark);
+        assert!(matches!(give(None).unwrap_err().why, Why::Unmarked), "{given:o}");
+        for other in [
+            FileState { digest: "0".repeat(64), ..mark.clone() },
+            FileState { uid: mark.uid + 1, ..mark.clone() },
+            FileState { gid: mark.gid + 1, ..mark.clone() },
+        ] {
+            assert!(matches!(give(Some(&other)).unwrap_err().why, Why::Changed), "{given:o} {other:?}");
+        }
+        assert_eq!(bits(), taken);
+        give(Some(&mark)).unwrap();
+        assert_eq!(bits(), given);
+    }
+    // No other bits need one, and taking them away needs none.
+    tree.change_mode("/etc/a", 0o6711, 0o777, None).unwrap();
+    tree.change_mode("/etc/a", 0o777, 0o700, None).unwrap();
+}
+
+#[test]
+fn what_is_open_is_looked_at_within_bounds_and_a_bound_is_told() {
+    let (root, tree) = tree();
+    let open = |process: u32, descriptor: usize, target: &str| {
+        let folder = root.path().join(format!("proc/{process}/fd"));
+        std::fs::create_dir_all(&folder).unwrap();
+        symlink(target, folder.join(descriptor.to_string())).unwrap();
+    };
+    (0..30).for_each(|descriptor| open(1, descriptor, "/dev/null"));
+    open(2, 3, "/opt/a.jar (deleted)");
+    open(2, 4, "/opt/b.jar (deleted)");
+    open(3, 5, "/opt/a.jar");
+    open(3, 6, "/opt/c.jar (deleted)");
+    std::fs::create_dir_all(root.path().join("proc/4")).unwrap();
+    let paths = ["/opt/a.jar", "/opt/b.jar"].map(str::to_owned);
+    let held = |of_one, of_all| tree.replaced_but_open_within(&paths, of_one, of_all);
+    let whole = held(100, 1000);
+    assert!(whole.gap.is_none() && whole.by.len() == 1 && whole.by[0].starts_with("2: /opt/"), "{whole:?}");
+    let cut = held(10, 1000);
+    assert_eq!(cut.by, whole.by, "one who holds much hides nobody else: {cut:?}");
+    assert_eq!(cut.gap.as_deref(), Some("process 1 has more than 10 files open"));
+    let cut = held(100, 30);
+    assert_eq!((cut.by.len(), cut.gap.as_deref()), (0, Some("more than 30 files are open")), "{cut:?}");
+    assert_eq!(tree.look_at_open("1", 30, &mut |_| false), Looked::At(30));
+    assert_eq!(tree.look_at_open("1", 29, &mut |_| false), Looked::Cut);
+    assert_eq!(tree.look_at_open("4", 29, &mut |_| false), Looked::Not);
+}
+
+#[test]
 fn modes_and_links_change_by_compare_and_swap() {
     let (root, tree) = tree();
     std::fs::write(root.path().join("etc/a"), "x").unwrap();
     std::fs::set_permissions(root.path().join("etc/a"), std::fs::Permissions::from_mode(0o4755)).unwrap();
-    assert!(tree.change_mode("/etc/a", 0o755, 0o644).is_err());
-    tree.change_mode("/etc/a", 0o4755, 0o755).unwrap();
+    assert!(tree.change_mode("/etc/a", 0o755, 0o644, None).is_err());
+    tree.change_mode("/etc/a", 0o4755, 0o755, None).unwrap();
     assert_eq!(tree.node("/etc/a").unwrap(), Node::File { mode: 0o755 });
     tree.change_link("/etc/l", None, Some("/dev/null"), "t").unwrap();
     assert_eq!(tree.link("/etc/l").as_deref(), Some("/dev/null"));

@@ -3,9 +3,10 @@
 //! Everything is read below the root. A fact that is not there is unknown, never guessed. Programs are called only on the
 //! live system, with argument vectors fixed in this crate, an empty environment and a deadline.
 
-use crate::command::{Ask, Fault, Patience, read, run};
+use crate::command::{Ask, Fault, Patience, read, run, run_noted};
 use crate::deadline::Deadline;
 use crate::fs::{Node, Tree};
+use crate::leftover::Note;
 use crate::services::SETTLE_SECONDS;
 use crate::windows::Windows;
 use catalogue::applies::{HostFacts, OsRelease, Probe};
@@ -14,6 +15,7 @@ use catalogue::version::VersionScheme;
 use domain::asset::{Identity, Platform};
 use protocol::agent::Facts;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a called program may take.
@@ -79,6 +81,10 @@ pub struct Host {
     /// How long a package manager that was asked to end may go on, and the least of an order's time with which one is begun; shorter
     /// where a test is in a hurry.
     pub package_grace: Duration,
+    /// Where it is written down that a package manager was begun, for whoever comes after a crash; nothing outside of an agent.
+    pub calls: Option<PathBuf>,
+    /// How long a package manager is waited for that a killed agent left at work; shorter where a test is in a hurry.
+    pub leftover_wait: Duration,
     /// When what is called has to be over: the order's time, while one is carried out.
     pub until: Deadline,
     os: Option<OsRelease>,
@@ -110,6 +116,8 @@ impl Host {
             windows: None,
             settle: SETTLE,
             package_grace: PACKAGES_PATIENCE.grace,
+            calls: None,
+            leftover_wait: crate::leftover::WAIT,
             until: Deadline::NEVER,
             os: None,
             packages: None,
@@ -131,7 +139,7 @@ impl Host {
     #[must_use]
     pub fn program(&self, candidates: &[&'static str]) -> Option<&'static str> {
         let live = self.tree.live();
-        candidates.iter().copied().find(|path| live && std::path::Path::new(path).is_file())
+        candidates.iter().copied().find(|path| live && Path::new(path).is_file())
     }
 
     /// The kernel release, where it is known: of the live system, or the only one below `/lib/modules`.
@@ -189,7 +197,7 @@ impl Host {
         let windows = self.windows.is_some();
         let fits = |kind: &&&str| match **kind {
             "service.state" | "firewall.rule" => true,
-            kind => (kind.starts_with("registry.") || kind.starts_with("windows.")) == windows,
+            kind => catalogue::actions::is_kind_of_windows(kind) == windows,
         };
         let kinds = catalogue::actions::ACTION_KINDS.iter().filter(fits).map(|kind| format!("{kind}@1"));
         let words = [protocol::approval::CAPABILITY, protocol::permit::PERMIT_CAPABILITY];
@@ -316,8 +324,7 @@ fn installed_packages(tree: &Tree, until: Deadline) -> Option<BTreeMap<String, S
     if let Some(status) = tree.fact("/var/lib/dpkg/status") {
         return Some(dpkg_installed(&status));
     }
-    let rpm =
-        tree.live().then(|| ["/usr/bin/rpm", "/bin/rpm"].into_iter().find(|path| std::path::Path::new(path).is_file()));
+    let rpm = tree.live().then(|| ["/usr/bin/rpm", "/bin/rpm"].into_iter().find(|path| Path::new(path).is_file()));
     let arguments = ["-qa", "--qf", "%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"];
     let said = read(rpm.flatten()?, &arguments, until.cap(PATIENCE), usize::MAX).ok()?;
     let pairs = said.text.lines().filter_map(|line| line.split_once(' '));
@@ -372,12 +379,22 @@ pub fn call(program: &'static str, arguments: &[&str], until: Deadline) -> Resul
     Ok(run(program, arguments, until.cap(PATIENCE), OUTPUT_BYTES_MAX)?)
 }
 
-/// Call a package manager that changes what is installed.
+/// Call a package manager that changes what is installed, written down at `note` while it runs. It is given a file beside the note to
+/// write to: a pipe ends with the agent, and whoever writes to it then dies half way.
 ///
 /// # Errors
 /// See [`Fault`].
-pub(crate) fn call_packages(program: &'static str, arguments: &[&str], patience: Patience) -> Result<Said, Fault> {
-    run(program, arguments, patience, READ_BYTES_MAX)
+pub(crate) fn call_packages(
+    program: &'static str,
+    arguments: &[&str],
+    patience: Patience,
+    note: Option<&Path>,
+) -> Result<Said, Fault> {
+    let Some(path) = note else { return run(program, arguments, patience, READ_BYTES_MAX) };
+    let mut note = Note::of(path, program);
+    run_noted(program, arguments, patience, READ_BYTES_MAX, &path.with_extension("said"), &mut |group| {
+        note.started(group);
+    })
 }
 
 #[cfg(test)]

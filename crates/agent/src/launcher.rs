@@ -9,7 +9,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
@@ -27,7 +27,7 @@ pub struct NetCommand {
 
 enum Launch {
     Net(NetCommand, Sender<std::io::Result<Child>>),
-    Call(&'static str, Vec<String>, Patience, Sender<Result<Said, Fault>>),
+    Call(&'static str, Vec<String>, Patience, Option<PathBuf>, Sender<Result<Said, Fault>>),
 }
 
 static LAUNCHER: OnceLock<Sender<Launch>> = OnceLock::new();
@@ -42,9 +42,9 @@ pub fn start() {
         for launch in from {
             match launch {
                 Launch::Net(command, answer) => drop(answer.send(spawn_net(&command))),
-                Launch::Call(program, arguments, patience, answer) => {
+                Launch::Call(program, arguments, patience, note, answer) => {
                     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                    drop(answer.send(call_packages(program, &arguments, patience)));
+                    drop(answer.send(call_packages(program, &arguments, patience, note.as_deref())));
                 }
             }
         }
@@ -68,12 +68,18 @@ pub fn net(command: NetCommand) -> std::io::Result<Child> {
 ///
 /// # Errors
 /// See [`call_packages`].
-pub(crate) fn call_with_network(program: &'static str, arguments: &[&str], patience: Patience) -> Result<Said, Fault> {
+pub(crate) fn call_with_network(
+    program: &'static str,
+    arguments: &[&str],
+    patience: Patience,
+    note: Option<&Path>,
+) -> Result<Said, Fault> {
     let gone = || Fault::Failed("the launcher thread is gone".to_owned());
-    let Some(launcher) = LAUNCHER.get() else { return call_packages(program, arguments, patience) };
+    let Some(launcher) = LAUNCHER.get() else { return call_packages(program, arguments, patience, note) };
     let (answer, heard) = channel();
     let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-    launcher.send(Launch::Call(program, arguments, patience, answer)).map_err(|_| gone())?;
+    let note = note.map(Path::to_owned);
+    launcher.send(Launch::Call(program, arguments, patience, note, answer)).map_err(|_| gone())?;
     heard.recv().map_err(|_| gone())?
 }
 
@@ -81,7 +87,7 @@ fn spawn_net(command: &NetCommand) -> std::io::Result<Child> {
     use std::os::unix::process::CommandExt as _;
     // The file that runs now, reached without walking a path: the other user may not enter the directories on the way, and
     // an update that replaces the file must not give us a half of another version.
-    let own = std::path::Path::new("/proc/self/exe");
+    let own = Path::new("/proc/self/exe");
     if crate::confine::by_units() {
         // Started by the service manager: by its path, and as the user that the unit names.
         let mut process = Command::new(crate::confine::SYSTEMD_RUN);
@@ -148,7 +154,7 @@ mod tests {
             assert!(std::os::unix::net::UnixDatagram::unbound().is_ok());
             let inherited = std::thread::spawn(|| std::net::TcpListener::bind("127.0.0.1:0").is_err());
             assert!(inherited.join().unwrap());
-            let said = call_with_network("/bin/sh", &["-c", "true"], crate::host::PACKAGES_PATIENCE).unwrap();
+            let said = call_with_network("/bin/sh", &["-c", "true"], crate::host::PACKAGES_PATIENCE, None).unwrap();
             assert!(said.ok);
         });
         sealed.join().unwrap();

@@ -6,9 +6,10 @@
 //! is never run again; a tombstone is for ever.
 
 mod compact;
+mod holdings;
 mod judge;
 
-use crate::record::{By, Hold, Holding, Record, Step};
+use crate::record::{Holding, Record};
 use domain::time::Timestamp;
 use protocol::agent::{Acked, Event, EventKind, OpenOrder, TaskEpoch, TaskReport};
 use protocol::digest::Digest;
@@ -129,6 +130,8 @@ pub struct Book {
     index_version: u64,
     forgeries: usize,
     instance: Option<Uuid>,
+    /// Reverts of the host's owner without an end: the entry, and the digest of its content.
+    reverting: BTreeMap<String, String>,
 }
 
 impl Book {
@@ -185,6 +188,8 @@ impl Book {
                 if let Some(entry) = self.known_mut(*task, *epoch) {
                     (entry.captured, entry.earlier) = (Some(holding.entry_id.clone()), earlier);
                 }
+                // Work that was taken later is not undone by an older wish.
+                self.reverting.remove(&holding.entry_id);
                 self.hold(holding.clone());
             }
             Record::Effect { task, epoch, step } => {
@@ -235,6 +240,12 @@ impl Book {
                 }
             }
             Record::Used { order_seqs } => order_seqs.iter().for_each(|seq| self.use_up(*seq)),
+            Record::OwnerIntent { entry_id, content_digest, .. } => {
+                self.reverting.insert(entry_id.clone(), content_digest.clone());
+            }
+            Record::OwnerEnd { entry_id } => {
+                self.reverting.remove(entry_id);
+            }
             Record::Held { holding } => self.hold(holding.clone()),
         }
     }
@@ -243,7 +254,8 @@ impl Book {
     /// the old server is not said to the new one. What is ours on the host stays ours.
     fn open_for(&mut self, instance: Uuid) {
         if self.instance.is_some_and(|known| known != instance) {
-            *self = Self { holdings: std::mem::take(&mut self.holdings), ..Self::default() };
+            let (holdings, reverting) = (std::mem::take(&mut self.holdings), std::mem::take(&mut self.reverting));
+            *self = Self { holdings, reverting, ..Self::default() };
         }
         self.instance = Some(instance);
     }
@@ -374,17 +386,11 @@ impl Book {
         found
     }
 
-    /// What is ours, by entry.
+    /// Reverts of the host's owner that were begun and of which nothing says how they ended, with the digest of the entry's
+    /// content. What is still held is not back; what is not held any more is, and perhaps not restarted.
     #[must_use]
-    pub fn holdings(&self) -> &BTreeMap<String, Holding> {
-        &self.holdings
-    }
-
-    /// Another entry of ours that wants the same setting.
-    #[must_use]
-    pub fn other_holder(&self, key: &str, entry_id: &str) -> Option<&str> {
-        let holds = |holding: &&Holding| holding.holds.iter().any(|hold| hold.key == key && hold.by != By::Others);
-        self.holdings.values().filter(|holding| holding.entry_id != entry_id).find(holds).map(|h| h.entry_id.as_str())
+    pub fn owner_reverts(&self) -> &BTreeMap<String, String> {
+        &self.reverting
     }
 
     /// The highest root and index versions ever adopted.
@@ -424,52 +430,6 @@ impl Book {
         self.seqs = self.seqs.split_off(&self.floor);
     }
 
-    /// A second apply of the same entry adds to what is held; a setting that somebody had changed meanwhile gets a new prior
-    /// state, theirs.
-    fn hold(&mut self, new: Holding) {
-        let Some(old) = self.holdings.get_mut(&new.entry_id) else {
-            self.holdings.insert(new.entry_id.clone(), new);
-            return;
-        };
-        let offset = u32::try_from(old.steps.len()).unwrap_or(u32::MAX);
-        old.steps.extend(new.steps);
-        (old.revision, old.content_digest, old.boot_id) = (new.revision, new.content_digest, new.boot_id);
-        old.restarted = new.restarted;
-        for mut hold in new.holds {
-            hold.steps.iter_mut().for_each(|step| *step = step.saturating_add(offset));
-            match old.holds.iter_mut().find(|known| known.key == hold.key) {
-                Some(known) if hold.by == By::Us => {
-                    // A place that is changed again has a new prior state; other places keep theirs.
-                    let place = |at: &u32| old.steps.get(*at as usize).map(Step::place);
-                    let again: Vec<_> = hold.steps.iter().filter_map(place).collect();
-                    known.steps.retain(|at| place(at).is_some_and(|place| !again.contains(&place)));
-                    known.steps.extend(hold.steps);
-                    known.by = By::Us;
-                    known.edit = hold.edit.or(known.edit.take());
-                }
-                Some(_) => {}
-                None => old.holds.push(hold),
-            }
-        }
-    }
-
-    fn release(&mut self, entry_id: &str, passed_on: &[(String, String)]) {
-        let Some(released) = self.holdings.remove(entry_id) else { return };
-        for (key, heir) in passed_on {
-            let Some(hold) = released.holds.iter().find(|hold| hold.key == *key) else { continue };
-            let Some(heir) = self.holdings.get_mut(heir) else { continue };
-            let offset = u32::try_from(heir.steps.len()).unwrap_or(u32::MAX);
-            // A step that made other settings too cannot be taken back for this one; its edit can.
-            let own = hold.steps.iter().filter(|step| sole_user(&released.holds, **step, key));
-            let steps: Vec<_> = own.filter_map(|step| released.steps.get(*step as usize)).cloned().collect();
-            let Some(known) = heir.holds.iter_mut().find(|known| known.key == *key) else { continue };
-            known.by = hold.by;
-            known.edit.clone_from(&hold.edit);
-            known.steps = (offset..).take(steps.len()).collect();
-            heir.steps.extend(steps);
-        }
-    }
-
     /// Take over what an acknowledgement says; nothing when it is not news.
     #[must_use]
     pub fn news(&self, acked: &Acked) -> Option<Record> {
@@ -477,10 +437,6 @@ impl Book {
         let n = acked.n.min(u32::try_from(known.events.len()).unwrap_or(u32::MAX));
         (n > known.acked).then_some(Record::Acked { task: acked.task, epoch: acked.epoch, n })
     }
-}
-
-fn sole_user(holds: &[Hold], step: u32, key: &str) -> bool {
-    holds.iter().all(|hold| hold.key == key || !hold.steps.contains(&step))
 }
 
 /// SHA-256 of an event's exact text, in hex.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::Step;
 use domain::time::Timestamp;
 use proptest::prelude::*;
 use protocol::order::{OrderKind, Supersedes};
@@ -237,4 +238,61 @@ fn a_try_that_was_undone_leaves_what_was_ours_before_it() {
     assert_eq!(book.holdings().get("linux-x"), Some(&holding(&["a", "b"])));
     book.apply(&released(None));
     assert!(book.holdings().is_empty());
+}
+
+fn holding(entry_id: &str) -> Holding {
+    Holding {
+        entry_id: entry_id.to_owned(),
+        revision: 1,
+        content_digest: "c".to_owned(),
+        boot_id: String::new(),
+        restarted: true,
+        steps: Vec::new(),
+        holds: Vec::new(),
+    }
+}
+
+fn intent(entry_id: &str) -> Record {
+    Record::OwnerIntent { entry_id: entry_id.to_owned(), content_digest: "c".to_owned(), pre_digest: String::new() }
+}
+
+proptest! {
+    /// The owner's revert is open from its intent to its end, or to newer work on the same entry, whatever lies between: a
+    /// compaction, another installation, what lets go.
+    #[test]
+    fn an_owners_revert_is_open_until_it_ends(steps in proptest::collection::vec((0_usize..6, 0_usize..2), 0..40)) {
+        let entries = ["linux-a", "linux-b"];
+        let (mut book, mut open, mut held) = (Book::default(), BTreeSet::new(), BTreeSet::new());
+        for (what, which) in steps {
+            let id = entries[which];
+            match what {
+                0 => {
+                    book.apply(&intent(id));
+                    open.insert(id);
+                }
+                1 => {
+                    book.apply(&Record::OwnerEnd { entry_id: id.to_owned() });
+                    open.remove(id);
+                }
+                2 => {
+                    book.apply(&Record::Captured { task: Uuid::from_u128(1), epoch: 1, holding: holding(id) });
+                    open.remove(id);
+                    held.insert(id);
+                }
+                3 => {
+                    book.apply(&Record::Released { entry_id: id.to_owned(), passed_on: Vec::new(), kept: None });
+                    held.remove(id);
+                }
+                4 => {
+                    let records = book.compacted(Uuid::nil(), String::new(), 0, Timestamp::from_micros(0));
+                    book = Book::read(&records);
+                }
+                _ => book.apply(&Record::Opened { format: 1, instance_id: Uuid::from_u128(7), previous: None }),
+            }
+            let known: BTreeSet<&str> = book.owner_reverts().keys().map(String::as_str).collect();
+            prop_assert_eq!(&known, &open);
+            let kept: BTreeSet<&str> = book.holdings().keys().map(String::as_str).collect();
+            prop_assert_eq!(&kept, &held);
+        }
+    }
 }

@@ -150,7 +150,7 @@ mod tests {
             made: vec![],
         };
         let package = Package { name: text("x"), version: text("1") };
-        let mode = Step::Mode { path: text("/usr/bin/x"), before: 0o4755, after: 0o755 };
+        let mode = Step::Mode { path: text("/usr/bin/x"), before: 0o4755, after: 0o755, mark: None };
         let file = |path: &str| Step::File { path: text(path), before: None, after: None, made: vec![] };
         let rows = [
             (kernel("/proc/sys/net/ipv6/conf/all/disable_ipv6"), true),

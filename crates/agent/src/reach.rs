@@ -3,7 +3,9 @@
 //!
 //! What cannot be seen here is what [`crate::proof`] is for.
 
+use crate::fs::Looked;
 use crate::host::Host;
+use crate::shells;
 use catalogue::actions::FirewallRule;
 use catalogue::actions::firewall::{Direction, Family, Ports, Transport};
 use std::collections::BTreeSet;
@@ -11,6 +13,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where names are asked for.
 const DNS: u16 = 53;
+/// Open files of a process that are looked at.
+const SOCKETS_OF_MAX: usize = 65_536;
 /// The lowest port from which this host and others usually open connections; answers go back to them.
 const EPHEMERAL: u16 = 32_768;
 
@@ -144,6 +148,27 @@ fn configured(host: &Host) -> Vec<u16> {
     ports
 }
 
+/// Where administrators come in by the configuration, and where they usually do.
+pub(crate) fn configured_ports(host: &Host) -> BTreeSet<u16> {
+    configured(host).into_iter().chain([22]).collect()
+}
+
+/// Ports at which something listens on this host, with the inodes of the sockets.
+pub(crate) fn listening(host: &Host) -> Vec<(u16, u64)> {
+    sockets(host).into_iter().filter(|socket| socket.listens).map(|socket| (socket.port, socket.inode)).collect()
+}
+
+/// The inodes of the sockets that a process holds; nothing where that cannot be read, or where it holds too many files to look at.
+pub(crate) fn sockets_of(process: &str, host: &Host) -> Option<BTreeSet<u64>> {
+    let mut inodes = BTreeSet::new();
+    let looked = host.tree.look_at_open(process, SOCKETS_OF_MAX, &mut |target| {
+        let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')?.parse::<u64>().ok());
+        inodes.extend(inode);
+        false
+    });
+    matches!(looked, Looked::At(_)).then_some(inodes)
+}
+
 /// A TCP socket of this host, as the kernel lists it.
 struct Socket {
     port: u16,
@@ -198,22 +223,12 @@ impl Holders {
         let processes: Vec<String> = host.tree.names("/proc").unwrap_or_default().into_iter().filter(numbers).collect();
         let mut unread = false;
         for process in processes {
-            let Some(name) = host.tree.fact(&format!("/proc/{process}/comm")) else { continue };
-            let is_sshd = name.starts_with("sshd") || name.starts_with("dropbear");
-            let folder = format!("/proc/{process}/fd");
-            let Some(files) = host.tree.names(&folder) else {
+            let is_sshd = shells::is_process(&process, host);
+            let Some(inodes) = sockets_of(&process, host) else {
                 unread |= is_sshd;
                 continue;
             };
             holders.blind = false;
-            let inodes = files.iter().filter_map(|file| {
-                host.tree
-                    .link(&format!("{folder}/{file}"))?
-                    .strip_prefix("socket:[")?
-                    .strip_suffix(']')?
-                    .parse::<u64>()
-                    .ok()
-            });
             if is_sshd { holders.sshd.extend(inodes) } else { holders.others.extend(inodes) }
         }
         holders.blind |= unread;

@@ -13,7 +13,9 @@ use protocol::order::Order;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use step::{ArchiveChange, Package, RegistryPlace, RegistryTree, ServiceLook, Step};
+pub use step::{
+    ArchiveChange, FileAccess, IisModule, Package, RegistryPlace, RegistryTree, RewriteRule, ServiceLook, Step,
+};
 
 /// The version of this format.
 pub const FORMAT: u32 = 1;
@@ -163,6 +165,20 @@ pub enum Record {
         /// The numbers.
         order_seqs: Vec<u64>,
     },
+    /// The host's owner puts an entry back: its first effect may follow. No order names it and no event tells of it.
+    OwnerIntent {
+        /// Catalogue entry.
+        entry_id: String,
+        /// SHA-256 of its signed bytes, to know what to restart once nothing of it is held any more.
+        content_digest: String,
+        /// SHA-256 over the steps of the revert.
+        pre_digest: String,
+    },
+    /// The owner's revert of an entry is over, well or not, and its outcome was found.
+    OwnerEnd {
+        /// Catalogue entry.
+        entry_id: String,
+    },
     /// After compaction: what is ours, without the history that led to it.
     Held {
         /// The holding.
@@ -251,6 +267,14 @@ pub struct FileEdit {
     pub format: SettingFormat,
     /// What was changed in it.
     pub edit: SettingEdit,
+}
+
+impl FileState {
+    /// Whether it is the same file but for its permission bits: the same bytes, of the same owner.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (&self.digest, self.uid, self.gid) == (&other.digest, other.uid, other.gid)
+    }
 }
 
 /// A regular file as it was or will be; its bytes are kept under their digest when it is a prior state.

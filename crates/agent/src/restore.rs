@@ -4,12 +4,13 @@
 //! our setting alone goes back; where somebody changed our setting, the plan stops and nothing at all is written.
 
 use crate::format::{self, TakenBack};
-use crate::fs::{FsError, Image, Node};
+use crate::fs::{FsError, Image, Node, PROGRAM_BYTES_MAX, SPECIAL_BITS};
 use crate::host::Host;
 use crate::kinds::{
     self, Workspace, archive_member_absent, crypto_policy_module, firewall_rule, kernel_cmdline, package_state,
     selinux_boolean,
 };
+use crate::leftover;
 use crate::orders::Book;
 use crate::record::{By, FileState, Hold, Holding, Step, XmlFileEdit};
 use crate::state::StateDir;
@@ -143,7 +144,8 @@ fn workspace_made(all: &mut Made, path: &str, made: Vec<String>) {
     all.push((path.to_owned(), made));
 }
 
-/// The prior state of a whole file, if it is exactly as we left it and every setting of ours in it goes back with it.
+/// The prior state of a whole file, if it is exactly as we left it, or back already, and every setting of ours in it goes back with
+/// it.
 #[expect(clippy::type_complexity, reason = "the prior state and the directories made for the file, used at one place")]
 fn whole_file(
     path: &str,
@@ -164,8 +166,9 @@ fn whole_file(
     let Some(Step::File { before, after: Some(after), made, .. }) = holding.steps.get(at as usize) else {
         return Ok(None);
     };
-    let present = host.tree.read(path)?;
-    let untouched = present.is_some_and(|image| image.state() == *after);
+    let present = host.tree.read(path)?.map(|image| image.state());
+    // What a revert that was cut off has put back already is back, also where there was no file.
+    let untouched = present.as_ref() == Some(after) || present == *before;
     Ok(untouched.then(|| (before.clone(), made.clone())))
 }
 
@@ -253,7 +256,7 @@ fn one_step(
             workspace.put_link(path, present, before.clone());
             Ok(())
         }
-        Step::Mode { path, before, after } => {
+        Step::Mode { path, before, after, mark } => {
             let Node::File { mode } = workspace.node(path)? else {
                 return drifted(format!("{path} is no file any more"));
             };
@@ -265,7 +268,11 @@ fn one_step(
             if mode & ours != after & ours {
                 return drifted(format!("{path} has mode {mode:04o}"));
             }
-            workspace.put_mode(path, mode, (mode & !ours) | (before & ours));
+            let back = (mode & !ours) | (before & ours);
+            if back & !mode & SPECIAL_BITS != 0 {
+                same_program(path, mark.as_ref(), host)?.map_or(Ok(()), drifted)?;
+            }
+            workspace.put_mode(path, mode, back);
             Ok(())
         }
         Step::Kernel { path, before, after } => match workspace.kernel(path) {
@@ -330,18 +337,26 @@ fn one_step(
             }
             Ok(())
         }
-        Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } | Step::WindowsSwitch { .. } => {
-            match windows_as(step, host).map_err(Stop::Failed)? {
-                As::Before => Ok(()),
-                As::After => {
-                    workspace.act(step.inverse());
-                    Ok(())
-                }
-                As::Neither(now) => drifted(format!("{} is now {now}", step.place())),
+        Step::Registry { .. }
+        | Step::RegistryTree { .. }
+        | Step::Service { .. }
+        | Step::WindowsSwitch { .. }
+        | Step::FileAccess { .. }
+        | Step::RewriteRule { .. }
+        | Step::IisModule { .. } => match windows_as(step, host).map_err(Stop::Failed)? {
+            As::Before => Ok(()),
+            As::After => {
+                workspace.act(step.inverse());
+                Ok(())
             }
+            As::Neither(now) => drifted(format!("{} is now {now}", step.place())),
+        },
+        Step::Remove { packages } => {
+            leftover::none(host).map_err(Stop::Failed)?;
+            reinstall(packages, host, workspace)
         }
-        Step::Remove { packages } => reinstall(packages, host, workspace),
         Step::Install { packages } => {
+            leftover::none(host).map_err(Stop::Failed)?;
             let installed = host.packages().cloned().unwrap_or_default();
             let here = packages.iter().filter_map(|package| {
                 let version = installed.get(&package.name)?.clone();
@@ -355,6 +370,25 @@ fn one_step(
             Ok(())
         }
     }
+}
+
+/// Whether the file is still the one that had setuid or setgid: how it differs, where it does.
+fn same_program(path: &str, mark: Option<&FileState>, host: &Host) -> Result<Option<String>, Stop> {
+    let Some(mark) = mark else {
+        let why = "an agent of before took setuid or setgid away without noting of which file";
+        return Err(Stop::Failed(format!(
+            "{path}: {why}, so they are not given back; give them with chmod where they are wanted"
+        )));
+    };
+    let Some(now) = host.tree.large_state(path, PROGRAM_BYTES_MAX)? else {
+        return Ok(Some(format!("{path} is gone")));
+    };
+    if now.is_same_file(mark) {
+        return Ok(None);
+    }
+    let what = if now.digest == mark.digest { "has another owner" } else { "has another content" };
+    let text = "than when it lost setuid or setgid, which are given to no other program; give them with chmod where they are wanted";
+    Ok(Some(format!("{path} {what} {text}")))
 }
 
 fn reinstall(packages: &[crate::record::Package], host: &Host, workspace: &mut Workspace<'_>) -> Result<(), Stop> {
@@ -405,14 +439,21 @@ pub fn as_before(step: &Step, host: &mut Host) -> Result<bool, String> {
         Step::BootArgument { param, before: true, .. } => kernel_cmdline::argued(param, host)?,
         Step::BootArgument { param, before: false, .. } => !kernel_cmdline::argued_anywhere(param, host)?,
         Step::CryptoPolicy { before, .. } => crypto_policy_module::is(before, host)?,
-        Step::Registry { .. } | Step::RegistryTree { .. } | Step::Service { .. } | Step::WindowsSwitch { .. } => {
-            windows_as(step, host)? == As::Before
-        }
+        Step::Registry { .. }
+        | Step::RegistryTree { .. }
+        | Step::Service { .. }
+        | Step::WindowsSwitch { .. }
+        | Step::FileAccess { .. }
+        | Step::RewriteRule { .. }
+        | Step::IisModule { .. } => windows_as(step, host)? == As::Before,
         Step::Remove { packages } => {
+            // What is at work makes it otherwise in a moment.
+            leftover::none(host)?;
             host.refresh();
             host.packages().is_some_and(|installed| packages.iter().all(|p| installed.contains_key(&p.name)))
         }
         Step::Install { packages } => {
+            leftover::none(host)?;
             host.refresh();
             let gone = |installed: &std::collections::BTreeMap<String, String>| {
                 !packages.iter().any(|package| installed.contains_key(&package.name))
@@ -439,6 +480,8 @@ fn windows_as(step: &Step, host: &Host) -> Result<As, String> {
         Step::WindowsSwitch { setting, at, before, after } => {
             kinds::windows_setting::compare(*setting, at, before, after, host)
         }
+        Step::FileAccess { path, before, after } => kinds::file_acl::compare(path, before, after, host),
+        Step::RewriteRule { .. } | Step::IisModule { .. } => kinds::iis::compare(step, host),
         _ => kinds::registry::compare(step, host),
     }
 }

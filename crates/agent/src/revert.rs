@@ -1,4 +1,5 @@
-//! Reverting an entry, for an order or for the host's owner, and looking at what a crash interrupted.
+//! Reverting an entry, for an order or for the host's owner, and looking at what a crash interrupted; what is the owner's alone is
+//! in [`crate::owner`].
 //!
 //! What to put back is decided in [`crate::restore`]; here it is journalled and carried out.
 
@@ -7,6 +8,7 @@ use crate::evidence::report;
 use crate::executor::Executor;
 use crate::failpoint;
 use crate::kinds::{self, Workspace};
+use crate::owner::OWNER_TAG;
 use crate::proof::was_armed;
 use crate::record::{By, Holding, Record, Step};
 use crate::restore::{self, Stop};
@@ -72,12 +74,31 @@ impl Executor {
         plan: &restore::Plan,
     ) -> TaskReport {
         failpoint::hit("revert-before-write");
-        if let Some(order) = order
-            && let Err(reason) = self.intend(order, &plan.steps)
-        {
+        let intended = match order {
+            Some(order) => self.intend(order, &plan.steps),
+            None => self.owner_intends(holding, &plan.steps),
+        };
+        if let Err(reason) = intended {
             return report(Outcome::RevertFailed, self.probe(entry), format!("{reason}; nothing was written"));
         }
-        let tag = order.map_or_else(|| "owner".to_owned(), tag);
+        let report = self.write_revert(order, entry, holding, passed_on, plan);
+        failpoint::hit("revert-restarted");
+        if order.is_none() {
+            self.owner_ended(&holding.entry_id);
+        }
+        report
+    }
+
+    /// The effects of a revert whose intent is durable.
+    fn write_revert(
+        &mut self,
+        order: Option<&Order>,
+        entry: Option<&Entry>,
+        holding: &Holding,
+        passed_on: Vec<(String, String)>,
+        plan: &restore::Plan,
+    ) -> TaskReport {
+        let tag = order.map_or_else(|| OWNER_TAG.to_owned(), tag);
         let until = self.host.until;
         // A refusal stops no setting from going back, it only keeps what runs from being restarted into it; nor does a program that
         // does not answer, so half of the time is not its.
@@ -142,6 +163,7 @@ impl Executor {
                 Err(_) if matches!(step, Step::Kernel { .. }) => later = Some(kinds::REBOOT.to_owned()),
                 Err(why) => return Err(why),
             }
+            failpoint::hit("revert-effect");
         }
         Ok(later)
     }
@@ -225,18 +247,25 @@ impl Executor {
         if !released || !self.host.tree.live() {
             return released.then(|| "it was put back".to_owned());
         }
-        let entry = self.entry_of(order)?;
-        let _ = services::systemctl(&self.host, &["daemon-reload"]);
-        let names = &entry.after.restart;
-        let restarted = match validators::whole(&entry, &self.host) {
-            Ok(()) => services::restart_or_revive(&self.host, names),
-            Err(fault) => services::leave(&self.host, names, &fault.to_string()),
-        };
+        let restarted = self.restart_put_back(&self.entry_of(order)?);
         Some(match (restarted.trouble(), restarted) {
             (Some(trouble), _) => format!("it was put back, but {trouble}"),
             (None, Restarted::Back(unit)) => format!("it was put back, and {unit} was restarted"),
             (None, _) => "it was put back".to_owned(),
         })
+    }
+
+    /// Restart what had read the files of an entry that is put back, when nobody knows whether that was done; on the live system.
+    pub(crate) fn restart_put_back(&self, entry: &Entry) -> Restarted {
+        if !self.host.tree.live() {
+            return Restarted::Nothing;
+        }
+        let _ = services::systemctl(&self.host, &["daemon-reload"]);
+        let names = &entry.after.restart;
+        match validators::whole(entry, &self.host) {
+            Ok(()) => services::restart_or_revive(&self.host, names),
+            Err(fault) => services::leave(&self.host, names, &fault.to_string()),
+        }
     }
 
     /// After a crash: an intent without an end is looked at and reported, never run again.
@@ -259,6 +288,8 @@ impl Executor {
             let state = self.probe(self.entry_of(&order).as_ref());
             self.finish(&order, EventKind::Interrupted { state, reason });
         }
+        // After the orders: what one of them left open of the same entry is settled then.
+        self.finish_for_owner();
     }
 
     /// Look at one try without an end, and leave nothing of it half done where that can be told; says what was found.

@@ -11,7 +11,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Frames that may wait between the halves; a full queue makes the network half wait.
-const QUEUE_MAX: usize = 256;
+const QUEUE_MAX: usize = 32;
+// While an order is done for minutes nobody takes frames: a network half or a server that sends the largest ones again and again
+// must not fill the memory of all of the agent (1 GiB by its unit).
+const _: () = assert!(QUEUE_MAX * frame::FRAME_BYTES_MAX <= 256 * 1024 * 1024);
 /// How often the host's facts and the owner's switches are looked at, in seconds.
 const FACTS_SECONDS: u64 = 60;
 /// The longest pause before the network half is started again, in seconds.

@@ -3,15 +3,21 @@
 //! Only the executor half reads or writes here. Every write is a synced file renamed over the old one. What lies where is
 //! listed in `docs/agent.md`.
 
+mod lock;
+mod switches;
+
 use crate::journal::sync_directory;
 use protocol::digest::Digest;
 use protocol::signed::SigningKey;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
+
+pub use lock::Lock;
+pub use switches::Controls;
 
 /// How many sequence numbers of requests are reserved at once.
 pub const SEQ_BLOCK: u64 = 1000;
@@ -43,6 +49,16 @@ pub enum StateError {
     /// Others may enter it, and it holds other things than an agent's.
     #[error("{0} can be entered by others and does not look like an agent's: name a directory of its own")]
     Shared(PathBuf),
+    /// It belongs to somebody else.
+    #[error(
+        "{path} belongs to user {uid}, who could replace what is in it: name a directory of the user that the agent runs as"
+    )]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
     /// Another agent runs with it.
     #[error("another agent is running with {0}")]
     Locked(PathBuf),
@@ -61,40 +77,6 @@ pub struct Enrolment {
     pub agent_id: Uuid,
     /// Which installation.
     pub instance_id: Uuid,
-}
-
-/// The host owner's choices.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Controls {
-    /// The file `halt` exists: nothing is changed, reverts included.
-    pub halted: bool,
-    /// The file `monitor-only` exists: checks and plans only.
-    pub monitor_only: bool,
-    /// The file `allow-restart` exists: the host may be restarted for an order whose entry needs it. Without it never.
-    pub restart: bool,
-    /// Entries in the file `deny`, one per line; a final `*` covers all that begin so.
-    pub deny: Vec<String>,
-}
-
-impl Controls {
-    /// The word in the facts.
-    #[must_use]
-    pub fn mode(&self) -> &'static str {
-        match (self.halted, self.monitor_only) {
-            (true, _) => "halted",
-            (false, true) => "monitor_only",
-            (false, false) => "normal",
-        }
-    }
-
-    /// Whether the owner denies an entry.
-    #[must_use]
-    pub fn denies(&self, entry_id: &str) -> bool {
-        self.deny.iter().any(|denied| match denied.strip_suffix('*') {
-            Some(start) => entry_id.starts_with(start),
-            None => denied == entry_id,
-        })
-    }
 }
 
 /// The directory.
@@ -121,7 +103,12 @@ impl StateDir {
     fn close_to_others(&self) -> Result<(), StateError> {
         let path = &self.path;
         let io = |what| move |source| StateError::Io { what, path: path.clone(), source };
-        let mode = std::fs::metadata(path).map_err(io("reading the mode of"))?.permissions().mode();
+        let meta = std::fs::metadata(path).map_err(io("reading the mode of"))?;
+        // Whoever owns it can put other files in the place of ours, however closed it is.
+        if meta.uid() != rustix::process::geteuid().as_raw() {
+            return Err(StateError::Foreign { path: path.clone(), uid: meta.uid() });
+        }
+        let mode = meta.permissions().mode();
         if mode & 0o077 == 0 {
             return Ok(());
         }
@@ -139,24 +126,16 @@ impl StateDir {
         &self.path
     }
 
-    /// Be the only agent that uses it, until the returned file is dropped.
-    ///
-    /// # Errors
-    /// [`StateError::Locked`].
-    pub fn lock(&self) -> Result<File, StateError> {
-        let path = self.path.join("lock");
-        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = open.map_err(|source| StateError::Io { what: "opening", path: path.clone(), source })?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file),
-            Err(_) => Err(StateError::Locked(self.path.clone())),
-        }
-    }
-
     /// The journal's directory.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.path.join("journal")
+    }
+
+    /// Where it is written down that a package manager was begun.
+    #[must_use]
+    pub fn calls(&self) -> PathBuf {
+        self.path.join("called")
     }
 
     /// The enrolment, if there is one.
@@ -316,27 +295,6 @@ impl StateDir {
         self.write("checks.json", &serde_json::to_vec(kept).expect("it holds only strings and numbers"))
     }
 
-    /// The host owner's choices, read afresh. A switch that cannot be read counts as set: the safe side.
-    #[must_use]
-    pub fn controls(&self) -> Controls {
-        let set = |name: &str| {
-            std::fs::symlink_metadata(self.path.join(name))
-                .map_or_else(|e| e.kind() != std::io::ErrorKind::NotFound, |_| true)
-        };
-        let (text, unreadable) = match self.text("deny") {
-            Ok(text) => (text.unwrap_or_default(), false),
-            Err(_) => (String::new(), true),
-        };
-        let deny = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Controls {
-            halted: set("halt") || unreadable,
-            monitor_only: set("monitor-only"),
-            // This switch allows, so here the safe side is the other one.
-            restart: std::fs::symlink_metadata(self.path.join("allow-restart")).is_ok(),
-            deny: deny.map(str::to_owned).collect(),
-        }
-    }
-
     /// Write down what confines the parts of the agent that runs, for `status`.
     ///
     /// # Errors
@@ -349,23 +307,6 @@ impl StateDir {
     #[must_use]
     pub fn confinement(&self) -> String {
         self.text("confinement").ok().flatten().unwrap_or_default()
-    }
-
-    /// Set or clear a switch (`halt`, `monitor-only`, `allow-restart`).
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn switch(&self, name: &str, on: bool) -> Result<(), StateError> {
-        let path = self.path.join(name);
-        if on {
-            return self.write(name, b"set by the host's owner\n");
-        }
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(StateError::Io { what: "removing", path, source })
-            }
-            _ => Ok(()),
-        }
     }
 
     fn text(&self, name: &str) -> Result<Option<String>, StateError> {
@@ -421,77 +362,5 @@ impl StateDir {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn request_numbers_are_never_given_twice() {
-        let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
-        let (from, until) = state.reserve_seq().unwrap();
-        assert_eq!((from, until), (1, 1001));
-        assert_eq!(StateDir::open(directory.path()).unwrap().reserve_seq().unwrap().0, until);
-        std::fs::write(directory.path().join("seq"), "x").unwrap();
-        assert!(state.reserve_seq().is_err(), "never starts again from one");
-    }
-
-    #[test]
-    fn the_owners_switches_are_read_afresh_and_fail_safe() {
-        let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
-        assert_eq!(state.controls().mode(), "normal");
-        state.switch("monitor-only", true).unwrap();
-        assert_eq!(state.controls().mode(), "monitor_only");
-        state.switch("halt", true).unwrap();
-        assert_eq!(state.controls().mode(), "halted");
-        state.switch("halt", false).unwrap();
-        state.switch("halt", false).unwrap();
-        std::fs::write(directory.path().join("deny"), "# mine\nlinux-a\n linux-mod-* \n").unwrap();
-        let controls = state.controls();
-        assert!(controls.denies("linux-a") && controls.denies("linux-mod-tipc"));
-        assert!(!controls.denies("linux-ab"));
-        std::fs::write(directory.path().join("deny"), [0xff]).unwrap();
-        assert!(state.controls().halted, "a deny list that cannot be read denies everything");
-    }
-
-    #[test]
-    fn content_is_only_what_its_digest_says() {
-        let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
-        let digest = state.keep_content(b"{}").unwrap();
-        assert_eq!(state.content(&digest).as_deref(), Some(b"{}".as_slice()));
-        std::fs::write(directory.path().join("content").join(&digest), "{} ").unwrap();
-        assert_eq!(state.content(&digest), None);
-        assert_eq!(state.content("../agent.key"), None);
-    }
-
-    #[test]
-    fn an_existing_directory_is_closed_to_others_when_it_is_ours() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        let path = folder.path().join("state");
-        std::fs::create_dir(&path).unwrap();
-        open(&path);
-        StateDir::open(&path).unwrap();
-        assert_eq!(mode(&path), 0o700, "an empty one is ours from now on");
-        open(&path);
-        std::fs::write(path.join("agent.json"), "{}").unwrap();
-        StateDir::open(&path).unwrap();
-        assert_eq!(mode(&path), 0o700, "one with an enrolment is ours");
-        std::fs::rename(path.join("agent.json"), path.join("letters")).unwrap();
-        open(&path);
-        assert!(matches!(StateDir::open(&path), Err(StateError::Shared(_))));
-        assert_eq!(mode(&path), 0o755, "somebody else's is not touched");
-    }
-
-    #[test]
-    fn only_one_agent_uses_a_directory() {
-        let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
-        let held = state.lock().unwrap();
-        assert!(matches!(state.lock(), Err(StateError::Locked(_))));
-        drop(held);
-        assert!(state.lock().is_ok());
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

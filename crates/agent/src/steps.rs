@@ -29,7 +29,7 @@ pub(crate) fn perform(
                 tree.make(made).and_then(|()| tree.replace(path, &image, before.as_ref(), tag))
             }
         },
-        Step::Mode { path, before, after } => tree.change_mode(path, *before, *after),
+        Step::Mode { path, before, after, mark } => tree.change_mode(path, *before, *after, mark.as_ref()),
         Step::Link { path, before, after, made } => {
             let make = if after.is_some() { tree.make(made) } else { Ok(()) };
             let changed = make.and_then(|()| tree.change_link(path, before.as_deref(), after.as_deref(), tag));
@@ -61,6 +61,8 @@ pub(crate) fn perform(
         Step::WindowsSwitch { setting, at, before, after } => {
             return kinds::windows_setting::perform(*setting, at, before, after, host);
         }
+        Step::FileAccess { path, before, after } => return kinds::file_acl::perform(path, before, after, host),
+        Step::RewriteRule { .. } | Step::IisModule { .. } => return kinds::iis::perform(step, host),
         Step::BootArgument { param, after, .. } => return kinds::kernel_cmdline::argument(param, *after, host),
         Step::BootMenu => return kinds::kernel_cmdline::perform(host),
         Step::Registry { .. } | Step::RegistryTree { .. } => return kinds::registry::perform(step, host),

@@ -1,9 +1,9 @@
-//! The parts of Windows that are no files, behind one trait: registry and services. Kinds are written against the trait, so that
+//! The parts of Windows that are not the bytes of files, behind one trait: registry, services, access lists, IIS. Kinds are written against the trait, so that
 //! their planning, journal and revert are the same code everywhere; [`Memory`] stands in for a machine in tests.
 //!
 //! This version of the agent runs on Linux only: without a backend every such action is not applicable.
 
-use crate::record::{RegistryPlace, RegistryTree, ServiceLook};
+use crate::record::{FileAccess, IisModule, RegistryPlace, RegistryTree, RewriteRule, ServiceLook};
 use catalogue::actions::{RegistryData, WindowsSwitch};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -91,6 +91,43 @@ pub trait Windows: Debug + Send {
     /// # Errors
     /// When it cannot be done.
     fn set_rule(&self, name: &str, rule: Option<&str>) -> Result<(), String>;
+
+    /// Owner and access list of a file below `%windir%`, in lower case; nothing where there is no such file. A link is not followed.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn file_access(&self, path: &str) -> Result<Option<FileAccess>, String>;
+
+    /// Set owner and access list of a file that is there, exactly as given, and leave everything else of it. A link is not followed.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn set_file_access(&self, path: &str, access: &FileAccess) -> Result<(), String>;
+
+    /// The inbound rules of URL Rewrite that a site itself has in its `web.config`, in their order; nothing where there is no such
+    /// site.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn rewrite_rules(&self, site: &str) -> Result<Option<Vec<RewriteRule>>, String>;
+
+    /// Put a rule in place of the one with its name, behind the one it names (at the end where that is gone), or take it away.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn set_rewrite_rule(&self, site: &str, name: &str, rule: Option<&RewriteRule>) -> Result<(), String>;
+
+    /// The modules that IIS loads (`globalModules`), in their order; nothing where there is no IIS.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn iis_modules(&self) -> Result<Option<Vec<IisModule>>, String>;
+
+    /// Put a module into the list, behind the one it names (at the end where that is gone), or take it off.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn set_iis_module(&self, name: &str, module: Option<&IisModule>) -> Result<(), String>;
 }
 
 /// Everything a [`Memory`] holds: keys by place in lower case with their values in lower case, and services.
@@ -104,6 +141,12 @@ pub struct Contents {
     pub switches: BTreeMap<(WindowsSwitch, String), String>,
     /// Firewall rules of ours.
     pub rules: BTreeMap<String, String>,
+    /// Owner and access list of files.
+    pub access: BTreeMap<String, FileAccess>,
+    /// Rules of URL Rewrite of each site.
+    pub rewrite: BTreeMap<String, Vec<RewriteRule>>,
+    /// The modules of IIS; none without IIS.
+    pub modules: Option<Vec<IisModule>>,
 }
 
 /// A Windows in memory.
@@ -130,6 +173,18 @@ impl Memory {
     #[must_use]
     pub fn contents(&self) -> Contents {
         self.lock().clone()
+    }
+
+    /// A file comes, with this owner and access list.
+    pub fn put_file(&self, path: &str, access: &FileAccess) {
+        self.lock().access.insert(path.to_owned(), access.clone());
+    }
+
+    /// IIS is there, with these modules and sites and the rules of URL Rewrite of each site.
+    pub fn put_iis(&self, modules: Vec<IisModule>, rewrite: BTreeMap<String, Vec<RewriteRule>>) {
+        let mut contents = self.lock();
+        contents.modules = Some(in_order(modules));
+        contents.rewrite = rewrite.into_iter().map(|(site, rules)| (site, in_order(rules))).collect();
     }
 
     /// An interface goes away.
@@ -249,6 +304,87 @@ impl Windows for Memory {
         };
         Ok(())
     }
+
+    fn file_access(&self, path: &str) -> Result<Option<FileAccess>, String> {
+        Ok(self.lock().access.get(path).cloned())
+    }
+
+    fn set_file_access(&self, path: &str, access: &FileAccess) -> Result<(), String> {
+        let mut contents = self.lock();
+        let at = contents.access.get_mut(path).ok_or_else(|| format!("there is no file {path}"))?;
+        at.clone_from(access);
+        Ok(())
+    }
+
+    fn rewrite_rules(&self, site: &str) -> Result<Option<Vec<RewriteRule>>, String> {
+        Ok(self.lock().rewrite.get(site).cloned().map(in_order))
+    }
+
+    fn set_rewrite_rule(&self, site: &str, name: &str, rule: Option<&RewriteRule>) -> Result<(), String> {
+        let mut contents = self.lock();
+        let rules = contents.rewrite.get_mut(site).ok_or_else(|| format!("IIS has no site {site}"))?;
+        *rules = listed(std::mem::take(rules), name, rule);
+        Ok(())
+    }
+
+    fn iis_modules(&self) -> Result<Option<Vec<IisModule>>, String> {
+        Ok(self.lock().modules.clone().map(in_order))
+    }
+
+    fn set_iis_module(&self, name: &str, module: Option<&IisModule>) -> Result<(), String> {
+        let mut contents = self.lock();
+        let modules = contents.modules.as_mut().ok_or("there is no IIS")?;
+        *modules = listed(std::mem::take(modules), name, module);
+        Ok(())
+    }
+}
+
+/// Something with a name and a place in a list.
+trait Listed {
+    fn name(&self) -> &str;
+    fn behind(&mut self) -> &mut String;
+}
+
+impl Listed for RewriteRule {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn behind(&mut self) -> &mut String {
+        &mut self.behind
+    }
+}
+
+impl Listed for IisModule {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn behind(&mut self) -> &mut String {
+        &mut self.behind
+    }
+}
+
+/// Say of each behind which it stands.
+fn in_order<T: Listed>(mut list: Vec<T>) -> Vec<T> {
+    let mut last = String::new();
+    for one in &mut list {
+        let name = one.name().to_owned();
+        *one.behind() = std::mem::replace(&mut last, name);
+    }
+    list
+}
+
+/// A list with one of this name in its place, or without it.
+fn listed<T: Listed + Clone>(mut list: Vec<T>, name: &str, one: Option<&T>) -> Vec<T> {
+    list.retain(|other| !other.name().eq_ignore_ascii_case(name));
+    if let Some(mut one) = one.cloned() {
+        let behind = std::mem::take(one.behind());
+        let at = list.iter().position(|other| other.name().eq_ignore_ascii_case(&behind));
+        let at = if behind.is_empty() { 0 } else { at.map_or(list.len(), |at| at + 1) };
+        list.insert(at, one);
+    }
+    in_order(list)
 }
 
 /// Several hands on one machine: a test keeps one while the agent has the other.
@@ -307,5 +443,29 @@ impl Windows for std::sync::Arc<Memory> {
 
     fn set_rule(&self, name: &str, rule: Option<&str>) -> Result<(), String> {
         (**self).set_rule(name, rule)
+    }
+
+    fn file_access(&self, path: &str) -> Result<Option<FileAccess>, String> {
+        (**self).file_access(path)
+    }
+
+    fn set_file_access(&self, path: &str, access: &FileAccess) -> Result<(), String> {
+        (**self).set_file_access(path, access)
+    }
+
+    fn rewrite_rules(&self, site: &str) -> Result<Option<Vec<RewriteRule>>, String> {
+        (**self).rewrite_rules(site)
+    }
+
+    fn set_rewrite_rule(&self, site: &str, name: &str, rule: Option<&RewriteRule>) -> Result<(), String> {
+        (**self).set_rewrite_rule(site, name, rule)
+    }
+
+    fn iis_modules(&self) -> Result<Option<Vec<IisModule>>, String> {
+        (**self).iis_modules()
+    }
+
+    fn set_iis_module(&self, name: &str, module: Option<&IisModule>) -> Result<(), String> {
+        (**self).set_iis_module(name, module)
     }
 }

@@ -106,7 +106,7 @@ fn what_is_swapped_between_the_look_and_the_write_is_not_written() {
     symlink(&outside, host.join("etc/ssh")).unwrap();
     assert!(matches!(write(), Why::Link));
     assert!(matches!(tree.remove(&path, &looked.state()).unwrap_err().why, Why::Link));
-    assert!(matches!(tree.change_mode(&path, looked.mode, 0o600).unwrap_err().why, Why::Link));
+    assert!(matches!(tree.change_mode(&path, looked.mode, 0o600, None).unwrap_err().why, Why::Link));
     assert_eq!(std::fs::read_to_string(outside.join("sshd_config")).unwrap(), "Port 22\nUsePAM yes\n");
     std::fs::remove_file(host.join("etc/ssh")).unwrap();
     std::fs::rename(host.join("etc/ssh.away"), host.join("etc/ssh")).unwrap();

@@ -16,9 +16,13 @@ mod restart;
 use agent::frame::ToExecutor;
 use catalogue::schema::{Entry, Risk};
 use common::{CONTENT, ORDER, ORGANISATION, ROOT, World, entry, key, now, sign};
+use domain::rollout::Policy;
+use domain::rollout::resolved::Rollout;
 use protocol::agent::Outcome;
 use protocol::approval::merkle::Proof;
-use protocol::approval::{MANIFEST_TYPE, Manifest, OrderApproval, Plan, PlanAsset, PlanEntry, PlanScore};
+use protocol::approval::{
+    MANIFEST_TYPE, MANIFEST_VERSION, Manifest, OrderApproval, Plan, PlanAsset, PlanEntry, PlanScore, Starts,
+};
 use protocol::order::{ORDER_TYPE, Order, OrderKind, RefusalCode};
 use protocol::root::{Role, RoleKeys, Root};
 use protocol::signed::Envelope;
@@ -51,12 +55,14 @@ fn plan(world: &World) -> Plan {
         ip: String::new(),
         agent_id,
         instance_id,
-        due_at: now(),
+        wave: 1,
+        due_at: now().plus_seconds(-120),
+        start_by: None,
         entries: vec![RISKY.to_owned()],
     };
     let others = (1..5).map(|n| asset(Uuid::from_u128(n), Uuid::from_u128(n)));
     Plan {
-        v: 1,
+        v: MANIFEST_VERSION,
         job: "MJ0000001".to_owned(),
         run: 1,
         kind: OrderKind::Apply,
@@ -66,6 +72,7 @@ fn plan(world: &World) -> Plan {
         requested_by: "ann".to_owned(),
         valid_from: now().plus_seconds(-120),
         valid_until: now().plus_seconds(1200),
+        rollout: Rollout::of(&Policy { permits: false, ..Policy::default() }, 5, 5),
         entries: vec![PlanEntry {
             id: RISKY.to_owned(),
             revision: entry.revision,
@@ -269,6 +276,92 @@ fn every_abuse_of_an_approval_is_refused_and_changes_nothing() {
     // None of it stood in the way of what was approved.
     bring(&world, &good);
     assert_eq!(world.run(&order(&world, &plan, 4000)).outcome, Outcome::Succeeded);
+}
+
+/// People signed a run that restarts nothing, that asks for a permit at every start, and that keeps to its windows. The server
+/// orders more than that, or signs itself what people did not.
+#[test]
+fn an_order_beyond_the_rollout_that_was_signed_is_refused_and_changes_nothing() {
+    use RefusalCode::{ApprovalMismatch as Mismatch, ApprovalOutOfTime as OutOfTime, ApprovalUntrusted as Untrusted};
+    let world = world();
+    let before = world.snapshot();
+    let plan = plan(&world);
+    let rolled = |change: &dyn Fn(&mut Rollout)| {
+        let mut plan = plan.clone();
+        change(&mut plan.rollout);
+        plan
+    };
+    let windowed = |from: i64, until: i64| {
+        let mut plan = plan.clone();
+        for asset in &mut plan.assets {
+            (asset.due_at, asset.start_by) = (now().plus_seconds(from), Some(now().plus_seconds(until)));
+        }
+        plan
+    };
+    type Change = fn(&mut Order);
+    let keeps: Change = |_| {};
+    let restarts: Change = |order| order.restart = true;
+    let cases = [
+        ("a restart that nobody signed", Mismatch, plan.clone(), restarts),
+        ("a start without the permit that was signed", Mismatch, rolled(&|r| r.permits = true), keeps),
+        ("before every window", OutOfTime, windowed(60, 900), keeps),
+        ("after every window", OutOfTime, windowed(-900, -60), keeps),
+        ("an order that may wait beyond every window", OutOfTime, windowed(-900, 300), keeps),
+    ];
+    for (task, (name, code, plan, change)) in (1..).zip(cases) {
+        let mut order = order(&world, &plan, task);
+        change(&mut order);
+        bring(&world, &seal(&plan.manifest(&plan.to_json()), &[ORGANISATION]));
+        assert_eq!(world.refused(&sign(&order, ORDER)), code, "{name}");
+        assert_eq!(world.snapshot(), before, "{name}");
+    }
+    // What was signed with the restart taken out, or the window made wider, by whoever holds the server.
+    let signed = plan.manifest(&plan.to_json());
+    let widened = [
+        ("restarts", Manifest { rollout: Rollout { restarts: Some(9), ..signed.rollout.clone() }, ..signed.clone() }),
+        (
+            "windows",
+            Manifest {
+                starts: Starts { from: signed.starts.from, until: now().plus_seconds(9_999) },
+                ..signed.clone()
+            },
+        ),
+    ];
+    for (task, (name, manifest)) in (50..).zip(widened) {
+        let mut order = order(&world, &plan, task);
+        order.approval.as_mut().unwrap().manifest = protocol::digest::Digest::of(&manifest.to_json());
+        order.restart = true;
+        bring(&world, &seal(&manifest, &[ORDER]));
+        assert_eq!(world.refused(&sign(&order, ORDER)), Untrusted, "{name}");
+        assert_eq!(world.snapshot(), before, "{name}");
+    }
+    // The slot and the window that were signed stand in nobody's way.
+    let plan = Plan { rollout: Rollout { restarts: Some(1), ..plan.rollout.clone() }, ..windowed(-900, 700) };
+    let mut order = order(&world, &plan, 90);
+    order.restart = true;
+    bring(&world, &seal(&plan.manifest(&plan.to_json()), &[ORGANISATION]));
+    assert_eq!(world.run(&order).outcome, Outcome::Succeeded);
+}
+
+/// An approval from before the rollout was part of it restricts nothing that we could hold an order to.
+#[test]
+fn a_manifest_of_the_version_before_is_refused() {
+    let world = world();
+    let before = world.snapshot();
+    let plan = plan(&world);
+    let mut json: serde_json::Value = serde_json::from_slice(&plan.manifest(&plan.to_json()).to_json()).unwrap();
+    json["v"] = 1.into();
+    for field in ["rollout", "starts"] {
+        json.as_object_mut().unwrap().remove(field);
+    }
+    let old = json.to_string().into_bytes();
+    for (task, kind) in [(1, MANIFEST_TYPE), (2, "application/vnd.quell.approval.v1+json")] {
+        let mut order = order(&world, &plan, task);
+        order.approval.as_mut().unwrap().manifest = protocol::digest::Digest::of(&old);
+        bring(&world, &Envelope::sign(kind, &old, &[&key(ORGANISATION)]));
+        assert_eq!(world.refused(&sign(&order, ORDER)), RefusalCode::ApprovalUntrusted, "{kind}");
+    }
+    assert_eq!(world.snapshot(), before);
 }
 
 /// An approval binds an order whatever the class: a server's policy asks for one from a lower class, too.

@@ -191,3 +191,22 @@ fn r14_r15_of_others_is_skipped_and_never_taken_back() {
     assert_eq!(world.revert(ID, 3).outcome, Outcome::NotOurs);
     assert_eq!(world.snapshot(), before);
 }
+
+/// An acknowledgement carries no signature.
+#[test]
+fn a_number_that_nobody_can_have_counted_to_is_not_believed() {
+    let world = World::new(vec![sshd()]);
+    world.apply(ID, 1);
+    let (mut looks, first) = Looks::after(&world);
+    let first = first.unwrap().n;
+    for number in [u64::MAX, u64::MAX - 1, 1 << 62] {
+        world.tell(ToExecutor::Checked { n: number, interval_seconds: INTERVAL_SECONDS });
+    }
+    let next = looks.at(&world, i64::from(INTERVAL_SECONDS) * 2).expect("looks go on");
+    assert_eq!(next.n, first + 1, "counted on");
+    // Nor does it make a report vanish that the server has not taken.
+    looks.unanswered(&world, i64::from(INTERVAL_SECONDS) * 2).unwrap();
+    world.tell(ToExecutor::Checked { n: u64::MAX, interval_seconds: INTERVAL_SECONDS });
+    let kept = world.with(|executor| executor.undelivered());
+    assert!(kept.iter().any(|frame| matches!(frame, ToNet::Checks(report) if report.n == first + 2)), "{kept:?}");
+}

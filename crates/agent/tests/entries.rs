@@ -31,7 +31,7 @@ fn linux_entries() -> Vec<Entry> {
     entries.into_iter().filter(|entry| entry.platform != EntryPlatform::Windows).collect()
 }
 
-/// Entries that take packages away are exercised with a package of their own in `kinds.rs`: below another root nothing puts a
+/// Entries that change packages are exercised with packages made on the spot in `packages.rs`: below another root nothing puts a
 /// package back.
 fn takes_packages(entry: &Entry) -> bool {
     entry.actions.iter().any(|action| matches!(action, Action::PackageState(_)))
@@ -235,6 +235,9 @@ fn expose(world: &World, action: &Action) {
         Action::PackageState(_)
         | Action::FileScan(_)
         | Action::WindowsSetting(_)
+        | Action::FileAcl(_)
+        | Action::IisRewriteRule(_)
+        | Action::IisGlobalModule(_)
         | Action::RegistryValue(_)
         | Action::RegistryValueAbsent(_)
         | Action::RegistryKeyAbsent(_) => panic!("{}", action.kind()),
@@ -412,10 +415,20 @@ fn entries_that_only_look_change_nothing() {
 
 #[test]
 fn boot_entries_of_each_kernel_get_the_parameter_and_give_it_back() {
-    let entry = linux_entries().into_iter().find(|entry| entry.id.as_str() == "linux-cmdline-gds-force").unwrap();
-    let (id, entry) = (entry.id.to_string(), without_approval(&entry));
+    let mut params = Vec::new();
+    for entry in linux_entries() {
+        if let [Action::KernelCmdline(wanted)] = entry.actions.as_slice() {
+            params.push(wanted.param.to_string());
+            give_to_each_kernel(&without_approval(&entry), wanted.param.as_str());
+        }
+    }
+    assert_eq!(params, ["gather_data_sampling=force"]);
+}
+
+fn give_to_each_kernel(entry: &Entry, param: &str) {
+    let id = entry.id.to_string();
     let world = World::new(vec![entry.clone()]);
-    meet_conditions(&world, &entry);
+    meet_conditions(&world, entry);
     world.write("proc/cmdline", "root=/dev/sda1 ro\n");
     for kernel in ["5.14.0-1", "5.14.0-2"] {
         world.write(
@@ -428,7 +441,7 @@ fn boot_entries_of_each_kernel_get_the_parameter_and_give_it_back() {
     let applied = world.apply(&id, 2);
     assert_eq!((applied.outcome, applied.state), (Outcome::Succeeded, ControlState::Configured), "{applied:#?}");
     let text = world.read("boot/loader/entries/abc-5.14.0-2.conf");
-    assert!(text.contains("crashkernel=1G gather_data_sampling=force\n"), "{text}");
+    assert!(text.contains(&format!("crashkernel=1G {param}\n")), "{text}");
     assert_eq!(world.revert(&id, 3).outcome, Outcome::Reverted);
     assert_eq!(world.snapshot(), before);
     // Variables are the boot loader's own business.

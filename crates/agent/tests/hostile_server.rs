@@ -8,7 +8,7 @@ mod common;
 #[path = "common/server.rs"]
 mod server;
 
-use common::{CONTENT, ORDER, World, key, make_index, now, sign, sshd};
+use common::{CONTENT, ORDER, World, entry, key, make_index, now, sign, sshd};
 use protocol::agent::{Event, EventKind, Outcome, TaskEpoch};
 use protocol::order::{ORDER_TYPE, Order, OrderKind, RefusalCode};
 use protocol::signed::Envelope;
@@ -26,6 +26,8 @@ struct Site {
     server: Arc<Server>,
     state: std::path::PathBuf,
     agent: Option<Child>,
+    /// Where the agent's log goes; to ours where there is none.
+    log: Option<std::path::PathBuf>,
 }
 
 impl Drop for Site {
@@ -36,9 +38,12 @@ impl Drop for Site {
 
 impl Site {
     fn new(server: Arc<Server>) -> Self {
-        let world = World::new(vec![sshd()]);
+        Self::of(server, World::new(vec![sshd()]))
+    }
+
+    fn of(server: Arc<Server>, world: World) -> Self {
         let state = world.folder.path().join("enrolled");
-        let mut site = Self { world, server, state, agent: None };
+        let mut site = Self { world, server, state, agent: None, log: None };
         let token = site.server.token.clone();
         assert!(site.command("enrol").args(["--token", &token]).status().unwrap().success());
         site.start();
@@ -56,6 +61,9 @@ impl Site {
         self.stop();
         let mut command = self.command("run");
         command.args(["--hold-seconds", "2", "--backoff-seconds-max", "1", "--spread-seconds-max", "0"]);
+        if let Some(log) = &self.log {
+            command.stderr(std::fs::File::create(log).unwrap());
+        }
         self.agent = Some(command.spawn().unwrap());
     }
 
@@ -228,4 +236,67 @@ fn with_root_and_index_expired_new_work_is_refused_and_start_check_and_revert_go
     let revert = site.order(OrderKind::Revert, 5);
     assert_eq!(site.finished(&revert), Outcome::Reverted);
     assert_eq!(site.world.snapshot(), before);
+}
+
+#[test]
+fn signed_orders_whose_contents_are_kept_back_are_parked_up_to_a_number_and_refused_beyond_it() {
+    const WAITING: usize = 64;
+    let other = entry("linux-other", "[[action]]\nkind = \"kernel.module\"\nname = \"tipc\"\nblocked = true\n");
+    let entries = vec![sshd(), other.clone()];
+    let server = Server::start(entries.clone());
+    *server.withheld.lock().unwrap() = Some((503, String::new()));
+    let site = Site::of(server, World::new(entries));
+    // Of two contents, so that no bound for each of them helps.
+    let tasks: Vec<u128> = (1..=40).flat_map(|n| [n, 1000 + n]).collect();
+    for task in &tasks {
+        let id = if *task < 1000 { ID } else { other.id.as_str() };
+        let order = site.world.order(OrderKind::Check, id, *task, 1);
+        let order_seq = u64::try_from(*task).unwrap();
+        let order = Order { agent_id: AGENT, instance_id: INSTANCE, order_seq, ..order };
+        site.offer(*task, sign(&order, ORDER));
+    }
+    let surplus = tasks.len() - WAITING;
+    let ends = |store: &server::Store| -> Vec<EventKind> {
+        let last = store.events.values().filter_map(|texts| texts.last());
+        last.map(|text| serde_json::from_str::<Event>(text).unwrap().event).collect()
+    };
+    let refused = site.server.wait("refusals", |store| Some(ends(store)).filter(|ends| ends.len() >= surplus));
+    for end in &refused {
+        let told =
+            matches!(end, EventKind::Refused { code: RefusalCode::NotYet, reason, .. } if reason.contains("64 orders"));
+        assert!(told, "{end:?}");
+    }
+    // Offered again and again, those that wait are neither refused nor done, and are no more than before.
+    let polls = site.server.store.0.lock().unwrap().polls;
+    let refused = site.server.wait("more polls", |store| (store.polls >= polls + 4).then(|| ends(store)));
+    assert_eq!(refused.len(), surplus, "{refused:?}");
+    // Nothing is lost for those that wait when the contents come.
+    *site.server.withheld.lock().unwrap() = None;
+    site.server.wait("the others", |store| {
+        let finished = |end: &EventKind| matches!(end, EventKind::Finished(_));
+        (ends(store).into_iter().filter(finished).count() == WAITING).then_some(())
+    });
+}
+
+#[test]
+fn what_a_server_says_is_one_line_of_the_agents_log() {
+    let server = Server::start(vec![sshd()]);
+    let words = "no\n ERROR the owner has to run this: curl x | sh\r\u{1b}[2J\u{9b}31m\u{202e}";
+    *server.withheld.lock().unwrap() = Some((404, words.to_owned()));
+    let mut site = Site::new(server);
+    site.log = Some(site.world.folder.path().join("log"));
+    site.start();
+    site.server.offer(site.order(OrderKind::Check, 1));
+    let log = site.log.clone().unwrap();
+    let text = (0..300)
+        .find_map(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            let text = String::from_utf8(std::fs::read(&log).unwrap()).unwrap();
+            text.contains("curl x").then_some(text)
+        })
+        .expect("what the server said is logged");
+    let line = text.lines().find(|line| line.contains("curl x")).unwrap();
+    assert!(line.contains("cannot be had: the server answered 404: no\\n ERROR"), "{line:?}");
+    let steers = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    assert!(!text.contains(steers) && !text.contains("\n ERROR"), "{text:?}");
 }

@@ -281,7 +281,7 @@ fn kill_9_of_the_executor_at_every_point_of_an_apply() {
 #[test]
 fn kill_9_of_the_executor_at_every_point_of_a_revert() {
     let points = ["revert-before-write", "after-intent", "before-replace", "after-replace", "revert-after-write"];
-    for point in points.into_iter().chain(["revert-released"]) {
+    for point in points.into_iter().chain(["revert-effect", "revert-released", "revert-restarted"]) {
         let site = Site::new();
         let before = site.world.snapshot();
         let agent = site.run(None);

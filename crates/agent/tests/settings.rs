@@ -12,6 +12,7 @@ mod common;
 
 use common::{World, entry, mode, set_mode, sshd};
 use domain::mitigation::{ControlState, Origin};
+use proptest::prelude::*;
 use protocol::agent::Outcome;
 
 const ID: &str = "linux-sshd-login-grace-0";
@@ -219,4 +220,71 @@ fn a_compacted_journal_still_refuses_replays_and_still_reverts() {
     world.with(agent::executor::Executor::compact);
     let priors = std::fs::read_dir(world.state().join("prior")).unwrap().count();
     assert_eq!(priors, 0, "prior states go with what they were kept for");
+}
+
+/// The line that decides, as it was before us and as the host's owner leaves it; nothing is a line that is gone.
+const GRACE: &str = "LoginGraceTime";
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// S10: whatever the owner does to the file after us, a revert puts our setting back where it is still as we left it, and touches
+    /// no other byte; where he changed it, not one byte is written.
+    #[test]
+    fn s10_a_revert_writes_only_what_is_as_we_left_it(
+        lines in prop::collection::vec(prop::sample::select(vec!["Port 22", "UsePAM yes", "# a note", "", "X11Forwarding no"]), 1..6),
+        before in prop::option::of((0_usize..6, prop::sample::select(vec!["120", "2m"]))),
+        owner in prop::sample::select(vec![None, None, Some(None), Some(Some("30")), Some(Some("120"))]),
+        added in prop::collection::vec((0_usize..8, prop::sample::select(vec!["Banner none", "# mine", "MaxAuthTries 3"])), 0..4),
+        gone in prop::option::of(0_usize..6),
+    ) {
+        let world = World::new(vec![sshd()]);
+        let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let split = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let is_grace = |line: &String| line.starts_with(GRACE);
+        let mut original: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        if let Some((at, value)) = before {
+            original.insert(at.min(original.len()), format!("{GRACE} {value}"));
+        }
+        world.write(FILE, &text(&original));
+        prop_assert_eq!(world.apply(ID, 1).outcome, Outcome::Succeeded);
+        let mut edited = split(&world.read(FILE));
+        let ours: Vec<usize> = (0..edited.len()).filter(|at| is_grace(&edited[*at])).collect();
+        prop_assert_eq!(ours.len(), 1, "{:?}", edited);
+        prop_assert_eq!(&edited[ours[0]], "LoginGraceTime 0");
+
+        match owner {
+            None => {}
+            Some(None) => drop(edited.remove(ours[0])),
+            Some(Some(value)) => edited[ours[0]] = format!("{GRACE} {value}"),
+        }
+        if let Some(at) = gone.filter(|at| *at < edited.len() && !is_grace(&edited[*at])) {
+            edited.remove(at);
+        }
+        for (at, line) in &added {
+            edited.insert((*at).min(edited.len()), (*line).to_owned());
+        }
+        let left = text(&edited);
+        world.write(FILE, &left);
+        let snapshot = world.snapshot();
+        let reverted = world.revert(ID, 2);
+        let prior = before.map(|(_, value)| value);
+        match owner {
+            None => {
+                prop_assert_eq!(reverted.outcome, Outcome::Reverted, "{}", reverted.message);
+                let expected: Vec<String> = edited.iter().filter_map(|line| match (is_grace(line), prior) {
+                    (false, _) => Some(line.clone()),
+                    (true, Some(value)) => Some(format!("{GRACE} {value}")),
+                    (true, None) => None,
+                }).collect();
+                prop_assert_eq!(world.read(FILE), text(&expected), "of {:?}", left);
+            }
+            Some(now) => {
+                prop_assert_eq!(world.snapshot(), snapshot, "not one byte of {:?}: {}", left, reverted.message);
+                if now != prior {
+                    prop_assert_eq!(reverted.outcome, Outcome::DriftedSinceApply, "{}", reverted.message);
+                }
+            }
+        }
+    }
 }

@@ -3,11 +3,13 @@
 //! What check, apply and revert of each kind do on a host is the agent's business; this module says what may be asked and where
 //! (`allowed_path`). Kinds that are documented but not built yet are refused while parsing, which rejects that entry only.
 
+mod acl;
 mod allowed;
 mod archive;
 mod crypto;
 mod file;
 pub mod firewall;
+mod iis;
 mod package;
 pub mod rails;
 pub mod registry;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::{CmdlineParam, Line, ModuleName, PackageName, ServiceName, SysctlKey};
 
+pub use acl::{AclWant, FileAcl};
 pub use allowed::allowed_path;
 pub use archive::ArchiveMemberAbsent;
 pub use crypto::CryptoPolicyModule;
@@ -29,6 +32,7 @@ pub use file::{
     FileBits, FileBitsError, FileDropin, FileMode, FileSetting, ModeBit, ModeChange, SettingFormat, Validator,
 };
 pub use firewall::FirewallRule;
+pub use iis::{IisGlobalModule, IisModuleName, IisRewriteRule, ModuleWant};
 pub use package::{PackageManager, PackageState, PackageWant};
 pub use registry::{RegistryData, RegistryKeyAbsent, RegistryValue, RegistryValueAbsent};
 pub use selinux::SelinuxBoolean;
@@ -91,6 +95,15 @@ pub enum Action {
     /// A switch of Windows that is neither in the registry nor a service.
     #[serde(rename = "windows.setting")]
     WindowsSetting(WindowsSetting),
+    /// A library of Windows that nobody may use.
+    #[serde(rename = "file.acl")]
+    FileAcl(FileAcl),
+    /// A rule of URL Rewrite that ends requests.
+    #[serde(rename = "iis.rewrite_rule")]
+    IisRewriteRule(IisRewriteRule),
+    /// A module that IIS does not load.
+    #[serde(rename = "iis.global_module")]
+    IisGlobalModule(IisGlobalModule),
     /// A value of the Windows registry.
     #[serde(rename = "registry.value")]
     RegistryValue(RegistryValue),
@@ -103,7 +116,7 @@ pub enum Action {
 }
 
 /// Every action kind this version knows, as written in entries.
-pub const ACTION_KINDS: [&str; 20] = [
+pub const ACTION_KINDS: [&str; 23] = [
     "file.setting",
     "file.dropin",
     "file.mode",
@@ -121,10 +134,19 @@ pub const ACTION_KINDS: [&str; 20] = [
     "file.scan",
     "crypto_policy.module",
     "windows.setting",
+    "file.acl",
+    "iis.rewrite_rule",
+    "iis.global_module",
     "registry.value",
     "registry.value_absent",
     "registry.key_absent",
 ];
+
+/// Whether only Windows has what a kind is about.
+#[must_use]
+pub fn is_kind_of_windows(kind: &str) -> bool {
+    kind == "file.acl" || ["iis.", "registry.", "windows."].iter().any(|prefix| kind.starts_with(prefix))
+}
 
 impl Action {
     /// The kind as written in entries.
@@ -148,6 +170,9 @@ impl Action {
             Self::FileScan(_) => "file.scan",
             Self::CryptoPolicyModule(_) => "crypto_policy.module",
             Self::WindowsSetting(_) => "windows.setting",
+            Self::FileAcl(_) => "file.acl",
+            Self::IisRewriteRule(_) => "iis.rewrite_rule",
+            Self::IisGlobalModule(_) => "iis.global_module",
             Self::RegistryValue(_) => "registry.value",
             Self::RegistryValueAbsent(_) => "registry.value_absent",
             Self::RegistryKeyAbsent(_) => "registry.key_absent",
@@ -176,6 +201,9 @@ impl Action {
             Self::FileScan(FileScan { rule }) => rule.files().to_owned(),
             Self::CryptoPolicyModule(CryptoPolicyModule { name }) => name.to_string(),
             Self::WindowsSetting(WindowsSetting { setting, .. }) => setting.to_string(),
+            Self::FileAcl(FileAcl { path, .. }) => path.to_string(),
+            Self::IisRewriteRule(rule) => format!("{} {}", rule.site, rule.rule()),
+            Self::IisGlobalModule(IisGlobalModule { name, .. }) => name.to_string(),
             Self::FileDropin(FileDropin { path, .. }) => path.to_string(),
             Self::FileMode(FileMode { path, .. }) => path.to_string(),
             Self::KernelSysctl(KernelSysctl { key, .. }) => key.to_string(),
@@ -208,6 +236,9 @@ impl Action {
             Self::FileScan(FileScan { rule }) => format!("no {}", rule.what()),
             Self::CryptoPolicyModule(_) => "part of the cryptographic policy".to_owned(),
             Self::WindowsSetting(WindowsSetting { setting, value }) => format!("{setting} = {value}"),
+            Self::FileAcl(FileAcl { want, .. }) => want.to_string(),
+            Self::IisRewriteRule(rule) => format!("requests for {} ended", rule.said()),
+            Self::IisGlobalModule(IisGlobalModule { want: ModuleWant::Absent, .. }) => "not loaded".to_owned(),
             Self::FileDropin(FileDropin { mode, .. }) => format!("file of ours, mode {mode}"),
             Self::FileMode(FileMode { change, .. }) => change.to_string(),
             Self::KernelSysctl(KernelSysctl { key, op, value }) => format!("{key} {op} {value}"),
@@ -254,13 +285,7 @@ impl Action {
     /// Whether only Windows has what the action is about.
     #[must_use]
     pub fn is_of_windows(&self) -> bool {
-        matches!(
-            self,
-            Self::RegistryValue(_)
-                | Self::RegistryValueAbsent(_)
-                | Self::RegistryKeyAbsent(_)
-                | Self::WindowsSetting(_)
-        )
+        is_kind_of_windows(self.kind())
     }
 
     /// Whether what the action names lies where this kind may write. The parser demands it and agents ask it again: a signed
@@ -274,6 +299,7 @@ impl Action {
             Self::ArchiveMemberAbsent(archive) => {
                 archive.roots.iter().all(|root| allowed_path(self.kind(), root.as_str()))
             }
+            Self::FileAcl(file) => acl::allowed_library(&file.path),
             Self::RegistryValue(value) => registry::allowed_key(&value.key, Some(&value.name)),
             Self::RegistryValueAbsent(value) => registry::allowed_key(&value.key, Some(&value.name)),
             Self::RegistryKeyAbsent(key) => registry::allowed_key(&key.key, None),

@@ -312,6 +312,21 @@ fn lint_action(action: &Action, entry: &Entry, findings: &mut Findings<'_>) {
                 format!("{target}: programs that loaded it go on with it; side_effects has to say that they need a restart")
             });
         }
+        Action::IisGlobalModule(_) => {
+            findings.error(entry.after.restart.is_empty(), "restart", || {
+                format!("{target}: what runs has loaded it already, name the service in after.restart")
+            });
+        }
+        Action::FileAcl(_) => {
+            findings.warn(!entry.human.remove_when_patched, "acl-update", || {
+                format!("{target}: an update cannot replace it while it is denied: remove_when_patched is true")
+            });
+        }
+        Action::IisRewriteRule(rule) => {
+            findings.warn(rule.words.len() < 2 && entry.human.risk == Risk::Low, "rewrite-risk", || {
+                format!("{target}: one word alone can be part of ordinary addresses, that is not of low risk")
+            });
+        }
         Action::FileXml(_)
         | Action::KernelSysctl(_)
         | Action::KernelModule(_)
@@ -363,7 +378,7 @@ fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
     }
     let registry = entry.actions.iter().any(Action::is_of_windows);
     findings.error(registry && entry.platform != EntryPlatform::Windows, "platform-kind", || {
-        "only Windows has a registry and such switches: platform is \"windows\"".to_owned()
+        "only Windows has such settings: platform is \"windows\"".to_owned()
     });
     let unix = entry.actions.iter().any(|action| {
         matches!(

@@ -162,6 +162,17 @@ fn every_lint_speaks() {
         (action, "kind = \"windows.setting\"\nsetting = \"nfs3\"\nvalue = \"false\"\n", "platform-kind"),
         (
             action,
+            "kind = \"file.acl\"\npath = '%windir%\\system32\\jscript.dll'\nwant = \"deny-everyone\"\n",
+            "platform-kind",
+        ),
+        (
+            action,
+            "kind = \"iis.rewrite_rule\"\nsite = \"x\"\nname = \"one\"\nwords = [\"powershell\"]\n",
+            "platform-kind",
+        ),
+        (action, "kind = \"iis.global_module\"\nname = \"TokenCacheModule\"\nwant = \"absent\"\n", "platform-kind"),
+        (
+            action,
             "kind = \"file.dropin\"\npath = \"/etc/x/quell.conf\"\nmode = \"0664\"\ncontent = \"x\\n\"\n",
             "dropin-mode",
         ),

@@ -144,6 +144,19 @@ kind = "windows.setting"
 setting = "ipv6-router-dns"
 value = "disabled"
 [[action]]
+kind = "file.acl"
+path = '%windir%\system32\jscript.dll'
+want = "deny-everyone"
+[[action]]
+kind = "iis.rewrite_rule"
+site = "Default Web Site"
+name = "no-powershell"
+words = ["autodiscover", "powershell"]
+[[action]]
+kind = "iis.global_module"
+name = "TokenCacheModule"
+want = "absent"
+[[action]]
 kind = "registry.value"
 key = 'HKLM\SOFTWARE\Example'
 name = "Names"
@@ -187,6 +200,15 @@ fn what_could_do_harm_is_no_entry() {
         ("\"QUELL-NO-ETM\"", "\"../X\""),
         ("\"QUELL-NO-ETM\"", "\"A:B\""),
         ("value = \"disabled\"", "value = \"0 & calc\""),
+        ("\\system32\\jscript.dll", "\\system32\\ntdll.dll"),
+        ("\\system32\\jscript.dll", "\\..\\jscript.dll"),
+        ("want = \"deny-everyone\"", "want = \"D:(A;;FA;;;WD)\""),
+        ("\"Default Web Site\"", "\"Default Web Site/owa\""),
+        ("\"Default Web Site\"", "\"x' | calc\""),
+        ("name = \"no-powershell\"", "name = \"a\\\" stopProcessing=\\\"false\""),
+        ("words = [\"autodiscover\", \"powershell\"]", "words = [\".*\"]"),
+        ("words = [\"autodiscover\", \"powershell\"]", "words = []"),
+        ("\"TokenCacheModule\"", "\"WindowsAuthenticationModule\""),
         ("value = \"::1\"\n", ""),
         ("data = [\"one\", \"two\"]", "data = 1"),
         ("key = 'HKCR\\example'", "key = 'HKCU\\example'"),

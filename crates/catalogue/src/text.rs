@@ -160,6 +160,19 @@ text!(
     RegistryName, |text| is_line(text) && text.len() <= 255 && !text.contains('\\'), "the name of a registry value"
 );
 text!(
+    /// A file of Windows below its own folder, `%windir%\system32\x.dll`: lower case, so that one file has one name; without `.`
+    /// and `..`, streams, wild cards or other variables.
+    WindowsFile, is_windows_file, "a file such as %windir%\\system32\\example.dll, in lower case"
+);
+text!(
+    /// The name of a web site of IIS, `Default Web Site`; no application below it.
+    SiteName, is_site_name, "the name of a site (1 to 64 of letters, digits, spaces and . - _)"
+);
+text!(
+    /// A word of a web address: 5 to 40 of a-z and 0-9, so that it means itself in every pattern and hardly anything else.
+    UrlWord, is_url_word, "a word of an address (5 to 40 of a-z and 0-9)"
+);
+text!(
     /// A web address that begins with `https://`.
     Url, is_url, "an https address without spaces"
 );
@@ -316,6 +329,34 @@ mod tests {
         table::<RegistryKey>(
             &["HKLM\\SOFTWARE\\X Y", "HKCR\\ms-msdt"],
             &["", "HKLM", "HKCU\\X", "HKLM\\", "HKLM\\a\\\\b", "HKLM\\..\\x", "SOFTWARE\\X"],
+        );
+        table::<WindowsFile>(
+            &["%windir%\\system32\\jscript.dll"],
+            &[
+                "",
+                "%windir%",
+                "%windir%\\",
+                "c:\\windows\\x.dll",
+                "%windir%\\..\\x.dll",
+                "%windir%\\.\\x.dll",
+                "%windir%\\\\x.dll",
+                "%windir%\\x.dll:y",
+                "%windir%\\%temp%\\x",
+                "%windir%\\System32\\x.dll",
+                "%WINDIR%\\x.dll",
+                "%windir%\\x/y",
+                "%windir%\\x.dll.",
+                "%windir%\\x .\\y",
+                "%windir%\\*.dll",
+            ],
+        );
+        table::<SiteName>(
+            &["Default Web Site", "a"],
+            &["", " a", "a ", "a/b", "a'b", "a\"b", "a\\b", "../a", "a*", "[a]", "a\n"],
+        );
+        table::<UrlWord>(
+            &["powershell", "x2345"],
+            &["", "owa!", "abcd", ".*abc", "Powershell", "a-b-c-d", "power|shell"],
         );
         table::<PackageName>(&["libstdc++6", "telnet-server"], &["", "-y", "a b", "a=1", "a/b"]);
         table::<Url>(

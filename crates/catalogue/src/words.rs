@@ -4,9 +4,10 @@
 //! what the agent does. How the agent does it is `agent`'s business; the words are held to each kind by a test.
 
 use crate::actions::{
-    Action, ArchiveMemberAbsent, CryptoPolicyModule, FileDropin, FileListSetting, FileMode, FileScan, FileSetting,
-    FileSettingAbsent, FileXml, FirewallRule, KernelCmdline, KernelModule, KernelSysctl, PackageState, PackageWant,
-    RegistryKeyAbsent, RegistryValue, RegistryValueAbsent, ServiceState, Validator, WindowsSetting,
+    Action, ArchiveMemberAbsent, CryptoPolicyModule, FileAcl, FileDropin, FileListSetting, FileMode, FileScan,
+    FileSetting, FileSettingAbsent, FileXml, FirewallRule, IisGlobalModule, KernelCmdline, KernelModule, KernelSysctl,
+    PackageState, PackageWant, RegistryKeyAbsent, RegistryValue, RegistryValueAbsent, ServiceState, Validator,
+    WindowsSetting,
 };
 use crate::schema::{Entry, Reboot, Reversible};
 
@@ -150,6 +151,36 @@ pub fn action(action: &Action) -> Words {
             format!("Whether Windows' {setting} is {value}{}.", each(*setting)),
             format!("{setting} is set to {value}{}.", each(*setting)),
             "The value it had is set again; what somebody changed meanwhile is left alone.".to_owned(),
+        ),
+        Action::FileAcl(FileAcl { path, .. }) => (
+            format!(
+                "Whether the access list of {path} denies everyone the use of it; where there is no such file, nothing is done."
+            ),
+            format!(
+                "An entry that denies everyone everything is put before all others in the access list of {path}, and the \
+                 administrators become its owner."
+            ),
+            "Owner and access list become what they were; one that somebody changed meanwhile is left alone."
+                .to_owned(),
+        ),
+        Action::IisRewriteRule(rule) => (
+            format!(
+                "Whether a rule of URL Rewrite ends every request to {} whose decoded address holds {}.",
+                rule.site,
+                rule.said()
+            ),
+            format!(
+                "A rule {} is put before all others of {}: it ends requests whose decoded address holds {}.",
+                rule.rule(),
+                rule.site,
+                rule.said()
+            ),
+            "Our rule is removed, unless somebody changed it meanwhile; rules of others are never touched.".to_owned(),
+        ),
+        Action::IisGlobalModule(IisGlobalModule { name, .. }) => (
+            format!("Whether IIS loads its module {name}."),
+            format!("{name} is taken off the list of modules that IIS loads; its file stays."),
+            format!("{name} comes back to its place in the list, with the file and condition it had."),
         ),
         Action::RegistryValue(RegistryValue { key, name, data, .. }) => (
             format!("Whether the registry value {name} of {key} is {data}."),

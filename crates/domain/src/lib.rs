@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod approval;
 pub mod asset;
+pub mod contact;
 pub mod control;
 pub mod detection;
 pub mod dry_run;

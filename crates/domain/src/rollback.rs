@@ -1,9 +1,11 @@
 //! Which jobs put a mitigation of ours in place that is in force now: what rolling back a job takes back.
 //!
-//! Pages, API and command line roll back a job by this rule; what is in force and ours is `control`'s to say.
+//! Pages, API and command line roll back a job by this rule; what is in force and ours is `control`'s to say. And in which order
+//! hosts were changed, because they are taken back the other way round (`fleet-execution.md` 6.3).
 
+use crate::id::{AssetId, RunId};
 use crate::task::State;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a task did, or was to do, about a mitigation on an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +43,40 @@ pub fn put_in_place<J: Copy + Ord>(turns: impl IntoIterator<Item = Turn<J>>) -> 
     if changed.is_empty() { tried.into_iter().collect() } else { changed }
 }
 
+/// In which wave each host was changed, by the runs and waves that put in place what is to be taken back, mitigation by mitigation.
+/// Nothing where several runs did: the waves of one say nothing of those of another.
+#[must_use]
+pub fn changed_in(put: impl IntoIterator<Item = (AssetId, BTreeSet<(RunId, u32)>)>) -> BTreeMap<AssetId, u32> {
+    let (mut runs, mut changed) = (BTreeSet::new(), BTreeMap::new());
+    for (asset, tasks) in put {
+        for (run, wave) in tasks {
+            runs.insert(run);
+            let last = changed.entry(asset).or_insert(wave);
+            *last = wave.max(*last);
+        }
+    }
+    if runs.len() > 1 { BTreeMap::new() } else { changed }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_waves_of_one_run_are_known_and_those_of_several_are_not() {
+        let put = |asset, tasks: &[(i64, u32)]| {
+            (AssetId(asset), tasks.iter().map(|(run, wave)| (RunId(*run), *wave)).collect::<BTreeSet<_>>())
+        };
+        let waves = |waves: &[(i64, u32)]| {
+            waves.iter().map(|(asset, wave)| (AssetId(*asset), *wave)).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(changed_in([]), waves(&[]));
+        // Two mitigations on one host, and one of which nobody knows who put it there.
+        let one = [put(1, &[(7, 1)]), put(2, &[(7, 2)]), put(2, &[(7, 2)]), put(3, &[])];
+        assert_eq!(changed_in(one.clone()), waves(&[(1, 1), (2, 2)]));
+        assert_eq!(changed_in(one.into_iter().chain([put(4, &[(8, 1)])])), waves(&[]));
+        assert_eq!(changed_in([put(1, &[(7, 1), (8, 1)])]), waves(&[]), "put back by a run of its own after a drift");
+    }
 
     #[test]
     fn who_changed_the_host_since_it_was_last_taken_back_put_it_in_place() {

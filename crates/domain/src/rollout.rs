@@ -1,16 +1,20 @@
 //! How a run spreads over its assets: waves and who is in which, limits on what runs at once, freshness of offline hosts.
 //!
 //! `fleet-execution.md` 1.6, 2.1 and 2.3. The judgement at the end of a wave is in [`gate`], the life of a run in [`run`], what a
-//! limit means while it is held in [`permit`].
+//! limit means while it is held in [`permit`], which hosts are kept apart in [`apart`], what a policy comes to for a run of a known size in
+//! [`resolved`].
 
+pub mod apart;
 pub mod gate;
 pub mod permit;
+pub mod resolved;
 pub mod run;
 
 use crate::id::AssetId;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -105,17 +109,17 @@ impl<'de> Deserialize<'de> for Size {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Apart {
-    /// The beginning of a tag, `cluster:`: assets that share a tag beginning with it are one group.
+    /// The beginning of a tag, `cluster:`: assets that share a tag beginning with it are one group, see [`apart::groups`].
     pub tag: String,
-    /// How many of a group run at once, over all runs.
+    /// How many hosts of a group are worked on at once, over all runs, by starts and by restarts.
     pub at_most: u32,
 }
 
 impl Apart {
-    /// The group of an asset with these tags, if it is in one; of several the first by name.
+    /// Whether hosts that share this tag are a group of it.
     #[must_use]
-    pub fn group<'a>(&self, tags: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-        tags.into_iter().filter(|tag| tag.starts_with(self.tag.as_str())).min()
+    pub fn speaks_of(&self, tag: &str) -> bool {
+        tag.starts_with(self.tag.as_str())
     }
 }
 
@@ -288,12 +292,26 @@ impl Policy {
     /// canaries and another job has others.
     #[must_use]
     pub fn assign(&self, key: u64, assets: impl IntoIterator<Item = AssetId>) -> BTreeMap<AssetId, u32> {
-        let mut ranked: Vec<(u64, AssetId)> = assets.into_iter().map(|asset| (rank(key, asset), asset)).collect();
+        self.assign_back(key, assets, &BTreeMap::new())
+    }
+
+    /// The same for a rollback, where the hosts were changed in these waves (`fleet-execution.md` 6.3: in reverse order): those that
+    /// were changed last come first. Waves are as large as the policy says, so that a rollback has its canaries, too. Hosts of
+    /// which no wave is known come last.
+    #[must_use]
+    pub fn assign_back(
+        &self,
+        key: u64,
+        assets: impl IntoIterator<Item = AssetId>,
+        changed: &BTreeMap<AssetId, u32>,
+    ) -> BTreeMap<AssetId, u32> {
+        let place = |asset| (Reverse(changed.get(&asset).copied().unwrap_or(0)), rank(key, asset), asset);
+        let mut ranked: Vec<(Reverse<u32>, u64, AssetId)> = assets.into_iter().map(place).collect();
         ranked.sort_unstable();
         ranked.dedup();
         let sizes = self.sizes(u64::try_from(ranked.len()).unwrap_or(u64::MAX));
         let waves = (1_u32..).zip(sizes).flat_map(|(wave, size)| (0..size).map(move |_| wave));
-        ranked.into_iter().map(|(_, asset)| asset).zip(waves).collect()
+        ranked.into_iter().map(|(.., asset)| asset).zip(waves).collect()
     }
 
     /// How many failures a run of so many tasks survives.
@@ -312,12 +330,13 @@ impl Policy {
     }
 
     /// Whether a task is no longer kept for its host: it was due, and the host last heard, longer ago than the bound, and the work
-    /// is windowed or recurs, so that its next run comes. Work that is done once stays open until it was tried or cancelled
+    /// is windowed or recurs, so that its next run comes. With a host that contact is lost with ([`crate::contact`]) it is not waited for
+    /// that it was due for so long. Work that is done once stays open until it was tried or cancelled
     /// (design, section 10).
     #[must_use]
-    pub fn stale(&self, due: Timestamp, heard: Timestamp, ends: bool, now: Timestamp) -> bool {
+    pub fn stale(&self, due: Timestamp, heard: Timestamp, missing: bool, ends: bool, now: Timestamp) -> bool {
         let bound = self.away_before(now);
-        ends && due < bound && heard < bound
+        ends && heard < bound && (missing || due < bound)
     }
 
     /// Whether every start of a run of so many tasks has to ask for a permit: a limit that nobody could reach needs none.
@@ -354,7 +373,12 @@ impl Policy {
                 format!("waves of {} and the rest, {} apart", sizes.join(", "), seconds(self.soak_seconds))
             }
         };
-        let mut said = vec![waves, format!("at most {} at once", self.max_running)];
+        let mut said = vec![waves];
+        // Of one wave there is no next one that the share could hold back.
+        said.extend((!self.waves.is_empty()).then(|| {
+            format!("the next wave opens once {}% of the results of the one before are in", self.definitive_percent)
+        }));
+        said.push(format!("at most {} at once", self.max_running));
         said.extend(self.starts_per_minute.map(|starts| format!("at most {starts} starts a minute")));
         said.push(match self.failures {
             Some(size) => format!("halts after more than {size} failures"),

@@ -394,6 +394,42 @@ pub fn silent(not_after: Timestamp, now: Timestamp) -> bool {
     now > not_after.plus_seconds(SILENCE_SECONDS)
 }
 
+/// A permit to start that was granted for one order of a task ([`crate::rollout::permit`]), its place given back or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permitted {
+    /// The epoch of the order.
+    pub epoch: u32,
+    /// Granted last.
+    pub granted_at: Timestamp,
+    /// What started on it has ended by then, however it ended ([`crate::rollout::permit::free_at`]).
+    pub over_at: Timestamp,
+}
+
+/// Whether a task's host died at work, as far as anybody can see: what began was not heard of for [`GONE_SECONDS`], nor was its host,
+/// last heard at `heard_at`.
+///
+/// An agent may say that an action started only once it is over, and a host that dies in it never does. So a permit for the present
+/// order counts as a start, unless the host was heard once the work was over: then it would have said so. What is unknown already, by
+/// its order's time, counts too as long as nobody knows that it began.
+#[must_use]
+pub fn gone(
+    life: Life,
+    started_at: Option<Timestamp>,
+    permit: Option<Permitted>,
+    heard_at: Timestamp,
+    now: Timestamp,
+) -> bool {
+    let limit = now.plus_seconds(-GONE_SECONDS);
+    let permit = permit.filter(|permit| permit.epoch == life.epoch && heard_at <= permit.over_at);
+    let began = match life.state {
+        State::Running => started_at,
+        State::Unknown if started_at.is_some() => None,
+        State::Offered | State::Accepted | State::Unknown => permit.map(|permit| permit.granted_at),
+        _ => None,
+    };
+    heard_at < limit && began.is_some_and(|at| at < limit)
+}
+
 #[cfg(test)]
 #[path = "task_tests.rs"]
 mod tests;

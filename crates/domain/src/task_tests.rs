@@ -115,6 +115,39 @@ fn an_order_lapses_by_our_clock_too() {
     }
 }
 
+/// A permit that was granted for the present order is as good as a word of its start, as long as its host may be at work.
+#[test]
+fn who_died_at_work_by_table() {
+    use crate::rollout::permit::free_at;
+    let at = |seconds: i64| Timestamp::from_micros(0).plus_seconds(1_000_000 + seconds);
+    let permit = |epoch, granted| Some(Permitted { epoch, granted_at: at(granted), over_at: free_at(at(granted)) });
+    let (out, old, over) = ([State::Offered, State::Accepted, State::Unknown], -5_000, -5_000 + 720);
+    assert_eq!(free_at(at(old)), at(over));
+    for state in State::ALL {
+        let out = out.contains(&state);
+        let running = state == State::Running;
+        for (started, permit, heard, expected, why) in [
+            (None, None, old, false, "nothing allowed it to start"),
+            (None, permit(2, old), old, out, "allowed, and not heard since"),
+            (None, permit(2, old), over, out, "heard while it may have been at work"),
+            (None, permit(2, old), over + 1, false, "heard after it, and it did not say that it had started"),
+            (None, permit(1, old), old, false, "another order was allowed to start"),
+            (None, permit(3, old), old, false, "another order was allowed to start"),
+            (None, permit(2, -1_301), -1_301, out, "just long enough"),
+            (None, permit(2, -1_300), -1_301, false, "it may still be at work"),
+            (None, permit(2, -1_301), -1_300, false, "its host was heard too lately"),
+            (Some(old), None, old, running, "it said so"),
+            (Some(old), None, -1_301, running, "the host's last word does not matter, only when it was"),
+            (Some(old), None, -1_300, false, "its host was heard too lately"),
+            (Some(-1_300), None, -1_301, false, "it may still be at work"),
+            (Some(old), permit(2, old), old, running || (out && state != State::Unknown), "known to be gone already"),
+        ] {
+            let life = Life { state, epoch: 2, ..Life::new() };
+            assert_eq!(gone(life, started.map(at), permit, at(heard), at(0)), expected, "{state:?}: {why}");
+        }
+    }
+}
+
 #[test]
 fn what_is_offered_by_table() {
     for state in State::ALL {

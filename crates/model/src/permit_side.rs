@@ -11,7 +11,7 @@ use crate::scene::Scene;
 use crate::state::{Clock, Deed, Message, Open, Row, State, Task};
 use crate::system::System;
 use agent::permits::{Keeper, Permits};
-use domain::id::{RunId, TaskId};
+use domain::id::{AssetId, RunId, TaskId};
 use domain::rollout::permit::{
     Fitness, Granted, MARGIN_SECONDS, PERMIT_SECONDS, Places, Question, Wanted, at_large, fit, free_at, gives_back,
 };
@@ -101,7 +101,9 @@ impl System {
             _ => free_at(now),
         };
         let max_running = i64::from(self.bounds.limit);
-        let wanted = Wanted { task, epoch, run, max_running, interval: 0, apart: None, expires_at };
+        // Groups that are kept apart are not modelled, so the host makes no difference.
+        let asset = AssetId(0);
+        let wanted = Wanted { task, epoch, run, asset, max_running, interval: 0, apart: &[], expires_at };
         let mut places = read.places.clone();
         let closed = places.places.values().any(|place| place.closed);
         match self.mutation {

@@ -3,28 +3,31 @@
 //! Orders of a risky class are worth nothing without a manifest signed by keys of the root's organisation role
 //! (`fleet-execution.md` 3.3, second signature). A server that is taken over holds none of those keys, so it cannot widen
 //! what was approved: the manifest names the job, the run, the entries by digest, the agents by the root of a Merkle tree,
-//! and the time. Server, agent and command line ask the same functions here.
+//! the instants between which something may start, whether hosts may be restarted, and how the run is rolled out. Of the
+//! rollout an agent can hold the server to the restart and the permit only: waves, gates and pace are counted over many hosts,
+//! which no agent sees. Server, agent and command line ask the same functions here.
 //!
 //! Deliberately not here: who may approve on the server (`domain::approval`), and reverts, which never need an approval.
 
 pub mod merkle;
+mod version;
 
 use crate::digest::Digest;
 use crate::order::{Order, OrderKind, RefusalCode};
 use crate::root::{Role, Root};
 use crate::signed::{Envelope, EnvelopeError, VerifyError};
+use domain::rollout::resolved::Rollout;
 use domain::time::Timestamp;
 use merkle::{Proof, Tree, target};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
+pub use version::{MANIFEST_VERSION, older};
 
 /// The DSSE payload type of a manifest.
-pub const MANIFEST_TYPE: &str = "application/vnd.quell.approval.v1+json";
-/// The version of manifest and plan that this program reads.
-pub const MANIFEST_VERSION: u32 = 1;
-/// The word an agent lists among its capabilities when it can check approvals.
-pub const CAPABILITY: &str = "approval@1";
+pub const MANIFEST_TYPE: &str = "application/vnd.quell.approval.v2+json";
+/// The word an agent lists among its capabilities when it can check approvals of this version.
+pub const CAPABILITY: &str = "approval@2";
 /// Largest sealed manifest read, in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
 /// Most entries in one manifest; with more it would outgrow [`MANIFEST_BYTES_MAX`].
@@ -40,6 +43,18 @@ pub struct Approved {
     pub revision: u32,
     /// SHA-256 of its signed bytes.
     pub digest: Digest,
+}
+
+/// The outer bounds of the instants at which something of a run may start, over all its machines: each of them has its own
+/// inside, by its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Starts {
+    /// The first instant: when the first machine is due.
+    pub from: Timestamp,
+    /// The first instant that is too late: when the last machine could start and end within its window; where one has no window,
+    /// when the approval ends.
+    pub until: Timestamp,
 }
 
 /// What the approvers sign. An unknown field refuses it: it may be a restriction we do not understand.
@@ -64,6 +79,10 @@ pub struct Manifest {
     pub valid_from: Timestamp,
     /// Nothing starts after.
     pub valid_until: Timestamp,
+    /// Nothing starts outside of these, either.
+    pub starts: Starts,
+    /// How the run is rolled out; agents hold orders to `restarts` and `permits` of it.
+    pub rollout: Rollout,
     /// Who asked for the approval, for people.
     pub requested_by: String,
     /// SHA-256 of the plan that the approver read.
@@ -100,7 +119,7 @@ pub enum ApprovalFault {
     /// Another manifest than the one named.
     #[error("the order names another approval than the one that came with it")]
     WrongManifest,
-    /// For another job, run, kind or entry.
+    /// For another job, run, kind or entry, or without what the order asks for.
     #[error("the approval is for {approved}, the order for {ordered}")]
     Mismatch {
         /// What was approved.
@@ -165,12 +184,10 @@ impl Manifest {
     /// # Errors
     /// [`ApprovalFault::Malformed`].
     pub fn read(bytes: &[u8]) -> Result<Self, ApprovalFault> {
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| ApprovalFault::Malformed(e.to_string()))?;
-        let v = manifest.v;
-        if v != MANIFEST_VERSION {
-            let what = format!("version {v}, this program reads {MANIFEST_VERSION}");
-            return Err(ApprovalFault::Malformed(what));
+        if let Some(v) = version::other(bytes) {
+            return Err(ApprovalFault::Malformed(version::sentence(v)));
         }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| ApprovalFault::Malformed(e.to_string()))?;
         if manifest.entries.is_empty() || manifest.entries.len() > ENTRIES_MAX || manifest.targets == 0 {
             return Err(ApprovalFault::Malformed("it names no target, no entry or too many".to_owned()));
         }
@@ -202,7 +219,8 @@ impl Manifest {
         if !proven {
             return Err(ApprovalFault::NotTarget { targets: self.targets });
         }
-        let (from, until) = (self.valid_from, self.valid_until);
+        self.allows(order)?;
+        let (from, until) = (self.valid_from.max(self.starts.from), self.valid_until.min(self.starts.until));
         let late = |what: String| Err(ApprovalFault::OutOfTime { from, until, what });
         match () {
             () if now < from || now >= until => late(format!("it is {now}")),
@@ -210,6 +228,20 @@ impl Manifest {
             () if order.not_after > until => late(format!("the order may start until {}", order.not_after)),
             () => Ok(()),
         }
+    }
+
+    /// Whether an order asks for no more of its host than the rollout that was signed (`fleet-execution.md` 2.4).
+    fn allows(&self, order: &Order) -> Result<(), ApprovalFault> {
+        let beyond = |approved: &str, ordered: &str| {
+            Err(ApprovalFault::Mismatch { approved: approved.to_owned(), ordered: ordered.to_owned() })
+        };
+        if order.restart && self.rollout.restarts.is_none() {
+            return beyond("a run that restarts no host", "the host to be restarted");
+        }
+        if self.rollout.permits && !order.permit {
+            return beyond("starts that ask for a permit each", "a start without one");
+        }
+        Ok(())
     }
 }
 
@@ -256,6 +288,8 @@ pub struct Plan {
     pub valid_from: Timestamp,
     /// Nothing starts after.
     pub valid_until: Timestamp,
+    /// How it is rolled out, as it works out for these machines.
+    pub rollout: Rollout,
     /// What is done.
     pub entries: Vec<PlanEntry>,
     /// Where.
@@ -292,8 +326,12 @@ pub struct PlanAsset {
     pub agent_id: Uuid,
     /// Its installation.
     pub instance_id: Uuid,
+    /// In which wave, from 1.
+    pub wave: u32,
     /// When it is due there.
     pub due_at: Timestamp,
+    /// The last instant at which it may start there, so that it ends within its window; none: no window.
+    pub start_by: Option<Timestamp>,
     /// Entry ids that are done on it.
     pub entries: Vec<String>,
 }
@@ -318,9 +356,15 @@ pub enum PlanFault {
     /// Not the JSON of a plan of this version.
     #[error("reading a plan: {0}")]
     Malformed(String),
+    /// A plan of another version, with that version.
+    #[error("reading a plan: {}", version::sentence(*.0))]
+    Version(u32),
     /// An entry's text has another digest.
     #[error("reading a plan: the text of entry {0} is not the one with its digest")]
     Entry(String),
+    /// Its machines are not spread over waves as its rollout says.
+    #[error("reading a plan: wave {0} has more machines than its rollout says")]
+    Waves(u32),
     /// The manifest to be signed is for something else than the plan says.
     #[error("the manifest to be signed is not the one that belongs to the plan shown: {0} differ")]
     Manifest(&'static str),
@@ -338,14 +382,54 @@ impl Plan {
     /// # Errors
     /// See [`PlanFault`].
     pub fn read(text: &str) -> Result<Self, PlanFault> {
-        let plan: Self = serde_json::from_str(text).map_err(|e| PlanFault::Malformed(e.to_string()))?;
-        if plan.v != MANIFEST_VERSION {
-            return Err(PlanFault::Malformed(format!("version {}, this program reads {MANIFEST_VERSION}", plan.v)));
+        if let Some(v) = version::other(text.as_bytes()) {
+            return Err(PlanFault::Version(v));
         }
-        match plan.entries.iter().find(|entry| Digest::of(entry.body.as_bytes()) != entry.digest) {
-            Some(entry) => Err(PlanFault::Entry(entry.id.clone())),
+        let plan: Self = serde_json::from_str(text).map_err(|e| PlanFault::Malformed(e.to_string()))?;
+        if let Some(entry) = plan.entries.iter().find(|entry| Digest::of(entry.body.as_bytes()) != entry.digest) {
+            return Err(PlanFault::Entry(entry.id.clone()));
+        }
+        match plan.overfull() {
+            Some(wave) => Err(PlanFault::Waves(wave)),
             None => Ok(plan),
         }
+    }
+
+    /// A wave that has more machines than the rollout says, or is none of it. It may have fewer: a machine without an agent is in a
+    /// wave and gets no order.
+    fn overfull(&self) -> Option<u32> {
+        let mut waves: BTreeMap<u32, u64> = BTreeMap::new();
+        for asset in &self.assets {
+            *waves.entry(asset.wave).or_default() += 1;
+        }
+        let room = |wave: u32| {
+            let index = usize::try_from(wave).ok()?.checked_sub(1)?;
+            self.rollout.waves.get(index).copied()
+        };
+        waves.into_iter().find(|(wave, machines)| room(*wave).is_none_or(|room| *machines > room)).map(|(wave, _)| wave)
+    }
+
+    /// Between which instants something may start, over all machines.
+    #[must_use]
+    pub fn starts(&self) -> Starts {
+        let from = self.assets.iter().map(|asset| asset.due_at).min().unwrap_or(self.valid_from);
+        let last: Option<Vec<Timestamp>> = self.assets.iter().map(|asset| asset.start_by).collect();
+        let until = last.and_then(|all| all.into_iter().max()).unwrap_or(self.valid_until);
+        Starts { from, until: until.min(self.valid_until) }
+    }
+
+    /// The rollout in words, each with its heading, the times first: what is shown before it is signed.
+    #[must_use]
+    pub fn words(&self) -> Vec<(&'static str, String)> {
+        let Starts { from, until } = self.starts();
+        let windows = if self.assets.iter().all(|asset| asset.start_by.is_some()) {
+            "each machine within its own window"
+        } else {
+            "where no window ends it before"
+        };
+        let [from, until] = [from, until].map(|at| at.to_jiff().strftime("%-d %b %Y %H:%M:%S UTC").to_string());
+        let times = ("Starts", format!("not before {from} and not after {until}, {windows}"));
+        std::iter::once(times).chain(self.rollout.words()).collect()
     }
 
     /// Every installation it is for, sorted, each once: the leaves of the tree.
@@ -378,6 +462,8 @@ impl Plan {
             targets: tree.size(),
             valid_from: self.valid_from,
             valid_until: self.valid_until,
+            starts: self.starts(),
+            rollout: self.rollout.clone(),
             requested_by: self.requested_by.clone(),
             plan_digest: Digest::of(text.as_bytes()),
         }
@@ -396,6 +482,8 @@ impl Plan {
             ("the entries", found.entries != expected.entries),
             ("the machines", found.targets_root != expected.targets_root || found.targets != expected.targets),
             ("the times", found.valid_from != expected.valid_from || found.valid_until != expected.valid_until),
+            ("the windows", found.starts != expected.starts),
+            ("the rollouts", found.rollout != expected.rollout),
             ("the plans", found.plan_digest != expected.plan_digest),
         ];
         match differs.into_iter().find(|(_, differ)| *differ) {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::root::{ROOT_SPEC, RoleKeys, Roles};
 use crate::signed::SigningKey;
+use domain::rollout::{Apart, Policy, Size};
 
 fn key(n: u8) -> SigningKey {
     SigningKey::from_secret(&[n; 32])
@@ -32,11 +33,14 @@ fn plan() -> Plan {
         ip: String::new(),
         agent_id: Uuid::from_u128(n),
         instance_id: Uuid::from_u128(n + 100),
+        wave: if n == 1 { 1 } else { 2 },
         due_at: at(0),
+        start_by: None,
         entries: vec!["linux-a".to_owned()],
     };
+    let policy = Policy { waves: vec![Size::Count(1)], permits: false, ..Policy::default() };
     Plan {
-        v: 1,
+        v: MANIFEST_VERSION,
         job: "MJ0000001".to_owned(),
         run: 1,
         kind: OrderKind::Apply,
@@ -46,6 +50,7 @@ fn plan() -> Plan {
         requested_by: "ann".to_owned(),
         valid_from: at(100),
         valid_until: at(900),
+        rollout: Rollout { permits: false, ..Rollout::of(&policy, 5, 5) },
         entries: vec![PlanEntry {
             id: "linux-a".to_owned(),
             revision: 1,
@@ -182,6 +187,8 @@ fn a_plan_vouches_for_its_own_manifest_only() {
     for (what, other) in [
         ("the machines", Manifest { targets_root: wider.tree().root(), targets: 6, ..manifest.clone() }),
         ("the times", Manifest { valid_until: at(9_000), ..manifest.clone() }),
+        ("the windows", Manifest { starts: Starts { from: at(0), until: at(800) }, ..manifest.clone() }),
+        ("the windows", Manifest { starts: Starts { from: at(1), until: at(900) }, ..manifest.clone() }),
         ("the jobs", Manifest { run: 2, ..manifest.clone() }),
         ("the plans", Manifest { plan_digest: Digest::of(b"another"), ..manifest.clone() }),
         ("the texts", Manifest { requested_by: "bob".to_owned(), ..manifest.clone() }),
@@ -189,11 +196,128 @@ fn a_plan_vouches_for_its_own_manifest_only() {
         let fault = plan.vouches(&text, &other.to_json()).unwrap_err().to_string();
         assert!(fault.contains(what), "{fault}");
     }
+    // Each part of the rollout, with the digest of the very plan that is shown.
+    type Change = fn(&mut Rollout);
+    let changes: [Change; 8] = [
+        |r| r.waves = vec![5],
+        |r| r.soak_seconds = 1,
+        |r| r.failures = 99,
+        |r| r.failure_percent = Some(100),
+        |r| r.max_running = 2,
+        |r| r.apart = Some(Apart { tag: "cluster:".to_owned(), at_most: 1 }),
+        |r| r.permits = true,
+        |r| r.restarts = Some(1),
+    ];
+    for change in changes {
+        let mut other = manifest.clone();
+        change(&mut other.rollout);
+        let fault = plan.vouches(&text, &other.to_json()).unwrap_err().to_string();
+        assert!(fault.contains("the rollouts"), "{fault}");
+        // The same the other way round: another plan is shown than the one whose digest is to be signed.
+        let mut shown = plan.clone();
+        change(&mut shown.rollout);
+        let fault = shown.vouches(&shown.to_json(), &manifest.to_json()).unwrap_err().to_string();
+        assert!(fault.contains("the rollouts"), "{fault}");
+        let mut lying = shown.manifest(&shown.to_json());
+        lying.plan_digest = manifest.plan_digest;
+        let fault = shown.vouches(&shown.to_json(), &lying.to_json()).unwrap_err().to_string();
+        assert!(fault.contains("the plans"), "{fault}");
+    }
     // An entry whose text is not what its digest says is not shown at all.
     let mut lying = plan.clone();
     lying.entries[0].body = "{\"something\":\"else\"}".to_owned();
     assert!(matches!(Plan::read(&lying.to_json()), Err(PlanFault::Entry(_))));
     assert!(Plan::read("{}").is_err());
+    // Of another version nothing else is looked at: its fields are other ones.
+    for (v, says) in [(1, "of version 1, and this program reads version 2"), (3, "update this program")] {
+        let strange = format!("{{\"v\":{v},\"new\":true}}");
+        let fault = Plan::read(&strange).unwrap_err();
+        assert!(matches!(fault, PlanFault::Version(of) if of == v), "{fault}");
+        assert!(fault.to_string().contains(says) && !fault.to_string().contains("field"), "{fault}");
+        let fault = Manifest::read(strange.as_bytes()).unwrap_err().to_string();
+        assert!(fault.contains(says), "{fault}");
+        assert_eq!(older(&strange), v == 1);
+    }
+    assert!(!older(&text) && !older("{}") && !older("no JSON"));
+    // Nor is a plan whose machines are not in the waves that it tells of.
+    for (index, wave, full) in [(1, 1, 1), (0, 3, 3), (0, 0, 0)] {
+        let mut crowded = plan.clone();
+        crowded.assets[index].wave = wave;
+        assert!(matches!(Plan::read(&crowded.to_json()), Err(PlanFault::Waves(of)) if of == full), "{index} in {wave}");
+    }
+    // Fewer than it says are those without an agent.
+    let mut fewer = plan.clone();
+    fewer.assets.pop();
+    Plan::read(&fewer.to_json()).unwrap();
+}
+
+#[test]
+fn an_order_asks_for_no_more_of_its_host_than_was_signed() {
+    let refused = |plan: &Plan, change: &dyn Fn(&mut Order)| {
+        let mut order = order(plan, 0);
+        change(&mut order);
+        code(&order, Some(&sealed(&plan.manifest(&plan.to_json()), &[3, 4])), at(500))
+    };
+    let rolled = |permits, restarts| {
+        let plan = plan();
+        Plan { rollout: Rollout { permits, restarts, ..plan.rollout.clone() }, ..plan }
+    };
+    let mismatch = Some(RefusalCode::ApprovalMismatch);
+    for (permits, restarts, permit, restart, expected) in [
+        (false, None, false, false, None),
+        (false, None, true, false, None),
+        (false, None, false, true, mismatch),
+        (false, None, true, true, mismatch),
+        (false, Some(1), false, true, None),
+        (false, Some(1), false, false, None),
+        (true, None, false, false, mismatch),
+        (true, None, true, false, None),
+        (true, Some(9), false, true, mismatch),
+        (true, Some(9), true, true, None),
+    ] {
+        let plan = rolled(permits, restarts);
+        let found = refused(&plan, &|order| (order.permit, order.restart) = (permit, restart));
+        assert_eq!(found, expected, "signed {permits} {restarts:?}, ordered {permit} {restart}");
+    }
+}
+
+#[test]
+fn nothing_starts_outside_of_the_windows_that_were_signed() {
+    let mut plan = plan();
+    for (asset, (due, last)) in plan.assets.iter_mut().zip([(200, 300), (250, 350), (210, 310), (300, 400), (220, 320)])
+    {
+        (asset.due_at, asset.start_by) = (at(due), Some(at(last)));
+    }
+    assert_eq!(plan.starts(), Starts { from: at(200), until: at(400) });
+    let envelope = sealed(&plan.manifest(&plan.to_json()), &[3, 4]);
+    let late = Some(RefusalCode::ApprovalOutOfTime);
+    for (now, not_after, expected) in [
+        (199, 300, late),
+        (200, 300, None),
+        (200, 400, None),
+        (200, 401, late),
+        (399, 400, None),
+        (400, 400, late),
+        (500, 900, late),
+    ] {
+        let order = Order { not_after: at(not_after), ..order(&plan, 0) };
+        assert_eq!(code(&order, Some(&envelope), at(now)), expected, "at {now} until {not_after}");
+    }
+    // One machine without a window, and the end is that of the approval; a window never outlives it.
+    plan.assets[2].start_by = None;
+    assert_eq!(plan.starts(), Starts { from: at(200), until: at(900) });
+    plan.assets[2].start_by = Some(at(5_000));
+    assert_eq!(plan.starts().until, at(900));
+}
+
+#[test]
+fn the_rollout_is_told_in_words_with_its_times() {
+    let said: String = plan().words().iter().map(|(label, text)| format!("{label}: {text}\n")).collect();
+    for part in
+        ["Starts: not before 1 Jan 1970", "Waves: 2 waves of 1, 4 machines", "Restarts: no machine is restarted"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 fn other_asset() -> PlanAsset {
@@ -208,8 +332,20 @@ fn a_manifest_with_what_we_do_not_know_is_refused() {
     let envelope = Envelope::sign(MANIFEST_TYPE, json.to_string().as_bytes(), &[&key(3), &key(4)]);
     assert!(matches!(Manifest::open(&root(), &envelope), Err(ApprovalFault::Malformed(_))));
     json.as_object_mut().unwrap().remove("only_on_sundays");
-    json["v"] = 2.into();
-    assert!(Manifest::read(json.to_string().as_bytes()).is_err());
+    assert!(Manifest::read(json.to_string().as_bytes()).is_ok());
+    // A restriction within the rollout is one as well; and what comes without a rollout is of an older version.
+    for (place, name) in [("/rollout", "only_on_sundays"), ("/starts", "not_at_noon")] {
+        let mut stricter = json.clone();
+        stricter.pointer_mut(place).unwrap()[name] = true.into();
+        assert!(Manifest::read(stricter.to_string().as_bytes()).is_err(), "{place}");
+        let mut without = json.clone();
+        without.as_object_mut().unwrap().remove(place.trim_start_matches('/'));
+        assert!(Manifest::read(without.to_string().as_bytes()).is_err(), "{place}");
+    }
+    for version in [1, 3] {
+        json["v"] = version.into();
+        assert!(Manifest::read(json.to_string().as_bytes()).is_err());
+    }
 }
 
 #[test]

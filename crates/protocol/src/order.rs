@@ -141,7 +141,7 @@ pub enum RefusalCode {
     UnresolvedEpoch,
     /// Cancelled here before it came (a tombstone).
     Cancelled,
-    /// Its time has not come.
+    /// Its time has not come; or so many orders wait for their content that the agent keeps no more.
     NotYet,
     /// Its time is over.
     Expired,
@@ -153,11 +153,12 @@ pub enum RefusalCode {
     ApprovalMissing,
     /// The approval is not signed as the root's organisation role demands, or is no approval.
     ApprovalUntrusted,
-    /// The approval is for another job, run, kind, entry, revision or digest.
+    /// The approval is for another job, run, kind, entry, revision or digest, or the order asks for what it does not allow: a
+    /// restart of the host, a start without a permit.
     ApprovalMismatch,
     /// The approval is not proven to be for this installation of this agent.
     ApprovalNotTarget,
-    /// The approval does not hold yet, no more, or not as long as the order.
+    /// The approval does not hold yet, no more, or not as long as the order, or its maintenance windows are over.
     ApprovalOutOfTime,
     /// The host's owner set monitor-only mode.
     MonitorOnly,

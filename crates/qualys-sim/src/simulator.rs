@@ -139,6 +139,12 @@ impl Simulator {
         self.with_index(host_id, |index| self.app.world.set_alive(index, alive))
     }
 
+    /// Takes the detections of a QID off a host, as a purge or a disabled signature does: the host is scanned as before, and
+    /// nothing is said of the QID any more. Returns whether there is such a host.
+    pub fn purge(&self, host_id: u64, qid: u32) -> bool {
+        self.with_index(host_id, |index| self.app.world.purge(index, qid))
+    }
+
     /// Says how the next launched scan ends; several calls queue up.
     pub fn set_next_outcome(&self, outcome: Outcome) {
         self.app.world.set_next_outcome(outcome);

@@ -139,6 +139,15 @@ impl World {
         self.changing().truth.insert((index, qid), present);
     }
 
+    /// Forgets the detections of a QID on a host, and what was said of its true state.
+    pub fn purge(&self, index: u32, qid: u32) {
+        let mut record = self.record(&self.fleet().host(index));
+        record.detections.retain(|row| row.qid != qid);
+        let mut changing = self.changing();
+        changing.truth.remove(&(index, qid));
+        changing.records.insert(index, record);
+    }
+
     /// Sets whether a host answers scans.
     pub fn set_alive(&self, index: u32, alive: bool) {
         let mut changing = self.changing();

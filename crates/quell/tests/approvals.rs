@@ -17,9 +17,10 @@ mod driver;
 mod world;
 
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use testkit::server::{TestServer, USER_PASSWORD};
 use world::{ORG, RISKY, ROOT, SAFE, World, key};
 
@@ -81,6 +82,53 @@ async fn a_plan_is_read_signed_with_a_key_of_ones_own_and_goes_on() {
     assert_eq!(again.status.code(), Some(5), "{}", text(&again));
 }
 
+/// The server shows one rollout and has another signed, in each of the three places where it could lie.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_with_one_rollout_and_a_manifest_of_another_is_not_signed() {
+    let world = World::ready(TestServer::start().await).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ben = world.ben.make_token(&["read", "jobs"]).await;
+    let (number, _) = world.asked(&[RISKY]).await;
+    let path = folder.path().join("good.pem");
+    std::fs::write(&path, key(ORG).to_pem()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let key = path.display().to_string();
+    let run = |arguments: &[&str]| quell(&world, &ben, folder.path(), arguments);
+    let shown = text(&run(&["approvals", "show", &number]));
+    for part in [
+        "how it is rolled out",
+        "waves: one, of all 2 machines",
+        "restarts: no machine is restarted",
+        "starts: not before",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let never = ("\"restarts\":null", "\"restarts\":50");
+    let forgeries = [
+        ("plan", never, "the rollouts differ"),
+        ("manifest", never, "the rollouts differ"),
+        ("plan", ("\"title\":\"T\"", "\"title\":\"Harmless\""), "the plans differ"),
+    ];
+    for (column, (from, to), says) in forgeries {
+        let forge = |from: &'static str, to: &'static str| {
+            let sql = match column {
+                "plan" => "UPDATE approval SET plan = replace(plan, $1, $2) WHERE plan LIKE '%' || $1 || '%'",
+                _ => "UPDATE approval SET manifest = replace(manifest, $1, $2) WHERE manifest LIKE '%' || $1 || '%'",
+            };
+            world.server.app().database.write(move |tx| tx.execute(sql, &[&from, &to]))
+        };
+        assert_eq!(forge(from, to).await.unwrap(), 1, "{column}");
+        for act in [&["approvals", "show", &number][..], &["approvals", "approve", &number, "--key", &key]] {
+            let refused = run(act);
+            assert!(!refused.status.success() && text(&refused).contains(says), "{column}: {}", text(&refused));
+        }
+        assert_eq!(forge(to, from).await.unwrap(), 1, "{column}");
+    }
+    let signed = run(&["approvals", "approve", &number, "--key", &key]);
+    assert!(signed.status.success(), "{}", text(&signed));
+    assert!(text(&signed).contains("restarts: no machine is restarted"), "said before it signs: {}", text(&signed));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_rejected_and_a_job_run_dry_from_the_command_line() {
     let world = World::ready(TestServer::start().await).await;
@@ -109,6 +157,36 @@ async fn a_request_is_rejected_and_a_job_run_dry_from_the_command_line() {
     let over = text(&over);
     assert!(over.contains("+k = v") && !over.contains('\u{1b}'), "{over}");
     assert!(over.contains("sum of scores 180 now, 180 then"), "{over}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_a_job_says_once_that_an_approval_is_missing_and_goes_on_waiting() {
+    let world = World::ready(TestServer::start().await).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ada = world.ada.make_token(&["read", "jobs"]).await;
+    let number = world.job(&[RISKY]).await;
+    let mut command = common::quell(folder.path());
+    let server = world.server.url("/");
+    command.env("QUELL_SERVER", server.trim_end_matches('/')).env("QUELL_TOKEN", ada);
+    command.args(["jobs", "enable", &number, "--wait"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = tokio::task::block_in_place(|| lines.next().unwrap().unwrap());
+    for part in
+        ["waits for an approval", "0 of 1 signatures", &format!("`quell approvals approve {number} --key FILE`")]
+    {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    // Another look or two: it waits still, and says it no second time.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    assert!(child.try_wait().unwrap().is_none(), "it ended: {first}");
+    let asked = world.ben.get(&format!("/api/v1/jobs/{number}/approval")).await.expect(200);
+    let reject = format!("/api/v1/approvals/{}/reject", asked["approval"]["summary"]["id"]);
+    world.ben.post(&reject, &serde_json::json!({ "reason": "too wide" })).await.expect(200);
+    let status = tokio::task::block_in_place(|| child.wait().unwrap());
+    let rest = lines.map(|line| line.unwrap()).collect::<Vec<_>>().join("\n");
+    assert_eq!(status.code(), Some(7), "{rest}");
+    assert!(rest.contains("is DISABLED") && !rest.contains("waits for an approval"), "{rest}");
 }
 
 /// In a browser: who asked, the plan, the command to sign, Reject; the dry run with its diffs. Pictures in both themes.

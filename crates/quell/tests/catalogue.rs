@@ -368,7 +368,12 @@ fn own_entries_with_errors_are_not_countersigned() {
     let path = desk.path("mine/org-no-example.toml");
     let text = fs::read_to_string(&path).unwrap().replace("Short", &["long"; 20].join(" "));
     let entry = catalogue::schema::Entry::from_toml(&text).unwrap();
-    // `sign` refuses it, so a content key of other hands has signed it.
+    // `lint` and `sign` refuse it, so a content key of other hands has signed it.
+    fs::write(&path, &text).unwrap();
+    for line in ["lint @mine", "sign --key @content.pem --version 6 --expires 2027-02-01 --custom @mine --out @own"] {
+        assert!(matches!(desk.refused(line), Error::LintErrors(_)), "{line}");
+    }
+    assert!(!Path::new(&desk.path("own")).exists(), "nothing was signed");
     let key = protocol::signed::SigningKey::from_pem(&fs::read_to_string(desk.path("content.pem")).unwrap()).unwrap();
     let expires = "2027-02-01T00:00:00Z".parse().unwrap();
     let bundle = catalogue::bundle::Bundle::sign(6, expires, &[entry], vec![], &[&key]).unwrap();

@@ -322,6 +322,15 @@ async fn an_action_is_removed_and_people_are_taken_off_a_job() {
     me.refused(&both, 2, "cannot be used with");
     assert_eq!(entries(&me.json(&["jobs", "edit", number, "--remove-entry", removed])), left);
     me.refused(&["jobs", "edit", number, "--remove-entry", removed], 1, "has no action");
+    // Nothing is added to a job from eliminations; which entry it takes is said when it is made.
+    me.refused(&["jobs", "edit", number, "--entry", removed], 5, "made from eliminations");
+    me.refused(
+        &["jobs", "create", &qids, "--platform", "linux", "--entry", "lnx-none"],
+        1,
+        "`lnx-none` is no elimination",
+    );
+    let named = me.json(&["jobs", "create", &qids, "--platform", "linux", "--entry", removed]);
+    assert!(entries(&named).contains(removed), "{named}");
 
     let free = me.json(&["jobs", "new", "linux", "--tag", "lab", "--qid", &me.qid]);
     let free = free["summary"]["number"].as_str().unwrap();

@@ -195,6 +195,98 @@ async fn one_import_of_an_instance_runs_at_a_time() {
     simulator.shutdown().await;
 }
 
+testkit::both_servers!(tags_stay_where_the_platform_refuses_to_show_them, |server| async move {
+    use domain::id::InstanceId;
+    let simulator = simulator(Options { hosts: 4, ..Options::default() }).await;
+    let admin = server.admin().await;
+    let id = instance(&admin, &simulator).await;
+    import(&admin, id, "everything").await;
+    let items = admin.get("/api/v1/items?q=is:open&sort=-score&limit=1").await.expect(200);
+    let (number, qid) = (items["items"][0]["number"].as_str().expect("a number"), &items["items"][0]["qid"]);
+    let (qid, asset) = (qid.as_i64().expect("a number"), items["items"][0]["asset_id"].as_i64().expect("a key"));
+    let shown = admin.get(&format!("/api/v1/items/{number}")).await.expect(200);
+    let host: i64 = shown["detections"][0]["host"].as_str().expect("a host").parse().expect("its id");
+    let tags = || async {
+        let asset = admin.get(&format!("/api/v1/assets/{asset}")).await.expect(200);
+        asset["tags"].as_array().or(asset["asset"]["tags"].as_array()).expect("a list").clone()
+    };
+    let before = tags().await;
+    assert!(!before.is_empty(), "the simulator tags every host");
+
+    let what = FaultKind::UnknownParameter { name: "show_tags".to_owned() };
+    simulator.set_fault_plan(vec![Fault { endpoint: Some("host-detection".to_owned()), from: None, times: 0, what }]);
+    simulator.clear_journal();
+    let pull = || {
+        let (hosts, qids, source) = (vec![host], vec![qid], "scans/VSCAN0000001".to_owned());
+        server::engine::import::import_targeted(server.app(), InstanceId(id), hosts, qids, source)
+    };
+    let (run, _) = pull().await.expect("the pull works without tags");
+    let asked: Vec<bool> = simulator.journal().iter().map(|call| call.parameter("show_tags").is_some()).collect();
+    assert_eq!(asked, [true, false], "refused, and asked without it");
+    assert_eq!(tags().await, before, "scopes and exclusions hang on them");
+    let run = ended(&admin, &run.to_string()).await;
+    assert_eq!(run["import"]["state"], "complete", "{run}");
+    assert!(run["import"]["detail"].as_str().expect("a remark").contains("show_tags"), "{run}");
+
+    simulator.set_fault_plan(vec![]);
+    let (run, _) = pull().await.expect("the pull works");
+    assert_eq!(tags().await, before);
+    let run = ended(&admin, &run.to_string()).await;
+    assert!(!run.to_string().contains("show_tags"), "{run}");
+    simulator.shutdown().await;
+});
+
+testkit::both_servers!(a_due_import_waits_for_the_one_that_is_at_work, |server| async move {
+    let simulator = simulator(Options { hosts: 3, ..Options::default() }).await;
+    let admin = server.admin().await;
+    let id = instance(&admin, &simulator).await;
+    // A second replica looks after the same schedule.
+    let other = tokio::spawn(server::engine::import::schedule(server.app().clone()));
+    // The pull of a rescan is at work, somewhere.
+    let now = server.app().clock.now();
+    let lease = server
+        .app()
+        .database
+        .write(move |tx| store::lease::acquire(tx, &format!("import/{id}"), uuid::Uuid::new_v4(), now, 1_000_000))
+        .await
+        .expect("the database works")
+        .expect("nobody has it");
+    admin.patch(&format!("/api/v1/instances/{id}"), &json!({ "interval_minutes": 15 })).await.expect(200);
+    let scheduled = || async {
+        let runs = admin.get("/api/v1/imports?q=cause:schedule&sort=number").await.expect(200);
+        runs["imports"].as_array().expect("a list").clone()
+    };
+    server.clock.advance(15 * 60);
+    for _ in 0..6 {
+        server.clock.advance(31);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(scheduled().await.is_empty(), "one import of an instance at a time");
+
+    let freed = server.app().database.write(move |tx| store::lease::release(tx, &lease));
+    freed.await.expect("the pull ends");
+    // Six minutes at most: far less than the interval.
+    let mut began = None;
+    for _ in 0..12 {
+        server.clock.advance(31);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        began = scheduled().await.first().cloned();
+        if began.is_some() {
+            break;
+        }
+    }
+    let run = began.expect("the import that was due begins as soon as it can");
+    let run = ended(&admin, run["number"].as_str().expect("a number")).await;
+    assert_eq!(run["import"]["state"], "complete", "{run}");
+    for _ in 0..4 {
+        server.clock.advance(31);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(scheduled().await.len(), 1, "once, by whichever replica");
+    other.abort();
+    simulator.shutdown().await;
+});
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scheduled_import_begins_when_its_interval_has_passed() {
     let server = TestServer::start().await;

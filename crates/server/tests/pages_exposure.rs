@@ -228,6 +228,47 @@ testkit::both_servers!(items_are_filtered_sorted_assigned_and_worked_on, |server
     simulator.shutdown().await;
 });
 
+testkit::both_servers!(the_list_and_an_asset_say_why_nothing_can_be_rescanned, |server| async move {
+    let simulator = simulator().await;
+    let admin = server.admin().await;
+    let instance = connected(&admin, &simulator).await;
+    let list = page(&admin, "/assets?q=platform%3Alinux+and+items%3A%3E0", &[]).await;
+    let assets: BTreeSet<&str> =
+        list.split("href=\"/assets/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let assets: Vec<&&str> = assets.iter().filter(|id| id.parse::<i64>().is_ok()).collect();
+    let [mine, other, ..] = assets[..] else { panic!("{assets:?}") };
+    let (mine, other) = (format!("/assets/{mine}"), format!("/assets/{other}"));
+    const REFUSED: &str = "formaction=\"/items/rescan\" disabled title=\"";
+    const OFFERED: &str = "hx-get=\"/rescan?q=";
+    let refused = async |why: &str| {
+        page(&admin, "/items?q=is%3Aopen", &[&format!("{REFUSED}{why}")]).await;
+        let shown = page(&admin, &mine, &[why]).await;
+        assert!(!shown.contains(OFFERED), "{shown}");
+    };
+    refused("The Qualys scanner is inactive").await;
+    sent(&admin, "/scanners/qualys", &[("active", "on")]).await;
+    refused("The scanner was activated lately; available after the next import").await;
+    let run = sent(&admin, &format!("{instance}/import"), &[]).await;
+    import_ended(&admin, &run).await;
+    let shown = page(&admin, "/items?q=is%3Aopen", &["formaction=\"/items/rescan\""]).await;
+    assert!(!shown.contains(REFUSED), "{shown}");
+    page(&admin, &mine, &[OFFERED]).await;
+
+    // S2.07: what is assigned to him decides, not that he is an owner.
+    let owner = server.user("otto", &["remediation_owner"]).await;
+    let query = format!("/items?q=is%3Aopen+and+asset.id%3A{}", mine.rsplit('/').next().unwrap());
+    let items = page(&admin, &query, &["VIT00"]).await;
+    let number = format!("VIT{}", &items.split("href=\"/items/VIT").nth(1).unwrap()[..7]);
+    sent(&admin, &format!("/items/{number}/assignment"), &[("assignee", "otto"), ("group", "")]).await;
+    page(&owner, &mine, &[OFFERED]).await;
+    let shown = page(&owner, &other, &["This record is not assigned to you"]).await;
+    assert!(!shown.contains(OFFERED), "{shown}");
+    let reader = server.user("rita", &["read_only"]).await;
+    let shown = page(&reader, &mine, &["Your roles do not include the permission"]).await;
+    assert!(!shown.contains(OFFERED), "{shown}");
+    simulator.shutdown().await;
+});
+
 testkit::both_servers!(assets_show_what_is_open_and_are_edited, |server| async move {
     let simulator = simulator().await;
     let admin = server.admin().await;
@@ -329,3 +370,82 @@ async fn no_link_leads_nowhere() {
     }
     simulator.shutdown().await;
 }
+
+/// The text of a page as people read it.
+fn read(page: &str) -> String {
+    [("&#39;", "'"), ("&#34;", "\""), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")]
+        .iter()
+        .fold(page.to_owned(), |text, (coded, plain)| text.replace(coded, plain))
+}
+
+// Each statement of the catalogue, given to the vulnerability of a detection in turn, reaches who looks at that detection: on the
+// item's page, the vulnerability's, and both ways to its eliminations. No catalogue is installed: the statements need none.
+testkit::both_servers!(nothing_sound_is_said_wherever_a_detection_is_looked_at, |server| async move {
+    let simulator = simulator().await;
+    let admin = server.admin().await;
+    connected(&admin, &simulator).await;
+    let statements = catalogue::statements::all();
+    assert_eq!(statements.len(), 18);
+    let told = admin.get("/api/v1/catalogue/statements").await.expect(200);
+    assert_eq!(told["statements"].as_array().unwrap().len(), 18, "{told}");
+    assert_eq!(server.client().get("/api/v1/catalogue/statements").await.status, 401);
+
+    let items = admin.get("/api/v1/items?q=is:open&limit=1").await.expect(200);
+    let number = items["items"][0]["number"].as_str().unwrap().to_owned();
+    let qid = items["items"][0]["qid"].as_i64().unwrap();
+    for (at, statement) in statements.iter().enumerate() {
+        let cve = statement.cve.to_string();
+        let given = cve.clone();
+        let write = server.app().database.write(move |tx| {
+            tx.execute(
+                "DELETE FROM vulnerability_cve WHERE vulnerability_id IN (SELECT id FROM vulnerability WHERE qid = $1)",
+                &[&qid],
+            )?;
+            tx.execute(
+                "INSERT INTO vulnerability_cve (vulnerability_id, cve) SELECT id, $2 FROM vulnerability WHERE qid = $1",
+                &[&qid, &given],
+            )
+        });
+        assert_eq!(write.await.unwrap(), 1, "{cve}");
+
+        let item = format!("/items/{number}");
+        let shown = read(&page(&admin, &item, &[]).await);
+        // The way from the item to its eliminations is the one people take.
+        let on = shown.split("href=\"/eliminations?").nth(1).and_then(|rest| rest.split('"').next());
+        let on = format!("/eliminations?{}", on.unwrap_or_else(|| panic!("{item} leads nowhere: {shown}")));
+        for path in [item, format!("/vulnerabilities/{qid}"), format!("/eliminations?q=qid%3A{qid}"), on] {
+            let shown = read(&page(&admin, &path, &[]).await);
+            let scope = statement.scope.as_ref().map_or_else(String::new, |scope| format!(" {scope}"));
+            let whole = format!("{cve} ({}){scope}. {} <a href=\"{}\"", statement.name, statement.text, statement.url);
+            assert_eq!(shown.matches("Nothing sound exists short of the fix").count(), 1, "{cve} on {path}");
+            assert!(shown.contains(&whole), "{path} does not say: {whole}");
+        }
+
+        let said = |body: &serde_json::Value| {
+            let list = body["no_sound_mitigation"].as_array().unwrap();
+            assert_eq!(list.len(), 1, "{cve}: {body}");
+            list[0].clone()
+        };
+        let whole = &told["statements"][at];
+        assert_eq!(whole["sentence"], statement.sentence(), "{cve}");
+        assert_eq!(said(&admin.get(&format!("/api/v1/items/{number}")).await.expect(200)), *whole);
+        assert_eq!(said(&admin.get(&format!("/api/v1/vulnerabilities/{qid}")).await.expect(200)), *whole);
+        let choices = said(&admin.get(&format!("/api/v1/eliminations?qid={qid}")).await.expect(200));
+        assert_eq!((&choices["qid"], &choices["statement"]), (&json!(qid), whole), "{cve}");
+    }
+
+    // Of any other CVE nothing is said.
+    let write = server.app().database.write(move |tx| {
+        tx.execute(
+            "UPDATE vulnerability_cve SET cve = 'CVE-2024-6387' WHERE vulnerability_id IN
+             (SELECT id FROM vulnerability WHERE qid = $1)",
+            &[&qid],
+        )
+    });
+    assert_eq!(write.await.unwrap(), 1);
+    for path in [format!("/items/{number}"), format!("/vulnerabilities/{qid}"), format!("/eliminations?q=qid%3A{qid}")]
+    {
+        assert!(!page(&admin, &path, &[]).await.contains("Nothing sound exists"), "{path}");
+    }
+    simulator.shutdown().await;
+});

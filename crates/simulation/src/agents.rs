@@ -18,10 +18,15 @@ use uuid::Uuid;
 
 impl Fleet<'_> {
     pub fn start(&mut self, of: usize) {
-        if self.nodes[of].executor.is_some() || self.nodes[of].agent_id.is_none() {
+        let now = self.now;
+        let node = &mut self.nodes[of];
+        if node.executor.is_some() || node.agent_id.is_none() || node.gone || node.off_until > now {
             return;
         }
-        let (now, loss) = (self.now, self.next_loss());
+        if node.off_until > 0 {
+            (node.off_until, node.booted) = (0, now);
+        }
+        let loss = self.next_loss();
         // A full disk that cannot even reserve request numbers keeps the agent from starting; it is tried again.
         let started = self.nodes[of].start(now, loss);
         if started.answer.is_none() {
@@ -80,6 +85,10 @@ impl Fleet<'_> {
     pub fn died(&mut self, of: usize) {
         self.counts.agent_deaths += 1;
         self.nodes[of].die();
+        if self.nodes[of].gone {
+            self.counts.lost += 1;
+            return self.note(&format!("h{of} dies for good"));
+        }
         self.note(&format!("h{of} dies"));
         let pause = if self.net.percent(80) { self.net.between(1, 60) } else { self.net.between(60, 1200) };
         self.after(pause * SECOND, Event::Start { of });
@@ -210,7 +219,10 @@ impl Fleet<'_> {
     }
 
     pub fn enrol(&mut self, of: usize) {
-        let retry = 30 * SECOND;
+        let (retry, off) = (30 * SECOND, self.nodes[of].off_until - self.now);
+        if off > 0 {
+            return self.after(off + SECOND, Event::Enrol { of });
+        }
         let Some(to) = self.replicas.iter().position(Replica::up) else {
             return self.after(retry, Event::Enrol { of });
         };
@@ -235,7 +247,9 @@ impl Fleet<'_> {
                 row.get(0)
             })
             .expect("the agent is there");
-        self.note(&format!("h{of} is agent {}", self.nodes[of].key));
+        let key = self.nodes[of].key;
+        self.watch.ears.enrolled(key, now);
+        self.note(&format!("h{of} is agent {key}"));
         self.start(of);
     }
 

@@ -20,6 +20,8 @@ impl Fleet<'_> {
                 }
             }
             Fault::Offline(host, long) => self.nodes[host].offline_until = self.now + long,
+            Fault::Off(host, long) => self.switch_off(host, long),
+            Fault::Gone(host, points) => self.nodes[host].dies_at_work = Some(points),
             Fault::Disk(host, full) => self.nodes[host].disk_full = full,
             Fault::Clock(host, skew) => self.nodes[host].skew = skew,
             Fault::Boot(host) => {
@@ -38,13 +40,29 @@ impl Fleet<'_> {
         }
     }
 
-    /// Faults stop: everything is up, connected and free from now on.
+    /// A machine is switched off, and switched on again after so long.
+    fn switch_off(&mut self, host: usize, long: i64) {
+        if self.nodes[host].gone || self.nodes[host].off_until > self.now {
+            return;
+        }
+        self.nodes[host].die();
+        self.nodes[host].off_until = self.now + long;
+        self.counts.away += 1;
+        self.after(long, Event::Start { of: host });
+    }
+
+    /// Faults stop: everything is up, connected and free from now on, but for hosts that are gone for good: people revoke their agents.
     pub fn calm(&mut self) {
         self.note("faults stop");
         self.faulty = false;
         for host in 0..self.nodes.len() {
             let node = &mut self.nodes[host];
             (node.offline_until, node.disk_full, node.points_left, node.skew) = (0, false, None, 0);
+            (node.dies_at_work, node.off_until) = (None, node.off_until.min(self.now));
+            if node.gone {
+                self.after(7 * MINUTE, Event::Act(Act::Bury(host)));
+                continue;
+            }
             // A poisoned journal or a clock that was wrong needs a new process; so does who is down anyway.
             node.die();
             if let Ok(state) = StateDir::open(&node.state) {

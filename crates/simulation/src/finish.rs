@@ -105,7 +105,7 @@ impl Fleet<'_> {
                 }
                 if let Record::Finished { task, event, .. } = record {
                     let ours = tasks.iter().any(|known| known.uuid == *task && known.agent_id == node.agent_id);
-                    if ours && !stored.contains(event) {
+                    if ours && !node.gone && !stored.contains(event) {
                         broken.push(format!("durable: a result in the journal of h{host} is not on the server"));
                     }
                 }
@@ -171,6 +171,10 @@ impl Fleet<'_> {
                 changes.iter().filter(|path| !edited.contains(path) && !left_by_kernel(path)).collect();
             if !in_force.contains(asset) && !untold.contains(asset) && !unexplained.is_empty() {
                 broken.push(format!("truth: the server lists nothing on h{host}, changed are {unexplained:?}"));
+            }
+            // It died in the middle of work and never came back: of that nobody can say more than that the task is lost.
+            if node.gone {
+                continue;
             }
             if let Some(left) = changes.iter().find(|path| temporary(path)) {
                 broken.push(format!("truth: a temporary file stays on h{host}: {}", left.display()));

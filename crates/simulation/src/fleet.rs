@@ -73,6 +73,12 @@ pub struct Counts {
     pub permits: u64,
     /// Waves that gates opened.
     pub waves: u64,
+    /// Machines that were switched off for long.
+    pub away: u64,
+    /// Machines that died for good in the middle of work.
+    pub lost: u64,
+    /// Tasks that changed waves because a host was away, and waves that opened without a host that was.
+    pub passed_over: u64,
 }
 
 /// The world.
@@ -236,8 +242,11 @@ impl<'t> Fleet<'t> {
             Event::Housekeep { of } => {
                 let now = self.now;
                 let runtime = &self.runtime;
-                if self.replicas[of].up() && self.replicas[of].housekeep(runtime, now).is_none() {
-                    self.server_died(of);
+                if self.replicas[of].up() {
+                    match self.replicas[of].housekeep(runtime, now) {
+                        Some(()) => self.watch.ears.kept(of),
+                        None => self.server_died(of),
+                    }
                 }
                 self.after(20 * MINUTE, Event::Housekeep { of });
             }

@@ -27,6 +27,10 @@ struct Machine {
     disk_full: bool,
     /// Points still to be passed before it dies.
     points_left: Option<u32>,
+    /// Points to be passed once work has begun, before it dies for good.
+    at_work: Option<u32>,
+    /// Work has begun since, and the machine is not to come back from it.
+    doomed: bool,
     /// Points passed, by name.
     passed: Vec<String>,
     journal: PathBuf,
@@ -46,6 +50,11 @@ fn passed(name: &str) {
         machine.passed.push(name.to_owned());
         if name == "journal-before-sync" {
             machine.lengths.push(std::fs::metadata(&machine.journal).map_or(0, |meta| meta.len()));
+        }
+        if name == "after-intent"
+            && let Some(points) = machine.at_work.take()
+        {
+            (machine.points_left, machine.doomed) = (Some(points), true);
         }
         match &mut machine.points_left {
             Some(0) => true,
@@ -109,6 +118,12 @@ pub struct Node {
     pub disk_full: bool,
     /// Points to be passed before it dies.
     pub points_left: Option<u32>,
+    /// Points to be passed in its next work before it dies for good.
+    pub dies_at_work: Option<u32>,
+    /// It died in the middle of work and never comes back.
+    pub gone: bool,
+    /// The machine is switched off until this instant, in microseconds.
+    pub off_until: i64,
     /// Requests under way, by lane.
     pub under_way: [Option<u64>; 2],
     /// Nothing gets through before this instant, in microseconds.
@@ -145,6 +160,9 @@ impl Node {
             booted: 0,
             disk_full: false,
             points_left: None,
+            dies_at_work: None,
+            gone: false,
+            off_until: 0,
             under_way: [None, None],
             offline_until: 0,
             work_planned: None,
@@ -229,21 +247,28 @@ impl Node {
             boot: now - self.booted,
             disk_full: self.disk_full,
             points_left: self.points_left,
+            at_work: self.dies_at_work,
+            doomed: false,
             passed: Vec::new(),
             journal: journal.clone(),
             lengths: vec![before],
         });
         let ended = catch_unwind(AssertUnwindSafe(work));
         let machine = MACHINE.take();
-        self.points_left = machine.points_left;
+        (self.points_left, self.dies_at_work) = (machine.points_left, machine.at_work);
         match ended {
             Ok((executor, answer)) => {
+                if machine.doomed {
+                    // The work was shorter than that: it dies at the beginning of the next.
+                    (self.points_left, self.dies_at_work) = (None, Some(0));
+                }
                 self.executor = Some(executor);
                 Called { answer: Some(answer), passed: machine.passed }
             }
             Err(panic) => {
                 let death = panic.downcast::<Death>().unwrap_or_else(|other| resume_unwind(other));
                 self.points_left = None;
+                self.gone |= machine.doomed;
                 self.die();
                 let unsynced = death.0 == "journal-before-sync";
                 lose(&journal, &machine.lengths, unsynced, loss);

@@ -23,6 +23,7 @@
 mod agents;
 mod chance;
 mod disks;
+mod ears;
 mod faults;
 mod finish;
 mod fleet;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// How far the clocks of two servers are apart at most, in microseconds.
-const CLOCKS: i64 = 6 * SECOND;
+pub(crate) const CLOCKS: i64 = 6 * SECOND;
 /// How long a permit may be used.
 const USABLE: i64 = 60 * SECOND;
 /// How long a permit keeps its place at least while nothing is heard: to start, and to run.
@@ -28,7 +28,10 @@ type Tried = (i64, i64);
 struct Grant {
     at: i64,
     run: i64,
+    asset: i64,
     cluster: Option<String>,
+    /// Its run keeps clusters apart.
+    apart: bool,
 }
 
 /// What was seen of a run at the last look.
@@ -45,6 +48,10 @@ struct Run {
     silent: BTreeSet<(Tried, i64)>,
     /// Tries that had failed or were unknown when a person let it go on.
     accepted: BTreeSet<Tried>,
+    /// The asset and the wave of each task.
+    waves: BTreeMap<i64, (i64, i64)>,
+    /// Tasks that expired.
+    expired: BTreeSet<i64>,
 }
 
 /// What second persons signed.
@@ -79,6 +86,8 @@ pub struct Limits {
     pub permits: u64,
     /// Waves opened by gates.
     pub waves: u64,
+    /// Tasks that changed waves because a host was away, and gates that opened without one that was.
+    pub passed_over: u64,
 }
 
 impl Limits {
@@ -87,7 +96,8 @@ impl Limits {
         self.spreads.insert(job, spread);
     }
 
-    fn spread(&self, job: i64) -> Spread {
+    /// What holds for the runs of a job.
+    pub(crate) fn spread(&self, job: i64) -> Spread {
         self.spreads.get(&job).cloned().unwrap_or_default()
     }
 
@@ -124,7 +134,7 @@ fn bad(task: &TaskNow) -> bool {
 }
 
 fn silent(task: &TaskNow) -> bool {
-    task.state == "unknown" && task.began
+    task.state == "unknown" && task.started_at.is_some()
 }
 
 fn changed(task: &TaskNow) -> bool {
@@ -180,16 +190,22 @@ impl Watch {
         }
         let of = (task.uuid, epoch);
         let limits = &mut self.limits;
-        let cluster = limits.clusters.get(&task.asset).filter(|_| spread.apart).cloned();
+        let cluster = limits.clusters.get(&task.asset).cloned();
         let there: BTreeMap<Uuid, &TaskNow> = tasks.iter().map(|task| (task.uuid, task)).collect();
         let out = |((uuid, epoch), grant): &(&(Uuid, u32), &Grant)| {
             now - grant.at < PLACE && there.get(uuid).is_some_and(|task| task.out() && task.epoch == i64::from(*epoch))
         };
         let others = || limits.grants.iter().filter(|(other, _)| **other != of).filter(out);
         let running = others().filter(|(_, grant)| grant.run == task.run).count();
-        let beside = others().filter(|(_, grant)| cluster.is_some() && grant.cluster == cluster).count();
+        // A cluster is one whichever jobs work on it, as soon as one of them keeps it apart; a host is one whatever is done on it.
+        let beside =
+            others().filter(|(_, grant)| cluster.is_some() && grant.cluster == cluster && grant.asset != task.asset);
+        let beside = beside.filter(|(_, grant)| spread.apart || grant.apart).count();
         let first = !limits.grants.contains_key(&of) && !limits.unseen.contains(&of);
-        limits.grants.insert(of, Grant { at: now, run: task.run, cluster: cluster.clone() });
+        limits.grants.insert(
+            of,
+            Grant { at: now, run: task.run, asset: task.asset, cluster: cluster.clone(), apart: spread.apart },
+        );
         let fresh = limits.fresh.entry(task.run).or_default();
         fresh.retain(|at| now - at < USABLE - CLOCKS);
         fresh.extend(first.then_some(now));
@@ -257,6 +273,13 @@ impl Watch {
             let spread = self.limits.spread(one.job);
             let mut seen = self.limits.runs.remove(&run).unwrap_or_default();
             seen.wave = seen.wave.max(1);
+            self.limits.passed_over += self.traded(now, &spread, &seen.waves, &tasks);
+            seen.waves = tasks.iter().map(|task| (task.id, (task.asset, task.wave))).collect();
+            for task in tasks.iter().filter(|task| task.state == "expired") {
+                if seen.expired.insert(task.id) {
+                    self.expired(now, &spread, task);
+                }
+            }
             let vouched_for = vouched.contains(&one.job);
             if came_to_something(&tasks) {
                 vouched.insert(one.job);
@@ -273,7 +296,12 @@ impl Watch {
                     (Some(reason), None) => {
                         self.breach(format!("S8: job {} went beyond wave {}: {reason}", one.job, seen.wave));
                     }
-                    (None, _) => self.limits.waves += 1,
+                    (None, _) => {
+                        let of_wave: Vec<&TaskNow> =
+                            tasks.iter().filter(|task| task.wave == seen.wave).copied().collect();
+                        self.limits.waves += 1;
+                        self.limits.passed_over += u64::from(!enough(&spread, &of_wave));
+                    }
                 }
                 seen.wave += 1;
             }
@@ -281,7 +309,7 @@ impl Watch {
             let waves: BTreeSet<i64> = tasks.iter().map(|task| task.wave).collect();
             for wave in waves {
                 let of_wave: Vec<&TaskNow> = tasks.iter().filter(|task| task.wave == wave).copied().collect();
-                if enough(&spread, &of_wave) {
+                if enough(&spread, &of_wave) || enough(&spread, &self.without_the_away(now, &spread, wave, &tasks)) {
                     seen.enough.entry(wave).or_insert(now);
                 }
                 seen.bad.insert(wave, of_wave.iter().filter(|task| bad(task)).map(|task| tried(task)).collect());
@@ -292,12 +320,26 @@ impl Watch {
         }
     }
 
+    /// The tasks of a wave that its gate waits for.
+    fn without_the_away<'t>(&self, now: i64, spread: &Spread, wave: i64, tasks: &[&'t TaskNow]) -> Vec<&'t TaskNow> {
+        let passed = self.passed_over(now, spread, wave, tasks);
+        tasks.iter().filter(|task| task.wave == wave && !passed.tasks.contains(&task.id)).copied().collect()
+    }
+
     /// Why the gate of the open wave may not have opened the next one, if so.
     fn unfit(&self, now: i64, spread: &Spread, seen: &Run, tasks: &[&TaskNow]) -> Option<String> {
         if tasks.iter().all(|task| task.code >= 0) {
             return None;
         }
-        let wave: Vec<&TaskNow> = tasks.iter().filter(|task| task.wave == seen.wave).copied().collect();
+        let mut wave: Vec<&TaskNow> = tasks.iter().filter(|task| task.wave == seen.wave).copied().collect();
+        if !enough(spread, &wave) {
+            // Who is away and has nobody to take his place is passed over.
+            let passed = self.passed_over(now, spread, seen.wave, tasks);
+            if let Some(wrong) = passed.wrong {
+                return Some(wrong);
+            }
+            wave.retain(|task| !passed.tasks.contains(&task.id));
+        }
         if !enough(spread, &wave) {
             let (known, tried) = (count(&wave, TaskNow::definitive), count(&wave, |task| !task.untried()));
             return Some(format!("{known} of {tried} results, {} % are needed", spread.definitive));

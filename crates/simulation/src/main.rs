@@ -50,7 +50,7 @@ fn options() -> Result<Options, String> {
 fn say(outcome: &Outcome, options: &Options, ms: u128) {
     let counts = outcome.counts;
     println!(
-        "seed {} trace {} {} tasks {} starts {} retries {} requests {} permits {} waves {} deaths {}+{} network {} ms {ms} broken {}",
+        "seed {} trace {} {} tasks {} starts {} retries {} requests {} permits {} waves {} away {} lost {} passed {} deaths {}+{} network {} ms {ms} broken {}",
         outcome.seed,
         outcome.trace.1,
         outcome.trace.0,
@@ -60,6 +60,9 @@ fn say(outcome: &Outcome, options: &Options, ms: u128) {
         counts.requests,
         counts.permits,
         counts.waves,
+        counts.away,
+        counts.lost,
+        counts.passed_over,
         counts.server_deaths,
         counts.agent_deaths,
         counts.network_faults,

@@ -40,6 +40,10 @@ pub enum Mutation {
     TurnsIgnored,
     /// The counts of a wave miss results.
     CountForgotten,
+    /// When hosts were heard is forgotten again, so that those that are there count as away.
+    HeardForgotten,
+    /// Nobody is thought to have listened, so that no host is ever away or gone.
+    NobodyListens,
 }
 
 /// Statements that take a mutation back.
@@ -47,7 +51,7 @@ pub type Undo = Vec<String>;
 
 impl Mutation {
     /// Every one, with the invariant that has to say so and a seed of twelve hosts in which it does.
-    pub const ALL: [(Mutation, &'static [&'static str], u64); 16] = [
+    pub const ALL: [(Mutation, &'static [&'static str], u64); 18] = [
         (Mutation::ReofferAfterSilence, &["S2"], 1),
         (Mutation::AckBeforeCommit, &["durable"], 1),
         (Mutation::JournalNotSynced, &["S1", "S3"], 2),
@@ -64,6 +68,8 @@ impl Mutation {
         (Mutation::ApprovalForgotten, &["S9"], 1),
         (Mutation::TurnsIgnored, &["R20"], 1),
         (Mutation::CountForgotten, &["S12"], 1),
+        (Mutation::HeardForgotten, &["S8", "away"], 1),
+        (Mutation::NobodyListens, &["away", "gone"], 1),
     ];
 
     /// The word on the command line.
@@ -102,6 +108,8 @@ impl Fleet<'_> {
                     "UPDATE task SET state = 'ready' WHERE state IN ('offered', 'unknown') AND updated_at < {before}"
                 ));
             }
+            Some(Mutation::HeardForgotten) => self.sql("UPDATE agent SET last_seen_at = enrolled_at"),
+            Some(Mutation::NobodyListens) => self.sql("DELETE FROM heartbeat"),
             Some(Mutation::TaskAbandoned) => {
                 self.sql("UPDATE task SET state = 'pending', due_at = 9000000000000000 WHERE state = 'unknown'");
             }

@@ -132,6 +132,7 @@ impl Fleet<'_> {
             self.after(delay, Event::Broken { to: from, life, id, lane });
             return;
         };
+        self.watch.ears.heard(to, self.nodes[from].key, now, answer.status == 200);
         self.note(&format!("server {to} answers h{from} {} on {path}", answer.status));
         if answer.status == 200 && path == POLL_PATH {
             let reply: PollReply = serde_json::from_slice(&answer.body).expect("a poll's reply");

@@ -42,6 +42,7 @@ impl Fleet<'_> {
                 true
             }
             Act::ReEnrol(host) => self.re_enrol(to, *host),
+            Act::Bury(host) => self.bury(to, *host),
             Act::Edit(host) => {
                 self.edit(*host);
                 true
@@ -205,15 +206,27 @@ impl Fleet<'_> {
     }
 
     fn re_enrol(&mut self, to: usize, host: usize) -> bool {
-        let Some(agent) = self.nodes[host].agent_id else { return true };
-        let path = format!("/api/v1/agents/{agent}");
-        let Some(answer) = self.ask(Who::Author, to, Method::DELETE, &path, "", &Value::Null) else { return false };
-        self.note(&format!("the agent of h{host} is revoked: {}", answer.status));
+        // Nobody enrols a machine that is not there.
+        if self.nodes[host].gone || self.nodes[host].off_until > self.now || self.nodes[host].agent_id.is_none() {
+            return true;
+        }
+        if !self.bury(to, host) {
+            return false;
+        }
         self.nodes[host].die();
         self.nodes[host].agent_id = None;
         std::fs::remove_dir_all(&self.nodes[host].state).expect("the agent's directory goes");
         self.look_soon(to);
         self.after(MINUTE, Event::Enrol { of: host });
+        true
+    }
+
+    /// The agent of a host is revoked.
+    fn bury(&mut self, to: usize, host: usize) -> bool {
+        let Some(agent) = self.nodes[host].agent_id else { return true };
+        let path = format!("/api/v1/agents/{agent}");
+        let Some(answer) = self.ask(Who::Author, to, Method::DELETE, &path, "", &Value::Null) else { return false };
+        self.note(&format!("the agent of h{host} is revoked: {}", answer.status));
         true
     }
 

@@ -83,6 +83,8 @@ pub enum Act {
     LetGo,
     /// Revoke an agent and enrol its host anew, with a fresh directory.
     ReEnrol(usize),
+    /// Revoke the agent of a host that is gone for good.
+    Bury(usize),
     /// The owner of a host writes into a file that we changed.
     Edit(usize),
     /// The owner of a host halts or frees its agent.
@@ -98,6 +100,10 @@ pub enum Fault {
     NetDies(usize),
     /// The host is cut off for so long, in microseconds.
     Offline(usize, i64),
+    /// The machine is switched off for so long, in microseconds.
+    Off(usize, i64),
+    /// The host dies for good in its next work, after so many points of it.
+    Gone(usize, u32),
     /// The disk with the agent's directory is full, or has room again.
     Disk(usize, bool),
     /// The wall clock jumps to so far from the truth, in microseconds.
@@ -156,7 +162,38 @@ impl Plan {
                 plan.faults.push((NIGHT_BEGINS - chance.between(0, 50) * MINUTE, Fault::Offline(host, away)));
             }
         }
+        plan.absences(&mut Chance::new(seed, 5), morning, template.hosts);
         plan
+    }
+
+    /// Machines that are off for long and come back, those that die for good in the middle of work, and how long runs wait for a
+    /// host.
+    fn absences(&mut self, chance: &mut Chance, morning: i64, hosts: usize) {
+        for host in 0..hosts {
+            if chance.percent(10) {
+                let begin = chance.between(DAY_BEGINS, morning + HOUR);
+                let long = if chance.percent(70) { chance.between(8, 60) } else { chance.between(1, 8) };
+                self.faults.push((begin, Fault::Off(host, long * HOUR)));
+            }
+        }
+        if chance.percent(60) {
+            for _ in 0..1 + chance.index(3 + hosts / 30) {
+                let begin = if chance.percent(60) { DAY_BEGINS } else { morning };
+                let points = u32::try_from(chance.below(16)).unwrap_or(0);
+                let at = begin + chance.between(0, 40) * MINUTE;
+                self.faults.push((at, Fault::Gone(chance.index(hosts), points)));
+            }
+        }
+        for (_, act) in &mut self.acts {
+            let Act::Job(new) = act else { continue };
+            if let Some(spread) = &mut new.spread {
+                spread.freshness = [24, 24, 12, 10][chance.index(4)];
+            }
+            // Without a window it waits for a host until the next day, unless it waits less long for one that is away.
+            if matches!(new.when, When::Daily(_, _, None)) {
+                new.spread.get_or_insert_default().freshness = 10;
+            }
+        }
     }
 
     fn job(&mut self, chance: &mut Chance, index: usize, at: i64, template: &Template) -> Vec<i64> {

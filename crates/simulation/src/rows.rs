@@ -19,7 +19,7 @@ impl Fleet<'_> {
     fn task_rows(&self, rest: &str, parameters: impl Params) -> Vec<TaskNow> {
         let sql = format!(
             "SELECT t.id, t.uuid, t.state, t.epoch, coalesce(t.code, -1), g.agent_id, t.run_id, j.number, t.asset_id, t.wave,
-                 t.due_at, r.state, r.wave, t.started_at IS NOT NULL
+                 t.due_at, r.state, r.wave, t.started_at, t.agent_key, t.start_by
              FROM task t JOIN run r ON r.id = t.run_id JOIN job j ON j.id = t.job_id
              LEFT JOIN agent g ON g.id = t.agent_key {rest}"
         );
@@ -40,7 +40,9 @@ impl Fleet<'_> {
                 due_at: row.get(10)?,
                 run_state: row.get(11)?,
                 open_wave: row.get(12)?,
-                began: row.get(13)?,
+                started_at: row.get(13)?,
+                agent: row.get(14)?,
+                start_by: row.get(15)?,
             })
         });
         rows.expect("tasks").map(|row| row.expect("a task")).collect()

@@ -86,6 +86,7 @@ pub fn run(template: &Template, seed: u64, mutation: Option<Mutation>, print: bo
     }
     fleet.counts.permits = fleet.watch.limits.permits;
     fleet.counts.waves = fleet.watch.limits.waves;
+    fleet.counts.passed_over = fleet.watch.limits.passed_over;
     Outcome {
         seed,
         trace: fleet.trace.end(),

@@ -7,6 +7,10 @@ use agent::session::Lane;
 use domain::time::Timestamp;
 use protocol::agent::PollReply;
 
+/// Between two looks of either server at night: less than the ten minutes after which nobody is thought to have listened, with room
+/// for a server that has just died.
+const NIGHT_LOOKS: i64 = 7 * MINUTE;
+
 impl Fleet<'_> {
     pub fn start_server(&mut self, of: usize) {
         if self.replicas[of].up() {
@@ -22,6 +26,7 @@ impl Fleet<'_> {
         self.counts.server_deaths += 1;
         let held = std::mem::take(&mut self.replicas[of].held);
         self.replicas[of].die();
+        self.watch.ears.forgotten(of);
         self.note(&format!("server {of} dies"));
         for (node, held) in held {
             self.after(SECOND, Event::Broken { to: node, life: held.life, id: held.id, lane: Lane::Poll });
@@ -33,7 +38,10 @@ impl Fleet<'_> {
     pub fn look(&mut self, of: usize) {
         let now = self.now;
         if self.replicas[of].up() {
-            match self.replicas[of].look(&self.runtime, now) {
+            let looked = self.replicas[of].look(&self.runtime, now);
+            self.watch.ears.looked(now, looked.is_some());
+            let seen = looked.is_some();
+            match looked {
                 None => self.server_died(of),
                 Some(woken) => {
                     if !woken.is_empty() {
@@ -45,6 +53,9 @@ impl Fleet<'_> {
                 }
             }
             let tasks = self.see();
+            if seen {
+                self.watch.noticed(now, &tasks);
+            }
             self.mutate_after_look();
             self.counts.tasks = tasks.len() as u64;
             let states: Vec<String> =
@@ -52,8 +63,23 @@ impl Fleet<'_> {
             self.note(&format!("tasks {}", states.join(" ")));
             self.watch.tasks(&tasks);
         }
-        let pause = if self.hold > HOUR { 20 * MINUTE } else { MINUTE };
+        let pause = self.next_look(of);
         self.after(pause, Event::Look { of });
+    }
+
+    /// How long until the next look. While little happens the servers take turns: together they look often enough to count as
+    /// listening, and each seldom enough that a night costs little.
+    fn next_look(&self, of: usize) -> i64 {
+        if self.hold <= HOUR {
+            return MINUTE;
+        }
+        if !self.replicas[of].up() {
+            return 2 * MINUTE;
+        }
+        let servers = i64::try_from(self.replicas.len()).unwrap_or(1);
+        let place = i64::try_from(of).unwrap_or(0) * NIGHT_LOOKS;
+        let (turn, since) = (servers * NIGHT_LOOKS, self.now - self.began - place);
+        turn - since.rem_euclid(turn)
     }
 
     /// A look within two seconds, because something was reported to this server: the real loop does not look for each report either.
@@ -70,7 +96,9 @@ impl Fleet<'_> {
         self.replicas[of].look_planned = false;
         let now = self.now;
         if self.replicas[of].up() {
-            match self.replicas[of].look(&self.runtime, now) {
+            let looked = self.replicas[of].look(&self.runtime, now);
+            self.watch.ears.looked(now, looked.is_some());
+            match looked {
                 None => self.server_died(of),
                 Some(woken) => woken.into_iter().for_each(|key| self.wake(of, key)),
             }

@@ -25,6 +25,8 @@ pub struct Spread {
     pub apart: bool,
     /// Every start asks.
     pub permits: bool,
+    /// A host that was not heard of for so many hours is away.
+    pub freshness: i64,
 }
 
 /// The beginning of the tags that make clusters.
@@ -44,6 +46,7 @@ impl Default for Spread {
             definitive,
             apart: false,
             permits: true,
+            freshness: 24,
         }
     }
 }
@@ -65,6 +68,8 @@ impl Spread {
             definitive: [50, 95, 100][chance.index(3)],
             apart: chance.percent(30),
             permits: chance.percent(60),
+            // Drawn by itself, see `Plan::absences`.
+            freshness: 24,
         })
     }
 
@@ -74,7 +79,7 @@ impl Spread {
             "waves": self.waves.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "soak_seconds": self.soak, "max_running": self.running, "starts_per_minute": self.starts,
             "failures": self.failures.map(|count| count.to_string()), "failure_percent": self.percent,
-            "definitive_percent": self.definitive, "permits": self.permits,
+            "definitive_percent": self.definitive, "permits": self.permits, "freshness_hours": self.freshness,
         });
         if self.apart {
             body["apart_tag"] = CLUSTER.into();

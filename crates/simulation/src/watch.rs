@@ -2,6 +2,7 @@
 //! `fleet-execution.md` 6.6 as far as they are about single steps. It shares no rule with what it watches. What it holds runs
 //! to is in [`crate::limits`].
 
+use crate::ears::Ears;
 use crate::limits::Limits;
 use domain::time::Timestamp;
 use protocol::agent::{Event, EventKind};
@@ -33,6 +34,8 @@ pub struct Watch {
     pub(crate) left_changed: BTreeSet<(Uuid, i64)>,
     /// What runs are held to.
     pub limits: Limits,
+    /// Who was heard when, and since when anybody listens.
+    pub ears: Ears,
     /// How many starts there were.
     pub starts: u32,
     /// How many tries beyond the first there were.
@@ -70,14 +73,23 @@ pub struct TaskNow {
     pub run_state: String,
     /// The wave of its run that is open.
     pub open_wave: i64,
-    /// The server knows that it began on its host.
-    pub began: bool,
+    /// The server knows since when that it began on its host, in microseconds.
+    pub started_at: Option<i64>,
+    /// The key of the agent it is for.
+    pub agent: Option<i64>,
+    /// When it can no longer end in its window or before its next time, in microseconds.
+    pub start_by: Option<i64>,
 }
 
 impl TaskNow {
     /// An order of it is out and may be at work.
     pub fn out(&self) -> bool {
         ["offered", "accepted", "running"].contains(&self.state.as_str())
+    }
+
+    /// Nothing is ordered of it at the moment.
+    pub fn waits(&self) -> bool {
+        self.state == "pending" || self.state == "ready"
     }
 
     /// Its run is halted.

@@ -1,37 +1,20 @@
 //! Agents, the tokens they enrol with, and which asset each one is.
 
+pub mod contact;
+mod tokens;
+
 use crate::filter::Column;
 use crate::list::{List, Sort};
 use crate::{Result, Scalar, Sql, Transaction, record, scope, tasks};
 use domain::access::AssetScope;
 use domain::asset::{Candidate, Identity};
 use domain::filter::{Field, Fields, Flag, Kind};
-use domain::id::{AgentKey, AssetId, JobId, UserId};
+use domain::id::{AgentKey, AssetId, JobId};
 use domain::time::Timestamp;
 use domain::window::Window;
 use std::collections::{BTreeMap, BTreeSet};
+pub use tokens::{TokenRow, create_token, maker_of_token, revoke_token, token, tokens, use_token};
 use uuid::Uuid;
-
-record! {
-    /// An enrolment token as administrators see it; the secret itself is never stored.
-    #[derive(Debug, Clone)]
-    pub struct TokenRow {
-        /// Id.
-        pub id: Uuid,
-        /// What it is for.
-        pub label: String,
-        /// SHA-256 of the secret.
-        pub secret_hash: Vec<u8>,
-        /// Enrolments it is still good for.
-        pub uses_left: i64,
-        /// Good until.
-        pub expires_at: Timestamp,
-        /// Who made it.
-        pub created_by: UserId,
-        /// When.
-        pub created_at: Timestamp,
-    }
-}
 
 record! {
     /// An agent.
@@ -71,8 +54,12 @@ record! {
         pub enrolled_at: Timestamp,
         /// Last heard, to the minute.
         pub last_seen_at: Timestamp,
-        /// Set when an administrator ended it.
+        /// Set when an administrator ended it, or when it was retired.
         pub revoked_at: Option<Timestamp>,
+        /// Since when contact is lost with it.
+        pub missing_at: Option<Timestamp>,
+        /// Set when it was retired by itself, see [`domain::contact`].
+        pub retired_at: Option<Timestamp>,
     }
 }
 
@@ -80,7 +67,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, agent_id, instance_id, public_key, asset_id, link, evidence, hostname, zone, facts, version,
-             mode, request_seq, request_used, order_seq, enrolled_at, last_seen_at, revoked_at FROM agent ",
+             mode, request_seq, request_used, order_seq, enrolled_at, last_seen_at, revoked_at, missing_at,
+             retired_at FROM agent ",
             $rest
         )
     };
@@ -92,75 +80,6 @@ impl AgentRow {
     pub fn window(&self) -> Window {
         Window { highest: self.request_seq, used: self.request_used.cast_unsigned() }
     }
-}
-
-/// Keep a token.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn create_token(tx: &mut Transaction<'_>, token: &TokenRow) -> Result<()> {
-    tx.execute(
-        "INSERT INTO enrolment_token (id, label, secret_hash, uses_left, expires_at, created_by, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        &[
-            &token.id,
-            &token.label,
-            &token.secret_hash,
-            &token.uses_left,
-            &token.expires_at,
-            &token.created_by,
-            &token.created_at,
-        ],
-    )?;
-    Ok(())
-}
-
-/// Every token, newest first.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn tokens(tx: &mut Transaction<'_>) -> Result<Vec<TokenRow>> {
-    tx.all(
-        "SELECT id, label, secret_hash, uses_left, expires_at, created_by, created_at FROM enrolment_token
-         ORDER BY created_at DESC, id LIMIT 1000",
-        &[],
-    )
-}
-
-/// One token.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn token(tx: &mut Transaction<'_>, id: Uuid) -> Result<Option<TokenRow>> {
-    tx.optional(
-        "SELECT id, label, secret_hash, uses_left, expires_at, created_by, created_at FROM enrolment_token WHERE id = $1",
-        &[&id],
-    )
-}
-
-/// Use a token once; `false` when it is used up.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn use_token(tx: &mut Transaction<'_>, id: Uuid) -> Result<bool> {
-    Ok(tx.execute("UPDATE enrolment_token SET uses_left = uses_left - 1 WHERE id = $1 AND uses_left > 0", &[&id])? == 1)
-}
-
-/// Who made a token; none for an unknown one.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn maker_of_token(tx: &mut Transaction<'_>, id: Uuid) -> Result<Option<UserId>> {
-    let row: Option<(UserId,)> = tx.optional("SELECT created_by FROM enrolment_token WHERE id = $1", &[&id])?;
-    Ok(row.map(|(maker,)| maker))
-}
-
-/// Make a token useless.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn revoke_token(tx: &mut Transaction<'_>, id: Uuid) -> Result<bool> {
-    Ok(tx.execute("UPDATE enrolment_token SET uses_left = 0 WHERE id = $1", &[&id])? == 1)
 }
 
 /// An agent that enrols.
@@ -353,6 +272,7 @@ pub fn heard(tx: &mut Transaction<'_>, heard: &[Heard]) -> Result<()> {
     tx.execute(
         "UPDATE agent SET
              last_seen_at = CASE WHEN b.heard_at > agent.last_seen_at THEN b.heard_at ELSE agent.last_seen_at END,
+             missing_at = CASE WHEN b.heard_at > agent.last_seen_at THEN NULL ELSE agent.missing_at END,
              request_seq = CASE WHEN b.highest > agent.request_seq THEN b.highest ELSE agent.request_seq END,
              request_used = CASE
                  WHEN b.highest - agent.request_seq >= 64 THEN b.used
@@ -386,17 +306,24 @@ pub fn set_order_numbers(tx: &mut Transaction<'_>, given: impl IntoIterator<Item
     Ok(())
 }
 
-/// End an agent: its requests are refused from now on.
+/// End an agent: its requests are refused from now on. One that was retired by itself is ended for good, too.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn revoke(tx: &mut Transaction<'_>, key: AgentKey, now: Timestamp) -> Result<bool> {
-    Ok(tx.execute("UPDATE agent SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", &[&key, &now])? == 1)
+    let ended = tx.execute(
+        "UPDATE agent SET revoked_at = $2, retired_at = NULL
+         WHERE id = $1 AND (revoked_at IS NULL OR retired_at IS NOT NULL)",
+        &[&key, &now],
+    )?;
+    Ok(ended == 1)
 }
 
 type CandidateRow = (AssetId, Option<String>, Option<String>, String, i64);
 
-/// Every asset that this identity could mean, for [`domain::asset::link`]. `except` is the agent that asks.
+/// Every asset that this identity could mean, for [`domain::asset::link`]. `except` is the agent that asks. An agent that was retired by
+/// itself keeps its claim, or whoever calls himself a machine that was silent for long would get its orders; the same key is the same
+/// machine.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -405,7 +332,8 @@ pub fn candidates(tx: &mut Transaction<'_>, claim: &Identity, except: AgentKey) 
     let rows: Vec<CandidateRow> = tx.all(
         "SELECT a.id, a.scanner_uuid, a.machine_id, a.macs,
                 (SELECT count(*) FROM agent g
-                 WHERE g.asset_id = a.id AND g.revoked_at IS NULL AND g.id <> $3)
+                 WHERE g.asset_id = a.id AND g.id <> $3 AND (g.revoked_at IS NULL OR (g.retired_at IS NOT NULL
+                   AND NOT EXISTS (SELECT 1 FROM agent n WHERE n.id = $3 AND n.public_key = g.public_key))))
          FROM asset a
          WHERE (a.scanner_uuid = $1 AND $1 <> '') OR (a.machine_id = $2 AND $2 <> '')
          ORDER BY a.id LIMIT 100",
@@ -512,6 +440,10 @@ record! {
         pub last_seen_at: Timestamp,
         /// Revoked.
         pub revoked_at: Option<Timestamp>,
+        /// Contact is lost since.
+        pub missing_at: Option<Timestamp>,
+        /// Retired by itself.
+        pub retired_at: Option<Timestamp>,
     }
 }
 
@@ -529,7 +461,13 @@ pub const FIELDS: Fields = Fields {
         Field { name: "version", kind: Kind::Name, doc: "version of the agent" },
         Field { name: "zone", kind: Kind::Name, doc: "time zone" },
         Field { name: "last_seen", kind: Kind::Instant, doc: "when it was last heard" },
-        Field { name: "revoked", kind: Kind::Truth, doc: "ended by an administrator" },
+        Field { name: "revoked", kind: Kind::Truth, doc: "ended by an administrator, or retired" },
+        Field { name: "missing", kind: Kind::Truth, doc: "contact is lost: not heard of for seven days" },
+        Field {
+            name: "retired",
+            kind: Kind::Truth,
+            doc: "retired by itself, because it was not heard of for too long",
+        },
     ],
     flags: &[Flag { name: "undecided", field: "link", words: &["ambiguous"], doc: "a person has to link it" }],
     free: &["hostname", "asset"],
@@ -540,7 +478,8 @@ pub const LIST: List = List {
     name: "agents",
     select:
         "agent.id, agent.agent_id, agent.asset_id, asset.name AS asset_name, agent.link, agent.evidence, agent.hostname,
-        agent.zone, agent.facts, agent.version, agent.mode, agent.enrolled_at, agent.last_seen_at, agent.revoked_at",
+        agent.zone, agent.facts, agent.version, agent.mode, agent.enrolled_at, agent.last_seen_at, agent.revoked_at,
+        agent.missing_at, agent.retired_at",
     from: "agent LEFT JOIN asset ON asset.id = agent.asset_id",
     key: "agent.id",
     fields: &FIELDS,
@@ -553,6 +492,8 @@ pub const LIST: List = List {
         Column::one("zone", "agent.zone"),
         Column::one("last_seen", "agent.last_seen_at"),
         Column::one("revoked", "(agent.revoked_at IS NOT NULL)"),
+        Column::one("missing", "(agent.missing_at IS NOT NULL AND agent.revoked_at IS NULL)"),
+        Column::one("retired", "(agent.retired_at IS NOT NULL)"),
     ],
     sorts: &[
         Sort::text("hostname", "agent.hostname"),

@@ -82,6 +82,8 @@ pub struct NewApproval<'a> {
     pub ordinal: i64,
     /// What people read, exact text.
     pub plan: &'a str,
+    /// How the run is rolled out, as JSON of [`domain::rollout::resolved::Rollout`].
+    pub rollout: &'a str,
     /// What they sign, exact text.
     pub manifest: &'a str,
     /// SHA-256 of `manifest`, hex.
@@ -121,8 +123,8 @@ crate::stage!(TargetRow as "approval_target_batch" { agent_id: Uuid, instance_id
 pub fn ask(tx: &mut Transaction<'_>, new: &NewApproval<'_>, targets: &[TargetRow], now: Timestamp) -> Result<i64> {
     let id: i64 = tx.insert(
         "INSERT INTO approval (job_id, run_id, run_ordinal, state, plan, manifest, manifest_digest, envelope, signatures,
-             needed, class, entries, machines, authors, requested_by, requested_at, valid_until, decided_by, reason)
-         VALUES ($1, $2, $3, 'pending', $4, $5, $6, '', 0, $7, $8, $9, $10, $11, $12, $13, $14, '', '') RETURNING id",
+             needed, class, entries, machines, authors, requested_by, requested_at, valid_until, decided_by, reason, rollout)
+         VALUES ($1, $2, $3, 'pending', $4, $5, $6, '', 0, $7, $8, $9, $10, $11, $12, $13, $14, '', '', $15) RETURNING id",
         &[
             &new.job,
             &new.run,
@@ -138,6 +140,7 @@ pub fn ask(tx: &mut Transaction<'_>, new: &NewApproval<'_>, targets: &[TargetRow
             &new.requested_by,
             &now,
             &new.valid_until,
+            &new.rollout,
         ],
     )?;
     tx.stage(targets)?;
@@ -263,6 +266,17 @@ pub fn overdue(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<ApprovalR
     tx.all(select!("WHERE p.state = 'pending' AND p.valid_until <= $1 ORDER BY p.id LIMIT 100"), &[&now])
 }
 
+/// Requests that wait for somebody and whose manifest does not begin with these characters, each with its manifest.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn begun_otherwise(tx: &mut Transaction<'_>, begins: &str) -> Result<Vec<(i64, String)>> {
+    tx.all(
+        "SELECT id, manifest FROM approval WHERE state = 'pending' AND manifest NOT LIKE $1 ORDER BY id LIMIT 500",
+        &[&format!("{begins}%")],
+    )
+}
+
 /// The proof of an installation, if it is one of the machines of this request.
 ///
 /// # Errors
@@ -293,8 +307,12 @@ record! {
         pub entry_key: i64,
         /// Entry id.
         pub entry: String,
+        /// In which wave.
+        pub wave: i64,
         /// When it is due there.
         pub due_at: Timestamp,
+        /// The last instant at which it may start there; none where nothing ends it.
+        pub start_by: Option<Timestamp>,
     }
 }
 
@@ -304,12 +322,34 @@ record! {
 /// See [`crate::Error`].
 pub fn planned(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<Planned>> {
     tx.all(
-        "SELECT t.asset_id, a.name, a.ip, g.agent_id, g.instance_id, t.entry_key, e.entry, t.due_at
+        "SELECT t.asset_id, a.name, a.ip, g.agent_id, g.instance_id, t.entry_key, e.entry, t.wave, t.due_at,
+             t.start_by
          FROM task t JOIN asset a ON a.id = t.asset_id JOIN agent g ON g.id = t.agent_key
              JOIN catalogue_entry e ON e.id = t.entry_key
          WHERE t.run_id = $1 AND t.kind = 'apply' AND g.revoked_at IS NULL ORDER BY a.name, a.id, e.entry",
         &[&run],
     )
+}
+
+/// How many machines and tasks each wave of a run has, whether or not an agent can be asked: wave, machines, tasks.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn spread(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<(i64, i64, i64)>> {
+    tx.all(
+        "SELECT wave, count(DISTINCT asset_id), count(*) FROM task WHERE run_id = $1 AND kind = 'apply'
+         GROUP BY wave ORDER BY wave",
+        &[&run],
+    )
+}
+
+/// The rollouts that people signed for these runs, as JSON; a run that nobody was asked about, or that is not approved, has none.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn rollouts(tx: &mut Transaction<'_>, runs: &[RunId]) -> Result<Vec<(RunId, String)>> {
+    let runs: Vec<i64> = runs.iter().map(|run| run.0).collect();
+    tx.all("SELECT run_id, rollout FROM approval WHERE run_id {in $1} AND state = 'approved'", &[&runs])
 }
 
 /// Remember who enabled a job.

@@ -12,6 +12,7 @@ use crate::imports::{Counters, Run};
 use crate::items::{self, Observed};
 use crate::vulnerabilities::{self, Reference};
 use crate::{Result, Transaction, record, stage};
+use domain::detection::Dated;
 use domain::id::{AssetId, DetectionId, ItemId, SourceHostId, VulnerabilityId};
 use domain::score::{Source, estimate};
 use domain::time::Timestamp;
@@ -49,6 +50,10 @@ record! {
         weakness: bool,
         item_id: Option<ItemId>,
         digest: Vec<u8>,
+        last_found_at: Option<Timestamp>,
+        last_fixed_at: Option<Timestamp>,
+        last_test_at: Option<Timestamp>,
+        last_processed_at: Option<Timestamp>,
     }
 }
 
@@ -139,7 +144,7 @@ pub fn merge(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: Tim
     let placed = hosts::merge(tx, run, &hosts, now, &mut counters)?;
     let references = vulnerabilities::references(tx, run, &severities(&machines), &mut counters)?;
     let known = known(tx, &placed)?;
-    let mut rows = resolve(&machines, &placed, &references, &known, &mut counters);
+    let mut rows = resolve(&machines, &placed, &references, &known, now, &mut counters);
     let digest = rows_digest(&rows);
 
     let wanted = observed(&rows);
@@ -174,18 +179,20 @@ fn known(tx: &mut Transaction<'_>, placed: &HashMap<String, Placed>) -> Result<V
     hosts.sort_unstable();
     tx.all(
         "SELECT id, source_host_id, vulnerability_id, protocol, port, fqdn, service_instance, unique_id, status,
-             kind <> 'info' AS weakness, item_id, digest
+             kind <> 'info' AS weakness, item_id, digest, last_found_at, last_fixed_at, last_test_at, last_processed_at
          FROM detection WHERE source_host_id {in $1} ORDER BY id",
         &[&hosts],
     )
 }
 
-/// Join the reported rows with what is known. Of several rows that mean the same one the last counts.
+/// Join the reported rows with what is known. Of several rows that mean the same one the last counts. A row that is older
+/// than what is known of it is left out: an export of last month, or a page that a rescan overtook, undoes nothing.
 fn resolve<'s>(
     machines: &[&'s Machine],
     placed: &HashMap<String, Placed>,
     references: &'s HashMap<i64, Reference>,
     known: &'s [Known],
+    now: Timestamp,
     counters: &mut Counters,
 ) -> Vec<Resolved<'s>> {
     let mut by_key: HashMap<Key, &Known> = HashMap::with_capacity(known.len());
@@ -219,6 +226,7 @@ fn resolve<'s>(
         }
     }
     let given = rows.len();
+    rows.retain(|row| !row.known.is_some_and(|known| row.seen.dated().is_older_than(known.dated(), now)));
     let rows = crate::last_per_key(rows, |row| key(row.host.source_host, row.of.id, row.seen));
     let rows = last_per_known(rows);
     counters.detections.ignored += (given - rows.len()) as u64;
@@ -249,6 +257,13 @@ fn key(host: SourceHostId, vulnerability: VulnerabilityId, seen: &DetectionSeen)
 }
 
 impl Known {
+    fn dated(&self) -> Dated {
+        Dated {
+            processed_at: self.last_processed_at,
+            tested_at: self.last_test_at.max(self.last_found_at).max(self.last_fixed_at),
+        }
+    }
+
     fn key(&self) -> Key {
         (
             self.source_host_id,

@@ -3,10 +3,12 @@
 //! Agents are linked to assets elsewhere, by stricter rules ([`domain::asset::link`]).
 
 mod matching;
+mod tags;
 
 use crate::imports::{Counters, Run};
 use crate::{Result, Transaction, last_per_key, stage};
 use domain::asset::Platform;
+use domain::detection::Dated;
 use domain::id::{AssetId, InstanceId, SourceHostId};
 use domain::time::Timestamp;
 use matching::place;
@@ -65,10 +67,19 @@ impl HostSeen {
             digest.text(text);
         }
         digest.whole(self.last_scan_at.map(Timestamp::micros)).whole(self.last_processed_at.map(Timestamp::micros));
-        for tag in self.tags.iter().flatten().collect::<BTreeSet<_>>() {
-            digest.text(tag);
-        }
+        match &self.tags {
+            Some(tags) => {
+                tags.iter().collect::<BTreeSet<_>>().into_iter().fold(&mut digest, |digest, tag| digest.text(tag))
+            }
+            // Not the same as none: a host that loses its last tag has changed.
+            None => digest.whole(None),
+        };
         digest.done()
+    }
+
+    fn dated(&self) -> Dated {
+        // Of its rows a report can hold a few only, so when those were processed says nothing of the host.
+        Dated { processed_at: None, tested_at: self.last_scan_at }
     }
 }
 
@@ -168,21 +179,16 @@ stage!(AssetRow as "asset_batch" {
     network_id: String, criticality: i64, scanner_uuid: Option<String>, seen_at: Timestamp,
 });
 
-struct TagRow {
-    asset_id: AssetId,
-    tag: String,
-    origin: InstanceId,
-}
-stage!(TagRow as "asset_tag_batch" { asset_id: AssetId, tag: String, origin: InstanceId });
-
 /// What is known of a host before the merge.
 struct Known {
     id: SourceHostId,
     asset: AssetId,
     digest: Vec<u8>,
+    last_scan_at: Option<Timestamp>,
 }
 
-/// Merge the hosts of one batch; gives each one's keys by its `host_key`. Of several rows of one host the last counts.
+/// Merge the hosts of one batch; gives each one's keys by its `host_key`. Of several rows of one host the last counts; what
+/// is older than the last scan that is known of a host changes nothing of it.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
@@ -205,6 +211,10 @@ pub fn merge(
                 counters.hosts.unchanged += 1;
                 placed.insert(host.host_key.clone(), Placed { source_host: known.id, asset: known.asset });
             }
+            Some(known) if host.dated().is_older_than(known.dated(), now) => {
+                counters.hosts.ignored += 1;
+                placed.insert(host.host_key.clone(), Placed { source_host: known.id, asset: known.asset });
+            }
             Some(known) => {
                 counters.hosts.updated += 1;
                 changed.push((host, known.asset, "", digest));
@@ -218,20 +228,30 @@ pub fn merge(
     if changed.is_empty() {
         return Ok(placed);
     }
-    refresh_assets(tx, run, &changed, now)?;
+    refresh_assets(tx, &changed, now)?;
     for (key, id, asset) in upsert(tx, run, &changed)? {
         placed.insert(key, Placed { source_host: id, asset });
     }
+    let told = changed.iter().filter_map(|(host, ..)| Some((*placed.get(&host.host_key)?, host.tags.as_deref()?)));
+    tags::replace(tx, run.instance, &told.collect::<Vec<_>>())?;
     Ok(placed)
+}
+
+impl Known {
+    fn dated(&self) -> Dated {
+        Dated { processed_at: None, tested_at: self.last_scan_at }
+    }
 }
 
 fn known(tx: &mut Transaction<'_>, run: &Run, hosts: &[&HostSeen]) -> Result<HashMap<String, Known>> {
     let keys: Vec<String> = hosts.iter().map(|host| host.host_key.clone()).collect();
-    let rows: Vec<(String, SourceHostId, AssetId, Vec<u8>)> = tx.all(
-        "SELECT host_key, id, asset_id, digest FROM source_host WHERE instance_id = $1 AND host_key {in $2}",
+    let rows = tx.all(
+        "SELECT host_key, id, asset_id, digest, last_scan_at FROM source_host
+         WHERE instance_id = $1 AND host_key {in $2}",
         &[&run.instance, &keys],
     )?;
-    Ok(rows.into_iter().map(|(key, id, asset, digest)| (key, Known { id, asset, digest })).collect())
+    let known = |(key, id, asset, digest, last_scan_at)| (key, Known { id, asset, digest, last_scan_at });
+    Ok(rows.into_iter().map(known).collect())
 }
 
 fn upsert(
@@ -262,7 +282,8 @@ fn upsert(
         })
         .collect();
     tx.stage(&rows)?;
-    // A file may be silent where the API speaks: what is known is not forgotten for that, times never go back.
+    // A file may be silent where the API speaks: what is known is not forgotten for that. Times never go back: what was
+    // scanned earlier did not get here, and a few rows of a host may have been processed earlier than others.
     tx.all(
         "INSERT INTO source_host (instance_id, host_key, keyed, asset_id, agent_uuid, asset_key, ip, fqdn, netbios, os,
              network_id, tracking, matched_by, last_scan_at, last_processed_at, digest, run_id)
@@ -278,8 +299,7 @@ fn upsert(
              os = CASE WHEN excluded.os = '' THEN source_host.os ELSE excluded.os END,
              network_id = excluded.network_id,
              tracking = CASE WHEN excluded.tracking = '' THEN source_host.tracking ELSE excluded.tracking END,
-             last_scan_at = CASE WHEN source_host.last_scan_at > coalesce(excluded.last_scan_at, 0)
-                                 THEN source_host.last_scan_at ELSE excluded.last_scan_at END,
+             last_scan_at = coalesce(excluded.last_scan_at, source_host.last_scan_at),
              last_processed_at = CASE WHEN source_host.last_processed_at > coalesce(excluded.last_processed_at, 0)
                                       THEN source_host.last_processed_at ELSE excluded.last_processed_at END,
              digest = excluded.digest,
@@ -292,7 +312,6 @@ fn upsert(
 /// Bring what people see of an asset up to its newest report. Criticality and people's tags are people's.
 fn refresh_assets(
     tx: &mut Transaction<'_>,
-    run: &Run,
     changed: &[(&HostSeen, AssetId, &'static str, RowDigest)],
     now: Timestamp,
 ) -> Result<()> {
@@ -318,21 +337,7 @@ fn refresh_assets(
             &[],
         )?;
     }
-    let mut tags: Vec<TagRow> = Vec::new();
-    let mut told: BTreeSet<i64> = BTreeSet::new();
-    for (host, asset, _, _) in changed {
-        let Some(names) = &host.tags else { continue };
-        told.insert(asset.0);
-        tags.extend(names.iter().map(|tag| TagRow { asset_id: *asset, tag: tag.clone(), origin: run.instance }));
-    }
-    if told.is_empty() {
-        return Ok(());
-    }
-    let told: Vec<i64> = told.into_iter().collect();
-    tx.stage(&last_per_key(tags, |row| (row.asset_id, row.tag.clone())))?;
-    tx.execute("DELETE FROM asset_tag WHERE origin = $1 AND asset_id {in $2}", &[&run.instance, &told])?;
-    tx.execute("INSERT INTO asset_tag (asset_id, tag, origin) SELECT asset_id, tag, origin FROM asset_tag_batch", &[])?;
-    crate::tags::weigh_imported(tx, &told)
+    Ok(())
 }
 
 fn asset_row(host: &HostSeen, n: i64, now: Timestamp) -> AssetRow {

@@ -377,6 +377,21 @@ pub fn reject(tx: &mut Transaction<'_>, run: &Run, what: &str, reason: &str) -> 
     Ok(())
 }
 
+/// Forget the descriptions of rows that runs which ended before an instant could not use; how many there were stays with
+/// the run. At most `limit` runs; gives how many descriptions that were.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn forget_rejections(tx: &mut Transaction<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM import_rejection WHERE run_id IN
+             (SELECT r.id FROM import_run r
+              WHERE r.ended_at < $1 AND EXISTS (SELECT 1 FROM import_rejection j WHERE j.run_id = r.id)
+              ORDER BY r.id LIMIT $2)",
+        &[&before, &limit],
+    )
+}
+
 /// The digest of what a run wrote so far, and of the rows of its next batch.
 #[must_use]
 pub fn chain(before: &[u8; 32], batch: &[u8; 32]) -> [u8; 32] {

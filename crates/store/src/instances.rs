@@ -329,17 +329,18 @@ pub fn due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<InstanceId>> 
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
-/// Set the time of the next scheduled import after one was begun.
+/// Take the turn of a scheduled import that is due: the next one is an interval from now. `false` where it is not due, or
+/// not any more. Whoever takes it begins the import in the same transaction, so that no turn is lost and none is taken twice.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn reschedule(tx: &mut Transaction<'_>, id: InstanceId, now: Timestamp) -> Result<()> {
-    tx.execute(
+pub fn take_due(tx: &mut Transaction<'_>, id: InstanceId, now: Timestamp) -> Result<bool> {
+    let taken = tx.execute(
         "UPDATE integration_instance SET next_import_at = $2 + interval_minutes * 60000000
-         WHERE id = $1 AND interval_minutes IS NOT NULL",
+         WHERE id = $1 AND interval_minutes IS NOT NULL AND auth <> 'files' AND next_import_at <= $2",
         &[&id, &now],
     )?;
-    Ok(())
+    Ok(taken == 1)
 }
 
 record! {

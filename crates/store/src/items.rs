@@ -3,6 +3,7 @@
 mod change;
 mod found;
 mod list;
+mod many;
 mod merge;
 
 pub use change::{ChangeError, assign, group_exists, set_state};
@@ -12,4 +13,5 @@ pub use list::{
     DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,
     visible,
 };
+pub use many::{access_of, give, numbered, ordinals};
 pub(crate) use merge::{Ensured, HistoryRow, Observed, ensure, roll_up, write_history};

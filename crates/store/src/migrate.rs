@@ -33,6 +33,11 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0021_rollback", include_str!("../migrations/0021_rollback.sql")),
     ("0022_gates", include_str!("../migrations/0022_gates.sql")),
     ("0023_expiry", include_str!("../migrations/0023_expiry.sql")),
+    ("0024_approval_rollout", include_str!("../migrations/0024_approval_rollout.sql")),
+    ("0025_apart", include_str!("../migrations/0025_apart.sql")),
+    ("0026_run_accepted", include_str!("../migrations/0026_run_accepted.sql")),
+    ("0027_retired", include_str!("../migrations/0027_retired.sql")),
+    ("0028_imports_mended", include_str!("../migrations/0028_imports_mended.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

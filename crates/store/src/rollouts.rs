@@ -1,9 +1,11 @@
 //! What a run's limits are held by: the policy, counts of each wave, places, permits, the run's state.
 //!
-//! Every limit is one row and every grant one conditional statement on it, so it holds over all replicas (S6). A halt changes the
-//! same rows, so no grant can be under way beside it and come after it (S7). Counts move in the transaction that moves the task
+//! Every limit of a run is one row and every grant one conditional statement on it, so it holds over all replicas (S6); what is kept
+//! apart over all runs is counted, see [`apart`]. A halt changes the same rows, so no grant can be under way beside it and come after
+//! it (S7). Counts move in the transaction that moves the task
 //! (S12). What it all means is decided in [`domain::rollout`]; what grants and returns have to come to in [`domain::rollout::permit`].
 
+pub mod apart;
 pub mod away;
 mod counts;
 mod permits;
@@ -14,11 +16,12 @@ pub(crate) use counts::{Moves, count, count_new};
 pub use counts::{accept, recount, recount_within, tallies, tallies_of};
 use domain::asset::Platform;
 use domain::id::{AgentKey, AssetId, JobId, RunId};
+use domain::rollout::Apart;
 use domain::rollout::run::RunState;
 use domain::time::Timestamp;
 pub(crate) use permits::give_back_all;
 use permits::of_run;
-pub use permits::{Granted, PermitRow, Wanted, expire, give_back, grant, permits, places};
+pub use permits::{Granted, PermitRow, Wanted, expire, give_back, grant, granted_at, permits, places};
 
 record! {
     /// A run with its job.
@@ -89,7 +92,7 @@ pub fn set_policy(tx: &mut Transaction<'_>, job: JobId, policy: &str) -> Result<
     Ok(())
 }
 
-/// The tags of the assets of a run, one row per asset and tag.
+/// The tags of an asset; one that several scanners report comes once for each.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -179,6 +182,8 @@ pub fn silent_hosts(tx: &mut Transaction<'_>, run: RunId) -> Result<i64> {
 pub struct Beginning {
     /// The policy as JSON.
     pub policy: String,
+    /// What the policy keeps apart.
+    pub apart: Option<Apart>,
     /// How many waves it has.
     pub waves: i64,
     /// Every start asks for a permit.
@@ -192,9 +197,10 @@ pub struct Beginning {
 /// # Errors
 /// See [`crate::Error`].
 pub fn begin(tx: &mut Transaction<'_>, id: RunId, with: &Beginning) -> Result<()> {
+    let (tag, at_most) = with.apart.as_ref().map_or(("", 0), |apart| (apart.tag.as_str(), i64::from(apart.at_most)));
     tx.execute(
-        "UPDATE run SET rollout = $2, waves = $3, permits = $4 WHERE id = $1",
-        &[&id, &with.policy, &with.waves, &with.permits],
+        "UPDATE run SET rollout = $2, waves = $3, permits = $4, apart_tag = $5, apart_at_most = $6 WHERE id = $1",
+        &[&id, &with.policy, &with.waves, &with.permits, &tag, &at_most],
     )?;
     tx.execute(
         "INSERT INTO place (scope, taken, next_at, closed) VALUES ($1, 0, $2, $3)

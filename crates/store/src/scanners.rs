@@ -5,6 +5,7 @@ use crate::filter::Column;
 use crate::list::{List, Sort};
 use crate::{Error, Result, Transaction, record};
 use domain::filter::{self, Field, Fields};
+use domain::id::InstanceId;
 use domain::time::Timestamp;
 
 record! {
@@ -72,6 +73,18 @@ pub fn list(tx: &mut Transaction<'_>) -> Result<Vec<Scanner>> {
 /// [`Error::NotFound`] for an unknown product.
 pub fn one(tx: &mut Transaction<'_>, product: &str) -> Result<Scanner> {
     list(tx)?.into_iter().find(|scanner| scanner.product == product).ok_or(Error::NotFound)
+}
+
+/// Is the scanner of this instance active, so that rescans may be launched there?
+///
+/// # Errors
+/// See [`Error`].
+pub fn active_at(tx: &mut Transaction<'_>, instance: InstanceId) -> Result<bool> {
+    tx.scalar(
+        "SELECT EXISTS (SELECT 1 FROM scanner s JOIN integration_instance n ON n.product = s.product
+                        WHERE n.id = $1 AND s.active)",
+        &[&instance],
+    )
 }
 
 /// Tick or untick Active; gives whether that changed anything.

@@ -9,7 +9,9 @@ mod request;
 mod work;
 
 pub use list::{FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, clip, targets, verdict_counts};
-pub use request::{Candidate, NewChild, NewScan, NewTarget, addresses, assets, candidates, create, open_scans};
+pub use request::{
+    Candidate, NewChild, NewScan, NewTarget, addresses, assets, candidates, create, open_items, open_scans,
+};
 pub use work::{
     ChildRow, Judged, SightingRow, children, claim, close_targets, judge, lookup_pairs, next_due, parent, release,
     renew, request_cancel, save, set_state, sightings,

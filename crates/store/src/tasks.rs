@@ -129,8 +129,11 @@ macro_rules! select {
     };
 }
 
+mod gone;
 pub mod list;
 pub mod many;
+
+pub use gone::gone;
 
 /// A task to be made.
 #[derive(Debug, Clone)]
@@ -313,21 +316,6 @@ pub fn silent(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<Vec<TaskRow>
     tx.all(select!("WHERE t.state IN ('offered', 'accepted') AND t.not_after < $1 ORDER BY t.id LIMIT 500"), &[&limit])
 }
 
-/// Tasks that started before `limit` on hosts of which nothing was heard since then.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn gone(tx: &mut Transaction<'_>, limit: Timestamp) -> Result<Vec<TaskRow>> {
-    tx.all(
-        select!(
-            "JOIN agent g ON g.id = t.agent_key
-             WHERE t.state = 'running' AND t.started_at < $1 AND g.last_seen_at < $1 AND g.revoked_at IS NULL
-             ORDER BY t.id LIMIT 500"
-        ),
-        &[&limit],
-    )
-}
-
 /// Open tasks that nobody will answer for: no agent, or one that was revoked or sits on another asset. An order of such
 /// a one that may not have started waits for the agent's word that it never will, or for its end.
 ///
@@ -392,7 +380,7 @@ pub fn past_their_window(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec
 }
 
 /// Tasks of these runs that are ready, end with a window or the next time, and wait for a host that was last heard before `bound`
-/// though they were due before it too.
+/// though they were due before it too; or for one that contact is lost with, for which nothing is planned.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -401,7 +389,8 @@ pub fn stale(tx: &mut Transaction<'_>, runs: &[RunId], bound: Timestamp) -> Resu
     tx.all(
         select!(
             "JOIN agent g ON g.id = t.agent_key
-             WHERE t.run_id {in $1} AND t.state = 'ready' AND t.start_by IS NOT NULL AND t.due_at < $2 AND g.last_seen_at < $2
+             WHERE t.run_id {in $1} AND t.state = 'ready' AND t.start_by IS NOT NULL AND g.last_seen_at < $2
+               AND (t.due_at < $2 OR g.missing_at IS NOT NULL)
              ORDER BY t.id LIMIT 1000"
         ),
         &[&runs, &bound],

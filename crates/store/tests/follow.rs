@@ -63,16 +63,7 @@ fn hosts(tx: &mut Transaction<'_>, count: i64, state: &str) -> store::Result<(Vu
 }
 
 fn job(tx: &mut Transaction<'_>, standing: bool) -> store::Result<JobId> {
-    let text = String::new;
-    let draft = Draft {
-        title: text(),
-        description: text(),
-        schedule: "{}".to_owned(),
-        recipients: "[]".to_owned(),
-        mail_started: false,
-        mail_percent: None,
-        standing,
-    };
+    let draft = Draft { standing, ..testkit::jobs::draft() };
     let (kind, platform, origin) = (Kind::Mitigation, domain::asset::Platform::Linux, "free".to_owned());
     let job = jobs::create(tx, &NewJob { number: 1, kind, platform, origin, owner: UserId(1) }, &draft, at(0))?;
     tx.execute("UPDATE job SET status = 'ENABLED' WHERE id = $1", &[&job])?;

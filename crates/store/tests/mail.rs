@@ -176,15 +176,7 @@ fn run(tx: &mut Transaction<'_>, tasks: &[(i64, &str, Option<i64>)]) -> store::R
         origin: "free".to_owned(),
         owner: domain::id::UserId(1),
     };
-    let draft = store::jobs::Draft {
-        title: "t".to_owned(),
-        description: String::new(),
-        schedule: "{}".to_owned(),
-        recipients: "[]".to_owned(),
-        mail_started: false,
-        mail_percent: None,
-        standing: false,
-    };
+    let draft = store::jobs::Draft { title: "t".to_owned(), ..testkit::jobs::draft() };
     let job: JobId = store::jobs::create(tx, &new, &draft, at(0))?;
     let run = store::runs::begin(
         tx,

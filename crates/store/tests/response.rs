@@ -86,7 +86,6 @@ fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> s
     let identity = Identity { machine_id: Some(name.to_owned()), ..Identity::default() };
     let asset = agents::create_asset(tx, name, Platform::Linux, "Debian", "10.0.0.1", &identity, at())?;
     assets::edit(tx, "users/test", asset, None, Some(tags), at())?;
-    let text = String::new();
     let agent = agent(tx, name)?;
     agents::set_link(tx, agent, Some(asset), "linked", "", at())?;
     let vulnerability = tx.insert(
@@ -102,15 +101,7 @@ fn host(tx: &mut Transaction<'_>, name: &str, tags: &[String], number: i64) -> s
         origin: "free".to_owned(),
         owner: UserId(1),
     };
-    let draft = Draft {
-        title: name.to_owned(),
-        description: text.clone(),
-        schedule: "{}".to_owned(),
-        recipients: "[]".to_owned(),
-        mail_started: false,
-        mail_percent: None,
-        standing: false,
-    };
+    let draft = Draft { title: name.to_owned(), ..testkit::jobs::draft() };
     let job = jobs::create(tx, &new, &draft, at())?;
     jobs::set_targets(tx, job, &[Target { asset, vulnerability }])?;
     Ok(asset)

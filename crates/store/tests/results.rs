@@ -109,15 +109,8 @@ fn job(
         origin: "elimination".to_owned(),
         owner: UserId(1),
     };
-    let draft = Draft {
-        title: format!("job {number}"),
-        description: String::new(),
-        schedule: "\"OnDemand\"".to_owned(),
-        recipients: "[]".to_owned(),
-        mail_started: false,
-        mail_percent: None,
-        standing: false,
-    };
+    let (title, schedule) = (format!("job {number}"), "\"OnDemand\"".to_owned());
+    let draft = Draft { title, schedule, ..testkit::jobs::draft() };
     let id = jobs::create(tx, &new, &draft, at(0))?;
     jobs::set_targets(tx, id, targets)?;
     jobs::set_actions(tx, id, actions)?;

@@ -91,6 +91,11 @@ struct Model {
 
 impl Model {
     fn import(&mut self, rows: &[Row]) {
+        // What is older than what is known is as good as not reported.
+        let newer =
+            |row: &&Row| self.rows.get(&(row.host, row.qid, row.port)).is_none_or(|known| row.found >= known.found);
+        let rows: Vec<Row> = rows.iter().filter(newer).cloned().collect();
+        let rows = rows.as_slice();
         let mut touched = BTreeSet::new();
         let mut last: BTreeMap<(u8, i64, i64), &Row> = BTreeMap::new();
         for row in rows {

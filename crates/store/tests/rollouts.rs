@@ -3,25 +3,34 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::allow_attributes, reason = "a test may panic")]
 
 use domain::asset::{Identity, Platform};
-use domain::id::{JobId, RunId, TaskId, UserId};
+use domain::id::{AssetId, JobId, RunId, TaskId, UserId};
 use domain::job::Kind;
 use domain::rollout::Policy;
-use domain::rollout::permit::{self, Out, Places, Scope};
+use domain::rollout::apart::Kept;
+use domain::rollout::permit::{self, Out, Places, Slot, WantedRestart};
 use domain::rollout::run::RunState;
-use domain::task::{End, Event, step};
+use domain::task::{End, Event, State, step};
 use domain::time::Timestamp;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use store::jobs::{Draft, NewJob};
-use store::rollouts::{self, Beginning, Granted, Wanted, away};
+use store::jobs::NewJob;
+use store::rollouts::{self, Beginning, Granted, Wanted, restarts};
 use store::tasks::many::{self, Change};
 use store::{Database, Transaction, agents, jobs, runs, tasks};
 use testkit::both_engines;
 use uuid::Uuid;
 
+#[path = "rollouts/absent.rs"]
+mod absent;
+#[path = "rollouts/apart.rs"]
+mod apart;
+#[path = "rollouts/back.rs"]
+mod back;
 #[path = "rollouts/gates.rs"]
 mod gates;
+#[path = "rollouts/silence.rs"]
+mod silence;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(seconds)
@@ -29,16 +38,7 @@ fn at(seconds: i64) -> Timestamp {
 
 /// A run of a fresh job with a task on each of so many assets, in waves of two.
 fn run(tx: &mut Transaction<'_>, number: i64, count: usize) -> store::Result<(JobId, RunId, Vec<TaskId>)> {
-    let text = String::new;
-    let draft = Draft {
-        title: text(),
-        description: text(),
-        schedule: "{}".to_owned(),
-        recipients: "[]".to_owned(),
-        mail_started: false,
-        mail_percent: None,
-        standing: false,
-    };
+    let draft = testkit::jobs::draft();
     let (kind, platform, origin, owner) = (Kind::Mitigation, Platform::Linux, "free".to_owned(), UserId(1));
     let job = jobs::create(tx, &NewJob { number, kind, platform, origin, owner }, &draft, at(0))?;
     tx.execute("UPDATE job SET status = 'ENABLED' WHERE id = $1", &[&job])?;
@@ -50,7 +50,7 @@ fn run(tx: &mut Transaction<'_>, number: i64, count: usize) -> store::Result<(Jo
     )?;
     let new = runs::NewRun { job, occurrence: None, cause: "enabled", does: "apply", asked_by: "" };
     let run = runs::begin(tx, &new, at(0))?;
-    let with = Beginning { policy: String::new(), waves: 9, permits: true, closed: false };
+    let with = Beginning { policy: String::new(), apart: None, waves: 9, permits: true, closed: false };
     rollouts::begin(tx, run, &with)?;
     let mut made = Vec::new();
     for n in 0..count {
@@ -97,38 +97,34 @@ fn with_agents(tx: &mut Transaction<'_>, ids: &[TaskId], heard: impl Fn(usize) -
 }
 
 fn want(run: RunId, task: TaskId, max_running: i64) -> Wanted<'static> {
-    Wanted { task, epoch: 1, run, max_running, interval: 0, apart: None, expires_at: at(100_000) }
+    let (asset, expires_at) = (AssetId(task.0), at(100_000));
+    Wanted { task, epoch: 1, run, asset, max_running, interval: 0, apart: &[], expires_at }
 }
 
 /// S6 and S12 as they have to be after every transaction.
-fn sound(tx: &mut Transaction<'_>, run: RunId, limit: i64, group_limit: i64) -> store::Result<()> {
+fn sound(tx: &mut Transaction<'_>, run: RunId, limit: i64) -> store::Result<()> {
     assert_eq!(rollouts::tallies(tx, run)?, rollouts::recount(tx, run)?, "S12: counts are a recount");
-    let mut out: BTreeMap<String, i64> = BTreeMap::new();
-    for permit in rollouts::permits(tx, run)?.iter().filter(|permit| permit.back_at.is_none()) {
-        *out.entry(format!("run/{run}")).or_default() += 1;
-        if !permit.apart.is_empty() {
-            *out.entry(format!("group/{}", permit.apart)).or_default() += 1;
-        }
-    }
+    let permits = rollouts::permits(tx, run)?;
+    let out = i64::try_from(permits.iter().filter(|permit| permit.back_at.is_none()).count()).unwrap();
+    let down = restarts::out(tx, run)?;
     for (scope, taken, _) in rollouts::places(tx)? {
-        if scope.starts_with("run/") && scope != format!("run/{run}") {
-            continue;
+        if scope == format!("run/{run}") {
+            assert_eq!(taken, out, "S6: places of {scope} are the permits out");
+            assert!(taken <= limit, "S6: {scope} has {taken}");
+        } else if scope == format!("restarts/run/{run}") {
+            assert_eq!(taken, down, "S6: places of {scope} are the slots out");
         }
-        assert_eq!(taken, out.get(&scope).copied().unwrap_or(0), "S6: places of {scope} are the permits out");
-        assert!(taken <= if scope.starts_with("run/") { limit } else { group_limit }, "S6: {scope} has {taken}");
     }
     Ok(())
 }
 
 /// What the statements have come to is what the domain says.
 fn as_decided(tx: &mut Transaction<'_>, run: RunId, ids: &[TaskId], oracle: &Places) -> store::Result<()> {
-    let name = |scope: &Scope| match scope {
-        Scope::Run(run) => format!("run/{run}"),
-        Scope::Group(group) => format!("group/{group}"),
-    };
     // A place that nobody has taken is as good as none.
     let counts = |(_, place): &(String, (i64, bool))| *place != (0, false);
-    let expected = oracle.places.iter().map(|(scope, place)| (name(scope), (place.taken, place.closed)));
+    let expected = oracle.places.iter().map(|(run, place)| (format!("run/{run}"), (place.taken, place.closed)));
+    let down = i64::try_from(oracle.restarts.len()).unwrap();
+    let expected = expected.chain([(format!("restarts/run/{run}"), (down, false))]);
     let expected: BTreeMap<String, (i64, bool)> = expected.filter(counts).collect();
     let places = rollouts::places(tx)?.into_iter().map(|(scope, taken, closed)| (scope, (taken, closed)));
     let places = places.filter(counts);
@@ -136,17 +132,49 @@ fn as_decided(tx: &mut Transaction<'_>, run: RunId, ids: &[TaskId], oracle: &Pla
     let out = rollouts::permits(tx, run)?.into_iter().filter(|permit| permit.back_at.is_none());
     let out: BTreeMap<_, _> = out
         .map(|permit| {
-            let group = (!permit.apart.is_empty()).then_some(permit.apart);
-            ((permit.task_id, permit.epoch), Out { run: permit.run_id, group, expires_at: permit.expires_at })
+            let out = Out { run: permit.run_id, asset: permit.asset_id, expires_at: permit.expires_at };
+            ((permit.task_id, permit.epoch), out)
         })
         .collect();
     assert_eq!(out, oracle.out);
+    let slots: Vec<(TaskId, i64, RunId, AssetId)> =
+        tx.all("SELECT task_id, epoch, run_id, asset_id FROM restart_slot WHERE back_at IS NULL", &[])?;
+    let slots = slots.into_iter().map(|(task, epoch, run, asset)| (task, Slot { epoch, run, asset }));
+    assert_eq!(slots.collect::<BTreeMap<_, _>>(), oracle.restarts);
     let mut tasks_of_run = Vec::new();
     for task in ids {
         tasks_of_run.push((tasks::read(tx, *task)?.state, ids.iter().take(4).any(|needs| needs == task)));
     }
     let expected = permit::at_large(tasks_of_run, out.len() as u64);
     assert_eq!(u64::try_from(rollouts::at_large(tx, run)?).unwrap(), expected);
+    Ok(())
+}
+
+/// A task has moved: what of its places is free by that.
+fn moved(oracle: &mut Places, task: TaskId, from: State, to: State) {
+    if permit::gives_back(from, to) {
+        oracle.give_back(task);
+    } else if to == State::Lost && from != State::Lost {
+        oracle.give_back_restart(task);
+    }
+}
+
+const GROUPS: [&str; 3] = ["cluster:a", "cluster:b", "cluster:c"];
+
+/// Take a host out of a group, or put it there, by the word of two scanners.
+fn toggle(tx: &mut Transaction<'_>, oracle: &mut Places, asset: AssetId, group: &str) -> store::Result<()> {
+    let tags = oracle.tags.entry(asset).or_default();
+    if tags.remove(group) {
+        tx.execute("DELETE FROM asset_tag WHERE asset_id = $1 AND tag = $2", &[&asset, &group])?;
+    } else {
+        tags.insert(group.to_owned());
+        for origin in [1_i64, 2] {
+            tx.execute(
+                "INSERT INTO asset_tag (asset_id, tag, origin) VALUES ($1, $2, $3)",
+                &[&asset, &group, &origin],
+            )?;
+        }
+    }
     Ok(())
 }
 
@@ -172,15 +200,21 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
     let cases = if cfg!(debug_assertions) { 24 } else { 96 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let count = std::sync::atomic::AtomicI64::new(0);
-    let step_of = (0_usize..9, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
+    let step_of = (0_usize..13, 0_usize..6, 0_usize..EVENTS.len(), 0_usize..3);
     runner
         .run(&proptest::collection::vec(step_of, 1..60), |steps| {
             let number = count.fetch_add(1, Ordering::SeqCst) + 1;
             db.write_blocking(move |tx| {
                 tx.execute("DELETE FROM place", &[])?;
                 tx.execute("DELETE FROM permit", &[])?;
+                tx.execute("DELETE FROM restart_slot", &[])?;
                 let (_, id, ids) = run(tx, number, 6)?;
-                let (limit, group_limit) = (3, 2);
+                let (limit, group_limit, down) = (3, 2, 2);
+                // Four hosts, two of which have two tasks each.
+                let mut hosts = Vec::new();
+                for task in ids.iter().take(4) {
+                    hosts.push(tasks::read(tx, *task)?.asset_id);
+                }
                 // Some orders need no permit.
                 let mut needs = Vec::new();
                 for task in ids.iter().take(4) {
@@ -190,23 +224,24 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
                 let mut oracle = Places::default();
                 oracle.begin(id, false);
                 for (clock, (what, task, event, group)) in (1..).zip(steps.clone()) {
-                    let (task, now) = (ids[task], at(clock));
+                    let (task, asset, now) = (ids[task], hosts[task % hosts.len()], at(clock));
+                    let apart = oracle.tags.get(&asset).into_iter().flatten();
+                    let apart: Vec<Kept> =
+                        apart.map(|group| Kept { group: group.clone(), at_most: group_limit }).collect();
+                    // Whoever asks on behalf of a run that keeps nothing apart counts all the same.
+                    let apart: &[Kept] = if event % 5 == 0 { &[] } else { apart.as_slice() };
                     match what {
                         0 | 1 => {
                             let life = tasks::read(tx, task)?.life();
                             if let Ok(next) = step(life, EVENTS[event]) {
                                 tasks::save_life(tx, task, next, now)?;
-                                if permit::gives_back(life.state, next.state) {
-                                    oracle.give_back(task);
-                                }
+                                moved(&mut oracle, task, life.state, next.state);
                             }
                         }
                         2 | 3 => {
-                            let apart = ["", "cluster:a", "cluster:b"][group];
-                            let apart = (!apart.is_empty()).then_some((apart, group_limit));
                             let expires_at = now.plus_seconds(7);
-                            let interval = if event == 0 { 2_000_000 } else { 0 };
-                            let wanted = Wanted { apart, expires_at, interval, ..want(id, task, limit) };
+                            let interval = if event == 1 { 2_000_000 } else { 0 };
+                            let wanted = Wanted { asset, apart, expires_at, interval, ..want(id, task, limit) };
                             assert_eq!(rollouts::grant(tx, &wanted, now)?, oracle.grant(&wanted, now), "{wanted:?}");
                         }
                         4 => {
@@ -229,6 +264,12 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
                                 fresh.map(|tally| (tally.unaccepted().failures(), tally.half_done, tally.silent));
                             assert!(fresh.into_iter().all(|counts| counts == (0, 0, 0)), "nothing is left that halts");
                         }
+                        8 | 9 => {
+                            let wanted = WantedRestart { task, epoch: 1, run: id, asset, at_most: down, apart };
+                            let granted = restarts::grant(tx, &wanted, now)?;
+                            assert_eq!(granted, oracle.grant_restart(&wanted), "{wanted:?}");
+                        }
+                        10 | 11 => toggle(tx, &mut oracle, asset, GROUPS[group])?,
                         // Several tasks in one go, as reports of many agents move them.
                         _ => {
                             let mut changes = Vec::new();
@@ -242,13 +283,11 @@ both_engines!(s6_s12_limits_hold_and_counts_are_recounts_through_every_history, 
                             many::save(tx, &changes, now)?;
                             for change in changes {
                                 assert_eq!(tasks::read(tx, change.id)?.life(), change.life);
-                                if permit::gives_back(change.before, change.life.state) {
-                                    oracle.give_back(change.id);
-                                }
+                                moved(&mut oracle, change.id, change.before, change.life.state);
                             }
                         }
                     }
-                    sound(tx, id, limit, group_limit)?;
+                    sound(tx, id, limit)?;
                     as_decided(tx, id, &ids, &oracle)?;
                 }
                 Ok(())
@@ -303,7 +342,7 @@ both_engines!(s6_s7_grants_that_race_never_exceed_the_limit_nor_come_after_a_hal
         assert!(at_the_end <= after_halt, "{at_the_end} permits out, {after_halt} when the halt was durable");
         assert!(after_halt <= usize::try_from(limit).unwrap());
         db.write_blocking(move |tx| {
-            sound(tx, id, limit, 0)?;
+            sound(tx, id, limit)?;
             assert_eq!(rollouts::grant(tx, &want(id, ids[0], limit), at(3))?, Granted::Closed);
             Ok(())
         })
@@ -332,7 +371,7 @@ both_engines!(s7_a_permit_that_is_out_is_not_renewed_in_a_halt_and_comes_back_by
         assert!(!rollouts::set_state(tx, id, (RunState::Halting, RunState::Open), ("", ""), at(13))?, "once");
         rollouts::close(tx, id, false)?;
         assert_eq!(rollouts::grant(tx, &want(id, ids[1], 1), at(14))?, Granted::Yes);
-        sound(tx, id, 1, 0)
+        sound(tx, id, 1)
     })
     .unwrap();
 });
@@ -352,7 +391,7 @@ both_engines!(s6_a_task_that_is_lost_keeps_its_place_until_its_time_is_over, |db
         assert_eq!(rollouts::at_large(tx, id)?, 1, "a halted run is not at rest yet");
         assert_eq!(rollouts::expire(tx, at(10))?, 1);
         assert_eq!(rollouts::grant(tx, &want(id, ids[1], 1), at(10))?, Granted::Yes);
-        sound(tx, id, 1, 0)
+        sound(tx, id, 1)
     })
     .unwrap();
 });
@@ -407,76 +446,6 @@ both_engines!(only_open_waves_of_open_runs_become_ready, |db| {
         runs::drop_waiting(tx, other)?;
         assert!(rollouts::tallies(tx, taken_back)?.is_empty());
         assert!(rollouts::places(tx)?.iter().all(|(scope, _, _)| *scope != format!("run/{taken_back}")));
-        Ok(())
-    })
-    .unwrap();
-});
-
-both_engines!(hosts_that_are_there_take_the_places_of_those_that_are_away, |db| {
-    db.write_blocking(|tx| {
-        let (_, id, ids) = run(tx, 1, 6)?;
-        // The first host of the first wave is away, and one of the second; a host that has begun never changes waves.
-        with_agents(tx, &ids, |n| if n == 0 || n == 2 { at(-5_000) } else { at(90) })?;
-        tasks::ready_due(tx, at(5))?;
-        let (bound, now) = (at(-3_600), at(100));
-        assert_eq!(away::waiting(tx, id, 1, bound, now)?, 1);
-        assert_eq!(away::waiting(tx, id, 1, at(-6_000), now)?, 0, "heard since");
-        assert_eq!(away::waiting(tx, id, 1, bound, at(-1))?, 0, "not due yet");
-        let life = tasks::read(tx, ids[1])?.life();
-        tasks::save_life(tx, ids[1], step(life, Event::Offer).unwrap(), now)?;
-        let traded = away::trade(tx, id, 1, bound, now)?;
-        let asset = |tx: &mut Transaction<'_>, n: usize| Ok::<_, store::Error>(tasks::read(tx, ids[n])?.asset_id);
-        assert_eq!((traded.gone, traded.came), (vec![asset(tx, 0)?], vec![asset(tx, 4)?]), "from the last wave");
-        let place =
-            |tx: &mut Transaction<'_>, n: usize| tasks::read(tx, ids[n]).map(|task| (task.wave, task.state.as_str()));
-        assert_eq!(place(tx, 0)?, (3, "pending"), "not offered before its wave");
-        assert_eq!((place(tx, 4)?, place(tx, 1)?), ((1, "pending"), (1, "offered")));
-        assert_eq!(rollouts::tallies(tx, id)?, rollouts::recount(tx, id)?, "S12");
-        assert_eq!(away::trade(tx, id, 1, bound, now)?, away::Traded::default(), "once");
-        // In the second wave one is away, and of the third only one is there.
-        let traded = away::trade(tx, id, 2, bound, now)?;
-        assert_eq!((traded.gone, traded.came), (vec![asset(tx, 2)?], vec![asset(tx, 5)?]));
-        assert_eq!(away::trade(tx, id, 3, bound, now)?, away::Traded::default(), "there is no later wave");
-        assert_eq!(away::waiting(tx, id, 3, bound, now)?, 2);
-        assert_eq!(rollouts::tallies(tx, id)?, rollouts::recount(tx, id)?, "S12");
-        Ok(())
-    })
-    .unwrap();
-});
-
-both_engines!(sql_names_the_tasks_that_the_domain_calls_stale, |db| {
-    db.write_blocking(|tx| {
-        let policy = Policy { freshness_hours: 1, ..Policy::default() };
-        let (_, id, ids) = run(tx, 1, 8)?;
-        let before = |n: usize, bit: usize| at(if n & bit == 0 { -3_600 } else { -3_601 });
-        with_agents(tx, &ids, |n| before(n, 2))?;
-        let mut expected = Vec::new();
-        for (n, task) in ids.iter().enumerate() {
-            let (due, end) = (before(n, 1), (n & 4 != 0).then(|| at(9_000)));
-            tx.execute(
-                "UPDATE task SET state = 'ready', due_at = $2, start_by = $3 WHERE id = $1",
-                &[task, &due, &end],
-            )?;
-            if policy.stale(due, before(n, 2), end.is_some(), at(0)) {
-                expected.push(*task);
-            }
-        }
-        let stale = tasks::stale(tx, &[id], policy.away_before(at(0)))?;
-        assert_eq!(stale.iter().map(|task| task.id).collect::<Vec<_>>(), expected);
-        assert_eq!(expected, [ids[7]], "due and heard before the bound, and with an end");
-        Ok(())
-    })
-    .unwrap();
-});
-
-both_engines!(nobody_is_away_because_nobody_listened, |db| {
-    db.write_blocking(|tx| {
-        assert_eq!(away::listening(tx, at(0))?, (at(0), true));
-        assert_eq!(away::listening(tx, at(59))?, (at(0), false), "written once in a minute");
-        assert_eq!(away::listening(tx, at(60))?, (at(0), true));
-        assert_eq!(away::listening(tx, at(660))?, (at(0), true), "a pause of ten minutes is none");
-        assert_eq!(away::listening(tx, at(1_261))?, (at(1_261), true));
-        assert_eq!(away::listening(tx, at(1_300))?, (at(1_261), false));
         Ok(())
     })
     .unwrap();

@@ -11,7 +11,7 @@ use domain::job::Kind;
 use domain::task::{Group, State};
 use domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use store::jobs::{Draft, NewJob};
+use store::jobs::NewJob;
 use store::list::{LIMIT_MAX, Order, Page, Query, page};
 use store::tasks::NewTask;
 use store::tasks::list::{self, TaskLine};
@@ -29,16 +29,7 @@ fn at(seconds: i64) -> Timestamp {
 /// A run with a task for each of so many entries on each of so many assets; the first asset has the tag `lab`. State and
 /// instants of a task follow from its key.
 fn run(tx: &mut Transaction<'_>, assets: i64, entries: i64) -> store::Result<RunId> {
-    let text = String::new;
-    let draft = Draft {
-        title: text(),
-        description: text(),
-        schedule: "{}".to_owned(),
-        recipients: "[]".to_owned(),
-        mail_started: false,
-        mail_percent: None,
-        standing: false,
-    };
+    let draft = testkit::jobs::draft();
     let (kind, platform, origin, owner) = (Kind::Mitigation, Platform::Linux, "free".to_owned(), UserId(1));
     let job = jobs::create(tx, &NewJob { number: 1, kind, platform, origin, owner }, &draft, at(0))?;
     let run =

@@ -32,10 +32,10 @@ impl Executor {
             Taking::Refuse(refusal) => self.refuse(refusal, &envelope),
             Taking::Repeat(order) => self.again(&order),
             Taking::Accept(order) => match self.missing_for_revert(&order) {
-                Some(digest) => self.wait_for_content(digest, envelope),
+                Some(digest) => self.wait_for_content(&order, digest, envelope),
                 None => self.accept(order, &envelope),
             },
-            Taking::Fetch(order) => self.wait_for_content(order.content_digest, envelope),
+            Taking::Fetch(order) => self.wait_for_content(&order, order.content_digest.clone(), envelope),
         }
     }
 
@@ -43,15 +43,41 @@ impl Executor {
         decide::admit(self.index.as_ref(), order, bytes)
     }
 
-    pub(super) fn wait_for_content(&mut self, digest: String, envelope: String) {
-        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&digest) {
-            return;
+    /// An order that is good so far waits until its content is here. What waits is in memory alone, so it is bounded in all: a server
+    /// that signs orders and keeps their contents back must not fill it. One that finds no room is refused as come too early; a
+    /// revert goes on without its content instead, which says only what was left behind.
+    pub(super) fn wait_for_content(&mut self, order: &Order, digest: String, envelope: String) {
+        let known = self.waiting.get(&digest).is_some_and(|waiting| waiting.contains(&envelope));
+        if !known && !self.room_to_wait() {
+            if order.kind == OrderKind::Revert {
+                return self.accept(Box::new(order.clone()), &envelope);
+            }
+            let refusal = Refusal {
+                code: RefusalCode::NotYet,
+                reason: format!("{WAITING_MAX} orders wait for their content here already"),
+                claimed: Some((order.task, order.epoch)),
+                order_seq: Some(order.order_seq),
+            };
+            return self.refuse(refusal, &envelope);
         }
-        let waiting = self.waiting.entry(digest.clone()).or_default();
-        if !waiting.contains(&envelope) && waiting.len() < WAITING_MAX {
-            waiting.push(envelope);
+        if !known {
+            self.waiting.entry(digest.clone()).or_default().push(envelope);
         }
         self.out.push(ToNet::Want { digest });
+    }
+
+    /// Whether one more order may wait; those whose time is over do not any more.
+    fn room_to_wait(&mut self) -> bool {
+        let count = |waiting: &BTreeMap<String, Vec<String>>| waiting.values().map(Vec::len).sum::<usize>();
+        if count(&self.waiting) >= WAITING_MAX {
+            let now = self.clock.now();
+            let mut waiting = std::mem::take(&mut self.waiting);
+            let timely = |envelope: &String| self.verified(envelope).is_some_and(|order| now < order.not_after);
+            waiting.values_mut().for_each(|waiting| waiting.retain(timely));
+            waiting.retain(|_, waiting| !waiting.is_empty());
+            self.waiting = waiting;
+        }
+        count(&self.waiting) < WAITING_MAX
     }
 
     /// Content cannot be had. Orders that need it come again with the next poll; a revert goes on without it.

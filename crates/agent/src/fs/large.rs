@@ -4,7 +4,7 @@
 //! file is replaced by one rename. What is written comes from the opened file itself, so that a name that somebody swaps meanwhile
 //! changes nothing but the outcome.
 
-use super::{FsError, Node, TEMPORARY, Tree, Why, copy_attributes, os, sync};
+use super::{FsError, TEMPORARY, Tree, Why, copy_attributes, os, sync};
 use crate::failpoint;
 use crate::record::FileState;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
@@ -202,26 +202,6 @@ impl Tree {
         found.files.sort_unstable();
         Ok(found)
     }
-
-    /// Files that processes hold open although others have their names now, `process: path`: they go on with the old ones.
-    #[must_use]
-    pub fn replaced_but_open(&self, paths: &[String]) -> Vec<String> {
-        let is_number = |name: &String| name.bytes().all(|b| b.is_ascii_digit());
-        let processes = self.names("/proc").unwrap_or_default();
-        let mut held = Vec::new();
-        for process in processes.iter().filter(|name| is_number(name)) {
-            let folder = format!("/proc/{process}/fd");
-            for descriptor in self.names(&folder).unwrap_or_default().iter().filter(|name| is_number(name)) {
-                let Ok(Node::Link(target)) = self.node(&format!("{folder}/{descriptor}")) else { continue };
-                let Some(path) = target.strip_suffix(" (deleted)") else { continue };
-                if paths.iter().any(|known| known == path) {
-                    held.push(format!("{process}: {path}"));
-                    break;
-                }
-            }
-        }
-        held
-    }
 }
 
 fn kind_of(directory: &OwnedFd, name: &CStr, told: FileType) -> FileType {
@@ -247,7 +227,7 @@ fn open_at(parent: &OwnedFd, name: &str) -> Result<Option<File>, Why> {
 }
 
 /// State of an open file, read from its start.
-fn state_of(file: &mut File, bytes_max: u64) -> Result<FileState, Why> {
+pub(super) fn state_of(file: &mut File, bytes_max: u64) -> Result<FileState, Why> {
     let stat = rustix::fs::fstat(&*file)?;
     let too_large = || Why::TooLarge(usize::try_from(bytes_max).unwrap_or(usize::MAX));
     if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > bytes_max {

@@ -1,17 +1,24 @@
 //! What is no replacement of a file: permission bits, links, kernel parameters, directories. The rules are those of [`super`].
 
-use super::{FsError, Image, Node, TEMPORARY, Tree, Why, components, os, sync};
+use super::large::state_of;
+use super::{FsError, Image, Node, PROGRAM_BYTES_MAX, TEMPORARY, Tree, Why, components, os, sync};
+use crate::record::FileState;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Write as _;
 
+/// Setuid and setgid: whoever runs such a file becomes its owner, or one of its group.
+pub const SPECIAL_BITS: u32 = 0o6000;
+
 impl Tree {
-    /// Change permission bits from `before` to `after`.
+    /// Change permission bits from `before` to `after`. Setuid and setgid are given to the file `mark` alone, looked at by its content
+    /// while it is open, so that no other takes its name meanwhile.
     ///
     /// # Errors
-    /// [`Why::Changed`] when they are not `before`.
-    pub fn change_mode(&self, path: &str, before: u32, after: u32) -> Result<(), FsError> {
+    /// [`Why::Changed`] when they are not `before`, or when it is another file that would get setuid or setgid; [`Why::Unmarked`] when
+    /// it would and there is no mark.
+    pub fn change_mode(&self, path: &str, before: u32, after: u32, mark: Option<&FileState>) -> Result<(), FsError> {
         let fail = |why| FsError { what: "changing the mode of", path: path.to_owned(), why };
         let (parent, name) = self.safe_parent(path).map_err(fail)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -25,6 +32,13 @@ impl Tree {
         }
         if stat.st_mode & 0o7777 != before {
             return Err(fail(Why::Changed));
+        }
+        let mut file = File::from(file);
+        if after & !before & SPECIAL_BITS != 0 {
+            let mark = mark.ok_or_else(|| fail(Why::Unmarked))?;
+            if !state_of(&mut file, PROGRAM_BYTES_MAX).map_err(fail)?.is_same_file(mark) {
+                return Err(fail(Why::Changed));
+            }
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(after)).map_err(|e| fail(e.into()))?;
         rustix::fs::fsync(&file).map_err(|e| fail(e.into()))

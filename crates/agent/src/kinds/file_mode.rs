@@ -1,4 +1,5 @@
-//! `file.mode`: permission bits of programs. The bytes are neither read nor kept.
+//! `file.mode`: permission bits of programs. The bytes are not kept; where setuid or setgid is taken away they are read for their
+//! digest, by which a revert knows the program again.
 
 use super::{Finding, KindError, Presence, Workspace};
 use crate::fs::Node;

@@ -36,9 +36,7 @@ pub fn check(action: &KernelCmdline, host: &Host, workspace: &Workspace<'_>) -> 
     let Some(running) = host.tree.fact("/proc/cmdline") else {
         return Ok(Finding::unknown("/proc/cmdline cannot be read"));
     };
-    // The last one of a name counts for the kernel.
-    let named = |word: &&str| word.split('=').next() == Some(action.param.name());
-    let last = running.split_whitespace().rfind(named);
+    let last = last_of(&running, action.param.name());
     let kept = kept(action, host, workspace)?;
     let shown = format!("{}, {} at the next boot", last.unwrap_or("(not set)"), if kept { "set" } else { "not set" });
     Ok(match (last == Some(param), kept) {
@@ -67,7 +65,7 @@ pub fn plan(action: &KernelCmdline, host: &Host, workspace: &mut Workspace<'_>) 
     let name = action.param.name();
     let other = files(host).into_iter().filter(|(path, _)| *path != dropin(name)).find(|(_, text)| {
         let words = text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(words);
-        words.into_iter().any(|word| word.split('=').next() == Some(name) && word != action.param.as_str())
+        words.into_iter().any(|word| is_named(word, name) && word != action.param.as_str())
     });
     if let Some((path, _)) = other {
         return Err(KindError::Cannot(format!("{path} gives {name} another value; it has to be changed by hand")));
@@ -136,9 +134,15 @@ fn arguments(text: &str) -> Option<&str> {
     text.lines().find(|line| line.split_whitespace().next() == Some("options"))
 }
 
-/// The last argument of a name, which is the one that counts.
+/// The last argument of a name, which is the one that counts. What comes after `--` is for the first program, not for the kernel.
 fn last_of<'l>(line: &'l str, name: &str) -> Option<&'l str> {
-    line.split_whitespace().rfind(|word| word.split('=').next() == Some(name))
+    line.split_whitespace().take_while(|word| *word != "--").filter(|word| is_named(word, name)).last()
+}
+
+/// Whether an argument has a name; the kernel takes `-` and `_` for the same in names.
+fn is_named(word: &str, name: &str) -> bool {
+    let plain = |name: &str| name.replace('-', "_");
+    word.split('=').next().map(plain) == Some(plain(name))
 }
 
 fn plan_entries(action: &KernelCmdline, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
@@ -228,5 +232,25 @@ pub fn perform(host: &Host) -> Result<(), String> {
     match host.call(program, &[])? {
         said if said.ok => Ok(()),
         said => Err(format!("update-grub: {}", said.text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_argument_that_the_kernel_reads_by_this_name_counts() {
+        for (line, found) in [
+            ("quiet tsx=on tsx=off", Some("tsx=off")),
+            ("tsx=off quiet tsx=on", Some("tsx=on")),
+            ("quiet -- tsx=off", None),
+            ("tsx=on -- tsx=off", Some("tsx=on")),
+            ("tsx_async_abort=off", None),
+        ] {
+            assert_eq!(last_of(line, "tsx"), found, "{line}");
+        }
+        let both = "spectre_v2=on spectre-v2=off";
+        assert_eq!(last_of(both, "spectre_v2"), Some("spectre-v2=off"), "the kernel reads both names as one");
     }
 }

@@ -4,6 +4,8 @@
 
 pub mod archive_member_absent;
 pub mod crypto_policy_module;
+mod diff;
+pub mod file_acl;
 pub mod file_dropin;
 pub mod file_list_setting;
 pub mod file_mode;
@@ -12,6 +14,7 @@ pub mod file_setting;
 pub mod file_setting_absent;
 pub mod file_xml;
 pub mod firewall_rule;
+pub mod iis;
 pub mod kernel_cmdline;
 pub mod kernel_module;
 pub mod kernel_sysctl;
@@ -120,6 +123,9 @@ pub fn check(action: &Action, host: &Host, workspace: &Workspace<'_>) -> Finding
         Action::FileScan(wanted) => file_scan::check(wanted, host, workspace),
         Action::CryptoPolicyModule(wanted) => crypto_policy_module::check(wanted, host, workspace),
         Action::WindowsSetting(wanted) => windows_setting::check(wanted, host, workspace),
+        Action::FileAcl(wanted) => file_acl::check(wanted, host, workspace),
+        Action::IisRewriteRule(wanted) => iis::check_rule(wanted, host, workspace),
+        Action::IisGlobalModule(wanted) => iis::check_module(wanted, host, workspace),
         Action::RegistryValue(wanted) => registry::check_value(wanted, host, workspace),
         Action::RegistryValueAbsent(wanted) => registry::check_value_absent(wanted, host, workspace),
         Action::RegistryKeyAbsent(wanted) => registry::check_key_absent(wanted, host, workspace),
@@ -164,6 +170,9 @@ pub fn plan(action: &Action, host: &Host, workspace: &mut Workspace<'_>) -> Resu
         Action::FileScan(wanted) => nothing(file_scan::plan(wanted)),
         Action::CryptoPolicyModule(wanted) => nothing(crypto_policy_module::plan(wanted, host, workspace)),
         Action::WindowsSetting(wanted) => nothing(windows_setting::plan(wanted, host, workspace)),
+        Action::FileAcl(wanted) => nothing(file_acl::plan(wanted, host, workspace)),
+        Action::IisRewriteRule(wanted) => nothing(iis::plan_rule(wanted, host, workspace)),
+        Action::IisGlobalModule(wanted) => nothing(iis::plan_module(wanted, host, workspace)),
         Action::RegistryValue(wanted) => nothing(registry::plan_value(wanted, host, workspace)),
         Action::RegistryValueAbsent(wanted) => nothing(registry::plan_value_absent(wanted, host, workspace)),
         Action::RegistryKeyAbsent(wanted) => nothing(registry::plan_key_absent(wanted, host, workspace)),

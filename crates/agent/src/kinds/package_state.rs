@@ -6,6 +6,7 @@
 use super::{Finding, KindError, Presence, Workspace};
 use crate::command::{Ask, Fault, Patience};
 use crate::host::{Host, Said, call_packages};
+use crate::leftover;
 use crate::record::{Package, Step};
 use catalogue::actions::{PackageManager, PackageState, PackageWant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,9 @@ const CAUSE_CHARS_MAX: usize = 1500;
 /// # Errors
 /// Never; the signature is that of all kinds.
 pub fn check(action: &PackageState, host: &Host, workspace: &Workspace<'_>) -> Result<Finding, KindError> {
+    if let Err(why) = leftover::none(host) {
+        return Ok(Finding::unknown(why));
+    }
     let Some(installed) = planned(host, workspace) else {
         return Ok(Finding::unknown("the package database cannot be read"));
     };
@@ -93,19 +97,20 @@ pub fn plan(action: &PackageState, host: &Host, workspace: &mut Workspace<'_>) -
 /// # Errors
 /// What the package manager said.
 pub fn remove(packages: &[Package], host: &Host) -> Result<(), String> {
+    leftover::none(host)?;
     let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     if !host.tree.live() {
         let dpkg = dpkg().ok_or("dpkg is not here")?;
         let below = below_root(host);
         let arguments: Vec<&str> = below.iter().map(String::as_str).chain(["--remove", "--"]).chain(names).collect();
-        return done(host, call_packages(dpkg, &arguments, host.package_patience(Ask::Nobody)));
+        return done(host, call_packages(dpkg, &arguments, host.package_patience(Ask::Nobody), host.calls.as_deref()));
     }
     let program = host.program(&APT_GET).ok_or("apt-get is not here")?;
     // Asked again right before: what is installed may have changed since the plan.
     simulate(program, packages, host)?;
     let words = ["-y", "-q", "--no-auto-remove", "remove", "--"];
     let arguments: Vec<&str> = NO_TERMINAL.into_iter().chain(words).chain(names).collect();
-    done(host, call_packages(program, &arguments, host.package_patience(Ask::Leader)))
+    done(host, call_packages(program, &arguments, host.package_patience(Ask::Leader), host.calls.as_deref()))
 }
 
 /// Ask apt-get what removing these packages would do, and refuse when it is anything else than that: what it would take along
@@ -152,6 +157,7 @@ fn only_removes(simulated: &str, packages: &[Package]) -> Result<(), String> {
 /// # Errors
 /// What the package manager said.
 pub fn install(packages: &[Package], host: &Host) -> Result<(), String> {
+    leftover::none(host)?;
     let program = host.program(&APT_GET).ok_or("packages are installed on a live system with apt-get only")?;
     let exact = |package: &Package| match package.version.as_str() {
         "" => package.name.clone(),
@@ -162,14 +168,17 @@ pub fn install(packages: &[Package], host: &Host) -> Result<(), String> {
     let words = ["-y", "-q", "--no-install-recommends", "--no-remove", "install", "--"];
     let names = names.iter().map(String::as_str);
     let arguments: Vec<&str> = NO_TERMINAL.into_iter().chain(words).chain(names).collect();
-    done(host, crate::launcher::call_with_network(program, &arguments, host.package_patience(Ask::Leader)))
+    let patience = host.package_patience(Ask::Leader);
+    done(host, crate::launcher::call_with_network(program, &arguments, patience, host.calls.as_deref()))
 }
 
-/// Whether a package manager has time enough to be begun: as long at least as it may need to come to its end.
+/// Whether a package manager can be begun: none of an agent that died is at work, and there is time enough, as long at least as it
+/// may need to come to its end.
 ///
 /// # Errors
-/// A sentence when it has not.
+/// A sentence when it cannot.
 pub fn fits(host: &Host) -> Result<(), String> {
+    leftover::none(host)?;
     let least = host.package_grace.as_secs();
     match host.until.left().map(|left| left.as_secs()) {
         Some(left) if left < least => Err(format!(
@@ -212,7 +221,7 @@ fn finished(host: &Host) -> String {
     // Whatever the time: it takes part of that for undoing, where as much is kept back ([`crate::deadline`]).
     let (limit, grace) = (Duration::from_secs(FINISH_SECONDS), Duration::from_secs(5));
     let patience = Patience { limit, grace, ask: Ask::Nobody };
-    match call_packages(dpkg, &arguments, patience) {
+    match call_packages(dpkg, &arguments, patience, host.calls.as_deref()) {
         Ok(Said { ok: true, .. }) => "`dpkg --configure -a` finished what it was at".to_owned(),
         Ok(Said { text, .. }) => by_hand(&cause(&text)),
         Err(fault) => by_hand(&fault.to_string()),

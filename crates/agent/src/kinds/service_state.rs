@@ -7,13 +7,14 @@ use super::{Finding, KindError, Presence, Workspace};
 use crate::fs::Node;
 use crate::host::Host;
 use crate::record::Step;
+use crate::shells;
 use catalogue::actions::{ServiceStart, ServiceState, rails};
 use std::collections::BTreeSet;
 
 /// Where the host's own units and links are.
 const OWN: &str = "/etc/systemd/system";
 /// Where units may be, the strongest first.
-const FOLDERS: [&str; 5] =
+pub(crate) const FOLDERS: [&str; 5] =
     [OWN, "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 /// What a masked unit is linked to.
 const NOTHING: &str = "/dev/null";
@@ -72,6 +73,10 @@ pub fn plan(action: &ServiceState, host: &Host, workspace: &mut Workspace<'_>) -
     if let Some(other) = other_names(&unit, host).into_iter().find(|other| rails::is_access_unit(other)) {
         let text = format!("{unit} is another name of {other}; stopping it cuts off administrators or the agent");
         return Err(KindError::Cannot(text));
+    }
+    // By any name, what lets people in is not stopped.
+    if let Some(why) = shells::lets_in(&unit, host) {
+        return Err(KindError::Cannot(format!("{why}; stopping {unit} cuts off administrators")));
     }
     for (path, target) in links(&unit, host, workspace)? {
         workspace.put_link(&path, Some(target), None);

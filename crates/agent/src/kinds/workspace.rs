@@ -1,13 +1,11 @@
 //! The host's state with planned changes laid over it: kinds read through it and write into it, nothing else is touched.
 //! Comparing both sides gives the steps to be done, each place once.
 
-use crate::fs::{FsError, Image, Node, Tree};
+use super::diff::lines_diff;
+use crate::fs::{FsError, Image, Node, PROGRAM_BYTES_MAX, SPECIAL_BITS, Tree};
 use crate::record::{ArchiveChange, Step};
 use catalogue::actions::RegistryData;
 use std::collections::BTreeMap;
-
-/// Most lines of a diff shown, so that evidence stays readable.
-const DIFF_LINES_MAX: usize = 60;
 
 /// What is, or shall be, at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,7 +189,10 @@ impl<'t> Workspace<'t> {
                     Step::Link { path: path.clone(), before: before.clone(), after: after.clone(), made }
                 }
                 (Thing::Mode(before), Thing::Mode(after)) => {
-                    Step::Mode { path: path.clone(), before: *before, after: *after }
+                    let (before, after) = (*before, *after);
+                    let marked = (before ^ after) & SPECIAL_BITS != 0;
+                    let mark = if marked { self.tree.large_state(path, PROGRAM_BYTES_MAX)? } else { None };
+                    Step::Mode { path: path.clone(), before, after, mark }
                 }
                 (Thing::Kernel(before), Thing::Kernel(after)) => {
                     Step::Kernel { path: path.clone(), before: before.clone(), after: after.clone() }
@@ -290,43 +291,9 @@ fn act(step: &Step) -> String {
     }
 }
 
-/// A diff by common head and tail: our edits are small and in one place, so this is what a full algorithm would show.
-#[must_use]
-pub fn lines_diff(path: &str, before: &str, after: &str) -> String {
-    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let rest = old.len().min(new.len()) - head;
-    let tail = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
-    let mut text = format!("--- {path}\n+++ {path}\n@@ line {} @@\n", head + 1);
-    let mut lines = 0;
-    let mut push = |sign: char, line: &str| {
-        lines += 1;
-        if lines <= DIFF_LINES_MAX {
-            text.push(sign);
-            text.push_str(line);
-            text.push('\n');
-        }
-    };
-    old.get(head.saturating_sub(2)..head).unwrap_or_default().iter().for_each(|line| push(' ', line));
-    old.get(head..old.len() - tail).unwrap_or_default().iter().for_each(|line| push('-', line));
-    new.get(head..new.len() - tail).unwrap_or_default().iter().for_each(|line| push('+', line));
-    old.get(old.len() - tail..).unwrap_or_default().iter().take(2).for_each(|line| push(' ', line));
-    if lines > DIFF_LINES_MAX {
-        text.push_str(&format!("({} more lines)\n", lines - DIFF_LINES_MAX));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_diff_shows_the_change_and_its_neighbours() {
-        let text = lines_diff("/f", "a\nb\nc\nd\ne\n", "a\nb\nC\nd\ne\n");
-        assert_eq!(text, "--- /f\n+++ /f\n@@ line 3 @@\n a\n b\n-c\n+C\n d\n e\n");
-        assert_eq!(lines_diff("/f", "a\n", "a\na\n").matches('+').count(), 4);
-    }
 
     #[test]
     fn a_place_planned_twice_is_one_step_and_nothing_planned_is_none() {

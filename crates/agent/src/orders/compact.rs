@@ -38,6 +38,11 @@ impl Book {
             self.write(task, epoch, entry, &mut records);
         }
         records.extend(self.holdings.values().map(|holding| Record::Held { holding: holding.clone() }));
+        records.extend(self.reverting.iter().map(|(entry_id, content_digest)| Record::OwnerIntent {
+            entry_id: entry_id.clone(),
+            content_digest: content_digest.clone(),
+            pre_digest: String::new(),
+        }));
         records
     }
 

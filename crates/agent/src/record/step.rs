@@ -21,7 +21,7 @@ pub enum Step {
         /// Directories made for it, outermost first.
         made: Vec<String>,
     },
-    /// Permission bits only; the bytes are neither read nor kept.
+    /// Permission bits only; the bytes are not kept.
     Mode {
         /// Where.
         path: String,
@@ -29,6 +29,10 @@ pub enum Step {
         before: u32,
         /// After.
         after: u32,
+        /// The file whose setuid or setgid this changes: these bits are given to no other. Absent where it changes neither, and in
+        /// what an agent of before wrote, which gives them back to nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<FileState>,
     },
     /// A symbolic link of the service manager.
     Link {
@@ -123,6 +127,35 @@ pub enum Step {
         /// After.
         after: String,
     },
+    /// Owner and access list of a file of Windows.
+    FileAccess {
+        /// Where.
+        path: String,
+        /// Before.
+        before: FileAccess,
+        /// After.
+        after: FileAccess,
+    },
+    /// A rule of URL Rewrite.
+    RewriteRule {
+        /// The site.
+        site: String,
+        /// The rule's name.
+        name: String,
+        /// Before; absent = there was none.
+        before: Option<RewriteRule>,
+        /// After; absent = removed.
+        after: Option<RewriteRule>,
+    },
+    /// A module in the list of those that IIS loads.
+    IisModule {
+        /// The module.
+        name: String,
+        /// Before; absent = it was not in the list.
+        before: Option<IisModule>,
+        /// After; absent = taken off.
+        after: Option<IisModule>,
+    },
     /// A parameter is added to every entry of the boot loader, or taken from them.
     BootArgument {
         /// The parameter.
@@ -200,6 +233,65 @@ pub struct RegistryTree {
     pub keys: BTreeMap<String, RegistryTree>,
 }
 
+/// Who owns a file of Windows and who may do what with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAccess {
+    /// The owner as the system writes it down, `S-1-5-32-544`.
+    pub owner: String,
+    /// The access list in SDDL, `D:PAI(A;;FA;;;BA)`, without who is watched.
+    pub list: String,
+}
+
+/// An inbound rule of URL Rewrite, as far as the kinds understand one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewriteRule {
+    /// Its name, once in a site.
+    pub name: String,
+    /// Whether it is used.
+    pub enabled: bool,
+    /// Whether no rule behind it is asked where it fits (`stopProcessing`).
+    pub stops: bool,
+    /// The pattern for the path.
+    pub path: String,
+    /// Input and pattern of each condition; all of them have to fit.
+    pub conditions: Vec<(String, String)>,
+    /// What it does, `AbortRequest`.
+    pub action: String,
+    /// It says more than is told here: another syntax, a negation, server variables. What such a rule does nobody here knows.
+    pub more: bool,
+    /// The rule that it stands behind; empty for the first.
+    pub behind: String,
+}
+
+impl RewriteRule {
+    /// Whether it says the same, wherever it stands.
+    #[must_use]
+    pub fn says(&self, other: &Self) -> bool {
+        Self { behind: String::new(), ..self.clone() } == Self { behind: String::new(), ..other.clone() }
+    }
+}
+
+/// A module in the list of those that IIS loads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IisModule {
+    /// Its name, once in the list.
+    pub name: String,
+    /// The library, as the list spells it.
+    pub image: String,
+    /// When it is loaded (`preCondition`); empty for always.
+    pub condition: String,
+    /// The module that it stands behind; empty for the first.
+    pub behind: String,
+}
+
+impl IisModule {
+    /// Whether it is the same module, wherever it stands.
+    #[must_use]
+    pub fn is_that(&self, other: &Self) -> bool {
+        Self { behind: String::new(), ..self.clone() } == Self { behind: String::new(), ..other.clone() }
+    }
+}
+
 /// A service of Windows as it is or shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceLook {
@@ -233,6 +325,9 @@ impl Step {
             Step::CryptoPolicy { .. } => "cryptographic policy".to_owned(),
             Step::WindowsSwitch { setting, at, .. } if at.is_empty() => setting.to_string(),
             Step::WindowsSwitch { setting, at, .. } => format!("{setting} on {at}"),
+            Step::FileAccess { path, .. } => path.clone(),
+            Step::RewriteRule { site, name, .. } => format!("rule {name} of {site}"),
+            Step::IisModule { name, .. } => format!("IIS module {name}"),
             Step::BootArgument { param, .. } => format!("boot parameter {param}"),
             Step::BootMenu => "boot menu".to_owned(),
             Step::Registry { at, name, .. } => format!("{}\\{name}", at.key),
@@ -248,7 +343,7 @@ impl Step {
     pub fn inverse(&self) -> Step {
         match self.clone() {
             Step::File { path, before, after, made } => Step::File { path, before: after, after: before, made },
-            Step::Mode { path, before, after } => Step::Mode { path, before: after, after: before },
+            Step::Mode { path, before, after, mark } => Step::Mode { path, before: after, after: before, mark },
             Step::Link { path, before, after, made } => Step::Link { path, before: after, after: before, made },
             Step::Kernel { path, before, after } => Step::Kernel { path, before: after, after: before },
             Step::Stop { unit } => Step::Start { unit },
@@ -268,6 +363,11 @@ impl Step {
             Step::WindowsSwitch { setting, at, before, after } => {
                 Step::WindowsSwitch { setting, at, before: after, after: before }
             }
+            Step::FileAccess { path, before, after } => Step::FileAccess { path, before: after, after: before },
+            Step::RewriteRule { site, name, before, after } => {
+                Step::RewriteRule { site, name, before: after, after: before }
+            }
+            Step::IisModule { name, before, after } => Step::IisModule { name, before: after, after: before },
             Step::BootArgument { param, before, after } => Step::BootArgument { param, before: after, after: before },
             Step::BootMenu => Step::BootMenu,
             Step::Registry { at, name, before, after, made } => {

@@ -46,6 +46,8 @@ pub struct Server {
     pub store: Arc<(Mutex<Store>, Condvar)>,
     /// Handed out to an agent that has another version; a hostile server changes it.
     pub index: Mutex<String>,
+    /// What is answered to whoever asks for content, instead of it: a status and words.
+    pub withheld: Mutex<Option<(u16, String)>>,
     /// Given for a digest instead of an entry's own bytes.
     pub contents: Mutex<BTreeMap<String, Vec<u8>>>,
     root: String,
@@ -90,6 +92,7 @@ impl Server {
             ca_pem: ca.pem(),
             token: format!("quell1.{}", URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap())),
             index: Mutex::new(make_index(1, index_seconds, &entries, Vec::new())),
+            withheld: Mutex::default(),
             contents: Mutex::default(),
             root: String::from_utf8(make_root(1, root_seconds).seal(&[&key(ROOT)]).unwrap().to_json()).unwrap(),
             entries,
@@ -173,6 +176,9 @@ impl Server {
                     (POLL_PATH, Body::Poll(poll)) => self.poll(&poll),
                     (EVENTS_PATH, Body::Events(events)) => self.events(&events.events),
                     (CONTENT_PATH, Body::Content(content)) => {
+                        if let Some((status, words)) = self.withheld.lock().unwrap().clone() {
+                            return (status, words.into_bytes());
+                        }
                         if let Some(bytes) = self.contents.lock().unwrap().get(&content.digest) {
                             return (200, bytes.clone());
                         }

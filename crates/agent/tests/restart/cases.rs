@@ -47,7 +47,8 @@ impl Machine {
     }
 
     fn order(&self, task: u128) -> Order {
-        let plan = plan(&self.world);
+        let mut plan = plan(&self.world);
+        plan.rollout.restarts = Some(1);
         bring(&self.world, &seal(&plan.manifest(&plan.to_json()), &[ORGANISATION]));
         Order { restart: true, ..order(&self.world, &plan, task) }
     }

@@ -13,6 +13,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod interrupted;
+mod owner;
 mod site;
 mod slow;
 mod timed;

@@ -277,13 +277,27 @@ impl Site {
     pub fn open(&mut self) {
         // One at a time: the directory is locked.
         self.executor = None;
+        self.executor = Some(self.opened());
+    }
+
+    fn opened(&self) -> Executor {
         let mut host = Host::new(Tree::open(Path::new("/")).unwrap());
         host.settle = Duration::from_millis(400);
         host.package_grace = Duration::from_secs(2);
         let mut executor = Executor::open(StateDir::open(&self.world.state()).unwrap(), host, false).unwrap();
         executor.handle(ToExecutor::Time { server: common::now() });
         executor.handle(ToExecutor::Index { envelope: self.world.index.clone() });
-        self.executor = Some(executor);
+        executor
+    }
+
+    /// The agent is stopped, and the host's owner puts everything back; dies at this point where one is given.
+    pub fn owner_reverts(&mut self, point: Option<&'static str>) -> Option<(String, bool)> {
+        self.executor = None;
+        let executor = self.opened();
+        *DIES_AT.lock().unwrap() = point.map(|point| (point, 1));
+        let done = catch_unwind(AssertUnwindSafe(|| agent::owner::revert(executor, None, false)));
+        assert_eq!(done.is_err(), point.is_some(), "{point:?} is never passed");
+        done.ok()
     }
 
     pub fn executor(&mut self) -> &mut Executor {

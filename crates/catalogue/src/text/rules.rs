@@ -123,6 +123,26 @@ pub(super) fn is_registry_key(text: &str) -> bool {
         && below.all(|part| is_line(part) && part != "." && part != "..")
 }
 
+pub(super) fn is_windows_file(text: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.ends_with(['.', ' '])
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._- ".contains(&b))
+    };
+    text.len() <= 255 && text.strip_prefix("%windir%\\").is_some_and(|rest| rest.split('\\').all(part))
+}
+
+pub(super) fn is_site_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !text.ends_with([' ', '.'])
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b" .-_".contains(&b))
+}
+
+pub(super) fn is_url_word(text: &str) -> bool {
+    (5..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
 pub(super) fn is_url(text: &str) -> bool {
     text.len() <= 300
         && text.strip_prefix("https://").is_some_and(|rest| rest.contains('.') && !rest.starts_with(['/', '.']))

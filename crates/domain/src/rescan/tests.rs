@@ -1,4 +1,6 @@
 use super::*;
+use crate::detection::Presence;
+use crate::score::Mitigation;
 
 #[test]
 fn every_reason_has_its_code() {
@@ -82,6 +84,22 @@ fn looks_grow_apart() {
     assert_eq!(pauses(Pace { first_seconds: 1, longest_seconds: 5, search_seconds: 1 }), [1, 2, 3, 4, 5, 5]);
     assert!(Pace { first_seconds: 0, ..Pace::default() }.validate().is_err());
     assert!(Pace { longest_seconds: 59, ..Pace::default() }.validate().is_err());
+}
+
+#[test]
+fn a_scan_is_known_again_by_the_unique_word_of_its_title() {
+    let key = "Quell VSCAN0000001/1 0c9d6a4e5f0b4b1e8f5a2f4f6f7d8a90";
+    for (title, ours) in [
+        (key, true),
+        ("  Quell  VSCAN0000001/1   0c9d6a4e5f0b4b1e8f5a2f4f6f7d8a90 ", true),
+        ("[API] Quell VSCAN0000001-1 0c9d6a4e5f0b4b1e8f5a2f4f6f7d8a90", true),
+        ("Quell VSCAN0000001/1 1c9d6a4e5f0b4b1e8f5a2f4f6f7d8a90", false),
+        ("Quell VSCAN0000001/1", false),
+        ("", false),
+    ] {
+        assert_eq!(titled(title, key), ours, "{title}");
+    }
+    assert!(!titled("anything", ""), "a launch without a key owns no scan");
 }
 
 fn target(item: i64, appliance: &str, address: String) -> Target {

@@ -49,6 +49,9 @@ pub enum Verdict {
     Last,
 }
 
+/// How the reason of a wait ends that only a person ends.
+pub const BY_HAND: &str = "the next wave opens when a person opens it";
+
 /// Judge a wave (S8).
 #[must_use]
 pub fn judge(look: &Look<'_>) -> Verdict {
@@ -68,7 +71,7 @@ pub fn judge(look: &Look<'_>) -> Verdict {
         return Verdict::Wait(format!("{definitive} of {judged} results, {needed}% are needed{unknown}{untried}"));
     }
     if let Some(reason) = unproven(look).or_else(|| too_near(look)) {
-        return Verdict::Wait(format!("{reason}; the next wave opens when a person opens it"));
+        return Verdict::Wait(format!("{reason}; {BY_HAND}"));
     }
     let soak = i64::from(look.policy.soak_seconds);
     match look.settled_at {

@@ -3,12 +3,13 @@
 //! `store::rollouts` says what [`Places`] says in conditional statements, because replicas race for the same rows; a property test
 //! compares both on the same histories, and the model of the protocol explores this one.
 
+use super::apart::Kept;
 use super::gate::Bucket;
 use super::run::RunState;
-use crate::id::{RunId, TaskId};
+use crate::id::{AssetId, RunId, TaskId};
 use crate::task::{Life, State, WORK_SECONDS};
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long after it was asked for a permit may be used, in seconds.
 pub const PERMIT_SECONDS: i64 = 60;
@@ -125,7 +126,7 @@ pub fn at_large(tasks: impl IntoIterator<Item = (State, bool)>, permits_out: u64
     permits_out + u64::try_from(tasks.into_iter().filter(large).count()).unwrap_or(u64::MAX)
 }
 
-/// What is asked for.
+/// What is asked for: that the order of a task may start.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
     /// Task.
@@ -134,14 +135,33 @@ pub struct Wanted<'a> {
     pub epoch: i64,
     /// Run.
     pub run: RunId,
+    /// Its host.
+    pub asset: AssetId,
     /// How many of the run may be out.
     pub max_running: i64,
     /// Pause between two starts of the run, in microseconds.
     pub interval: i64,
-    /// The group of the asset, and how many of it may be out.
-    pub apart: Option<(&'a str, i64)>,
+    /// Every group that its host is in, see [`super::apart::groups`].
+    pub apart: &'a [Kept],
     /// When its places are free again, whatever is heard.
     pub expires_at: Timestamp,
+}
+
+/// What is asked for: that the host of a task may be restarted.
+#[derive(Clone, Debug)]
+pub struct WantedRestart<'a> {
+    /// Task.
+    pub task: TaskId,
+    /// Epoch.
+    pub epoch: i64,
+    /// Run.
+    pub run: RunId,
+    /// Its host.
+    pub asset: AssetId,
+    /// How many hosts of the run may be down at once.
+    pub at_most: i64,
+    /// Every group that its host is in.
+    pub apart: &'a [Kept],
 }
 
 /// What came of it.
@@ -155,16 +175,7 @@ pub enum Granted {
     Full,
 }
 
-/// What is limited.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// One run.
-    Run(RunId),
-    /// Assets that are kept apart, over all runs.
-    Group(String),
-}
-
-/// What one limit is held by.
+/// What the limit of a run is held by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Permits out.
@@ -201,66 +212,114 @@ pub fn next_at(now: Timestamp, interval: i64) -> Timestamp {
 pub struct Out {
     /// Its run.
     pub run: RunId,
-    /// The group whose place it takes.
-    pub group: Option<String>,
+    /// The host that it is for.
+    pub asset: AssetId,
     /// Its places are free again.
     pub expires_at: Timestamp,
 }
 
-/// Every limit, and every permit that is out.
+/// A slot to restart that is out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// Epoch of its task.
+    pub epoch: i64,
+    /// Its run.
+    pub run: RunId,
+    /// The host that is restarted.
+    pub asset: AssetId,
+}
+
+/// Every limit, and every permit and slot that is out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Places {
-    /// What the limits are held by.
-    pub places: BTreeMap<Scope, Place>,
+    /// What the limits of runs are held by.
+    pub places: BTreeMap<RunId, Place>,
     /// Permits out, by task and epoch.
     pub out: BTreeMap<(TaskId, i64), Out>,
+    /// Slots to restart that are out, by task.
+    pub restarts: BTreeMap<TaskId, Slot>,
+    /// The tags of hosts, as they are now.
+    pub tags: BTreeMap<AssetId, BTreeSet<String>>,
 }
 
 impl Places {
     /// A run begins.
     pub fn begin(&mut self, run: RunId, closed: bool) {
-        self.places.insert(Scope::Run(run), Place::new(closed));
+        self.places.insert(run, Place::new(closed));
     }
 
     /// Close or open a run.
     pub fn close(&mut self, run: RunId, closed: bool) {
-        if let Some(place) = self.places.get_mut(&Scope::Run(run)) {
+        if let Some(place) = self.places.get_mut(&run) {
             place.closed = closed;
         }
     }
 
+    /// Hosts of a group that are worked on beside this one, by whatever run: a start on them is permitted, or they are restarted.
+    /// One host is one, however much is done on it.
+    #[must_use]
+    pub fn beside(&self, group: &str, asset: AssetId) -> i64 {
+        let starts = self.out.values().map(|out| out.asset);
+        let restarts = self.restarts.values().map(|slot| slot.asset);
+        let of_group = |host: &AssetId| self.tags.get(host).is_some_and(|tags| tags.contains(group));
+        let hosts: BTreeSet<AssetId> = starts.chain(restarts).filter(|host| *host != asset).filter(of_group).collect();
+        i64::try_from(hosts.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether a host may be worked on beside those of its groups that are.
+    fn room(&self, asset: AssetId, apart: &[Kept]) -> bool {
+        apart.iter().all(|kept| self.beside(&kept.group, asset) < kept.at_most)
+    }
+
+    fn open(&self, run: RunId) -> Option<Place> {
+        self.places.get(&run).copied().filter(|place| !place.closed)
+    }
+
     /// Take the places of a permit, or renew it (S6, S7): either everything is taken or nothing.
     pub fn grant(&mut self, want: &Wanted<'_>, now: Timestamp) -> Granted {
-        let scope = Scope::Run(want.run);
-        let Some(place) = self.places.get(&scope).copied().filter(|place| !place.closed) else {
-            return Granted::Closed;
-        };
+        let Some(place) = self.open(want.run) else { return Granted::Closed };
         // The same question again holds its places already.
         if let Some(out) = self.out.get_mut(&(want.task, want.epoch)) {
             out.expires_at = want.expires_at;
             return Granted::Yes;
         }
-        // The group first: who has to wait for its group must not use up the starts of the run.
-        let of_group = match want.apart {
-            None => None,
-            Some((group, at_most)) => {
-                let scope = Scope::Group(group.to_owned());
-                let of_group = *self.places.entry(scope.clone()).or_insert(Place::new(false));
-                let Some(taken) = of_group.take(at_most, 0, now) else { return Granted::Full };
-                Some((scope, taken))
-            }
-        };
+        // The groups first: who has to wait for one must not use up the starts of the run.
+        if !self.room(want.asset, want.apart) {
+            return Granted::Full;
+        }
         let Some(taken) = place.take(want.max_running, want.interval, now) else { return Granted::Full };
-        self.places.insert(scope, taken);
-        self.places.extend(of_group);
-        let group = want.apart.map(|(group, _)| group.to_owned());
-        self.out.insert((want.task, want.epoch), Out { run: want.run, group, expires_at: want.expires_at });
+        self.places.insert(want.run, taken);
+        let out = Out { run: want.run, asset: want.asset, expires_at: want.expires_at };
+        self.out.insert((want.task, want.epoch), out);
         Granted::Yes
     }
 
-    /// Give back whatever permit of this task is out.
+    /// Take a slot to restart, or find that it is held already (S6, S7). It comes back with the end of its task and by nothing
+    /// else.
+    pub fn grant_restart(&mut self, want: &WantedRestart<'_>) -> Granted {
+        if self.open(want.run).is_none() {
+            return Granted::Closed;
+        }
+        if self.restarts.get(&want.task).is_some_and(|slot| slot.epoch == want.epoch) {
+            return Granted::Yes;
+        }
+        let down = self.restarts.values().filter(|slot| slot.run == want.run).count();
+        if i64::try_from(down).is_ok_and(|down| down >= want.at_most) || !self.room(want.asset, want.apart) {
+            return Granted::Full;
+        }
+        self.restarts.insert(want.task, Slot { epoch: want.epoch, run: want.run, asset: want.asset });
+        Granted::Yes
+    }
+
+    /// Give back whatever permit and slot of this task are out.
     pub fn give_back(&mut self, task: TaskId) {
         self.free(|(of, _), _| *of == task);
+        self.give_back_restart(task);
+    }
+
+    /// Give back the slot of this task: of one that is lost, whose permit comes back by its time.
+    pub fn give_back_restart(&mut self, task: TaskId) {
+        self.restarts.remove(&task);
     }
 
     /// Give back the permits whose time is over.
@@ -272,13 +331,8 @@ impl Places {
         let places = &mut self.places;
         self.out.retain(|key, out| {
             let over = over(key, out);
-            if over {
-                let group = out.group.clone().map(Scope::Group);
-                for scope in group.into_iter().chain([Scope::Run(out.run)]) {
-                    if let Some(place) = places.get_mut(&scope) {
-                        place.taken -= 1;
-                    }
-                }
+            if let Some(place) = places.get_mut(&out.run).filter(|_| over) {
+                place.taken -= 1;
             }
             !over
         });

@@ -107,47 +107,124 @@ fn starts_are_spaced_only_where_somebody_said_so() {
     assert!(Place::new(false).take(9, 0, at(60)).unwrap().take(9, 0, at(0)).is_some());
 }
 
+fn start(task: i64, asset: i64, apart: &[Kept]) -> Wanted<'_> {
+    let (run, expires_at) = (RunId(1), Timestamp::from_micros(0).plus_seconds(900));
+    Wanted { task: TaskId(task), epoch: 1, run, asset: AssetId(asset), max_running: 9, interval: 0, apart, expires_at }
+}
+
+fn restart(task: i64, asset: i64, apart: &[Kept]) -> WantedRestart<'_> {
+    WantedRestart { task: TaskId(task), epoch: 1, run: RunId(1), asset: AssetId(asset), at_most: 9, apart }
+}
+
+/// A run, and hosts with these tags.
+fn places(tags: &[(i64, &[&str])]) -> Places {
+    let mut places = Places::default();
+    places.begin(RunId(1), false);
+    for (asset, tags) in tags {
+        places.tags.insert(AssetId(*asset), tags.iter().map(|tag| (*tag).to_owned()).collect());
+    }
+    places
+}
+
+fn kept(groups: &[&str]) -> Vec<Kept> {
+    groups.iter().map(|group| Kept { group: (*group).to_owned(), at_most: 1 }).collect()
+}
+
+#[test]
+fn s6_starts_and_restarts_of_a_group_see_each_other() {
+    let now = Timestamp::from_micros(0);
+    let apart = kept(&["a"]);
+    let mut places = places(&[(1, &["a"]), (2, &["a"])]);
+    // A host that is worked on may restart for it, and another may not begin meanwhile, however long it takes.
+    assert_eq!(places.grant(&start(1, 1, &apart), now), Granted::Yes);
+    assert_eq!(places.grant(&start(2, 2, &apart), now), Granted::Full);
+    assert_eq!(places.grant_restart(&restart(1, 1, &apart)), Granted::Yes);
+    places.expire(now.plus_seconds(900));
+    assert!(places.out.is_empty());
+    assert_eq!(places.grant(&start(2, 2, &apart), now), Granted::Full, "the first is down");
+    assert_eq!(places.grant_restart(&restart(1, 1, &apart)), Granted::Yes, "the same slot");
+    places.give_back(TaskId(1));
+    // Nor may a host restart while another begins.
+    assert_eq!(places.grant(&start(2, 2, &apart), now), Granted::Yes);
+    assert_eq!(places.grant_restart(&restart(1, 1, &apart)), Granted::Full);
+    assert_eq!(places.grant(&start(3, 2, &apart), now), Granted::Yes, "one host is one, whatever is done on it");
+}
+
+#[test]
+fn s6_a_host_counts_in_each_of_its_groups_and_for_whoever_asks() {
+    let now = Timestamp::from_micros(0);
+    let mut places = places(&[(1, &["a", "b"]), (2, &["a"]), (3, &["b"]), (4, &["b", "c"]), (5, &["c"])]);
+    // Of the run that works on the first host nobody said that it keeps hosts apart.
+    assert_eq!(places.grant(&start(1, 1, &[]), now), Granted::Yes);
+    assert_eq!(places.grant(&start(2, 2, &kept(&["a"])), now), Granted::Full);
+    assert_eq!(places.grant(&start(3, 3, &kept(&["b"])), now), Granted::Full, "in its second group, too");
+    assert_eq!(places.grant(&start(4, 4, &kept(&["c", "b"])), now), Granted::Full, "one full group is enough");
+    assert_eq!(places.grant(&start(5, 5, &kept(&["c"])), now), Granted::Yes);
+    // As hosts are tagged now.
+    places.tags.remove(&AssetId(1));
+    assert_eq!(places.grant(&start(2, 2, &kept(&["a"])), now), Granted::Yes);
+}
+
+/// What becomes of places: a start is asked for (twice as often), a restart is, a task is over, the run is closed or opened, time
+/// passes.
+const WAYS: u8 = 7;
+const TAGS: [&str; 3] = ["a", "b", "c"];
+
 proptest! {
-    /// S6, S7: permits out never exceed the limit, places are the permits out, nothing is granted while closed.
+    /// S6, S7: permits out never exceed the limit, places are the permits out, of no group more hosts are worked on than may be, by
+    /// starts and restarts together and in whichever of its groups a host is, and nothing is granted while closed.
     #[test]
     fn s6_s7_places_are_the_permits_out(
-        steps in proptest::collection::vec((0_u8..6, 0_i64..5, 0_usize..3, 0_i64..20), 0..80),
+        tags in proptest::collection::vec(proptest::collection::btree_set(0_usize..TAGS.len(), 0..3), 4),
+        of_group in 1_i64..3,
+        steps in proptest::collection::vec((0..WAYS, 0_usize..6, 0_i64..20), 0..80),
     ) {
-        let (run, limit, of_group) = (RunId(1), 2, 1);
-        let mut places = Places::default();
-        places.begin(run, false);
+        let (run, limit, down) = (RunId(1), 3, 2);
+        // Two hosts have two tasks each.
+        let host = |task: usize| AssetId(i64::try_from(task % 4).unwrap());
+        let of = |asset: usize| tags[asset].iter().map(|tag| TAGS[*tag]);
+        let tagged: Vec<(i64, Vec<&str>)> = (0..4).map(|asset| (i64::try_from(asset).unwrap(), of(asset).collect())).collect();
+        let tagged: Vec<(i64, &[&str])> = tagged.iter().map(|(asset, tags)| (*asset, tags.as_slice())).collect();
+        let mut places = places(&tagged);
         let (mut clock, mut closed) = (0, false);
-        for (what, task, group, seconds) in steps {
+        for (what, task, seconds) in steps {
             clock += seconds;
-            let now = Timestamp::from_micros(0).plus_seconds(clock);
+            let (now, asset, id) = (Timestamp::from_micros(0).plus_seconds(clock), host(task), TaskId(i64::try_from(task).unwrap()));
+            let apart: Vec<Kept> = of(task % 4).map(|tag| Kept { group: tag.to_owned(), at_most: of_group }).collect();
+            let before = places.clone();
             match what {
-                0..=2 => {
-                    let before = places.clone();
-                    let apart = ["", "a", "b"].get(group).filter(|group| !group.is_empty()).map(|group| (*group, of_group));
-                    let (task, expires_at) = (TaskId(task), now.plus_seconds(15));
-                    let want = Wanted { task, epoch: 1, run, max_running: limit, interval: 0, apart, expires_at };
+                0..=1 => {
+                    let want = Wanted { max_running: limit, expires_at: now.plus_seconds(15), ..start(id.0, asset.0, &apart) };
                     match places.grant(&want, now) {
-                        Granted::Yes => prop_assert!(!closed && places.out.contains_key(&(task, 1))),
+                        Granted::Yes => prop_assert!(!closed && places.out.contains_key(&(id, 1))),
                         Granted::Closed => prop_assert!(closed && places == before),
-                        Granted::Full => prop_assert!(!closed && places.out == before.out),
+                        Granted::Full => prop_assert!(!closed && places == before),
                     }
                 }
-                3 => places.give_back(TaskId(task)),
+                2 => {
+                    let want = WantedRestart { at_most: down, ..restart(id.0, asset.0, &apart) };
+                    match places.grant_restart(&want) {
+                        Granted::Yes => prop_assert!(!closed && places.restarts.contains_key(&id)),
+                        Granted::Closed => prop_assert!(closed && places == before),
+                        Granted::Full => prop_assert!(!closed && places == before),
+                    }
+                }
+                3 => places.give_back(id),
                 4 => {
                     closed = !closed;
                     places.close(run, closed);
                 }
+                5 => places.give_back_restart(id),
                 _ => places.expire(now),
             }
-            for (scope, place) in &places.places {
-                let within = |out: &&Out| match scope {
-                    Scope::Run(run) => out.run == *run,
-                    Scope::Group(group) => out.group.as_ref() == Some(group),
-                };
-                let out = i64::try_from(places.out.values().filter(within).count()).unwrap();
-                let most = if matches!(scope, Scope::Run(_)) { limit } else { of_group };
-                prop_assert_eq!(place.taken, out, "{:?}", scope);
-                prop_assert!(out <= most, "{:?}", scope);
+            let out = i64::try_from(places.out.len()).unwrap();
+            prop_assert_eq!(places.places[&run].taken, out);
+            prop_assert!(out <= limit && places.restarts.len() <= 2);
+            for (tag, name) in TAGS.iter().enumerate() {
+                let hosts = places.out.values().map(|out| out.asset).chain(places.restarts.values().map(|slot| slot.asset));
+                let hosts: BTreeSet<AssetId> =
+                    hosts.filter(|host| tags[usize::try_from(host.0).unwrap()].contains(&tag)).collect();
+                prop_assert!(i64::try_from(hosts.len()).unwrap() <= of_group, "{} of {}", hosts.len(), name);
             }
         }
     }

@@ -154,9 +154,13 @@ fn what_is_not_waited_for_by_table() {
         (100, 0, false, 1_000, false),
         (200, 0, true, 199, false),
     ] {
-        let stale = policy.stale(hours(due), hours(heard), ends, hours(now));
+        let stale = policy.stale(hours(due), hours(heard), false, ends, hours(now));
         assert_eq!(stale, expected, "due {due} heard {heard} ends {ends} now {now}");
     }
+    // Nobody waits a day for a host that contact is lost with; but for work that is done once, and for one that was heard since.
+    assert!(policy.stale(hours(200), hours(0), true, true, hours(199)));
+    assert!(!policy.stale(hours(200), hours(0), true, false, hours(199)));
+    assert!(!policy.stale(hours(200), hours(198), true, true, hours(199)));
 }
 
 #[test]
@@ -222,13 +226,6 @@ fn a_run_by_table() {
     }
 }
 
-#[test]
-fn groups_are_the_tags_with_the_beginning() {
-    let apart = Apart { tag: "cluster:".to_owned(), at_most: 1 };
-    assert_eq!(apart.group(["prod", "cluster:b", "cluster:a"]), Some("cluster:a"));
-    assert_eq!(apart.group(["prod", "clusters"]), None);
-}
-
 fn any_size() -> impl Strategy<Value = Size> {
     prop_oneof![(1_u32..50).prop_map(Size::Count), (1_u8..=100).prop_map(Size::Share)]
 }
@@ -255,6 +252,34 @@ proptest! {
         }
         let again = policy.assign(key, assets(count).into_iter().rev());
         prop_assert_eq!(again, assigned);
+    }
+
+    /// What was changed last is taken back first, in waves that are as large as the policy says; without waves to go back through
+    /// nothing is different.
+    #[test]
+    fn a_rollback_takes_back_first_what_was_changed_last(
+        sizes in proptest::collection::vec(any_size(), 0..6), changed in proptest::collection::vec(0_u32..5, 0..200), key: u64,
+    ) {
+        let policy = Policy { waves: sizes, ..Policy::default() };
+        let all = assets(i64::try_from(changed.len()).unwrap());
+        // 0: nobody knows.
+        let known = all.iter().copied().zip(changed).filter(|(_, wave)| *wave > 0);
+        let changed: BTreeMap<AssetId, u32> = known.collect();
+        let back = policy.assign_back(key, all.iter().copied(), &changed);
+        prop_assert_eq!(back.len(), all.len());
+        for (wave, size) in (1..).zip(policy.sizes(all.len() as u64)) {
+            prop_assert_eq!(back.values().filter(|of| **of == wave).count() as u64, size);
+        }
+        let of = |asset| changed.get(asset).copied().unwrap_or(0);
+        for one in &all {
+            for other in all.iter().filter(|other| of(other) < of(one)) {
+                prop_assert!(back[one] <= back[other], "{one:?} of wave {}, {other:?} of wave {}", of(one), of(other));
+            }
+        }
+        let flat: BTreeMap<AssetId, u32> = all.iter().map(|asset| (*asset, 1)).collect();
+        let plain = policy.assign(key, all.iter().copied());
+        prop_assert_eq!(policy.assign_back(key, all.iter().copied(), &flat), plain.clone());
+        prop_assert_eq!(policy.assign_back(key, all, &BTreeMap::new()), plain);
     }
 
     /// A share never says something else than the number it comes to.

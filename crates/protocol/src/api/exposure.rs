@@ -250,6 +250,9 @@ pub struct ItemBody {
     pub item: Item,
     /// CVEs of its vulnerability.
     pub cves: Vec<String>,
+    /// What the catalogue says of these CVEs that nothing sound exists for, short of the fix.
+    #[serde(default)]
+    pub no_sound_mitigation: Vec<super::catalogue::NoMitigation>,
     /// The occurrences it rolls up.
     pub detections: Vec<Detection>,
 }

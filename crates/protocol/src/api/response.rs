@@ -54,6 +54,9 @@ requests! {
         pub each_platform: bool,
         /// For which vulnerabilities, and where.
         pub vulnerabilities: Vec<JobSelection>,
+        /// Catalogue entries that are done instead of the best ones, for the vulnerabilities that they cover; of a rollback: only
+        /// these are taken back. Of jobs with `vulnerabilities` only. Empty: the best ones, or everything that is in place.
+        pub entries: Vec<String>,
         /// Which assets a free-standing job is for.
         pub selection: Option<AssetSelection>,
         /// What a free-standing job does.
@@ -84,7 +87,7 @@ requests! {
         pub selection: Option<AssetSelection>,
         /// What a free-standing job does.
         pub choose: Option<ActionSelection>,
-        /// The actions.
+        /// The actions that remain; none can be added.
         pub actions: Option<Vec<JobActionChoice>>,
         /// When it runs.
         pub schedule: Option<ScheduleBody>,
@@ -201,7 +204,7 @@ bodies! {
         pub description: String,
         /// Counts the edits; also the entity tag.
         pub version: i64,
-        /// `elimination`: assets can be removed, not added; `free`: it chooses its assets itself.
+        /// `elimination`: assets and actions can be removed, not added; `free`: it chooses its assets itself.
         pub origin: String,
         /// What a free-standing job chooses.
         #[serde(default)]

@@ -1,5 +1,6 @@
 //! Planned misbehaviour: which request is answered wrongly, and how (spec section 13 item 6).
 
+use super::params::Params;
 use super::reply::{Chunks, Family, Refusal, Reply};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -82,6 +83,11 @@ pub enum FaultKind {
     NoUniqueVulnId,
     /// RESULTS are escaped twice.
     DoubleEscapedResults,
+    /// 1901 for calls that name this parameter, as a version that does not know it.
+    UnknownParameter {
+        /// Its name.
+        name: String,
+    },
     /// White space is added until the page is this long.
     HugePage {
         /// Bytes of the padding.
@@ -202,6 +208,16 @@ impl FaultKind {
             Self::ErrorWith200 { code } => Refusal::new(200, *code, "Internal error. Please contact support."),
             _ => return None,
         })
+    }
+
+    /// The answer to a call with a parameter that the fault makes unknown.
+    pub(crate) fn unknown(&self, params: &Params) -> Option<Refusal> {
+        match self {
+            Self::UnknownParameter { name } if params.get(name).is_some() => {
+                Some(Refusal::bad(1901, format!("Unrecognized parameter(s): {name}")))
+            }
+            _ => None,
+        }
     }
 
     /// The answer of a fault that is no answer of the API at all.

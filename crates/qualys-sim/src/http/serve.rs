@@ -168,7 +168,7 @@ fn through_the_gate(call: &Call) -> Answer {
         Err((refusal, usage)) => return refuse(&refusal, counted(call, caller, usage)),
     };
     if let Some(fault) = &call.fault
-        && let Some(refusal) = fault.refusal()
+        && let Some(refusal) = fault.refusal().or_else(|| fault.unknown(&call.params))
     {
         return refuse(&refusal, fault_usage(fault, usage));
     }

@@ -41,6 +41,39 @@ async fn refusals_carry_their_codes_and_headers_and_hit_once() {
 }
 
 #[tokio::test]
+async fn a_parameter_can_be_unknown_for_good() {
+    let sim = Sim::start(options()).await;
+    let what = FaultKind::UnknownParameter { name: "show_tags".to_owned() };
+    sim.simulator.set_fault_plan(vec![Fault {
+        endpoint: Some("host-detection".to_owned()),
+        from: None,
+        times: 0,
+        what,
+    }]);
+    for _ in 0..2 {
+        let refused = sim.get(&format!("{DETECTION}&show_tags=1")).await;
+        assert_eq!((refused.status, refused.code()), (400, Some(1901)));
+        assert_eq!(refused.first("TEXT").as_deref(), Some("Unrecognized parameter(s): show_tags"));
+        let taken = sim.get(DETECTION).await;
+        assert_eq!((taken.status, taken.all("TAGS").len()), (200, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_is_purged_is_not_told_of_any_more_and_the_host_is() {
+    let sim = Sim::start(options()).await;
+    let host = sim.simulator.demo_hosts()[0].id;
+    let (id, qid) = (host.to_string(), 900_002);
+    let all = "New,Active,Re-Opened,Fixed";
+    let asked = [("action", "list"), ("ids", id.as_str()), ("qids", "900002"), ("status", all)];
+    let path = "/api/5.0/fo/asset/host/vm/detection/";
+    assert_eq!(sim.post(path, &asked).await.all("HOST").len(), 1);
+    assert!(sim.simulator.purge(host, qid) && !sim.simulator.purge(1, qid));
+    assert_eq!(sim.post(path, &asked).await.all("HOST").len(), 0);
+    assert_eq!(sim.post("/api/5.0/fo/asset/host/", &asked[..2]).await.all("HOST").len(), 1);
+}
+
+#[tokio::test]
 async fn a_plan_counts_requests_per_end_point() {
     let sim = Sim::start(options()).await;
     sim.simulator.set_fault_plan(vec![Fault::on("host-detection", 3, FaultKind::Blocked)]);

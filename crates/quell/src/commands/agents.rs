@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::output::{self, Column, note};
 use protocol::api::response::{
     Agent, AgentLink, AgentsBody, EnrolmentToken, EnrolmentTokenMade, EnrolmentTokensBody, NewEnrolmentToken,
+    RetirementBody, RetirementRequest,
 };
 
 /// What can be done with agents.
@@ -47,6 +48,16 @@ pub enum Command {
         /// Its id
         id: String,
     },
+    /// Take an agent back that was retired because it was not heard of for too long
+    TakeBack {
+        /// Its id
+        id: String,
+    },
+    /// Show after how many days without a word an agent is retired, or change it
+    Retirement {
+        /// Days, 7 to 400; 0 for never
+        days: Option<i64>,
+    },
 }
 
 const AGENTS: &[Column<Agent>] = &[
@@ -58,9 +69,11 @@ const AGENTS: &[Column<Agent>] = &[
     ("ZONE", |agent| agent.zone.clone()),
     ("MODE", |agent| agent.mode.clone()),
     ("VERSION", |agent| agent.version.clone()),
-    ("LAST SEEN", |agent| match agent.revoked_at {
-        Some(at) => format!("revoked {at}"),
-        None => agent.last_seen_at.to_string(),
+    ("LAST SEEN", |agent| match (agent.retired_at, agent.revoked_at, agent.missing_at) {
+        (Some(at), ..) => format!("retired {at}"),
+        (None, Some(at), _) => format!("revoked {at}"),
+        (None, None, Some(_)) => format!("{}, contact lost", agent.last_seen_at),
+        (None, None, None) => agent.last_seen_at.to_string(),
     }),
 ];
 
@@ -112,6 +125,25 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             client.delete(&path(&["agents", &id])).await?;
             note(&format!("agent {id} is revoked"));
             Ok(())
+        }
+        Command::TakeBack { id } => {
+            client.post_quietly(&path(&["agents", &id, "take-back"]), &serde_json::json!({})).await?;
+            note(&format!("agent {id} is taken back"));
+            Ok(())
+        }
+        Command::Retirement { days } => {
+            let place = path(&["settings", "retirement"]);
+            let RetirementBody { retirement } = match days {
+                Some(days) => client.put(&place, &RetirementRequest { days }).await?,
+                None => client.get(&place, &[]).await?,
+            };
+            let after = if retirement.days == 0 { "never".to_owned() } else { format!("{} days", retirement.days) };
+            let fields = [
+                ("retired after", after),
+                ("default", format!("{} days", retirement.default_days)),
+                ("held", retirement.held.clone()),
+            ];
+            output::record(context.format, &retirement, &fields)
         }
     }
 }

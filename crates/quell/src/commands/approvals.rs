@@ -26,7 +26,7 @@ pub enum Command {
         #[arg(long, default_value = "pending")]
         state: String,
     },
-    /// Show a request with its plan: what is done, where, how it is undone, what it would do to the scores
+    /// Show a request with its plan: what is done, where, when and in which waves, what halts it, what it would do to the scores
     Show {
         /// Its key, or the number of its job
         id: String,
@@ -148,6 +148,9 @@ async fn approve(client: &Client, format: Format, id: &str, key: &Path, offline:
         return line(&text);
     }
     let machines = plan.targets().len();
+    for (label, text) in plan.words() {
+        note(&format!("{}: {text}", label.to_lowercase()));
+    }
     note(&format!("signing {} run {} on {machines} machines with key {}", plan.job, plan.run, key.id()));
     send(client, format, approval.summary.id, text).await
 }
@@ -214,15 +217,21 @@ fn show(format: Format, approval: &Approval) -> Result<(), Failure> {
     if !plan.description.is_empty() {
         said(&format!("\n{}", plan.description))?;
     }
+    said("\nhow it is rolled out")?;
+    for (label, text) in plan.words() {
+        said(&format!("  {}: {text}", label.to_lowercase()))?;
+    }
     for entry in &plan.entries {
         show_entry(entry)?;
     }
     said(&format!("\n{} machines", plan.targets().len()))?;
     for asset in &plan.assets {
+        let last = asset.start_by.map_or(String::new(), |last| format!(" until {last}"));
         said(&format!(
-            "  {}  {}  from {}  {}  agent {}",
+            "  {}  {}  wave {}  from {}{last}  {}  agent {}",
             asset.name,
             asset.ip,
+            asset.wave,
             asset.due_at,
             asset.entries.join(", "),
             asset.agent_id

@@ -132,6 +132,9 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     };
     let mut fields: Vec<_> = COLUMNS.iter().map(|(name, show)| (*name, show(&shown.item))).collect();
     fields.push(("CVES", shown.cves.join(" ")));
+    for said in &shown.no_sound_mitigation {
+        fields.push(("NOTHING SOUND", format!("{} {}", said.sentence, said.url)));
+    }
     for row in &shown.detections {
         let port = row.port.map(|port| format!(" {}/{port}", row.protocol)).unwrap_or_default();
         fields.push(("DETECTION", format!("host {}{port}: {}, score {}", row.host, row.status, row.inherent)));

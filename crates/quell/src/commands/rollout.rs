@@ -36,7 +36,8 @@ pub struct Set {
     /// Failure rate in percent above which, with 95% confidence, the run halts; 0 for none
     #[arg(long, value_name = "PERCENT")]
     failure_percent: Option<u8>,
-    /// Results a wave needs before the next opens, in percent of its tasks
+    /// Share of a wave's tasks that need a known result before the next wave opens, in percent, 1 to 100; what was not tried
+    /// does not count, and with 100 one silent host holds the next wave back
     #[arg(long, value_name = "PERCENT")]
     definitive: Option<u8>,
     /// A host not heard of for so long is not waited for: others take its place, recurring work for it expires; in hours

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::output::{note, plain, watched};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Between two lines where nobody watches and they pile up in a log.
@@ -14,6 +15,8 @@ pub enum Look<T> {
     Over(T),
     /// Not yet; how far it is, in one line.
     Still(String),
+    /// Not yet, and not before somebody does something: how far it is, and what has to be done. Each of these is said once.
+    Waits(String, Vec<String>),
 }
 
 /// Look again and again until there is nothing more to wait for.
@@ -26,15 +29,22 @@ pub async fn until<T>(every: Duration, mut look: impl AsyncFnMut() -> Result<Loo
         match look().await? {
             Look::Over(found) => return Ok(found),
             Look::Still(text) => line.say(&plain(&text), Instant::now()),
+            Look::Waits(text, notes) => {
+                for note in notes {
+                    line.tell(plain(&note));
+                }
+                line.say(&plain(&text), Instant::now());
+            }
         }
         tokio::time::sleep(every).await;
     }
 }
 
-/// The line: at a terminal in place and gone at the end, elsewhere printed when it changed.
+/// The line: at a terminal in place and gone at the end, elsewhere printed when it changed. What is told above it stays.
 struct Line {
     bar: Option<ProgressBar>,
     printed: Printed,
+    told: BTreeSet<String>,
 }
 
 impl Line {
@@ -45,7 +55,19 @@ impl Line {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar
         });
-        Line { bar, printed: Printed::default() }
+        Line { bar, printed: Printed::default(), told: BTreeSet::new() }
+    }
+
+    /// Print it above the line, unless it was.
+    fn tell(&mut self, text: String) {
+        if self.told.contains(&text) {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.suspend(|| note(&text)),
+            None => note(&text),
+        }
+        self.told.insert(text);
     }
 
     fn say(&mut self, text: &str, now: Instant) {

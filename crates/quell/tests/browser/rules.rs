@@ -321,7 +321,7 @@ async fn becomes(stage: &Stage, name: &str) {
 }
 
 async fn r23_a_co_author_keeps_the_rights_of_his_own_role(stage: &Stage) {
-    for (name, role) in [("oz", "job_author"), ("rae", "job_reader")] {
+    for (name, role) in [("oz", "job_author"), ("rae", "job_reader"), ("adi", "administrator")] {
         program(&stage.world, name, &[role], None, &["read"]).await;
     }
     let admin = &stage.world.admin;
@@ -335,6 +335,8 @@ async fn r23_a_co_author_keeps_the_rights_of_his_own_role(stage: &Stage) {
     for (name, may, may_not) in [
         ("oz", vec!["Edit", "Enable"], vec!["Delete", "Change owner"]),
         ("rae", vec!["View progress"], vec!["Edit", "Enable", "Delete", "Change owner"]),
+        // Who is neither its owner nor a co-author, and may do all to any job (S1.18).
+        ("adi", vec!["Edit", "Enable", "Delete", "Change owner"], vec![]),
     ] {
         becomes(stage, name).await;
         browser.go("/jobs").await;

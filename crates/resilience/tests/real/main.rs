@@ -17,6 +17,7 @@
 #[allow(dead_code, reason = "shared with the tests that kill")]
 mod api;
 mod custom;
+mod kinds;
 mod others;
 #[path = "../it/processes.rs"]
 #[allow(dead_code, reason = "shared with the tests that kill")]

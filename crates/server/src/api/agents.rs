@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::engine::catalogue::{self, Parcel};
-use crate::engine::mail;
+use crate::engine::{mail, retire};
 use crate::http::idempotency::ShownOnce;
 use crate::http::{Caller, Error, ListQuery, limits};
 use crate::views;
@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::access::{Action, AssetScope, Record};
 use domain::id::AssetId;
+use domain::refusal::Refusal;
 use protocol::agent::EnrolmentToken;
 use protocol::api::catalogue::{EntryBody, StatementsBody};
 use protocol::api::response as body;
@@ -43,6 +44,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(revoke_token))
         .routes(routes!(link))
         .routes(routes!(revoke))
+        .routes(routes!(take_back))
+        .routes(routes!(retirement, set_retirement))
         .routes(routes!(asset_controls))
         .merge(installing)
 }
@@ -206,7 +209,7 @@ pub async fn link_agent(app: &App, caller: &Caller, id: Uuid, link: body::AgentL
                 visible(tx, &caller.scope, asset)?;
                 if agents::on_asset(tx, asset)?.is_some_and(|other| other.id != agent.id) {
                     let why = "another agent holds this asset; revoke or unlink it first";
-                    return Err(domain::refusal::Refusal::new("asset_taken", why).into());
+                    return Err(Refusal::new("asset_taken", why).into());
                 }
             }
             let word = if asset.is_some() { "linked" } else { "ambiguous" };
@@ -252,6 +255,61 @@ pub async fn revoke_agent(app: &App, caller: &Caller, id: Uuid) -> Result<(), Er
         .await?;
     app.wake.notify("dispatch", 0);
     Ok(())
+}
+
+/// Take an agent back that was retired by itself
+///
+/// It is in force as it was. What it had to do and was given up stays given up. One that a person revoked has to be enrolled anew.
+#[utoipa::path(post, path = "/agents/{id}/take-back", tag = "agents", params(("id" = Uuid, Path)),
+    responses((status = NO_CONTENT)))]
+async fn take_back(State(app): State<App>, caller: Caller, Path(id): Path<Uuid>) -> Result<StatusCode, Error> {
+    take_agent_back(&app, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Take an agent back that was retired by itself. Whoever may enrol one may.
+///
+/// # Errors
+/// A missing permission, no such agent in the caller's scope, or the refusal of [`domain::contact::may_take_back`].
+pub async fn take_agent_back(app: &App, caller: &Caller, id: Uuid) -> Result<(), Error> {
+    caller.may(Action::AgentEnrol, &Record::default())?;
+    let (scope, author, now) = (caller.scope.clone(), caller.author(), app.clock.now());
+    let taken = app.database.try_write(move |tx| {
+        let agent = known(tx, &scope, id)?;
+        retire::take_back(tx, &agent, &author, now)?;
+        Ok::<_, Error>(agent.id)
+    });
+    app.wake.notify("agent", taken.await?.0);
+    Ok(())
+}
+
+fn retired(retirement: retire::Retirement, held: Option<Refusal>) -> body::RetirementBody {
+    let held = held.map(|refusal| refusal.sentence).unwrap_or_default();
+    let default_days = domain::contact::RETIRE_DAYS_DEFAULT;
+    body::RetirementBody { retirement: body::Retirement { days: retirement.days, default_days, held } }
+}
+
+/// Show when agents are retired by themselves
+#[utoipa::path(get, path = "/settings/retirement", tag = "agents", responses((status = OK, body = body::RetirementBody)))]
+async fn retirement(State(app): State<App>, caller: Caller) -> Result<Json<body::RetirementBody>, Error> {
+    caller.may(Action::SettingsView, &Record::default())?;
+    let now = app.clock.now();
+    let read = app.database.try_read(move |tx| Ok::<_, Error>((retire::kept(tx)?, retire::held(tx, now)?)));
+    let (retirement, held) = read.await?;
+    Ok(Json(retired(retirement, held)))
+}
+
+/// Change when agents are retired by themselves
+///
+/// Days without a word while a server listened, from 7 to 400, or 0 for never.
+#[utoipa::path(put, path = "/settings/retirement", tag = "agents", request_body = body::RetirementRequest,
+    responses((status = OK, body = body::RetirementBody)))]
+async fn set_retirement(
+    State(app): State<App>,
+    caller: Caller,
+    Json(given): Json<body::RetirementRequest>,
+) -> Result<Json<body::RetirementBody>, Error> {
+    Ok(Json(retired(retire::keep(&app, &caller, given.days).await?, None)))
 }
 
 /// The agent of this id, or 404: also where it sits on an asset that the scope does not see. One that sits on none may be any

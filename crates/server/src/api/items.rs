@@ -11,6 +11,7 @@ use protocol::api::exposure::{
     Assignment, Detection, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemsBody, Score, ScoreBody, ScoreChange,
     ScoreControl, ScoreUnit, StateChange,
 };
+use std::collections::{BTreeMap, BTreeSet};
 use store::items::{self, ChangeError, ItemRow};
 use store::{Transaction, list, scores, vulnerabilities};
 use utoipa_axum::router::OpenApiRouter;
@@ -18,6 +19,8 @@ use utoipa_axum::routes;
 
 /// Lines of history in one answer at most.
 const HISTORY_MAX: i64 = 500;
+/// Items that are read, or changed in one transaction, at once.
+const BATCH: usize = 500;
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<App> {
@@ -97,7 +100,8 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
 }
 
 fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow) -> Result<ItemBody, Error> {
-    let cves = vulnerabilities::cves(tx, item.vulnerability_id)?.into_iter().map(|cve| cve.cve).collect();
+    let cves: Vec<String> = vulnerabilities::cves(tx, item.vulnerability_id)?.into_iter().map(|cve| cve.cve).collect();
+    let no_sound_mitigation = crate::views::catalogue::no_mitigation(cves.iter().map(String::as_str));
     let detections = items::detections(tx, item.id)?.into_iter().map(|row| Detection {
         host: row.host_key,
         unique_id: row.unique_id,
@@ -119,7 +123,7 @@ fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow) -> Result<Item
         last_test_at: row.last_test_at,
     });
     let detections = detections.collect();
-    Ok(ItemBody { item: body(caller, item), cves, detections })
+    Ok(ItemBody { item: body(caller, item), cves, no_sound_mitigation, detections })
 }
 
 /// Show an item
@@ -243,32 +247,91 @@ pub(crate) async fn give(app: &App, caller: &Caller, number: String, given: Assi
     Ok(body)
 }
 
-/// Take items over, leaving their groups as they are; gives how many, and the first refusal.
+/// The items of these numbers, if the caller may do this with each of them; one out of sight looks absent.
 ///
 /// # Errors
-/// The refusal where none could be taken.
-pub(crate) async fn take(app: &App, caller: &Caller, numbers: Vec<String>) -> Result<(usize, Option<Error>), Error> {
-    let (caller, now) = (caller.clone(), app.clock.now());
-    let taken = app.database.try_write(move |tx| {
-        let (mut done, mut refused) = (0, None);
-        for number in &numbers {
-            match known(tx, &caller, Action::ItemAssign, number) {
-                Ok(item) => {
-                    let owner = Some((caller.user, caller.name.as_str()));
-                    items::assign(tx, &caller.author(), &item, owner, &item.group_name, now)?;
-                    done += 1;
+/// Not found for the first that there is not, 403 for the first that the caller may not do it with.
+pub(crate) fn all_known(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    action: Action,
+    numbers: &[String],
+) -> Result<Vec<ItemRow>, Error> {
+    let mut found = Vec::new();
+    for batch in numbers.chunks(BATCH) {
+        for judged in judged(tx, caller, action, batch)? {
+            found.push(judged?);
+        }
+    }
+    Ok(found)
+}
+
+/// A batch of items by their numbers, each with the answer whether the caller may do this with it.
+fn judged(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    action: Action,
+    batch: &[String],
+) -> Result<Vec<Result<ItemRow, Error>>, Error> {
+    let ordinal = |number: &String| match number.parse::<Number>() {
+        Ok(number) if number.series == Series::Item => Some(number.ordinal),
+        _ => None,
+    };
+    let ordinals: BTreeSet<i64> = batch.iter().filter_map(ordinal).collect();
+    let rows = items::numbered(tx, &ordinals.into_iter().collect::<Vec<_>>())?;
+    let records = items::access_of(tx, &caller.actor, &rows)?;
+    let mut of: BTreeMap<i64, (ItemRow, Record)> =
+        rows.into_iter().zip(records).map(|(row, record)| (row.number, (row, record))).collect();
+    let mut seen = BTreeSet::new();
+    let mut answers = Vec::new();
+    for number in batch.iter().filter(|number| seen.insert(*number)) {
+        let there = ordinal(number).and_then(|ordinal| of.remove(&ordinal));
+        answers.push(match there {
+            None => Err(Error::NotFound(format!("item {number}"))),
+            Some((row, record)) => caller.may(action, &record).map(|()| row),
+        });
+    }
+    Ok(answers)
+}
+
+/// What came of taking items over.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// So many are the caller's now.
+    pub done: usize,
+    /// So many could not be taken.
+    pub refused: usize,
+}
+
+/// Take items over, leaving their groups as they are: all of them, in transactions of at most [`BATCH`] items.
+///
+/// # Errors
+/// The first refusal where none could be taken.
+pub(crate) async fn take(app: &App, caller: &Caller, numbers: Vec<String>) -> Result<Taken, Error> {
+    let (mut taken, mut first) = (Taken::default(), None);
+    for batch in numbers.chunks(BATCH) {
+        let (batch, caller, now) = (batch.to_vec(), caller.clone(), app.clock.now());
+        let written = app.database.try_write(move |tx| {
+            let (mut given, mut refused) = (Vec::new(), Vec::new());
+            for answer in judged(tx, &caller, Action::ItemAssign, &batch)? {
+                match answer {
+                    Ok(item) => given.push(item),
+                    Err(error) => refused.push(error),
                 }
-                Err(error) => refused = refused.or(Some(error)),
             }
-        }
-        match (done, refused) {
-            (0, Some(error)) => Err(error),
-            taken => Ok(taken),
-        }
-    });
-    let taken = taken.await?;
-    app.wake.notify("item", 0);
-    Ok(taken)
+            items::give(tx, &caller.author(), &given, (caller.user, caller.name.as_str()), now)?;
+            Ok::<_, Error>((given.len(), refused))
+        });
+        let (given, refused) = written.await?;
+        app.wake.notify("item", 0);
+        taken.done += given;
+        taken.refused += refused.len();
+        first = first.or_else(|| refused.into_iter().next());
+    }
+    match (taken.done, first) {
+        (0, Some(error)) => Err(error),
+        _ => Ok(taken),
+    }
 }
 
 /// Give an item to a person or a group

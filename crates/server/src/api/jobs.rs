@@ -17,7 +17,6 @@ use domain::job::{Act, Kind};
 use domain::number::{Number, Series};
 use protocol::api::response as body;
 use serde::Deserialize;
-use std::collections::BTreeSet;
 use store::audit::{self, Entry};
 use store::{Transaction, settings};
 use utoipa_axum::router::OpenApiRouter;
@@ -95,7 +94,7 @@ async fn list(State(app): State<App>, caller: Caller, query: ListQuery) -> Resul
 
 /// Make a draft
 ///
-/// From eliminations, by `vulnerabilities`: assets and actions are filled in; assets can then be removed, not added.
+/// From eliminations, by `vulnerabilities`: assets and actions are filled in; both can then be removed, not added.
 /// Without them a free-standing job, which chooses assets and actions itself. With `each_platform` a draft for each platform
 /// that the assets run; the answer is the first, whose `twin` names the other.
 #[utoipa::path(post, path = "/jobs", tag = "jobs", request_body = body::NewJob,
@@ -114,6 +113,10 @@ async fn create(
         if new.each_platform {
             let why = "a free-standing job has one platform: make one for each";
             return Err(Error::field("each_platform", "free_standing", why));
+        }
+        if !new.entries.is_empty() {
+            let why = "what a free-standing job does is chosen by `choose`: QIDs and catalogue entries";
+            return Err(Error::field("entries", "free_standing", why));
         }
         selection::create(&app, &caller, free(&new, kind)?).await?
     } else {
@@ -140,7 +143,7 @@ fn wanted(new: body::NewJob, kind: Kind) -> Wanted {
         kind,
         platform: new.platform.as_deref().map(Platform::parse),
         selections: new.vulnerabilities.into_iter().map(selection).collect(),
-        entries: BTreeSet::new(),
+        entries: new.entries.into_iter().map(|entry| entry.trim().to_owned()).collect(),
         title: new.title,
         description: new.description,
     }

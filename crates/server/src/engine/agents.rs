@@ -123,9 +123,7 @@ pub async fn authenticate(app: &App, body: &[u8]) -> Result<(AgentRow, Request),
         .map_err(|_| refuse("bad_signature", "the request is not signed by this agent's key"))?;
     let request: Request =
         verified.parse().map_err(|error| Error::problem(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))?;
-    if agent.revoked_at.is_some() {
-        return Err(refuse("agent_revoked", "this agent was revoked; an administrator can enrol it again"));
-    }
+    in_force(&agent)?;
     if request.instance_id != agent.instance_id {
         let detail = "this is another installation of the agent; enrol it again";
         return Err(Error::problem(StatusCode::CONFLICT, "instance_changed", detail));
@@ -142,6 +140,12 @@ pub async fn authenticate(app: &App, body: &[u8]) -> Result<(AgentRow, Request),
     Ok((agent, request))
 }
 
+/// Refuse an agent that was revoked or retired, and say which.
+fn in_force(agent: &AgentRow) -> Result<(), Error> {
+    domain::contact::in_force(agent.revoked_at.is_some(), agent.retired_at.is_some())
+        .map_err(|refusal| Error::problem(StatusCode::UNAUTHORIZED, refusal.code, refusal.sentence))
+}
+
 fn public_key(text: &str) -> Option<PublicKey> {
     let bytes: [u8; 32] = STANDARD.decode(text).ok()?.try_into().ok()?;
     PublicKey::from_bytes(&bytes).ok()
@@ -150,7 +154,7 @@ fn public_key(text: &str) -> Option<PublicKey> {
 /// Enrol an agent. Doing it again with the same token and key gives the same answer.
 ///
 /// # Errors
-/// 401 for a token or proof that does not hold, 409 while no root metadata is in force.
+/// 401 for a token or proof that does not hold, and for an agent that was ended since; 409 while no root metadata is in force.
 pub async fn enrol(app: &App, enrol: Enrol) -> Result<Enrolled, Error> {
     let refuse = |detail: &str| Error::problem(StatusCode::UNAUTHORIZED, "enrolment_refused", detail);
     let key = public_key(&enrol.public_key).ok_or_else(|| refuse("the public key is none"))?;
@@ -186,6 +190,8 @@ fn enrol_in(
         domain::refusal::Refusal::new("no_root", sentence)
     })?;
     if let Some(known) = agents::by_enrolment(tx, enrol.token_id, &enrol.public_key)? {
+        // An agent that was ended does not come back by saying again what it said before.
+        in_force(&known)?;
         return Ok((known, root));
     }
     if !agents::use_token(tx, enrol.token_id)? {

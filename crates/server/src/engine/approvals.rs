@@ -3,7 +3,9 @@
 //! `domain::approval` decides who may and what follows, `protocol::approval` what is signed and what an order has to keep to.
 //! The server only carries: it holds no key that could sign an approval.
 
+pub mod anew;
 mod bound;
+pub mod kept;
 
 use crate::app::App;
 use crate::engine::catalogue::root;
@@ -12,7 +14,7 @@ use crate::engine::runs as engine_runs;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::schema::{Entry as CatalogueEntry, Reboot, Reversible};
-pub use bound::{Approvals, Bound};
+pub use bound::{Approvals, Bound, WAITS, waits};
 use domain::access::Action;
 use domain::approval::{self, Decision, Policy, Request, State};
 use domain::id::{AssetId, RunId, UserId};
@@ -21,7 +23,7 @@ use domain::refusal::Refusal;
 use domain::score::{self, Mitigation};
 use domain::time::Timestamp;
 use protocol::approval::{
-    ENTRIES_MAX, MANIFEST_BYTES_MAX, MANIFEST_TYPE, MANIFEST_VERSION, Plan, PlanAsset, PlanEntry, PlanScore,
+    ENTRIES_MAX, MANIFEST_BYTES_MAX, MANIFEST_TYPE, MANIFEST_VERSION, Plan, PlanAsset, PlanEntry, PlanScore, older,
 };
 use protocol::digest::Digest;
 use protocol::order::OrderKind;
@@ -145,6 +147,7 @@ fn store_request(
         run,
         ordinal: i64::try_from(plan.run).unwrap_or(i64::MAX),
         plan: &text,
+        rollout: &serde_json::to_string(&plan.rollout).map_err(Error::internal)?,
         manifest: &manifest,
         manifest_digest: &Digest::of(manifest.as_bytes()).to_string(),
         needed: i64::from(needed),
@@ -169,7 +172,7 @@ fn plan(
     contents: &Contents,
     (requested_by, valid_from, valid_until): (String, Timestamp, Timestamp),
 ) -> Result<Plan, Error> {
-    let ordinal = runs::last(tx, job.id)?.filter(|last| last.id == run).map_or(0, |last| last.ordinal);
+    let ordinal = store::rollouts::run(tx, run)?.ordinal;
     let mut assets: BTreeMap<(String, AssetId, Uuid, Uuid), PlanAsset> = BTreeMap::new();
     let mut put = Vec::new();
     for task in planned {
@@ -179,7 +182,9 @@ fn plan(
             ip: task.ip.clone(),
             agent_id: task.agent_id,
             instance_id: task.instance_id,
+            wave: kept::wave(task),
             due_at: task.due_at,
+            start_by: task.start_by,
             entries: Vec::new(),
         });
         asset.entries.push(task.entry.clone());
@@ -208,6 +213,7 @@ fn plan(
         requested_by,
         valid_from,
         valid_until,
+        rollout: kept::rollout(tx, run)?,
         entries,
         assets: assets.into_values().collect(),
         score: sum(&scores::predict(tx, &put)?),
@@ -283,15 +289,15 @@ pub fn load(tx: &mut Transaction<'_>, caller: &Caller, id: i64) -> Result<Seen, 
 /// What a signature led to.
 enum Signed {
     Kept(Box<Seen>),
-    Changed(Option<i64>),
+    Changed(&'static str, Option<i64>),
 }
 
 /// Take a signed envelope: with as many keys as the root demands the run goes on.
 ///
 /// # Errors
 /// A missing permission, a refusal of `domain::approval`, an envelope that is not over this request's manifest or not signed
-/// by a key of the organisation role; `approval_changed` when machines or content changed since the plan was made, which
-/// makes a new request.
+/// by a key of the organisation role; `approval_changed` when machines, content, times or the rollout changed since the plan was
+/// made, which makes a new request.
 pub async fn sign(app: &App, caller: &Caller, id: i64, envelope: String) -> Result<Seen, Error> {
     let (doer, now) = (caller.clone(), app.clock.now());
     let signed = app.database.try_write(move |tx| sign_in(tx, &doer, id, &envelope, now)).await?;
@@ -301,10 +307,9 @@ pub async fn sign(app: &App, caller: &Caller, id: i64, envelope: String) -> Resu
             app.wake.notify("job", seen.job.row.id.0);
             Ok(*seen)
         }
-        Signed::Changed(next) => {
+        Signed::Changed(why, next) => {
             let next = next.map_or(String::new(), |next| format!("; request {next} asks for what it is now"));
-            let sentence =
-                format!("machines or content of the run changed since this plan was made, so it is void{next}");
+            let sentence = format!("{why}, so it is void{next}");
             Err(Refusal::new("approval_changed", sentence).into())
         }
     }
@@ -320,15 +325,19 @@ fn sign_in(tx: &mut Transaction<'_>, caller: &Caller, id: i64, text: &str, now: 
     caller.may(Action::JobApprove, &seen.job.record)?;
     let request = seen.request()?;
     approval::may_decide(&request, caller.user, now)?;
-    let (_, manifest) = approvals::texts(tx, id)?;
+    let (plan, manifest) = approvals::texts(tx, id)?;
     let root = root(tx)?.map(|(root, _)| root);
     let root =
         root.ok_or_else(|| Refusal::new("no_root", "no root metadata is in force; install a signed catalogue"))?;
+    // Before the envelope: nobody can make one of a form that is signed no more.
+    if older(&manifest) {
+        let next = anew::ask_again(tx, &caller.author(), &seen.job.row, &seen.row, anew::OLDER, now)?;
+        return Ok(Signed::Changed(anew::OLDER, next));
+    }
     let envelope = believed(&root, text, &manifest, now)?;
-    if changed(tx, &seen)? {
-        approvals::end(tx, id, State::Void, "", "machines or content changed after the plan was made", now)?;
-        note(tx, &caller.author(), "approval.void", &seen.job.row, serde_json::json!({ "approval": id }), now)?;
-        return Ok(Signed::Changed(ask(tx, &seen.job.row, seen.row.run_id, now)?));
+    if kept::changed(tx, seen.row.run_id, &plan)? {
+        let next = anew::ask_again(tx, &caller.author(), &seen.job.row, &seen.row, anew::CHANGED, now)?;
+        return Ok(Signed::Changed(anew::CHANGED, next));
     }
     let mut merged = envelope;
     if !seen.row.envelope.is_empty() {
@@ -375,21 +384,6 @@ fn believed(root: &Root, text: &str, manifest: &str, now: Timestamp) -> Result<E
         .verify(MANIFEST_TYPE, &root.role_keys(Role::Organisation), 1)
         .map_err(|error| refuse("bad_signature", error.to_string()))?;
     Ok(envelope)
-}
-
-/// Whether the run is not any more what the plan says: other machines, other installations, other content.
-fn changed(tx: &mut Transaction<'_>, seen: &Seen) -> Result<bool, Error> {
-    let (text, _) = approvals::texts(tx, seen.row.id)?;
-    let then = Plan::read(&text).map_err(Error::internal)?;
-    let now: BTreeSet<(Uuid, Uuid, String)> = approvals::planned(tx, seen.row.run_id)?
-        .into_iter()
-        .map(|task| (task.agent_id, task.instance_id, task.entry))
-        .collect();
-    let planned = |asset: &PlanAsset| {
-        let (agent, instance) = (asset.agent_id, asset.instance_id);
-        asset.entries.iter().map(|entry| (agent, instance, entry.clone())).collect::<Vec<_>>()
-    };
-    Ok(now != then.assets.iter().flat_map(planned).collect())
 }
 
 /// Reject a request: its run is taken back and the job disabled.

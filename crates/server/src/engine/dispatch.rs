@@ -12,7 +12,7 @@ use protocol::agent::TaskEpoch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use store::rollouts::away;
+use store::rollouts::{self, away};
 use store::tasks::TaskRow;
 use store::{Transaction, settings, tasks};
 
@@ -135,6 +135,45 @@ fn moves(tx: &mut Transaction<'_>, task: &TaskRow, event: Event, why: &str, now:
     Ok(())
 }
 
+/// End a task that nobody will answer for: what was ordered is lost, what was not is not tried.
+fn give_up(tx: &mut Transaction<'_>, task: &TaskRow, retired: bool, now: Timestamp) -> Result<(), Error> {
+    if matches!(task.state, State::Ready) {
+        let message = if retired {
+            let name = &task.asset_name;
+            format!(
+                "the agent on {name} was not heard of for so long that it was retired; take it back or enrol one, and run the job again"
+            )
+        } else {
+            format!("{} has no agent in force; enrol one and run the job again", task.asset_name)
+        };
+        return orders::unable(tx, task, &message, now);
+    }
+    let why = if retired {
+        "the agent was not heard of for so long that it was retired before it reported; nobody knows what it did"
+    } else {
+        "the agent was revoked or linked to another asset before it reported; nobody knows what it did"
+    };
+    moves(tx, task, Event::AgentGone, why, now)
+}
+
+/// The host of a task died at work, as far as anybody can see ([`task::gone`]): nobody knows how it ended.
+fn fell_silent(tx: &mut Transaction<'_>, task: &TaskRow, now: Timestamp) -> Result<(), Error> {
+    let name = &task.asset_name;
+    if task.state == State::Running {
+        let why = format!("{name} was not heard of again since the action started; nobody knows how it ended");
+        return moves(tx, task, Event::Silence, &why, now);
+    }
+    // A permit counts as a start, at its time, so that gates count the host among those that fell silent at work.
+    if let Some(granted_at) = rollouts::granted_at(tx, task.id, task.epoch)? {
+        let life = task::step(task.life(), Event::Started)?;
+        tasks::save_life(tx, task.id, life, granted_at)?;
+    }
+    let why = format!(
+        "{name} was not heard of again since it was allowed to start the action; nobody knows how far it got and how it ended"
+    );
+    moves(tx, task, Event::Silence, &why, now)
+}
+
 /// One look at everything that may have to move.
 ///
 /// # Errors
@@ -146,12 +185,8 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
     let limit = now.plus_seconds(-task::GONE_SECONDS);
     // While nobody listened nobody was heard.
     if ear.0 <= limit {
-        for task in tasks::gone(tx, limit)? {
-            let why = format!(
-                "{} was not heard of again since the action started; nobody knows how it ended",
-                task.asset_name
-            );
-            moves(tx, &task, Event::Silence, &why, now)?;
+        for task in tasks::gone(tx, now)? {
+            fell_silent(tx, &task, now)?;
             moved.jobs.insert(task.job_id);
         }
     }
@@ -166,21 +201,12 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Moved, Error> {
         moves(tx, &task, Event::Silence, "the agent has not answered; it is asked what became of it", now)?;
         moved.jobs.insert(task.job_id);
     }
-    for task in tasks::orphaned(tx)? {
-        if matches!(task.state, State::Ready) {
-            let message = format!("{} has no agent in force; enrol one and run the job again", task.asset_name);
-            orders::unable(tx, &task, &message, now)?;
-        } else {
-            let life = task::step(task.life(), Event::AgentGone)?;
-            tasks::save_life(tx, task.id, life, now)?;
-            tasks::save_result(
-                tx,
-                task.id,
-                "the agent was revoked or linked to another asset before it reported; nobody knows what it did",
-                None,
-                "",
-            )?;
-        }
+    let orphaned = tasks::orphaned(tx)?;
+    let keys: Vec<AgentKey> = orphaned.iter().filter_map(|task| task.agent_key).collect();
+    let retired = store::agents::contact::retired(tx, &keys)?;
+    for task in orphaned {
+        let retired = task.agent_key.is_some_and(|agent| retired.contains(&agent));
+        give_up(tx, &task, retired, now)?;
         moved.jobs.insert(task.job_id);
     }
     moved.jobs.extend(runs::close_ended(tx, now)?);

@@ -1,16 +1,17 @@
 //! Seals the audit log every few seconds, and removes what no longer matters: sessions past their limits, forgotten
-//! failures, tokens that ended long ago, old answers kept for idempotency keys, evidence older than people want to keep it.
+//! failures, tokens that ended long ago, old answers kept for idempotency keys, evidence older than people want to keep it. Retires
+//! agents that were not heard of for too long, and asks anew for what an older program asked to be approved.
 //!
 //! Takes no input but the database. Sealing holds a lease, so that two replicas do not seal the same entries; the rest
 //! may happen twice without harm.
 
-use super::{catalogue, evidence};
+use super::{approvals, catalogue, evidence, retire};
 use crate::app::App;
 use crate::http::error::causes;
 use crate::http::idempotency::KEPT_SECONDS;
 use domain::time::Timestamp;
 use std::time::Duration;
-use store::{audit, idempotency, lease, sessions, tokens};
+use store::{audit, idempotency, imports, lease, sessions, tokens};
 use uuid::Uuid;
 
 /// Pause between two looks.
@@ -19,6 +20,10 @@ const PAUSE: Duration = Duration::from_secs(3);
 const LOOKS_PER_SWEEP: u32 = 200;
 /// Seconds a token is listed after its end, so that its owner sees what ended: a week.
 const TOKENS_KEPT_SECONDS: i64 = 7 * 86_400;
+/// Seconds the rows that an import could not use are described after its end: 90 days. Their number is kept for ever.
+const REJECTIONS_KEPT_SECONDS: i64 = 90 * 86_400;
+/// Imports whose descriptions are removed in one transaction.
+const REJECTED_RUNS_MAX: i64 = 500;
 /// The lease of sealing, and how long it is taken for, in seconds.
 const SEALING: (&str, i64) = ("audit-seal", 60);
 
@@ -76,9 +81,16 @@ pub async fn seal(app: &App, holder: Uuid) -> store::Result<Option<i64>> {
 pub async fn sweep(app: &App) -> store::Result<u64> {
     let (now, limits): (Timestamp, _) = (app.clock.now(), app.session_limits);
     catalogue::lapse(app).await?;
+    if let Err(error) = retire::look(app).await {
+        tracing::error!("agents that are gone were not looked for, the next look will: {error:?}");
+    }
+    // At the start of a newer program, too, which is when there may be some.
+    approvals::anew::renew(app).await?;
     let gone = app.database.write(move |tx| sessions::sweep(tx, limits, now)).await?;
     let answers = app.database.write(move |tx| idempotency::forget_before(tx, now.plus_seconds(-KEPT_SECONDS))).await?;
     let ended = now.plus_seconds(-TOKENS_KEPT_SECONDS);
     let ended = app.database.write(move |tx| tokens::forget_before(tx, ended)).await?;
-    Ok(gone + answers + ended + evidence::sweep(app).await?)
+    let before = now.plus_seconds(-REJECTIONS_KEPT_SECONDS);
+    let rejections = app.database.write(move |tx| imports::forget_rejections(tx, before, REJECTED_RUNS_MAX)).await?;
+    Ok(gone + answers + ended + rejections + evidence::sweep(app).await?)
 }

@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::audit::{self, Entry};
 use store::controls::after;
 use store::jobs::{Draft, JobRow};
-use store::{Transaction, catalogue, jobs};
+use store::{Transaction, jobs};
 pub(crate) use stored::{Text, Written, store as store_draft};
 
 /// What a job is to be made for.
@@ -50,8 +50,8 @@ pub struct Wanted {
     pub platform: Option<Platform>,
     /// For which vulnerabilities.
     pub selections: Vec<Selection>,
-    /// Catalogue entries to be taken instead of the best ones, as far as they fit; a rollback takes back only these. Empty =
-    /// the best ones, or everything that is in place.
+    /// Catalogue entries to be taken instead of the best ones, for the vulnerabilities and platforms that they cover; a rollback
+    /// takes back only these. Empty = the best ones, or everything that is in place.
     pub entries: BTreeSet<String>,
     /// Title; empty = one is made up.
     pub title: String,
@@ -68,7 +68,7 @@ pub struct Patch {
     pub description: Option<String>,
     /// The assets that remain; of a free-standing job exactly its assets.
     pub assets: Option<Vec<AssetId>>,
-    /// The actions: vulnerability and entry key.
+    /// The actions that remain: vulnerability and entry key.
     pub actions: Option<Vec<(VulnerabilityId, i64)>>,
     /// Which assets a free-standing job is for.
     pub selection: Option<domain::selection::Selection>,
@@ -265,8 +265,8 @@ fn draft(
 /// Change a draft or a disabled job; `version` is the one the caller has read.
 ///
 /// # Errors
-/// A missing permission, a job that cannot be edited, an edit by somebody else, assets that would be added; of a disabled job
-/// whatever would keep it from being saved.
+/// A missing permission, a job that cannot be edited, an edit by somebody else, assets or actions that would be added; of a
+/// disabled job whatever would keep it from being saved.
 pub async fn edit(app: &App, caller: &Caller, number: i64, version: i64, patch: Patch) -> Result<Job, Error> {
     let (caller, now) = (caller.clone(), app.clock.now());
     app.database.try_write(move |tx| edit_in(tx, &caller, number, version, &patch, now)).await
@@ -305,15 +305,8 @@ fn edit_in(
     }
     if patch.selection.is_some() || patch.choose.is_some() || job.row.origin == "free" {
         choose(tx, caller, &job, patch, now)?;
-    } else if let Some(assets) = &patch.assets {
-        let (present, left) = (assets_of(&job.targets), assets.iter().copied().collect::<BTreeSet<_>>());
-        job::only_removed(&present, &left)?;
-        let removed: BTreeSet<AssetId> = present.difference(&left).copied().collect();
-        jobs::set_targets(tx, id, &job::remove_assets(&job.targets, &removed))?;
-    }
-    if let Some(actions) = patch.actions.as_ref().filter(|_| job.row.origin != "free") {
-        fitting(tx, &job, actions)?;
-        jobs::set_actions(tx, id, actions)?;
+    } else {
+        remove(tx, &job, patch)?;
     }
     if let Some(coauthors) = &patch.coauthors {
         jobs::set_coauthors(tx, id, coauthors)?;
@@ -341,29 +334,25 @@ fn edit_in(
     Ok(edited)
 }
 
-/// Refuse actions that are no elimination of their vulnerability on the job's platform. A rollback takes back what was put in
-/// place, so nothing can be added to it.
-fn fitting(tx: &mut Transaction<'_>, job: &Job, actions: &[(VulnerabilityId, i64)]) -> Result<(), Error> {
-    let refuse = |sentence: &str| Err(Error::field("actions", "unknown_action", sentence));
-    let added: Vec<_> = actions.iter().filter(|action| !job.actions.contains(action)).collect();
-    if added.is_empty() {
-        return Ok(());
+/// What a patch takes out of a job that was made from eliminations, or of a rollback: nothing is ever added (S1.06, S1.09).
+fn remove(tx: &mut Transaction<'_>, job: &Job, patch: &Patch) -> Result<(), Error> {
+    let mut targets = job.targets.clone();
+    if let Some(assets) = &patch.assets {
+        let (present, left) = (assets_of(&job.targets), assets.iter().copied().collect::<BTreeSet<_>>());
+        job::only_removed(&present, &left)?;
+        let removed: BTreeSet<AssetId> = present.difference(&left).copied().collect();
+        targets = job::remove_assets(&job.targets, &removed);
+        jobs::set_targets(tx, job.row.id, &targets)?;
     }
-    if job.row.kind == Kind::Rollback {
-        return refuse("actions of a rollback can be removed, not added: it takes back what was put in place");
+    if let Some(actions) = &patch.actions {
+        let (present, mut left) = (job.actions.iter().copied().collect(), actions.iter().copied().collect());
+        job::actions_only_removed(&present, &left)?;
+        // What went with its last asset does not come back (R4).
+        let still: BTreeSet<VulnerabilityId> = targets.iter().map(|target| target.vulnerability).collect();
+        left.retain(|(vulnerability, _)| still.contains(vulnerability));
+        jobs::set_actions(tx, job.row.id, &left.into_iter().collect::<Vec<_>>())?;
     }
-    let offered = catalogue::eliminations(tx, &vulnerability_keys(&job.targets))?;
-    let fits = |(vulnerability, entry): &(VulnerabilityId, i64)| {
-        offered.iter().any(|e| {
-            e.vulnerability_id == *vulnerability
-                && e.entry_key == *entry
-                && platforms(&e.platform).contains(&job.row.platform)
-        })
-    };
-    if added.into_iter().all(fits) {
-        return Ok(());
-    }
-    refuse("an action is not an elimination of its vulnerability on this platform")
+    Ok(())
 }
 
 /// What a patch makes of the assets and actions of a free-standing job.
@@ -404,10 +393,6 @@ fn reviewed(job: &Job) -> Result<(), Error> {
 
 fn assets_of(targets: &[Target]) -> BTreeSet<AssetId> {
     targets.iter().map(|target| target.asset).collect()
-}
-
-fn vulnerability_keys(targets: &[Target]) -> Vec<i64> {
-    targets.iter().map(|target| target.vulnerability.0).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 pub(crate) fn note(

@@ -21,6 +21,7 @@ pub mod orders;
 pub mod permits;
 pub mod rescan;
 pub mod results;
+pub mod retire;
 pub mod rollouts;
 pub mod runs;
 pub mod selection;

@@ -4,10 +4,10 @@
 //! `domain::task` decides; nothing is repeated on silence alone. What many agents are offered in the same moment is read and
 //! written set by set.
 
-use crate::engine::approvals::{Approvals, Bound};
+use crate::engine::approvals::{Approvals, Bound, WAITS, waits};
 use crate::engine::dry_run;
 use crate::http::error::Error;
-use domain::id::{AgentKey, JobId, RunId};
+use domain::id::{AgentKey, JobId, RunId, TaskId};
 use domain::job::Kind;
 use domain::schedule::End;
 use domain::task::{self, Event, Offering, State};
@@ -69,12 +69,12 @@ fn held(task: &TaskRow) -> bool {
 }
 
 /// The run that has its turn with an agent, of what concerns the agent now, with the ordinal of its job (R20). What is held
-/// back has no turn and takes none away.
+/// back has no turn and takes none away, nor has what waits for something about its approval.
 #[must_use]
 pub fn turn(all: &[TaskRow]) -> Option<(RunId, i64)> {
     let open: Vec<((RunId, i64), State)> = all
         .iter()
-        .filter(|task| !(held(task) && task.state == State::Ready))
+        .filter(|task| !(task.state == State::Ready && (held(task) || waits(task))))
         .map(|task| ((task.run_id, task.job_number), task.state))
         .collect();
     task::turn(&open)
@@ -138,13 +138,18 @@ impl Making {
         &mut self,
         tx: &mut Transaction<'_>,
         agent: &AgentRow,
-        all: Vec<TaskRow>,
+        mut all: Vec<TaskRow>,
         maker: Maker<'_>,
     ) -> Result<Offer, Error> {
         let mut offer = Offer::default();
+        let news = self.waiting(tx, agent, &mut all, maker)?;
+        offer.touched.extend(all.iter().filter(|task| news.contains_key(&task.id)).map(|task| task.job_id));
+        let told: Vec<Change> = all.iter().filter(|task| news.contains_key(&task.id)).map(Change::of).collect();
+        let made = self.changes.len();
         let turn = turn(&all).map(|(run, _)| run);
         for task in all {
             match task.life().offering(maker.halted || held(&task)) {
+                Offering::Make if waits(&task) => {}
                 Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.run_id) => {
                     let made = self.make(tx, agent, &task, maker)?;
                     if made.is_some() {
@@ -161,8 +166,41 @@ impl Making {
                 Offering::Make | Offering::Nothing => {}
             }
         }
+        for change in told {
+            let result = news.get(&change.id).map(|message| (message.clone(), None, String::new()));
+            match self.changes.iter_mut().skip(made).find(|made| made.id == change.id) {
+                // What it has come to says more.
+                Some(made) => made.result = made.result.take().or(result),
+                None => self.changes.push(Change { result, ..change }),
+            }
+        }
         self.touched.extend(offer.touched.iter().copied());
         Ok(offer)
+    }
+
+    /// Say of each task that is ready whether it waits for something about its approval, in the rows; gives the messages that are
+    /// news, empty where it waits no more.
+    fn waiting(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        agent: &AgentRow,
+        all: &mut [TaskRow],
+        maker: Maker<'_>,
+    ) -> Result<BTreeMap<TaskId, String>, Error> {
+        let mut news = BTreeMap::new();
+        for task in all.iter_mut().filter(|task| task.state == State::Ready && !maker.halted && !held(task)) {
+            let why = self.approvals.waiting(tx, agent, task, maker.capabilities, maker.now)?;
+            let message = match why {
+                Some(why) => format!("{WAITS}{why}"),
+                None if waits(task) => String::new(),
+                None => continue,
+            };
+            if task.message != message {
+                task.message.clone_from(&message);
+                news.insert(task.id, message);
+            }
+        }
+        Ok(news)
     }
 
     /// Make the order of the task's next epoch; `None` when this agent cannot do it.
@@ -196,9 +234,10 @@ impl Making {
         if task.start_by.is_some_and(|last| last < now.plus_seconds(margin)) {
             return Ok(None);
         }
-        let (approval, until) = match self.approvals.bind(tx, agent, task, maker.capabilities, now)? {
+        let (approval, starts) = match self.approvals.bind(tx, agent, task, maker.capabilities, now)? {
             Bound::Free => (None, None),
-            Bound::By(approval, until) => (Some(*approval), Some(until)),
+            Bound::By(approval, starts) => (Some(*approval), Some(starts)),
+            Bound::Waits(_) => return Ok(None),
             Bound::Never(message) => return self.unable(task, message),
         };
         let dry_run = task.kind == dry_run::KIND;
@@ -227,8 +266,12 @@ impl Making {
             entry_id: task.entry.clone(),
             entry_revision: u32::try_from(task.entry_revision).unwrap_or(0),
             content_digest: task.digest.clone(),
-            not_before: task.due_at,
-            not_after: task.start_by.into_iter().chain(until).fold(not_after, Timestamp::min),
+            not_before: starts.map_or(task.due_at, |starts| task.due_at.max(starts.from)),
+            not_after: task
+                .start_by
+                .into_iter()
+                .chain(starts.map(|starts| starts.until))
+                .fold(not_after, Timestamp::min),
             run_timeout_seconds: run_seconds(task),
             output_cap_bytes: OUTPUT_CAP_BYTES,
             dry_run,

@@ -2,10 +2,12 @@
 //!
 //! `domain::rollout` says how many and whether this order is still the one to start, `store::rollouts` holds them.
 
+use crate::engine::approvals::kept;
 use crate::engine::{dispatch, waves};
 use crate::http::error::Error;
 use domain::job::Status;
 use domain::rollout::Policy;
+use domain::rollout::apart::{Kept, groups};
 use domain::rollout::permit::{Fitness, Question, fit, fit_restart, free_at};
 use domain::time::Timestamp;
 use protocol::permit::{PERMIT_SECONDS, PERMIT_TYPE, Permit, PermitAnswer, PermitAsk, RESTART_TYPE};
@@ -53,12 +55,14 @@ fn asked(tx: &mut Transaction<'_>, agent: &AgentRow, ask: &PermitAsk) -> Result<
     Ok(Some(Asked { agent, task, run, policy, question }))
 }
 
-/// The group that the asset is kept apart with, and how many of it may be at work.
-fn apart(tx: &mut Transaction<'_>, asked: &Asked) -> Result<Option<(String, i64)>, Error> {
-    let Some(apart) = &asked.policy.apart else { return Ok(None) };
+/// Every group in which the host may have to wait, by what its own run keeps apart and by what runs at work on others of it do.
+fn apart(tx: &mut Transaction<'_>, asked: &Asked) -> Result<Vec<Kept>, Error> {
+    let (own, held) = (asked.policy.apart.as_ref(), rollouts::apart::held(tx, asked.task.asset_id)?);
+    if own.is_none() && held.is_empty() {
+        return Ok(Vec::new());
+    }
     let tags = rollouts::tags(tx, asked.task.asset_id)?;
-    let group = apart.group(tags.iter().map(String::as_str));
-    Ok(group.map(|group| (group.to_owned(), i64::from(apart.at_most))))
+    Ok(groups(own, &held, tags.iter().map(String::as_str)))
 }
 
 fn denied(reason: &str) -> PermitAnswer {
@@ -73,6 +77,12 @@ fn unfit(fitness: Fitness) -> Option<PermitAnswer> {
         Fitness::Later => Some(PermitAnswer::Wait { retry_after_seconds: PAUSED_SECONDS }),
         Fitness::Never(reason) => Some(denied(reason)),
     }
+}
+
+/// What an agent is told whose run has other limits than those that people signed.
+fn unapproved(tx: &mut Transaction<'_>, asked: &Asked) -> Result<Option<PermitAnswer>, Error> {
+    let mut deviations = kept::deviations(tx, std::slice::from_ref(&asked.run))?;
+    Ok(deviations.remove(&asked.run.id).map(|why| denied(&why)))
 }
 
 /// Answer one question.
@@ -90,15 +100,19 @@ pub fn answer(
     if let Some(answer) = unfit(fit(&asked.question)) {
         return Ok(answer);
     }
+    if let Some(answer) = unapproved(tx, &asked)? {
+        return Ok(answer);
+    }
     let apart = apart(tx, &asked)?;
     let (task, policy) = (&asked.task, &asked.policy);
     let wanted = Wanted {
         task: task.id,
         epoch: task.epoch,
         run: asked.run.id,
+        asset: task.asset_id,
         max_running: i64::from(policy.max_running),
         interval: policy.start_interval_micros(),
-        apart: apart.as_ref().map(|(group, at_most)| (group.as_str(), *at_most)),
+        apart: &apart,
         expires_at: free_at(now),
     };
     Ok(match rollouts::grant(tx, &wanted, now)? {
@@ -126,14 +140,18 @@ pub fn answer_restart(
     if let Some(answer) = unfit(fit_restart(&asked.question)) {
         return Ok(answer);
     }
+    if let Some(answer) = unapproved(tx, &asked)? {
+        return Ok(answer);
+    }
     let Some(at_most) = asked.policy.restarts else { return Ok(denied("no host of this run is restarted")) };
     let apart = apart(tx, &asked)?;
     let wanted = WantedRestart {
         task: asked.task.id,
         epoch: asked.task.epoch,
         run: asked.run.id,
+        asset: asked.task.asset_id,
         at_most: i64::from(at_most),
-        apart: apart.as_ref().map(|(group, at_most)| (group.as_str(), *at_most)),
+        apart: &apart,
     };
     Ok(match restarts::grant(tx, &wanted, now)? {
         Granted::Closed => denied("a halt stands"),

@@ -6,6 +6,7 @@
 //! Whether it follows the run's state is `domain::rollout::run`'s to say; abandoning a run is cancelling its job.
 
 use crate::app::App;
+use crate::engine::approvals::kept;
 use crate::engine::jobs::{self, Job};
 use crate::engine::{dispatch, waves};
 use crate::http::auth::Caller;
@@ -116,7 +117,9 @@ pub fn body(tx: &mut Transaction<'_>, caller: &Caller, job: &Job) -> Result<Roll
     let rows = rollouts::of_job(tx, job.row.id)?;
     let mut runs = Vec::new();
     for row in &rows {
-        runs.push(run(tx, job, row, acts(caller, job, &rows, row))?);
+        // Of what has ended nothing goes on.
+        let stands = if row.state == RunState::Ended { Ok(()) } else { kept::stands(tx, row, false)? };
+        runs.push(run(tx, job, row, acts(caller, job, &rows, (row, &stands)))?);
     }
     Ok(RolloutBody { rollout: told(policy), sentence: policy.sentence(), runs })
 }
@@ -132,12 +135,13 @@ pub fn looked_at(tx: &mut Transaction<'_>, job: &Job) -> Result<Option<RolloutRu
 }
 
 /// What can be done to one of the runs, of all that can be done to the job's.
-fn acts(caller: &Caller, job: &Job, rows: &[RunRow], row: &RunRow) -> Vec<Act> {
+fn acts(caller: &Caller, job: &Job, rows: &[RunRow], (row, stands): (&RunRow, &Result<(), Refusal>)) -> Vec<Act> {
     let events = [("halt", RunEvent::Halt), ("resume", RunEvent::Resume), ("promote", RunEvent::Promote)];
     let mine = events.into_iter().filter(|(_, event)| meant(rows, *event).is_some_and(|meant| meant.id == row.id));
     let acts = mine.map(|(act, event)| {
         let permitted = caller.decide(permission(event), &job.record).ok().map_err(|reason| reason.to_string());
-        let fits = fits(row, event).map_err(|refusal| refusal.sentence);
+        let approved = if event == RunEvent::Halt { Ok(()) } else { stands.clone() };
+        let fits = fits(row, event).and(approved).map_err(|refusal| refusal.sentence);
         let reason = permitted.and(fits).err().unwrap_or_default();
         Act { act: act.to_owned(), allowed: reason.is_empty(), reason }
     });
@@ -233,7 +237,12 @@ fn act_in(
     let rows = rollouts::of_job(tx, job.row.id)?;
     let row = meant(&rows, event).ok_or_else(missing)?;
     fits(row, event)?;
+    if event != RunEvent::Halt {
+        // What people signed is what may go on; that somebody lets it is told in the audit, beside the signature.
+        kept::stands(tx, row, true)??;
+    }
     let author = caller.author();
+    let approval = store::approvals::of_run(tx, row.id)?.map(|approval| approval.id);
     let agents = match asked {
         Asked::Halt(reason) if reason.trim().is_empty() => {
             return Err(Error::field(
@@ -257,13 +266,17 @@ fn act_in(
             rollouts::accept(tx, row.id)?;
             let everything = dispatch::halt(tx)?.is_some();
             rollouts::close(tx, row.id, everything)?;
-            let detail = serde_json::json!({ "was": row.state, "reason": row.reason, "accepted": failures });
+            let detail = serde_json::json!({
+                "was": row.state, "reason": row.reason, "accepted": failures, "approval": approval,
+            });
             waves::note(tx, row, &author, "run.resume", detail, now)?;
             Vec::new()
         }
         Asked::Promote => {
             rollouts::promote(tx, row.id, row.wave)?;
-            let detail = serde_json::json!({ "wave": row.wave + 1, "of": row.waves, "gate": row.reason });
+            let detail = serde_json::json!({
+                "wave": row.wave + 1, "of": row.waves, "gate": row.reason, "approval": approval,
+            });
             waves::note(tx, row, &author, "run.promote", detail, now)?;
             Vec::new()
         }

@@ -12,7 +12,8 @@ mod targets;
 
 pub use targets::{doable, pairs};
 
-use crate::engine::{approvals, mail, waves};
+use crate::engine::approvals::{self, WAITS};
+use crate::engine::{mail, waves};
 use crate::http::error::Error;
 use domain::id::{AssetId, JobId, RunId};
 use domain::job::{self, Kind, Status};
@@ -159,8 +160,7 @@ pub fn make(
     };
     // What failed or drifted may have been done by a revision that agents do not do any more.
     let pairs = if job.kind == Kind::Mitigation { renewal::in_force(tx, pairs)? } else { pairs };
-    let looks = new.does.as_str() == "plan";
-    let wave_of = waves::begin(tx, job.id, run, pairs.iter().map(|(asset, _)| *asset), (pairs.len(), looks))?;
+    let wave_of = waves::begin(tx, job.id, run, &pairs, new.does)?;
     let mut made = Vec::new();
     let assets: BTreeSet<AssetId> = pairs.iter().map(|(asset, _)| *asset).collect();
     let agents = agents::on_assets(tx, assets)?;
@@ -374,6 +374,9 @@ fn expired(task: &TaskRow) -> String {
 /// What people read of a task that ends while nothing of it is out; what an earlier try said is not lost, because it may have left
 /// something on the host.
 pub fn untried(task: &TaskRow, why: String) -> String {
+    if let Some(waited) = task.message.strip_prefix(WAITS) {
+        return format!("{why}; it had waited: {waited}");
+    }
     if task.attempts == 0 { why } else { format!("not tried again: {why}; the try before: {}", task.message) }
 }
 

@@ -3,10 +3,12 @@
 //! `domain::rollout` judges; here it is carried out by conditional updates, so that two replicas that look at the same time open a
 //! wave once. What people do to runs is in `engine::rollouts`.
 
+use crate::engine::approvals::kept;
 use crate::engine::dispatch::{self, Moved};
-use crate::engine::runs;
+use crate::engine::runs::{self, Does};
 use crate::http::error::Error;
 use domain::id::{AssetId, JobId, RunId};
+use domain::rollback::{self, Turn};
 use domain::rollout::Policy;
 use domain::rollout::gate::{Look, SILENT_HOSTS_MAX, Tally, Verdict, judge};
 use domain::rollout::run::RunState;
@@ -28,8 +30,7 @@ pub fn policy(stored: &str) -> Result<Policy, Error> {
     if stored.is_empty() { Ok(Policy::default()) } else { serde_json::from_str(stored).map_err(Error::internal) }
 }
 
-/// Give a run its policy and its place; gives the wave of each asset. `tasks` is how many it will have; one that only looks
-/// has the default policy, because it cannot do harm.
+/// Give a run its policy and its place; gives the wave of each asset of its pairs of asset and entry.
 ///
 /// # Errors
 /// A failure of the store.
@@ -37,21 +38,37 @@ pub fn begin(
     tx: &mut Transaction<'_>,
     job: JobId,
     run: RunId,
-    assets: impl IntoIterator<Item = AssetId>,
-    (tasks, looks): (usize, bool),
+    pairs: &[(AssetId, i64)],
+    does: Does,
 ) -> Result<BTreeMap<AssetId, u32>, Error> {
-    let stored = if looks { String::new() } else { rollouts::policy(tx, job)? };
-    let policy = policy(&stored)?;
+    let policy = policy(&rollouts::policy(tx, job)?)?;
+    let changed = match does {
+        Does::Revert if !policy.waves.is_empty() => changed(tx, pairs)?,
+        Does::Revert | Does::Apply => BTreeMap::new(),
+    };
     // By the job, so that a retry has the same canaries as the first run.
-    let waves = policy.assign(job.0.cast_unsigned(), assets);
+    let waves = policy.assign_back(job.0.cast_unsigned(), pairs.iter().map(|(asset, _)| *asset), &changed);
     let beginning = Beginning {
-        policy: stored,
+        // Worked out: the default is that of the day on which the run began, whatever a later program takes for one.
+        policy: serde_json::to_string(&policy).map_err(Error::internal)?,
         waves: i64::from(waves.values().max().copied().unwrap_or(1)),
-        permits: !looks && policy.needs_permits(u64::try_from(tasks).unwrap_or(u64::MAX)),
+        permits: policy.needs_permits(u64::try_from(pairs.len()).unwrap_or(u64::MAX)),
+        apart: policy.apart,
         closed: dispatch::halt(tx)?.is_some(),
     };
     rollouts::begin(tx, run, &beginning)?;
     Ok(waves)
+}
+
+/// In which waves of one run the hosts were changed that are to be taken back; see [`rollback::changed_in`].
+fn changed(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<BTreeMap<AssetId, u32>, Error> {
+    let mut turns: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for row in store::controls::rollback::waves(tx, pairs)? {
+        let (wave, back) = (u32::try_from(row.wave).unwrap_or(u32::MAX), row.kind == Does::Revert.as_str());
+        let turn = Turn { job: (row.run_id, wave), back, state: row.state, started: row.started };
+        turns.entry((row.asset_id, row.entry_key)).or_default().push(turn);
+    }
+    Ok(rollback::changed_in(turns.into_iter().map(|((asset, _), turns)| (asset, rollback::put_in_place(turns)))))
 }
 
 /// Take back what nobody used, open waves, halt runs, and see which have come to rest. Every run at work is looked at, page by
@@ -82,7 +99,13 @@ pub fn look(tx: &mut Transaction<'_>, ear: (Timestamp, bool), now: Timestamp, mo
             expire_stale(tx, &ids, &policies, ear.0, now, moved)?;
         }
         let mut tallies = rollouts::tallies_of(tx, &ids)?;
+        let mut deviations = kept::deviations(tx, runs)?;
         for (run, policy) in runs.iter().zip(&policies) {
+            if let Some(why) = deviations.remove(&run.id) {
+                moved.agents.extend(halt(tx, run, GATE, &why, now)?);
+                moved.jobs.insert(run.job_id);
+                continue;
+            }
             let tallies = tallies.remove(&run.id).unwrap_or_default();
             gate(tx, &Gate { run, policy, ear, now }, tallies, moved)?;
         }
@@ -215,6 +238,8 @@ fn gate(
         Verdict::Promote if passed_over > 0 && exchange(tx, run, policy.away_before(now), now, moved)? => {
             Verdict::Wait("hosts that are there take the places of those that are away".to_owned())
         }
+        // What follows is what was signed, or nothing does.
+        Verdict::Promote => kept::deviation(tx, run)?.map_or(Verdict::Promote, Verdict::Halt),
         verdict => verdict,
     };
     let changed = match verdict {

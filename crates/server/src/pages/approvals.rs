@@ -72,8 +72,12 @@ pub struct PlanMachine {
     pub name: String,
     /// Address.
     pub ip: String,
+    /// In which wave.
+    pub wave: u32,
     /// When it is due there.
     pub due: When,
+    /// The last instant at which it may start there.
+    pub start_by: Option<When>,
     /// Entries.
     pub entries: String,
     /// The agent.
@@ -92,6 +96,8 @@ pub struct ApprovalPage {
     pub line: String,
     /// Who asks, when, until when, signatures, score.
     pub facts: Vec<Fact>,
+    /// How it is rolled out: times, waves, gates, limits, restarts.
+    pub rollout: Vec<Fact>,
     /// What is done.
     pub entries: Vec<PlanEntry>,
     /// Where; the first of them.

@@ -121,6 +121,8 @@ pub struct ItemPage {
     pub controls: Vec<(String, Chip, i64, String)>,
     /// What can be done: title, text, page.
     pub remedies: Vec<(String, String, String)>,
+    /// CVEs that nothing sound exists for, short of the fix.
+    pub unsound: Vec<protocol::api::catalogue::NoMitigation>,
     /// The rescans.
     pub scans: Vec<ScanLine>,
     /// What the scanner says about it.
@@ -155,6 +157,8 @@ pub struct RescanPage {
     pub reason: Option<String>,
     /// Items left out, each with its reason.
     pub left_out: Vec<(String, String)>,
+    /// How many further ones are left out.
+    pub unnamed: usize,
     /// Where closing leads without scripts.
     pub back: String,
 }

@@ -349,6 +349,8 @@ pub struct RolloutFields {
     pub failures: Field,
     /// `failure_percent`.
     pub percent: Field,
+    /// `definitive_percent`.
+    pub definitive: Field,
     /// `freshness_hours`.
     pub freshness: Field,
     /// `restarts_at_once`.

@@ -27,6 +27,8 @@ pub fn agent(line: AgentLine, presence: &Presence) -> body::Agent {
         enrolled_at: line.enrolled_at,
         last_seen_at,
         revoked_at: line.revoked_at,
+        missing_at: line.missing_at.filter(|_| line.revoked_at.is_none()),
+        retired_at: line.retired_at,
         capabilities: facts.capabilities,
     }
 }

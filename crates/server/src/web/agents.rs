@@ -42,6 +42,7 @@ pub fn routes() -> Router<App> {
         .route("/agents/tokens/{id}/revoke", post(revoke_token))
         .route("/agents/{id}", get(show))
         .route("/agents/{id}/revoke", post(revoke))
+        .route("/agents/{id}/take-back", post(take_back))
         .route("/agents/{id}/link", post(link))
 }
 
@@ -64,6 +65,8 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     }
     list.tab("All", "", None);
     list.tab("Need a decision", "is:undecided", None);
+    list.tab("Contact lost", "is:missing", None);
+    list.tab("Retired", "is:retired", None);
     list.tab("Revoked", "is:revoked", None);
     let tokens = if enrolling.is_none() { app.database.read(agents::tokens).await? } else { Vec::new() };
     let tokens = tokens
@@ -83,10 +86,17 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
 /// How an agent is: what keeps it from work first.
 fn state(agent: &Agent, now: Timestamp) -> Chip {
     let silent = now.seconds_since(agent.last_seen_at);
-    if agent.revoked_at.is_some() {
+    if agent.retired_at.is_some() {
+        Chip::new(Tone::Fail, "Retired").with_icon("ban").titled(
+            "It was not heard of for so long that it was retired. It is refused when it comes back, until somebody takes it back.",
+        )
+    } else if agent.revoked_at.is_some() {
         Chip::new(Tone::Fail, "Revoked").with_icon("ban")
     } else if agent.link == "ambiguous" {
         Chip::new(Tone::Warn, "Needs a decision").titled(agent.evidence.clone())
+    } else if agent.missing_at.is_some() && silent > SILENT_SECONDS {
+        Chip::new(Tone::Fail, "Contact lost")
+            .titled("It was not heard of for seven days. Work that comes again is not planned for it.")
     } else if silent > SILENT_SECONDS {
         Chip::new(Tone::Warn, "Silent")
     } else {
@@ -132,13 +142,30 @@ fn row(who: &PageActor, agent: &Agent, now: Timestamp) -> AgentRow {
         menu: Menu::dots(
             format!("m-{}", agent.id),
             format!("Quick actions for {}", agent.hostname),
-            vec![Button::go("Open", format!("/agents/{}", agent.id)).icon("info-circle"), revoking(who, agent)],
+            std::iter::once(Button::go("Open", format!("/agents/{}", agent.id)).icon("info-circle"))
+                .chain(endings(who, agent))
+                .collect(),
         ),
     }
 }
 
+/// What can be done about whether it is in force.
+fn endings(who: &PageActor, agent: &Agent) -> Vec<Button> {
+    let back = Button::post("Take back", format!("/agents/{}/take-back", agent.id))
+        .icon("refresh")
+        .asking(
+            format!("Take the agent on {} back", agent.hostname),
+            "It is in force again as it was, with the key it has. Be sure that this machine was yours all the time. What it had to do \
+             and was given up stays given up.",
+            "Take back",
+        )
+        .unless(denied(&who.decide(Action::AgentEnrol, &Record::default())));
+    let back = agent.retired_at.map(|_| back);
+    back.into_iter().chain(std::iter::once(revoking(who, agent))).collect()
+}
+
 fn revoking(who: &PageActor, agent: &Agent) -> Button {
-    let gone = agent.revoked_at.map(|_| "it is revoked already".to_owned());
+    let gone = agent.revoked_at.filter(|_| agent.retired_at.is_none()).map(|_| "it is revoked already".to_owned());
     Button::post("Revoke", format!("/agents/{}/revoke", agent.id))
         .icon("ban")
         .danger()
@@ -188,6 +215,8 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, app: &App, id: Uuid) -> Resul
         enrolled_at: row.enrolled_at,
         last_seen_at: row.last_seen_at,
         revoked_at: row.revoked_at,
+        missing_at: row.missing_at,
+        retired_at: row.retired_at,
     };
     let linked = found.iter().find(|(asset, ..)| Some(*asset) == own).map(|(.., identity)| identity.clone());
     found.retain(|(asset, ..)| Some(*asset) != own);
@@ -205,7 +234,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(id): Path<Uuid>) -> R
         shell,
         name: agent.hostname.clone(),
         marks: vec![state(agent, now), Chip::new(Tone::Info, agent.os.clone()).with_icon(icon(&agent.os))],
-        actions: vec![revoking(&who, agent)],
+        actions: endings(&who, agent),
         facts: facts(&seen),
         evidence: seen.asset.as_ref().map(|asset| evidence(&seen.facts.identity, asset)).unwrap_or_default(),
         candidates: seen.candidates.iter().map(|candidate| offered(&seen, candidate, may_link.clone())).collect(),
@@ -291,7 +320,7 @@ fn offered(
 
 fn event(entry: &audit::Written, now: Timestamp) -> Entry {
     let what = entry.action.strip_prefix("agent.").unwrap_or(&entry.action);
-    let tone = if what == "revoke" { Tone::Fail } else { Tone::Info };
+    let tone = if matches!(what, "revoke" | "retire") { Tone::Fail } else { Tone::Info };
     let by = entry.actor.strip_prefix("users/").unwrap_or(&entry.actor).to_owned();
     Entry { at: When::near(entry.at.to_jiff(), now.to_jiff()), tone, text: marks::words(what), by }
 }
@@ -307,6 +336,10 @@ fn back(done: Result<(), Error>, path: &str, text: &str) -> Result<Response, Err
 
 async fn revoke(State(app): State<App>, who: PageActor, Path(id): Path<Uuid>) -> Result<Response, Error> {
     back(api::revoke_agent(&app, &who, id).await, &format!("/agents/{id}"), "The agent is revoked.")
+}
+
+async fn take_back(State(app): State<App>, who: PageActor, Path(id): Path<Uuid>) -> Result<Response, Error> {
+    back(api::take_agent_back(&app, &who, id).await, &format!("/agents/{id}"), "The agent is taken back.")
 }
 
 async fn revoke_token(State(app): State<App>, who: PageActor, Path(id): Path<Uuid>) -> Result<Response, Error> {

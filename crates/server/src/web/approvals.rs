@@ -27,6 +27,7 @@ use axum::routing::{get, post};
 use catalogue::schema::Entry;
 use domain::access::{Action, Record};
 use domain::approval::{Policy, State as At};
+use domain::refusal::Refusal;
 use protocol::api::response::{Approval, DryRun, DryRunAnswer, DryRunBody};
 use protocol::approval::Plan;
 use serde::Deserialize;
@@ -130,7 +131,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Re
 
 async fn page(app: &App, who: &PageActor, id: i64, typed: &str, faults: Vec<Fault>) -> Result<ApprovalPage, Error> {
     let (seen, body) = look(app, who, id).await?;
-    let plan = Plan::read(&body.plan).map_err(Error::internal)?;
+    let plan = Plan::read(&body.plan).map_err(|fault| unreadable(&fault))?;
     let summary = &body.summary;
     let reason = body.acts.iter().find(|act| !act.allowed).map(|act| sentence(&act.reason));
     let pending = seen.row.state == At::Pending;
@@ -144,7 +145,9 @@ async fn page(app: &App, who: &PageActor, id: i64, typed: &str, faults: Vec<Faul
     let machines = plan.assets.iter().take(MACHINES_MAX).map(|asset| PlanMachine {
         name: asset.name.clone(),
         ip: asset.ip.clone(),
+        wave: asset.wave,
         due: When::exact(asset.due_at.to_jiff()),
+        start_by: asset.start_by.map(|last| When::exact(last.to_jiff())),
         entries: asset.entries.join(", "),
         agent: asset.agent_id.to_string(),
     });
@@ -159,6 +162,7 @@ async fn page(app: &App, who: &PageActor, id: i64, typed: &str, faults: Vec<Faul
         state: chip(seen.row.state),
         line: line(&seen),
         facts: facts(&seen, &plan),
+        rollout: plan.words().into_iter().map(|(label, text)| Fact::new(label, Value::text(text))).collect(),
         entries,
         machines: machines.collect(),
         more: i64::try_from(plan.assets.len().saturating_sub(MACHINES_MAX)).unwrap_or(i64::MAX),
@@ -169,6 +173,16 @@ async fn page(app: &App, who: &PageActor, id: i64, typed: &str, faults: Vec<Faul
         faults: Faults(faults),
         manifest: body.manifest,
     })
+}
+
+/// A plan of a version before this program's is not shown as if it told everything.
+fn unreadable(fault: &protocol::approval::PlanFault) -> Error {
+    // Of another version the fault itself says what to do.
+    let advice = match fault {
+        protocol::approval::PlanFault::Version(_) => "",
+        _ => "; disable the job and enable it again to ask anew",
+    };
+    Refusal::new("approval_unreadable", format!("{fault}{advice}")).into()
 }
 
 fn line(seen: &Seen) -> String {

@@ -6,7 +6,7 @@ use super::vulnerabilities::TOTAL_MAX;
 use super::{choice, eliminations, exposure, marks};
 use crate::api;
 use crate::app::App;
-use crate::engine::follow;
+use crate::engine::{follow, rescan};
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
@@ -22,6 +22,7 @@ use domain::access::{Action, Record};
 use domain::id::AssetId;
 use domain::mitigation::{ControlState, Origin};
 use domain::number::Series;
+use domain::refusal::Refusal;
 use domain::risk::Formula;
 use domain::time::Timestamp;
 use protocol::api::exposure::AssetChange;
@@ -59,6 +60,8 @@ struct Seen {
     sources: Vec<SourceRow>,
     log: Vec<Written>,
     risk: (i64, Formula),
+    /// Why none of its open items can be rescanned.
+    unscannable: Option<Refusal>,
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, id: AssetId, now: Timestamp) -> Result<Seen, Error> {
@@ -82,6 +85,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, id: AssetId, now: Timestamp) 
         risk: (risk, formula),
         exposure: assets::exposure(tx, &[id])?.remove(&id).unwrap_or_default(),
         agent: agents::on_asset(tx, id)?,
+        unscannable: rescan::of_asset(tx, who, id)?.err(),
         controls: controls_of(tx, id, &findings)?,
         sources: assets::sources(tx, id)?,
         log: audit::of_resource(tx, &format!("assets/{id}"), None, LOG_LINES)?,
@@ -149,7 +153,7 @@ fn marked(seen: &Seen) -> Vec<Chip> {
 
 fn actions(who: &PageActor, seen: &Seen) -> Vec<Button> {
     let id = seen.asset.id;
-    let rescans = exposure::reason(&who.decide(Action::Rescan, &Record::default()));
+    let rescans = seen.unscannable.as_ref().map(exposure::refused);
     let nothing =
         (seen.exposure.open() == 0).then(|| "Nothing is open on it, so there is nothing to verify.".to_owned());
     let unopened = (seen.exposure.open() == 0).then(|| "Nothing is open on it.".to_owned());
@@ -159,7 +163,7 @@ fn actions(who: &PageActor, seen: &Seen) -> Vec<Button> {
             .icon("radar")
             .key('r')
             .primary()
-            .unless(rescans.or(nothing)),
+            .unless(nothing.or(rescans)),
         Button::go("View Risk Elimination", choice::Choice::default().on(&[id.0]).eliminations())
             .icon("shield-half")
             .unless(eliminations::cannot_view(who).or(unopened)),

@@ -157,6 +157,14 @@ pub fn cut(noun: &str, which: &str, taken: usize, counted: i64, counted_max: i64
     (left > 0).then(|| Flash { failed: true, ..Flash::done(text) })
 }
 
+/// Why all that match are not taken: more match than one press takes, and none is done rather than some.
+#[must_use]
+pub fn too_many(noun: &str, most: usize) -> String {
+    format!(
+        "more than {most} {noun} match, and at most {most} are taken at once; nothing was done: narrow the list by its query"
+    )
+}
+
 fn are(count: i64) -> &'static str {
     if count == 1 { "is" } else { "are" }
 }

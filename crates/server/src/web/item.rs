@@ -22,6 +22,7 @@ use domain::item::State as ItemState;
 use domain::mitigation::ControlState;
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
+use protocol::api::catalogue::NoMitigation;
 use protocol::api::exposure::Assignment;
 use std::collections::BTreeMap;
 use store::items::{HistoryLine, ItemRow};
@@ -121,6 +122,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
         detections: seen.detections.iter().map(|row| detection(row, &seen.item)).collect(),
         controls: controls(&seen.behind),
         remedies: remedies(&seen),
+        unsound: unsound(&seen),
         scans: seen.scans.iter().map(|scan| scan_line(scan, &seen.history, now)).collect(),
         texts: texts(seen.vulnerability.as_ref()),
         log: seen.history.iter().map(|line| logged(line, now)).collect(),
@@ -252,6 +254,12 @@ fn remedies(seen: &Seen) -> Vec<(String, String, String)> {
         (row.title.clone(), text, eliminations::entry_address(&row.entry))
     })
     .collect()
+}
+
+/// What the catalogue says of the item's CVEs that nothing sound exists for.
+fn unsound(seen: &Seen) -> Vec<NoMitigation> {
+    let cves = seen.vulnerability.as_ref().map(|known| known.cves.as_slice()).unwrap_or_default();
+    crate::views::catalogue::no_mitigation(cves.iter().map(|cve| cve.cve.as_str()))
 }
 
 fn texts(vulnerability: Option<&Vulnerability>) -> Vec<(&'static str, Clean)> {

@@ -20,13 +20,16 @@ use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::filter::Filter;
 use domain::item::State as ItemState;
+use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use store::list;
 
-/// Items that one press of a button changes at most.
+/// Items whose eliminations one press asks for at most; what is left out is said.
 const CHANGED_MAX: usize = 500;
+/// Items that one press takes over at most; more are refused, with their number.
+const TAKEN_MAX: usize = 10_000;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -51,9 +54,10 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
     let (mut list, wanted) = listed(&app, &actor, &query, of, head)?;
     views(&mut list);
     let mut rows = Vec::new();
+    let mut unable = None;
     if let Some(wanted) = wanted {
         let asker = actor.clone();
-        let (page, total, refused) = app
+        let (page, total, refused, why) = app
             .database
             .try_read(move |tx| {
                 let clip = || store::items::visible(&asker.actor, Action::ItemsView);
@@ -61,9 +65,12 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
                 let total = list::count(tx, &store::items::LIST, clip(), &wanted, TOTAL_MAX)?;
                 let numbers: Vec<i64> = page.rows.iter().map(|item| item.number).collect();
                 let refused = rescan::unavailable(tx, &asker, &numbers)?;
-                Ok::<_, Error>((page, total, refused))
+                let whole = wanted.cursor.is_none() && page.next_cursor.is_none();
+                let why = rescan::nowhere(tx)?.or_else(|| none_of(&numbers, &refused).filter(|_| whole));
+                Ok::<_, Error>((page, total, refused, why))
             })
             .await?;
+        unable = why.as_ref().map(exposure::refused);
         list.shown = page.rows.len();
         list.total = Some(total);
         list.capped = total >= TOTAL_MAX;
@@ -75,7 +82,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
     list.columns.pick = true;
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
     list.bulk = vec![
-        Button::post("Rescan", "/items/rescan").icon("radar").unless(asks),
+        Button::post("Rescan", "/items/rescan").icon("radar").unless(asks.or(unable)),
         Button::post("View Risk Elimination", "/items/eliminations")
             .icon("shield-half")
             .unless(eliminations::cannot_view(&actor)),
@@ -139,6 +146,17 @@ fn views(list: &mut List) {
     );
 }
 
+/// Why none of these items can be rescanned; `None` where one can, or where there is none. Holds for what is in a list only
+/// when they are all of it.
+fn none_of(numbers: &[i64], refused: &HashMap<i64, Refusal>) -> Option<Refusal> {
+    let reasons: Option<Vec<&Refusal>> = numbers.iter().map(|number| refused.get(number)).collect();
+    match reasons?.as_slice() {
+        [] => None,
+        [one, rest @ ..] if rest.iter().all(|other| other.code == one.code) => Some((*one).clone()),
+        _ => Some(Refusal::new("none_of_them", "none of these items can be rescanned; each says why in its menu")),
+    }
+}
+
 fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>, now: Timestamp) -> ItemRow {
     let number = item.number().to_string();
     let over = (item.state == ItemState::Closed).then(|| "A closed item has nothing left to mitigate.".to_owned());
@@ -173,27 +191,24 @@ fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>,
     }
 }
 
-/// The items that a form names: its rows, or all that match its query text.
-pub async fn named(app: &App, actor: &PageActor, fields: &Fields, most: usize) -> Result<Vec<String>, Error> {
-    if fields.one("all").is_empty() {
-        let mut rows = fields.all("row");
-        rows.truncate(most);
-        return Ok(rows);
-    }
-    matching(app, actor, fields.one("q"), most).await
-}
-
-/// The items that match a query text, the highest score first.
+/// The numbers of all items that match a query text and that the caller sees.
+///
+/// # Errors
+/// 422 `q` for a text that cannot be read, `too_many_items` for more than `most`: what cannot be taken whole is not cut.
 pub async fn matching(app: &App, actor: &PageActor, q: &str, most: usize) -> Result<Vec<String>, Error> {
-    let limit = i64::try_from(most).ok();
-    let query = ListQuery { q: q.to_owned(), limit, ..ListQuery::default() };
+    let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
     let wanted = query.of_list(&store::items::FIELDS, "-score", app.clock.now(), &actor.name)?;
-    let asker = actor.actor.clone();
-    let page = app.database.try_read(move |tx| {
+    let (asker, limit) = (actor.actor.clone(), i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1));
+    let read = app.database.try_read(move |tx| {
         let clip = store::items::visible(&asker, Action::ItemsView);
-        list::page::<store::items::ItemRow>(tx, &store::items::LIST, clip, &wanted).map_err(Error::from)
+        let keys = list::keys(tx, &store::items::LIST, clip, &wanted, limit)?;
+        Ok::<_, Error>(store::items::ordinals(tx, &keys)?)
     });
-    Ok(page.await?.rows.iter().map(|item| item.number().to_string()).collect())
+    let found = read.await?;
+    if found.len() > most {
+        return Err(Refusal::new("too_many_items", choice::too_many("items", most)).into());
+    }
+    Ok(found.into_iter().map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect())
 }
 
 /// The picked items, or all open ones that match the query text, as QIDs and assets in the address of the eliminations
@@ -262,12 +277,25 @@ fn fitting(items: impl Iterator<Item = (i64, i64)>) -> (Vec<i64>, Vec<i64>, usiz
     (qids.into_iter().collect(), assets.into_iter().collect(), taken)
 }
 
+/// Everything that is picked, or that matches the query text, or nothing where that is more than one press may change.
 async fn assign_to_me(State(app): State<App>, actor: PageActor, fields: Fields) -> Result<Response, Error> {
-    let numbers = named(&app, &actor, &fields, CHANGED_MAX).await?;
-    let (done, refused) = api::items::take(&app, &actor, numbers).await?;
-    let rest = if refused.is_some() { "; others could not be" } else { "" };
     let back = address("/items", &[("q", fields.one("q"))]);
-    Ok(flash::redirect(&back, Some(Flash::done(format!("{done} assigned to you{rest}.")))))
+    let numbers = match fields.one("all") {
+        "" => Ok(fields.all("row")),
+        _ => matching(&app, &actor, fields.one("q"), TAKEN_MAX).await,
+    };
+    let numbers = match numbers {
+        Ok(numbers) => numbers,
+        Err(Error::Refused(refusal)) => {
+            let said = Flash { failed: true, ..Flash::done(exposure::refused(&refusal)) };
+            return Ok(flash::redirect(&back, Some(said)));
+        }
+        Err(error) => return Err(error),
+    };
+    let taken = api::items::take(&app, &actor, numbers).await?;
+    let rest = if taken.refused > 0 { format!("; {} could not be", taken.refused) } else { String::new() };
+    let said = Flash::done(format!("{} assigned to you{rest}.", taken.done));
+    Ok(flash::redirect(&back, Some(Flash { failed: taken.refused > 0, ..said })))
 }
 
 #[cfg(test)]
@@ -285,5 +313,17 @@ mod tests {
         let (_, assets, taken) = fitting(again);
         assert_eq!((assets, taken), (vec![1, 2], choice::TAKEN_MAX + 2));
         assert_eq!(fitting(std::iter::empty()), (vec![], vec![], 0));
+    }
+
+    #[test]
+    fn a_list_is_refused_only_where_each_of_its_items_is() {
+        let refusal = |code: &'static str| Refusal::new(code, format!("because of {code}"));
+        let refused: HashMap<i64, Refusal> =
+            [(1, refusal("record_closed")), (2, refusal("record_closed")), (3, refusal("nothing_to_scan"))].into();
+        for (numbers, code) in
+            [(&[][..], None), (&[1, 2], Some("record_closed")), (&[1, 2, 3], Some("none_of_them")), (&[1, 2, 4], None)]
+        {
+            assert_eq!(none_of(numbers, &refused).map(|refusal| refusal.code), code, "{numbers:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `/jobs`: the list of mitigation jobs, and what is done to one or several of them.
 
+use super::choice;
 use super::eliminations::denied;
 use super::frame::{Head, Show, frame, listed, pager, sentence};
 use super::marks;
@@ -15,7 +16,7 @@ use crate::http::{Error, ListQuery};
 use crate::pages::Section;
 use crate::pages::chips::{Bar, Change, Chip, Tone, When};
 use crate::pages::jobs::{COLUMNS, JobRow, JobsPage};
-use crate::pages::lists::{Action as Button, Empty, Menu};
+use crate::pages::lists::{Action as Button, Empty, Menu, address};
 use crate::views;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -31,7 +32,7 @@ use store::overview;
 
 /// Rows of a page.
 const ROWS: i64 = 50;
-/// Jobs changed by one press at most.
+/// Jobs changed by one press at most; more are refused, with their number.
 const BULK_MAX: usize = 500;
 
 /// The routes of this noun.
@@ -352,10 +353,16 @@ async fn several(
     let missing = || Error::NotFound(format!("way to {word} jobs"));
     let (act, past) = act(&word).ok_or_else(missing)?;
     let numbers = if form.one("all").is_empty() {
-        form.all("row").iter().take(BULK_MAX).map(|number| ordinal(number)).collect::<Result<Vec<_>, _>>()?
+        form.all("row").iter().map(|number| ordinal(number)).collect::<Result<Vec<_>, _>>()?
     } else {
         matching(&app, &who, form.one("q")).await?
     };
+    if numbers.len() > BULK_MAX {
+        // Some of what was chosen would be worse than none: nobody could tell which.
+        let said = Flash::done(sentence(&choice::too_many("jobs", BULK_MAX)));
+        let back = address("/jobs", &[("q", form.one("q"))]);
+        return Ok(flash::redirect(&back, Some(Flash { failed: true, ..said })));
+    }
     let (mut worked, mut refused): (usize, BTreeMap<String, usize>) = (0, BTreeMap::new());
     for number in numbers {
         match done(&app, &who, number, act).await {
@@ -371,14 +378,14 @@ async fn several(
     Ok(flash::redirect("/jobs", Some(flash)))
 }
 
-/// The numbers of the jobs that a query text gives.
+/// The numbers of the jobs that a query text gives, one more than may be changed at once where there are so many.
 async fn matching(app: &App, who: &PageActor, q: &str) -> Result<Vec<i64>, Error> {
     let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
     let query = query.of_list(&store::jobs::FIELDS, "-number", app.clock.now(), &who.name)?;
     let actor = who.actor.clone();
     app.database
         .try_read(move |tx| {
-            let most = i64::try_from(BULK_MAX).unwrap_or(i64::MAX);
+            let most = i64::try_from(BULK_MAX + 1).unwrap_or(i64::MAX);
             let ids = keys(tx, &store::jobs::LIST, store::jobs::clip_of(&actor), &query, most)?;
             ids.into_iter()
                 .map(|id| Ok(store::jobs::read(tx, domain::id::JobId(id))?.number))

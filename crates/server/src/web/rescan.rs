@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use domain::access::Action;
 use domain::id::InstanceId;
 use domain::number::{Number, Series};
+use domain::refusal::Refusal;
 use protocol::api::scans::BEING_PROCESSED;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,8 +29,10 @@ use store::Transaction;
 use store::items::ItemRow;
 use uuid::Uuid;
 
-/// Items that one dialog asks for at most; they have to fit into an address.
-const ITEMS_MAX: usize = 500;
+/// Items that an address names at most; a query text may give as many as one request takes.
+pub(super) const NAMED_MAX: usize = 500;
+/// Items left out that are named, each with its reason; of the others it is said how many they are.
+const LEFT_OUT_MAX: usize = 50;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -92,9 +95,7 @@ struct Seen {
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, numbers: &[String]) -> Result<Seen, Error> {
-    let found: Result<Vec<ItemRow>, Error> =
-        numbers.iter().map(|number| api::items::known(tx, who, Action::ItemsView, number)).collect();
-    let found = found?;
+    let found = api::items::all_known(tx, who, Action::ItemsView, numbers)?;
     let ordinals: Vec<i64> = found.iter().map(|item| item.number).collect();
     let refused = rescan::unavailable(tx, who, &ordinals)?;
     let left_out = found.iter().filter_map(|item| {
@@ -139,7 +140,7 @@ impl Seen {
         .collect()
     }
 
-    fn facts(&self, asked: usize) -> Vec<Fact> {
+    fn facts(&self) -> Vec<Fact> {
         let join = |mut names: Vec<&str>| {
             names.sort_unstable();
             names.dedup();
@@ -151,7 +152,6 @@ impl Seen {
         let total = i64::try_from(self.items.len()).unwrap_or(i64::MAX);
         let items = match self.items.as_slice() {
             [one] => Value::text(format!("{} · QID {}", one.number(), one.qid)),
-            _ if asked >= ITEMS_MAX => Value::text(format!("{}, those with the highest scores", count(total))),
             _ => Value::text(count(total)),
         };
         let mut facts = vec![
@@ -187,17 +187,20 @@ async fn page(
 ) -> Result<RescanPage, Error> {
     let (asker, asked) = (who.clone(), numbers.len());
     let title = match numbers.as_slice() {
+        [] => "Rescan".to_owned(),
         [one] => format!("Rescan {one}"),
         several => format!("Rescan {} items", several.len()),
     };
     let seen = app.database.try_read(move |tx| look(tx, &asker, &numbers)).await?;
     let reason = given.refused.or_else(|| seen.reason(asked));
-    let left_out = if asked == 1 { Vec::new() } else { seen.left_out.clone() };
+    let (left, mut left_out) = (seen.left_out.len(), seen.left_out.clone());
+    left_out.truncate(if asked == 1 { 0 } else { LEFT_OUT_MAX });
+    let unnamed = if asked == 1 { 0 } else { left - left_out.len() };
     let shell = frame(app, who, Section::Items, title).await?.under("Vulnerable items", "/items");
     Ok(RescanPage {
         shell,
         to,
-        facts: seen.facts(asked),
+        facts: seen.facts(),
         default_profile: seen.default(),
         profiles: seen.profiles(),
         chosen: given.named,
@@ -206,6 +209,7 @@ async fn page(
         key: Uuid::now_v7().simple().to_string(),
         reason,
         left_out,
+        unnamed,
         back,
     })
 }
@@ -271,7 +275,7 @@ async fn rescan_item(
     ask(&app, &who, vec![number], places, &fields).await
 }
 
-/// The picked rows of the list, or its query text, in the address of the dialog.
+/// The picked rows of the list, or its query text, in the address of the dialog; more rows than fit into it are refused.
 async fn of_rows(_who: PageActor, fields: Fields) -> Result<Response, Error> {
     if !fields.one("all").is_empty() {
         let to = address("/rescan", &[("q", fields.one("q"))]);
@@ -283,24 +287,44 @@ async fn of_rows(_who: PageActor, fields: Fields) -> Result<Response, Error> {
         .filter_map(|row| row.parse::<Number>().ok())
         .filter(|number| number.series == Series::Item)
         .map(|number| number.ordinal.to_string())
-        .take(ITEMS_MAX)
         .collect();
+    if digits.len() > NAMED_MAX {
+        let text = too_many(digits.len());
+        let back = address("/items", &[("q", fields.one("q"))]);
+        return Ok(flash::redirect(&back, Some(Flash { failed: true, ..Flash::done(text) })));
+    }
     Ok(flash::redirect(&address("/rescan", &[("items", &digits.join(","))]), None))
+}
+
+/// Why so many items are not named in one address.
+pub(super) fn too_many(items: usize) -> String {
+    format!(
+        "{items} items are more than fit into an address, which takes {NAMED_MAX}: narrow the list of items and choose all of it."
+    )
 }
 
 async fn wanted(app: &App, who: &PageActor, asked: &Asked) -> Result<Vec<String>, Error> {
     if !asked.q.is_empty() {
-        return items::matching(app, who, &asked.q, ITEMS_MAX).await;
+        return items::matching(app, who, &asked.q, domain::rescan::ITEMS_MAX).await;
     }
     let digits = asked.items.split(',').filter_map(|digits| digits.trim().parse::<i64>().ok());
-    let numbers = digits.map(|ordinal| Number { series: Series::Item, ordinal }.to_string());
-    Ok(numbers.take(ITEMS_MAX).collect())
+    let numbers: Vec<String> = digits.map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect();
+    if numbers.len() > NAMED_MAX {
+        return Err(Refusal::new("too_many_items", too_many(numbers.len())).into());
+    }
+    Ok(numbers)
 }
 
 async fn of_several(State(app): State<App>, who: PageActor, Query(asked): Query<Asked>) -> Result<Response, Error> {
-    let numbers = wanted(&app, &who, &asked).await?;
     let places = (asked.here(), asked.back());
-    Ok(Show(page(&app, &who, numbers, places, Given::default()).await?).into_response())
+    let (numbers, given) = match wanted(&app, &who, &asked).await {
+        Ok(numbers) => (numbers, Given::default()),
+        Err(Error::Refused(refusal)) => {
+            (Vec::new(), Given { refused: Some(exposure::refused(&refusal)), ..Given::default() })
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Show(page(&app, &who, numbers, places, given).await?).into_response())
 }
 
 async fn rescan_several(

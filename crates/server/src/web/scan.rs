@@ -1,6 +1,7 @@
 //! `/scans/VSCAN0000001`: one rescan request with Details, Scans and Source, live (S2.15-S2.17).
 
 use super::frame::{Show, frame};
+use super::rescan::{NAMED_MAX, too_many};
 use super::scans::{bar, state, verdict, verdicts};
 use super::{exposure, marks};
 use crate::api::scans::ordinal;
@@ -31,8 +32,6 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A live page asks anew after this long, and so proves again who looks.
 const STREAM_MAX: Duration = Duration::from_secs(15 * 60);
-/// Items named in the address of "Rescan again".
-const AGAIN_MAX: usize = 500;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -91,9 +90,12 @@ fn menu(body: &ScanBody) -> Menu {
     let mut digits: Vec<i64> = digits.map(|number| number.ordinal).collect();
     digits.sort_unstable();
     digits.dedup();
-    let digits: Vec<String> = digits.iter().take(AGAIN_MAX).map(ToString::to_string).collect();
+    // All that it looked at, or nothing: a part of it would look like all of it.
+    let crowd = (digits.len() > NAMED_MAX).then(|| too_many(digits.len()));
+    digits.truncate(NAMED_MAX);
+    let digits: Vec<String> = digits.iter().map(ToString::to_string).collect();
     let again = Button::show("Rescan again", address("/rescan", &[("items", &digits.join(","))])).icon("radar");
-    let going = body.scan.ended_at.is_none().then(|| "It is still under way.".to_owned());
+    let going = body.scan.ended_at.is_none().then(|| "It is still under way.".to_owned()).or(crowd);
     let cancel = Button::post("Cancel the scan", format!("/scans/{number}/cancel")).icon("player-stop").danger();
     let cancel = cancel
         .asking(format!("Cancel {number}"), "Nothing more is launched, and what runs is stopped.", "Cancel it")

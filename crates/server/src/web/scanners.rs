@@ -81,13 +81,13 @@ fn active(scanner: &Scanner) -> Chip {
     if scanner.active { Chip::new(Tone::Ok, "Active") } else { Chip::new(Tone::Idle, "Inactive") }
 }
 
-/// Whether items carry the scanner as their source (S2.04).
+/// Whether items carry the scanner as their source (S2.04): they keep it when the scanner is deactivated.
 fn source(scanner: &Scanner) -> String {
     match (scanner.active, scanner.stamped, scanner.instances) {
-        (false, ..) => "not while it is inactive".to_owned(),
+        (false, 0, _) => "not before it is active".to_owned(),
         (true, 0, _) => "after the next import".to_owned(),
-        (true, stamped, instances) if stamped < instances => format!("from {stamped} of {instances} integrations"),
-        (true, ..) => "yes".to_owned(),
+        (_, stamped, instances) if stamped < instances => format!("from {stamped} of {instances} integrations"),
+        _ => "yes".to_owned(),
     }
 }
 
@@ -177,4 +177,25 @@ async fn change(
     let word = if scanner.active { "active" } else { "inactive" };
     let said = Flash::done(format!("{} is {word}.", scanner.name));
     Ok(flash::redirect(&format!("/scanners/{}", scanner.product), Some(said)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_kept_when_the_scanner_is_deactivated() {
+        for (active, stamped, shown) in [
+            (false, 0, "not before it is active"),
+            (true, 0, "after the next import"),
+            (true, 1, "from 1 of 2 integrations"),
+            (false, 1, "from 1 of 2 integrations"),
+            (true, 2, "yes"),
+            (false, 2, "yes"),
+        ] {
+            let (product, name) = ("qualys".to_owned(), "Qualys".to_owned());
+            let scanner = Scanner { product, name, active, activated_at: None, instances: 2, stamped };
+            assert_eq!(source(&scanner), shown, "{active} {stamped}");
+        }
+    }
 }

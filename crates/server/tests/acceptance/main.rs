@@ -8,6 +8,7 @@
 )]
 
 mod after;
+mod back;
 mod clients;
 mod expiry;
 mod hands;
@@ -17,6 +18,7 @@ mod procedure;
 mod results;
 mod rollback;
 mod saved;
+mod sentences;
 mod speaker;
 #[path = "../pages_jobs/world.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of pages")]

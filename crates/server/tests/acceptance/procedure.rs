@@ -165,12 +165,57 @@ both_servers!(s1_09_of_two_entries_for_one_cve_the_system_of_the_asset_chooses, 
     let lines = report["lines"].as_array().unwrap().len();
     assert_eq!(lines, 4, "{report}");
     // Alone it is tried wherever somebody says so, and the agent says why not.
-    let alone = draft(&world.admin, qid, &[red_hat]).await;
-    let only = json!({ "actions": [{ "qid": qid, "entry": "linux-terrapin-sshd-config" }] });
-    patch(&world.admin, &alone, &only).await.expect(200);
+    let alone =
+        json!({ "vulnerabilities": [{ "qid": qid, "assets": [red_hat] }], "entries": ["linux-terrapin-sshd-config"] });
+    let alone = world.admin.post("/api/v1/jobs", &alone).await.expect(201);
+    let alone = alone["job"]["summary"]["number"].as_str().unwrap().to_owned();
     save(&world.admin, &alone, true).await.expect(200);
     let tasks = world.admin.get(&format!("/api/v1/jobs/{alone}/tasks")).await.expect(200)["tasks"].clone();
     assert_eq!(of(&tasks, red_hat), one("linux-terrapin-sshd-config"));
+});
+
+both_servers!(s1_09_actions_are_removed_not_added, |server| async move {
+    const TERRAPIN: &str = "CVE-2023-48795";
+    let (config, policy) = ("linux-terrapin-sshd-config", "linux-terrapin-crypto-policy");
+    let world = World::ready(server).await;
+    let found = world.admin.get(&format!("/api/v1/vulnerabilities?q=cve:{TERRAPIN}")).await.expect(200);
+    let qid = found["vulnerabilities"][0]["qid"].as_i64().unwrap();
+    let entries = |job: &Value| {
+        let entries = job["actions"].as_array().unwrap().iter().map(|a| a["entry"].as_str().unwrap().to_owned());
+        entries.collect::<BTreeSet<_>>()
+    };
+    let actions = |entries: &[&str]| {
+        let actions: Vec<Value> = entries.iter().map(|entry| json!({ "qid": qid, "entry": entry })).collect();
+        json!({ "actions": actions })
+    };
+    // Which one is chosen when it is made, by name.
+    let new = |entries: Value| json!({ "vulnerabilities": [{ "qid": qid }], "entries": entries });
+    let made = world.admin.post("/api/v1/jobs", &new(json!([config, policy]))).await.expect(201);
+    let number = made["job"]["summary"]["number"].as_str().unwrap();
+    assert_eq!(entries(&made["job"]).len(), 2, "{made}");
+    let unknown = world.admin.post("/api/v1/jobs", &new(json!(["linux-nothing"]))).await;
+    assert_eq!((unknown.status, codes(&unknown)), (422, vec!["unknown_entry"]), "{}", unknown.text);
+    let free = json!({ "platform": "linux", "choose": { "qids": [qid] }, "entries": [config] });
+    let free = world.admin.post("/api/v1/jobs", &free).await;
+    assert_eq!((free.status, codes(&free)), (422, vec!["free_standing"]), "{}", free.text);
+
+    // A draft, then a saved job: what is there can go, and nothing comes, not even what was there before.
+    let left = patch(&world.admin, number, &actions(&[config])).await.expect(200);
+    assert_eq!(entries(&left["job"]), BTreeSet::from([config.to_owned()]));
+    for _ in 0..2 {
+        let more = patch(&world.admin, number, &actions(&[config, policy])).await;
+        assert_eq!((more.status, more.code()), (409, "actions_only_removed"), "{}", more.text);
+        let other = patch(&world.admin, number, &actions(&[policy])).await;
+        assert_eq!((other.status, other.code()), (409, "actions_only_removed"), "{}", other.text);
+        assert_eq!(entries(&job(&world.admin, number).await), BTreeSet::from([config.to_owned()]));
+        save(&world.admin, number, false).await.expect(200);
+    }
+    // What goes with its last asset does not come back by being named (R4).
+    let copy = act(&world.admin, number, "clone").await.expect(201);
+    let copy = copy["job"]["summary"]["number"].as_str().unwrap();
+    let none = json!({ "assets": [], "actions": [{ "qid": qid, "entry": config }] });
+    let none = patch(&world.admin, copy, &none).await.expect(200);
+    assert_eq!(none["job"]["actions"], json!([]), "{none}");
 });
 
 both_servers!(s1_10_s1_11_s1_12_r2_r6_when_a_job_runs, |server| async move {

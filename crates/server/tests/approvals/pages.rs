@@ -4,13 +4,13 @@ use crate::world::{ORG, RISKY, World, opened, said, signed};
 use testkit::both_servers;
 use testkit::server::{Client, USER_PASSWORD};
 
-struct Browser {
+pub struct Browser {
     client: Client,
     csrf: String,
 }
 
 impl Browser {
-    async fn of(world: &World, name: &str) -> Browser {
+    pub async fn of(world: &World, name: &str) -> Browser {
         let client = world.server.client();
         let reply = client.form("/sign-in", &[("name", name), ("password", USER_PASSWORD), ("next", "/")]).await;
         assert_eq!(reply.status, 303, "{}", reply.text);
@@ -19,7 +19,7 @@ impl Browser {
         Browser { client, csrf }
     }
 
-    async fn page(&self, path: &str) -> String {
+    pub async fn page(&self, path: &str) -> String {
         let reply = self.client.get(path).await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.text);
         let html = reply.text.to_lowercase();
@@ -45,6 +45,17 @@ both_servers!(the_pages_show_the_plan_and_take_a_pasted_signature, |server| asyn
     assert!(list.contains(&here) && list.contains(&format!("{number} run 1")) && list.contains("Waiting"), "{list}");
     let page = ben.page(&here).await;
     for text in ["A risky one", "Somebody may notice.", "alpha", "beta", "Class 2", "sum 180 to 180", "Reject"] {
+        assert!(page.contains(text), "{text}");
+    }
+    for text in [
+        "How it is rolled out",
+        "one, of all 2 machines",
+        "after more than 10 failures of 2 tasks",
+        "at most 1000 tasks",
+        "every start asks the server for a permit",
+        "no machine is restarted",
+        "not before ",
+    ] {
         assert!(page.contains(text), "{text}");
     }
     assert!(page.contains(&format!("approvals approve {number} --key organisation.pem")), "the exact command");

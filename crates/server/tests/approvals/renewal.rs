@@ -72,7 +72,7 @@ both_servers!(actions_of_a_job_stay_in_the_revisions_that_it_has, |server| async
     world.release(1, 3, &[risky(1), safe(2)]).await;
 
     // What is taken back is the revision that was put in place, replaced or withdrawn since.
-    for (entry, other) in [(SAFE, SPARE), (SPARE, SAFE)] {
+    for (entry, other, code) in [(SAFE, SPARE, "unknown_action"), (SPARE, SAFE, "actions_only_removed")] {
         let made = rollback(&world).await;
         let mut all = revisions(&made);
         all.sort();
@@ -81,7 +81,7 @@ both_servers!(actions_of_a_job_stay_in_the_revisions_that_it_has, |server| async
         left(&world, &number, &[entry]).await.expect(200);
         assert_eq!(revisions(&job(&world, &number).await), [(entry.to_owned(), 1)]);
         let refused = left(&world, &number, &[entry, other]).await;
-        assert_eq!(refused.status, 422, "nothing is added to a rollback: {}", refused.text);
+        assert!(refused.text.contains(code), "nothing is added to a rollback: {}", refused.text);
     }
     // A mitigation job keeps what was withdrawn while others are taken out, and gets it no more.
     left(&world, &draft, &[SPARE]).await.expect(200);

@@ -108,7 +108,7 @@ pub struct World {
 
 impl World {
     pub async fn ready(server: TestServer) -> World {
-        Self::with(server, 1, &["approval@1", "permit@1", "file.setting@1"]).await
+        Self::with(server, 1, &["approval@2", "permit@1", "file.setting@1"]).await
     }
 
     /// With so many organisation keys needed, and agents that can do this.
@@ -203,15 +203,9 @@ impl World {
     }
 
     pub async fn draft(&self, entries: &[&str]) -> String {
-        let made = self.ada.post("/api/v1/jobs", &json!({ "vulnerabilities": [{ "qid": QID }], "title": "T" })).await;
-        let made = made.expect(201);
-        let number = made["job"]["summary"]["number"].as_str().unwrap().to_owned();
-        let actions: Vec<Value> = entries.iter().map(|entry| json!({ "qid": QID, "entry": entry })).collect();
-        let version = made["job"]["version"].as_i64().unwrap();
-        let request = self.ada.request(reqwest::Method::PATCH, &format!("/api/v1/jobs/{number}"));
-        let request = request.header("if-match", format!("\"v{version}\"")).json(&json!({ "actions": actions }));
-        self.ada.send(request).await.expect(200);
-        number
+        let new = json!({ "vulnerabilities": [{ "qid": QID }], "entries": entries, "title": "T" });
+        let made = self.ada.post("/api/v1/jobs", &new).await.expect(201);
+        made["job"]["summary"]["number"].as_str().unwrap().to_owned()
     }
 
     /// Enabled, with its request.

@@ -219,6 +219,39 @@ both_mailed!(
     }
 );
 
+both_mailed!(
+    s1_14_s1_15_r17_at_half_of_the_assets_and_of_a_start_nobody_who_did_not_ask,
+    |server, mailbox: Mailbox| async move {
+        let world = World::ready(server).await;
+        let server = &world.server;
+        let options = json!({ "recipients": ["ann@example.org"], "mail_started": false, "mail_percent": 50 });
+        let (number, assets) = job(&world, &options).await;
+        let (n, half) = (assets.len(), assets.len().div_ceil(2));
+        ready(server, i64::try_from(n).unwrap()).await;
+        let (before, rest) = assets.split_at(half - 1);
+        for asset in before {
+            report(server, *asset, Outcome::Succeeded).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(rows(server).await.len(), 0, "neither a start nor less than half is told");
+        report(server, rest[0], Outcome::Succeeded).await;
+        let taken = mailbox.until(1).await;
+        let subject = taken[0].header("subject");
+        assert!(subject.contains(&number) && subject.contains("has completed on 50 % of assets"), "{subject}");
+        assert!(taken[0].data.contains(&format!("{half} of {n} have reported")), "{}", taken[0].data);
+        for part in ["multipart/alternative", "text/plain", "text/html"] {
+            assert!(taken[0].data.contains(part), "{part}: {}", taken[0].data);
+        }
+        let shown = world.admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
+        assert_eq!(shown["job"]["summary"]["status"], "ENABLED", "told on the way, not at the end: {shown}");
+        for asset in &rest[1..] {
+            report(server, *asset, Outcome::Succeeded).await;
+        }
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(mailbox.taken().len(), 1, "once, and not at 100 % again");
+    }
+);
+
 both_mailed!(s1_14_s1_15_a_second_run_of_a_job_is_told_of_anew, |server, mailbox: Mailbox| async move {
     let world = World::ready(server).await;
     let server = &world.server;

@@ -8,6 +8,7 @@
     reason = "a test panics rather than returning an error"
 )]
 
+mod bulk;
 mod chosen;
 mod crowd;
 mod events;

@@ -1,6 +1,6 @@
 //! Waves, permits and halts of one run, from the API to the page (S6, S7, S8).
 
-use super::world::{World, admin_browser, gist};
+use super::world::{World, admin_browser, gist, version};
 use domain::id::AssetId;
 use protocol::agent::{Event, EventKind, Outcome, TaskEpoch, TaskReport};
 use protocol::order::{Order, RefusalCode};
@@ -185,4 +185,71 @@ both_servers!(s7_a_halt_denies_permits_and_revokes_orders_and_old_agents_get_non
     )
     .await;
     assert_eq!(waves(&world, &path).await["permits_out"], 0);
+});
+
+both_servers!(the_results_that_a_wave_needs_are_set_in_the_wizard_and_told_everywhere, |server| async move {
+    let world = World::ready(server).await;
+    let me = admin_browser(&world.server).await;
+    let (qid, _) = world.mitigable().await;
+    let basic = me.leads(&format!("/jobs/new?qid={qid}&platform=linux"), &[]).await;
+    let job = basic.trim_end_matches("/edit/basic").to_owned();
+    let options = format!("{job}/edit/options");
+    let page = me.page(&options).await;
+    assert!(page.contains("name=\"definitive_percent\""), "{}", gist(&page));
+    assert!(page.contains("one silent host holds the next wave back"), "it is explained: {}", gist(&page));
+    let own = |percent| {
+        [
+            ("version", version(&page)),
+            ("then", "next"),
+            ("rollout", "own"),
+            ("waves", "1"),
+            ("soak_minutes", "0"),
+            ("max_running", "10"),
+            ("freshness_hours", "24"),
+            ("permits", "on"),
+            ("definitive_percent", percent),
+        ]
+    };
+    for wrong in ["0", "101", "300", "", "many"] {
+        let refused = me.post(&options, &own(wrong)).await;
+        assert_eq!(refused.status, 422, "{wrong}");
+        assert!(refused.text.contains("id=\"error-definitive_percent\""), "{wrong}: {}", gist(&refused.text));
+    }
+    me.leads(&options, &own("80")).await;
+    let api = format!("/api/v1{job}");
+    let said = world.admin.get(&format!("{api}/rollout")).await.expect(200);
+    assert_eq!(said["rollout"]["definitive_percent"], 80, "{said}");
+    let words = "once 80% of the results of the one before are in";
+    assert!(said["sentence"].as_str().unwrap().contains(words), "{said}");
+    assert!(me.page(&format!("{job}/edit/confirm")).await.contains(words), "the review says it");
+    // Where nothing is typed anew it stays: another edit of the step does not put it back to the default.
+    let page = me.page(&options).await;
+    assert!(page.contains("value=\"80\""), "{}", gist(&page));
+    world.admin.post(&format!("{api}/save"), &json!({ "enable": true })).await.expect(200);
+    look(&world).await;
+    assert!(me.page(&job).await.contains(words), "the page of the job says it");
+    // In one wave there is no next one.
+    let one = domain::rollout::Policy { definitive_percent: 80, ..domain::rollout::Policy::default() };
+    assert!(!one.sentence().contains("next wave"), "{}", one.sentence());
+});
+
+both_servers!(s7_a_run_that_is_halted_before_anything_of_it_is_due_comes_to_rest, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, _) = world.mitigable().await;
+    let new = json!({ "title": "Later", "vulnerabilities": [{ "qid": qid }], "platform": "linux" });
+    let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
+    let path = format!("/api/v1/jobs/{}", made["job"]["summary"]["number"].as_str().unwrap());
+    let tag = world.admin.get(&path).await.headers["etag"].to_str().unwrap().to_owned();
+    let later = json!({ "schedule": { "when": "once", "at": "2031-01-01T02:00:00", "zone": "UTC" } });
+    let patch = world.admin.request(Method::PATCH, &path).header("if-match", tag).json(&later);
+    world.admin.send(patch).await.expect(200);
+    world.admin.post(&format!("{path}/save"), &json!({ "enable": true })).await.expect(200);
+    look(&world).await;
+    let halted = world.admin.post(&format!("{path}/run/halt"), &json!({ "reason": "not now" })).await.expect(200);
+    assert_eq!(halted["runs"][0]["state"], "halting", "{halted}");
+    look(&world).await;
+    assert_eq!(waves(&world, &path).await["state"], "halted");
+    let me = admin_browser(&world.server).await;
+    let page = me.page("/jobs?q=is:halted").await;
+    assert!(page.contains("Later") && page.contains("</svg>Halted</span>"), "{}", gist(&page));
 });

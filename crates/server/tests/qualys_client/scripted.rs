@@ -52,6 +52,32 @@ async fn pages_follow_the_cursor_on_the_configured_host_only() {
 }
 
 #[tokio::test]
+async fn a_page_knows_what_it_was_asked_for_in_the_end() {
+    // Refused once: asked without it, on the pages after as well, and each page says so.
+    let server = Scripted::start([
+        answer(400, error(1901, "Unrecognized parameter(s): show_tags")),
+        answer(200, page(&[1], Some("?id_min=2"))),
+        answer(200, page(&[2], None)),
+    ])
+    .await;
+    let (refused, _) = client(&server.url, |_| {});
+    let pages = all(refused.host_detections(&DetectionQuery::default())).await.unwrap();
+    for page in &pages {
+        assert!(!page.asked("show_tags") && page.asked("show_asset_id"), "page {}", page.number);
+    }
+    let asked = server.asked();
+    let tags: Vec<_> = asked.iter().map(|call| call.parameter("show_tags")).collect();
+    assert_eq!(tags, [Some("1"), None, None]);
+
+    // The address of the next page is the platform's; it can take a parameter back.
+    let server =
+        Scripted::start([answer(200, page(&[1], Some("?id_min=2&show_tags=0"))), answer(200, page(&[2], None))]).await;
+    let (turned, _) = client(&server.url, |_| {});
+    let pages = all(turned.host_detections(&DetectionQuery::default())).await.unwrap();
+    assert_eq!(pages.iter().map(|page| page.asked("show_tags")).collect::<Vec<_>>(), [true, false]);
+}
+
+#[tokio::test]
 async fn pages_that_lead_nowhere_are_an_error() {
     let stuck = Scripted::start([answer(200, page(&[1], Some("https://x/?id_min=2")))]).await;
     let (stuck_client, _) = client(&stuck.url, |_| {});

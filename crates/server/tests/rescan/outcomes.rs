@@ -54,6 +54,28 @@ testkit::both_servers!(s2_16_what_is_gone_closes_and_what_is_there_stays, |serve
     assert_eq!(run["import"]["kind"], "targeted");
 });
 
+testkit::both_servers!(a_host_of_which_nothing_is_told_any_more_was_reached_all_the_same, |server| async move {
+    let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;
+    let items = world.items(2).await;
+    let [purged, dead] = &items[..] else { panic!("{items:?}") };
+    // The platform forgets both detections, so its list of detections names neither host.
+    for (host, qid) in [purged, dead].into_iter().flat_map(|one| [(one.host, purged.qid), (one.host, dead.qid)]) {
+        assert!(world.simulator.purge(host, qid));
+    }
+    world.simulator.set_alive(dead.host, false);
+    world.advance(3_600);
+    world.simulator.clear_journal();
+    let scan = number(&world.rescan(&[purged, dead], None).await);
+    let done = world.ended(&scan).await;
+    assert_eq!(done["scan"]["state"], "complete", "{done}");
+    assert_eq!(verdict(&done, purged), "not_tested", "it was scanned: {done}");
+    assert_eq!(verdict(&done, dead), "not_reached", "{done}");
+    let listed: Vec<_> = world.simulator.journal().into_iter().filter(|call| call.endpoint == "host-list").collect();
+    assert!(!listed.is_empty() && listed.iter().all(|call| call.parameter("ids").is_some()), "{listed:?}");
+    let shown = world.admin.get(&format!("/api/v1/items/{}", purged.number)).await.expect(200);
+    assert_eq!(shown["item"]["state"], "open", "silence closes nothing");
+});
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mitigated_item_that_is_still_seen_keeps_its_lower_score() {
     let world = World::ready(TestServer::start().await, Options { hosts: 6, ..Options::default() }).await;

@@ -89,6 +89,46 @@ async fn a_refused_launch_ends_with_the_scanners_words() {
     assert_eq!(world.simulator.scans().len(), 1);
 }
 
+testkit::both_servers!(what_was_planned_is_not_launched_after_the_scanner_was_deactivated, |server| async move {
+    let world = World::ready(server, options()).await;
+    let items = world.items(2).await;
+    let active = async |on: bool| {
+        world.admin.patch("/api/v1/scanners/qualys", &json!({ "active": on })).await.expect(200);
+    };
+    let running = number(&world.rescan(&[&items[0]], None).await);
+    world.launched(&running).await;
+    // The scanner's limit keeps the second one waiting; meanwhile somebody deactivates it.
+    let wait = FaultKind::RateLimited { seconds: 600, headers: true };
+    world.simulator.set_fault_plan(vec![Fault {
+        endpoint: Some("scan".to_owned()),
+        from: None,
+        times: 0,
+        what: wait.clone(),
+    }]);
+    let planned = number(&world.rescan(&[&items[1]], None).await);
+    let says = |scan: &serde_json::Value, word: &str| {
+        scan["children"][0]["message"].as_str().is_some_and(|text| text.contains(word))
+    };
+    world.until(&planned, |scan| says(scan, "1965")).await;
+    active(false).await;
+    world.simulator.set_fault_plan(vec![]);
+    world.advance(620);
+    let held = world.turning(&planned, 20, |scan| says(scan, "deactivated")).await;
+    assert_eq!(
+        (&held["scan"]["state"], &held["children"][0]["state"]),
+        (&json!("queued"), &json!("planned")),
+        "{held}"
+    );
+    // What ran is followed to its end.
+    let done = world.ended(&running).await;
+    assert_eq!(done["scan"]["state"], "complete", "{done}");
+    assert_eq!(world.simulator.scans().len(), 1, "nothing was launched");
+
+    active(true).await;
+    let shown = world.turning(&planned, 20, |scan| scan["children"][0]["reference"].is_string()).await;
+    assert_eq!(world.simulator.scans().len(), 2, "{shown}");
+});
+
 testkit::both_servers!(
     s2_18_and_s2_19_the_time_out_ends_the_tracking_and_a_late_scan_is_adopted,
     |server| async move {

@@ -10,14 +10,14 @@ use domain::mitigation::ControlState;
 use domain::task::{Event as Step, step};
 use protocol::agent::{EventKind, Outcome, TaskReport};
 use serde_json::{Value, json};
-use store::jobs::{Draft, NewJob};
+use store::jobs::NewJob;
 use store::{runs, tasks};
 use testkit::both_servers;
 use testkit::server::TestServer;
 use uuid::Uuid;
 
 /// A job on three assets with this rollout, enabled and looked at.
-async fn begun(world: &World, rollout: &Value) -> (String, Vec<i64>) {
+pub async fn begun(world: &World, rollout: &Value) -> (String, Vec<i64>) {
     let (qid, able) = world.mitigable_on(3).await;
     let assets: Vec<i64> = able.iter().map(|asset| asset["id"].as_i64().expect("a key")).take(3).collect();
     let new = json!({ "vulnerabilities": [{ "qid": qid, "assets": assets }] });
@@ -29,7 +29,7 @@ async fn begun(world: &World, rollout: &Value) -> (String, Vec<i64>) {
     (number, assets)
 }
 
-async fn newest(world: &World, number: &str) -> Value {
+pub async fn newest(world: &World, number: &str) -> Value {
     world.admin.get(&format!("/api/v1/jobs/{number}/rollout")).await.expect(200)["runs"][0].clone()
 }
 
@@ -137,16 +137,7 @@ both_servers!(a_gate_is_judged_however_many_runs_are_older, |server| async move 
     let world = World::ready(server).await;
     let now = world.server.app().clock.now();
     let decoys = world.server.app().database.try_write(move |tx| {
-        let text = String::new;
-        let draft = Draft {
-            title: text(),
-            description: text(),
-            schedule: "{}".to_owned(),
-            recipients: "[]".to_owned(),
-            mail_started: false,
-            mail_percent: None,
-            standing: false,
-        };
+        let draft = testkit::jobs::draft();
         let owner = tx.scalar("SELECT min(id) FROM account", &[])?;
         let new = NewJob {
             number: 9_000,

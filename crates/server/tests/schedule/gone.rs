@@ -1,15 +1,18 @@
 //! Hosts of which nothing is heard any more once an action has started, and orders that an agent does not know of any more.
 
 use crate::away::{epoch, say};
+use crate::gates::{begun, newest};
 use crate::play::{act, draft, look, offered, tasks};
 use crate::speaker::Speaker;
 use crate::world::World;
 use domain::mitigation::{ControlState, Origin};
 use domain::task::GONE_SECONDS;
-use protocol::agent::{Body, EventKind, OpenOrder, Outcome, POLL_PATH, Poll, TaskReport};
+use protocol::agent::{Body, EventKind, OpenOrder, Outcome, POLL_PATH, Poll, TaskEpoch, TaskReport};
+use protocol::permit::{PERMIT_PATH, PermitAsk};
 use serde_json::{Value, json};
 use testkit::both_servers;
 use testkit::server::{Client, TestServer};
+use uuid::Uuid;
 
 /// So many seconds pass, in which the server looks and hears only of the agents on these assets.
 async fn pass(server: &TestServer, seconds: i64, heard: &[i64]) {
@@ -77,6 +80,55 @@ both_servers!(a_host_that_dies_at_work_is_noticed_and_its_late_word_counts, |ser
     };
     say(server, assets[0], &orders[0], epoch(&orders[0]), &[(3, EventKind::Finished(Box::new(report)))]).await;
     assert_eq!(state(&admin, &number, &orders[0]).await["state"], "succeeded");
+});
+
+/// The agent on an asset takes its first order and is permitted to start it: the last that it says; gives the order.
+async fn permitted(server: &TestServer, asset: i64) -> Value {
+    let order = offered(server, asset).await.0.remove(0);
+    say(server, asset, &order, epoch(&order), &[(1, EventKind::Accepted)]).await;
+    let task = order["task"].as_str().expect("an id").parse().expect("an id");
+    let ask = PermitAsk { of: TaskEpoch { task, epoch: epoch(&order) }, nonce: Uuid::from_u128(7) };
+    let (status, body) = Speaker::on(server, asset).await.asks(server, PERMIT_PATH, Body::Permit(ask)).await;
+    assert!(status == 200 && body["answer"]["is"] == "granted", "{status} {body}");
+    order
+}
+
+// An agent says that it started only after the work, so a host that dies in it is known by its permit alone.
+both_servers!(hosts_that_die_after_their_permit_are_noticed_and_two_of_them_halt_the_run, |server| async move {
+    let world = World::ready(server).await;
+    let (number, assets) = begun(&world, &json!({ "permits": true })).await;
+    let server = &world.server;
+    pass(server, GONE_SECONDS + 200, &assets).await;
+    let first = permitted(server, assets[0]).await;
+    let granted = json!(server.app().clock.now());
+    let there = permitted(server, assets[2]).await;
+    // This one has an order and no permit: it did not start.
+    let waits = offered(server, assets[1]).await.0.remove(0);
+    say(server, assets[1], &waits, epoch(&waits), &[(1, EventKind::Accepted)]).await;
+    pass(server, GONE_SECONDS - 100, &assets[2..]).await;
+    let admin = server.admin().await;
+    assert_eq!(state(&admin, &number, &first).await["state"], "accepted", "it may still be at work");
+    pass(server, 300, &assets[2..]).await;
+    let gone = state(&admin, &number, &first).await;
+    assert_eq!((&gone["state"], &gone["started_at"]), (&json!("unknown"), &granted), "{gone}");
+    assert!(gone["message"].as_str().expect("a text").contains("since it was allowed to start"), "{gone}");
+    assert_eq!(state(&admin, &number, &there).await["state"], "accepted", "that host is there");
+    assert_eq!(state(&admin, &number, &waits).await["state"], "accepted", "nothing allowed it to start");
+    assert_eq!(newest(&world, &number).await["state"], "open", "one may have lost its power");
+    // The next one dies, too.
+    let (task, this) = (waits["task"].as_str().expect("an id").parse().expect("an id"), epoch(&waits));
+    let ask = PermitAsk { of: TaskEpoch { task, epoch: this }, nonce: Uuid::from_u128(8) };
+    let (_, body) = Speaker::on(server, assets[1]).await.asks(server, PERMIT_PATH, Body::Permit(ask)).await;
+    assert_eq!(body["answer"]["is"], "granted", "{body}");
+    pass(server, GONE_SECONDS + 200, &assets[2..]).await;
+    assert_eq!(state(&admin, &number, &waits).await["state"], "unknown");
+    let run = newest(&world, &number).await;
+    assert_ne!(run["state"], "open", "{run}");
+    assert_eq!(run["reason"], "2 hosts fell silent while they were worked on, and may not come back", "{run}");
+    // The first comes back after all: what it says late is the result, and what it began at is not moved.
+    say(server, assets[0], &first, epoch(&first), &[(2, EventKind::Started)]).await;
+    let back = state(&admin, &number, &first).await;
+    assert_eq!((&back["state"], &back["started_at"]), (&json!("running"), &granted), "{back}");
 });
 
 both_servers!(while_nobody_listened_no_host_was_gone, |server| async move {

@@ -8,15 +8,18 @@
     reason = "a test panics rather than returning an error"
 )]
 
+mod apart;
 mod away;
 mod copies;
 mod gates;
 mod gone;
 mod play;
 mod restarts;
+mod retired;
 #[path = "../acceptance/speaker.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of checks")]
 mod speaker;
+mod turns;
 #[path = "../pages_jobs/world.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of pages")]
 mod world;

@@ -2,8 +2,9 @@
 //! and for which vulnerabilities they are there. Which of them are the job's is `domain::rollback`'s to say.
 
 use crate::{Result, Transaction, record};
-use domain::id::{AssetId, JobId, VulnerabilityId};
+use domain::id::{AssetId, JobId, RunId, VulnerabilityId};
 use domain::task::State;
+use std::collections::BTreeSet;
 
 record! {
     /// A task about a control of ours in force.
@@ -42,6 +43,101 @@ pub fn turns(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<TurnRow>> {
          ORDER BY c.asset_id, c.entry_key, t.id",
         &[&job],
     )
+}
+
+record! {
+    /// A task about an entry on an asset, and in which wave of which run it was.
+    #[derive(Debug, Clone)]
+    pub struct WaveRow {
+        /// Asset.
+        pub asset_id: AssetId,
+        /// The revision of the entry that was asked about.
+        pub entry_key: i64,
+        /// The task's run.
+        pub run_id: RunId,
+        /// Its wave.
+        pub wave: i64,
+        /// `apply` or `revert`.
+        pub kind: String,
+        /// What became of the task.
+        pub state: State,
+        /// It was at work on the host.
+        pub started: bool,
+    }
+}
+
+/// The tasks about these pairs of asset and entry, of whatever run, that say who put it there: those that changed the host since it was
+/// last taken back, and where none did the last one that tried. By asset and entry, oldest first.
+///
+/// Not every task there ever was: work that recurs leaves one a day that changed nothing, and a transaction that writes waits for
+/// this. What is left out changes nothing of what `domain::rollback::put_in_place` says; a property test compares both.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn waves(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<WaveRow>> {
+    let mut rows = changed(tx, pairs)?;
+    let known: BTreeSet<(AssetId, i64)> = rows.iter().map(|row| (row.asset_id, row.entry_key)).collect();
+    let rest: Vec<(AssetId, i64)> = pairs.iter().filter(|pair| !known.contains(pair)).copied().collect();
+    if !rest.is_empty() {
+        rows.extend(tried(tx, &rest)?);
+        // Stable: the tasks of a pair stay in their order.
+        rows.sort_by_key(|row| (row.asset_id, row.entry_key));
+    }
+    Ok(rows)
+}
+
+/// The pairs in the temporary table, each with the task that last took it back, 0 for none. CROSS JOIN holds SQLite to this
+/// order: pair by pair by the index over asset and state, not through every task of the fleet that ended well.
+macro_rules! since_back {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.asset_id, p.entry_key, t.run_id, t.wave, t.kind, t.state, t.started_at IS NOT NULL AS started
+             FROM (SELECT b.asset_id, b.entry_key, e.entry,
+                       coalesce((SELECT max(k.id) FROM task k JOIN catalogue_entry y ON y.id = k.entry_key
+                                 WHERE k.asset_id = b.asset_id AND k.state = 'reverted' AND k.kind = 'revert'
+                                   AND y.entry = e.entry), 0) AS back
+                   FROM job_pair_batch b CROSS JOIN catalogue_entry e WHERE e.id = b.entry_key) p ",
+            $rest
+        )
+    };
+}
+
+/// Those that changed the host since it was last taken back.
+fn changed(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<WaveRow>> {
+    stage_pairs(tx, pairs)?;
+    tx.all(
+        since_back!(
+            "CROSS JOIN task t CROSS JOIN catalogue_entry x
+             WHERE t.asset_id = p.asset_id AND t.state IN ('succeeded', 'interrupted') AND t.kind = 'apply'
+               AND t.id > p.back AND x.id = t.entry_key AND x.entry = p.entry
+             ORDER BY p.asset_id, p.entry_key, t.id"
+        ),
+        &[],
+    )
+}
+
+/// The last one of each pair that tried since it was last taken back, whatever came of it.
+fn tried(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<WaveRow>> {
+    stage_pairs(tx, pairs)?;
+    tx.all(
+        since_back!(
+            "JOIN task t ON t.id = (
+                 SELECT max(o.id) FROM task o JOIN catalogue_entry x ON x.id = o.entry_key
+                 WHERE o.asset_id = p.asset_id AND o.kind = 'apply' AND x.entry = p.entry
+                   AND (o.started_at IS NOT NULL
+                        OR o.state NOT IN ('pending', 'ready', 'offered', 'cancelled', 'expired')))
+             WHERE t.id > p.back
+             ORDER BY p.asset_id, p.entry_key"
+        ),
+        &[],
+    )
+}
+
+fn stage_pairs(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<()> {
+    let rows: Vec<PairRow> =
+        pairs.iter().map(|(asset, entry_key)| PairRow { asset_id: asset.0, entry_key: *entry_key }).collect();
+    tx.stage(&rows)?;
+    Ok(())
 }
 
 /// For which vulnerabilities controls of ours in force are there.

@@ -2,6 +2,7 @@
 
 use crate::hosts::{HostSeen, RowDigest, RowHash};
 use crate::vulnerabilities::Reference;
+use domain::detection::Dated;
 use domain::score::{Source, estimate};
 use domain::time::Timestamp;
 
@@ -72,6 +73,14 @@ impl DetectionSeen {
             digest.whole(at.map(Timestamp::micros));
         }
         digest.done()
+    }
+
+    /// When this was true.
+    pub(super) fn dated(&self) -> Dated {
+        Dated {
+            processed_at: self.last_processed_at,
+            tested_at: self.last_test_at.max(self.last_found_at).max(self.last_fixed_at),
+        }
     }
 
     /// The score and its source: the scanner's own, else our table by severity and CVSS.

@@ -85,7 +85,8 @@ pub fn group_exists(tx: &mut Transaction<'_>, group: &str) -> Result<bool> {
     Ok(found > 0)
 }
 
-fn assigned(owner: &str, group: &str) -> String {
+/// Whom an item is assigned to, as its history says it.
+pub(super) fn assigned(owner: &str, group: &str) -> String {
     [owner, group].into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
 }
 

@@ -3,6 +3,7 @@
 //! Who counts as away is [`domain::rollout::Policy::away_before`]'s to say.
 
 use crate::{Result, Transaction};
+use domain::contact::Span;
 use domain::id::{AssetId, RunId};
 use domain::time::Timestamp;
 
@@ -10,6 +11,8 @@ use domain::time::Timestamp;
 pub const BEAT_SECONDS: i64 = 60;
 /// A pause longer than this is one in which nobody listened, in seconds.
 const PAUSE_SECONDS: i64 = 600;
+/// Spans in which somebody listened that are looked at, the newest first; more than that in a year is a server that never stays up.
+const SPANS_MAX: i64 = 5_000;
 /// Assets that change waves at once, at most.
 const TRADED_MAX: i64 = 500;
 
@@ -22,18 +25,45 @@ pub fn listening(tx: &mut Transaction<'_>, now: Timestamp) -> Result<(Timestamp,
     let known: Option<(Timestamp, Timestamp)> =
         tx.optional("SELECT since, until FROM heartbeat WHERE name = $1", &[&NAME])?;
     match known {
-        Some((since, until)) if now < until.plus_seconds(BEAT_SECONDS) => Ok((since, false)),
+        // A heartbeat far ahead of now was written by a clock that was wrong, and says nothing.
+        Some((since, until)) if now < until.plus_seconds(BEAT_SECONDS) && until <= now.plus_seconds(PAUSE_SECONDS) => {
+            Ok((since, false))
+        }
         _ => {
             let heard: (Timestamp,) = tx.one(
                 "INSERT INTO heartbeat (name, since, until) VALUES ($1, $2, $2)
                  ON CONFLICT (name) DO UPDATE SET until = $2,
-                     since = CASE WHEN heartbeat.until < $3 THEN $2 ELSE heartbeat.since END
+                     since = CASE WHEN heartbeat.until < $3 OR heartbeat.until > $4 THEN $2 ELSE heartbeat.since END
                  RETURNING since",
-                &[&NAME, &now, &now.plus_seconds(-PAUSE_SECONDS)],
+                &[&NAME, &now, &now.plus_seconds(-PAUSE_SECONDS), &now.plus_seconds(PAUSE_SECONDS)],
+            )?;
+            tx.execute(
+                "INSERT INTO listening (since, until) VALUES ($1, $2)
+                 ON CONFLICT (since) DO UPDATE SET until =
+                     CASE WHEN excluded.until > listening.until THEN excluded.until ELSE listening.until END",
+                &[&heard.0, &now],
             )?;
             Ok((heard.0, true))
         }
     }
+}
+
+/// The spans of time in which somebody listened, the newest first, for [`domain::contact::Bounds::of`].
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn spans(tx: &mut Transaction<'_>) -> Result<Vec<Span>> {
+    let rows: Vec<(Timestamp, Timestamp)> =
+        tx.all("SELECT since, until FROM listening ORDER BY since DESC LIMIT $1", &[&SPANS_MAX])?;
+    Ok(rows.into_iter().map(|(since, until)| Span { since, until }).collect())
+}
+
+/// Forget spans that ended before an instant.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn forget_spans(tx: &mut Transaction<'_>, before: Timestamp) -> Result<u64> {
+    tx.execute("DELETE FROM listening WHERE until < $1", &[&before])
 }
 
 /// How many tasks of a wave are due and wait for a host that was last heard before `bound`.

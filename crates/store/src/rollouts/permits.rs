@@ -1,9 +1,10 @@
-//! Places and permits: how many tasks of a run, and of a group that is kept apart, may be at work at once (S6, S7).
+//! Places and permits: how many tasks of a run may be at work at once (S6, S7), beside what [`super::apart`] says of groups.
 //!
 //! What a permit is worth and when its place comes back is [`domain::rollout::permit`]'s to say.
 
+use super::apart;
 use crate::{Result, Transaction, record};
-use domain::id::{RunId, TaskId};
+use domain::id::{AssetId, RunId, TaskId};
 use domain::rollout::permit;
 pub use domain::rollout::permit::{Granted, Wanted};
 use domain::time::Timestamp;
@@ -11,10 +12,6 @@ use std::collections::BTreeMap;
 
 pub(super) fn of_run(id: RunId) -> String {
     format!("run/{id}")
-}
-
-fn of_group(group: &str) -> String {
-    format!("group/{group}")
 }
 
 record! {
@@ -27,8 +24,8 @@ record! {
         pub epoch: i64,
         /// Run.
         pub run_id: RunId,
-        /// Group whose place it takes; empty without.
-        pub apart: String,
+        /// The host that it is for.
+        pub asset_id: AssetId,
         /// Granted last.
         pub granted_at: Timestamp,
         /// Its places are free again.
@@ -55,27 +52,18 @@ pub fn grant(tx: &mut Transaction<'_>, want: &Wanted<'_>, now: Timestamp) -> Res
             return Ok(Granted::Closed);
         }
     } else {
-        // The group first: who has to wait for its group must not use up the starts of the run.
-        let group = want.apart.map(|(group, at_most)| (of_group(group), at_most));
-        let mut room = true;
-        if let Some((group, at_most)) = &group {
-            prepare(tx, group)?;
-            room = take(tx, group, *at_most, 0, now)?;
-        }
-        if !room || !take(tx, &scope, want.max_running, want.interval, now)? {
-            if let Some((group, _)) = group.filter(|_| room) {
-                free(tx, &group, 1)?;
-            }
+        // The groups first: who has to wait for one must not use up the starts of the run.
+        if !apart::room(tx, want.asset, want.apart)? || !take(tx, &scope, want.max_running, want.interval, now)? {
             let closed: Option<(bool,)> = tx.optional("SELECT closed FROM place WHERE scope = $1", &[&scope])?;
             return Ok(if closed.is_none_or(|(closed,)| closed) { Granted::Closed } else { Granted::Full });
         }
     }
-    let apart = want.apart.map_or("", |(group, _)| group);
     tx.execute(
-        "INSERT INTO permit (task_id, epoch, run_id, apart, granted_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (task_id, epoch) DO UPDATE SET granted_at = excluded.granted_at, expires_at = excluded.expires_at,
-             apart = CASE WHEN permit.back_at IS NULL THEN permit.apart ELSE excluded.apart END, back_at = NULL",
-        &[&want.task, &want.epoch, &want.run, &apart, &now, &want.expires_at],
+        "INSERT INTO permit (task_id, epoch, run_id, asset_id, apart, granted_at, expires_at)
+         VALUES ($1, $2, $3, $4, '', $5, $6)
+         ON CONFLICT (task_id, epoch) DO UPDATE SET asset_id = excluded.asset_id, granted_at = excluded.granted_at,
+             expires_at = excluded.expires_at, back_at = NULL",
+        &[&want.task, &want.epoch, &want.run, &want.asset, &now, &want.expires_at],
     )?;
     Ok(Granted::Yes)
 }
@@ -117,8 +105,8 @@ pub fn give_back(tx: &mut Transaction<'_>, task: TaskId, now: Timestamp) -> Resu
 /// # Errors
 /// See [`crate::Error`].
 pub(crate) fn give_back_all(tx: &mut Transaction<'_>, tasks: &[i64], now: Timestamp) -> Result<()> {
-    let rows: Vec<(RunId, String)> = tx.all(
-        "UPDATE permit SET back_at = $2 WHERE task_id {in $1} AND back_at IS NULL RETURNING run_id, apart",
+    let rows: Vec<(RunId,)> = tx.all(
+        "UPDATE permit SET back_at = $2 WHERE task_id {in $1} AND back_at IS NULL RETURNING run_id",
         &[&tasks, &now],
     )?;
     free_all(tx, &rows)?;
@@ -135,26 +123,31 @@ pub fn expire(tx: &mut Transaction<'_>, now: Timestamp) -> Result<usize> {
     if any.is_none() {
         return Ok(0);
     }
-    let rows: Vec<(RunId, String)> = tx.all(
-        "UPDATE permit SET back_at = $1 WHERE back_at IS NULL AND expires_at <= $1 RETURNING run_id, apart",
-        &[&now],
-    )?;
+    let rows: Vec<(RunId,)> =
+        tx.all("UPDATE permit SET back_at = $1 WHERE back_at IS NULL AND expires_at <= $1 RETURNING run_id", &[&now])?;
     free_all(tx, &rows)?;
     Ok(rows.len())
 }
 
-fn free_all(tx: &mut Transaction<'_>, rows: &[(RunId, String)]) -> Result<()> {
+fn free_all(tx: &mut Transaction<'_>, rows: &[(RunId,)]) -> Result<()> {
     let mut places: BTreeMap<String, i64> = BTreeMap::new();
-    for (run, apart) in rows {
+    for (run,) in rows {
         *places.entry(of_run(*run)).or_default() += 1;
-        if !apart.is_empty() {
-            *places.entry(of_group(apart)).or_default() += 1;
-        }
     }
     for (scope, count) in places {
         free(tx, &scope, count)?;
     }
     Ok(())
+}
+
+/// When an order was last given a permit, if ever, whether its place was given back or not.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn granted_at(tx: &mut Transaction<'_>, task: TaskId, epoch: i64) -> Result<Option<Timestamp>> {
+    let row: Option<(Timestamp,)> =
+        tx.optional("SELECT granted_at FROM permit WHERE task_id = $1 AND epoch = $2", &[&task, &epoch])?;
+    Ok(row.map(|(at,)| at))
 }
 
 /// The permits of a run, newest first.
@@ -163,7 +156,7 @@ fn free_all(tx: &mut Transaction<'_>, rows: &[(RunId, String)]) -> Result<()> {
 /// See [`crate::Error`].
 pub fn permits(tx: &mut Transaction<'_>, run: RunId) -> Result<Vec<PermitRow>> {
     tx.all(
-        "SELECT task_id, epoch, run_id, apart, granted_at, expires_at, back_at FROM permit WHERE run_id = $1
+        "SELECT task_id, epoch, run_id, asset_id, granted_at, expires_at, back_at FROM permit WHERE run_id = $1
          ORDER BY granted_at DESC, task_id LIMIT 10000",
         &[&run],
     )

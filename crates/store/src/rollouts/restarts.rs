@@ -1,35 +1,19 @@
-//! Slots for restarts of hosts: how many of a run, and of a group, may be down at once (`fleet-execution.md` 2.4).
+//! Slots for restarts of hosts: how many of a run may be down at once (`fleet-execution.md` 2.4), and no host of a group beside
+//! those that are worked on, see [`super::apart`].
 //!
 //! The same kind of row as for starts, changed by the same kind of statement, so that it holds over all replicas (S6); and a
 //! halt of the run, or of everything, is seen by changing the run's own row (S7). A slot comes back with the end of its task and
 //! by nothing else.
 
+use super::apart;
 use super::permits::{Granted, free, of_run, prepare, take};
 use crate::{Result, Transaction};
-use domain::id::{RunId, TaskId};
+use domain::id::RunId;
+pub use domain::rollout::permit::WantedRestart;
 use domain::time::Timestamp;
 
 fn of_restarts(run: RunId) -> String {
     format!("restarts/run/{run}")
-}
-
-fn of_group(group: &str) -> String {
-    format!("restarts/group/{group}")
-}
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct WantedRestart<'a> {
-    /// Task.
-    pub task: TaskId,
-    /// Epoch.
-    pub epoch: i64,
-    /// Run.
-    pub run: RunId,
-    /// How many hosts of the run may be down at once.
-    pub at_most: i64,
-    /// The group of the asset, and how many of it may be.
-    pub apart: Option<(&'a str, i64)>,
 }
 
 /// Take a slot, or find that it is held already: either everything is taken or nothing.
@@ -49,24 +33,16 @@ pub fn grant(tx: &mut Transaction<'_>, want: &WantedRestart<'_>, now: Timestamp)
     if held.is_some() {
         return Ok(Granted::Yes);
     }
-    let (run, group) = (of_restarts(want.run), want.apart.map(|(group, at_most)| (of_group(group), at_most)));
-    for scope in [Some(&run), group.as_ref().map(|(scope, _)| scope)].into_iter().flatten() {
-        prepare(tx, scope)?;
-    }
-    if !take(tx, &run, want.at_most, 0, now)? {
-        return Ok(Granted::Full);
-    }
-    if let Some((scope, at_most)) = &group
-        && !take(tx, scope, *at_most, 0, now)?
-    {
-        free(tx, &run, 1)?;
+    let run = of_restarts(want.run);
+    prepare(tx, &run)?;
+    if !apart::room(tx, want.asset, want.apart)? || !take(tx, &run, want.at_most, 0, now)? {
         return Ok(Granted::Full);
     }
     tx.execute(
-        "INSERT INTO restart_slot (task_id, epoch, run_id, apart, granted_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (task_id) DO UPDATE SET epoch = excluded.epoch, apart = excluded.apart,
+        "INSERT INTO restart_slot (task_id, epoch, run_id, asset_id, apart, granted_at) VALUES ($1, $2, $3, $4, '', $5)
+         ON CONFLICT (task_id) DO UPDATE SET epoch = excluded.epoch, asset_id = excluded.asset_id,
              granted_at = excluded.granted_at, back_at = NULL",
-        &[&want.task, &want.epoch, &want.run, &want.apart.map_or("", |(group, _)| group), &now],
+        &[&want.task, &want.epoch, &want.run, &want.asset, &now],
     )?;
     Ok(Granted::Yes)
 }
@@ -76,15 +52,12 @@ pub fn grant(tx: &mut Transaction<'_>, want: &WantedRestart<'_>, now: Timestamp)
 /// # Errors
 /// See [`crate::Error`].
 pub(crate) fn give_back(tx: &mut Transaction<'_>, tasks: &[i64], now: Timestamp) -> Result<()> {
-    let rows: Vec<(RunId, String)> = tx.all(
-        "UPDATE restart_slot SET back_at = $2 WHERE task_id {in $1} AND back_at IS NULL RETURNING run_id, apart",
+    let rows: Vec<(RunId,)> = tx.all(
+        "UPDATE restart_slot SET back_at = $2 WHERE task_id {in $1} AND back_at IS NULL RETURNING run_id",
         &[&tasks, &now],
     )?;
-    for (run, apart) in rows {
+    for (run,) in rows {
         free(tx, &of_restarts(run), 1)?;
-        if !apart.is_empty() {
-            free(tx, &of_group(&apart), 1)?;
-        }
     }
     Ok(())
 }

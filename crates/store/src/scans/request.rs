@@ -65,6 +65,19 @@ pub fn candidates(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<Candi
     )
 }
 
+/// What is open on an asset, the worst first: ordinals, at most `limit`.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn open_items(tx: &mut Transaction<'_>, asset: AssetId, limit: usize) -> Result<Vec<i64>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows: Vec<(i64,)> = tx.all(
+        "SELECT number FROM vulnerable_item WHERE asset_id = $1 AND state <> $2 ORDER BY residual DESC, id LIMIT $3",
+        &[&asset, &State::Closed, &limit],
+    )?;
+    Ok(rows.into_iter().map(|(number,)| number).collect())
+}
+
 /// The addresses of these hosts.
 ///
 /// # Errors

@@ -22,6 +22,12 @@ requests! {
         /// Why.
         pub reason: String,
     }
+
+    /// When agents are retired by themselves.
+    pub struct RetirementRequest {
+        /// Days without a word, 7 to 400; 0 for never.
+        pub days: i64,
+    }
 }
 
 bodies! {
@@ -67,11 +73,33 @@ bodies! {
         /// Last heard.
         #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
         pub last_seen_at: Timestamp,
-        /// Revoked.
+        /// Revoked by a person, or retired by itself.
         #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
         pub revoked_at: Option<Timestamp>,
+        /// Contact is lost since: it was not heard of for seven days.
+        #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+        pub missing_at: Option<Timestamp>,
+        /// Retired by itself, because it was not heard of for too long. It can be taken back.
+        #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+        pub retired_at: Option<Timestamp>,
         /// Kinds of action it can do.
         pub capabilities: Vec<String>,
+    }
+
+    /// `{"retirement": …}`.
+    pub struct RetirementBody {
+        /// When agents are retired.
+        pub retirement: Retirement,
+    }
+
+    /// When agents are retired by themselves.
+    pub struct Retirement {
+        /// Days without a word while a server listened; 0 for never.
+        pub days: i64,
+        /// Where nobody has said otherwise.
+        pub default_days: i64,
+        /// Why none is retired now although some would be; empty where none would be, or all are.
+        pub held: String,
     }
 
     /// `{"tokens": […]}`.

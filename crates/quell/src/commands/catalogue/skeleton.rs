@@ -1,5 +1,6 @@
 //! The text of a new entry: every field explained where it stands, an example action of the kind that was chosen.
 
+use catalogue::actions::is_kind_of_windows;
 use catalogue::text::{Cve, EntryId};
 
 use super::Error;
@@ -32,7 +33,7 @@ const fn plain(kind: &'static str, headline: &'static str, action: &'static str)
     Example { kind, headline, action, restart: "", reboot: "no", first: "" }
 }
 
-const EXAMPLES: [Example; 20] = [
+const EXAMPLES: [Example; 23] = [
     Example {
         restart: "\"ssh\", \"sshd\"",
         ..plain(
@@ -202,6 +203,31 @@ value    = "disabled"
 "#,
     ),
     plain(
+        "file.acl",
+        "file-permission",
+        r#"path     = '%windir%\system32\vbscript.dll'  # CHANGE: one of those that may be denied (docs/catalogue.md)
+want     = "deny-everyone"
+"#,
+    ),
+    plain(
+        "iis.rewrite_rule",
+        "config-line",
+        r#"site     = "Default Web Site"
+name     = "org-no-example"               # CHANGE
+words    = ["autodiscover", "powershell"]  # requests whose address holds all of them are ended
+"#,
+    ),
+    Example {
+        restart: "\"W3SVC\"",
+        ..plain(
+            "iis.global_module",
+            "config-line",
+            r#"name     = "TokenCacheModule"  # the one module there is a reason for
+want     = "absent"
+"#,
+        )
+    },
+    plain(
         "registry.value",
         "registry",
         r#"key      = 'HKLM\SOFTWARE\Policies\Example'  # CHANGE
@@ -234,7 +260,7 @@ pub(super) fn skeleton(choice: &Choice<'_>) -> Result<String, Error> {
     let example = EXAMPLES.iter().find(|example| example.kind == choice.kind).ok_or_else(unknown)?;
     let quoted = |text: &str| serde_json::Value::String(text.to_owned()).to_string();
     let looks = example.kind == "file.scan";
-    let of_windows = example.kind.starts_with("registry.") || example.kind.starts_with("windows.");
+    let of_windows = is_kind_of_windows(example.kind);
     let platform = if of_windows { "windows" } else { "linux" };
     let title = choice.title.map_or_else(|| format!("{} by the organisation", choice.kind), str::to_owned);
     let covers = match choice.covers.to_uppercase().parse::<Cve>() {

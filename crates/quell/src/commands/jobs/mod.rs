@@ -50,6 +50,9 @@ pub enum Command {
         /// Make one draft for each platform that the assets run
         #[arg(long)]
         each_platform: bool,
+        /// Do these catalogue entries instead of the best ones, for the QIDs that they cover; with --rollback take back only these
+        #[arg(long = "entry", value_name = "ENTRY", value_delimiter = ',')]
+        entries: Vec<String>,
         /// Title
         #[arg(long, default_value = "")]
         title: String,
@@ -289,12 +292,20 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             output::list(context.format, &jobs, JOBS)
         }
         Command::Show { number } => show(&client, context.format, &read(&client, &number).await?).await,
-        Command::Create { qids, assets, platform, each_platform, title, description, rollback } => {
+        Command::Create { qids, assets, platform, each_platform, entries, title, description, rollback } => {
             let select = |qid| JobSelection { qid, assets: assets.clone() };
             let kind = if rollback { "rollback" } else { "mitigation" }.to_owned();
             let vulnerabilities = qids.into_iter().map(select).collect();
-            let new =
-                NewJob { kind, platform, each_platform, vulnerabilities, title, description, ..NewJob::default() };
+            let new = NewJob {
+                kind,
+                platform,
+                each_platform,
+                vulnerabilities,
+                entries,
+                title,
+                description,
+                ..NewJob::default()
+            };
             let body: JobBody = client.post(&path(&["jobs"]), &new).await?;
             made(&client, context.format, &body.job).await
         }

@@ -5,12 +5,17 @@ use crate::client::{Client, path};
 use crate::commands::waiting::{self, Look};
 use crate::failure::Failure;
 use crate::output::Format;
-use protocol::api::response::{HaltBody, Job};
+use domain::rollout::gate::BY_HAND;
+use protocol::api::response::{ApprovalBody, ApprovalSummary, HaltBody, Job};
 use protocol::api::rollout::{RolloutBody, RolloutRun};
 use std::time::Duration;
 
 /// How often a job is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// In looks: how often it is asked whether a run waits for an approval.
+const APPROVAL_EVERY: u32 = 30;
+/// In looks: how often it is asked what the gates say.
+const GATE_EVERY: u32 = 5;
 
 /// How a job stands for somebody who waits for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,15 +28,17 @@ enum Standing {
     Stopped(String),
 }
 
-/// Look at a job until it is over, and show it.
+/// Look at a job until it is over, and show it. Where somebody has to act before it goes on, by an approval or by opening the
+/// next wave, that is said once on standard error, and the wait goes on.
 ///
 /// # Errors
 /// [`Failure`] of the server; [`Failure::Stopped`] where the job cannot go on by itself.
 pub async fn wait(client: &Client, number: &str, format: Format) -> Result<(), Failure> {
+    let mut people = People::default();
     let look = async || {
         let job = super::read(client, number).await?;
         Ok(match stands(client, &job).await? {
-            Standing::UnderWay => Look::Still(progress(&job)),
+            Standing::UnderWay => Look::Waits(progress(&job), people.asked(client, &job).await?),
             Standing::Over => Look::Over((job, None)),
             Standing::Stopped(why) => Look::Over((job, Some(why))),
         })
@@ -39,6 +46,69 @@ pub async fn wait(client: &Client, number: &str, format: Format) -> Result<(), F
     let (job, stopped) = waiting::until(LOOK_EVERY, look).await?;
     show(client, format, &job).await?;
     stopped.map_or(Ok(()), |why| Err(Failure::Stopped(why)))
+}
+
+/// For whom a job waits that is under way: looked at when a run is new, then now and then, because a plan may be long.
+#[derive(Default)]
+struct People {
+    looks: u32,
+    runs: Option<i64>,
+}
+
+impl People {
+    /// What has to be done by somebody before the job goes on, in sentences.
+    async fn asked(&mut self, client: &Client, job: &Job) -> Result<Vec<String>, Failure> {
+        if job.summary.tasks.open == 0 {
+            return Ok(Vec::new());
+        }
+        let number = &job.summary.number;
+        let new = self.runs.replace(job.runs) != Some(job.runs);
+        self.looks = if new { 0 } else { self.looks + 1 };
+        let mut found = Vec::new();
+        if self.looks.is_multiple_of(APPROVAL_EVERY) {
+            match client.get::<ApprovalBody>(&path(&["jobs", number, "approval"]), &[]).await {
+                Ok(body) => found.extend(approval(&body.approval.summary)),
+                // None was asked for, or its plan names machines that the caller may not know of.
+                Err(Failure::Problem(problem)) if matches!(problem.status, 403 | 404) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        if self.looks.is_multiple_of(GATE_EVERY) {
+            let rollout: RolloutBody = client.get(&path(&["jobs", number, "rollout"]), &[]).await?;
+            found.extend(by_hand(number, &rollout.runs));
+        }
+        Ok(found)
+    }
+}
+
+/// That a run waits for an approval, who may give it and how.
+fn approval(asked: &ApprovalSummary) -> Option<String> {
+    let ApprovalSummary { job, run, signatures, needed, valid_until, .. } = asked;
+    let says = || {
+        format!(
+            "run {run} of {job} waits for an approval: {signatures} of {needed} signatures, until {valid_until}. Somebody gives it \
+             who may approve jobs and has not enabled this one, owns it or is its co-author, with a key of the organisation: \
+             `quell approvals show {job}`, then `quell approvals approve {job} --key FILE`"
+        )
+    };
+    (asked.state == "pending").then(says)
+}
+
+/// The runs of a job that go on only when somebody lets them, while the job as a whole is under way.
+fn by_hand(number: &str, runs: &[RolloutRun]) -> Vec<String> {
+    let sentence = |run: &RolloutRun| match run.state.as_str() {
+        "open" if run.reason.ends_with(BY_HAND) => {
+            Some(format!("run {} of {number}: {}, by `quell jobs promote {number}`", run.ordinal, run.reason))
+        }
+        // The newest one would have ended the wait.
+        "halting" | "halted" => {
+            let why = if run.reason.is_empty() { String::new() } else { format!(": {}", run.reason) };
+            let how = format!("`quell jobs resume-run {number}` lets it go on");
+            Some(format!("run {} of {number}, an older one, is {}{why}; {how}", run.ordinal, run.state))
+        }
+        _ => None,
+    };
+    runs.iter().filter_map(sentence).collect()
 }
 
 /// What the job itself says, and where that is not enough what is halted.
@@ -189,6 +259,37 @@ mod tests {
         says(halted(&ended, &[run(2, "ended"), run(1, "halted")]), "run 1 of MJ0000001 is halted");
         assert_eq!(halted(&open, &[run(2, "open"), run(1, "halted")]), Standing::UnderWay);
         assert_eq!(halted(&open, &[run(1, "open")]), Standing::UnderWay, "somebody resumed it meanwhile");
+    }
+
+    #[test]
+    fn who_has_to_do_something_is_said_and_how() {
+        let asked = |state: &str| {
+            let asked = json!({
+                "id": 7, "job": "MJ0000001", "title": "t", "run": 2, "state": state, "signatures": 1, "needed": 2, "class": 2,
+                "entries": 1, "machines": 3, "requested_by": "ada", "requested_at": "2027-01-01T00:00:00Z",
+                "valid_until": "2027-01-08T00:00:00Z", "decided_by": "", "decided_at": null, "reason": "",
+            });
+            approval(&serde_json::from_value(asked).unwrap())
+        };
+        let said = asked("pending").unwrap();
+        for part in [
+            "run 2 of MJ0000001",
+            "1 of 2 signatures, until 2027-01-08",
+            "`quell approvals approve MJ0000001 --key FILE`",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        for decided in ["approved", "rejected", "void", "expired"] {
+            assert_eq!(asked(decided), None, "{decided}");
+        }
+
+        let gate = RolloutRun { reason: format!("nothing was changed yet; {BY_HAND}"), ..run(3, "open") };
+        let said = by_hand("MJ0000001", &[gate, run(2, "halted"), run(1, "ended")]);
+        let [wave, older] = &said[..] else { panic!("{said:?}") };
+        assert!(wave.starts_with("run 3 of MJ0000001: nothing was changed yet"), "{wave}");
+        assert!(wave.contains("`quell jobs promote MJ0000001`"), "{wave}");
+        assert!(older.starts_with("run 2 of MJ0000001, an older one, is halted: too many failures"), "{older}");
+        assert_eq!(by_hand("MJ0000001", &[run(1, "open")]), Vec::<String>::new(), "it goes on by itself");
     }
 
     #[test]

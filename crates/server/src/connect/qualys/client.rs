@@ -98,6 +98,8 @@ pub(crate) struct Sent {
     pub(crate) headers: HeaderMap,
     pub(crate) rate: RateHeaders,
     pub(crate) spool: Spool,
+    /// Optional parameters that the platform refused and that this answer was asked without.
+    pub(crate) dropped: Vec<String>,
 }
 
 impl Sent {
@@ -202,7 +204,7 @@ impl Inner {
                 }
             };
             let failure = match self.attempt(&call, reader).await {
-                Ok(good) => return Ok(good),
+                Ok((value, sent)) => return Ok((value, Sent { dropped: tries.dropped, ..sent })),
                 Err(failure) => failure,
             };
             drop(permit);
@@ -246,6 +248,7 @@ impl Inner {
                 Some(index) => {
                     let (name, _) = call.parameters.remove(index);
                     tracing::info!(parameter = name, "the platform does not know a parameter; asking without it");
+                    tries.dropped.push(name);
                     Ok(())
                 }
                 None => Err(error),
@@ -311,7 +314,8 @@ impl Inner {
         let headers = std::mem::take(response.headers_mut());
         let good = response.status().is_success() && status != 202;
         let bytes_max = if good { self.config.answer_bytes_max } else { ERROR_BODY_MAX };
-        let mut sent = Sent { status, headers, rate, spool: Spool::new(self.config.spool_folder.clone()) };
+        let spool = Spool::new(self.config.spool_folder.clone());
+        let mut sent = Sent { status, headers, rate, spool, dropped: Vec::new() };
         self.download(endpoint, response, &mut sent.spool, bytes_max, good).await?;
         if good {
             return Ok(sent);
@@ -431,6 +435,7 @@ struct Tries {
     queued: u32,
     waited: Duration,
     signed_in: bool,
+    dropped: Vec<String>,
 }
 
 /// Where in the call the parameter is that an error names, if the call can do without it.

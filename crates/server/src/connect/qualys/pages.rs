@@ -41,6 +41,8 @@ pub struct Page {
     pub ids: Vec<i64>,
     /// Where the next page begins; `None` on the last one. A later pull can resume there once this page is stored.
     pub next: Option<i64>,
+    /// Names and values of the call that brought it.
+    parameters: Vec<(String, String)>,
     document: Document,
     limits: Limits,
     spool: Spool,
@@ -56,6 +58,7 @@ impl Pages {
     pub async fn next(&mut self) -> Result<Option<Page>, Error> {
         let Some(call) = self.walk.call() else { return Ok(None) };
         let what = call.endpoint.name();
+        let mut parameters = call.parameters.clone();
         let reader = match self.document {
             Document::Detections => check_detections,
             Document::Hosts => check_hosts,
@@ -66,6 +69,8 @@ impl Pages {
             return Err(Error::Paging { what, reason: "the same page came twice".to_owned() });
         }
         self.last_digest = Some(checked.digest);
+        parameters.retain(|(name, _)| !sent.dropped.contains(name));
+        self.walk.forgo(&sent.dropped);
         self.walk.advance(checked.summary.warning.as_ref(), checked.first)?;
         self.number += 1;
         Ok(Some(Page {
@@ -73,6 +78,7 @@ impl Pages {
             summary: checked.summary,
             ids: checked.ids,
             next: self.walk.cursor(),
+            parameters,
             document: self.document,
             limits: self.client.inner.limits.clone(),
             spool: sent.spool,
@@ -81,6 +87,14 @@ impl Pages {
 }
 
 impl Page {
+    /// Did the call that brought this page ask for what `flag` shows? Not where the platform refused the parameter and was
+    /// asked without it, nor where the address of this page, which the platform gave, says otherwise: what is missing on
+    /// such a page says nothing.
+    #[must_use]
+    pub fn asked(&self, flag: &str) -> bool {
+        self.parameters.iter().any(|(name, value)| name == flag && value == "1")
+    }
+
     /// Hands out what is on the page, one record at a time. Synchronous: call it where blocking is allowed.
     pub fn read(&mut self, sink: &mut dyn FnMut(Observation) -> Result<(), Stop>) -> Result<Summary, ReadError> {
         let mut input = self.spool.reader().map_err(ReadError::Io)?;
@@ -184,6 +198,13 @@ impl Walk {
     /// The call for the next page.
     pub(crate) fn call(&self) -> Option<Call> {
         self.call.clone()
+    }
+
+    /// Ask without these from now on: a parameter that was refused once is refused on every page.
+    pub(crate) fn forgo(&mut self, names: &[String]) {
+        if let Some(call) = &mut self.call {
+            call.parameters.retain(|(name, _)| !names.contains(name));
+        }
     }
 
     /// Where the next page begins.

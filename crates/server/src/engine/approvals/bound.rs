@@ -1,23 +1,39 @@
 //! What the orders of a run that needs approval have to carry.
 
+use super::kept;
+use crate::engine::catalogue::root;
 use crate::http::error::Error;
 use domain::approval::State;
 use domain::id::RunId;
 use domain::time::Timestamp;
-use protocol::approval::{CAPABILITY, OrderApproval};
+use protocol::approval::{CAPABILITY, MANIFEST_BYTES_MAX, Manifest, OrderApproval, Starts};
+use protocol::signed::Envelope;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use store::Transaction;
 use store::agents::AgentRow;
 use store::approvals::{self, ApprovalRow};
+use store::rollouts;
 use store::tasks::TaskRow;
+
+/// How the message of a task begins that is ready and waits for something about its approval.
+pub const WAITS: &str = "waits: ";
+
+/// Whether the last look said that this task waits for something about its approval. Such a task has no turn on its asset.
+#[must_use]
+pub fn waits(task: &TaskRow) -> bool {
+    task.state == domain::task::State::Ready && task.message.starts_with(WAITS)
+}
 
 /// What an order of a run has to carry.
 #[derive(Debug, Clone)]
 pub enum Bound {
     /// Nothing: nobody was asked.
     Free,
-    /// This approval, until then.
-    By(Box<OrderApproval>, Timestamp),
+    /// This approval, and nothing is to start outside of these instants.
+    By(Box<OrderApproval>, Starts),
+    /// Nothing is ordered yet, and why: its approval does not hold yet, or the agent is still one that cannot check it.
+    Waits(String),
     /// It must not be ordered, and why.
     Never(String),
 }
@@ -25,15 +41,31 @@ pub enum Bound {
 /// The approvals of the runs that one agent's orders belong to, each read once.
 #[derive(Debug, Default)]
 pub struct Approvals {
-    runs: BTreeMap<RunId, Option<ApprovalRow>>,
+    runs: BTreeMap<RunId, Option<Arc<ApprovalRow>>>,
+    /// What people signed for a run, read from the signed bytes; or why nothing of it is ordered.
+    signed: BTreeMap<RunId, Result<Starts, String>>,
 }
 
 impl Approvals {
-    fn of(&mut self, tx: &mut Transaction<'_>, run: RunId) -> Result<Option<&ApprovalRow>, Error> {
+    fn of(&mut self, tx: &mut Transaction<'_>, run: RunId) -> Result<Option<Arc<ApprovalRow>>, Error> {
         if let std::collections::btree_map::Entry::Vacant(free) = self.runs.entry(run) {
-            free.insert(approvals::of_run(tx, run)?);
+            free.insert(approvals::of_run(tx, run)?.map(Arc::new));
         }
-        Ok(self.runs.get(&run).and_then(Option::as_ref))
+        Ok(self.runs.get(&run).cloned().flatten())
+    }
+
+    /// Between which instants the signed bytes let something start, where they are signed as the root in force demands and the run is
+    /// still what they say; once for all tasks of a run, because it costs a look at signatures.
+    fn signed(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        run: RunId,
+        row: &ApprovalRow,
+    ) -> Result<Result<Starts, String>, Error> {
+        if let std::collections::btree_map::Entry::Vacant(free) = self.signed.entry(run) {
+            free.insert(believed(tx, run, row)?);
+        }
+        Ok(self.signed.get(&run).cloned().unwrap_or_else(|| Err("its approval was not read".to_owned())))
     }
 
     /// The envelope that goes with the orders of a task's run, if they carry an approval.
@@ -60,29 +92,113 @@ impl Approvals {
         capabilities: &BTreeSet<String>,
         now: Timestamp,
     ) -> Result<Bound, Error> {
+        let (row, starts) = match self.stands(tx, agent, task, capabilities, now)? {
+            Ok(standing) => standing,
+            Err(bound) => return Ok(bound),
+        };
+        let Some(proof) = approvals::proof(tx, row.id, agent.agent_id, agent.instance_id)? else {
+            return Ok(Bound::Never(unproven(&task.asset_name)));
+        };
+        let manifest = row.manifest_digest.parse().map_err(Error::internal)?;
+        let proof = serde_json::from_str(&proof).map_err(Error::internal)?;
+        let run = u64::try_from(row.run_ordinal).unwrap_or(0);
+        Ok(Bound::By(Box::new(OrderApproval { manifest, run, proof }), starts))
+    }
+
+    /// Why nothing of a task is ordered yet, if it waits for something about its approval; cheap, because it is asked at every poll
+    /// and of every task that is ready.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn waiting(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        agent: &AgentRow,
+        task: &TaskRow,
+        capabilities: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
+        Ok(match self.stands(tx, agent, task, capabilities, now)? {
+            Err(Bound::Waits(why)) => Some(why),
+            Ok(_) | Err(_) => None,
+        })
+    }
+
+    /// The approval that an order of a task is to carry, when only the machine's proof is left to look at; else what follows.
+    fn stands(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        agent: &AgentRow,
+        task: &TaskRow,
+        capabilities: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<Result<(Arc<ApprovalRow>, Starts), Bound>, Error> {
+        let never = |why: String| Ok(Err(Bound::Never(why)));
         let name = &task.asset_name;
         if task.kind != "apply" {
-            return Ok(Bound::Free);
+            return Ok(Err(Bound::Free));
         }
-        let Some(row) = self.of(tx, task.run_id)? else { return Ok(Bound::Free) };
-        let (id, run, until) = (row.id, row.run_ordinal, row.valid_until);
+        let Some(row) = self.of(tx, task.run_id)? else { return Ok(Err(Bound::Free)) };
         if row.state != State::Approved {
-            return Ok(Bound::Never(format!("the run was not approved: the request is {}", row.state.as_str())));
+            return never(format!("the run was not approved: the request is {}", row.state.as_str()));
         }
-        let manifest = row.manifest_digest.parse().map_err(Error::internal)?;
+        let able = capabilities.contains(CAPABILITY);
+        let unable = if able { "" } else { "; until then its agent could not check approvals, so update it" };
+        let until = row.valid_until;
         if now >= until {
-            return Ok(Bound::Never(format!("the approval held until {until}; run the job again to ask anew")));
+            return never(format!("the approval held until {until}{unable}; run the job again to ask anew"));
         }
-        if !capabilities.contains(CAPABILITY) {
-            let why = format!("the agent on {name} cannot check approvals; update it and run the job again");
-            return Ok(Bound::Never(why));
-        }
-        let Some(proof) = approvals::proof(tx, id, agent.agent_id, agent.instance_id)? else {
-            let why = format!("the agent on {name} was enrolled after the plan was approved; run the job again");
-            return Ok(Bound::Never(why));
+        let starts = match self.signed(tx, task.run_id, &row)? {
+            Ok(starts) => starts,
+            Err(why) => return never(why),
         };
-        let proof = serde_json::from_str(&proof).map_err(Error::internal)?;
-        let run = u64::try_from(run).unwrap_or(0);
-        Ok(Bound::By(Box::new(OrderApproval { manifest, run, proof }), until))
+        // The host's clock may have come to another zone since.
+        if now < starts.from {
+            let why = format!("the approval lets nothing start before {}, which is late for {name}", starts.from);
+            return Ok(Err(Bound::Waits(why)));
+        }
+        if now >= starts.until {
+            let until = starts.until;
+            let early = if able { format!(", which is too early for {name}") } else { unable.to_owned() };
+            return never(format!(
+                "the approval lets nothing start after {until}{early}; run the job again to ask anew"
+            ));
+        }
+        if !able {
+            // No update helps one that is none of the machines of the plan.
+            if approvals::proof(tx, row.id, agent.agent_id, agent.instance_id)?.is_none() {
+                return never(unproven(name));
+            }
+            let until = starts.until.min(until);
+            let why = format!("the agent on {name} cannot check approvals; update it before {until}");
+            return Ok(Err(Bound::Waits(why)));
+        }
+        Ok(Ok((row, starts)))
     }
+}
+
+/// Why nothing is ordered of a machine that is not in the plan.
+fn unproven(name: &str) -> String {
+    format!("the agent on {name} was enrolled after the plan was approved; run the job again")
+}
+
+/// The signed manifest of a run, believed as far as an agent would, and held against the run as it is now.
+fn believed(tx: &mut Transaction<'_>, run: RunId, row: &ApprovalRow) -> Result<Result<Starts, String>, Error> {
+    let Some((root, _)) = root(tx)? else {
+        return Ok(Err("no root metadata is in force; install a signed catalogue".to_owned()));
+    };
+    // Orders of many runs are made at once: one that cannot be read must not keep back the others.
+    let envelope = match Envelope::parse(row.envelope.as_bytes(), MANIFEST_BYTES_MAX) {
+        Ok(envelope) => envelope,
+        Err(fault) => return Ok(Err(format!("its approval cannot be read: {fault}; run the job again to ask anew"))),
+    };
+    let (manifest, digest) = match Manifest::open(&root, &envelope) {
+        Ok(opened) => opened,
+        Err(fault) => return Ok(Err(format!("its approval counts no more: {fault}; run the job again to ask anew"))),
+    };
+    if digest.to_string() != row.manifest_digest {
+        return Ok(Err("its approval is not the one that was signed; run the job again to ask anew".to_owned()));
+    }
+    let differs = kept::differs(&rollouts::run(tx, run)?, &manifest.rollout)?;
+    Ok(differs.map_or(Ok(manifest.starts), |what| Err(kept::sentence(what))))
 }

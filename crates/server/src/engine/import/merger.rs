@@ -5,11 +5,12 @@ use super::batch::Batch;
 use crate::app::App;
 use domain::id::{InstanceId, VulnerabilityId};
 use domain::time::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use store::imports::{self, Counters, Outcome, Run, Start};
+use store::imports::{self, Cause, Counters, Outcome, Run, Start};
 use store::lease::{self, Lease};
-use store::{detections, scores, vulnerabilities};
+use store::{detections, instances, scores, vulnerabilities};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -30,6 +31,7 @@ pub struct Merger {
     /// What it did so far.
     pub counters: Counters,
     digest: [u8; 32],
+    notes: BTreeSet<&'static str>,
     lease: Lease,
     _renewing: DropGuard,
 }
@@ -39,10 +41,12 @@ fn lease_name(instance: InstanceId) -> String {
 }
 
 impl Merger {
-    /// Take the instance's lease and begin a run.
+    /// Take the instance's lease and begin a run. A scheduled one takes its turn in the same transaction: an import that
+    /// cannot begin stays due, and of several replicas one begins it.
     ///
     /// # Errors
-    /// [`Error::Refused`] `import_running` while another run of the instance is at work.
+    /// [`Error::Refused`] `import_running` while another run of the instance is at work, `import_not_due` for a scheduled
+    /// one that another replica has begun meanwhile.
     pub async fn start(app: &App, start: Start<'_>) -> Result<Merger, Error> {
         let now = app.clock.now();
         let (instance, kind, cause) = (start.instance, start.kind, start.cause);
@@ -52,18 +56,27 @@ impl Merger {
             .write(move |tx| {
                 let holder = Uuid::new_v4();
                 let Some(lease) = lease::acquire(tx, &lease_name(instance), holder, now, LEASE_SECONDS)? else {
-                    return Ok(None);
+                    return Ok(Err(super::running()));
                 };
+                if cause == Cause::Schedule && !instances::take_due(tx, instance, now)? {
+                    lease::release(tx, &lease)?;
+                    return Ok(Err(super::not_due()));
+                }
                 let start = Start { instance, kind, cause, actor: &actor, source: &source };
-                Ok(Some((imports::start(tx, start, now)?, lease)))
+                Ok(Ok((imports::start(tx, start, now)?, lease)))
             })
             .await?;
-        let (run, lease) = begun.ok_or_else(super::running)?;
+        let (run, lease) = begun?;
         let stop = CancellationToken::new();
         tokio::spawn(renew(app.clone(), lease.clone(), stop.clone()));
         app.wake.notify("import", run.id);
-        let (counters, digest) = (Counters::default(), [0; 32]);
-        Ok(Merger { app: app.clone(), run, counters, digest, lease, _renewing: stop.drop_guard() })
+        let (counters, digest, notes) = (Counters::default(), [0; 32], BTreeSet::new());
+        Ok(Merger { app: app.clone(), run, counters, digest, notes, lease, _renewing: stop.drop_guard() })
+    }
+
+    /// Have the run's record say this at its end, once.
+    pub fn note(&mut self, remark: &'static str) {
+        self.notes.insert(remark);
     }
 
     /// Merge a portion. Whole machines are kept even when the run fails later.
@@ -207,12 +220,19 @@ impl Merger {
     pub async fn finish(self, until: Option<Timestamp>, outcome: Result<String, String>) -> Result<Counters, Error> {
         let (run, lease, counters, digest) = (self.run.clone(), self.lease.clone(), self.counters, self.digest);
         let now = self.app.clock.now();
+        let remarks: Vec<&str> = outcome
+            .iter()
+            .map(String::as_str)
+            .chain(self.notes.iter().copied())
+            .filter(|text| !text.is_empty())
+            .collect();
+        let remark = remarks.join("; ");
         self.app
             .database
             .write(move |tx| {
                 lease::hold(tx, &lease)?;
                 let outcome = match &outcome {
-                    Ok(remark) => Outcome::Complete { until, remark },
+                    Ok(_) => Outcome::Complete { until, remark: &remark },
                     Err(reason) => Outcome::Failed { reason },
                 };
                 imports::finish(tx, &run, &counters, &digest, outcome, now)?;

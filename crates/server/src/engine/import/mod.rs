@@ -22,6 +22,11 @@ use domain::number::Number;
 use domain::refusal::Refusal;
 use store::imports::{Cause, Counters};
 
+/// Code of a refusal: another run of the instance is at work. It passes by itself.
+pub const RUNNING: &str = "import_running";
+/// Code of a refusal: the scheduled import was begun by another replica.
+const NOT_DUE: &str = "import_not_due";
+
 /// What is imported from a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -171,10 +176,18 @@ impl From<Error> for crate::http::Error {
     }
 }
 
+/// A scheduled import that is not due any more.
+fn not_due() -> Error {
+    Error::Refused(Refusal::new(
+        NOT_DUE,
+        "the scheduled import of this instance was begun elsewhere; there is nothing to do",
+    ))
+}
+
 /// Another run of the instance is at work.
 fn running() -> Error {
     Error::Refused(Refusal::new(
-        "import_running",
+        RUNNING,
         "an import of this instance is running; wait for its end, then start the next one",
     ))
 }

@@ -9,15 +9,15 @@ use super::batch::{self, Wanted};
 use super::merger::Merger;
 use super::{Error, Request, What};
 use crate::app::App;
-use crate::connect::qualys::{Client, DetectionQuery, KnowledgeBaseQuery, Page, Pages};
+use crate::connect::qualys::{Client, DetectionQuery, HostQuery, KnowledgeBaseQuery, Page, Pages};
 use crate::instances::connect;
 use domain::id::InstanceId;
 use domain::number::Number;
 use domain::time::Timestamp;
 use intake::qualys::appliances;
 use intake::qualys::asset_groups::AssetGroup;
-use intake::{ReadError, Stop};
-use std::collections::BTreeMap;
+use intake::{Observation, ReadError, Stop};
+use std::collections::{BTreeMap, BTreeSet};
 use store::imports::{Counters, Kind, Start};
 use store::instances::{self, Appliance, Instance, Profile};
 use store::{imports, vulnerabilities};
@@ -30,6 +30,10 @@ const DETECTION_OVERLAP_SECONDS: i64 = 300;
 const BACKFILL_QIDS: i64 = 300;
 /// A failed run older than this is not gone on with; the window is asked for anew.
 const RESUMED_SECONDS_MAX: i64 = 24 * 3600;
+/// The parameter that asks for the tags of hosts.
+const TAGS: &str = "show_tags";
+/// What a run says that was not told of tags.
+const TAGS_UNTOLD: &str = "the platform refused to show tags (show_tags): the tags of assets stay as they were";
 /// The platform's own scanners, as people and the platform call them.
 const EXTERNAL: (&str, &str) = ("0", "External");
 
@@ -133,10 +137,14 @@ impl Work {
             }
             What::Targeted { hosts, qids, .. } => {
                 let query = DetectionQuery { ids: hosts.clone(), qids: qids.clone(), ..DetectionQuery::default() };
+                let mut silent: BTreeSet<i64> = hosts.iter().copied().collect();
                 let mut pages = self.client.host_detections(&query);
                 while let Some(page) = pages.next().await? {
-                    merge_page(merger, page).await?;
+                    for host in merge_page(merger, page).await? {
+                        silent.remove(&host);
+                    }
                 }
+                self.hosts_alone(merger, silent).await?;
                 self.back_fill(merger).await?;
                 Ok(Done::default())
             }
@@ -209,6 +217,21 @@ impl Work {
         Ok(until)
     }
 
+    /// Hosts that the detections left out, because none of theirs is asked for any more (purged, disabled): only the host
+    /// list says when they were scanned.
+    async fn hosts_alone(&self, merger: &mut Merger, hosts: BTreeSet<i64>) -> Result<(), Error> {
+        // Without an id the platform would be asked for all of them.
+        if hosts.is_empty() {
+            return Ok(());
+        }
+        let query = HostQuery { ids: hosts.into_iter().collect(), ..HostQuery::default() };
+        let mut pages = self.client.host_list(&query);
+        while let Some(page) = pages.next().await? {
+            merge_page(merger, page).await?;
+        }
+        Ok(())
+    }
+
     /// Ask for the vulnerabilities that only detections have named so far.
     async fn back_fill(&self, merger: &mut Merger) -> Result<(), Error> {
         let mut after = 0;
@@ -226,14 +249,26 @@ impl Work {
     }
 }
 
-/// Merge a page that is known to be good.
-async fn merge_page(merger: &mut Merger, mut page: Page) -> Result<(), Error> {
+/// Merge a page that is known to be good; gives the scanner's ids of the hosts on it.
+async fn merge_page(merger: &mut Merger, mut page: Page) -> Result<Vec<i64>, Error> {
     merger.reject(&page.summary).await?;
-    let (collector, batches) = batch::channel(Wanted::Everything);
-    let mut collector = collector.told_of_tags();
+    let (mut collector, batches) = batch::channel(Wanted::Everything);
+    if page.asked(TAGS) {
+        collector = collector.told_of_tags();
+    } else if page.summary.hosts > 0 {
+        // No tags on a page that was not asked for them is no word about tags: scopes and exclusions hang on them.
+        merger.note(TAGS_UNTOLD);
+    }
     let reading = tokio::task::spawn_blocking(move || {
-        page.read(&mut |observation| collector.push(observation))?;
-        collector.finish().map_err(|Stop| ReadError::Stopped)
+        let mut hosts = Vec::new();
+        page.read(&mut |observation| {
+            if let Observation::Host(host) = &observation {
+                hosts.extend(host.host_id);
+            }
+            collector.push(observation)
+        })?;
+        collector.finish().map_err(|Stop| ReadError::Stopped)?;
+        Ok(hosts)
     });
     let merged = merger.merge_all(batches).await;
     let read = reading.await.map_err(|error| Error::Spool(std::io::Error::other(error)))?;

@@ -173,6 +173,10 @@ fn forward(
             Refusal::new("no_elimination", "the catalogue in force holds nothing for this vulnerability").into()
         );
     }
+    if let Some(unknown) = entries.iter().find(|entry| all.iter().all(|e| e.entry != **entry)) {
+        let sentence = format!("`{unknown}` is no elimination of these vulnerabilities in the catalogue in force");
+        return Err(Error::field("entries", "unknown_entry", sentence));
+    }
     // A vulnerability that none of the named entries covers on a platform keeps the best ones there.
     let named: Vec<_> = all.iter().filter(|e| entries.contains(&e.entry)).collect();
     let covered: BTreeSet<(VulnerabilityId, Platform)> =

@@ -17,7 +17,7 @@ use domain::rollback::{Turn, put_in_place};
 use domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use store::controls::rollback;
-use store::{Transaction, agents, jobs, selection};
+use store::{Transaction, agents, jobs, rollouts, selection};
 
 /// Make a draft that rolls a job back. Needs what making a rollback job needs, and that the caller may look at the job.
 ///
@@ -69,7 +69,12 @@ fn roll_back_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, now: Tim
         description: format!("Takes back what {name} put in place and is still ours.{}", left_out.sentence()),
         detail,
     };
-    draft(tx, caller, Kind::Rollback, &found, text, now)
+    let mut made = draft(tx, caller, Kind::Rollback, &found, text, now)?;
+    // As it went out it comes back, unless somebody says otherwise in the draft.
+    let rollout = rollouts::policy(tx, job.row.id)?;
+    rollouts::set_policy(tx, made.row.id, &rollout)?;
+    made.rollout = job.rollout;
+    Ok(made)
 }
 
 /// On which asset which entry is in force and ours because of the job.

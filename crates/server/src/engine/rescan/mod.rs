@@ -17,7 +17,7 @@ mod work;
 
 pub use ask::{ProfileChoice, Request, Requested, Skipped, cancel, may_cancel, request};
 pub use domain::rescan::Pace;
-pub use offer::{Offer, available, offer, unavailable};
+pub use offer::{Offer, available, nowhere, of_asset, offer, unavailable};
 pub use settings::{PACE, pace, set_pace};
 
 use crate::app::App;

@@ -11,7 +11,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use store::instances::{self, Instance, Profile};
 use store::scans::{self, Candidate};
-use store::{Transaction, assets};
+use store::{Transaction, assets, scanners};
+
+/// Items that are looked at in one statement, where one that can be rescanned is enough.
+const CHUNK: usize = 200;
 
 /// What the rescan dialog of an item shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +52,52 @@ pub fn unavailable(tx: &mut Transaction<'_>, caller: &Caller, items: &[i64]) -> 
     }
     let refused = |(item, rows): (i64, Vec<Candidate>)| Some((item, permitted(caller, &rows, &tags).err()?.into()));
     Ok(of.into_iter().filter_map(refused).collect())
+}
+
+/// May the caller rescan anything that is open on an asset? Where he may not, the reason of what is worst on it. An asset
+/// on which nothing is open is no refusal.
+///
+/// # Errors
+/// A failure of the store. The refusal is the inner value.
+pub fn of_asset(tx: &mut Transaction<'_>, caller: &Caller, asset: AssetId) -> store::Result<Result<(), Refusal>> {
+    let items = scans::open_items(tx, asset, rescan::ITEMS_MAX)?;
+    let mut reason = None;
+    for chunk in items.chunks(CHUNK) {
+        let mut refused = unavailable(tx, caller, chunk)?;
+        if chunk.iter().any(|item| !refused.contains_key(item)) {
+            return Ok(Ok(()));
+        }
+        reason = reason.or_else(|| chunk.first().and_then(|worst| refused.remove(worst)));
+    }
+    Ok(reason.map_or(Ok(()), Err))
+}
+
+/// Why nothing at all can be rescanned, whoever asks and whatever is chosen: no integration instance is ready for it. Of
+/// several reasons the one that is nearest to an end. `None` where one is ready, or where there is no instance yet.
+///
+/// # Errors
+/// A failure of the store.
+pub fn nowhere(tx: &mut Transaction<'_>) -> store::Result<Option<Refusal>> {
+    const FARTHEST_FIRST: [&str; 4] =
+        ["source_not_supported", "scanner_inactive", "source_not_connected", "source_not_stamped"];
+    let scanners = scanners::list(tx)?;
+    let mut nearest: Option<Refusal> = None;
+    let rank = |refusal: &Refusal| FARTHEST_FIRST.iter().position(|code| *code == refusal.code);
+    for instance in instances::list(tx)? {
+        let situation = Situation {
+            product: &instance.product,
+            active: scanners.iter().any(|scanner| scanner.product == instance.product && scanner.active),
+            stamped: instance.source_stamped_at.is_some(),
+            closed: false,
+            connected: !instance.files_only(),
+            addresses: 1,
+        };
+        let Err(refusal) = rescan::permitted(situation) else { return Ok(None) };
+        if nearest.as_ref().is_none_or(|known| rank(&refusal) > rank(known)) {
+            nearest = Some(refusal);
+        }
+    }
+    Ok(nearest)
 }
 
 /// What the rescan dialog of the item of this ordinal shows.

@@ -12,7 +12,7 @@ use domain::rescan::{self, ADOPTION_DAYS, Child, EXTERNAL, Event, Pace, Told};
 use domain::time::Timestamp;
 use intake::qualys::scans::ScanReport;
 use store::scans::{self, ChildRow};
-use store::{Transaction, instances};
+use store::{Transaction, instances, scanners};
 
 /// How far back the scanner's list is searched for a title before the intent, because clocks differ.
 const SEARCH_BACK_SECONDS: i64 = 24 * 3_600;
@@ -26,6 +26,20 @@ const CANCELS_MAX: u32 = 20;
 const BACKOFF_SECONDS_MAX: i64 = 900;
 /// Pause while another import of the instance runs, in seconds.
 const IMPORT_WAIT_SECONDS: i64 = 5;
+
+/// What a launch says that waits for its scanner.
+const INACTIVE: &str = "the scanner was deactivated; the scan is launched once it is active again";
+
+/// What became of the intent to launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intent {
+    /// It is written down.
+    Durable,
+    /// Somebody else holds the launch.
+    Lost,
+    /// The scanner is not active.
+    Held,
+}
 
 /// A launch at work.
 struct Work<'a> {
@@ -129,8 +143,15 @@ impl Work<'_> {
                 Err(failed) => return self.not_launched(failed).await,
             }
         }
-        if !self.intend().await? {
-            return Ok(());
+        match self.intend().await? {
+            Intent::Durable => {}
+            Intent::Lost => return Ok(()),
+            Intent::Held => {
+                sign_out(&client).await;
+                INACTIVE.clone_into(&mut self.child.message);
+                self.next_in(self.pace.longest_seconds);
+                return self.save().await;
+            }
         }
         let request = self.order();
         let answer = timed(client.launch_scan(&request)).await;
@@ -146,15 +167,27 @@ impl Work<'_> {
         }
     }
 
-    /// The intent is durable before the scanner hears of it.
-    async fn intend(&mut self) -> store::Result<bool> {
+    /// The intent is durable before the scanner hears of it. Whether the scanner is still active is looked at in the same
+    /// transaction: what was asked for before it was deactivated is not launched after.
+    async fn intend(&mut self) -> store::Result<Intent> {
         let now = self.now();
-        self.child.state = rescan::step(self.child.state, Event::Launching);
-        self.child.launching_at = Some(now);
-        self.child.attempts += 1;
-        self.child.next_at = Some(now);
-        let (child, until) = (self.child.clone(), now.plus_seconds(super::CLAIM_SECONDS));
-        self.app.database.write(move |tx| scans::save(tx, &child, Some(until))).await
+        let mut intended = self.child.clone();
+        intended.state = rescan::step(intended.state, Event::Launching);
+        intended.launching_at = Some(now);
+        intended.attempts += 1;
+        intended.next_at = Some(now);
+        let (child, until) = (intended.clone(), now.plus_seconds(super::CLAIM_SECONDS));
+        let written = self.app.database.write(move |tx| {
+            if !scanners::active_at(tx, child.instance_id)? {
+                return Ok(Intent::Held);
+            }
+            Ok(if scans::save(tx, &child, Some(until))? { Intent::Durable } else { Intent::Lost })
+        });
+        let written = written.await?;
+        if written == Intent::Durable {
+            self.child = intended;
+        }
+        Ok(written)
     }
 
     fn order(&self) -> LaunchRequest {
@@ -217,9 +250,11 @@ impl Work<'_> {
     /// The scan of our title at the scanner.
     async fn search(&self, client: &Client) -> Result<Option<ScanReport>, Failed> {
         let since = self.child.launching_at.map(|at| at.plus_seconds(-SEARCH_BACK_SECONDS));
-        let title = Some(self.child.request_key.clone());
-        let query = ScanQuery { launched_after: since, title, ..ScanQuery::default() };
-        Ok(timed(client.list_scans(&query)).await?.into_iter().next())
+        let query = ScanQuery { launched_after: since, ..ScanQuery::default() };
+        let ours = |scan: &ScanReport| {
+            scan.title.as_deref().is_some_and(|title| rescan::titled(title, &self.child.request_key))
+        };
+        Ok(timed(client.list_scans(&query)).await?.into_iter().find(ours))
     }
 
     /// Launching: nobody knows whether the scanner heard of it. Look for the title before anything else.
@@ -328,7 +363,7 @@ impl Work<'_> {
         match import_targeted(self.app, self.child.instance_id, hosts, qids, source).await {
             Ok((number, _)) => self.judged(Some(number.ordinal)).await,
             Err(import::Error::Stopping) => Ok(()),
-            Err(import::Error::Refused(refusal)) if refusal.code == "import_running" => {
+            Err(import::Error::Refused(refusal)) if refusal.code == import::RUNNING => {
                 self.child.message = "waiting for another import of the instance to end".to_owned();
                 self.next_in(IMPORT_WAIT_SECONDS.min(self.pace.first_seconds));
                 self.save().await

@@ -99,6 +99,7 @@ pub(super) fn pages(out: &Path) {
             "mitigation.html".into(),
         )],
         remedies: vec![("Update OpenSSH".into(), "Removes the weakness for good".into(), "mitigation.html".into())],
+        unsound: Vec::new(),
         scans: vec![items::ScanLine {
             number: "VSCAN0002041".into(),
             href: "scan.html".into(),
@@ -135,6 +136,7 @@ pub(super) fn pages(out: &Path) {
         key: "0193".into(),
         reason: None,
         left_out: vec![],
+        unnamed: 0,
         back: "item.html".into(),
     };
     save(out, "rescan", &page.to_string());

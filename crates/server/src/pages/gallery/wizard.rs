@@ -214,6 +214,8 @@ pub(super) fn pages(out: &Path) {
             failures: Field::typed("text", "failures", "Failures that halt it if more", "5%"),
             percent: Field::typed("number", "failure_percent", "Halts above this failure rate, in percent", "5"),
             restarts: Field::typed("number", "restarts_at_once", "Hosts restarted at once, at most", "1"),
+            definitive: Field::typed("number", "definitive_percent", "Results a wave needs, in %", "95")
+                .help("The next wave opens once so many of the wave's tasks have ended with a known result."),
             freshness: Field::typed(
                 "number",
                 "freshness_hours",

@@ -23,6 +23,7 @@ pub(super) fn asked(draft: &Draft, form: &Fields) -> Result<Policy, Vec<Fault>> 
     // What is no number gets the answer of one out of bounds.
     let number = |name: &str| form.one(name).trim().parse::<u32>().unwrap_or(u32::MAX);
     let perhaps = |name: &str| (!form.one(name).trim().is_empty()).then(|| number(name));
+    let percent = |percent: u32| u8::try_from(percent).unwrap_or(u8::MAX);
     let text = |name: &str| Some(form.one(name).trim().to_owned()).filter(|text| !text.is_empty());
     let waves = form.one("waves").split([',', ' ', '\n']).map(str::trim).filter(|size| !size.is_empty());
     let given = Rollout {
@@ -31,13 +32,13 @@ pub(super) fn asked(draft: &Draft, form: &Fields) -> Result<Policy, Vec<Fault>> 
         max_running: number("max_running"),
         starts_per_minute: perhaps("starts_per_minute"),
         failures: text("failures"),
-        failure_percent: perhaps("failure_percent").map(|percent| u8::try_from(percent).unwrap_or(u8::MAX)),
+        failure_percent: perhaps("failure_percent").map(percent),
+        definitive_percent: percent(number("definitive_percent")),
         freshness_hours: number("freshness_hours"),
         apart_at_most: text("apart_tag").and(perhaps("apart_at_most")),
         apart_tag: text("apart_tag"),
         permits: !form.one("permits").is_empty(),
         restarts_at_once: perhaps("restarts_at_once"),
-        ..crate::engine::rollouts::told(&draft.full.rollout)
     };
     understood(&given).map_err(|error| match error {
         Error::Invalid(fields) => fields
@@ -56,6 +57,7 @@ fn place(code: &str) -> &'static str {
         "rollout_starts" => "starts_per_minute",
         "rollout_failures" => "failures",
         "rollout_rate" => "failure_percent",
+        "rollout_definitive" => "definitive_percent",
         "rollout_restarts" => "restarts_at_once",
         "rollout_freshness" => "freshness_hours",
         "rollout_apart" => "apart_tag",
@@ -95,6 +97,15 @@ pub(super) fn fields(policy: &Policy, faults: &[Fault], typed: Option<&Fields>) 
             "failure_percent",
             "Halt above this failure rate, in %",
             perhaps(policy.failure_percent.map(u32::from)),
+        ),
+        definitive: number(
+            "definitive_percent",
+            "Results a wave needs, in %",
+            policy.definitive_percent.to_string(),
+        )
+        .help(
+            "The next wave opens once so many of the wave's tasks have ended with a known result. What was not tried does not \
+             count; with 100 one silent host holds the next wave back.",
         ),
         freshness: number(
             "freshness_hours",

@@ -1,8 +1,10 @@
 //! Changes of a job by the Qualys-compatible API: what a request does not name stays, what cannot be applied is said.
 
 use super::{asset_id, error, keys, made, signed_in, status, wanted};
-use crate::hands::{draft, only_safe, patch, tag};
+use crate::hands::{draft, in_place, only_safe, over, patch, ready, report, said, tag};
 use crate::world::World;
+use domain::mitigation::{ControlState, Origin};
+use protocol::agent::Outcome;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use testkit::both_servers;
@@ -232,4 +234,68 @@ both_servers!(an_action_names_what_was_found_and_its_own_time_out, |server| asyn
         (&json!(item.to_string()), &json!(detection)),
         "numbers inside params are texts: {params}"
     );
+});
+
+both_servers!(a_script_enables_by_a_change_and_takes_back_by_a_rollback_of_its_own, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let asset = keys(&assets)[0];
+    let script = signed_in(&world, "admin", ADMIN_PASSWORD).await;
+    let back = json!({ "type": "Rollback", "name": "back", "status": "Enabled" });
+    let nothing = script.post("/mtg/v1/deploymentjob", &wanted(qid, &[asset], &back)).await;
+    assert_eq!(error(&nothing), (409, "1960".to_owned(), "nothing_to_roll_back".to_owned()), "{}", nothing.text);
+
+    let job = made(&script, &wanted(qid, &[asset], &json!({}))).await;
+    assert_eq!((&job["status"], &job["type"]), (&json!("Disabled"), &json!("Install")));
+    assert_eq!(changed(&script, &job, &json!({ "status": "Enabled" })).await["status"], "Enabled");
+    ready(&world.server, 1).await;
+    report(&world.server, asset, &in_place()).await;
+    over(&world.admin, job["jobNumber"].as_str().unwrap()).await;
+
+    let rollback = made(&script, &wanted(qid, &[asset], &back)).await;
+    assert_eq!((&rollback["type"], &rollback["status"]), (&json!("Rollback"), &json!("Enabled")), "{rollback}");
+    ready(&world.server, 1).await;
+    report(&world.server, asset, &said(Outcome::Reverted, ControlState::Exposed, Some(Origin::Ours))).await;
+    assert_eq!(over(&world.admin, rollback["jobNumber"].as_str().unwrap()).await, "COMPLETED");
+    let actions = format!(
+        "/mtg/v1/deploymentjob/{}/deploymentjobresult/actions?agentUUID={}&endDateTime=1",
+        rollback["id"].as_str().unwrap(),
+        asset_id(asset)
+    );
+    let rows = script.post(&actions, &json!({})).await.expect(200);
+    assert_eq!((&rows[0]["action"], &rows[0]["returnCode"]), (&json!("Rollback Mitigation"), &json!(0)), "{rows}");
+    let again = script.post("/mtg/v1/deploymentjob", &wanted(qid, &[asset], &back)).await;
+    assert_eq!(error(&again).2, "nothing_to_roll_back");
+    let drafts = world.admin.get("/api/v1/jobs?q=status:draft").await.expect(200);
+    assert_eq!(drafts["jobs"], json!([]), "what was refused left no draft");
+});
+
+both_servers!(a_script_names_co_authors_and_its_token_ends_after_four_hours, |server| async move {
+    let world = World::ready(server).await;
+    let (qid, assets) = world.mitigable().await;
+    let assets = keys(&assets);
+    world.server.user("oz", &["job_author"]).await;
+    let script = signed_in(&world, "admin", ADMIN_PASSWORD).await;
+    let unknown = wanted(qid, &assets[..1], &json!({ "coAuthorUserIds": ["nobody"] }));
+    let unknown = script.post("/mtg/v1/deploymentjob", &unknown).await;
+    assert_eq!((unknown.status, error(&unknown).1.as_str()), (400, "1905"), "{}", unknown.text);
+    let job = made(&script, &wanted(qid, &assets[..1], &json!({ "coAuthorUserIds": ["oz"] }))).await;
+    let ids = job["coAuthorUserIds"].clone();
+    assert_eq!(ids[0].as_str().map(str::len), Some(36), "{job}");
+    let coauthors = async || {
+        let number = job["jobNumber"].as_str().unwrap();
+        let shown = world.server.admin().await.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
+        shown["job"]["coauthors"].as_array().unwrap().len()
+    };
+    assert_eq!(coauthors().await, 1);
+    changed(&script, &job, &json!({ "coAuthorUserIds": [] })).await;
+    assert_eq!(coauthors().await, 0, "an empty list empties");
+    let named = changed(&script, &job, &json!({ "coAuthorUserIds": ids })).await;
+    assert_eq!((&named["coAuthorUserIds"], coauthors().await), (&ids, 1), "by the id that was told");
+
+    let path = format!("/mtg/v1/deploymentjob/{}", job["id"].as_str().unwrap());
+    world.server.clock.advance(4 * 3_600 - 1);
+    assert_eq!(script.get(&path).await.status, 200);
+    world.server.clock.advance(2);
+    assert_eq!(error(&script.get(&path).await).0, 401);
 });

@@ -1,0 +1,82 @@
+//! Several items at once: read, judged and given to somebody in a few statements, however many they are.
+
+use super::list::{ItemRow, LIST};
+use super::merge::{HistoryRow, write_history};
+use crate::audit::{self, Entry};
+use crate::{Result, Sql, Transaction, assets};
+use domain::access::{Actor, Record as AccessRecord};
+use domain::id::{AssetId, UserId};
+use domain::time::Timestamp;
+use std::collections::{BTreeSet, HashMap};
+
+/// The items with these ordinals, in order of their keys; unknown ones are left out.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn numbered(tx: &mut Transaction<'_>, ordinals: &[i64]) -> Result<Vec<ItemRow>> {
+    let ordinals = ordinals.to_vec();
+    LIST.rows(tx, Sql::new("i.number {in ").bind(&ordinals).text("}"))
+}
+
+/// The ordinals of the items with these keys, in order.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn ordinals(tx: &mut Transaction<'_>, keys: &[i64]) -> Result<Vec<i64>> {
+    let keys = keys.to_vec();
+    let rows: Vec<(i64,)> = tx.all("SELECT number FROM vulnerable_item WHERE id {in $1} ORDER BY number", &[&keys])?;
+    Ok(rows.into_iter().map(|(number,)| number).collect())
+}
+
+/// What a permission has to know of each of these items, in their order, as [`super::access`] of one.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn access_of(tx: &mut Transaction<'_>, actor: &Actor, items: &[ItemRow]) -> Result<Vec<AccessRecord>> {
+    let on: Vec<AssetId> = items.iter().map(|item| item.asset_id).collect::<BTreeSet<_>>().into_iter().collect();
+    let tags: HashMap<AssetId, Vec<String>> = assets::tags(tx, &on)?;
+    let record = |item: &ItemRow| {
+        let tags = tags.get(&item.asset_id).map(Vec::as_slice).unwrap_or_default();
+        let seen = actor.scope.sees(tags.iter().map(String::as_str));
+        let record = AccessRecord::assigned_to(item.owner_id, Some(&item.group_name));
+        AccessRecord { cover: actor.scope.cover([seen]), ..record }
+    };
+    Ok(items.iter().map(record).collect())
+}
+
+/// Give items to a person and leave their groups as they are. Of those that he has already nothing changes. One entry in the
+/// audit names all that changed.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn give(
+    tx: &mut Transaction<'_>,
+    actor: &str,
+    items: &[ItemRow],
+    owner: (UserId, &str),
+    now: Timestamp,
+) -> Result<()> {
+    let changed: Vec<&ItemRow> = items.iter().filter(|item| item.owner_id != Some(owner.0)).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<i64> = changed.iter().map(|item| item.id.0).collect();
+    tx.execute("UPDATE vulnerable_item SET owner_id = $2, updated_at = $3 WHERE id {in $1}", &[&keys, &owner.0, &now])?;
+    let lines: Vec<HistoryRow> = changed
+        .iter()
+        .map(|item| HistoryRow {
+            item_id: item.id,
+            what: "assignment",
+            before: super::change::assigned(&item.owner, &item.group_name),
+            after: super::change::assigned(owner.1, &item.group_name),
+        })
+        .collect();
+    write_history(tx, &lines, actor, now)?;
+    let (resource, named) = match changed.as_slice() {
+        [one] => (format!("items/{}", one.number()), Vec::new()),
+        several => ("items".to_owned(), several.iter().map(|item| item.number().to_string()).collect()),
+    };
+    let detail = serde_json::json!({ "assignee": owner.1, "items": named });
+    audit::append(tx, &Entry { at: now, actor, action: "item.assign", resource: &resource, detail })?;
+    Ok(())
+}
