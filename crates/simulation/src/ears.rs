@@ -20,8 +20,21 @@ const BEAT: i64 = 60 * SECOND;
 /// Who is not heard for so long after work began is gone: five minutes of work, one of proof, four of undoing, the margin of silence.
 const GONE: i64 = (300 + 60 + 240 + 700) * SECOND;
 
-/// So much later it has been noticed at the latest that a host is away, or a quarter of it after what stood still goes on.
+/// So much later it has been noticed at the latest that a host is away.
 const NOTICED: i64 = HOUR;
+/// So long a server has to do something about it, from when it could: the wave is open, the run approved, nothing stands still.
+const TO_ACT: i64 = NOTICED / 4;
+/// A host that is away for so much longer is away whatever the clock of a server says; with [`TO_ACT`] it is [`NOTICED`].
+const SURELY: i64 = NOTICED - TO_ACT;
+
+/// Something that a server has to do because a host is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Duty {
+    /// End this task.
+    Expire(i64),
+    /// Let hosts of this run change places with those of this wave.
+    Trade(i64, i64),
+}
 
 /// When agents were heard, and since when anybody listens.
 #[derive(Debug, Default)]
@@ -36,10 +49,8 @@ pub struct Ears {
     may: Option<(i64, i64)>,
     /// Somebody has surely listened since then, and looked last then.
     does: Option<(i64, i64)>,
-    /// When runs were last seen standing still, or a wave of theirs opened.
-    stood: BTreeMap<i64, i64>,
-    /// The wave of each run that was open when it was last seen.
-    open: BTreeMap<i64, i64>,
+    /// What a server had to do at each look since then, and had not done.
+    undone: BTreeMap<Duty, i64>,
 }
 
 fn later(words: &mut BTreeMap<i64, i64>, agent: i64, at: i64) {
@@ -84,6 +95,21 @@ impl Ears {
         if surely {
             self.does = since(self.does, PAUSE - BEAT - CLOCKS);
         }
+    }
+
+    /// What is still to be done after a look, and how it is called; gives what had to be done for too long. What became ready in a
+    /// look, because a wave opened or a person let go, is looked at for hosts that are away only in the next.
+    fn overdue(&mut self, now: i64, still: BTreeMap<Duty, String>) -> Vec<String> {
+        let before = std::mem::take(&mut self.undone);
+        let mut overdue = Vec::new();
+        for (duty, name) in still {
+            let since = before.get(&duty).copied().unwrap_or(now);
+            self.undone.insert(duty, since);
+            if now - since >= TO_ACT {
+                overdue.push(name);
+            }
+        }
+        overdue
     }
 
     /// A server may have to take an agent for one that was not heard since `bound`.
@@ -216,23 +242,19 @@ impl Watch {
     pub(crate) fn noticed(&mut self, now: i64, tasks: &[TaskNow]) {
         let Some((since, _)) = self.ears.does else { return };
         let gone = now - GONE - CLOCKS;
-        let mut wrong = Vec::new();
+        let (mut wrong, mut still) = (Vec::new(), BTreeMap::new());
         for task in tasks {
             let (id, job) = (task.id, task.job);
             let began = task.state == "running" && task.started_at.is_some_and(|at| at < gone);
             if began && since < gone && self.ears.is_away(task.agent, gone) {
                 wrong.push(format!("gone: task {id} of job {job} is called running, and its host fell silent over it"));
             }
-            // Hosts that are away are looked for once in a while, and while nothing stands still.
-            let stands = self.halted_since.is_some() || task.run_state != "open";
-            let bound = now - self.limits.spread(job).freshness * HOUR - NOTICED;
-            let waits = task.state == "ready" && task.start_by.is_some() && task.due_at < bound;
-            if stands {
-                self.ears.stood.insert(task.run, now);
-            }
-            let lately = self.ears.stood.get(&task.run).is_some_and(|at| now - at < NOTICED / 4);
-            if waits && !lately && since < bound && self.ears.is_away(task.agent, bound) {
-                wrong.push(format!("away: task {id} of job {job} waits for a host that is away for longer than that"));
+            let bound = now - self.limits.spread(job).freshness * HOUR - SURELY;
+            let ready = task.state == "ready" && task.run_state == "open";
+            let waits = ready && task.start_by.is_some() && task.due_at < bound;
+            if waits && since < bound && self.ears.is_away(task.agent, bound) {
+                let name = format!("away: task {id} of job {job} waits for a host that is away for longer than that");
+                still.insert(Duty::Expire(id), name);
             }
         }
         let mut of_run: BTreeMap<i64, Vec<&TaskNow>> = BTreeMap::new();
@@ -241,29 +263,30 @@ impl Watch {
         }
         for (run, tasks) in of_run {
             let wave = tasks.first().map_or(1, |task| task.open_wave);
-            if self.ears.open.insert(run, wave) != Some(wave) {
-                self.ears.stood.insert(run, now);
-            }
-            wrong.extend(self.untraded(now, &tasks));
+            still.extend(self.untraded(now, &tasks).map(|name| (Duty::Trade(run, wave), name)));
         }
+        // While everything stands still nobody has to do anything.
+        if self.halted_since.is_some() {
+            still.clear();
+        }
+        wrong.extend(self.ears.overdue(now, still));
         self.broken.extend(wrong);
     }
 
     /// Whether a host of the open wave of a run is away for long, and one of a later wave that is there has not taken its place.
     fn untraded(&self, now: i64, tasks: &[&TaskNow]) -> Option<String> {
         let one = tasks.first()?;
-        let lately = self.ears.stood.get(&one.run).is_some_and(|at| now - at < NOTICED / 4);
         let bound = now - self.limits.spread(one.job).freshness * HOUR;
-        if lately || self.ears.does.is_none_or(|(since, _)| since >= bound - NOTICED) {
+        if self.ears.does.is_none_or(|(since, _)| since >= bound - SURELY) {
             return None;
         }
         let untouched = |task: &TaskNow, state: &str| {
-            task.state == state && task.epoch == 0 && task.due_at < now - NOTICED && task.run_state == "open"
+            task.state == state && task.epoch == 0 && task.due_at < now - SURELY && task.run_state == "open"
         };
         // What is ready shows that the run has begun: one that waits for a second person has no gate yet.
         let gone = by_asset(tasks, |task| task.wave == one.open_wave);
         let gone = gone.values().find(|tasks| {
-            tasks.iter().all(|task| untouched(task, "ready") && self.ears.is_away(task.agent, bound - NOTICED))
+            tasks.iter().all(|task| untouched(task, "ready") && self.ears.is_away(task.agent, bound - SURELY))
         })?;
         let there = by_asset(tasks, |task| task.wave > one.open_wave);
         let there = there.values().find(|tasks| {
@@ -405,19 +428,65 @@ mod tests {
         watch.broken.clear();
         watch.noticed(now, &said);
         assert!(watch.broken.is_empty(), "it was heard");
-        let mut waits = |start_by: Option<i64>, run_state: &str, agent: i64| {
+    }
+
+    /// Looks at these minutes, each finding these tasks; whether the watch called something wrong after the last one.
+    fn wrong_after(looks: &[(i64, &[TaskNow])]) -> bool {
+        let (mut watch, now, _) = watch();
+        for (minute, tasks) in looks {
             watch.broken.clear();
-            watch.ears.heard.insert(1, 0);
-            let run_state = run_state.to_owned();
-            watch.noticed(now, &[TaskNow { start_by, run_state, ..task(1, 1, "ready", agent) }]);
-            !watch.broken.is_empty()
-        };
-        assert!(waits(Some(now + HOUR), "open", 1), "nobody waits for it any more");
-        assert!(!waits(None, "open", 1), "work that is done once waits");
-        assert!(!waits(Some(now + HOUR), "open", 2), "its host is there");
-        assert!(
-            !waits(Some(now + HOUR), "halted", 1) && !waits(Some(now + HOUR), "open", 1),
-            "it has stood still till now"
-        );
+            watch.noticed(now + minute * MINUTE, tasks);
+        }
+        watch.broken.iter().any(|wrong| wrong.starts_with("away: "))
+    }
+
+    #[test]
+    fn what_waits_for_a_host_that_is_away_has_to_end_soon_after_it_could_by_table() {
+        let ready = [TaskNow { start_by: Some(99 * HOUR), ..task(1, 1, "ready", 1) }];
+        let but = |change: fn(&mut TaskNow)| ready.clone().map(|mut task| (change(&mut task), task).1);
+        let pending = but(|task| task.state = "pending".to_owned());
+        let halted = but(|task| task.run_state = "halted".to_owned());
+        let (once, there) = (but(|task| task.start_by = None), but(|task| task.agent = Some(2)));
+        let young = but(|task| task.due_at = 6 * HOUR);
+        let rows: [(&str, bool, &[(i64, &[TaskNow])]); 9] = [
+            ("nobody waits for it any more", true, &[(0, &ready), (7, &ready), (15, &ready)]),
+            ("it may be noticed yet", false, &[(0, &ready), (14, &ready)]),
+            // Of a wave that opened, a request that was signed or a job that goes on after hours.
+            ("it could not end before", false, &[(0, &pending), (7, &pending), (21, &ready)]),
+            ("it could for long", true, &[(0, &pending), (7, &ready), (14, &ready), (22, &ready)]),
+            ("it stood still till now", false, &[(0, &ready), (14, &halted), (21, &ready)]),
+            ("it went on long ago", true, &[(0, &halted), (7, &ready), (22, &ready)]),
+            ("work that is done once waits", false, &[(0, &once), (15, &once)]),
+            ("its host is there", false, &[(0, &there), (15, &there)]),
+            ("it was not due for so long", false, &[(0, &young), (15, &young)]),
+        ];
+        for (name, wrong, looks) in rows {
+            assert_eq!(wrong_after(looks), wrong, "{name}");
+        }
+        let (mut watch, now, _) = watch();
+        for minute in [0, 15] {
+            watch.halted(Some(now));
+            watch.noticed(now + minute * MINUTE, &ready);
+        }
+        assert!(watch.broken.is_empty(), "everything stands still: {:?}", watch.broken);
+    }
+
+    #[test]
+    fn who_is_there_has_to_take_the_place_soon_after_it_could_by_table() {
+        let pair = |state: &str, came: i64| [task(1, 1, state, 1), task(2, 2, "pending", came)];
+        let (both, alone, before) = (pair("ready", 2), pair("ready", 1), pair("pending", 2));
+        // Wave 2 opens, with one that is away as well.
+        let next = pair("ready", 2).map(|task| TaskNow { wave: task.wave + 1, open_wave: 2, ..task });
+        let rows: [(&str, bool, &[(i64, &[TaskNow])]); 6] = [
+            ("it has to", true, &[(0, &both), (7, &both), (15, &both)]),
+            ("it may yet", false, &[(0, &both), (14, &both)]),
+            ("the run has only just begun", false, &[(0, &before), (14, &before), (15, &both)]),
+            ("it has only just come back", false, &[(0, &alone), (14, &alone), (15, &both)]),
+            ("it is another wave", false, &[(0, &both), (14, &both), (15, &next)]),
+            ("it came back long ago", true, &[(0, &alone), (7, &both), (22, &both)]),
+        ];
+        for (name, wrong, looks) in rows {
+            assert_eq!(wrong_after(looks), wrong, "{name}");
+        }
     }
 }
