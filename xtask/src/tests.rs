@@ -1,7 +1,7 @@
 //! Running every test, and knowing which ones did not run.
 
 use crate::{Outcome, system};
-use skip::BESIDE;
+use skip::{BESIDE, ELSEWHERE};
 use std::path::{Path, PathBuf};
 
 /// What a skipped test means.
@@ -34,8 +34,8 @@ pub fn run(arguments: &[String], skips: Skips) -> Outcome {
         return Ok(());
     }
     eprintln!("\nxtask: these were SKIPPED:\n{skipped}");
-    // A clone cannot bring what lies beside the repository; everything else can be installed.
-    let avoidable = skipped.lines().any(|line| !line.starts_with(BESIDE));
+    // A clone cannot bring what lies beside the repository or belongs to another system; everything else can be installed.
+    let avoidable = skipped.lines().any(|line| !line.starts_with(BESIDE) && !line.starts_with(ELSEWHERE));
     if avoidable && (skips == Skips::Refused || std::env::var_os("QUELL_REFUSE_SKIPS").is_some()) {
         return Err("a test was skipped, see above".to_owned());
     }

@@ -142,7 +142,7 @@ fn complaints(properties: &[String]) -> String {
 #[test]
 fn systemd_knows_every_property_of_our_units() {
     if !has("/usr/bin/systemd-analyze") {
-        skip::skipped("tools::systemd_knows_every_property_of_our_units", "systemd-analyze is not here");
+        skip::elsewhere("tools::systemd_knows_every_property_of_our_units", "systemd-analyze is not here");
         return;
     }
     let net = confine::network_unit(Some((65534, 65534)));
@@ -245,7 +245,7 @@ fn within_systemd(name: &str) {
     let programs = ["/lib/systemd/systemd", SYSTEMD_RUN, "/usr/bin/systemctl", "/usr/bin/dbus-daemon"];
     let booted = match missing(&programs).map_or_else(Booted::new, Err) {
         Ok(booted) => booted,
-        Err(why) => return skip::skipped(&format!("tools::{name}"), &why),
+        Err(why) => return skip::elsewhere(&format!("tools::{name}"), &why),
     };
     let output = Booted::command(booted.first, &["/run/test", "--exact", name, "--nocapture"]).output().unwrap();
     passed(name, &output);
@@ -363,7 +363,7 @@ fn a_real_grub_makes_a_menu_with_the_parameter_and_without_it_again() {
     if !inside() {
         let programs = ["/usr/sbin/update-grub", "/usr/sbin/grub-mkconfig", "/etc/grub.d/10_linux", "/usr/bin/gettext"];
         if let Some(why) = missing(&programs) {
-            return skip::skipped(&format!("tools::{NAME}"), &why);
+            return skip::elsewhere(&format!("tools::{NAME}"), &why);
         }
         // Two kernels and a disk that GRUB is told of; it has no way to find the one of this machine in a root of its own.
         let prepare = "rm -rf boot/* etc/default/grub.d etc/grub.d/30_*; mkdir -p boot/grub etc/default/grub.d; \
@@ -401,7 +401,7 @@ fn a_real_update_crypto_policies_takes_a_module_in_and_out() {
     const NAME: &str = "a_real_update_crypto_policies_takes_a_module_in_and_out";
     if !inside() {
         return match missing(&["/usr/bin/update-crypto-policies"]) {
-            Some(why) => skip::skipped(&format!("tools::{NAME}"), &why),
+            Some(why) => skip::elsewhere(&format!("tools::{NAME}"), &why),
             None => within_root(NAME, ""),
         };
     }
@@ -428,7 +428,7 @@ fn a_real_grubby_gives_a_parameter_to_every_kernel_and_takes_it_again() {
             for n in 1 2; do echo k > boot/vmlinuz-5.14.0-$n; printf 'title K %s\\nversion 5.14.0-%s\\nlinux /boot/vmlinuz-5.14.0-%s\\noptions root=/dev/sda1 ro quiet\\n' \
             $n $n $n > boot/loader/entries/0123456789abcdef0123456789abcdef-5.14.0-$n.conf; done; ";
         return match missing(&["/usr/sbin/grubby"]) {
-            Some(why) => skip::skipped(&format!("tools::{NAME}"), &why),
+            Some(why) => skip::elsewhere(&format!("tools::{NAME}"), &why),
             None => within_root(NAME, prepare),
         };
     }
@@ -449,7 +449,7 @@ fn a_real_grubby_gives_a_parameter_to_every_kernel_and_takes_it_again() {
 fn what_we_read_of_selinux_is_what_getsebool_says() {
     let all = Command::new("getsebool").arg("-a").output();
     let Some(output) = all.ok().filter(|output| output.status.success()) else {
-        skip::skipped(
+        skip::elsewhere(
             "tools::what_we_read_of_selinux_is_what_getsebool_says",
             "getsebool or SELinux itself is not here",
         );

@@ -12,6 +12,18 @@ use std::process::Command;
 /// clone cannot bring it.
 pub const BESIDE: &str = "beside the repository: ";
 
+/// How the list names what belongs to another system than this one; that does not fail such a run either, because no test puts a
+/// boot loader or a service manager on somebody's machine, nor what its distribution does not have.
+pub const ELSEWHERE: &str = "of another system: ";
+
+/// Say that a test did not run because this is not the system it is about, and why.
+///
+/// # Panics
+/// As [`skipped`].
+pub fn elsewhere(test: &str, reason: &str) {
+    say(&format!("{ELSEWHERE}{test}: {reason}"));
+}
+
 /// Say that a test did not run, and why.
 ///
 /// # Panics
