@@ -304,6 +304,9 @@ mod tests {
 
     const MINUTE: i64 = 60 * SECOND;
 
+    /// Its name, whether it is a breach, and the tasks with the minute they are looked at.
+    type Row<'a> = (&'a str, bool, &'a [(i64, &'a [TaskNow])]);
+
     #[test]
     fn each_question_takes_the_bound_that_gives_the_servers_the_benefit() {
         let mut ears = Ears::default();
@@ -448,7 +451,7 @@ mod tests {
         let halted = but(|task| task.run_state = "halted".to_owned());
         let (once, there) = (but(|task| task.start_by = None), but(|task| task.agent = Some(2)));
         let young = but(|task| task.due_at = 6 * HOUR);
-        let rows: [(&str, bool, &[(i64, &[TaskNow])]); 9] = [
+        let rows: [Row<'_>; 9] = [
             ("nobody waits for it any more", true, &[(0, &ready), (7, &ready), (15, &ready)]),
             ("it may be noticed yet", false, &[(0, &ready), (14, &ready)]),
             // Of a wave that opened, a request that was signed or a job that goes on after hours.
@@ -477,7 +480,7 @@ mod tests {
         let (both, alone, before) = (pair("ready", 2), pair("ready", 1), pair("pending", 2));
         // Wave 2 opens, with one that is away as well.
         let next = pair("ready", 2).map(|task| TaskNow { wave: task.wave + 1, open_wave: 2, ..task });
-        let rows: [(&str, bool, &[(i64, &[TaskNow])]); 6] = [
+        let rows: [Row<'_>; 6] = [
             ("it has to", true, &[(0, &both), (7, &both), (15, &both)]),
             ("it may yet", false, &[(0, &both), (14, &both)]),
             ("the run has only just begun", false, &[(0, &before), (14, &before), (15, &both)]),
