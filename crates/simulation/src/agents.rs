@@ -14,6 +14,7 @@ use domain::time::Timestamp;
 use protocol::agent::{ENROL_PATH, Enrolled};
 use protocol::order::OrderKind;
 use std::collections::VecDeque;
+use std::path::Path;
 use uuid::Uuid;
 
 impl Fleet<'_> {
@@ -182,14 +183,13 @@ impl Fleet<'_> {
         self.nodes[of].work_planned = None;
         let Some(order) = self.nodes[of].peek(self.now, Executor::turn).flatten() else { return self.plan_ahead(of) };
         self.mutate_before_work(of, &order);
+        let there = if order.kind == OrderKind::Apply { self.edits_in_ours(of) } else { Vec::new() };
         let called = self.execute(of, |executor| {
             executor.step();
             executor.take_out()
         });
         self.watch.passed(&called.passed, false);
-        if order.kind == OrderKind::Apply {
-            self.forgive_edits(of);
-        }
+        self.forgive_edits(of, &there);
         let entry = &order.entry_id;
         self.note(&format!("h{of} works on {entry} epoch {}: {} points", order.epoch, called.passed.len()));
         if called.passed.iter().any(|point| point == "after-intent") {
@@ -206,14 +206,24 @@ impl Fleet<'_> {
         self.plan_ahead(of);
     }
 
+    fn edit_is_there(&self, of: usize, edit: usize) -> bool {
+        let (_, path, line) = &self.edits[edit];
+        std::fs::read_to_string(self.nodes[of].root.join(path)).is_ok_and(|text| text.contains(line.as_str()))
+    }
+
+    /// Which lines of its owner stand in files of a host that are ours alone.
+    fn edits_in_ours(&self, of: usize) -> Vec<usize> {
+        let edits = self.edits.iter().enumerate();
+        let ours = edits.filter(|(_, (host, path, _))| *host == of && ours_alone(path)).map(|(edit, _)| edit);
+        ours.filter(|edit| self.edit_is_there(of, *edit)).collect()
+    }
+
     /// A file that is ours alone is what its entry says once it was applied anew, whatever its owner had added: S10 is about files
-    /// of the owner's, and about rollbacks.
-    fn forgive_edits(&mut self, of: usize) {
-        let root = &self.nodes[of].root;
-        for (_, path, line) in self.edits.iter_mut().filter(|(host, ..)| *host == of) {
-            let ours = path.file_name().is_some_and(|name| name.to_string_lossy().contains("quell"));
-            if ours && !std::fs::read_to_string(root.join(&*path)).is_ok_and(|text| text.contains(line.as_str())) {
-                line.clear();
+    /// of the owner's, and about rollbacks. What was gone before this apply is not forgiven by it.
+    fn forgive_edits(&mut self, of: usize, there: &[usize]) {
+        for edit in there {
+            if !self.edit_is_there(of, *edit) {
+                self.edits[*edit].2.clear();
             }
         }
     }
@@ -262,5 +272,30 @@ impl Fleet<'_> {
             self.enrol_token = Some((token.token_id, token.secret));
         }
         self.enrol_token.clone()
+    }
+}
+
+/// Whether a file, below the root, is there for us alone: it or a folder of it has our name.
+fn ours_alone(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str().to_string_lossy().to_ascii_lowercase().contains("quell"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s10_files_that_are_ours_alone_by_table() {
+        for (path, ours) in [
+            ("etc/quell/firewall/low-mss-v4.nft", true),
+            ("etc/crypto-policies/policies/modules/QUELL-CVE-2023-48795.pmod", true),
+            ("etc/sysctl.d/99-zz-quell-fs.suid_dumpable.conf", true),
+            ("etc/systemd/system/quell-firewall-x.service", true),
+            ("etc/ssh/sshd_config", false),
+            ("etc/crypto-policies/config", false),
+            ("etc/default/grub", false),
+        ] {
+            assert_eq!(ours_alone(Path::new(path)), ours, "{path}");
+        }
     }
 }
