@@ -20,7 +20,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-pub use held::{Held, Looked};
+pub use held::{Held, Looked, OPEN_OF_ONE_MAX};
 pub use large::{Found, Hashing, Limits};
 pub use places::SPECIAL_BITS;
 

@@ -13,7 +13,6 @@ use crate::state::{StateDir, StateError};
 use catalogue::schema::Entry;
 use domain::mitigation::ControlState;
 use protocol::agent::{EventKind, Outcome, TaskReport};
-use protocol::digest::Digest;
 use protocol::order::{OrderKind, RefusalCode};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -152,11 +151,10 @@ impl Executor {
     /// # Errors
     /// A sentence when it cannot be written.
     pub(crate) fn owner_intends(&mut self, holding: &Holding, steps: &[Step]) -> Result<(), String> {
-        let json = serde_json::to_vec(steps).expect("steps hold only strings and numbers");
         let record = Record::OwnerIntent {
             entry_id: holding.entry_id.clone(),
             content_digest: holding.content_digest.clone(),
-            pre_digest: Digest::of(&json).to_string(),
+            pre_digest: Step::digest_of(steps),
         };
         match self.record(&record) {
             Ok(()) => {}
@@ -227,12 +225,8 @@ impl Executor {
         self.host.refresh();
         let state = entry.as_ref().map_or(ControlState::Exposed, |entry| self.probe(Some(entry)));
         let down = matches!(restarted, Restarted::Failed { .. });
-        let text = match (restarted.trouble(), &restarted) {
-            (Some(trouble), _) => format!("put back as it was, but {trouble}"),
-            (None, Restarted::Back(unit)) => format!("put back as it was, and {unit} was restarted"),
-            (None, _) => "put back as it was".to_owned(),
-        };
-        let mut report = report(if down { Outcome::RevertFailed } else { Outcome::Reverted }, state, text);
+        let outcome = if down { Outcome::RevertFailed } else { Outcome::Reverted };
+        let mut report = report(outcome, state, restarted.said("put back as it was"));
         report.left_changed = down;
         report.restart_needed = restarted.missing();
         report

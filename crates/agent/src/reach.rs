@@ -3,7 +3,7 @@
 //!
 //! What cannot be seen here is what [`crate::proof`] is for.
 
-use crate::fs::Looked;
+use crate::fs::{Looked, OPEN_OF_ONE_MAX};
 use crate::host::Host;
 use crate::shells;
 use catalogue::actions::FirewallRule;
@@ -13,8 +13,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where names are asked for.
 const DNS: u16 = 53;
-/// Open files of a process that are looked at.
-const SOCKETS_OF_MAX: usize = 65_536;
 /// The lowest port from which this host and others usually open connections; answers go back to them.
 const EPHEMERAL: u16 = 32_768;
 
@@ -161,7 +159,7 @@ pub(crate) fn listening(host: &Host) -> Vec<(u16, u64)> {
 /// The inodes of the sockets that a process holds; nothing where that cannot be read, or where it holds too many files to look at.
 pub(crate) fn sockets_of(process: &str, host: &Host) -> Option<BTreeSet<u64>> {
     let mut inodes = BTreeSet::new();
-    let looked = host.tree.look_at_open(process, SOCKETS_OF_MAX, &mut |target| {
+    let looked = host.tree.look_at_open(process, OPEN_OF_ONE_MAX, &mut |target| {
         let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')?.parse::<u64>().ok());
         inodes.extend(inode);
         false
@@ -219,10 +217,8 @@ struct Holders {
 impl Holders {
     fn of(host: &Host) -> Self {
         let mut holders = Self { sshd: BTreeSet::new(), others: BTreeSet::new(), blind: true };
-        let numbers = |name: &String| name.bytes().all(|b| b.is_ascii_digit());
-        let processes: Vec<String> = host.tree.names("/proc").unwrap_or_default().into_iter().filter(numbers).collect();
         let mut unread = false;
-        for process in processes {
+        for process in host.tree.processes() {
             let is_sshd = shells::is_process(&process, host);
             let Some(inodes) = sockets_of(&process, host) else {
                 unread |= is_sshd;

@@ -247,12 +247,7 @@ impl Executor {
         if !released || !self.host.tree.live() {
             return released.then(|| "it was put back".to_owned());
         }
-        let restarted = self.restart_put_back(&self.entry_of(order)?);
-        Some(match (restarted.trouble(), restarted) {
-            (Some(trouble), _) => format!("it was put back, but {trouble}"),
-            (None, Restarted::Back(unit)) => format!("it was put back, and {unit} was restarted"),
-            (None, _) => "it was put back".to_owned(),
-        })
+        Some(self.restart_put_back(&self.entry_of(order)?).said("it was put back"))
     }
 
     /// Restart what had read the files of an entry that is put back, when nobody knows whether that was done; on the live system.

@@ -78,6 +78,16 @@ impl Restarted {
             Self::Failed { unit, why } => Some(format!("{unit} did not come back after its restart: {why}")),
         }
     }
+
+    /// What was done before, and what became of the restart, in one sentence.
+    #[must_use]
+    pub fn said(&self, done: &str) -> String {
+        match (self.trouble(), self) {
+            (Some(trouble), _) => format!("{done}, but {trouble}"),
+            (None, Self::Back(unit)) => format!("{done}, and {unit} was restarted"),
+            (None, _) => done.to_owned(),
+        }
+    }
 }
 
 /// The service that an entry names, as it is here.

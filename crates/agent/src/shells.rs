@@ -18,7 +18,7 @@ const USUAL: [&str; 4] = ["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/ss
 const STOPS_WITH: [&str; 4] = ["BindsTo", "PartOf", "Requires", "StopPropagatedFrom"];
 
 /// Whether a program's name, without its folder, is one that gives shells.
-pub(crate) fn is_named(name: &str) -> bool {
+fn is_named(name: &str) -> bool {
     let end = |rest: &str| rest.is_empty() || rest.starts_with(|c: char| c == '-' || c.is_ascii_digit());
     NAMES.iter().any(|known| name.strip_prefix(known).is_some_and(end))
 }
@@ -50,12 +50,6 @@ pub(crate) fn lets_in(unit: &str, host: &Host) -> Option<String> {
         return Some(format!("{unit} listens at port {port}"));
     }
     holds(unit, host, &configured).or_else(|| takes_along(unit, host))
-}
-
-/// Names of processes, their numbers.
-fn processes(host: &Host) -> impl Iterator<Item = String> {
-    let numbers = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
-    host.tree.names("/proc").unwrap_or_default().into_iter().filter(numbers)
 }
 
 /// `name@.service` of `name@x.service`.
@@ -121,7 +115,7 @@ fn holds(unit: &str, host: &Host, configured: &BTreeSet<u16>) -> Option<String> 
         let groups = host.tree.fact(&format!("/proc/{process}/cgroup")).unwrap_or_default();
         groups.lines().any(|line| line.rsplit(':').next().unwrap_or_default().split('/').any(|part| part == unit))
     };
-    processes(host).filter(of_unit).find_map(|process| {
+    host.tree.processes().into_iter().filter(of_unit).find_map(|process| {
         if is_process(&process, host) {
             return Some(format!("{unit} runs sshd or the like as process {process}"));
         }

@@ -1,5 +1,6 @@
-//! The parts of Windows that are not the bytes of files, behind one trait: registry, services, access lists, IIS. Kinds are written against the trait, so that
-//! their planning, journal and revert are the same code everywhere; [`Memory`] stands in for a machine in tests.
+//! The parts of Windows that are not the bytes of files, behind one trait: registry, services, access lists, IIS. Kinds are
+//! written against the trait, so that their planning, journal and revert are the same code everywhere; [`Memory`] stands in for a
+//! machine in tests.
 //!
 //! This version of the agent runs on Linux only: without a backend every such action is not applicable.
 

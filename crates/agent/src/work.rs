@@ -21,7 +21,6 @@ use catalogue::applies::Applicability;
 use catalogue::schema::{Entry, Reboot};
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::{EventKind, Outcome, TaskReport};
-use protocol::digest::Digest;
 use protocol::order::{Order, OrderKind};
 
 /// A plan for the actions of one entry that are not in place.
@@ -268,9 +267,7 @@ impl Executor {
         if !self.use_permit(order) {
             return Err("its start permit ran out just before the start".to_owned());
         }
-        let json = serde_json::to_vec(steps).expect("steps hold only strings and numbers");
-        let pre_digest = Digest::of(&json).to_string();
-        let record = decide::intent(&self.book, order, pre_digest, self.clock.now());
+        let record = decide::intent(&self.book, order, Step::digest_of(steps), self.clock.now());
         self.record(&record).map_err(|error| error.to_string())?;
         failpoint::hit("after-intent");
         Ok(())

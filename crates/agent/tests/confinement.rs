@@ -7,8 +7,6 @@
 mod common;
 
 use common::World;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -16,21 +14,12 @@ const EXE: &str = env!("CARGO_BIN_EXE_quell-agent");
 
 /// Run the agent where the kernel has no Landlock; nothing where that cannot be had.
 fn without_landlock(test: &str, arguments: Vec<String>) -> Option<Output> {
-    const ENOSYS: u32 = 38;
     if Path::new("/run/systemd/system").exists() {
         skip::skipped(test, "systemd runs here and would confine instead");
         return None;
     }
-    let start = move || {
-        // landlock_create_ruleset, _add_rule and _restrict_self have these numbers everywhere.
-        let rules = BTreeMap::from([(444, Vec::new()), (445, Vec::new()), (446, Vec::new())]);
-        let arch = std::env::consts::ARCH.try_into().unwrap();
-        let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(ENOSYS), arch).unwrap();
-        let program: BpfProgram = filter.try_into().unwrap();
-        seccompiler::apply_filter(&program).unwrap();
-        Command::new(EXE).args(arguments).stdin(Stdio::null()).output().unwrap()
-    };
-    Some(std::thread::spawn(start).join().unwrap())
+    let start = move || Command::new(EXE).args(arguments).stdin(Stdio::null()).output().unwrap();
+    Some(common::without_landlock(start))
 }
 
 /// The state belongs to nobody's agent: whatever the agent does without Landlock, it ends, right after it said how it is confined.

@@ -247,14 +247,7 @@ fn a_real_packet_filter_drops_and_lets_through_again() {
         .args(["--exact", "a_real_packet_filter_drops_and_lets_through_again", "--nocapture"])
         .env(INNER, "1")
         .output();
-    match said {
-        Ok(said) if said.status.success() => {}
-        Ok(said) if String::from_utf8_lossy(&said.stderr).contains("unshare:") => {
-            skip::skipped(NAME, &String::from_utf8_lossy(&said.stderr));
-        }
-        Ok(said) => panic!("{}\n{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr)),
-        Err(error) => skip::skipped(NAME, &format!("unshare: {error}")),
-    }
+    common::passed_inside(NAME, said);
 }
 
 fn nft(arguments: &[&str]) -> String {

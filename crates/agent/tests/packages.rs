@@ -16,7 +16,7 @@
 mod common;
 
 use agent::executor::Executor;
-use agent::frame::{ToExecutor, ToNet};
+use agent::frame::ToExecutor;
 use agent::fs::Tree;
 use agent::host::{Host, dpkg_installed};
 use agent::state::StateDir;
@@ -170,18 +170,7 @@ fn within(name: &str, inside: impl FnOnce()) {
         .args(["--exact", name, "--nocapture"])
         .env(INNER, "1")
         .output();
-    let test = format!("packages::{name}");
-    match said {
-        Ok(said) if said.status.success() => {
-            let ran = String::from_utf8_lossy(&said.stdout).contains("1 passed");
-            assert!(ran, "{name} is no test of this file: {}", String::from_utf8_lossy(&said.stdout));
-        }
-        Ok(said) if said.status.code() == Some(77) || said.stderr.starts_with(b"unshare:") => {
-            skip::skipped(&test, &String::from_utf8_lossy(&said.stderr));
-        }
-        Ok(said) => panic!("{}\n{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr)),
-        Err(error) => skip::skipped(&test, &format!("unshare: {error}")),
-    }
+    common::passed_inside(&format!("packages::{name}"), said);
 }
 
 /// The live system of the namespace with an agent on it.
@@ -238,17 +227,8 @@ impl Live {
     fn run(&mut self, kind: OrderKind, id: &str) -> TaskReport {
         self.task += 1;
         let order = self.world.order(kind, id, self.task, 1);
-        self.executor.handle(ToExecutor::Order { envelope: common::sign(&order, common::ORDER) });
-        let text = String::from_utf8(self.world.entries[id].to_json()).unwrap();
-        self.executor.handle(ToExecutor::Content { digest: order.content_digest, text });
-        while self.executor.step() {}
-        let mut out = self.executor.take_out();
         // A removed package counts once the server was heard without it.
-        let asked = out.iter().find_map(|frame| if let ToNet::Prove { n } = frame { Some(*n) } else { None });
-        if let Some(n) = asked {
-            self.executor.handle(ToExecutor::Proven { n });
-            out.extend(self.executor.take_out());
-        }
+        let out = common::carry_out(&mut self.executor, &order, &self.world.entries[id], true);
         common::report(&common::events(&out))
     }
 

@@ -24,8 +24,6 @@ use common::{World, entry};
 use domain::mitigation::ControlState;
 use protocol::agent::{Outcome, TaskReport};
 use protocol::order::OrderKind;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -117,11 +115,8 @@ impl Live {
     fn run(&mut self, kind: OrderKind) -> TaskReport {
         self.task += 1;
         let order = self.world.order(kind, "linux-tool", self.task, 1);
-        self.executor.handle(ToExecutor::Order { envelope: common::sign(&order, common::ORDER) });
-        let text = String::from_utf8(self.world.entries["linux-tool"].to_json()).unwrap();
-        self.executor.handle(ToExecutor::Content { digest: order.content_digest, text });
-        while self.executor.step() {}
-        common::report(&common::events(&self.executor.take_out()))
+        let out = common::carry_out(&mut self.executor, &order, &self.world.entries["linux-tool"], true);
+        common::report(&common::events(&out))
     }
 }
 
@@ -251,26 +246,12 @@ fn within_systemd(name: &str) {
     passed(name, &output);
 }
 
-/// Do something where the kernel has no Landlock: a filter answers as such a kernel would.
-fn without_landlock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    const ENOSYS: u32 = 38;
-    let filtered = move || {
-        let rules = BTreeMap::from([(444, Vec::new()), (445, Vec::new()), (446, Vec::new())]);
-        let arch = std::env::consts::ARCH.try_into().unwrap();
-        let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(ENOSYS), arch).unwrap();
-        let program: BpfProgram = filter.try_into().unwrap();
-        seccompiler::apply_filter(&program).unwrap();
-        work()
-    };
-    std::thread::spawn(filtered).join().unwrap()
-}
-
 #[test]
 fn units_of_systemd_take_away_what_landlock_would() {
     if !inside() {
         return within_systemd("units_of_systemd_take_away_what_landlock_would");
     }
-    without_landlock(|| {
+    common::without_landlock(|| {
         assert_eq!(confine::begin(false), Ok(Confinement::Systemd));
         assert!(confine::by_units());
         // Which folders are its own goes by the program's name.
@@ -411,7 +392,7 @@ fn a_real_update_crypto_policies_takes_a_module_in_and_out() {
     };
     let before = shown();
     let actions = "[[action]]\nkind = \"file.dropin\"\npath = \"/etc/crypto-policies/policies/modules/QUELL-TEST.pmod\"\n\
-        text = \"mac@SSH = -*-ETM\\n\"\nmode = \"0644\"\n\n[[action]]\nkind = \"crypto_policy.module\"\nname = \"QUELL-TEST\"\n";
+        content = \"mac@SSH = -*-ETM\\n\"\nmode = \"0644\"\n\n[[action]]\nkind = \"crypto_policy.module\"\nname = \"QUELL-TEST\"\n";
     let mut live = Live::new(actions);
     let applied = live.run(OrderKind::Apply);
     assert_eq!(applied.outcome, Outcome::Succeeded, "{applied:#?}");

@@ -11,7 +11,7 @@
 mod common;
 
 use agent::executor::Executor;
-use agent::frame::{ToExecutor, ToNet};
+use agent::frame::ToExecutor;
 use agent::fs::Tree;
 use agent::host::Host;
 use agent::record::{FileAccess, IisModule, RegistryPlace, RewriteRule, ServiceLook};
@@ -51,17 +51,8 @@ impl Machine {
     fn run(&mut self, kind: OrderKind, id: &str) -> TaskReport {
         self.task += 1;
         let order = self.world.order(kind, id, self.task, 1);
-        self.executor.handle(ToExecutor::Order { envelope: common::sign(&order, common::ORDER) });
-        let text = String::from_utf8(self.world.entries[id].to_json()).unwrap();
-        self.executor.handle(ToExecutor::Content { digest: order.content_digest, text });
-        while self.executor.step() {}
-        let mut out = self.executor.take_out();
         // A firewall rule counts once the server was heard through it.
-        let asked = out.iter().find_map(|frame| if let ToNet::Prove { n } = frame { Some(*n) } else { None });
-        if let Some(n) = asked {
-            self.executor.handle(ToExecutor::Proven { n });
-            out.extend(self.executor.take_out());
-        }
+        let out = common::carry_out(&mut self.executor, &order, &self.world.entries[id], true);
         common::report(&common::events(&out))
     }
 

@@ -376,8 +376,8 @@ fn lint_actions_together(entry: &Entry, findings: &mut Findings<'_>) {
         let new = targets.insert((action.kind(), target.clone()));
         findings.error(!new, "same-target", || format!("two actions of kind {} on {target}", action.kind()));
     }
-    let registry = entry.actions.iter().any(Action::is_of_windows);
-    findings.error(registry && entry.platform != EntryPlatform::Windows, "platform-kind", || {
+    let of_windows = entry.actions.iter().any(Action::is_of_windows);
+    findings.error(of_windows && entry.platform != EntryPlatform::Windows, "platform-kind", || {
         "only Windows has such settings: platform is \"windows\"".to_owned()
     });
     let unix = entry.actions.iter().any(|action| {

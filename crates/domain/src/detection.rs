@@ -68,6 +68,12 @@ pub struct Dated {
 }
 
 impl Dated {
+    /// Of a detection, by when it was tested, found, and found gone: the last of these counts.
+    #[must_use]
+    pub fn of_detection(processed_at: Option<Timestamp>, looks: [Option<Timestamp>; 3]) -> Self {
+        Dated { processed_at, tested_at: looks.into_iter().max().flatten() }
+    }
+
     /// Is this older than what is known, so that it must not be written over it? The first time that both have decides.
     /// What is as old, or cannot be compared, is not older.
     #[must_use]

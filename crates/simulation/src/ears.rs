@@ -5,18 +5,16 @@
 //! know: what a server has surely written down, and whatever reached one at all. Each question takes the one that gives the servers the
 //! benefit.
 
-use crate::fleet::SECOND;
+use crate::fleet::{HOUR, MINUTE, SECOND};
 use crate::limits::CLOCKS;
 use crate::spread::Spread;
 use crate::watch::{TaskNow, Watch};
 use std::collections::BTreeMap;
 
-/// One hour, in microseconds.
-const HOUR: i64 = 3_600 * SECOND;
 /// A pause in listening of up to ten minutes is none.
-const PAUSE: i64 = 600 * SECOND;
+const PAUSE: i64 = 10 * MINUTE;
 /// Looks less than this apart are written down once.
-const BEAT: i64 = 60 * SECOND;
+const BEAT: i64 = MINUTE;
 /// Who is not heard for so long after work began is gone: five minutes of work, one of proof, four of undoing, the margin of silence.
 const GONE: i64 = (300 + 60 + 240 + 700) * SECOND;
 
@@ -301,8 +299,6 @@ impl Watch {
 mod tests {
     use super::*;
     use uuid::Uuid;
-
-    const MINUTE: i64 = 60 * SECOND;
 
     /// Its name, whether it is a breach, and the tasks with the minute they are looked at.
     type Row<'a> = (&'a str, bool, &'a [(i64, &'a [TaskNow])]);

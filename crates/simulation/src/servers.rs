@@ -39,8 +39,8 @@ impl Fleet<'_> {
         let now = self.now;
         if self.replicas[of].up() {
             let looked = self.replicas[of].look(&self.runtime, now);
-            self.watch.ears.looked(now, looked.is_some());
             let seen = looked.is_some();
+            self.watch.ears.looked(now, seen);
             match looked {
                 None => self.server_died(of),
                 Some(woken) => {

@@ -73,7 +73,7 @@ pub struct TaskNow {
     pub run_state: String,
     /// The wave of its run that is open.
     pub open_wave: i64,
-    /// The server knows since when that it began on its host, in microseconds.
+    /// When it began on its host, as far as the server knows, in microseconds.
     pub started_at: Option<i64>,
     /// The key of the agent it is for.
     pub agent: Option<i64>,

@@ -258,10 +258,7 @@ fn key(host: SourceHostId, vulnerability: VulnerabilityId, seen: &DetectionSeen)
 
 impl Known {
     fn dated(&self) -> Dated {
-        Dated {
-            processed_at: self.last_processed_at,
-            tested_at: self.last_test_at.max(self.last_found_at).max(self.last_fixed_at),
-        }
+        Dated::of_detection(self.last_processed_at, [self.last_test_at, self.last_found_at, self.last_fixed_at])
     }
 
     fn key(&self) -> Key {

@@ -76,11 +76,6 @@ impl HostSeen {
         };
         digest.done()
     }
-
-    fn dated(&self) -> Dated {
-        // Of its rows a report can hold a few only, so when those were processed says nothing of the host.
-        Dated { processed_at: None, tested_at: self.last_scan_at }
-    }
 }
 
 /// Builds a row digest: every value with its length, so that no two rows run together.
@@ -211,7 +206,7 @@ pub fn merge(
                 counters.hosts.unchanged += 1;
                 placed.insert(host.host_key.clone(), Placed { source_host: known.id, asset: known.asset });
             }
-            Some(known) if host.dated().is_older_than(known.dated(), now) => {
+            Some(known) if dated(host.last_scan_at).is_older_than(dated(known.last_scan_at), now) => {
                 counters.hosts.ignored += 1;
                 placed.insert(host.host_key.clone(), Placed { source_host: known.id, asset: known.asset });
             }
@@ -237,10 +232,9 @@ pub fn merge(
     Ok(placed)
 }
 
-impl Known {
-    fn dated(&self) -> Dated {
-        Dated { processed_at: None, tested_at: self.last_scan_at }
-    }
+/// When what is said of a host was true. Of its rows a report can hold a few only, so when those were processed says nothing of it.
+fn dated(last_scan_at: Option<Timestamp>) -> Dated {
+    Dated { processed_at: None, tested_at: last_scan_at }
 }
 
 fn known(tx: &mut Transaction<'_>, run: &Run, hosts: &[&HostSeen]) -> Result<HashMap<String, Known>> {

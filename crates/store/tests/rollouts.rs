@@ -168,12 +168,7 @@ fn toggle(tx: &mut Transaction<'_>, oracle: &mut Places, asset: AssetId, group: 
         tx.execute("DELETE FROM asset_tag WHERE asset_id = $1 AND tag = $2", &[&asset, &group])?;
     } else {
         tags.insert(group.to_owned());
-        for origin in [1_i64, 2] {
-            tx.execute(
-                "INSERT INTO asset_tag (asset_id, tag, origin) VALUES ($1, $2, $3)",
-                &[&asset, &group, &origin],
-            )?;
-        }
+        apart::tag(tx, asset, &[group])?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use rustix::fs::{Dir, OFlags};
 use std::collections::BTreeSet;
 
 /// Open files looked at of one process.
-const OF_ONE_MAX: usize = 65_536;
+pub const OPEN_OF_ONE_MAX: usize = 65_536;
 /// Open files looked at of all processes: about a second of work.
 const OF_ALL_MAX: usize = 500_000;
 
@@ -30,7 +30,20 @@ pub enum Looked {
     Not,
 }
 
+/// Processes and descriptors are named by their numbers.
+fn is_number(name: &[u8]) -> bool {
+    name.iter().all(u8::is_ascii_digit)
+}
+
 impl Tree {
+    /// The numbers of the processes that run, of [`NAMES_MAX`] names at most.
+    #[must_use]
+    pub fn processes(&self) -> Vec<String> {
+        let mut names = self.names("/proc").unwrap_or_default();
+        names.retain(|name| is_number(name.as_bytes()));
+        names
+    }
+
     /// Go through what a process holds open, `most` of it, until `enough` says so of what one of its descriptors leads to.
     pub fn look_at_open(&self, process: &str, most: usize, enough: &mut dyn FnMut(&str) -> bool) -> Looked {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -40,7 +53,7 @@ impl Tree {
         let mut looked = 0;
         let mut buffer = Vec::new();
         for entry in entries.filter_map(Result::ok) {
-            if !entry.file_name().to_bytes().iter().all(u8::is_ascii_digit) {
+            if !is_number(entry.file_name().to_bytes()) {
                 continue;
             }
             if looked == most {
@@ -62,7 +75,7 @@ impl Tree {
     /// Files that processes hold open although others have their names now: they go on with the old ones.
     #[must_use]
     pub fn replaced_but_open(&self, paths: &[String]) -> Held {
-        self.replaced_but_open_within(paths, OF_ONE_MAX, OF_ALL_MAX)
+        self.replaced_but_open_within(paths, OPEN_OF_ONE_MAX, OF_ALL_MAX)
     }
 
     pub(super) fn replaced_but_open_within(&self, paths: &[String], of_one: usize, of_all: usize) -> Held {
@@ -73,7 +86,7 @@ impl Tree {
             held.gap = Some(format!("more than {NAMES_MAX} processes run"));
         }
         let mut left = of_all;
-        for process in names.iter().filter(|name| name.bytes().all(|b| b.is_ascii_digit())) {
+        for process in names.iter().filter(|name| is_number(name.as_bytes())) {
             let mut found = None;
             let looked = self.look_at_open(process, of_one.min(left), &mut |target| {
                 found = target.strip_suffix(" (deleted)").filter(|path| known.contains(path)).map(str::to_owned);

@@ -3,11 +3,10 @@
 //! The list is Windows' own text of it (SDDL). Only as much of it is read as decides whether everyone is denied; what is put back is
 //! the text that was captured, with the owner. A list that cannot be read for sure is left to a person.
 
-use super::{Finding, KindError, Presence, Workspace};
+use super::{Finding, KindError, Presence, Workspace, windows};
 use crate::host::Host;
 use crate::record::{FileAccess, Step};
 use crate::restore::As;
-use crate::windows::Windows;
 use catalogue::actions::FileAcl;
 
 /// The administrators, who own the file while it is denied: an owner can always change the list, so that a revert can.
@@ -18,10 +17,6 @@ const DENY: &str = "(D;;FA;;;WD)";
 const USE: u32 = 0x1 | 0x20;
 /// Longest access list that is read, in bytes; Windows has none longer than 64 KiB in its own form.
 const LIST_BYTES_MAX: usize = 64 * 1024;
-
-fn windows(host: &Host) -> Result<&dyn Windows, String> {
-    host.windows.as_deref().ok_or_else(|| "this is no Windows".to_owned())
-}
 
 /// Owner and list as planned, or as they are.
 fn access(path: &str, host: &Host, workspace: &Workspace<'_>) -> Result<Option<FileAccess>, KindError> {

@@ -4,7 +4,7 @@
 //! Both lists have an order that matters. A rule of ours comes first, because one before it could let a request through; what was
 //! taken out goes back to its place.
 
-use super::{Finding, KindError, Presence, Workspace};
+use super::{Finding, KindError, Presence, Workspace, windows};
 use crate::host::Host;
 use crate::record::{IisModule, RewriteRule, Step};
 use crate::restore::As;
@@ -18,16 +18,17 @@ const ENDS: [&str; 2] = ["AbortRequest", "CustomResponse"];
 /// What a rule may do so that what lies behind never sees the request; one that was sent elsewhere comes again and is asked anew.
 const KEEPS_AWAY: [&str; 3] = ["AbortRequest", "CustomResponse", "Redirect"];
 
-fn windows(host: &Host) -> Result<&dyn Windows, String> {
-    host.windows.as_deref().ok_or_else(|| "this is no Windows".to_owned())
-}
-
 fn modules(host: &Host) -> Result<Option<Vec<IisModule>>, KindError> {
     windows(host).and_then(Windows::iis_modules).map_err(KindError::Cannot)
 }
 
 fn rules(site: &str, host: &Host) -> Result<Option<Vec<RewriteRule>>, KindError> {
     windows(host).and_then(|windows| windows.rewrite_rules(site)).map_err(KindError::Cannot)
+}
+
+/// Whether URL Rewrite is there.
+fn asks_rules(modules: &[IisModule]) -> bool {
+    modules.iter().any(|module| module.name.eq_ignore_ascii_case(REWRITE))
 }
 
 fn not_here(why: impl Into<String>) -> Finding {
@@ -71,7 +72,7 @@ pub fn check_rule(action: &IisRewriteRule, host: &Host, workspace: &Workspace<'_
     }
     let Some(modules) = modules(host)? else { return Ok(not_here("there is no IIS here")) };
     let Some(rules) = rules(site, host)? else { return Ok(not_here(format!("IIS has no site {site}"))) };
-    if !modules.iter().any(|module| module.name.eq_ignore_ascii_case(REWRITE)) {
+    if !asks_rules(&modules) {
         return Ok(Finding::because(Presence::Absent, "(absent)", "URL Rewrite is not installed"));
     }
     let name = action.rule();
@@ -100,8 +101,7 @@ pub fn check_rule(action: &IisRewriteRule, host: &Host, workspace: &Workspace<'_
 pub fn plan_rule(action: &IisRewriteRule, host: &Host, workspace: &mut Workspace<'_>) -> Result<(), KindError> {
     let (site, name) = (action.site.to_string(), action.rule());
     let cannot = |why: String| KindError::Cannot(format!("{site}: {why}"));
-    let loaded = modules(host)?.unwrap_or_default();
-    if !loaded.iter().any(|module| module.name.eq_ignore_ascii_case(REWRITE)) {
+    if !asks_rules(&modules(host)?.unwrap_or_default()) {
         return Err(cannot("URL Rewrite is not installed; install it, then apply this again".to_owned()));
     }
     let rules = rules(&site, host)?.ok_or_else(|| cannot("IIS has no such site".to_owned()))?;

@@ -30,10 +30,16 @@ pub mod workspace;
 use crate::fs::FsError;
 use crate::host::Host;
 use crate::record::{FileEdit, XmlFileEdit};
+use crate::windows::Windows;
 use catalogue::actions::{Action, rails};
 use catalogue::schema::Entry;
 use domain::mitigation::ControlState;
 pub use workspace::Workspace;
+
+/// Windows, where this is one.
+fn windows(host: &Host) -> Result<&dyn Windows, String> {
+    host.windows.as_deref().ok_or_else(|| "this is no Windows".to_owned())
+}
 
 /// What a report says is needed where only a restart of the host makes a change effective.
 pub const REBOOT: &str = "reboot";

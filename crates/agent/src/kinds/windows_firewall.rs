@@ -2,7 +2,7 @@
 //!
 //! The rule is kept as the JSON of its parameters, which is what a backend is given.
 
-use super::{Finding, KindError, Presence, Workspace};
+use super::{Finding, KindError, Presence, Workspace, windows};
 use crate::host::Host;
 use crate::reach::cuts_off;
 use crate::record::Step;
@@ -13,7 +13,7 @@ fn line(action: &FirewallRule) -> Result<String, KindError> {
 }
 
 fn present(name: &str, host: &Host) -> Result<Option<String>, String> {
-    host.windows.as_ref().ok_or("this is no Windows")?.rule(name)
+    windows(host)?.rule(name)
 }
 
 /// See [`super::check`].
@@ -68,5 +68,5 @@ pub fn perform(name: &str, before: Option<&str>, after: Option<&str>, host: &Hos
     if !is(name, before, host)? {
         return Err(format!("the firewall rule {name} changed while we worked on it"));
     }
-    host.windows.as_ref().ok_or("this is no Windows")?.set_rule(name, after)
+    windows(host)?.set_rule(name, after)
 }

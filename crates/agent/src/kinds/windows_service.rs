@@ -1,7 +1,7 @@
 //! `service.state` on Windows, through [`crate::windows::Windows`]. What systemd calls masked does not exist there: disabled is the
 //! strongest.
 
-use super::{Finding, KindError, Presence, Workspace};
+use super::{Finding, KindError, Presence, Workspace, windows};
 use crate::host::Host;
 use crate::record::{ServiceLook, Step};
 use crate::restore::As;
@@ -13,7 +13,7 @@ fn wanted(action: &ServiceState) -> ServiceLook {
 }
 
 fn look(name: &str, host: &Host) -> Result<Option<ServiceLook>, String> {
-    host.windows.as_ref().ok_or("this is no Windows")?.service(name)
+    windows(host)?.service(name)
 }
 
 /// See [`super::check`].
@@ -72,7 +72,7 @@ pub fn compare(name: &str, before: ServiceLook, after: ServiceLook, host: &Host)
 /// A sentence.
 pub fn perform(name: &str, before: ServiceLook, after: ServiceLook, host: &Host) -> Result<(), String> {
     match compare(name, before, after, host)? {
-        As::Before => host.windows.as_ref().ok_or("this is no Windows")?.set_service(name, after),
+        As::Before => windows(host)?.set_service(name, after),
         _ => Err(format!("the service {name} changed while we worked on it")),
     }
 }

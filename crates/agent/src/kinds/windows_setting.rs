@@ -1,15 +1,10 @@
 //! `windows.setting`: switches of Windows that are neither in the registry nor services, through [`crate::windows::Windows`].
 
-use super::{Finding, KindError, Presence, Workspace};
+use super::{Finding, KindError, Presence, Workspace, windows};
 use crate::host::Host;
 use crate::record::Step;
 use crate::restore::As;
-use crate::windows::Windows;
 use catalogue::actions::{WindowsSetting, WindowsSwitch};
-
-fn windows(host: &Host) -> Result<&dyn Windows, String> {
-    host.windows.as_deref().ok_or_else(|| "this is no Windows".to_owned())
-}
 
 /// Where the switch is: each interface, or the machine. With the value as planned, or as it is.
 fn values(setting: WindowsSwitch, host: &Host, workspace: &Workspace<'_>) -> Result<Vec<(String, String)>, KindError> {

@@ -3,6 +3,7 @@
 use super::FileState;
 use catalogue::actions::registry::View;
 use catalogue::actions::{RegistryData, ServiceStart, WindowsSwitch};
+use protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -338,6 +339,16 @@ impl Step {
 }
 
 impl Step {
+    /// SHA-256 over steps, for the record of an intent.
+    ///
+    /// # Panics
+    /// Never: steps hold only strings and numbers.
+    #[must_use]
+    pub fn digest_of(steps: &[Self]) -> String {
+        let json = serde_json::to_vec(steps).expect("steps hold only strings and numbers");
+        Digest::of(&json).to_string()
+    }
+
     /// What takes this step back.
     #[must_use]
     pub fn inverse(&self) -> Step {

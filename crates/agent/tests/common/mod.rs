@@ -24,10 +24,12 @@ use protocol::digest::Digest;
 use protocol::order::{ORDER_TYPE, Order, OrderKind, RefusalCode, Supersedes};
 use protocol::root::Root;
 use protocol::signed::{Envelope, SigningKey};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use uuid::Uuid;
 
 pub fn key(n: u8) -> SigningKey {
@@ -338,6 +340,53 @@ pub fn report(events: &[Event]) -> TaskReport {
 pub fn supersedes(epoch: u32, event: &Event) -> Option<Supersedes> {
     let result_digest = Digest::of(serde_json::to_string(event).unwrap().as_bytes()).to_string();
     Some(Supersedes { epoch, result_digest })
+}
+
+/// Give an executor an order about an entry with its content, and let it do the work; what the network half would get. Where the
+/// executor asks whether the server is still heard, it is told so if `heard`.
+pub fn carry_out(executor: &mut Executor, order: &Order, entry: &Entry, heard: bool) -> Vec<ToNet> {
+    executor.handle(ToExecutor::Order { envelope: sign(order, ORDER) });
+    let text = String::from_utf8(entry.to_json()).unwrap();
+    executor.handle(ToExecutor::Content { digest: order.content_digest.clone(), text });
+    while executor.step() {}
+    let mut out = executor.take_out();
+    let asked = out.iter().find_map(|frame| if let ToNet::Prove { n } = frame { Some(*n) } else { None });
+    if let Some(n) = asked.filter(|_| heard) {
+        executor.handle(ToExecutor::Proven { n });
+        out.extend(executor.take_out());
+    }
+    out
+}
+
+/// What came of the part of a test that ran again in namespaces of its own: it was found there and passed, or the namespaces cannot
+/// be had, which is said under the name `test`.
+pub fn passed_inside(test: &str, said: std::io::Result<Output>) {
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match said {
+        Ok(said) if said.status.success() => {
+            assert!(words(&said.stdout).contains("1 passed"), "{test} was not found again: {}", words(&said.stdout));
+        }
+        Ok(said) if said.status.code() == Some(77) || said.stderr.starts_with(b"unshare:") => {
+            skip::skipped(test, &words(&said.stderr));
+        }
+        Ok(said) => panic!("{}\n{}", words(&said.stdout), words(&said.stderr)),
+        Err(error) => skip::skipped(test, &format!("unshare: {error}")),
+    }
+}
+
+/// Do something where the kernel has no Landlock: a filter answers as such a kernel would.
+pub fn without_landlock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    const ENOSYS: u32 = 38;
+    let filtered = move || {
+        // landlock_create_ruleset, _add_rule and _restrict_self have these numbers everywhere.
+        let rules = BTreeMap::from([(444, Vec::new()), (445, Vec::new()), (446, Vec::new())]);
+        let arch = std::env::consts::ARCH.try_into().unwrap();
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(ENOSYS), arch).unwrap();
+        let program: BpfProgram = filter.try_into().unwrap();
+        seccompiler::apply_filter(&program).unwrap();
+        work()
+    };
+    std::thread::spawn(filtered).join().unwrap()
 }
 
 pub fn mode(path: &Path) -> u32 {

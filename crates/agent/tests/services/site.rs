@@ -157,17 +157,7 @@ pub fn within(name: &str, inside: impl FnOnce()) {
         .args(["--exact", name, "--nocapture"])
         .env(INNER, "1")
         .output();
-    match said {
-        Ok(said) if said.status.success() => {
-            let ran = String::from_utf8_lossy(&said.stdout).contains("1 passed");
-            assert!(ran, "{name} is no test of this file: {}", String::from_utf8_lossy(&said.stdout));
-        }
-        Ok(said) if said.status.code() == Some(77) || said.stderr.starts_with(b"unshare:") => {
-            skip::skipped(&test, &String::from_utf8_lossy(&said.stderr));
-        }
-        Ok(said) => panic!("{}\n{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr)),
-        Err(error) => skip::skipped(&test, &format!("unshare: {error}")),
-    }
+    common::passed_inside(&test, said);
 }
 
 fn lay_stubs() {
@@ -308,18 +298,7 @@ impl Site {
     pub fn order(&mut self, kind: OrderKind, id: &str) -> Vec<ToNet> {
         self.task += 1;
         let order = Order { run_timeout_seconds: self.seconds, ..self.world.order(kind, id, self.task, 1) };
-        let text = String::from_utf8(self.world.entries[id].to_json()).unwrap();
-        let executor = self.executor.as_mut().unwrap();
-        executor.handle(ToExecutor::Order { envelope: common::sign(&order, common::ORDER) });
-        executor.handle(ToExecutor::Content { digest: order.content_digest, text });
-        while executor.step() {}
-        let mut out = executor.take_out();
-        let asked = out.iter().find_map(|frame| if let ToNet::Prove { n } = frame { Some(*n) } else { None });
-        if let Some(n) = asked.filter(|_| self.heard) {
-            executor.handle(ToExecutor::Proven { n });
-            out.extend(executor.take_out());
-        }
-        out
+        common::carry_out(self.executor.as_mut().unwrap(), &order, &self.world.entries[id], self.heard)
     }
 
     pub fn run(&mut self, kind: OrderKind, id: &str) -> TaskReport {

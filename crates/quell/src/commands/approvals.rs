@@ -6,7 +6,7 @@
 use super::Context;
 use crate::client::{Client, path};
 use crate::failure::Failure;
-use crate::output::{self, Column, Format, line, note, said};
+use crate::output::{self, Column, Format, line, note, plain, said};
 use ::catalogue::schema::Entry;
 use protocol::api::response::{
     Approval, ApprovalBody, ApprovalPolicy, ApprovalReject, ApprovalSign, ApprovalSummary, ApprovalsBody,
@@ -149,7 +149,7 @@ async fn approve(client: &Client, format: Format, id: &str, key: &Path, offline:
     }
     let machines = plan.targets().len();
     for (label, text) in plan.words() {
-        note(&format!("{}: {text}", label.to_lowercase()));
+        note(&plain(&format!("{}: {text}", label.to_lowercase())));
     }
     note(&format!("signing {} run {} on {machines} machines with key {}", plan.job, plan.run, key.id()));
     send(client, format, approval.summary.id, text).await

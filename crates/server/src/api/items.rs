@@ -67,14 +67,17 @@ pub(crate) fn body(caller: &Caller, row: ItemRow) -> Item {
     }
 }
 
+/// The ordinal of an item's number; none for what is no such number.
+fn ordinal(number: &str) -> Option<i64> {
+    let number = number.parse::<Number>().ok()?;
+    (number.series == Series::Item).then_some(number.ordinal)
+}
+
 /// The item of this number, if the caller may do this with it; one out of sight looks absent.
 pub(crate) fn known(tx: &mut Transaction<'_>, caller: &Caller, action: Action, number: &str) -> Result<ItemRow, Error> {
     let missing = || Error::NotFound(format!("item {number}"));
-    let parsed: Number = number.parse().map_err(|_| missing())?;
-    if parsed.series != Series::Item {
-        return Err(missing());
-    }
-    let item = items::one(tx, parsed.ordinal).map_err(|error| match error {
+    let ordinal = ordinal(number).ok_or_else(missing)?;
+    let item = items::one(tx, ordinal).map_err(|error| match error {
         store::Error::NotFound => missing(),
         error => error.into(),
     })?;
@@ -273,11 +276,7 @@ fn judged(
     action: Action,
     batch: &[String],
 ) -> Result<Vec<Result<ItemRow, Error>>, Error> {
-    let ordinal = |number: &String| match number.parse::<Number>() {
-        Ok(number) if number.series == Series::Item => Some(number.ordinal),
-        _ => None,
-    };
-    let ordinals: BTreeSet<i64> = batch.iter().filter_map(ordinal).collect();
+    let ordinals: BTreeSet<i64> = batch.iter().filter_map(|number| ordinal(number)).collect();
     let rows = items::numbered(tx, &ordinals.into_iter().collect::<Vec<_>>())?;
     let records = items::access_of(tx, &caller.actor, &rows)?;
     let mut of: BTreeMap<i64, (ItemRow, Record)> =

@@ -85,7 +85,9 @@ pub async fn sweep(app: &App) -> store::Result<u64> {
         tracing::error!("agents that are gone were not looked for, the next look will: {error:?}");
     }
     // At the start of a newer program, too, which is when there may be some.
-    approvals::anew::renew(app).await?;
+    if let Err(error) = approvals::anew::renew(app).await {
+        tracing::error!("requests for approval of an older form were not asked anew, the next look will: {error:?}");
+    }
     let gone = app.database.write(move |tx| sessions::sweep(tx, limits, now)).await?;
     let answers = app.database.write(move |tx| idempotency::forget_before(tx, now.plus_seconds(-KEPT_SECONDS))).await?;
     let ended = now.plus_seconds(-TOKENS_KEPT_SECONDS);

@@ -71,10 +71,20 @@ pub fn held(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Option<Refusal>,
     let days = kept(tx)?.days;
     let bounds = Bounds::of(&away::spans(tx)?, now, days);
     let Some(bound) = bounds.over else { return Ok(None) };
+    Ok(may_retire(tx, bound, days, now)?.err())
+}
+
+/// Whether those that were not heard of since `bound` are retired; without any there is nothing to refuse.
+fn may_retire(
+    tx: &mut Transaction<'_>,
+    bound: Timestamp,
+    days: i64,
+    now: Timestamp,
+) -> store::Result<Result<(), Refusal>> {
     if silence::over(tx, bound)? == 0 {
-        return Ok(None);
+        return Ok(Ok(()));
     }
-    Ok(silence::fleet(tx, now.plus_seconds(-days * DAY))?.may_retire().err())
+    Ok(silence::fleet(tx, now.plus_seconds(-days * DAY))?.may_retire())
 }
 
 /// What one look did.
@@ -140,10 +150,7 @@ fn look_in(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Looked, Error> {
         audit::append(tx, &Entry { at: now, actor: ACTOR, action: "agent.missing", resource: "agents", detail })?;
     }
     let Some(bound) = bounds.over else { return Ok(looked) };
-    if silence::over(tx, bound)? == 0 {
-        return Ok(looked);
-    }
-    if let Err(refusal) = silence::fleet(tx, now.plus_seconds(-days * DAY))?.may_retire() {
+    if let Err(refusal) = may_retire(tx, bound, days, now)? {
         looked.held = Some(refusal);
         return Ok(looked);
     }

@@ -24,6 +24,11 @@ pub async fn patch(client: &Client, number: &str, change: &Value) -> Reply {
     client.send(client.request(reqwest::Method::PATCH, &path).header("if-match", version).json(change)).await
 }
 
+/// A job as it is shown.
+pub async fn job(client: &Client, number: &str) -> Value {
+    client.get(&format!("/api/v1/jobs/{number}")).await.expect(200)["job"].clone()
+}
+
 /// Do something to a job.
 pub async fn act(client: &Client, number: &str, act: &str) -> Reply {
     client.post(&format!("/api/v1/jobs/{number}/{act}"), &json!({})).await

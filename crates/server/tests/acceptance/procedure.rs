@@ -1,7 +1,9 @@
 //! The procedure "creating a mitigation job", statement by statement, over the API: S1.01 to S1.22 with the rules R1 to R8,
 //! R12, R13, R15, R17, R18, R20, R22 and R23 that are theirs. What follows a run is in `results.rs`, tags are in `mtg.rs`.
 
-use crate::hands::{self, act, draft, in_place, only_safe, over, patch, program, ready, report, running, said, tag};
+use crate::hands::{
+    self, act, draft, in_place, job, only_safe, over, patch, program, ready, report, running, said, tag,
+};
 use crate::world::World;
 use domain::mitigation::{ControlState, Origin};
 use protocol::agent::Outcome;
@@ -12,10 +14,6 @@ use testkit::server::{Client, Reply};
 
 fn keys(assets: &[Value]) -> Vec<i64> {
     assets.iter().map(|asset| asset["id"].as_i64().unwrap()).collect()
-}
-
-async fn job(client: &Client, number: &str) -> Value {
-    client.get(&format!("/api/v1/jobs/{number}")).await.expect(200)["job"].clone()
 }
 
 async fn save(client: &Client, number: &str, enable: bool) -> Reply {

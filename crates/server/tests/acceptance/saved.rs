@@ -1,17 +1,13 @@
 //! A saved job stays one that could be saved: S1.08, R3 and R5 hold for its edits as they do for saving it.
 
-use crate::hands::{act, draft, patch};
+use crate::hands::{act, draft, job, patch};
 use crate::world::{World, admin_browser, gist, version};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::both_servers;
-use testkit::server::{Client, Reply};
+use testkit::server::Reply;
 
 fn codes(reply: &Reply) -> Vec<&str> {
     reply.json["errors"].as_array().unwrap().iter().map(|error| error["code"].as_str().unwrap()).collect()
-}
-
-async fn job(client: &Client, number: &str) -> Value {
-    client.get(&format!("/api/v1/jobs/{number}")).await.expect(200)["job"].clone()
 }
 
 /// A saved job on two assets; gives its number and them.

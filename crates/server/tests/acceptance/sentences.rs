@@ -2,7 +2,7 @@
 //! administrators may do to a job of somebody else (S1.18), Mitigated with every CVE and only then (S1.23, R9, R10), and an
 //! organisation's own entries with both signatures and not with one.
 
-use crate::hands::{act, draft, in_place, only_safe, over, patch, program, ready, report};
+use crate::hands::{act, draft, in_place, job, only_safe, over, patch, program, ready, report};
 use crate::world::World;
 use catalogue::bundle::Bundle;
 use catalogue::ephemeral::single_key_root;
@@ -11,7 +11,6 @@ use protocol::signed::SigningKey;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use testkit::both_servers;
-use testkit::server::Client;
 
 /// A QID of several CVEs for which something safe can be done on an asset with an agent.
 struct Several {
@@ -45,10 +44,6 @@ async fn item(world: &World, qid: i64, asset: i64) -> Value {
     let found = world.admin.get(&format!("/api/v1/items?q=qid:{qid} and asset.id:{asset}")).await.expect(200);
     assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
     found["items"][0].clone()
-}
-
-async fn job(client: &Client, number: &str) -> Value {
-    client.get(&format!("/api/v1/jobs/{number}")).await.expect(200)["job"].clone()
 }
 
 fn qids(job: &Value) -> BTreeSet<i64> {

@@ -1,26 +1,19 @@
 //! Hosts that are kept apart: a group is one for starts and restarts, for every job, and for every group that a host is in (S6).
 
 use crate::away::{epoch, say};
-use crate::play::{act, edit, look, offered};
+use crate::gates::{enabled, three};
+use crate::play::{look, offered};
+use crate::restarts;
 use crate::world::World;
-use domain::id::AssetId;
-use domain::mitigation::{ControlState, Origin};
-use protocol::agent::{EventKind, Outcome, TaskEpoch, TaskReport};
-use protocol::permit::{PermitAnswer, PermitAsk};
+use protocol::agent::EventKind;
+use protocol::permit::PermitAnswer;
 use serde_json::{Value, json};
-use server::engine::{catalogue, permits};
 use testkit::both_servers;
 use testkit::server::TestServer;
-use uuid::Uuid;
 
 /// A job on these assets with this rollout, enabled; gives the first order of each asset.
 async fn orders(world: &World, qid: i64, assets: &[i64], rollout: &Value) -> Vec<Value> {
-    let new = json!({ "vulnerabilities": [{ "qid": qid, "assets": assets }] });
-    let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
-    let number = made["job"]["summary"]["number"].as_str().expect("a number").to_owned();
-    edit(&world.admin, &number, &json!({ "rollout": rollout })).await.expect(200);
-    act(&world.admin, &number, "save").await.expect(200);
-    look(&world.server).await;
+    enabled(world, qid, assets, rollout).await;
     let mut orders = Vec::new();
     for asset in assets {
         let (mine, _) = offered(&world.server, *asset).await;
@@ -31,8 +24,7 @@ async fn orders(world: &World, qid: i64, assets: &[i64], rollout: &Value) -> Vec
 
 /// A QID with three assets: the first in two groups, of which the others share the second by name.
 async fn clustered(world: &World) -> (i64, Vec<i64>) {
-    let (qid, able) = world.mitigable_on(3).await;
-    let assets: Vec<i64> = able.iter().map(|asset| asset["id"].as_i64().expect("a key")).take(3).collect();
+    let (qid, assets) = three(world).await;
     let tags = [(0, "cluster:a"), (0, "cluster:b"), (1, "cluster:b"), (2, "cluster:b")];
     let rows = tags.map(|(asset, tag)| (assets[asset], tag));
     let write = world.server.app().database.write(move |tx| {
@@ -47,16 +39,7 @@ async fn clustered(world: &World) -> (i64, Vec<i64>) {
 
 /// What the agent of an asset is answered that asks to start an order, or to restart for it.
 async fn ask(server: &TestServer, asset: i64, order: &Value, restart: bool) -> &'static str {
-    let app = server.app().clone();
-    let (key, now) = (catalogue::order_key(&app), app.clock.now());
-    let task = order["task"].as_str().expect("an id").parse().expect("an id");
-    let asked = PermitAsk { of: TaskEpoch { task, epoch: epoch(order) }, nonce: Uuid::from_u128(7) };
-    let write = app.database.try_write(move |tx| {
-        let agent = store::agents::on_asset(tx, AssetId(asset))?.expect("an agent");
-        let answer = if restart { permits::answer_restart } else { permits::answer };
-        answer(tx, &agent, &asked, &key, now)
-    });
-    match write.await.expect("an answer") {
+    match restarts::asks(server, asset, order, restart).await {
         PermitAnswer::Granted { .. } => "granted",
         PermitAnswer::Wait { .. } => "wait",
         PermitAnswer::Denied { .. } => "denied",
@@ -73,22 +56,12 @@ async fn restart(server: &TestServer, asset: i64, order: &Value) -> &'static str
 
 /// The order is at work and waits for a restart.
 async fn at_work(server: &TestServer, asset: i64, order: &Value) {
-    let waits = EventKind::Restarting { boot_id: "one".to_owned(), now: false };
-    let said = [(1, EventKind::Accepted), (2, EventKind::Started), (3, waits)];
+    let said = [(1, EventKind::Accepted), (2, EventKind::Started), (3, restarts::waits(false))];
     assert_eq!(say(server, asset, order, epoch(order), &said).await, 3);
 }
 
 async fn done(server: &TestServer, asset: i64, order: &Value) {
-    let report = TaskReport {
-        outcome: Outcome::Succeeded,
-        state: ControlState::Effective,
-        origin: Some(Origin::Ours),
-        message: "said by a test".to_owned(),
-        actions: vec![],
-        left_changed: false,
-        restart_needed: None,
-    };
-    let said = [(4, EventKind::Finished(Box::new(report)))];
+    let said = [(4, restarts::done())];
     assert_eq!(say(server, asset, order, epoch(order), &said).await, 1);
 }
 

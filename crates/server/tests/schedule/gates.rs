@@ -16,17 +16,27 @@ use testkit::both_servers;
 use testkit::server::TestServer;
 use uuid::Uuid;
 
-/// A job on three assets with this rollout, enabled and looked at.
-pub async fn begun(world: &World, rollout: &Value) -> (String, Vec<i64>) {
+/// A QID with three assets on which something can be done about it.
+pub async fn three(world: &World) -> (i64, Vec<i64>) {
     let (qid, able) = world.mitigable_on(3).await;
-    let assets: Vec<i64> = able.iter().map(|asset| asset["id"].as_i64().expect("a key")).take(3).collect();
+    (qid, able.iter().map(|asset| asset["id"].as_i64().expect("a key")).take(3).collect())
+}
+
+/// A job on these assets of a QID with this rollout, enabled and looked at; gives its number.
+pub async fn enabled(world: &World, qid: i64, assets: &[i64], rollout: &Value) -> String {
     let new = json!({ "vulnerabilities": [{ "qid": qid, "assets": assets }] });
     let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
     let number = made["job"]["summary"]["number"].as_str().expect("a number").to_owned();
     edit(&world.admin, &number, &json!({ "rollout": rollout })).await.expect(200);
     act(&world.admin, &number, "save").await.expect(200);
     look(&world.server).await;
-    (number, assets)
+    number
+}
+
+/// A job on three assets with this rollout, enabled and looked at.
+pub async fn begun(world: &World, rollout: &Value) -> (String, Vec<i64>) {
+    let (qid, assets) = three(world).await;
+    (enabled(world, qid, &assets, rollout).await, assets)
 }
 
 pub async fn newest(world: &World, number: &str) -> Value {

@@ -15,13 +15,19 @@ use testkit::server::TestServer;
 use uuid::Uuid;
 
 async fn ask(server: &TestServer, asset: i64, order: &Value) -> PermitAnswer {
+    asks(server, asset, order, true).await
+}
+
+/// What the agent of an asset is answered that asks to start an order, or to restart for it.
+pub async fn asks(server: &TestServer, asset: i64, order: &Value, restart: bool) -> PermitAnswer {
     let app = server.app().clone();
     let (key, now) = (catalogue::order_key(&app), app.clock.now());
     let task = order["task"].as_str().expect("an id").parse().expect("an id");
     let asked = PermitAsk { of: TaskEpoch { task, epoch: epoch(order) }, nonce: Uuid::from_u128(7) };
     let write = app.database.try_write(move |tx| {
         let agent = store::agents::on_asset(tx, AssetId(asset))?.expect("an agent");
-        permits::answer_restart(tx, &agent, &asked, &key, now)
+        let answer = if restart { permits::answer_restart } else { permits::answer };
+        answer(tx, &agent, &asked, &key, now)
     });
     write.await.expect("an answer")
 }
@@ -31,11 +37,11 @@ async fn out(server: &TestServer, number: &str) -> Value {
     admin.get(&format!("/api/v1/jobs/{number}/rollout")).await.expect(200)["runs"][0]["restarts_out"].clone()
 }
 
-fn waits(now: bool) -> EventKind {
+pub fn waits(now: bool) -> EventKind {
     EventKind::Restarting { boot_id: "one".to_owned(), now }
 }
 
-fn done() -> EventKind {
+pub fn done() -> EventKind {
     EventKind::Finished(Box::new(TaskReport {
         outcome: Outcome::Succeeded,
         state: ControlState::Effective,

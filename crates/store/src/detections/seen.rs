@@ -77,10 +77,7 @@ impl DetectionSeen {
 
     /// When this was true.
     pub(super) fn dated(&self) -> Dated {
-        Dated {
-            processed_at: self.last_processed_at,
-            tested_at: self.last_test_at.max(self.last_found_at).max(self.last_fixed_at),
-        }
+        Dated::of_detection(self.last_processed_at, [self.last_test_at, self.last_found_at, self.last_fixed_at])
     }
 
     /// The score and its source: the scanner's own, else our table by severity and CVSS.

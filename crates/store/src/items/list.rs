@@ -283,9 +283,14 @@ pub fn visible(actor: &Actor, action: Action) -> Option<Sql> {
 /// See [`Error`](crate::Error).
 pub fn access(tx: &mut Transaction<'_>, actor: &Actor, item: &ItemRow) -> Result<AccessRecord> {
     let tags = assets::tags(tx, &[item.asset_id])?.remove(&item.asset_id).unwrap_or_default();
+    Ok(record_of(actor, item, &tags))
+}
+
+/// The same, where the tags of its asset are known.
+pub(super) fn record_of(actor: &Actor, item: &ItemRow, tags: &[String]) -> AccessRecord {
     let seen = actor.scope.sees(tags.iter().map(String::as_str));
     let record = AccessRecord::assigned_to(item.owner_id, Some(&item.group_name));
-    Ok(AccessRecord { cover: actor.scope.cover([seen]), ..record })
+    AccessRecord { cover: actor.scope.cover([seen]), ..record }
 }
 
 /// The item of this ordinal.

@@ -1,6 +1,6 @@
 //! Several items at once: read, judged and given to somebody in a few statements, however many they are.
 
-use super::list::{ItemRow, LIST};
+use super::list::{ItemRow, LIST, record_of};
 use super::merge::{HistoryRow, write_history};
 use crate::audit::{self, Entry};
 use crate::{Result, Sql, Transaction, assets};
@@ -37,9 +37,7 @@ pub fn access_of(tx: &mut Transaction<'_>, actor: &Actor, items: &[ItemRow]) -> 
     let tags: HashMap<AssetId, Vec<String>> = assets::tags(tx, &on)?;
     let record = |item: &ItemRow| {
         let tags = tags.get(&item.asset_id).map(Vec::as_slice).unwrap_or_default();
-        let seen = actor.scope.sees(tags.iter().map(String::as_str));
-        let record = AccessRecord::assigned_to(item.owner_id, Some(&item.group_name));
-        AccessRecord { cover: actor.scope.cover([seen]), ..record }
+        record_of(actor, item, tags)
     };
     Ok(items.iter().map(record).collect())
 }

@@ -15,7 +15,8 @@ fn one_of(groups: &[&str]) -> Vec<Kept> {
     groups.iter().map(|group| Kept { group: (*group).to_owned(), at_most: 1 }).collect()
 }
 
-fn tag(tx: &mut Transaction<'_>, asset: AssetId, tags: &[&str]) -> store::Result<()> {
+/// Give a host these tags.
+pub fn tag(tx: &mut Transaction<'_>, asset: AssetId, tags: &[&str]) -> store::Result<()> {
     for tag in tags {
         // Two scanners say so.
         for origin in [1_i64, 2] {

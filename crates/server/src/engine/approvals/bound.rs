@@ -8,6 +8,7 @@ use domain::id::RunId;
 use domain::time::Timestamp;
 use protocol::approval::{CAPABILITY, MANIFEST_BYTES_MAX, Manifest, OrderApproval, Starts};
 use protocol::signed::Envelope;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::Transaction;
@@ -48,10 +49,10 @@ pub struct Approvals {
 
 impl Approvals {
     fn of(&mut self, tx: &mut Transaction<'_>, run: RunId) -> Result<Option<Arc<ApprovalRow>>, Error> {
-        if let std::collections::btree_map::Entry::Vacant(free) = self.runs.entry(run) {
-            free.insert(approvals::of_run(tx, run)?.map(Arc::new));
-        }
-        Ok(self.runs.get(&run).cloned().flatten())
+        Ok(match self.runs.entry(run) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(free) => free.insert(approvals::of_run(tx, run)?.map(Arc::new)).clone(),
+        })
     }
 
     /// Between which instants the signed bytes let something start, where they are signed as the root in force demands and the run is
@@ -62,10 +63,10 @@ impl Approvals {
         run: RunId,
         row: &ApprovalRow,
     ) -> Result<Result<Starts, String>, Error> {
-        if let std::collections::btree_map::Entry::Vacant(free) = self.signed.entry(run) {
-            free.insert(believed(tx, run, row)?);
-        }
-        Ok(self.signed.get(&run).cloned().unwrap_or_else(|| Err("its approval was not read".to_owned())))
+        Ok(match self.signed.entry(run) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(free) => free.insert(believed(tx, run, row)?).clone(),
+        })
     }
 
     /// The envelope that goes with the orders of a task's run, if they carry an approval.
