@@ -34,7 +34,9 @@ struct Begun {
 
 impl Begun {
     fn by_us(program: &str) -> Self {
-        let session = rustix::process::getsid(None).map_or(0, |session| session.as_raw_nonzero().get());
+        // Nought where the session was begun outside of this container, which `getsid` of a library may not return.
+        let us = i32::try_from(std::process::id()).ok().and_then(Process::look);
+        let session = us.map_or(0, |us| us.session);
         Self { program: program.to_owned(), boot_id: boot_id(), session, since: processes::now(), group: None }
     }
 
@@ -214,6 +216,27 @@ mod tests {
         assert!(still(&path).is_some());
         assert_eq!(wait(&path, Duration::from_secs(60)), None);
         assert!(done.exists(), "it died of its agent's end");
+    }
+
+    /// As an agent that a container's runtime starts: the first of its session has no number there.
+    #[test]
+    fn in_a_container_what_was_left_at_work_is_found_too() {
+        const INSIDE: &str = "QUELL_TEST_CONTAINER";
+        if std::env::var_os(INSIDE).is_some() {
+            assert_eq!(Begun::by_us("/usr/bin/apt-get").session, 0, "this is no container");
+            return what_was_left_at_work_is_waited_for_and_never_stopped();
+        }
+        let within = |program: &Path, arguments: &[&str]| {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--pid", "--fork", "--mount-proc", "--"]).arg(program).args(arguments);
+            unshare.env(INSIDE, "1").output()
+        };
+        if !within(Path::new("true"), &[]).is_ok_and(|output| output.status.success()) {
+            return skip::elsewhere("leftover::in_a_container", "no namespace of processes can be made here");
+        }
+        let test = "leftover::tests::in_a_container_what_was_left_at_work_is_found_too";
+        let output = within(&std::env::current_exe().unwrap(), &[test, "--exact"]).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 
     #[test]
