@@ -1,5 +1,6 @@
 //! The command line, as types that the `quell-agent` binary and `quell agent` both use.
 
+use crate::account;
 use crate::confine::{self, Confinement};
 use crate::enrol::{EnrolError, enrol};
 use crate::executor::{Executor, ExecutorError};
@@ -65,6 +66,9 @@ pub struct EnrolArgs {
     /// The host's root directory
     #[arg(long, default_value = "/")]
     pub root: PathBuf,
+    /// The account that the network half is to run as, instead of making `quell-agent`; `run` has to be given it, too
+    #[arg(long)]
+    pub user: Option<String>,
     /// How often to try while the server cannot be reached, about once a minute
     #[arg(long, default_value_t = 1)]
     pub tries: u32,
@@ -82,9 +86,9 @@ pub struct RunArgs {
     /// Plan only: report what would be changed, change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// The user the network half runs as, when started as root
-    #[arg(long, default_value = "nobody")]
-    pub user: String,
+    /// The user the network half runs as, when started as root: `quell-agent` unless one is named, `nobody` where there is none
+    #[arg(long)]
+    pub user: Option<String>,
     /// Go on where the kernel has no Landlock and no systemd runs: what reads foreign things is not kept from the host's files
     #[arg(long)]
     pub unconfined: bool,
@@ -222,6 +226,8 @@ pub fn enrol_command(args: &EnrolArgs) -> Result<(), Failure> {
             ));
         }
     };
+    // Before the token is used up.
+    make_account(args)?;
     let enrolment = enrol(token.trim(), &args.state, &args.root, args.tries)?;
     tracing::info!("enrolled with {} as agent {}", enrolment.server, enrolment.agent_id);
     Ok(())
@@ -276,7 +282,7 @@ pub fn run_command(args: &RunArgs) -> Result<(), Failure> {
         failpoint::allow().map_err(Failure::Other)?;
     }
     // The network half is started before any file of the host is read, so that a missing user is said at once.
-    let user = drop_to(&args.user)?;
+    let user = drop_to(args.user.as_deref())?;
     let program = std::env::current_exe();
     let program = program.map_err(|error| Failure::Other(format!("finding this executable: {error}")))?;
     let mut arguments = match args.net_arguments.is_empty() {
@@ -322,28 +328,33 @@ pub fn net_command(args: &NetArgs) -> Result<(), Failure> {
     Ok(crate::net::serve(args.confined_elsewhere)?)
 }
 
-/// User and group of the network half: the named one when we are root, else ours.
-fn drop_to(name: &str) -> Result<Option<(u32, u32)>, Failure> {
+/// Make the account of the network half on the live system, or see to it that the named one is there. Below another root nothing is
+/// made: the agent runs on this machine, whose owner did not enrol it.
+fn make_account(args: &EnrolArgs) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() || !Tree::open(&args.root)?.live() {
+        return Ok(());
+    }
+    match &args.user {
+        Some(name) => account::choose(Path::new("/"), Some(name)).map(drop),
+        None => account::ensure(Path::new("/")).map(|made| {
+            if made {
+                tracing::info!("made the user `{}` for the network half", account::ACCOUNT);
+            }
+        }),
+    }
+    .map_err(Failure::Other)
+}
+
+/// User and group of the network half when we are root, else ours.
+fn drop_to(asked: Option<&str>) -> Result<Option<(u32, u32)>, Failure> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let found = text.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        match fields.as_slice() {
-            [user, _, uid, gid, ..] if *user == name => Some((uid.parse().ok()?, gid.parse().ok()?)),
-            _ => None,
-        }
-    });
-    match found {
-        Some((0, _) | (_, 0)) => {
-            Err(Failure::Other("the network half must not run as root or in its group; name another --user".to_owned()))
-        }
-        Some(ids) => Ok(Some(ids)),
-        None => {
-            Err(Failure::Other(format!("there is no user `{name}` for the network half; name another with --user")))
-        }
+    let chosen = account::choose(Path::new("/"), asked).map_err(Failure::Other)?;
+    if let Some(warning) = chosen.warning {
+        tracing::warn!("{warning}");
     }
+    Ok(Some(chosen.ids))
 }
 
 /// Logs go to standard error, plain, each event one line whatever others have put into it, without times: the service manager adds

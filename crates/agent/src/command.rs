@@ -5,13 +5,15 @@
 //! our pipe open, its output is not waited for. Which programs are called is decided elsewhere.
 
 mod said;
+mod spool;
 
 use crate::host::Said;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use said::{Kept, last_words};
-use std::fs::{File, OpenOptions};
+use spool::Spool;
+pub(crate) use spool::empty_if_full;
+use std::cell::RefCell;
 use std::io::Read;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -80,12 +82,12 @@ pub(crate) fn run(program: &str, arguments: &[&str], patience: Patience, keep: u
     command.stdout(to.try_clone().map_err(failed)?).stderr(to);
     let mut running = Running::start(command, program, patience)?;
     let said = running.collect(from, Kept::ends(keep.min(HELD_BYTES_MAX)));
-    let status = running.end(patience, &|| text(&said))?;
+    let status = running.end(patience, &|| text(&said), &mut || {})?;
     Ok(Said { ok: status.success(), text: text(&said) })
 }
 
-/// As [`run`], for a program that has to come to its own end when we are killed: what it says goes to the file `out`, which is removed
-/// after it, and `begun` hears its process group at once.
+/// As [`run`], for a program that has to come to its own end when we are killed: what it says goes to the file `out`, which is kept
+/// small and removed after it, and `begun` hears its process group at once.
 ///
 /// # Errors
 /// See [`Fault`].
@@ -98,33 +100,18 @@ pub(crate) fn run_noted(
     begun: &mut dyn FnMut(u32),
 ) -> Result<Said, Fault> {
     let failed = |error| Fault::Failed(format!("starting {program}: {error}"));
-    // One of an agent before may still be written to: it is left to its writer.
-    let _ = std::fs::remove_file(out);
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(out).map_err(failed)?;
+    let spool = Spool::create(out, keep.min(HELD_BYTES_MAX)).map_err(failed)?;
     let mut command = command(program, arguments);
-    command.stdout(file.try_clone().map_err(failed)?).stderr(file.try_clone().map_err(failed)?);
+    command.stdout(spool.writer().map_err(failed)?).stderr(spool.writer().map_err(failed)?);
+    let spool = RefCell::new(spool);
     let running = Running::start(command, program, patience);
     let ended = running.and_then(|running| {
         begun(running.child.id());
-        running.end(patience, &|| in_file(&file, keep))
+        running.end(patience, &|| spool.borrow_mut().text(), &mut || spool.borrow_mut().tend())
     });
-    let text = in_file(&file, keep);
+    let text = spool.borrow_mut().text();
     let _ = std::fs::remove_file(out);
     Ok(Said { ok: ended?.success(), text })
-}
-
-/// Head and tail of what a program wrote to a file so far.
-fn in_file(file: &File, keep: usize) -> String {
-    let mut kept = Kept::ends(keep.min(HELD_BYTES_MAX));
-    let mut block = [0; 8192];
-    let mut at = 0;
-    // Read by place: the program writes at the place that both have in common.
-    while let Ok(read) = file.read_at(&mut block, at) {
-        let Some(new) = block.get(..read).filter(|new| !new.is_empty()) else { break };
-        kept.take(new);
-        at += new.len() as u64;
-    }
-    kept.text().trim().to_owned()
 }
 
 /// Call a program whose output is read by a program: what it writes to its standard output, all of it; where it fails, its errors
@@ -141,7 +128,7 @@ pub(crate) fn read(program: &str, arguments: &[&str], patience: Patience, most: 
     let mut running = Running::start(command, program, patience)?;
     let said = running.collect(from, Kept::head(most.min(HELD_BYTES_MAX)));
     let errors = running.collect(errors_from, Kept::ends(ERRORS_BYTES_MAX));
-    let status = running.end(patience, &|| format!("{}\n{}", text(&said), text(&errors)))?;
+    let status = running.end(patience, &|| format!("{}\n{}", text(&said), text(&errors)), &mut || {})?;
     let (out, errors) = (text(&said), text(&errors));
     match status.success() {
         true if lock(&said).whole() => Ok(Said { ok: true, text: out }),
@@ -203,14 +190,14 @@ impl<'a> Running<'a> {
         said
     }
 
-    /// Wait for its end, or bring it about.
-    fn end(self, patience: Patience, said: &dyn Fn() -> String) -> Result<ExitStatus, Fault> {
+    /// Wait for its end, or bring it about; `tend` is called again and again meanwhile.
+    fn end(self, patience: Patience, said: &dyn Fn() -> String, tend: &mut dyn FnMut()) -> Result<ExitStatus, Fault> {
         let Self { program, mut child, done, ended } = self;
         drop(done);
-        let waited = wait(&mut child, patience.limit);
+        let waited = wait(&mut child, patience.limit, tend);
         let status = waited.map_err(|error| Fault::Failed(format!("waiting for {program}: {error}")))?;
         if status.is_none() {
-            stop(&mut child, patience);
+            stop(&mut child, patience, tend);
         }
         // Nothing is ever sent: the channel closes when the last reader is done.
         let _ = ended.recv_timeout(OUTPUT_WAIT);
@@ -222,7 +209,7 @@ impl<'a> Running<'a> {
 }
 
 /// How it ended, or nothing when it has not within this time.
-fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, limit: Duration, tend: &mut dyn FnMut()) -> std::io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait()? {
@@ -231,13 +218,14 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus
         if Instant::now() >= deadline {
             return Ok(None);
         }
+        tend();
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
 /// Ask it to end, then make the whole group. The child is the group's leader and has not been waited for, so the number still is
 /// the group's.
-fn stop(child: &mut Child, patience: Patience) {
+fn stop(child: &mut Child, patience: Patience, tend: &mut dyn FnMut()) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let signal = |signal| group.map(|group| kill_process_group(group, signal));
     match patience.ask {
@@ -250,21 +238,27 @@ fn stop(child: &mut Child, patience: Patience) {
         Ask::Nobody => {}
     }
     let mut leader_ended = false;
-    if emptied(child, group, patience.grace, &mut leader_ended) {
+    if emptied(child, group, patience.grace, &mut leader_ended, tend) {
         return;
     }
     if patience.ask != Ask::Group {
         signal(Signal::TERM);
-        if emptied(child, group, TERM_WAIT, &mut leader_ended) {
+        if emptied(child, group, TERM_WAIT, &mut leader_ended, tend) {
             return;
         }
     }
     signal(Signal::KILL);
-    let _ = wait(child, OUTPUT_WAIT);
+    let _ = wait(child, OUTPUT_WAIT, tend);
 }
 
 /// Whether the group is empty within this time.
-fn emptied(child: &mut Child, group: Option<Pid>, within: Duration, leader_ended: &mut bool) -> bool {
+fn emptied(
+    child: &mut Child,
+    group: Option<Pid>,
+    within: Duration,
+    leader_ended: &mut bool,
+    tend: &mut dyn FnMut(),
+) -> bool {
     let deadline = Instant::now() + within;
     loop {
         // The leader may end before those it started; the group is empty when there is nobody left to ask.
@@ -275,6 +269,7 @@ fn emptied(child: &mut Child, group: Option<Pid>, within: Duration, leader_ended
         if Instant::now() >= deadline {
             return false;
         }
+        tend();
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -361,6 +356,18 @@ mod tests {
         let error = run_noted("/bin/sh", &script, BRIEF, 100, &out, &mut |_| {}).unwrap_err();
         assert!(error.to_string().ends_with("; it said last: Unpacking x"), "{error}");
         assert!(!out.exists());
+    }
+
+    #[test]
+    fn a_program_that_says_too_much_fills_no_disk_and_is_not_stopped_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("said");
+        // It goes on when its file was made small, which is looked at by the one who wrote too much.
+        let script = "echo begins; yes 2>/dev/null | head -c 50000000 || exit 7; \
+                      while [ $(stat -c %s \"$0\") -gt 8388608 ]; do :; done; echo the cause >&2; exit 3";
+        let said = run_noted("/bin/sh", &["-c", script, out.to_str().unwrap()], LONG, 1000, &out, &mut |_| {}).unwrap();
+        assert!(!said.ok && said.text.starts_with("begins\ny\n"), "{}", said.text);
+        assert!(said.text.ends_with("y\nthe cause") && said.text.contains(" bytes cut ...]"), "{}", said.text);
     }
 
     #[test]

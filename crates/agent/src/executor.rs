@@ -18,6 +18,7 @@ use crate::orders::{Book, STRANGERS_KEPT_MAX};
 use crate::permits::{Keeper, PermitFault, Permits};
 use crate::record::{FORMAT, Record};
 use crate::state::{Enrolment, Lock, StateDir, StateError};
+use crate::teller::Teller;
 use crate::verify::{Refusal, Trust};
 use catalogue::index::{VerifiedEntry, VerifiedIndex};
 use domain::time::Timestamp;
@@ -29,6 +30,7 @@ use protocol::permit::{PermitAnswer, RESTART_CAPABILITY};
 use protocol::root::Root;
 use protocol::signed::Envelope;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The journal is compacted when it is larger, in bytes.
@@ -77,12 +79,14 @@ pub struct Executor {
     waiting: BTreeMap<String, Vec<String>>,
     /// Content that the server does not have: a revert does not wait for it again.
     pub(crate) unavailable: BTreeSet<String>,
-    approvals: BTreeMap<Digest, Envelope>,
+    pub(crate) approvals: BTreeMap<Digest, Envelope>,
     permits: Permits,
     pub(crate) restarts: Permits,
     pub(crate) restarter: crate::restart::Restarter,
     permit_fault: Option<PermitFault>,
     pub(crate) out: Vec<ToNet>,
+    /// Takes what is to be told while an order is done, where both halves run.
+    teller: Option<Teller>,
     refusals: Vec<Refusal>,
     compact_at: u64,
     /// Something was acknowledged since the last compaction, so another one may free room.
@@ -92,7 +96,7 @@ pub struct Executor {
     /// How many proofs were asked for.
     pub(crate) proofs: u32,
     /// How long one is waited for.
-    pub(crate) proof: std::time::Duration,
+    pub(crate) proof: Duration,
     /// Reverts of the host's owner that were cut off and finished at this start, with what came of them.
     pub(crate) finished_for_owner: Vec<(String, TaskReport)>,
     /// It was said that no more revocations of unknown orders are kept.
@@ -161,12 +165,13 @@ impl Executor {
             },
             permit_fault: None,
             out: Vec::new(),
+            teller: None,
             refusals: Vec::new(),
             compact_at: COMPACT_BYTES,
             acknowledged: true,
             unproven: None,
             proofs: 0,
-            proof: std::time::Duration::from_secs(crate::proof::PROOF_SECONDS),
+            proof: Duration::from_secs(crate::proof::PROOF_SECONDS),
             finished_for_owner: Vec::new(),
             strangers_said: false,
             unwritable: false,
@@ -339,6 +344,19 @@ impl Executor {
     /// Frames for the network half since this was last asked.
     pub fn take_out(&mut self) -> Vec<ToNet> {
         std::mem::take(&mut self.out)
+    }
+
+    /// Tell what has to leave while an order is done by this.
+    pub(crate) fn tell_by(&mut self, teller: Option<Teller>) {
+        self.teller = teller;
+    }
+
+    /// Tell what is there to tell now instead of when the order is done: that it began, before what it does, for a host that dies over
+    /// it. The other half is not waited for: what finds no room is told with the rest, in its order.
+    pub(crate) fn tell_at_once(&mut self) {
+        let Some(teller) = &self.teller else { return };
+        let told = self.out.iter().take_while(|frame| teller.tell(frame, Duration::ZERO).is_ok()).count();
+        self.out.drain(..told);
     }
 
     /// The latest refusals, also of orders that could not be reported because they name nothing.

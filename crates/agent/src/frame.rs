@@ -221,16 +221,23 @@ pub enum FrameError {
     Io(#[from] std::io::Error),
 }
 
+/// A frame as bytes.
+///
+/// # Errors
+/// See [`FrameError`].
+pub fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, FrameError> {
+    let json = serde_json::to_vec(frame)?;
+    let length = u32::try_from(json.len()).ok().filter(|_| json.len() <= FRAME_BYTES_MAX);
+    let length = length.ok_or(FrameError::TooLarge(json.len()))?;
+    Ok([length.to_le_bytes().as_slice(), &json].concat())
+}
+
 /// Write one frame.
 ///
 /// # Errors
 /// See [`FrameError`].
 pub fn write<T: Serialize>(to: &mut impl Write, frame: &T) -> Result<(), FrameError> {
-    let json = serde_json::to_vec(frame)?;
-    let length = u32::try_from(json.len()).ok().filter(|_| json.len() <= FRAME_BYTES_MAX);
-    let length = length.ok_or(FrameError::TooLarge(json.len()))?;
-    to.write_all(&length.to_le_bytes())?;
-    to.write_all(&json)?;
+    to.write_all(&encode(frame)?)?;
     Ok(to.flush()?)
 }
 

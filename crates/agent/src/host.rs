@@ -6,7 +6,7 @@
 use crate::command::{Ask, Fault, Patience, read, run, run_noted};
 use crate::deadline::Deadline;
 use crate::fs::{Node, Tree};
-use crate::leftover::Note;
+use crate::leftover::{Note, output};
 use crate::services::SETTLE_SECONDS;
 use crate::windows::Windows;
 use catalogue::applies::{HostFacts, OsRelease, Probe};
@@ -392,7 +392,7 @@ pub(crate) fn call_packages(
 ) -> Result<Said, Fault> {
     let Some(path) = note else { return run(program, arguments, patience, READ_BYTES_MAX) };
     let mut note = Note::of(path, program);
-    run_noted(program, arguments, patience, READ_BYTES_MAX, &path.with_extension("said"), &mut |group| {
+    run_noted(program, arguments, patience, READ_BYTES_MAX, &output(path), &mut |group| {
         note.started(group);
     })
 }

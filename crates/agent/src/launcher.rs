@@ -9,6 +9,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 use std::collections::BTreeMap;
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -25,8 +26,17 @@ pub struct NetCommand {
     pub user: Option<(u32, u32)>,
 }
 
+/// The network half, started.
+#[derive(Debug)]
+pub struct NetProcess {
+    /// The process, with pipes at its standard input and output.
+    pub child: Child,
+    /// What it prints. Where nobody reads this in time it is lost: printing never holds the network half up.
+    pub stderr: PipeReader,
+}
+
 enum Launch {
-    Net(NetCommand, Sender<std::io::Result<Child>>),
+    Net(NetCommand, Sender<std::io::Result<NetProcess>>),
     Call(&'static str, Vec<String>, Patience, Option<PathBuf>, Sender<Result<Said, Fault>>),
 }
 
@@ -53,11 +63,11 @@ pub fn start() {
     drop(spawned);
 }
 
-/// Start the network half with pipes at its standard input and output.
+/// Start the network half with pipes at its standard input, output and error.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn net(command: NetCommand) -> std::io::Result<Child> {
+pub fn net(command: NetCommand) -> std::io::Result<NetProcess> {
     let gone = || std::io::Error::other("the launcher thread is gone");
     let (answer, heard) = channel();
     LAUNCHER.get().ok_or_else(gone)?.send(Launch::Net(command, answer)).map_err(|_| gone())?;
@@ -83,11 +93,13 @@ pub(crate) fn call_with_network(
     heard.recv().map_err(|_| gone())?
 }
 
-fn spawn_net(command: &NetCommand) -> std::io::Result<Child> {
+fn spawn_net(command: &NetCommand) -> std::io::Result<NetProcess> {
     use std::os::unix::process::CommandExt as _;
     // The file that runs now, reached without walking a path: the other user may not enter the directories on the way, and
     // an update that replaces the file must not give us a half of another version.
     let own = Path::new("/proc/self/exe");
+    let (stderr, to) = std::io::pipe()?;
+    rustix::io::ioctl_fionbio(&to, true)?;
     if crate::confine::by_units() {
         // Started by the service manager: by its path, and as the user that the unit names.
         let mut process = Command::new(crate::confine::SYSTEMD_RUN);
@@ -97,11 +109,13 @@ fn spawn_net(command: &NetCommand) -> std::io::Result<Child> {
             process.arg(format!("--setenv={}={value}", crate::failpoint::VARIABLE));
         }
         process.arg("--").arg(&command.program).args(&command.arguments);
-        return process.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        process.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(to);
+        return Ok(NetProcess { child: process.spawn()?, stderr });
     }
     let mut process = Command::new(if own.exists() { own } else { command.program.as_path() });
     process.arg0(&command.program);
-    process.args(&command.arguments).env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
+    process.args(&command.arguments).env_clear().current_dir("/");
+    process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(to);
     if crate::failpoint::armed() {
         process.env(crate::failpoint::VARIABLE, std::env::var_os(crate::failpoint::VARIABLE).unwrap_or_default());
     }
@@ -109,7 +123,7 @@ fn spawn_net(command: &NetCommand) -> std::io::Result<Child> {
         // Also clears the supplementary groups.
         process.gid(gid).uid(uid);
     }
-    process.spawn()
+    Ok(NetProcess { child: process.spawn()?, stderr })
 }
 
 /// Take the network from the calling thread and every thread it starts from now on, for ever.
@@ -140,6 +154,29 @@ pub fn seal() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_half_that_prints_without_end_is_held_up_by_nobody_who_does_not_read() {
+        const INSIDE: &str = "as-the-network-half";
+        if std::env::args().any(|argument| argument == INSIDE) {
+            use std::io::Write as _;
+            // Far more than a pipe holds; what finds no room is lost.
+            for _ in 0..1000 {
+                let _ = std::io::stderr().write_all(&[b'x'; 10_000]);
+            }
+            return;
+        }
+        start();
+        let test = "launcher::tests::a_network_half_that_prints_without_end_is_held_up_by_nobody_who_does_not_read";
+        let arguments = [test, "--exact", "--nocapture", INSIDE].map(str::to_owned).to_vec();
+        let program = std::env::current_exe().unwrap();
+        let mut started = net(NetCommand { program, arguments, user: None }).unwrap();
+        let said = std::io::read_to_string(started.child.stdout.take().unwrap()).unwrap();
+        assert!(started.child.wait().unwrap().success() && said.contains("1 passed"), "{said}");
+        let mut printed = Vec::new();
+        std::io::Read::read_to_end(&mut started.stderr, &mut printed).unwrap();
+        assert!(!printed.is_empty() && printed.len() < 5_000_000, "{}", printed.len());
+    }
 
     #[test]
     fn a_sealed_thread_has_no_network_and_its_children_have_none_but_the_launcher_has() {

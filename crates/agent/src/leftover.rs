@@ -4,7 +4,11 @@
 //!
 //! What is begun is written down beside the journal before it is, and its process group right after. A group lives on when its first
 //! process is gone, and its number is given to nobody else as long.
+//!
+//! A note that is there and cannot be read says that something may be at work, and not what: every package manager of our user may be
+//! it, and is waited for. But it may as well be somebody else's, so once the wait is over that note counts for nothing.
 
+use crate::command::empty_if_full;
 use crate::executor::Executor;
 use crate::host::Host;
 use crate::processes::{self, Process};
@@ -16,7 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) const WAIT: Duration = Duration::from_secs(120);
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(200);
-/// What package managers start: looked for where the agent died before it had written the group down.
+/// What package managers start: looked for where the agent died before it had written the group down, or where that cannot be read.
 const NAMES: [&str; 2] = ["apt-get", "dpkg"];
 
 /// What is written down of one.
@@ -102,14 +106,48 @@ impl Drop for Note {
     }
 }
 
+/// What an agent that died has written down; nothing where there is no note, and why it cannot be read where there is one.
+fn read(path: &Path) -> Option<Result<Begun, String>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| error.to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(Err(error.to_string())),
+    }
+}
+
+/// Whether there is a note that nobody can read.
+fn unreadable(path: &Path) -> bool {
+    matches!(read(path), Some(Err(_)))
+}
+
 /// What runs still of what an agent had begun that died, as a sentence; nothing where all of it has ended.
 pub(crate) fn still(path: &Path) -> Option<String> {
-    let begun: Begun = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    let process = begun.running()?;
-    Some(format!(
-        "{}, begun by an agent that died, still runs ({} as process {}) and is not stopped half way",
-        begun.program, process.name, process.pid
-    ))
+    still_as(path, &NAMES)
+}
+
+/// As [`still`]; where the note cannot be read a process of our user with one of these names may be what is looked for. In any session:
+/// a service has another one with each start, and packages have one database for all. Others' processes may have any name.
+fn still_as(path: &Path, names: &[&str]) -> Option<String> {
+    let (what, process) = match read(path)? {
+        Ok(begun) => (format!("{}, begun by an agent that died,", begun.program), begun.running()?),
+        Err(why) => {
+            let may_be = |process: &Process| names.contains(&process.name.as_str()) && process.of_our_user();
+            let what = "what may have been begun by an agent that died";
+            (format!("{what} (its note cannot be read: {why})"), Process::all().into_iter().find(may_be)?)
+        }
+    };
+    Some(format!("{what} still runs ({} as process {}) and is not stopped half way", process.name, process.pid))
+}
+
+/// What a package manager writes to instead of a pipe, beside its note.
+pub(crate) fn output(note: &Path) -> PathBuf {
+    note.with_extension("said")
+}
+
+/// Nothing is at work any more, or nobody can tell.
+fn forget(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    let _ = std::fs::remove_file(output(path));
 }
 
 /// Whether no package manager of an agent that died is at work.
@@ -125,9 +163,10 @@ fn wait(path: &Path, within: Duration) -> Option<String> {
     let deadline = Instant::now() + within;
     loop {
         let Some(still) = still(path) else {
-            let _ = std::fs::remove_file(path);
+            forget(path);
             return None;
         };
+        empty_if_full(&output(path));
         if Instant::now() >= deadline {
             return Some(still);
         }
@@ -140,9 +179,11 @@ impl Executor {
     pub(crate) fn wait_for_leftover(&mut self) {
         let Some(path) = self.host.calls.clone() else { return };
         let Some(found) = still(&path) else {
+            if let Some(Err(why)) = read(&path) {
+                tracing::warn!("what an agent that died was at cannot be read ({why}); no package manager is at work");
+            }
             // Of another boot, or long over.
-            let _ = std::fs::remove_file(path);
-            return;
+            return forget(&path);
         };
         let seconds = self.host.leftover_wait.as_secs();
         tracing::warn!("{found}; it is waited for, {seconds} s at most");
@@ -151,7 +192,20 @@ impl Executor {
                 tracing::info!("it has ended");
                 self.host.refresh();
             }
+            // Nothing that nobody can name keeps packages from being changed for ever.
+            Some(still) if unreadable(&path) => {
+                forget(&path);
+                tracing::error!("{still}; it may as well be another's, and is not waited for any longer");
+                self.host.refresh();
+            }
             Some(still) => tracing::error!("{still}; no package is changed here until it has ended"),
+        }
+    }
+
+    /// Keep what a leftover writes from filling the disk, as long as it runs. Between orders: what an order calls is looked after there.
+    pub(crate) fn tend_leftover(&self) {
+        if let Some(path) = self.host.calls.as_deref().filter(|path| path.exists()) {
+            empty_if_full(&output(path));
         }
     }
 }
@@ -259,9 +313,57 @@ mod tests {
             begun.write(&path).unwrap();
             assert_eq!(still(&path).is_some(), found, "{begun:?}");
         }
-        std::fs::write(&path, "nonsense").unwrap();
-        assert_eq!(still(&path), None);
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_read_says_that_something_may_be_at_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("called");
+        // A name of its own: others' tests, and this machine, call package managers.
+        let name = format!("quelldpkg{}", std::process::id() % 100_000);
+        let program = folder.path().join(&name);
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let names = [name.as_str()];
+        let whole = serde_json::to_vec(&Begun::by_us("/usr/bin/apt-get")).unwrap();
+        let cut = &whole[..whole.len() / 2];
+        std::fs::write(&path, cut).unwrap();
+        assert_eq!(still_as(&path, &names), None, "nothing of that name is at work");
+        // Another session than ours, as of an agent that was started anew.
+        let mut child = Command::new("setsid").arg(&program).arg("60").spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while still_as(&path, &names).is_none() {
+            assert!(Instant::now() < deadline, "it is not found");
+            std::thread::yield_now();
+        }
+        for note in [cut, b"", b"\xff\xff", b"null"] {
+            std::fs::write(&path, note).unwrap();
+            let said = still_as(&path, &names).unwrap_or_else(|| panic!("{note:?}"));
+            assert!(said.contains(&format!("({name} as process ")) && said.contains("cannot be read"), "{said}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(still_as(&path, &names), None, "without a note nothing is looked for");
+        std::fs::create_dir(&path).unwrap();
+        assert!(still_as(&path, &names).is_some(), "what is no file is no note that says nothing");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn what_is_left_at_work_fills_no_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("called");
+        let mut child = spawn("/bin/sleep", &["60"]);
+        Begun { since: 0, group: i32::try_from(child.id()).ok(), ..Begun::by_us("/usr/bin/apt-get") }
+            .write(&path)
+            .unwrap();
+        std::fs::File::create(output(&path)).unwrap().set_len(1 << 30).unwrap();
+        assert!(wait(&path, Duration::ZERO).is_some());
+        assert_eq!(std::fs::metadata(output(&path)).unwrap().len(), 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(wait(&path, Duration::from_secs(30)), None);
+        assert!(!output(&path).exists());
     }
 }

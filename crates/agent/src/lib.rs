@@ -3,6 +3,7 @@
 //! Two processes. The network half ([`net`]) moves bytes and signs requests; the executor half ([`executor`]) has no network,
 //! verifies everything itself and is the only one that touches the host. `docs/agent.md` is the long form.
 
+mod account;
 mod adopt;
 pub mod checks;
 pub mod cli;
@@ -32,6 +33,7 @@ mod processes;
 pub mod proof;
 mod reach;
 pub mod record;
+mod relay;
 pub mod restart;
 pub mod restore;
 mod revert;
@@ -41,6 +43,7 @@ pub mod session;
 mod shells;
 pub mod state;
 mod steps;
+mod teller;
 mod undo;
 pub mod validators;
 pub mod verify;

@@ -1,6 +1,7 @@
 //! Text of others, as one line that can be printed: what a server, a network half, a file of the host or a program said must not
 //! begin lines of its own in a log, nor move the cursor of the terminal it is read on.
 
+use domain::printable::steers;
 use std::io::{self, Write};
 
 /// Most characters of one line; what is longer was not meant to be read.
@@ -28,14 +29,6 @@ pub fn lines(text: &str) -> String {
     text.lines().map(|line| one_line(line) + "\n").collect()
 }
 
-/// Whether a character does something else than show itself.
-fn steers(c: char) -> bool {
-    // Line and paragraph ends, marks of writing direction, what joins or has no width, and tags.
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
 /// A log in which every event is one line, whatever was put into it. Each write is one event, as `tracing_subscriber` writes them.
 #[derive(Debug)]
 pub struct Lines<W>(pub W);
@@ -55,6 +48,7 @@ impl<W: Write> Write for Lines<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn foreign_text_is_one_line_and_steers_nothing() {
@@ -76,6 +70,14 @@ mod tests {
         assert!(long.len() < 8 * LINE_CHARS_MAX && long.ends_with("[... 96000 characters cut]"), "{}", long.len());
         assert_eq!(lines("-a\u{1b}\r\n+b"), "-a\\u{1b}\n+b\n");
         assert_eq!(lines(""), "");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_others_steers_whatever_it_is(text in any::<String>()) {
+            prop_assert!(!one_line(&text).chars().any(steers));
+            prop_assert!(!lines(&text).chars().any(|c| c != '\n' && steers(c)));
+        }
     }
 
     #[test]

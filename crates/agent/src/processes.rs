@@ -37,6 +37,15 @@ impl Process {
         numbers.filter_map(Self::look).collect()
     }
 
+    /// Whether it runs as the user that we run as.
+    pub(crate) fn of_our_user(&self) -> bool {
+        // Not by the owner of its folder in `/proc`, which is root for whoever does not let itself be looked at.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let effective =
+            status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok());
+        effective == Some(rustix::process::geteuid().as_raw())
+    }
+
     fn parse(stat: &str) -> Option<Self> {
         // The name stands in brackets and may hold anything, brackets and blanks included.
         let (head, rest) = stat.rsplit_once(") ")?;
@@ -80,5 +89,6 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let own = Process::look(pid).unwrap();
         assert!(own.started <= now() && Process::all().contains(&own), "{own:?}");
+        assert!(own.of_our_user());
     }
 }

@@ -1,6 +1,9 @@
 //! Restarting the host, where an entry needs it: the try is not over when its files are in place, but when the host was started
 //! again and the check afterwards finds what was wanted (`fleet-execution.md` 2.4).
 //!
+//! A rollback needs no approval, but its restart does: that of what it takes back, as long as it holds ([`check_back`]). Without it the
+//! rollback is done, and the owner restarts the machine.
+//!
 //! Five have to agree before this machine goes down: the signed entry says that a restart is needed, the order asks for it, the
 //! owner of the machine allows it (the file `allow-restart`; never by default), the server grants a permit for just this task,
 //! epoch and question, and the journal has it that this (task, epoch) has not restarted the machine before. Done is told by the
@@ -17,6 +20,7 @@ use crate::services;
 use catalogue::schema::{Reboot, Reversible};
 use domain::mitigation::ControlState;
 use protocol::agent::{EventKind, Outcome, TaskEpoch, TaskReport};
+use protocol::approval::check_back;
 use protocol::order::{Order, OrderKind};
 
 /// A machine is not restarted again so soon after it was started, in seconds, whatever is ordered: it must not spin.
@@ -61,6 +65,18 @@ impl Executor {
         (!self.host.tree.live() && self.restarter.stub.is_none()).then_some("nothing runs below another root")
     }
 
+    /// Why a rollback does not restart this machine now, if it does not: nobody approves a rollback.
+    fn unapproved(&self, order: &Order) -> Option<String> {
+        if order.kind != OrderKind::Revert {
+            return None;
+        }
+        let Some(approval) = &order.approval else {
+            return Some("no approval lets this rollback restart the machine".to_owned());
+        };
+        let envelope = self.approvals.get(&approval.manifest);
+        check_back(&self.root, order, approval, envelope, self.clock.now()).err().map(|fault| fault.to_string())
+    }
+
     /// Hold the report of a try back until the host was restarted; gives it back where that does not happen.
     pub(crate) fn await_restart(&mut self, order: &Order, mut report: TaskReport) -> Option<TaskReport> {
         let done = matches!(report.outcome, Outcome::Succeeded | Outcome::Unchanged | Outcome::Reverted);
@@ -77,6 +93,10 @@ impl Executor {
             return Some(report);
         }
         if let Some(why) = self.no_restart() {
+            report.message = format!("{}; not restarted: {why}", report.message);
+            return Some(report);
+        }
+        if let Some(why) = self.unapproved(order) {
             report.message = format!("{}; not restarted: {why}", report.message);
             return Some(report);
         }
@@ -105,6 +125,9 @@ impl Executor {
             return;
         }
         if let Some(why) = self.no_restart() {
+            return self.end_restart(&order, restart, &format!("not restarted: {why}"));
+        }
+        if let Some(why) = self.unapproved(&order) {
             return self.end_restart(&order, restart, &format!("not restarted: {why}"));
         }
         // S4 holds for the second half of the work too: a maintenance window is over when it is over.

@@ -5,8 +5,10 @@
 
 use crate::executor::{Executor, ExecutorError};
 use crate::frame::{self, Settings, ToExecutor, ToNet};
-use crate::launcher::{self, NetCommand};
-use std::process::{Child, ChildStdin};
+use crate::launcher::{self, NetCommand, NetProcess};
+use crate::relay;
+use crate::teller::{ROOM_WAIT, Teller};
+use std::process::Child;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -43,7 +45,7 @@ enum Heard {
 
 struct NetHalf {
     child: Child,
-    pipe: ChildStdin,
+    teller: Teller,
     number: u64,
     started: Instant,
 }
@@ -64,7 +66,9 @@ pub fn supervise(mut executor: Executor, command: &NetCommand, settings: &Settin
     loop {
         number += 1;
         let mut net = start(&executor, command, settings, number, to.clone())?;
+        executor.tell_by(Some(net.teller.clone()));
         let reason = converse(&mut executor, &mut net, &from);
+        executor.tell_by(None);
         let _ = net.child.kill();
         let _ = net.child.wait();
         let lived = net.started.elapsed();
@@ -82,9 +86,10 @@ fn start(
     to: SyncSender<Heard>,
 ) -> Result<NetHalf, RunError> {
     let fail = |source| RunError::Net { program: command.program.display().to_string(), source };
-    let mut child = launcher::net(command.clone()).map_err(fail)?;
+    let NetProcess { mut child, stderr } = launcher::net(command.clone()).map_err(fail)?;
     let gone = || fail(std::io::Error::other("its pipes are missing"));
-    let (Some(mut pipe), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(gone()) };
+    let (Some(pipe), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(gone()) };
+    relay::start(stderr).map_err(fail)?;
     let read = move || loop {
         let heard = match frame::read::<ToExecutor>(&mut stdout) {
             Ok(frame) => Heard::Frame(number, Box::new(frame)),
@@ -98,8 +103,9 @@ fn start(
     std::thread::Builder::new().name("frames".to_owned()).stack_size(256 * 1024).spawn(read).map_err(fail)?;
     let hello = ToNet::Hello(Box::new(executor.hello(settings.clone())?));
     // A pipe that breaks at once is noticed by the reader.
-    let _ = frame::write(&mut pipe, &hello);
-    Ok(NetHalf { child, pipe, number, started: Instant::now() })
+    let teller = Teller::of(pipe).map_err(fail)?;
+    let _ = teller.tell(&hello, ROOM_WAIT);
+    Ok(NetHalf { child, teller, number, started: Instant::now() })
 }
 
 /// Work until the network half ends; says why it did.
@@ -111,12 +117,13 @@ fn converse(executor: &mut Executor, net: &mut NetHalf, from: &Receiver<Heard>) 
     let mut looked = Instant::now();
     loop {
         for frame in out.drain(..) {
-            if let Err(error) = frame::write(&mut net.pipe, &frame) {
+            if let Err(error) = net.teller.tell(&frame, ROOM_WAIT) {
                 return error.to_string();
             }
         }
         if looked.elapsed() >= Duration::from_secs(FACTS_SECONDS) {
             looked = Instant::now();
+            executor.tend_leftover();
             let now = executor.facts();
             if now != facts {
                 facts = now;

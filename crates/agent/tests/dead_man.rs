@@ -50,6 +50,7 @@ impl Agent {
     }
 }
 
+/// Of the live system: a test that enrols says `--user`, because none makes an account on the machine that it runs on.
 fn command(world: &World, verb: &str) -> Command {
     let mut command = Command::new(EXE);
     command.arg(verb).arg("--state").arg(world.folder.path().join("enrolled")).stdin(Stdio::null());
@@ -130,7 +131,7 @@ fn kept_connection() {
     let entries = vec![rule("no-opening", cutting), rule("low-mss", harmless)];
     let server = Server::start(entries.clone());
     let world = World::new(entries);
-    assert!(command(&world, "enrol").args(["--token", &server.token]).status().unwrap().success());
+    assert!(command(&world, "enrol").args(["--user", "nobody", "--token", &server.token]).status().unwrap().success());
     let _agent = Agent::run(&world, None);
     let task = apply(&server, &world, "low-mss", 1);
     let EventKind::Finished(report) = server.ended(task, 1) else { panic!() };
@@ -159,7 +160,7 @@ fn kernel_parameter() {
     let entries = vec![cutting, harmless];
     let server = Server::named(entries.clone(), "localhost", "[::1]:0");
     let world = World::new(entries);
-    assert!(command(&world, "enrol").args(["--token", &server.token]).status().unwrap().success());
+    assert!(command(&world, "enrol").args(["--user", "nobody", "--token", &server.token]).status().unwrap().success());
     let _agent = Agent::run(&world, None);
     let task = apply(&server, &world, "martians", 1);
     let EventKind::Finished(report) = server.ended(task, 1) else { panic!() };
@@ -180,7 +181,7 @@ fn rules() {
     let entries = vec![harmless, cutting];
     let server = Server::start(entries.clone());
     let world = World::new(entries);
-    assert!(command(&world, "enrol").args(["--token", &server.token]).status().unwrap().success());
+    assert!(command(&world, "enrol").args(["--user", "nobody", "--token", &server.token]).status().unwrap().success());
     let bare = ruleset();
 
     let agent = Agent::run(&world, None);

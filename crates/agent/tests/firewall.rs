@@ -55,6 +55,14 @@ fn below_another_root_a_rule_waits_for_the_boot() {
     world.write("etc/quell/firewall/no-wsus.nft", "# off\n");
     assert_eq!(world.check("linux-rule", 6).state, ControlState::Drifted);
     assert_eq!(world.revert("linux-rule", 7).outcome, Outcome::DriftedSinceApply);
+    // What an apply writes over is kept, in a file of ours too: a revert gives the owner's text back.
+    let again = world.apply("linux-rule", 8);
+    assert_eq!((again.outcome, again.state), (Outcome::Succeeded, ControlState::Configured), "{again:#?}");
+    assert_eq!(world.read("etc/quell/firewall/no-wsus.nft"), script);
+    let reverted = world.revert("linux-rule", 9);
+    assert_eq!(reverted.outcome, Outcome::Reverted, "{reverted:#?}");
+    assert_eq!(world.read("etc/quell/firewall/no-wsus.nft"), "# off\n");
+    assert!(!world.exists("etc/systemd/system/quell-firewall-no-wsus.service"), "nothing loads it");
 }
 
 /// What planning a rule says on a host whose agent talks to this server and whose sshd listens at 2222, too.

@@ -288,15 +288,23 @@ fn what_a_server_says_is_one_line_of_the_agents_log() {
     site.start();
     site.server.offer(site.order(OrderKind::Check, 1));
     let log = site.log.clone().unwrap();
-    let text = (0..300)
-        .find_map(|_| {
+    let logged = |words: &str| {
+        let text = (0..300).find_map(|_| {
             std::thread::sleep(Duration::from_millis(100));
             let text = String::from_utf8(std::fs::read(&log).unwrap()).unwrap();
-            text.contains("curl x").then_some(text)
-        })
-        .expect("what the server said is logged");
+            text.contains(words).then_some(text)
+        });
+        text.expect("what the server said is logged")
+    };
+    let text = logged("curl x");
     let line = text.lines().find(|line| line.contains("curl x")).unwrap();
     assert!(line.contains("cannot be had: the server answered 404: no\\n ERROR"), "{line:?}");
     let steers = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    assert!(!text.contains(steers) && !text.contains("\n ERROR"), "{text:?}");
+    // What the network half prints is in the same log, as its words.
+    *site.server.withheld.lock().unwrap() = Some((500, words.replace("curl x", "curl y")));
+    let text = logged("curl y");
+    let line = text.lines().find(|line| line.contains("curl y")).unwrap();
+    assert!(line.contains("network half: ") && line.contains("the server answered 500"), "{line:?}");
     assert!(!text.contains(steers) && !text.contains("\n ERROR"), "{text:?}");
 }

@@ -72,6 +72,25 @@ fn a_start_waits_for_it_within_a_bound() {
 }
 
 #[test]
+fn what_a_note_that_cannot_be_read_may_be_about_is_waited_for_and_never_for_ever() {
+    let world = world();
+    let program = world.folder.path().join("dpkg");
+    std::fs::copy("/bin/sleep", &program).unwrap();
+    let mut child = Command::new(&program).arg("60").process_group(0).spawn().unwrap();
+    let note = world.state().join("called");
+    std::fs::write(&note, "{\"program\":\"/usr/bin/apt-g").unwrap();
+    let begun = Instant::now();
+    let executor = open(&world, Duration::from_millis(300));
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    assert!(child.try_wait().unwrap().is_none(), "it was stopped");
+    assert!(!note.exists(), "it keeps nothing from being done");
+    drop(executor);
+    assert_eq!(world.check(ID, 1).state, ControlState::Exposed, "packages are judged again");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn while_it_runs_no_package_is_changed_judged_or_put_back() {
     let world = world();
     assert_eq!(world.check(ID, 1).state, ControlState::Exposed);

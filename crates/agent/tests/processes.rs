@@ -14,7 +14,7 @@ mod server;
 
 use common::{World, mode, sshd};
 use domain::mitigation::ControlState;
-use protocol::agent::{EventKind, Outcome, TaskEpoch};
+use protocol::agent::{Event, EventKind, Outcome, TaskEpoch};
 use protocol::order::{Order, OrderKind};
 use server::Server;
 use std::collections::BTreeMap;
@@ -265,6 +265,34 @@ fn killed_while_applying(point: &str) {
     let leftovers = std::fs::read_dir(site.world.host().join("etc/ssh")).unwrap().count();
     assert_eq!(leftovers, 1, "{point}: a temporary file stays");
     assert!(site.server.store.0.lock().unwrap().conflicts.is_empty(), "{point}");
+}
+
+#[test]
+fn that_work_began_is_told_before_it_is_done_for_a_host_that_dies_over_it() {
+    let started =
+        |text: &String| serde_json::from_str::<Event>(text).is_ok_and(|event| event.event == EventKind::Started);
+    for (kind, task) in [(OrderKind::Apply, 1), (OrderKind::Revert, 2)] {
+        let site = Site::new();
+        if kind == OrderKind::Revert {
+            let _agent = site.run(None);
+            site.server.offer(site.order(OrderKind::Apply, 1));
+            site.server.ended(Uuid::from_u128(1), 1);
+        }
+        let before = site.world.read(FILE);
+        // The work goes on for longer than this waits.
+        let agent = site.run(Some("before-replace:sleep=600000"));
+        site.server.offer(site.order(kind, task));
+        let of = (Uuid::from_u128(task), 1);
+        site.server.wait("the start", |store| store.events.get(&of)?.iter().any(started).then_some(()));
+        assert_eq!(site.world.read(FILE), before, "{kind:?}: it is not done yet");
+        assert_eq!(site.intents()[&of], 1, "{kind:?}: what is told is durable");
+        // The host dies; what was told stays true.
+        drop(agent);
+        let _agent = site.run(None);
+        let end = site.server.ended(of.0, of.1);
+        assert!(matches!(end, EventKind::Interrupted { .. } | EventKind::Finished(_)), "{kind:?}: {end:?}");
+        assert!(site.server.store.0.lock().unwrap().conflicts.is_empty(), "{kind:?}");
+    }
 }
 
 #[test]

@@ -45,6 +45,33 @@ pub fn listened_since(spans: impl IntoIterator<Item = Span>, now: Timestamp, sec
     None
 }
 
+/// How many seconds somebody has listened since an instant, as [`listened_since`] counts them.
+#[must_use]
+pub fn listened(spans: impl IntoIterator<Item = Span>, now: Timestamp, since: Timestamp) -> i64 {
+    let (mut ceiling, mut seconds) = (now, 0);
+    for span in spans {
+        let until = span.until.min(ceiling);
+        if until > span.since {
+            seconds += until.seconds_since(span.since.max(since)).max(0);
+            ceiling = span.since;
+        }
+    }
+    seconds
+}
+
+/// When an agent that was last heard, or last taken back, at `heard` is retired, where somebody listens all the time from now on.
+/// `days` until then, 0 for never.
+#[must_use]
+pub fn over_at(spans: &[Span], now: Timestamp, days: i64, heard: Timestamp) -> Option<Timestamp> {
+    let days = bounded(days)?;
+    Some(now.plus_seconds((days * DAY - listened(spans.iter().copied(), now, heard)).max(0)))
+}
+
+/// The days that hold; a setting that is out of bounds, however it came to be stored, never retires earlier. `None` for never.
+fn bounded(days: i64) -> Option<i64> {
+    (days != 0).then(|| days.clamp(*RETIRE_DAYS.start(), *RETIRE_DAYS.end()))
+}
+
 /// How an agent stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contact {
@@ -70,9 +97,7 @@ impl Bounds {
     #[must_use]
     pub fn of(spans: &[Span], now: Timestamp, days: i64) -> Bounds {
         let since = |seconds| listened_since(spans.iter().copied(), now, seconds);
-        // A setting that is out of bounds, however it came to be stored, never retires earlier.
-        let days = if days == 0 { None } else { Some(days.clamp(*RETIRE_DAYS.start(), *RETIRE_DAYS.end())) };
-        Bounds { missing: since(MISSING_SECONDS), over: days.and_then(|days| since(days * DAY)) }
+        Bounds { missing: since(MISSING_SECONDS), over: bounded(days).and_then(|days| since(days * DAY)) }
     }
 
     /// How an agent stands that was last heard, or last taken back by a person, at `heard`.
@@ -215,6 +240,29 @@ mod tests {
     }
 
     #[test]
+    fn when_an_agent_is_retired_if_it_is_not_heard_of_by_table() {
+        for (spans, now, days, heard, expected) in [
+            (vec![span(0, 100)], 100, 45, 90, Some(135)),
+            (vec![span(0, 100)], 100, 45, 55, Some(100)),
+            (vec![span(0, 100)], 100, 45, 20, Some(100)),
+            // The server was off from day 50 to day 95: ten days of it were heard by nobody.
+            (vec![span(95, 100), span(0, 50)], 100, 45, 40, Some(130)),
+            (vec![], 100, 45, 20, Some(145)),
+            (vec![span(0, 100)], 100, 0, 20, None),
+            (vec![span(0, 100)], 100, 1, 98, Some(105)),
+            // Spans that overlap count once, and what lies ahead is none.
+            (vec![span(50, 100), span(40, 100)], 100, 45, 80, Some(125)),
+            (vec![span(145, 146), span(90, 100)], 100, 45, 90, Some(135)),
+        ] {
+            assert_eq!(
+                over_at(&spans, at(now), days, at(heard)),
+                expected.map(at),
+                "{spans:?} at {now}, heard at {heard}"
+            );
+        }
+    }
+
+    #[test]
     fn a_fleet_that_is_silent_is_not_retired() {
         for (agents, silent, may) in
             [(0, 0, true), (1, 1, true), (2, 1, true), (2, 2, false), (3, 2, false), (4, 2, true), (100, 51, false)]
@@ -264,11 +312,15 @@ mod tests {
             if contact == Contact::Over {
                 prop_assert!(at(now).seconds_since(at(heard)) > days.max(7) * DAY);
             }
+            let promised = spans.clone();
             let mut fewer = spans;
             if cut < fewer.len() {
                 fewer.remove(cut);
             }
             prop_assert!(Bounds::of(&fewer, at(now), days).contact(at(heard)) <= contact);
+            // What a page promises: heard a moment ago it is retired that much later, and whoever is due now is promised for now.
+            let due = over_at(&promised, at(now), days, at(heard));
+            prop_assert_eq!(contact == Contact::Over && due != Some(at(now)), false);
         }
     }
 }

@@ -20,6 +20,9 @@ pub const TELL_SECONDS: i64 = 24 * 3600;
 pub const GATHER_SECONDS: i64 = 3600;
 /// Seconds after which people are told of a rollback that failed although others of the same job are not over: a quarter of an hour.
 pub const SETTLE_SECONDS: i64 = 15 * 60;
+/// Seconds after its last look at a control after which an agent that is heard does not look at it any more, as far as anybody can see:
+/// a fortnight, twice the longest time between two looks.
+pub const UNWATCHED_SECONDS: i64 = 14 * 24 * 3600;
 /// What people have to know before they take back what the scanner calls fixed, where the mitigation itself may be why: scanners
 /// judge many vulnerabilities by the very behaviour that a mitigation changes (the algorithms that an SSH server offers, say),
 /// and neither the catalogue nor the knowledge base tells which.
@@ -112,6 +115,14 @@ impl Turn {
             Turn::Absent => "is not in place",
         }
     }
+}
+
+/// Whether nobody looks at a control any more that was last looked at then: no agent in force is on its asset, or each one was heard
+/// [`UNWATCHED_SECONDS`] later and said nothing of it. A host that is away is waited for: what it said last counts until its agent is
+/// retired.
+#[must_use]
+pub fn unwatched(looked: Timestamp, heard: &[Timestamp]) -> bool {
+    heard.iter().all(|heard| *heard > looked.plus_seconds(UNWATCHED_SECONDS))
 }
 
 /// What is done about a drifted control of a standing job.
@@ -364,6 +375,25 @@ mod tests {
             let expected = (Known { state: expected, origin: whose }, turn);
             assert_eq!(after, expected, "{state:?} {origin:?} heard {said:?} held={held}");
         }
+    }
+
+    #[test]
+    fn who_looks_at_a_control_by_table() {
+        let at = |days: i64| Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(days * 86_400);
+        for (heard, expected) in [
+            (vec![], true),
+            (vec![at(-40)], false),
+            (vec![at(14)], false),
+            (vec![at(14).plus_seconds(1)], true),
+            (vec![at(40), at(3)], false),
+        ] {
+            assert_eq!(unwatched(at(0), &heard), expected, "{heard:?}");
+        }
+        // What nobody looked at counts again as soon as its host says what it is.
+        let known = Known { state: ControlState::Unknown, origin: Origin::Ours };
+        let said = Said { state: ControlState::Effective, held: true };
+        let again = Known { state: ControlState::Effective, origin: Origin::Ours };
+        assert_eq!(checked(known, said), (again, Turn::InForce));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod job;
 pub mod mail;
 pub mod mitigation;
 pub mod number;
+pub mod printable;
 pub mod progress;
 pub mod refusal;
 pub mod rescan;

@@ -1,7 +1,8 @@
-//! Mail of jobs: which events cause which mail (R17), when a mail is tried again, what an address is.
+//! Mail of jobs, and of agents that are not heard of: which events cause which mail (R17), when a mail is tried again, what an address is.
 //!
 //! It sends nothing and words nothing; the server has the client and the templates.
 
+use crate::printable::steers;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -40,12 +41,15 @@ pub enum Kind {
     Expired,
     /// The job is to be looked at again.
     Review,
+    /// Contact is lost with agents, or they were retired by themselves.
+    Agents,
     /// Somebody tries out whether mail arrives.
     Test,
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 6] = [Kind::Started, Kind::Reported, Kind::Drifted, Kind::Expired, Kind::Review, Kind::Test];
+pub const KINDS: [Kind; 7] =
+    [Kind::Started, Kind::Reported, Kind::Drifted, Kind::Expired, Kind::Review, Kind::Agents, Kind::Test];
 
 impl Kind {
     /// The word in the database and the API.
@@ -57,6 +61,7 @@ impl Kind {
             Kind::Drifted => "drifted",
             Kind::Expired => "expired",
             Kind::Review => "review",
+            Kind::Agents => "agents",
             Kind::Test => "test",
         }
     }
@@ -199,7 +204,7 @@ pub fn next_try_seconds(tries: i64, jitter: i64) -> i64 {
 /// What stands in a mail, frozen when it was caused, so that a repetition says the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// The job's number; empty for a test.
+    /// The job's number; empty for a test, and of agents.
     pub job: String,
     /// Its title.
     pub title: String,
@@ -231,6 +236,26 @@ pub struct Facts {
     /// How many lines more there are.
     #[serde(default)]
     pub more: i64,
+    /// Which agents are not heard of.
+    #[serde(default)]
+    pub silence: Silence,
+}
+
+/// What one look at who was not heard of has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// Agents that contact is lost with since this look.
+    pub missing: i64,
+    /// The first of them: host name, and when it was last heard.
+    pub missing_named: Vec<(String, Timestamp)>,
+    /// Agents that were retired by it.
+    pub retired: i64,
+    /// The first of them.
+    pub retired_named: Vec<(String, Timestamp)>,
+    /// Days until an agent is retired, 0 for never.
+    pub days: i64,
+    /// Why none is retired by itself now, if so.
+    pub held: Option<String>,
 }
 
 /// Lines of one mail at most.
@@ -276,21 +301,16 @@ pub fn address(text: &str) -> Result<(), BadAddress> {
     if long { Err(BadAddress::Long) } else { Ok(()) }
 }
 
-/// A text as one line of at most `chars` characters, for a header: every run of control characters and white space
-/// becomes one space.
+/// A text as one line of at most `chars` characters, for a header: every run of white space and of what steers
+/// ([`crate::printable`]) becomes one space. A subject is a place to deceive.
 #[must_use]
 pub fn one_line(text: &str, chars: usize) -> String {
-    let spaced: String = text.chars().map(|c| if c.is_control() || is_separator(c) { ' ' } else { c }).collect();
+    let spaced: String = text.chars().map(|c| if steers(c) { ' ' } else { c }).collect();
     let line = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(chars) {
         Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default().trim_end()),
         None => line,
     }
-}
-
-/// Line and paragraph separators, and what turns the direction of writing: a subject is a place to deceive.
-fn is_separator(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 #[cfg(test)]
@@ -382,6 +402,7 @@ mod tests {
     fn one_line_of_a_text() {
         assert_eq!(one_line("Stop\r\nBcc: eve@example.org", 80), "Stop Bcc: eve@example.org");
         assert_eq!(one_line("  a\tb\u{2028}c\u{202e}d ", 80), "a b c d");
+        assert_eq!(one_line("in\u{200b}voi\u{feff}ce", 80), "in voi ce");
         assert_eq!(one_line("abcdef", 3), "abc…");
         assert_eq!(one_line("äöü", 3), "äöü");
     }
@@ -395,7 +416,7 @@ mod tests {
     proptest! {
         #[test]
         fn neither_a_line_nor_an_address_ever_holds_a_line_end(text in any::<String>(), chars in 0_usize..100) {
-            prop_assert!(!one_line(&text, chars).chars().any(char::is_control));
+            prop_assert!(!one_line(&text, chars).chars().any(steers));
             prop_assert!(one_line(&text, chars).chars().count() <= chars + 1);
             if address(&text).is_ok() {
                 prop_assert!(!text.chars().any(|c| c.is_control() || c.is_whitespace()));

@@ -3,14 +3,15 @@
 //! Pages, API and command line roll back a job by this rule; what is in force and ours is `control`'s to say. And in which order
 //! hosts were changed, because they are taken back the other way round (`fleet-execution.md` 6.3).
 
-use crate::id::{AssetId, RunId};
+use crate::id::AssetId;
 use crate::task::State;
+use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a task did, or was to do, about a mitigation on an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn<J> {
-    /// Whose task it was.
+    /// Whose task it was, or what else is asked of those that put it there.
     pub job: J,
     /// It was to take the mitigation back; else to put it in place.
     pub back: bool,
@@ -43,19 +44,18 @@ pub fn put_in_place<J: Copy + Ord>(turns: impl IntoIterator<Item = Turn<J>>) -> 
     if changed.is_empty() { tried.into_iter().collect() } else { changed }
 }
 
-/// In which wave each host was changed, by the runs and waves that put in place what is to be taken back, mitigation by mitigation.
-/// Nothing where several runs did: the waves of one say nothing of those of another.
+/// When each host was changed last, by when the tasks were done that put in place what is to be taken back, mitigation by mitigation and
+/// of whichever runs.
 #[must_use]
-pub fn changed_in(put: impl IntoIterator<Item = (AssetId, BTreeSet<(RunId, u32)>)>) -> BTreeMap<AssetId, u32> {
-    let (mut runs, mut changed) = (BTreeSet::new(), BTreeMap::new());
-    for (asset, tasks) in put {
-        for (run, wave) in tasks {
-            runs.insert(run);
-            let last = changed.entry(asset).or_insert(wave);
-            *last = wave.max(*last);
+pub fn changed_at(put: impl IntoIterator<Item = (AssetId, BTreeSet<Timestamp>)>) -> BTreeMap<AssetId, Timestamp> {
+    let mut changed = BTreeMap::new();
+    for (asset, done) in put {
+        if let Some(last) = done.last() {
+            let known = changed.entry(asset).or_insert(*last);
+            *known = (*last).max(*known);
         }
     }
-    if runs.len() > 1 { BTreeMap::new() } else { changed }
+    changed
 }
 
 #[cfg(test)]
@@ -63,19 +63,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_waves_of_one_run_are_known_and_those_of_several_are_not() {
-        let put = |asset, tasks: &[(i64, u32)]| {
-            (AssetId(asset), tasks.iter().map(|(run, wave)| (RunId(*run), *wave)).collect::<BTreeSet<_>>())
+    fn a_host_was_changed_when_the_last_of_its_mitigations_was_put_there() {
+        let at = Timestamp::from_micros;
+        let put = |asset, done: &[i64]| (AssetId(asset), done.iter().copied().map(at).collect::<BTreeSet<_>>());
+        let known = |changed: &[(i64, i64)]| {
+            changed.iter().map(|(asset, done)| (AssetId(*asset), at(*done))).collect::<BTreeMap<_, _>>()
         };
-        let waves = |waves: &[(i64, u32)]| {
-            waves.iter().map(|(asset, wave)| (AssetId(*asset), *wave)).collect::<BTreeMap<_, _>>()
-        };
-        assert_eq!(changed_in([]), waves(&[]));
-        // Two mitigations on one host, and one of which nobody knows who put it there.
-        let one = [put(1, &[(7, 1)]), put(2, &[(7, 2)]), put(2, &[(7, 2)]), put(3, &[])];
-        assert_eq!(changed_in(one.clone()), waves(&[(1, 1), (2, 2)]));
-        assert_eq!(changed_in(one.into_iter().chain([put(4, &[(8, 1)])])), waves(&[]));
-        assert_eq!(changed_in([put(1, &[(7, 1), (8, 1)])]), waves(&[]), "put back by a run of its own after a drift");
+        assert_eq!(changed_at([]), known(&[]));
+        // Two mitigations on one host, one that was put back by a run of its own, and one of which nobody knows who put it there.
+        let all = [put(1, &[7]), put(2, &[9]), put(2, &[3]), put(3, &[]), put(4, &[1, 8])];
+        assert_eq!(changed_at(all), known(&[(1, 7), (2, 9), (4, 8)]));
     }
 
     #[test]

@@ -295,18 +295,18 @@ impl Policy {
         self.assign_back(key, assets, &BTreeMap::new())
     }
 
-    /// The same for a rollback, where the hosts were changed in these waves (`fleet-execution.md` 6.3: in reverse order): those that
+    /// The same for a rollback, where the hosts were changed at these times (`fleet-execution.md` 6.3: in reverse order): those that
     /// were changed last come first. Waves are as large as the policy says, so that a rollback has its canaries, too. Hosts of
-    /// which no wave is known come last.
+    /// which no time is known come last.
     #[must_use]
     pub fn assign_back(
         &self,
         key: u64,
         assets: impl IntoIterator<Item = AssetId>,
-        changed: &BTreeMap<AssetId, u32>,
+        changed: &BTreeMap<AssetId, Timestamp>,
     ) -> BTreeMap<AssetId, u32> {
-        let place = |asset| (Reverse(changed.get(&asset).copied().unwrap_or(0)), rank(key, asset), asset);
-        let mut ranked: Vec<(Reverse<u32>, u64, AssetId)> = assets.into_iter().map(place).collect();
+        let place = |asset| (Reverse(changed.get(&asset).copied()), rank(key, asset), asset);
+        let mut ranked: Vec<(Reverse<Option<Timestamp>>, u64, AssetId)> = assets.into_iter().map(place).collect();
         ranked.sort_unstable();
         ranked.dedup();
         let sizes = self.sizes(u64::try_from(ranked.len()).unwrap_or(u64::MAX));

@@ -408,8 +408,8 @@ pub struct Permitted {
 /// Whether a task's host died at work, as far as anybody can see: what began was not heard of for [`GONE_SECONDS`], nor was its host,
 /// last heard at `heard_at`.
 ///
-/// An agent may say that an action started only once it is over, and a host that dies in it never does. So a permit for the present
-/// order counts as a start, unless the host was heard once the work was over: then it would have said so. What is unknown already, by
+/// What an agent says of a start is lost with a host that dies at once, and older ones say it only when all is over. So a permit for the
+/// present order counts as a start, unless the host was heard once the work was over: then it would have said so. What is unknown already, by
 /// its order's time, counts too as long as nobody knows that it began.
 #[must_use]
 pub fn gone(

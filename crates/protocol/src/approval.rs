@@ -7,15 +7,18 @@
 //! rollout an agent can hold the server to the restart and the permit only: waves, gates and pace are counted over many hosts,
 //! which no agent sees. Server, agent and command line ask the same functions here.
 //!
-//! Deliberately not here: who may approve on the server (`domain::approval`), and reverts, which never need an approval.
+//! Deliberately not here: who may approve on the server (`domain::approval`). A rollback never needs an approval; where it restarts its
+//! host it keeps to the approval of what it takes back, see [`check_back`].
 
+mod cover;
 pub mod merkle;
 mod version;
 
 use crate::digest::Digest;
-use crate::order::{Order, OrderKind, RefusalCode};
+use crate::order::{OrderKind, RefusalCode};
 use crate::root::{Role, Root};
 use crate::signed::{Envelope, EnvelopeError, VerifyError};
+pub use cover::{check, check_back};
 use domain::rollout::resolved::Rollout;
 use domain::time::Timestamp;
 use merkle::{Proof, Tree, target};
@@ -193,75 +196,6 @@ impl Manifest {
         }
         Ok(manifest)
     }
-
-    fn covers(&self, order: &Order, approval: &OrderApproval, now: Timestamp) -> Result<(), ApprovalFault> {
-        let kind = |kind: OrderKind| serde_json::to_value(kind).ok().and_then(|word| word.as_str().map(str::to_owned));
-        let what =
-            |job: &str, run: u64, of: OrderKind| format!("{} in run {run} of {job}", kind(of).unwrap_or_default());
-        if (&self.job, self.run, self.kind) != (&order.job, approval.run, order.kind) {
-            let approved = what(&self.job, self.run, self.kind);
-            return Err(ApprovalFault::Mismatch { approved, ordered: what(&order.job, approval.run, order.kind) });
-        }
-        let same = |entry: &&Approved| {
-            entry.id == order.entry_id
-                && entry.revision == order.entry_revision
-                && entry.digest.to_string() == order.content_digest
-        };
-        if self.entries.iter().find(same).is_none() {
-            let names = self.entries.iter().map(|entry| format!("{} revision {}", entry.id, entry.revision));
-            return Err(ApprovalFault::Mismatch {
-                approved: names.take(5).collect::<Vec<_>>().join(", "),
-                ordered: format!("{} revision {} ({})", order.entry_id, order.entry_revision, order.content_digest),
-            });
-        }
-        let proven = approval.proof.size == self.targets
-            && approval.proof.root(target(order.agent_id, order.instance_id)) == Some(self.targets_root);
-        if !proven {
-            return Err(ApprovalFault::NotTarget { targets: self.targets });
-        }
-        self.allows(order)?;
-        let (from, until) = (self.valid_from.max(self.starts.from), self.valid_until.min(self.starts.until));
-        let late = |what: String| Err(ApprovalFault::OutOfTime { from, until, what });
-        match () {
-            () if now < from || now >= until => late(format!("it is {now}")),
-            // Started later than it was taken, it would start outside of what was approved.
-            () if order.not_after > until => late(format!("the order may start until {}", order.not_after)),
-            () => Ok(()),
-        }
-    }
-
-    /// Whether an order asks for no more of its host than the rollout that was signed (`fleet-execution.md` 2.4).
-    fn allows(&self, order: &Order) -> Result<(), ApprovalFault> {
-        let beyond = |approved: &str, ordered: &str| {
-            Err(ApprovalFault::Mismatch { approved: approved.to_owned(), ordered: ordered.to_owned() })
-        };
-        if order.restart && self.rollout.restarts.is_none() {
-            return beyond("a run that restarts no host", "the host to be restarted");
-        }
-        if self.rollout.permits && !order.permit {
-            return beyond("starts that ask for a permit each", "a start without one");
-        }
-        Ok(())
-    }
-}
-
-/// Check that an order keeps to the approval it names: `envelope` is what came with that digest.
-///
-/// # Errors
-/// See [`ApprovalFault`]; [`ApprovalFault::code`] is the agent's answer.
-pub fn check(
-    root: &Root,
-    order: &Order,
-    approval: &OrderApproval,
-    envelope: Option<&Envelope>,
-    now: Timestamp,
-) -> Result<(), ApprovalFault> {
-    let envelope = envelope.ok_or(ApprovalFault::Missing(approval.manifest))?;
-    let (manifest, digest) = Manifest::open(root, envelope)?;
-    if digest != approval.manifest {
-        return Err(ApprovalFault::WrongManifest);
-    }
-    manifest.covers(order, approval, now)
 }
 
 /// What the approver reads: everything that will be done, and where. Its exact text is kept, shown and digested.

@@ -1,6 +1,7 @@
 //! A plan, its manifest, and an order that keeps to it or does not.
 
 use super::*;
+use crate::order::Order;
 use crate::root::{ROOT_SPEC, RoleKeys, Roles};
 use crate::signed::SigningKey;
 use domain::rollout::{Apart, Policy, Size};
@@ -279,6 +280,60 @@ fn an_order_asks_for_no_more_of_its_host_than_was_signed() {
         let found = refused(&plan, &|order| (order.permit, order.restart) = (permit, restart));
         assert_eq!(found, expected, "signed {permits} {restarts:?}, ordered {permit} {restart}");
     }
+}
+
+#[test]
+fn a_rollback_restarts_its_host_by_the_approval_of_what_it_takes_back_while_that_holds() {
+    let mut plan = plan();
+    plan.rollout.restarts = Some(3);
+    let envelope = sealed(&plan.manifest(&plan.to_json()), &[3, 4]);
+    let back = |change: &dyn Fn(&mut Order)| {
+        // A job of its own, whose order may start long after the approval is over.
+        let mut order =
+            Order { kind: OrderKind::Revert, job: "MJ0000009".to_owned(), not_after: at(9_999), ..order(&plan, 0) };
+        change(&mut order);
+        order
+    };
+    let found = |order: &Order, envelope: Option<&Envelope>, seconds| {
+        let found = check_back(&root(), order, order.approval.as_ref().unwrap(), envelope, at(seconds));
+        found.map_err(|fault| fault.code())
+    };
+    let good = back(&|_| {});
+    assert_eq!(
+        code(&good, Some(&envelope), at(500)),
+        Some(RefusalCode::ApprovalMismatch),
+        "it is no order to start by it"
+    );
+    for (seconds, expected) in [
+        (99, Err(RefusalCode::ApprovalOutOfTime)),
+        (100, Ok(3)),
+        (899, Ok(3)),
+        (900, Err(RefusalCode::ApprovalOutOfTime)),
+    ] {
+        assert_eq!(found(&good, Some(&envelope), seconds), expected, "{seconds}");
+    }
+    assert_eq!(found(&good, None, 500), Err(RefusalCode::ApprovalMissing));
+    let few = sealed(&plan.manifest(&plan.to_json()), &[3]);
+    assert_eq!(found(&good, Some(&few), 500), Err(RefusalCode::ApprovalUntrusted));
+    type Change = fn(&mut Order);
+    let changes: [(Change, RefusalCode); 7] = [
+        (|order| order.kind = OrderKind::Apply, RefusalCode::ApprovalMismatch),
+        (|order| order.entry_id = "linux-z".to_owned(), RefusalCode::ApprovalMismatch),
+        (|order| order.entry_revision += 1, RefusalCode::ApprovalMismatch),
+        (|order| order.content_digest = Digest::of(b"other").to_string(), RefusalCode::ApprovalMismatch),
+        (|order| order.approval.as_mut().unwrap().run += 1, RefusalCode::ApprovalMismatch),
+        (|order| order.approval.as_mut().unwrap().manifest = Digest::of(b"other"), RefusalCode::ApprovalMismatch),
+        (|order| order.instance_id = Uuid::from_u128(99), RefusalCode::ApprovalNotTarget),
+    ];
+    for (number, (change, expected)) in changes.into_iter().enumerate() {
+        assert_eq!(found(&back(&change), Some(&envelope), 500), Err(expected), "{number}");
+    }
+    // People who signed that no host is restarted did not sign that a rollback does it.
+    let mut plan = plan.clone();
+    plan.rollout.restarts = None;
+    let envelope = sealed(&plan.manifest(&plan.to_json()), &[3, 4]);
+    let order = Order { kind: OrderKind::Revert, ..order(&plan, 0) };
+    assert_eq!(found(&order, Some(&envelope), 500), Err(RefusalCode::ApprovalMismatch));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use comfy_table::{ContentArrangement, Table, presets};
+use domain::printable::steers;
 use protocol::spreadsheet::inert;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -156,7 +157,7 @@ pub fn said(text: &str) -> Result<(), Failure> {
 
 /// Text from elsewhere without what a terminal would obey.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
+    text.chars().map(|c| if steers(c) && c != '\n' { '\u{FFFD}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -166,6 +167,9 @@ mod tests {
     #[test]
     fn text_from_elsewhere_commands_neither_terminals_nor_spreadsheets() {
         assert_eq!(plain("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\n");
+        assert_eq!(plain("user\u{202e}gnp.exe\u{200b}"), "user\u{fffd}gnp.exe\u{fffd}");
+        let all: String = ('\0'..=char::MAX).collect();
+        assert!(!plain(&all).chars().any(|c| c != '\n' && steers(c)));
         assert_eq!(inert("=1+1"), "'=1+1");
         assert_eq!(inert("1=1"), "1=1");
     }

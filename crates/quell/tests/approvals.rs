@@ -50,6 +50,17 @@ async fn a_plan_is_read_signed_with_a_key_of_ones_own_and_goes_on() {
     let run = |arguments: &[&str]| quell(&world, &ben, folder.path(), arguments);
     let list = json(&run(&["approvals", "list", "-o", "json"]));
     assert_eq!(list[0]["job"], number.as_str(), "{list}");
+    for (arguments, listed) in [
+        (&["--state", "all", "--limit", "1"][..], 1),
+        (&["--state", "all", "--all"], 1),
+        (&["--state", "approved", "--all"], 0),
+        (&["-q", "asker:ada"], 1),
+        (&["-q", "asker:ben"], 0),
+    ] {
+        let found = json(&run(&[&["approvals", "list", "-o", "json"], arguments].concat()));
+        assert_eq!(found.as_array().unwrap().len(), listed, "{arguments:?}: {found}");
+    }
+    assert_eq!(run(&["approvals", "list", "--state", "signed"]).status.code(), Some(2));
     let shown = text(&run(&["approvals", "show", &number]));
     for part in
         ["A risky one", "Somebody may notice.", "value: v", "alpha", "beta", "sum 180 now", "2 machines", "class 2"]

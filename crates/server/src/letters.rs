@@ -1,10 +1,11 @@
 //! What stands in a mail: subject, text and HTML, from the facts that were frozen when it was caused.
 //!
-//! Titles are people's words: they become one line in the subject and are escaped in the HTML. The only link is to the
-//! job's page, below the server's public address.
+//! Titles are people's words, and host names what agents say: they become one line in the subject and are escaped in the HTML. The
+//! only link is to the page of what it is about, below the server's public address.
 
 use askama::Template;
-use domain::mail::{Facts, Kind, one_line};
+use domain::mail::{Facts, Kind, Silence, one_line};
+use domain::time::Timestamp;
 use url::Url;
 
 /// Characters of a subject.
@@ -54,7 +55,7 @@ pub fn write(kind: Kind, facts: &Facts, public_url: &Url) -> askama::Result<Lett
 
 fn parts(kind: Kind, facts: &Facts, public_url: &Url) -> (String, Parts) {
     let page = |path: &str| format!("{}{path}", public_url.as_str().trim_end_matches('/'));
-    let time = facts.at.map(|at| at.to_jiff().strftime("%-d %b %Y %H:%M:%S UTC").to_string()).unwrap_or_default();
+    let time = facts.at.map(moment).unwrap_or_default();
     if kind == Kind::Test {
         let parts = Parts {
             lead: "This is a test. Mail from this Quell server arrives.".to_owned(),
@@ -66,6 +67,9 @@ fn parts(kind: Kind, facts: &Facts, public_url: &Url) -> (String, Parts) {
     }
     if matches!(kind, Kind::Drifted | Kind::Expired | Kind::Review) {
         return afterwards(kind, facts, time, page(&format!("/jobs/{}", facts.job)), page("/follow-up"));
+    }
+    if kind == Kind::Agents {
+        return silent(&facts.silence, time, &page("/agents"));
     }
     let noun = if facts.job_kind == "rollback" { "Rollback job" } else { "Mitigation job" };
     let (subject, lead) = match kind {
@@ -142,6 +146,61 @@ fn afterwards(kind: Kind, facts: &Facts, time: String, job: String, follow: Stri
     (format!("[Quell] {subject}: {title}"), parts)
 }
 
+/// What is told of agents that are not heard of.
+fn silent(silence: &Silence, time: String, agents: &str) -> (String, Parts) {
+    let Silence { missing, retired, days, .. } = *silence;
+    let many = |count: i64| if count == 1 { "1 agent".to_owned() } else { format!("{count} agents") };
+    let were = if retired == 1 { "was" } else { "were" };
+    let ended = format!("{} {were} retired", many(retired));
+    let (subject, lead, link) = match (missing, retired) {
+        (0, _) => (ended.clone(), format!("{ended}: nothing was heard for {days} days."), "?q=is%3Aretired"),
+        (_, 0) => {
+            let lost = format!("Contact is lost with {}", many(missing));
+            (lost.clone(), format!("{lost}: nothing was heard for seven days."), "?q=is%3Amissing")
+        }
+        _ => {
+            let subject = format!("Contact is lost with {}, {ended}", many(missing));
+            (subject.clone(), format!("{subject}."), "")
+        }
+    };
+    let mut rows = Vec::new();
+    let mut list = |label, count: i64, named: &[(String, Timestamp)]| {
+        if count == 0 {
+            return;
+        }
+        rows.extend(named.iter().map(|(host, heard)| {
+            (label, format!("{}, last heard {}", one_line(host, TITLE_CHARS_MAX), moment(*heard)))
+        }));
+        let more = count - i64::try_from(named.len()).unwrap_or(count);
+        if more > 0 {
+            rows.push(("And", format!("{more} more")));
+        }
+    };
+    list("Retired", retired, &silence.retired_named);
+    list("Contact lost", missing, &silence.missing_named);
+    let follows = match (&silence.held, missing, days) {
+        (Some(held), ..) => format!("{held}."),
+        (None, 0, _) => {
+            "Their open tasks have ended. One that comes back is refused until somebody takes it back on its page."
+                .to_owned()
+        }
+        (None, _, 0) => "Work that comes again is not planned for them. None is retired by itself.".to_owned(),
+        (None, _, days) => format!(
+            "Work that comes again is not planned for those that contact is lost with. Who is not heard of for {days} days is retired: \
+             open tasks end, and it is refused until somebody takes it back."
+        ),
+    };
+    rows.push(("What follows", follows));
+    rows.push(("Time", time));
+    let why = "You may take agents back on this server, and your account has this address.";
+    let parts = Parts { lead, facts: rows, link: ("Open Agents", format!("{agents}{link}")), why };
+    (format!("[Quell] {subject}"), parts)
+}
+
+fn moment(at: Timestamp) -> String {
+    at.to_jiff().strftime("%-d %b %Y %H:%M:%S UTC").to_string()
+}
+
 /// `80 %`, rounded down: 100 % is said only when it is so.
 fn share(facts: &Facts) -> String {
     format!("{} %", facts.reported * 100 / facts.assets.max(1))
@@ -150,7 +209,6 @@ fn share(facts: &Facts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::time::Timestamp;
 
     fn facts() -> Facts {
         Facts {
@@ -169,6 +227,7 @@ mod tests {
             at: Some(Timestamp::from_micros(1_795_348_800_000_000)),
             lines: Vec::new(),
             more: 0,
+            silence: Silence::default(),
         }
     }
 
@@ -224,6 +283,52 @@ mod tests {
         assert!(letter_of(Kind::Expired).text.contains("The time of 4 mitigations of MJ0000001 is over."));
         let review = letter(Kind::Review, &facts());
         assert_eq!(review.subject, "[Quell] MJ0000001 is to be reviewed: Stop <b>Print</b> Bcc: eve@example.org");
+    }
+
+    #[test]
+    fn of_agents_that_are_not_heard_of_one_letter_names_them_and_says_what_follows() {
+        let heard = Timestamp::from_micros(1_795_348_800_000_000);
+        let host = |name: &str| (name.to_owned(), heard);
+        let silence = Silence {
+            missing: 3,
+            missing_named: vec![host("web-1"), host("<b>x</b>\r\nBcc: eve@example.org")],
+            days: 45,
+            ..Silence::default()
+        };
+        let lost = letter(Kind::Agents, &Facts { silence: silence.clone(), at: Some(heard), ..Facts::default() });
+        assert_eq!(lost.subject, "[Quell] Contact is lost with 3 agents");
+        for said in [
+            "nothing was heard for seven days.\n",
+            "Contact lost: web-1, last heard 22 Nov 2026 12:00:00 UTC\n",
+            "Contact lost: <b>x</b> Bcc: eve@example.org, last heard",
+            "And: 1 more\n",
+            "Who is not heard of for 45 days is retired",
+            "Open Agents: https://quell.example.org:8443/agents?q=is%3Amissing\n",
+            "You may take agents back on this server",
+        ] {
+            assert!(lost.text.contains(said), "{said}: {}", lost.text);
+        }
+        assert!(!lost.html.contains("<b>x"), "{}", lost.html);
+        let held = Silence { held: Some("contact is lost with 3 of 4 agents".to_owned()), ..silence.clone() };
+        let held = letter(Kind::Agents, &Facts { silence: held, ..Facts::default() }).text;
+        assert!(
+            held.contains("What follows: contact is lost with 3 of 4 agents.\n") && !held.contains("is retired"),
+            "{held}"
+        );
+        let never = Silence { days: 0, ..silence.clone() };
+        assert!(
+            letter(Kind::Agents, &Facts { silence: never, ..Facts::default() })
+                .text
+                .contains("None is retired by itself")
+        );
+        let both = Silence { retired: 1, retired_named: vec![host("web-9")], ..silence };
+        let both = letter(Kind::Agents, &Facts { silence: both.clone(), ..Facts::default() });
+        assert_eq!(both.subject, "[Quell] Contact is lost with 3 agents, 1 agent was retired");
+        assert!(both.text.contains("Retired: web-9, last heard"), "{}", both.text);
+        let retired = Silence { retired: 2, retired_named: vec![host("a"), host("b")], days: 45, ..Silence::default() };
+        let retired = letter(Kind::Agents, &Facts { silence: retired, ..Facts::default() });
+        assert_eq!(retired.subject, "[Quell] 2 agents were retired");
+        assert!(retired.text.contains("is refused until somebody takes it back"), "{}", retired.text);
     }
 
     #[test]

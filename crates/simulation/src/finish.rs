@@ -8,9 +8,10 @@ use agent::record::Record;
 use domain::mitigation::{ControlState, Coverage};
 use domain::score::{self, Control, Source};
 use protocol::agent::{Event, EventKind};
-use qualys_sim::{judge, weakness};
+use qualys_sim::judge;
+use qualys_sim::weakness::{self, Weakness};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// States after which a host may hold what the server does not list as a control: nobody could report it, or it says so.
@@ -186,7 +187,8 @@ impl Fleet<'_> {
                 if mitigation == "mitigated" && exposed {
                     broken.push(format!("truth: QID {qid} is called mitigated on h{host}, and it is exposed"));
                 }
-                if mitigation == "none" && before && !exposed && !untold.contains(asset) && !in_force.contains(asset) {
+                let unlisted = mitigation == "none" && !untold.contains(asset) && !in_force.contains(asset);
+                if unlisted && before && !exposed && !self.by_its_owner(host, &edited, weakness) {
                     broken.push(format!("truth: QID {qid} is not exposed on h{host}, and nothing is listed"));
                 }
             }
@@ -197,6 +199,27 @@ impl Fleet<'_> {
                 broken.push(format!("S10: what the owner of h{host} wrote into {} is gone", path.display()));
             }
         }
+    }
+
+    /// Without what its owner wrote the host would be exposed: a file of ours that its owner had changed is given back with the owner's
+    /// text by a revert, and what we had written there is a part of it.
+    fn by_its_owner(&self, host: usize, edited: &BTreeSet<&PathBuf>, weakness: &Weakness) -> bool {
+        let (root, template) = (&self.nodes[host].root, self.template.root(host));
+        let place = |path: &Path, text: Option<&[u8]>| match text {
+            Some(text) => std::fs::write(path, text).expect("a file of a simulated host is ours to write"),
+            None => drop(std::fs::remove_file(path)),
+        };
+        let mut written = Vec::new();
+        for path in edited.iter().map(|path| path.as_path()) {
+            let ours = root.join(path);
+            written.push((ours.clone(), std::fs::read(&ours).ok()));
+            place(&ours, std::fs::read(template.join(path)).ok().as_deref());
+        }
+        let exposed = judge::is_exposed(root, weakness);
+        for (path, text) in written {
+            place(&path, text.as_deref());
+        }
+        exposed
     }
 
     /// Every score is what `domain::score` makes of the controls as they are listed.
@@ -370,7 +393,7 @@ impl Fleet<'_> {
 
 /// Whether a file is one that the agent makes beside its target for a moment. What stands for the kernel's files below a root is
 /// replaced like others there; a real kernel's are written in place.
-fn temporary(path: &std::path::Path) -> bool {
+fn temporary(path: &Path) -> bool {
     path.to_string_lossy().contains("/.quell-") && !path.starts_with("proc")
 }
 

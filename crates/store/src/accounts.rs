@@ -206,6 +206,20 @@ pub fn by_id(tx: &mut Transaction<'_>, id: UserId) -> Result<Option<Account>> {
     row.map(|row| whole(tx, row)).transpose()
 }
 
+/// The active accounts that see every asset and have an address, in the order they were made: who may be told of the whole fleet.
+///
+/// # Errors
+/// See [`Error`].
+pub fn addressed(tx: &mut Transaction<'_>) -> Result<Vec<Account>> {
+    let rows: Vec<AccountRow> = tx.all(
+        "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
+                created_at, changed_at, signed_in_at
+         FROM account WHERE active AND email <> '' AND scope IS NULL ORDER BY id",
+        &[],
+    )?;
+    rows.into_iter().map(|row| whole(tx, row)).collect()
+}
+
 /// Names by key, for showing owners and authors; every account ever made is in it.
 ///
 /// # Errors

@@ -1,14 +1,14 @@
 //! Requests for the approval of a run, the proofs of its machines, and who enabled a job.
 
-use crate::{Result, Sql, Transaction, record, scope};
+use crate::filter::Column;
+use crate::list::{Clip, List, Sort};
+use crate::{Result, Scalar, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::approval::State;
+use domain::filter::{Field, Fields, Kind};
 use domain::id::{AssetId, JobId, RunId, UserId};
 use domain::time::Timestamp;
 use uuid::Uuid;
-
-/// Most requests listed at once, newest first.
-const LISTED_MAX: i64 = 500;
 
 record! {
     /// A request.
@@ -59,15 +59,23 @@ record! {
     }
 }
 
+macro_rules! columns {
+    () => {
+        "p.id, p.job_id, j.number AS job_number, j.title AS job_title, p.run_id, p.run_ordinal, p.state,
+                 p.manifest_digest, p.envelope, p.signatures, p.needed, p.class, p.entries, p.machines,
+                 p.authors, p.requested_by, p.requested_at, p.valid_until, p.decided_by, p.decided_at, p.reason"
+    };
+}
+
+macro_rules! tables {
+    () => {
+        "approval p JOIN job j ON j.id = p.job_id"
+    };
+}
+
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT p.id, p.job_id, j.number AS job_number, j.title AS job_title, p.run_id, p.run_ordinal, p.state,
-                 p.manifest_digest, p.envelope, p.signatures, p.needed, p.class, p.entries, p.machines,
-                 p.authors, p.requested_by, p.requested_at, p.valid_until, p.decided_by, p.decided_at, p.reason
-             FROM approval p JOIN job j ON j.id = p.job_id ",
-            $rest
-        )
+        concat!("SELECT ", columns!(), " FROM ", tables!(), " ", $rest)
     };
 }
 
@@ -168,6 +176,36 @@ pub fn texts(tx: &mut Transaction<'_>, id: i64) -> Result<(String, String)> {
     tx.one("SELECT plan, manifest FROM approval WHERE id = $1", &[&id])
 }
 
+/// The envelope with the signatures of an approved request, by the digest of what they signed.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn signed_as(tx: &mut Transaction<'_>, manifest_digest: &str) -> Result<Option<String>> {
+    let found: Option<(String,)> = tx.optional(
+        "SELECT envelope FROM approval WHERE manifest_digest = $1 AND state = 'approved' ORDER BY id DESC LIMIT 1",
+        &[&manifest_digest],
+    )?;
+    Ok(found.map(|(envelope,)| envelope))
+}
+
+/// Approved runs most looked at for one rollback on one host; older ones hold no more.
+const PUT_BY_MAX: i64 = 20;
+
+/// The approved runs that were at work on an asset with this very revision of an entry, newest first.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn put_by(tx: &mut Transaction<'_>, asset: AssetId, entry_key: i64) -> Result<Vec<RunId>> {
+    let rows: Vec<Scalar<RunId>> = tx.all(
+        "SELECT DISTINCT t.run_id FROM task t JOIN approval p ON p.run_id = t.run_id AND p.state = 'approved'
+         WHERE t.asset_id = $1 AND t.entry_key = $2 AND t.kind = 'apply'
+           AND (t.started_at IS NOT NULL OR t.state NOT IN ('pending', 'ready', 'offered', 'cancelled', 'expired'))
+         ORDER BY t.run_id DESC LIMIT $3",
+        &[&asset, &entry_key, &PUT_BY_MAX],
+    )?;
+    Ok(rows.into_iter().map(|Scalar(run)| run).collect())
+}
+
 /// The request that counts for a run: the newest that is not void.
 ///
 /// # Errors
@@ -184,20 +222,63 @@ pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Option<ApprovalRow
     tx.optional(select!("WHERE p.job_id = $1 ORDER BY p.id DESC LIMIT 1"), &[&job])
 }
 
-/// Requests of jobs with at least one asset inside the scope, newest first; `state` narrows to one.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn list(tx: &mut Transaction<'_>, state: Option<State>, within: &AssetScope) -> Result<Vec<ApprovalRow>> {
-    let mut sql = Sql::new(select!("WHERE j.deleted_at IS NULL"));
+/// What the list of requests can be asked for.
+pub const FIELDS: Fields = Fields {
+    fields: &[
+        Field {
+            name: "state",
+            kind: Kind::Words(&["pending", "approved", "rejected", "void", "expired"]),
+            doc: "how it stands",
+        },
+        Field { name: "title", kind: Kind::Text, doc: "the job's title" },
+        Field { name: "class", kind: Kind::Number, doc: "the highest class among its actions" },
+        Field { name: "machines", kind: Kind::Number, doc: "how many machines it is for" },
+        Field { name: "asker", kind: Kind::Name, doc: "who asked" },
+        Field { name: "decided_by", kind: Kind::Name, doc: "who decided" },
+        Field { name: "asked", kind: Kind::Instant, doc: "when it was asked for" },
+        Field { name: "until", kind: Kind::Instant, doc: "until when it holds" },
+    ],
+    flags: &[],
+    free: &["title", "asker"],
+};
+
+/// The list of requests, to be read with [`within`].
+pub const LIST: List = List {
+    name: "approvals",
+    select: columns!(),
+    from: tables!(),
+    key: "p.id",
+    fields: &FIELDS,
+    columns: &[
+        Column::one("state", "p.state"),
+        Column::one("title", "j.title"),
+        Column::one("class", "p.class"),
+        Column::one("machines", "p.machines"),
+        Column::one("asker", "p.requested_by"),
+        Column::one("decided_by", "p.decided_by"),
+        Column::one("asked", "p.requested_at"),
+        Column::one("until", "p.valid_until"),
+    ],
+    sorts: &[
+        Sort::whole("asked", "p.requested_at"),
+        Sort::whole("until", "p.valid_until"),
+        Sort::whole("class", "p.class"),
+        Sort::whole("machines", "p.machines"),
+    ],
+};
+
+/// The requests of jobs with at least one asset inside the scope; `state` narrows to one.
+#[must_use]
+pub fn within(state: Option<State>, scope: &AssetScope) -> Clip {
+    let mut sql = Sql::new("j.deleted_at IS NULL");
     if let Some(state) = state {
         sql = sql.text(" AND p.state = ").bind(&state);
     }
-    if let Some(scope) = scope::assets(within, "t.asset_id") {
+    if let Some(scope) = scope::assets(scope, "t.asset_id") {
         sql =
             sql.text(" AND EXISTS (SELECT 1 FROM job_target t WHERE t.job_id = p.job_id AND ").append(scope).text(")");
     }
-    tx.all_built(&sql.text(" ORDER BY p.id DESC LIMIT ").bind(&LISTED_MAX))
+    Clip::from(Some(sql))
 }
 
 /// How many requests of jobs with at least one asset inside the scope wait for somebody.

@@ -1,11 +1,12 @@
 //! Controls: the mitigations in force on an asset, or that were, with who put them there.
 //!
 //! What checks and drift make of them is in [`after`], what becomes of those whose time is over in [`expiry`], what a rollback
-//! takes back in [`rollback`].
+//! takes back in [`rollback`], what becomes of those that nobody looks at in [`watch`].
 
 pub mod after;
 pub mod expiry;
 pub mod rollback;
+pub mod watch;
 
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;

@@ -22,7 +22,7 @@ pub struct Notice<'a> {
     pub key: &'a str,
     /// What it is about.
     pub kind: Kind,
-    /// The job, unless it is a test.
+    /// The job, where it is about one.
     pub job: Option<JobId>,
     /// What stands in it.
     pub facts: &'a Facts,
@@ -67,7 +67,7 @@ record! {
         pub id: i64,
         /// What it is about.
         pub kind: Kind,
-        /// Ordinal of the job's number, unless it is a test.
+        /// Ordinal of the job's number, where it is about one.
         pub job_number: Option<i64>,
         /// To whom.
         pub recipient: String,
@@ -298,7 +298,7 @@ pub const FIELDS: Fields = Fields {
         },
         Field {
             name: "kind",
-            kind: FilterKind::Words(&["started", "reported", "drifted", "expired", "review", "test"]),
+            kind: FilterKind::Words(&["started", "reported", "drifted", "expired", "review", "agents", "test"]),
             doc: "what it is about",
         },
         Field { name: "job", kind: FilterKind::Name, doc: "number of the job, MJ0000001" },

@@ -38,6 +38,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0026_run_accepted", include_str!("../migrations/0026_run_accepted.sql")),
     ("0027_retired", include_str!("../migrations/0027_retired.sql")),
     ("0028_imports_mended", include_str!("../migrations/0028_imports_mended.sql")),
+    ("0029_approval_waits", include_str!("../migrations/0029_approval_waits.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

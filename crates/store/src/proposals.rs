@@ -186,8 +186,8 @@ pub fn fixed(tx: &mut Transaction<'_>, after: i64, limit: i64) -> Result<Vec<Fix
     )
 }
 
-/// Open proposals without an occasion: the control is not ours and in force any more, has not expired, or covers something that
-/// is not fixed. By key, after this one, at most `limit`.
+/// Open proposals without an occasion: the control is not ours and in force any more (of one that expired it is enough that nobody can
+/// tell), has not expired, or covers something that is not fixed. By key, after this one, at most `limit`.
 ///
 /// # Errors
 /// See [`crate::Error`].
@@ -196,8 +196,9 @@ pub fn stale(tx: &mut Transaction<'_>, after: i64, limit: i64) -> Result<Vec<i64
         concat!(
             "SELECT p.id FROM proposal p JOIN control c ON c.id = p.control_id JOIN catalogue_entry e ON e.id = c.entry_key
              WHERE p.state = 'open' AND p.id > $1
-               AND (c.origin <> 'ours' OR c.state NOT IN ('effective', 'configured', 'drifted')
+               AND (c.origin <> 'ours' OR c.state NOT IN ('effective', 'configured', 'drifted', 'unknown')
                     OR (p.reason = 'expired' AND c.expired_at IS NULL)
+                    OR (p.reason = 'fixed' AND c.state = 'unknown')
                     OR (p.reason = 'fixed'
                         AND (e.implication <> 'mitigation' OR NOT e.reversible
                              OR NOT EXISTS (SELECT 1 FROM vulnerable_item i JOIN vulnerability v ON v.id = i.vulnerability_id

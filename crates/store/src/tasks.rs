@@ -85,8 +85,10 @@ record! {
         pub code: Option<i64>,
         /// 203 to 206.
         pub detail: Option<i64>,
-        /// For people.
+        /// For people; a host may have said it.
         pub message: String,
+        /// What it waits for about its approval while it is ready, said by the server alone; empty where it does not wait.
+        pub waits_for: String,
         /// Report as JSON, empty before there is one.
         pub report: String,
         /// A person let its run go on while this try was failed or unknown.
@@ -120,7 +122,7 @@ macro_rules! select {
                  t.entry_key, e.entry, e.title AS entry_title, e.revision AS entry_revision, e.digest, e.needs,
                  e.current AS offered, e.requires_fixed, e.implication, r.state AS run_state, t.wave, t.permit, t.kind, t.state, t.epoch, t.attempts,
                  t.cancel_requested, t.due_at, t.zone, t.window_end, t.start_by, (j.paused AND t.kind <> 'plan') AS held, t.not_after,
-                 t.order_envelope, t.resolved_by, t.code, t.detail, t.message, t.report, t.accepted, t.started_at,
+                 t.order_envelope, t.resolved_by, t.code, t.detail, t.message, t.waits_for, t.report, t.accepted, t.started_at,
                  t.ended_at, t.updated_at
              FROM task t JOIN job j ON j.id = t.job_id JOIN asset a ON a.id = t.asset_id JOIN run r ON r.id = t.run_id
                  JOIN catalogue_entry e ON e.id = t.entry_key ",
@@ -242,7 +244,8 @@ pub fn save_life(tx: &mut Transaction<'_>, id: TaskId, life: Life, now: Timestam
         "UPDATE task SET state = $2, epoch = $3, attempts = $4, cancel_requested = $5, code = $6, updated_at = $7,
              started_at = CASE WHEN epoch <> $3 THEN NULL WHEN $2 = 'running' THEN coalesce(started_at, $7) ELSE started_at END,
              ended_at = CASE WHEN CAST($6 AS BIGINT) IS NULL THEN NULL ELSE coalesce(ended_at, $7) END,
-             half_done = CASE WHEN $8 THEN half_done ELSE $9 END, accepted = $10
+             half_done = CASE WHEN $8 THEN half_done ELSE $9 END, accepted = $10,
+             waits_for = CASE WHEN $2 = 'ready' THEN waits_for ELSE '' END
          WHERE id = $1",
         &[
             &id,

@@ -31,6 +31,8 @@ mod back;
 mod gates;
 #[path = "rollouts/silence.rs"]
 mod silence;
+#[path = "rollouts/watch.rs"]
+mod watch;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(seconds)

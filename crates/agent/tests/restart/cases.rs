@@ -2,14 +2,15 @@
 //! The restart is a script that writes a line; no test restarts anything.
 
 use super::{ORDER, ORGANISATION, RISKY, World, bring, order, plan, risky, seal, sign};
-use crate::common::{events, key, now};
+use crate::common::{entry, events, key, now};
 use agent::executor::Executor;
 use agent::frame::{ToExecutor, ToNet};
 use agent::state::StateDir;
-use catalogue::schema::Reboot;
+use catalogue::schema::{Entry, Reboot, Reversible, Risk};
 use domain::mitigation::ControlState;
 use protocol::agent::{EventKind, Outcome, TaskReport};
-use protocol::order::Order;
+use protocol::approval::Plan;
+use protocol::order::{Order, OrderKind};
 use protocol::permit::{PERMIT_TYPE, Permit, PermitAnswer, PermitAsk, RESTART_CAPABILITY, RESTART_TYPE};
 use protocol::signed::Envelope;
 use std::os::unix::fs::PermissionsExt as _;
@@ -26,8 +27,13 @@ impl Machine {
         if needed {
             entry.after.reboot = Reboot::Required;
         }
+        let machine = Self::of(entry, allowed);
+        machine.world.write("etc/x", "k = old\n");
+        machine
+    }
+
+    fn of(entry: Entry, allowed: bool) -> Self {
         let world = World::new(vec![entry]);
-        world.write("etc/x", "k = old\n");
         let path = world.folder.path().join("restart");
         std::fs::write(&path, format!("#!/bin/sh\necho once >> {}\n", world.folder.path().join("count").display()))
             .unwrap();
@@ -220,4 +226,102 @@ fn a_denied_restart_leaves_the_change_waiting_for_one() {
     assert_eq!((reports[0].outcome, reports[0].state), (Outcome::Succeeded, ControlState::Configured));
     assert!(reports[0].message.ends_with("not restarted: everything is halted"), "{reports:?}");
     assert!(machine.question().is_none() && machine.restarts() == 0);
+}
+
+/// A machine on which an approved order has set what only a restart undoes: the kernel takes the old value no more.
+fn stuck() -> Machine {
+    let actions = "[[action]]\nkind = \"kernel.sysctl\"\nkey = \"net.ipv4.tcp_sack\"\nop = \"eq\"\nvalue = 0\n";
+    let mut entry = entry(RISKY, actions);
+    (entry.human.risk, entry.after.reversible) = (Risk::High, Reversible::AtReboot);
+    let machine = Machine::of(entry, true);
+    let world = &machine.world;
+    world.write("proc/sys/net/ipv4/tcp_sack", "1\n");
+    world.write("proc/sys/kernel/osrelease", "6.1.0\n");
+    let order = Order { restart: false, ..machine.order(1) };
+    assert_eq!(world.run(&order).outcome, Outcome::Succeeded);
+    // A file with two names is not written.
+    let place = world.host().join("proc/sys/net/ipv4/tcp_sack");
+    std::fs::hard_link(&place, world.host().join("proc/sys/net/ipv4/second")).unwrap();
+    machine
+}
+
+/// The order of another job to take it back and restart the machine, by the approval of this plan.
+fn back(machine: &Machine, plan: &Plan) -> Order {
+    let approval = order(&machine.world, plan, 2).approval;
+    let revert = machine.world.order(OrderKind::Revert, RISKY, 2, 1);
+    Order { job: "MJ0000009".to_owned(), restart: true, approval, ..revert }
+}
+
+#[test]
+fn a_rollback_restarts_the_machine_by_the_approval_of_what_it_takes_back() {
+    let machine = stuck();
+    let mut plan = plan(&machine.world);
+    plan.rollout.restarts = Some(1);
+    bring(&machine.world, &seal(&plan.manifest(&plan.to_json()), &[ORGANISATION]));
+    let order = back(&machine, &plan);
+    assert_eq!(machine.deliver(&order), (None, true));
+    let ask = machine.question().expect("it asks for its slot");
+    assert_eq!((ask.of.task, machine.restarts()), (order.task, 0));
+    machine.answer(ask, RESTART_TYPE, ORDER, |_| {});
+    machine.tend();
+    assert_eq!(machine.restarts(), 1);
+    machine.boot("two");
+    let report = machine.reports().into_iter().find(|report| report.outcome == Outcome::Reverted).unwrap();
+    assert!(report.message.contains("restarted"), "{}", report.message);
+}
+
+#[test]
+fn a_rollback_restarts_nothing_that_no_approval_lets_it_and_is_done_all_the_same() {
+    type Case = (&'static str, &'static [u8], fn(&mut Plan), fn(&mut Order));
+    const PAST: i64 = -10;
+    let cases: [Case; 7] = [
+        ("no approval", &[ORGANISATION], |_| {}, |order| order.approval = None),
+        ("restarts no host", &[ORGANISATION], |plan| plan.rollout.restarts = None, |_| {}),
+        ("it is", &[ORGANISATION], |plan| plan.valid_until = now().plus_seconds(PAST), |_| {}),
+        (
+            "it is",
+            &[ORGANISATION],
+            |plan| plan.assets.iter_mut().for_each(|asset| asset.start_by = Some(now().plus_seconds(PAST))),
+            |_| {},
+        ),
+        // By the server's own key, and never sent at all.
+        ("", &[ORDER], |_| {}, |_| {}),
+        ("", &[], |_| {}, |_| {}),
+        ("to take back run 9", &[ORGANISATION], |_| {}, |order| order.approval.as_mut().unwrap().run = 9),
+    ];
+    for (number, (says, with, signed, ordered)) in cases.into_iter().enumerate() {
+        let machine = stuck();
+        // What came with the apply is not kept over a start.
+        machine.boot("one");
+        let mut plan = plan(&machine.world);
+        plan.rollout.restarts = Some(1);
+        signed(&mut plan);
+        let mut order = back(&machine, &plan);
+        ordered(&mut order);
+        if !with.is_empty() {
+            bring(&machine.world, &seal(&plan.manifest(&plan.to_json()), with));
+        }
+        let (report, waits) = machine.deliver(&order);
+        let report = report.unwrap_or_else(|| panic!("{number}: it is over"));
+        assert_eq!((report.outcome, waits), (Outcome::Reverted, false), "{number}");
+        assert_eq!(report.restart_needed.as_deref(), Some("reboot"), "{number}: its owner has to");
+        let told = report.message.contains("not restarted") && report.message.contains(says);
+        assert!(told, "{number}: {}", report.message);
+        assert!(machine.question().is_none() && machine.restarts() == 0, "{number}");
+    }
+}
+
+#[test]
+fn a_rollback_that_waits_for_its_restart_has_none_once_its_approval_is_gone() {
+    let machine = stuck();
+    let mut plan = plan(&machine.world);
+    plan.rollout.restarts = Some(1);
+    bring(&machine.world, &seal(&plan.manifest(&plan.to_json()), &[ORGANISATION]));
+    assert_eq!(machine.deliver(&back(&machine, &plan)), (None, true));
+    // The agent was started again meanwhile, and nobody brings it.
+    machine.boot("one");
+    assert!(machine.question().is_none());
+    let report = machine.reports().into_iter().find(|report| report.outcome == Outcome::Reverted).unwrap();
+    assert!(report.message.contains("not restarted"), "{}", report.message);
+    assert_eq!(machine.restarts(), 0);
 }

@@ -126,6 +126,21 @@ pub fn at_large(tasks: impl IntoIterator<Item = (State, bool)>, permits_out: u64
     permits_out + u64::try_from(tasks.into_iter().filter(large).count()).unwrap_or(u64::MAX)
 }
 
+/// An order that needs no permit and whose time ended by then is at work no more, whatever is heard: its start was in time, and has
+/// ended or was undone since.
+#[must_use]
+pub fn unasked_over(now: Timestamp) -> Timestamp {
+    now.plus_seconds(-(WORK_SECONDS + MARGIN_SECONDS))
+}
+
+/// Whether a host is worked on by an order that needs no permit. Nobody asks when it starts, so it may be at work from the moment it
+/// was made; what is lost may be still.
+#[must_use]
+pub fn works_unasked(state: State, permit: bool, not_after: Option<Timestamp>, now: Timestamp) -> bool {
+    let out = matches!(Bucket::of(state), Bucket::Out | Bucket::Unknown) || state == State::Lost;
+    !permit && out && not_after.is_some_and(|end| end > unasked_over(now))
+}
+
 /// What is asked for: that the order of a task may start.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
@@ -256,7 +271,8 @@ impl Places {
     }
 
     /// Hosts of a group that are worked on beside this one, by whatever run: a start on them is permitted, or they are restarted.
-    /// One host is one, however much is done on it.
+    /// One host is one, however much is done on it. What asks for no permit is not here and counts all the same, see
+    /// [`works_unasked`].
     #[must_use]
     pub fn beside(&self, group: &str, asset: AssetId) -> i64 {
         let starts = self.out.values().map(|out| out.asset);

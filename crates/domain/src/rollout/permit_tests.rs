@@ -98,6 +98,20 @@ fn s7_what_is_at_large_by_table() {
 }
 
 #[test]
+fn s6_what_asks_for_no_permit_is_at_work_as_long_as_it_may_be_by_table() {
+    let end = Timestamp::from_micros(0);
+    // Started at its last moment, as long as it may take, unproven and undone: over before it counts no more.
+    let over = end.plus_seconds(RUN_SECONDS + PROOF_SECONDS + UNDO_SECONDS + MARGIN_SECONDS);
+    for state in State::ALL {
+        let may = ["offered", "accepted", "running", "unknown", "lost"].contains(&state.as_str());
+        assert_eq!(works_unasked(state, false, Some(end), over.plus_seconds(-1)), may, "{state:?}");
+        assert!(!works_unasked(state, false, Some(end), over), "{state:?}");
+        assert!(!works_unasked(state, true, Some(end), end), "{state:?}");
+        assert!(!works_unasked(state, false, None, end), "nothing was ordered: {state:?}");
+    }
+}
+
+#[test]
 fn starts_are_spaced_only_where_somebody_said_so() {
     let at = |seconds| Timestamp::from_micros(0).plus_seconds(seconds);
     let place = Place::new(false).take(9, 10_000_000, at(5)).unwrap();

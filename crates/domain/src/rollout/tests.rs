@@ -254,8 +254,8 @@ proptest! {
         prop_assert_eq!(again, assigned);
     }
 
-    /// What was changed last is taken back first, in waves that are as large as the policy says; without waves to go back through
-    /// nothing is different.
+    /// What was changed last is taken back first, in waves that are as large as the policy says; where nothing tells hosts apart nothing
+    /// is different.
     #[test]
     fn a_rollback_takes_back_first_what_was_changed_last(
         sizes in proptest::collection::vec(any_size(), 0..6), changed in proptest::collection::vec(0_u32..5, 0..200), key: u64,
@@ -263,20 +263,21 @@ proptest! {
         let policy = Policy { waves: sizes, ..Policy::default() };
         let all = assets(i64::try_from(changed.len()).unwrap());
         // 0: nobody knows.
-        let known = all.iter().copied().zip(changed).filter(|(_, wave)| *wave > 0);
-        let changed: BTreeMap<AssetId, u32> = known.collect();
+        let known = all.iter().copied().zip(changed).filter(|(_, done)| *done > 0);
+        let changed: BTreeMap<AssetId, Timestamp> =
+            known.map(|(asset, done)| (asset, Timestamp::from_micros(i64::from(done)))).collect();
         let back = policy.assign_back(key, all.iter().copied(), &changed);
         prop_assert_eq!(back.len(), all.len());
         for (wave, size) in (1..).zip(policy.sizes(all.len() as u64)) {
             prop_assert_eq!(back.values().filter(|of| **of == wave).count() as u64, size);
         }
-        let of = |asset| changed.get(asset).copied().unwrap_or(0);
+        let of = |asset| changed.get(asset).map(|done| done.micros());
         for one in &all {
             for other in all.iter().filter(|other| of(other) < of(one)) {
-                prop_assert!(back[one] <= back[other], "{one:?} of wave {}, {other:?} of wave {}", of(one), of(other));
+                prop_assert!(back[one] <= back[other], "{one:?} of {:?}, {other:?} of {:?}", of(one), of(other));
             }
         }
-        let flat: BTreeMap<AssetId, u32> = all.iter().map(|asset| (*asset, 1)).collect();
+        let flat = all.iter().map(|asset| (*asset, Timestamp::from_micros(1))).collect();
         let plain = policy.assign(key, all.iter().copied());
         prop_assert_eq!(policy.assign_back(key, all.iter().copied(), &flat), plain.clone());
         prop_assert_eq!(policy.assign_back(key, all, &BTreeMap::new()), plain);

@@ -342,8 +342,10 @@ bodies! {
         pub code: Option<i64>,
         /// 203 to 206.
         pub detail: Option<i64>,
-        /// For people.
+        /// For people; a host may have said it.
         pub message: String,
+        /// What it waits for about its approval while it is `ready`, said by the server; empty where it does not wait.
+        pub waits_for: String,
         /// Not before.
         #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
         pub due_at: Timestamp,

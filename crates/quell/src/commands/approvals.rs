@@ -4,7 +4,7 @@
 //! exactly the plan's own, and only then signs. A server that shows one thing and has another signed gets nothing.
 
 use super::Context;
-use crate::client::{Client, path};
+use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, Format, line, note, plain, said};
 use ::catalogue::schema::Entry;
@@ -22,9 +22,11 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// List requests; those that wait unless --state says otherwise
     List {
-        /// pending, approved, rejected, void, expired, or all
-        #[arg(long, default_value = "pending")]
+        /// In which state
+        #[arg(long, default_value = "pending", value_parser = ["pending", "approved", "rejected", "void", "expired", "all"])]
         state: String,
+        #[command(flatten)]
+        list: ListArguments,
     },
     /// Show a request with its plan: what is done, where, when and in which waves, what halts it, what it would do to the scores
     Show {
@@ -86,10 +88,11 @@ const APPROVALS: &[Column<ApprovalSummary>] = &[
 pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
     match command {
-        Command::List { state } => {
-            let query = if state == "all" { vec![] } else { vec![("state", state)] };
-            let found: ApprovalsBody = client.get(&path(&["approvals"]), &query).await?;
-            output::list(context.format, &found.approvals, APPROVALS)
+        Command::List { state, list } => {
+            let state = if state == "all" { String::new() } else { format!("?state={state}") };
+            let place = path(&["approvals"]) + &state;
+            let found = client.list(&place, &list, |body: ApprovalsBody| (body.approvals, body.next)).await?;
+            output::list(context.format, &found, APPROVALS)
         }
         Command::Show { id } => show(context.format, &find(&client, &id).await?),
         Command::Approve { id, key, offline } => approve(&client, context.format, &id, &key, offline).await,

@@ -209,7 +209,8 @@ fn live_agent(world: &mut World, other: &str) -> String {
     let program = world.log("agent").with_file_name("quell-agent");
     let state = world.disk.join("live");
     let enrolled = Command::new(&program)
-        .args(["enrol", "--token", token["text"].as_str().unwrap(), "--state"])
+        // A test makes no account on the machine that it runs on.
+        .args(["enrol", "--user", "nobody", "--token", token["text"].as_str().unwrap(), "--state"])
         .arg(&state)
         .status()
         .unwrap();

@@ -4,7 +4,7 @@ use crate::api::jobs::ordinal;
 use crate::app::App;
 use crate::engine::approvals::{self, Seen};
 use crate::engine::{dry_run, jobs};
-use crate::http::{Caller, Error};
+use crate::http::{Caller, Error, ListQuery};
 use crate::views;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -13,6 +13,7 @@ use domain::access::{Action, Record};
 use domain::approval::{Policy, State as At};
 use protocol::api::response as body;
 use serde::Deserialize;
+use store::approvals::{ApprovalRow, LIST, within};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,14 +29,25 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(dry_run, begin_dry_run))
 }
 
-#[derive(Deserialize, utoipa::IntoParams)]
+/// What the list of requests is asked for: in which state, besides what every list is.
+#[derive(Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
+#[serde(default, deny_unknown_fields)]
+struct ApprovalsQuery {
     /// Only those in this state: `pending`, `approved`, `rejected`, `void` or `expired`.
-    #[serde(default)]
     state: String,
+    /// A condition in the query language: `class:3`, `asker:ada`.
+    q: String,
+    /// The column to sort by, with `-` in front for the other direction; the newest first when absent.
+    sort: String,
+    /// Records in the page, 1 to 500; 100 when absent.
+    limit: Option<i64>,
+    /// Where to go on: `next` of the page before.
+    cursor: Option<String>,
 }
+
+/// The order where nobody says how to sort.
+pub const NEWEST_FIRST: &str = "-";
 
 /// A state by its word; none for an empty one.
 ///
@@ -53,17 +65,24 @@ async fn full(app: &App, caller: &Caller, seen: Seen) -> Result<Json<body::Appro
 }
 
 /// List requests for an approval, newest first
-#[utoipa::path(get, path = "/approvals", tag = "approvals", params(ListQuery),
+#[utoipa::path(get, path = "/approvals", tag = "approvals", params(ApprovalsQuery),
     responses((status = OK, body = body::ApprovalsBody)))]
 async fn list(
     State(app): State<App>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<ApprovalsQuery>,
 ) -> Result<Json<body::ApprovalsBody>, Error> {
     caller.may(Action::JobsView, &Record::default())?;
-    let (state, scope) = (state(&query.state)?, caller.scope.clone());
-    let rows = app.database.read(move |tx| store::approvals::list(tx, state, &scope)).await?;
-    Ok(Json(body::ApprovalsBody { approvals: rows.iter().map(views::approvals::summary).collect() }))
+    let ApprovalsQuery { state: word, q, sort, limit, cursor } = query;
+    let list = ListQuery { q, sort, limit, cursor };
+    let query = list.of_list(&store::approvals::FIELDS, NEWEST_FIRST, app.clock.now(), &caller.name)?;
+    let clip = within(state(&word)?, &caller.scope);
+    let read = app
+        .database
+        .try_read(move |tx| Ok::<_, Error>(store::list::page::<ApprovalRow>(tx, &LIST, clip.clone(), &query)?));
+    let page = read.await?;
+    let approvals = page.rows.iter().map(views::approvals::summary).collect();
+    Ok(Json(body::ApprovalsBody { approvals, next: page.next_cursor }))
 }
 
 /// Show from which class on a second person is asked

@@ -6,6 +6,7 @@
 //! most once a day, and about one job at most every quarter of an hour, with everything that drifted meanwhile in it.
 
 mod expiry;
+pub mod watch;
 
 use crate::app::App;
 use crate::engine::runs::{self, Cause, Does, Due, NewRun, Over};

@@ -4,6 +4,7 @@
 //! The server only carries: it holds no key that could sign an approval.
 
 pub mod anew;
+pub mod back;
 mod bound;
 pub mod kept;
 
@@ -14,7 +15,7 @@ use crate::engine::runs as engine_runs;
 use crate::http::auth::Caller;
 use crate::http::error::Error;
 use ::catalogue::schema::{Entry as CatalogueEntry, Reboot, Reversible};
-pub use bound::{Approvals, Bound, WAITS, waits};
+pub use bound::{Approvals, Bound};
 use domain::access::Action;
 use domain::approval::{self, Decision, Policy, Request, State};
 use domain::id::{AssetId, RunId, UserId};
@@ -172,7 +173,7 @@ fn plan(
     contents: &Contents,
     (requested_by, valid_from, valid_until): (String, Timestamp, Timestamp),
 ) -> Result<Plan, Error> {
-    let ordinal = store::rollouts::run(tx, run)?.ordinal;
+    let run = store::rollouts::run(tx, run)?;
     let mut assets: BTreeMap<(String, AssetId, Uuid, Uuid), PlanAsset> = BTreeMap::new();
     let mut put = Vec::new();
     for task in planned {
@@ -205,7 +206,7 @@ fn plan(
     Ok(Plan {
         v: MANIFEST_VERSION,
         job: job.name(),
-        run: u64::try_from(ordinal).unwrap_or(0),
+        run: u64::try_from(run.ordinal).unwrap_or(0),
         kind: OrderKind::Apply,
         title: job.title.clone(),
         description: job.description.clone(),
@@ -213,7 +214,7 @@ fn plan(
         requested_by,
         valid_from,
         valid_until,
-        rollout: kept::rollout(tx, run)?,
+        rollout: kept::rollout(tx, &run)?,
         entries,
         assets: assets.into_values().collect(),
         score: sum(&scores::predict(tx, &put)?),

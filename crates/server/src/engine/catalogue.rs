@@ -58,16 +58,46 @@ pub fn order_key(app: &App) -> SigningKey {
 /// # Errors
 /// A failure of the store, or stored metadata that cannot be read.
 pub fn root(tx: &mut Transaction<'_>) -> Result<Option<(Root, String)>, Error> {
-    let mut trusted: Option<(Root, String)> = None;
-    for (_, text) in catalogue::roots_above(tx, 0)? {
+    let mut texts = catalogue::roots_above(tx, 0)?;
+    let root = follow(&texts)?;
+    Ok(root.zip(texts.pop().map(|(_, text)| text)))
+}
+
+/// The last of a chain of root metadata, each signed as the one before demands.
+fn follow(texts: &[(i64, String)]) -> Result<Option<Root>, Error> {
+    let mut trusted: Option<Root> = None;
+    for (_, text) in texts {
         let envelope = Envelope::parse(text.as_bytes(), ROOT_BYTES_MAX).map_err(Error::internal)?;
-        let root = match &trusted {
+        trusted = Some(match &trusted {
             None => Root::trust_first(&envelope).map_err(Error::internal)?,
-            Some((root, _)) => root.accept_update(&envelope).map_err(Error::internal)?,
-        };
-        trusted = Some((root, text));
+            Some(root) => root.accept_update(&envelope).map_err(Error::internal)?,
+        });
     }
     Ok(trusted)
+}
+
+/// The root metadata in force for who asks often: the texts are read each time, their signatures are looked at again only when the
+/// texts are others. Nothing of it depends on the time: whether a root is fresh is asked of it each time, too.
+#[derive(Debug, Default)]
+pub struct Roots {
+    texts: Vec<(i64, String)>,
+    in_force: Option<Root>,
+}
+
+impl Roots {
+    /// The root metadata in force.
+    ///
+    /// # Errors
+    /// As [`root`]; then nothing is in force here.
+    pub fn in_force(&mut self, tx: &mut Transaction<'_>) -> Result<Option<&Root>, Error> {
+        let texts = catalogue::roots_above(tx, 0)?;
+        if texts != self.texts {
+            *self = Roots::default();
+            self.in_force = follow(&texts)?;
+            self.texts = texts;
+        }
+        Ok(self.in_force.as_ref())
+    }
 }
 
 /// Verify and install.

@@ -1,11 +1,11 @@
 //! Seals the audit log every few seconds, and removes what no longer matters: sessions past their limits, forgotten
 //! failures, tokens that ended long ago, old answers kept for idempotency keys, evidence older than people want to keep it. Retires
-//! agents that were not heard of for too long, and asks anew for what an older program asked to be approved.
+//! agents that were not heard of for too long, lets count no more what no agent looks at, and asks anew for what an older program asked to be approved.
 //!
 //! Takes no input but the database. Sealing holds a lease, so that two replicas do not seal the same entries; the rest
 //! may happen twice without harm.
 
-use super::{approvals, catalogue, evidence, retire};
+use super::{after, approvals, catalogue, evidence, retire};
 use crate::app::App;
 use crate::http::error::causes;
 use crate::http::idempotency::KEPT_SECONDS;
@@ -83,6 +83,9 @@ pub async fn sweep(app: &App) -> store::Result<u64> {
     catalogue::lapse(app).await?;
     if let Err(error) = retire::look(app).await {
         tracing::error!("agents that are gone were not looked for, the next look will: {error:?}");
+    }
+    if let Err(error) = after::watch::look(app).await {
+        tracing::error!("mitigations that no agent looks at were not looked for, the next look will: {error:?}");
     }
     // At the start of a newer program, too, which is when there may be some.
     if let Err(error) = approvals::anew::renew(app).await {

@@ -4,11 +4,12 @@
 //! `domain::task` decides; nothing is repeated on silence alone. What many agents are offered in the same moment is read and
 //! written set by set.
 
-use crate::engine::approvals::{Approvals, Bound, WAITS, waits};
+use crate::engine::approvals::{Approvals, Bound};
 use crate::engine::dry_run;
 use crate::http::error::Error;
-use domain::id::{AgentKey, JobId, RunId, TaskId};
+use domain::id::{AgentKey, AssetId, JobId, RunId, TaskId};
 use domain::job::Kind;
+use domain::rollout::Apart;
 use domain::schedule::End;
 use domain::task::{self, Event, Offering, State};
 use domain::time::Timestamp;
@@ -74,7 +75,7 @@ fn held(task: &TaskRow) -> bool {
 pub fn turn(all: &[TaskRow]) -> Option<(RunId, i64)> {
     let open: Vec<((RunId, i64), State)> = all
         .iter()
-        .filter(|task| !(task.state == State::Ready && (held(task) || waits(task))))
+        .filter(|task| !(task.state == State::Ready && (held(task) || !task.waits_for.is_empty())))
         .map(|task| ((task.run_id, task.job_number), task.state))
         .collect();
     task::turn(&open)
@@ -127,6 +128,10 @@ struct Making {
     restarts: BTreeMap<RunId, bool>,
     /// Whether a start of the entry asks for one.
     risky: BTreeMap<i64, bool>,
+    /// What runs that are not over keep apart.
+    apart: Option<Vec<Apart>>,
+    /// Whether the host is in a group that one of them speaks of.
+    grouped: BTreeMap<AssetId, bool>,
     catalogue: Option<Option<i64>>,
     numbers: BTreeMap<AgentKey, i64>,
     changes: Vec<Change>,
@@ -143,61 +148,56 @@ impl Making {
     ) -> Result<Offer, Error> {
         let mut offer = Offer::default();
         let news = self.waiting(tx, agent, &mut all, maker)?;
-        offer.touched.extend(all.iter().filter(|task| news.contains_key(&task.id)).map(|task| task.job_id));
-        let told: Vec<Change> = all.iter().filter(|task| news.contains_key(&task.id)).map(Change::of).collect();
-        let made = self.changes.len();
+        offer.touched.extend(all.iter().filter(|task| news.contains(&task.id)).map(|task| task.job_id));
+        let told = all.iter().filter(|task| news.contains(&task.id));
+        let told = told.map(|task| Change { waits_for: Some(task.waits_for.clone()), ..Change::of(task) });
+        let (told, made): (Vec<Change>, usize) = (told.collect(), self.changes.len());
         let turn = turn(&all).map(|(run, _)| run);
         for task in all {
             match task.life().offering(maker.halted || held(&task)) {
-                Offering::Make if waits(&task) => {}
+                Offering::Make if !task.waits_for.is_empty() => {}
                 Offering::Make if offer.orders.len() < ORDERS_MAX && turn == Some(task.run_id) => {
                     let made = self.make(tx, agent, &task, maker)?;
-                    if made.is_some() {
-                        offer.approvals.extend(self.approvals.envelope(tx, &task)?);
+                    if let Some(order) = &made {
+                        offer.approvals.extend(self.approvals.envelope(tx, &task, order)?);
                     }
                     offer.touched.insert(task.job_id);
                     offer.orders.extend(made);
                 }
                 Offering::Revoke => offer.revoke.push(TaskEpoch { task: task.uuid, epoch: task.life().epoch }),
                 Offering::Resend => {
-                    offer.approvals.extend(self.approvals.envelope(tx, &task)?);
+                    if let Some(order) = &task.order_envelope {
+                        offer.approvals.extend(self.approvals.envelope(tx, &task, order)?);
+                    }
                     offer.orders.extend(task.order_envelope);
                 }
                 Offering::Make | Offering::Nothing => {}
             }
         }
         for change in told {
-            let result = news.get(&change.id).map(|message| (message.clone(), None, String::new()));
-            match self.changes.iter_mut().skip(made).find(|made| made.id == change.id) {
-                // What it has come to says more.
-                Some(made) => made.result = made.result.take().or(result),
-                None => self.changes.push(Change { result, ..change }),
+            // What has come of it waits for nothing any more.
+            if !self.changes.iter().skip(made).any(|made| made.id == change.id) {
+                self.changes.push(change);
             }
         }
         self.touched.extend(offer.touched.iter().copied());
         Ok(offer)
     }
 
-    /// Say of each task that is ready whether it waits for something about its approval, in the rows; gives the messages that are
-    /// news, empty where it waits no more.
+    /// Say of each task that is ready what it waits for about its approval, in the rows; gives those of which that is news.
     fn waiting(
         &mut self,
         tx: &mut Transaction<'_>,
         agent: &AgentRow,
         all: &mut [TaskRow],
         maker: Maker<'_>,
-    ) -> Result<BTreeMap<TaskId, String>, Error> {
-        let mut news = BTreeMap::new();
+    ) -> Result<BTreeSet<TaskId>, Error> {
+        let mut news = BTreeSet::new();
         for task in all.iter_mut().filter(|task| task.state == State::Ready && !maker.halted && !held(task)) {
-            let why = self.approvals.waiting(tx, agent, task, maker.capabilities, maker.now)?;
-            let message = match why {
-                Some(why) => format!("{WAITS}{why}"),
-                None if waits(task) => String::new(),
-                None => continue,
-            };
-            if task.message != message {
-                task.message.clone_from(&message);
-                news.insert(task.id, message);
+            let why = self.approvals.waiting(tx, agent, task, maker.capabilities, maker.now)?.unwrap_or_default();
+            if task.waits_for != why {
+                task.waits_for = why;
+                news.insert(task.id);
             }
         }
         Ok(news)
@@ -279,6 +279,7 @@ impl Making {
             permit,
             restart: self.restarts(tx, task)? && maker.capabilities.contains(RESTART_CAPABILITY),
         };
+        let order = self.approvals.bind_back(tx, agent, task, maker.capabilities, order, now)?;
         let payload = serde_json::to_vec(&order).map_err(Error::internal)?;
         let envelope = Envelope::sign(ORDER_TYPE, &payload, &[maker.key]);
         let text = String::from_utf8(envelope.to_json()).map_err(Error::internal)?;
@@ -294,7 +295,8 @@ impl Making {
         Ok(None)
     }
 
-    /// Whether a start of this task asks for a permit: because of its run's limits, or because it is of a risky class.
+    /// Whether a start of this task asks for a permit: because of its run's limits, because its host is in a group that some run keeps
+    /// apart, or because it is of a risky class.
     fn needs_permit(&mut self, tx: &mut Transaction<'_>, task: &TaskRow) -> Result<bool, Error> {
         // Looking changes nothing, so nothing has to allow it.
         if !matches!(task.kind.as_str(), "apply" | "revert") {
@@ -304,14 +306,36 @@ impl Making {
             Some(known) => *known,
             None => *self.permits.entry(task.run_id).or_insert(rollouts::run(tx, task.run_id)?.permits),
         };
-        if of_run || task.kind == "revert" {
-            return Ok(of_run);
+        if of_run || self.grouped(tx, task.asset_id)? {
+            return Ok(true);
+        }
+        if task.kind == "revert" {
+            return Ok(false);
         }
         if let Some(known) = self.risky.get(&task.entry_key) {
             return Ok(*known);
         }
         let entry = catalogue::entry(tx, task.entry_key)?;
         Ok(*self.risky.entry(task.entry_key).or_insert(entry.risk == "high" || !entry.reversible))
+    }
+
+    /// Whether a host is in a group that some run keeps apart, at work or not: an order that asks nobody could not be held back once it
+    /// is.
+    fn grouped(&mut self, tx: &mut Transaction<'_>, asset: AssetId) -> Result<bool, Error> {
+        if self.apart.is_none() {
+            self.apart = Some(rollouts::apart::spoken(tx)?.into_values().collect());
+        }
+        let apart = self.apart.as_deref().unwrap_or_default();
+        // Mostly no run keeps anything apart.
+        if apart.is_empty() {
+            return Ok(false);
+        }
+        if let Some(known) = self.grouped.get(&asset) {
+            return Ok(*known);
+        }
+        let tags = rollouts::tags(tx, asset)?;
+        let grouped = tags.iter().any(|tag| apart.iter().any(|policy| policy.speaks_of(tag)));
+        Ok(*self.grouped.entry(asset).or_insert(grouped))
     }
 
     /// Whether hosts of this task's run are restarted where the entry needs it. An agent whose owner does not allow it does not

@@ -2,7 +2,8 @@
 //!
 //! `domain::rollout` says how many and whether this order is still the one to start, `store::rollouts` holds them.
 
-use crate::engine::approvals::kept;
+use crate::engine::approvals::{back, kept};
+use crate::engine::runs::Does;
 use crate::engine::{dispatch, waves};
 use crate::http::error::Error;
 use domain::job::Status;
@@ -144,6 +145,14 @@ pub fn answer_restart(
         return Ok(answer);
     }
     let Some(at_most) = asked.policy.restarts else { return Ok(denied("no host of this run is restarted")) };
+    let at_most = match asked.run.does == Does::Revert.as_str() {
+        // Nobody approved the rollback: it goes no further than the approval of what it takes back.
+        true => match back::restarts(tx, &asked.task, now)? {
+            Ok(approved) => at_most.min(approved),
+            Err(why) => return Ok(denied(&why)),
+        },
+        false => at_most,
+    };
     let apart = apart(tx, &asked)?;
     let wanted = WantedRestart {
         task: asked.task.id,

@@ -12,7 +12,7 @@ mod targets;
 
 pub use targets::{doable, pairs};
 
-use crate::engine::approvals::{self, WAITS};
+use crate::engine::approvals;
 use crate::engine::{mail, waves};
 use crate::http::error::Error;
 use domain::id::{AssetId, JobId, RunId};
@@ -374,9 +374,10 @@ fn expired(task: &TaskRow) -> String {
 /// What people read of a task that ends while nothing of it is out; what an earlier try said is not lost, because it may have left
 /// something on the host.
 pub fn untried(task: &TaskRow, why: String) -> String {
-    if let Some(waited) = task.message.strip_prefix(WAITS) {
-        return format!("{why}; it had waited: {waited}");
-    }
+    let why = match task.waits_for.as_str() {
+        "" => why,
+        waited => format!("{why}; it had waited: {waited}"),
+    };
     if task.attempts == 0 { why } else { format!("not tried again: {why}; the try before: {}", task.message) }
 }
 

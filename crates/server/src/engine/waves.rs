@@ -60,15 +60,15 @@ pub fn begin(
     Ok(waves)
 }
 
-/// In which waves of one run the hosts were changed that are to be taken back; see [`rollback::changed_in`].
-fn changed(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<BTreeMap<AssetId, u32>, Error> {
+/// When the hosts were changed last that are to be taken back; see [`rollback::changed_at`].
+fn changed(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<BTreeMap<AssetId, Timestamp>, Error> {
     let mut turns: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for row in store::controls::rollback::waves(tx, pairs)? {
-        let (wave, back) = (u32::try_from(row.wave).unwrap_or(u32::MAX), row.kind == Does::Revert.as_str());
-        let turn = Turn { job: (row.run_id, wave), back, state: row.state, started: row.started };
+    for row in store::controls::rollback::turns(tx, pairs)? {
+        let back = row.kind == Does::Revert.as_str();
+        let turn = Turn { job: row.done_at, back, state: row.state, started: row.started };
         turns.entry((row.asset_id, row.entry_key)).or_default().push(turn);
     }
-    Ok(rollback::changed_in(turns.into_iter().map(|((asset, _), turns)| (asset, rollback::put_in_place(turns)))))
+    Ok(rollback::changed_at(turns.into_iter().map(|((asset, _), turns)| (asset, rollback::put_in_place(turns)))))
 }
 
 /// Take back what nobody used, open waves, halt runs, and see which have come to rest. Every run at work is looked at, page by
@@ -95,11 +95,15 @@ pub fn look(tx: &mut Transaction<'_>, ear: (Timestamp, bool), now: Timestamp, mo
     pages(tx, RunState::Open, |tx, runs| {
         let policies: Vec<Policy> = runs.iter().map(|run| policy(&run.rollout)).collect::<Result<_, _>>()?;
         let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
-        if ear.1 {
-            expire_stale(tx, &ids, &policies, ear.0, now, moved)?;
-        }
-        let mut tallies = rollouts::tallies_of(tx, &ids)?;
         let mut deviations = kept::deviations(tx, runs)?;
+        let mut tallies = rollouts::tallies_of(tx, &ids)?;
+        if ear.1 {
+            let sound = runs.iter().zip(&policies).filter(|(run, _)| !deviations.contains_key(&run.id));
+            let gates: Vec<Gate<'_>> = sound.map(|(run, policy)| Gate { run, policy, ear, now }).collect();
+            if beat(tx, &gates, &tallies, moved)? {
+                tallies = rollouts::tallies_of(tx, &ids)?;
+            }
+        }
         for (run, policy) in runs.iter().zip(&policies) {
             if let Some(why) = deviations.remove(&run.id) {
                 moved.agents.extend(halt(tx, run, GATE, &why, now)?);
@@ -107,7 +111,7 @@ pub fn look(tx: &mut Transaction<'_>, ear: (Timestamp, bool), now: Timestamp, mo
                 continue;
             }
             let tallies = tallies.remove(&run.id).unwrap_or_default();
-            gate(tx, &Gate { run, policy, ear, now }, tallies, moved)?;
+            gate(tx, &Gate { run, policy, ear, now }, &tallies, moved)?;
         }
         Ok(())
     })
@@ -132,22 +136,44 @@ fn pages(
     }
 }
 
-/// Work that recurs expires where its host is away; one statement for all runs of a page that wait equally long.
-fn expire_stale(
+/// Once in a minute, what hosts that are away mean for runs of a page: first others take their places, and only where nobody does any more
+/// their work expires, or a wave would shrink while later ones have hosts to spare. Whether anything changed.
+fn beat(
     tx: &mut Transaction<'_>,
-    runs: &[RunId],
-    policies: &[Policy],
-    since: Timestamp,
-    now: Timestamp,
+    gates: &[Gate<'_>],
+    tallies: &BTreeMap<RunId, Vec<(i64, Tally)>>,
     moved: &mut Moved,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut by_hours: BTreeMap<u32, Vec<RunId>> = BTreeMap::new();
-    for (run, policy) in runs.iter().zip(policies) {
+    let mut changed = false;
+    for gate in gates {
+        let Gate { run, policy, ear: (since, _), now } = *gate;
+        let bound = policy.away_before(now);
         // While nobody listened nobody was heard.
-        if since <= policy.away_before(now) {
-            by_hours.entry(policy.freshness_hours).or_default().push(*run);
+        if since > bound {
+            continue;
+        }
+        let waits = tallies.get(&run.id).is_some_and(|tallies| of_wave(tallies, run.wave).waiting > 0);
+        if waits && run.wave < run.waves && exchange(tx, run, bound, now, moved)? {
+            // There may be more of them than change places at once.
+            changed = true;
+        } else {
+            by_hours.entry(policy.freshness_hours).or_default().push(run.id);
         }
     }
+    let Some(now) = gates.first().map(|gate| gate.now) else { return Ok(false) };
+    Ok(expire_stale(tx, by_hours, now, moved)? || changed)
+}
+
+/// Work that recurs expires where its host is away; one statement for all runs of a page that wait equally long, by the hours. Whether
+/// any did.
+fn expire_stale(
+    tx: &mut Transaction<'_>,
+    by_hours: BTreeMap<u32, Vec<RunId>>,
+    now: Timestamp,
+    moved: &mut Moved,
+) -> Result<bool, Error> {
+    let mut any = false;
     for (hours, those) in by_hours {
         let bound = Policy { freshness_hours: hours, ..Policy::default() }.away_before(now);
         for task in tasks::stale(tx, &those, bound)? {
@@ -159,9 +185,10 @@ fn expire_stale(
             );
             tasks::save_result(tx, task.id, &runs::untried(&task, message), None, "")?;
             moved.jobs.insert(task.job_id);
+            any = true;
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 /// A run whose gate is looked at.
@@ -173,21 +200,12 @@ struct Gate<'g> {
     now: Timestamp,
 }
 
-/// What hosts that are away mean for a wave: others take their places. Gives how many tasks of the open wave are passed over
-/// all the same, because nobody is left to take their places.
-fn pass_over(
-    tx: &mut Transaction<'_>,
-    gate: &Gate<'_>,
-    tallies: &mut Vec<(i64, Tally)>,
-    moved: &mut Moved,
-) -> Result<u64, Error> {
-    let Gate { run, policy, ear: (since, beat), now } = *gate;
+/// How many tasks of the open wave are passed over because their hosts are away and nobody is left to take their places.
+fn passed_over(tx: &mut Transaction<'_>, gate: &Gate<'_>, tallies: &[(i64, Tally)]) -> Result<u64, Error> {
+    let Gate { run, policy, ear: (since, _), now } = *gate;
     let bound = policy.away_before(now);
     if of_wave(tallies, run.wave).waiting == 0 || run.wave >= run.waves || since > bound {
         return Ok(0);
-    }
-    if beat && exchange(tx, run, bound, now, moved)? {
-        *tallies = rollouts::tallies(tx, run.id)?;
     }
     Ok(u64::try_from(away::waiting(tx, run.id, run.wave, bound, now)?).unwrap_or(0))
 }
@@ -214,16 +232,11 @@ fn of_wave(tallies: &[(i64, Tally)], wave: i64) -> Tally {
     tallies.iter().find(|(number, _)| *number == wave).map(|(_, tally)| *tally).unwrap_or_default()
 }
 
-fn gate(
-    tx: &mut Transaction<'_>,
-    gate: &Gate<'_>,
-    mut tallies: Vec<(i64, Tally)>,
-    moved: &mut Moved,
-) -> Result<(), Error> {
+fn gate(tx: &mut Transaction<'_>, gate: &Gate<'_>, tallies: &[(i64, Tally)], moved: &mut Moved) -> Result<(), Error> {
     let Gate { run, policy, now, .. } = *gate;
-    let passed_over = pass_over(tx, gate, &mut tallies, moved)?;
+    let passed_over = passed_over(tx, gate, tallies)?;
     let whole = tallies.iter().fold(Tally::default(), |sum, (_, tally)| sum.and(*tally));
-    let wave = of_wave(&tallies, run.wave).passing_over(passed_over);
+    let wave = of_wave(tallies, run.wave).passing_over(passed_over);
     let last = run.wave >= run.waves;
     // Several tasks of one host fall silent together; hosts are counted only where it may matter.
     let silent_hosts = match whole.silent {

@@ -54,8 +54,25 @@ pub struct AgentsPage {
     pub list: List,
     /// The rows.
     pub rows: Vec<AgentRow>,
+    /// Why no agent is retired by itself now although some would be, if so.
+    pub held: Option<String>,
+    /// When agents are retired, in a sentence; none for who may not see settings.
+    pub retirement: Option<String>,
+    /// Changes that.
+    pub change: Option<Action>,
     /// Enrolment tokens still good: name, uses left, expiry, revoke.
     pub tokens: Vec<(String, String, When, Action)>,
+}
+
+/// An agent that is not heard of: why, since when, what follows and when.
+#[derive(Debug, Clone)]
+pub struct Gone {
+    /// Contact lost, or retired.
+    pub title: &'static str,
+    /// Why, since, follows, when.
+    pub said: Vec<Fact>,
+    /// Changes when agents are retired.
+    pub change: Option<Action>,
 }
 
 /// One agent.
@@ -68,8 +85,10 @@ pub struct AgentPage {
     pub name: String,
     /// Its state and controls of the host's owner.
     pub marks: Vec<Chip>,
-    /// Quarantine, revoke.
+    /// Take back, revoke.
     pub actions: Vec<Action>,
+    /// What there is to say of its silence.
+    pub gone: Option<Gone>,
     /// Identity, version, capabilities, zone, contact.
     pub facts: Vec<Fact>,
     /// The evidence for the link with an asset: what it says, what the scanner says, whether they agree.

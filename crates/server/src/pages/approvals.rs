@@ -2,7 +2,7 @@
 
 use super::chips::{Chip, When};
 use super::forms::{Faults, Field};
-use super::lists::Tab;
+use super::lists::{Pager, Tab};
 use super::records::Fact;
 use super::shell::Shell;
 use askama::Template;
@@ -44,6 +44,8 @@ pub struct ApprovalsPage {
     pub policy: String,
     /// The requests.
     pub rows: Vec<ApprovalRow>,
+    /// The other pages.
+    pub pager: Pager,
 }
 
 /// An entry of a plan.

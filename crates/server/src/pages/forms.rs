@@ -50,6 +50,8 @@ pub enum Control {
     },
     /// A list to choose from.
     Select(Vec<Choice>),
+    /// One line with suggestions, of which none has to be taken.
+    Suggest(Vec<Choice>),
     /// A box to tick; its value is `on`.
     Tick,
 }
@@ -127,6 +129,11 @@ impl Field {
     /// A list to choose from.
     pub fn select(name: &str, label: &str, value: impl Into<String>, choices: Vec<Choice>) -> Self {
         Self::of(Control::Select(choices), name, label, value)
+    }
+
+    /// One line with suggestions, of which none has to be taken.
+    pub fn suggest(name: &str, label: &str, value: impl Into<String>, choices: Vec<Choice>) -> Self {
+        Self { autocomplete: "off", ..Self::of(Control::Suggest(choices), name, label, value) }
     }
 
     /// A box to tick.

@@ -4,7 +4,7 @@
 //! Titles and order follow S1.03; the rules behind the fields are `domain`'s.
 
 use super::chips::{Change, Chip};
-use super::forms::{Choice, Faults, Field};
+use super::forms::{Faults, Field};
 use super::records::Fact;
 use super::shell::Shell;
 use askama::Template;
@@ -401,8 +401,8 @@ pub struct AccessPage {
     pub owner: String,
     /// Those who may act on it.
     pub authors: Vec<AuthorRow>,
-    /// Those who may be added.
-    pub candidates: Vec<Choice>,
+    /// For those who may be added; none where there is nobody.
+    pub add: Option<Field>,
     /// Why co-authors cannot be changed.
     pub locked: Option<String>,
 }

@@ -269,6 +269,7 @@ fn task(line: TaskLine) -> body::Task {
         code: line.code,
         detail: line.detail,
         message: line.message,
+        waits_for: line.waits_for,
         due_at: line.due_at,
         zone: line.zone,
         window_end: line.window_end,

@@ -172,6 +172,7 @@ fn run(row: &RunRow, tasks: body::TaskCounts) -> body::Run {
     let state = match (row.state.as_str(), row.begun_at, row.outcome.as_str()) {
         ("open", None, _) => "waiting",
         ("open", Some(_), _) => "running",
+        ("halting" | "halted", ..) if !row.cancelled => "halted",
         _ if row.cancelled => "cancelled",
         (_, _, "COMPLETED_WITH_FAILURES") => "completed_with_failures",
         _ => "completed",

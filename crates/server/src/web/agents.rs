@@ -3,9 +3,10 @@
 use super::eliminations::denied;
 use super::frame::{Head, Show, again, faults, frame, listed, pager};
 use super::jobs::said;
-use super::marks;
+use super::{marks, retirement};
 use crate::api::agents as api;
 use crate::app::App;
+use crate::engine::retire::{self, Ahead};
 use crate::http::auth::PageActor;
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
@@ -61,7 +62,22 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
         let found = api::agents_page(&app, &who, &query).await?;
         list.shown = found.agents.len();
         list.pager = pager(&query, "/agents", found.next.as_deref());
-        rows = found.agents.iter().map(|agent| row(&who, agent, now)).collect();
+        // Of those that were retired: whose asset another agent holds by now, so that they cannot be taken back.
+        let retired: Vec<AssetId> = found
+            .agents
+            .iter()
+            .filter(|agent| agent.retired_at.is_some())
+            .filter_map(|agent| agent.asset.map(AssetId))
+            .collect();
+        let held = app.database.read(move |tx| agents::contact::held(tx, &retired)).await?;
+        rows = found
+            .agents
+            .iter()
+            .map(|agent| {
+                let taken = agent.asset.is_some_and(|asset| held.contains(&AssetId(asset)));
+                row(&who, agent, may_take_back(agent, taken), now)
+            })
+            .collect();
     }
     list.tab("All", "", None);
     list.tab("Need a decision", "is:undecided", None);
@@ -80,7 +96,14 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
         })
         .collect();
     let shell = frame(&app, &who, Section::Agents, "Agents").await?.action(button);
-    Ok(Show(AgentsPage { shell, list, rows, tokens }).into_response())
+    let retirement::Said { held, text: retirement, change } = retirement::said(&app, &who).await?;
+    Ok(Show(AgentsPage { shell, list, rows, held, retirement, change, tokens }).into_response())
+}
+
+/// Why this agent cannot be taken back whoever asks, if so.
+fn may_take_back(agent: &Agent, taken: bool) -> Option<String> {
+    let may = domain::contact::may_take_back(agent.revoked_at.is_some(), agent.retired_at.is_some(), taken);
+    may.err().map(|refusal| refusal.sentence)
 }
 
 /// How an agent is: what keeps it from work first.
@@ -125,7 +148,7 @@ fn zone(agent: &Agent) -> String {
     if agent.zone.is_empty() { "UTC (unknown)".to_owned() } else { agent.zone.clone() }
 }
 
-fn row(who: &PageActor, agent: &Agent, now: Timestamp) -> AgentRow {
+fn row(who: &PageActor, agent: &Agent, not_back: Option<String>, now: Timestamp) -> AgentRow {
     AgentRow {
         key: agent.id.to_string(),
         name: agent.hostname.clone(),
@@ -143,14 +166,14 @@ fn row(who: &PageActor, agent: &Agent, now: Timestamp) -> AgentRow {
             format!("m-{}", agent.id),
             format!("Quick actions for {}", agent.hostname),
             std::iter::once(Button::go("Open", format!("/agents/{}", agent.id)).icon("info-circle"))
-                .chain(endings(who, agent))
+                .chain(endings(who, agent, not_back))
                 .collect(),
         ),
     }
 }
 
-/// What can be done about whether it is in force.
-fn endings(who: &PageActor, agent: &Agent) -> Vec<Button> {
+/// What can be done about whether it is in force; `not_back` is why it cannot be taken back, whoever asks.
+fn endings(who: &PageActor, agent: &Agent, not_back: Option<String>) -> Vec<Button> {
     let back = Button::post("Take back", format!("/agents/{}/take-back", agent.id))
         .icon("refresh")
         .asking(
@@ -159,7 +182,7 @@ fn endings(who: &PageActor, agent: &Agent) -> Vec<Button> {
              and was given up stays given up.",
             "Take back",
         )
-        .unless(denied(&who.decide(Action::AgentEnrol, &Record::default())));
+        .unless(denied(&who.decide(Action::AgentEnrol, &Record::default())).or(not_back));
     let back = agent.retired_at.map(|_| back);
     back.into_iter().chain(std::iter::once(revoking(who, agent))).collect()
 }
@@ -185,6 +208,10 @@ struct Seen {
     asset: Option<Identity>,
     candidates: Vec<(AssetId, String, Identity)>,
     log: Vec<audit::Written>,
+    /// Why it cannot be taken back, whoever asks.
+    not_back: Option<String>,
+    /// What follows where contact is lost with it.
+    ahead: Option<Ahead>,
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, app: &App, id: Uuid) -> Result<Seen, Error> {
@@ -200,6 +227,11 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, app: &App, id: Uuid) -> Resul
     }
     let log = audit::of_resource(tx, &format!("agents/{id}"), None, 20)?;
     let own = row.asset_id;
+    let not_back = retire::may_take_back(tx, &row)?.err().map(|refusal| refusal.sentence);
+    let ahead = match row.missing_at {
+        Some(_) if row.revoked_at.is_none() => Some(retire::ahead(tx, &row, app.clock.now())?),
+        _ => None,
+    };
     let line = agents::AgentLine {
         id: row.id,
         agent_id: row.agent_id,
@@ -220,7 +252,10 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, app: &App, id: Uuid) -> Resul
     };
     let linked = found.iter().find(|(asset, ..)| Some(*asset) == own).map(|(.., identity)| identity.clone());
     found.retain(|(asset, ..)| Some(*asset) != own);
-    Ok(Seen { agent: views::agents::agent(line, &app.presence), facts, asset: linked, candidates: found, log })
+    let agent = views::agents::agent(line, &app.presence);
+    // It has just been heard, and the look that says so is still to come.
+    let ahead = ahead.filter(|_| app.clock.now().seconds_since(agent.last_seen_at) > SILENT_SECONDS);
+    Ok(Seen { agent, facts, asset: linked, candidates: found, log, not_back, ahead })
 }
 
 async fn show(State(app): State<App>, who: PageActor, Path(id): Path<Uuid>) -> Result<Response, Error> {
@@ -234,7 +269,8 @@ async fn show(State(app): State<App>, who: PageActor, Path(id): Path<Uuid>) -> R
         shell,
         name: agent.hostname.clone(),
         marks: vec![state(agent, now), Chip::new(Tone::Info, agent.os.clone()).with_icon(icon(&agent.os))],
-        actions: endings(&who, agent),
+        actions: endings(&who, agent, seen.not_back.clone()),
+        gone: retirement::gone(&who, agent, seen.ahead.as_ref()),
         facts: facts(&seen),
         evidence: seen.asset.as_ref().map(|asset| evidence(&seen.facts.identity, asset)).unwrap_or_default(),
         candidates: seen.candidates.iter().map(|candidate| offered(&seen, candidate, may_link.clone())).collect(),
@@ -321,8 +357,23 @@ fn offered(
 fn event(entry: &audit::Written, now: Timestamp) -> Entry {
     let what = entry.action.strip_prefix("agent.").unwrap_or(&entry.action);
     let tone = if matches!(what, "revoke" | "retire") { Tone::Fail } else { Tone::Info };
-    let by = entry.actor.strip_prefix("users/").unwrap_or(&entry.actor).to_owned();
-    Entry { at: When::near(entry.at.to_jiff(), now.to_jiff()), tone, text: marks::words(what), by }
+    let text = match what {
+        "enrol" => "Enrolled".to_owned(),
+        "identity" => "Says that it is another machine".to_owned(),
+        "link" => "Which asset it is was decided".to_owned(),
+        "retire" => "Retired: not heard of for too long".to_owned(),
+        "revoke" => "Revoked".to_owned(),
+        "take_back" => "Taken back".to_owned(),
+        other => marks::words(other),
+    };
+    let by = match entry.actor.split_once('/') {
+        Some(("users", name)) => name.to_owned(),
+        // What it did itself is told without its own id.
+        Some(("agents", _)) => "the agent itself".to_owned(),
+        Some(("engine", _)) => "this server".to_owned(),
+        _ => entry.actor.clone(),
+    };
+    Entry { at: When::near(entry.at.to_jiff(), now.to_jiff()), tone, text, by }
 }
 
 /// After a change: back, saying how it went.

@@ -2,7 +2,7 @@
 
 use super::frame::{Show, again, faults, frame, sentence};
 use super::{jobs as job_pages, marks, mitigations};
-use crate::api::approvals::state as state_of;
+use crate::api::approvals::{NEWEST_FIRST, state as state_of};
 use crate::api::jobs::ordinal;
 use crate::app::App;
 use crate::engine::approvals::{self, Seen};
@@ -16,29 +16,33 @@ use crate::pages::approvals::{
 };
 use crate::pages::forms::{DialogPage, Faults};
 use crate::pages::jobs::CountPart;
-use crate::pages::lists::{Action as Button, Tab, address};
+use crate::pages::lists::{Action as Button, Pager, Tab, address};
 use crate::pages::records::{Fact, Value};
 use crate::pages::{Change, Chip, Fault, Field, Section, Tone, When};
 use crate::views;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query as Asked, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use catalogue::schema::Entry;
 use domain::access::{Action, Record};
 use domain::approval::{Policy, State as At};
+use domain::filter::{Context, Filter};
 use domain::refusal::Refusal;
 use protocol::api::response::{Approval, DryRun, DryRunAnswer, DryRunBody};
 use protocol::approval::Plan;
 use serde::Deserialize;
+use store::list::{self, Order, Query};
 
+/// Requests on one page.
+const SHOWN: u32 = 100;
 /// Machines of a plan shown on its page.
 const MACHINES_MAX: usize = 200;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
     Router::new()
-        .route("/approvals", get(list))
+        .route("/approvals", get(requests))
         .route("/approvals/{id}", get(show))
         .route("/approvals/{id}/sign", post(sign))
         .route("/approvals/{id}/reject", get(reject_form).post(reject))
@@ -49,6 +53,9 @@ pub fn routes() -> Router<App> {
 struct View {
     /// Which state; absent = those that wait.
     state: Option<String>,
+    /// Where the page begins; absent = at the newest.
+    #[serde(default)]
+    cursor: String,
 }
 
 fn chip(state: At) -> Chip {
@@ -75,14 +82,24 @@ fn in_words(policy: Policy) -> String {
     format!("A second person is asked for {from}, and always for what cannot be undone.")
 }
 
-async fn list(State(app): State<App>, who: PageActor, Query(view): Query<View>) -> Result<Response, Error> {
+async fn requests(State(app): State<App>, who: PageActor, Asked(view): Asked<View>) -> Result<Response, Error> {
     who.may(Action::JobsView, &Record::default())?;
     let word = view.state.unwrap_or_else(|| "pending".to_owned());
-    let (state, scope) = (state_of(if word == "all" { "" } else { &word })?, who.scope.clone());
-    let read = app
-        .database
-        .try_read(move |tx| Ok::<_, Error>((store::approvals::list(tx, state, &scope)?, approvals::policy(tx)?)));
+    let clip = store::approvals::within(state_of(if word == "all" { "" } else { &word })?, &who.scope);
+    let query = Query {
+        order: Order::parse(NEWEST_FIRST),
+        limit: SHOWN,
+        cursor: Some(view.cursor.clone()).filter(|cursor| !cursor.is_empty()),
+        ..Query::new(Filter::Everything, Context::at(app.clock.now()))
+    };
+    let read = app.database.try_read(move |tx| {
+        let page = list::page::<store::approvals::ApprovalRow>(tx, &store::approvals::LIST, clip.clone(), &query)?;
+        Ok::<_, Error>((page, approvals::policy(tx)?))
+    });
     let (found, policy) = read.await?;
+    let there = |cursor: &str| address("/approvals", &[("state", &word), ("cursor", cursor)]);
+    let pager =
+        Pager { previous: (!view.cursor.is_empty()).then(|| there("")), next: found.next_cursor.as_deref().map(there) };
     let tab = |label: &str, of: &str| Tab {
         label: label.to_owned(),
         count: None,
@@ -97,7 +114,7 @@ async fn list(State(app): State<App>, who: PageActor, Query(view): Query<View>) 
         tab("All", "all"),
     ];
     let now = app.clock.now().to_jiff();
-    let rows = found.iter().map(|row| ApprovalRow {
+    let rows = found.rows.iter().map(|row| ApprovalRow {
         href: format!("/approvals/{}", row.id),
         job: format!("{} run {}", store::jobs::name(row.job_number), row.run_ordinal),
         title: row.job_title.clone(),
@@ -111,7 +128,7 @@ async fn list(State(app): State<App>, who: PageActor, Query(view): Query<View>) 
     });
     let rows = rows.collect();
     let shell = frame(&app, &who, Section::Approvals, "Approvals").await?;
-    Ok(Show(ApprovalsPage { shell, tabs, policy: in_words(policy), rows }).into_response())
+    Ok(Show(ApprovalsPage { shell, tabs, policy: in_words(policy), rows, pager }).into_response())
 }
 
 async fn look(app: &App, who: &PageActor, id: i64) -> Result<(Seen, Approval), Error> {

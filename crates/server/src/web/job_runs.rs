@@ -3,6 +3,7 @@
 use super::eliminations::denied;
 use super::frame::{Show, frame};
 use super::jobs::said;
+use super::people::People;
 use crate::api::jobs::ordinal;
 use crate::app::App;
 use crate::engine::jobs::{self, Job};
@@ -12,7 +13,7 @@ use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::pages::Section;
 use crate::pages::chips::{Bar, Chip, Tone};
-use crate::pages::forms::{Choice, DialogPage, Fault, Faults, Field};
+use crate::pages::forms::{DialogPage, Fault, Faults};
 use crate::pages::jobs::RunRow;
 use crate::pages::lists::address;
 use crate::views;
@@ -22,16 +23,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use domain::access::{Action, Reach, reach};
-use domain::filter::{Context, Filter};
 use domain::job::Act;
 use protocol::api::response::Run;
-use store::list::Query;
-use store::{Transaction, accounts};
+use store::Transaction;
 
 /// Runs shown on the page; the API has more.
 const SHOWN: usize = 20;
-/// People offered at most.
-const PEOPLE_MAX: u32 = 500;
 
 /// The routes of this part.
 pub fn routes() -> Router<App> {
@@ -53,6 +50,7 @@ fn row(run: &Run, here: &str, current: bool) -> RunRow {
     let state = match run.state.as_str() {
         "waiting" => Chip::new(Tone::Sched, "Waiting"),
         "running" => Chip::new(Tone::Run, "Running"),
+        "halted" => Chip::new(Tone::Fail, "Halted").with_icon("hand-stop"),
         "completed" => Chip::new(Tone::Ok, "Completed"),
         "cancelled" => Chip::new(Tone::Idle, "Cancelled"),
         _ => Chip::new(Tone::Fail, "With failures").titled("Completed with failures"),
@@ -98,24 +96,17 @@ async fn form(app: &App, who: &PageActor, number: &str, faults: Vec<Fault>) -> R
     let people = reach(&who.actor, Action::PeopleView) == Reach::Everything;
     let read = app.database.try_read(move |tx| {
         let job = jobs::load(tx, &asker, of)?;
-        let mut query = Query::new(Filter::Everything, Context::at(now));
-        query.limit = PEOPLE_MAX;
-        let known = if people { accounts::page(tx, &query)?.rows } else { Vec::new() };
-        Ok::<_, Error>((job, known))
+        let people = if people { People::read(tx, now)? } else { People::none() };
+        Ok::<_, Error>((job, people))
     });
-    let (job, known) = read.await?;
+    let (job, people) = read.await?;
     if let Some(why) = denied(&who.decide(Act::ChangeOwner.needs(), &job.record)) {
         return Ok(flash::redirect(
             &format!("/jobs/{number}"),
             Some(Flash { failed: true, ..Flash::done(crate::web::frame::sentence(&why)) }),
         ));
     }
-    let mut choices = vec![Choice::new("", "Choose a person…")];
-    choices.extend(known.iter().filter(|account| account.active && account.id != job.row.owner_id).map(|account| {
-        let name = if account.full_name.is_empty() { &account.name } else { &account.full_name };
-        let roles = account.roles.iter().map(|role| role.label()).collect::<Vec<_>>().join(", ");
-        Choice::new(account.name.clone(), format!("{name} · {roles}"))
-    }));
+    let field = people.field("owner", "New owner", "", |account| account.id != job.row.owner_id);
     let shell = frame(app, who, Section::Jobs, format!("Change the owner of {number}")).await?;
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = DialogPage {
@@ -123,7 +114,7 @@ async fn form(app: &App, who: &PageActor, number: &str, faults: Vec<Fault>) -> R
         to: format!("/jobs/{number}/owner"),
         text: "The new owner must be able to edit mitigation jobs and to see every asset of this one. Co-authors stay."
             .to_owned(),
-        fields: vec![Field::select("owner", "New owner", "", choices).faulted(&faults)],
+        fields: vec![field.faulted(&faults)],
         faults: Faults(faults),
         verb: "Change owner",
         back: format!("/jobs/{number}"),

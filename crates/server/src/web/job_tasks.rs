@@ -1,9 +1,7 @@
 //! The tasks on a job's page: one page of them by state, with their steps, results and evidence.
 
-use super::frame::sentence;
 use super::{expect, marks};
 use crate::engine::agents::Presence;
-use crate::engine::approvals::WAITS;
 use crate::engine::jobs::Job as Full;
 use crate::http::Error;
 use crate::pages::chips::{Change, Chip, Tone, count};
@@ -321,7 +319,7 @@ fn waiting(state: State, task: &Task, held: &Held, now: Timestamp) -> String {
         }
         (State::Pending, Held { wave: Some(wave), .. }) => format!("Waits for wave {wave} to open"),
         // It has no turn and takes none away, so nothing else is what it waits for.
-        (State::Ready, _) if task.message.starts_with(WAITS) => sentence(&task.message),
+        (State::Ready, _) if !task.waits_for.is_empty() => format!("Waits: {}", task.waits_for),
         (State::Ready, Held { behind: Some(job), .. }) => {
             format!("Waits for {job}: one job at a time works on an asset")
         }

@@ -40,7 +40,7 @@ async fn list(State(app): State<App>, actor: PageActor, query: ListQuery) -> Res
     actor.may(Action::SettingsView, &Record::default())?;
     let unable = unable(&app, &actor);
     let test = || Button::show("Send a test mail", "/mail/test").icon("mail").primary().key('c').unless(unable.clone());
-    let text = "Mail that jobs cause is listed here: sent, waiting for its next try, and dead letters.";
+    let text = "Mail that jobs and agents cause is listed here: sent, waiting for its next try, and dead letters.";
     let head = Head {
         path: "/mail",
         noun: "mails",
@@ -91,6 +91,7 @@ fn line(app: &App, denied: Option<String>, row: MailRow) -> MailLine {
         Kind::Drifted => "Drifted",
         Kind::Expired => "Expired",
         Kind::Review => "Review due",
+        Kind::Agents => "Agents not heard of",
         Kind::Test => "Test",
     };
     let settled = (!row.state.can_retry()).then(|| "only what failed can be tried again".to_owned());

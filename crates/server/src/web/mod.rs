@@ -32,7 +32,9 @@ pub mod marks;
 pub mod mitigations;
 pub mod new_job;
 pub mod password;
+mod people;
 pub mod rescan;
+pub mod retirement;
 pub mod scan;
 pub mod scanners;
 pub mod scans;
@@ -73,6 +75,7 @@ pub fn routes() -> Router<App> {
         .merge(job::routes())
         .merge(approvals::routes())
         .merge(agents::routes())
+        .merge(retirement::routes())
         .merge(wizard::routes())
         .merge(sign_in::routes())
         .merge(password::routes())

@@ -275,3 +275,30 @@ both_servers!(a_printed_summary_has_the_evidence_of_all_its_lines, |server| asyn
     let of = [&first, &again, &whole].map(|page| digest(page.as_str()));
     assert!(of[0] != of[1] && of[0] == of[2], "{of:?}");
 });
+
+both_servers!(a_retry_that_is_halted_says_so_and_tells_of_the_others_what_they_did, |server| async move {
+    let world = World::ready(server).await;
+    let (number, _, assets) = running(&world).await;
+    for asset in &assets[1..] {
+        report(&world.server, *asset, &in_place()).await;
+    }
+    report(&world.server, assets[0], &said(Outcome::Failed, ControlState::Exposed, None)).await;
+    assert_eq!(over(&world.admin, &number).await, "COMPLETED_WITH_FAILURES");
+    act(&world.admin, &number, "retry").await.expect(200);
+    ready(&world.server, 1).await;
+    let me = admin_browser(&world.server).await;
+    let paper = me.page(&format!("/jobs/{number}/summary?run=2")).await;
+    assert_eq!(paper.matches("<td>Pending<br>").count(), 1, "only what is tried again waits: {}", gist(&paper));
+
+    let path = format!("/api/v1/jobs/{number}/run/halt");
+    let halted = world.admin.post(&path, &json!({ "reason": "not now" })).await.expect(200);
+    assert_eq!(halted["runs"][0]["ordinal"], 2, "{halted}");
+    let runs = world.admin.get(&format!("/api/v1/jobs/{number}/runs")).await.expect(200);
+    let states: Vec<&str> = runs["runs"].as_array().unwrap().iter().filter_map(|run| run["state"].as_str()).collect();
+    assert_eq!(states, ["halted", "completed_with_failures"], "{runs}");
+    for path in [format!("/jobs/{number}"), format!("/jobs/{number}/summary"), "/jobs".to_owned(), "/".to_owned()] {
+        let page = me.page(&path).await;
+        assert!(page.contains("</svg>Halted</span>"), "{path}: {}", gist(&page));
+        assert!(!page.contains("</svg>Running</span>"), "{path}: {}", gist(&page));
+    }
+});

@@ -8,10 +8,14 @@
     reason = "a test panics rather than returning an error"
 )]
 
+mod database;
 mod dry_run;
+mod list;
 mod pages;
 mod renewal;
+mod rollback;
 mod rollout;
+mod roots;
 mod waiting;
 mod world;
 

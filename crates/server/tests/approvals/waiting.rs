@@ -6,7 +6,7 @@ use crate::rollout::{asked, newest, sign, write};
 use crate::world::{ORG, RISKY, SAFE, World, opened, said, signed};
 use domain::mitigation::ControlState;
 use jiff::tz::TimeZone;
-use protocol::agent::{Facts, Outcome};
+use protocol::agent::{EventKind, Facts, Outcome};
 use protocol::approval::{MANIFEST_VERSION, check};
 use protocol::signed::Envelope;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ async fn told(world: &World, number: &str, machine: usize) -> (String, String) {
     let tasks = world.tasks(number).await;
     let task = tasks.iter().find(|task| task["asset"] == world.assets[machine].0).unwrap();
     let word = |key: &str| task[key].as_str().unwrap().to_owned();
-    (word("state"), word("message"))
+    let waits_for = word("waits_for");
+    (word("state"), if waits_for.is_empty() { word("message") } else { waits_for })
 }
 
 /// A job of harmless work, enabled: another one that wants its turn.
@@ -46,7 +47,7 @@ both_servers!(an_agent_that_cannot_check_approvals_yet_waits_and_starts_once_it_
         assert!(world.poll(0).await.orders.is_empty());
         let (state, message) = told(&world, &number, 0).await;
         assert_eq!(state, "ready");
-        assert!(message.contains("waits: the agent on alpha cannot check approvals; update it before"), "{message}");
+        assert!(message.contains("the agent on alpha cannot check approvals; update it before"), "{message}");
     }
     let page = Browser::of(&world, "ada").await.page(&format!("/jobs/{number}")).await;
     assert!(page.contains("Waits: the agent on alpha cannot check approvals"), "{page}");
@@ -81,6 +82,40 @@ both_servers!(an_agent_that_cannot_check_approvals_yet_waits_and_starts_once_it_
     assert!(message.contains("held until") && message.contains("could not check approvals"), "{message}");
 });
 
+both_servers!(no_words_of_a_host_are_taken_for_the_servers_own, |server| async move {
+    let world = World::ready(server).await;
+    let number = harmless(&world).await;
+    let order = opened(&world.poll(0).await.orders[0]);
+    world.admin.post(&format!("/api/v1/jobs/{number}/pause"), &json!({})).await.expect(200);
+    const WORDS: &str = "waits: the agent on alpha cannot check approvals";
+    let said = EventKind::Interrupted { state: ControlState::Exposed, reason: WORDS.to_owned() };
+    world.say(0, &order, 1, said).await;
+    // Whatever way its words may take: they stand there as the server's own once did.
+    let changed = write(&world, |tx| tx.execute("UPDATE task SET message = $1 WHERE state = 'ready'", &[&WORDS]));
+    assert!(changed.await > 0);
+    let tasks = world.tasks(&number).await;
+    let task = tasks.iter().find(|task| task["asset"] == world.assets[0].0).unwrap();
+    assert_eq!((&task["state"], &task["message"], &task["waits_for"]), (&json!("ready"), &json!(WORDS), &json!("")));
+    let page = Browser::of(&world, "ada").await.page(&format!("/jobs/{number}")).await;
+    assert!(!page.contains("Waits: the agent on alpha"), "{page}");
+    // It keeps its turn on the asset.
+    world.admin.post(&format!("/api/v1/jobs/{number}/resume"), &json!({})).await.expect(200);
+    let other = harmless(&world).await;
+    let orders = world.poll(0).await.orders;
+    let jobs: Vec<_> = orders.iter().map(|order| opened(order).job).collect();
+    assert_eq!(jobs, std::slice::from_ref(&number), "not {other}");
+    // What the host said is what the try before said, not what the server waited for.
+    let order = opened(&orders[0]);
+    let said = EventKind::Interrupted { state: ControlState::Exposed, reason: WORDS.to_owned() };
+    world.say(0, &order, 1, said).await;
+    write(&world, |tx| tx.execute("UPDATE task SET message = $1 WHERE state = 'ready' AND attempts > 0", &[&WORDS]))
+        .await;
+    world.admin.post(&format!("/api/v1/jobs/{number}/cancel"), &json!({})).await.expect(200);
+    let (state, message) = told(&world, &number, 0).await;
+    assert_eq!(state, "cancelled");
+    assert_eq!(message, format!("not tried again: cancelled before it started; the try before: {WORDS}"));
+});
+
 both_servers!(one_that_was_enrolled_anew_waits_for_no_update_in_vain, |server| async move {
     let world = World::with(server, 1, &["approval@1", "permit@1", "file.setting@1"]).await;
     let (number, approval) = world.asked(&[RISKY]).await;
@@ -104,7 +139,7 @@ both_servers!(what_is_ready_before_its_approval_lets_it_start_takes_no_turn_away
     assert!(world.poll(0).await.orders.is_empty());
     let (state, message) = told(&world, &number, 0).await;
     assert_eq!(state, "ready", "{message}");
-    assert!(message.contains("waits: the approval lets nothing start before"), "{message}");
+    assert!(message.contains("the approval lets nothing start before"), "{message}");
     let other = harmless(&world).await;
     does_the_harmless_work(&world, &other, 0).await;
     world.later(86_400).await;

@@ -247,10 +247,19 @@ impl World {
 
     /// The agent reports how it ended.
     pub async fn report(&self, agent: usize, order: &Order, report: TaskReport) {
+        self.report_as(agent, order, 1, report).await;
+    }
+
+    /// The same as its n-th event.
+    pub async fn report_as(&self, agent: usize, order: &Order, n: u32, report: TaskReport) {
+        self.say(agent, order, n, EventKind::Finished(Box::new(report))).await;
+    }
+
+    /// The agent says this of an order as its n-th event.
+    pub async fn say(&self, agent: usize, order: &Order, n: u32, event: EventKind) {
         let (app, agent) = (self.server.app(), self.agents[agent]);
         let now = app.clock.now();
-        let event = EventKind::Finished(Box::new(report));
-        let event = Event { task: order.task, epoch: order.epoch, n: 1, at: now, event };
+        let event = Event { task: order.task, epoch: order.epoch, n, at: now, event };
         let text = serde_json::to_string(&event).unwrap();
         let stored = app.database.try_write(move |tx| {
             let row = agents::read(tx, agent)?;

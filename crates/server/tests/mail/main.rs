@@ -62,6 +62,7 @@ macro_rules! both_mailed {
     };
 }
 
+mod agents;
 mod faults;
 
 async fn rows(server: &TestServer) -> Vec<MailRow> {

@@ -14,7 +14,9 @@ mod crowd;
 mod events;
 mod free;
 mod links;
+mod people;
 mod rollout;
+mod silent;
 mod tasks;
 mod world;
 
@@ -293,6 +295,7 @@ both_servers!(every_page_opens_for_a_super_user, |server| async move {
         "/approvals".to_owned(),
         "/mail".to_owned(),
         "/settings/retention".to_owned(),
+        "/settings/retirement".to_owned(),
     ] {
         let page = me.page(&path).await;
         assert_eq!(page.contains("id=\"q-caret\""), path.contains("nonsense"), "{path}");

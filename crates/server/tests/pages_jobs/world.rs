@@ -314,3 +314,47 @@ pub fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
 pub fn version(page: &str) -> &str {
     between(page, "name=\"version\" value=\"", "\"")
 }
+
+/// So many seconds pass in which somebody listens all the time, and hears every agent but those on these assets.
+pub async fn pass(server: &TestServer, seconds: i64, silent: &[i64]) {
+    let (before, silent) = (server.app().clock.now(), silent.to_vec());
+    server.clock.advance(seconds);
+    let now = server.app().clock.now();
+    let write = server.app().database.write(move |tx| {
+        tx.execute("DELETE FROM heartbeat", &[])?;
+        tx.execute("INSERT INTO heartbeat (name, since, until) VALUES ('dispatch', $1, $2)", &[&before, &now])?;
+        tx.execute("DELETE FROM listening WHERE since >= $1", &[&before])?;
+        tx.execute("INSERT INTO listening (since, until) VALUES ($1, $2)", &[&before, &now])?;
+        tx.execute(
+            "UPDATE agent SET last_seen_at = $1, missing_at = NULL
+             WHERE revoked_at IS NULL AND (asset_id IS NULL OR NOT (asset_id {in $2}))",
+            &[&now, &silent],
+        )?;
+        Ok(())
+    });
+    write.await.expect("time passes");
+}
+
+/// So many agents more, on no asset, last heard so many seconds ago.
+pub async fn enrolled(server: &TestServer, count: usize, heard: i64) {
+    let at = server.app().clock.now().plus_seconds(-heard);
+    let write = server.app().database.write(move |tx| {
+        for number in 0..count {
+            let (id, text) = (Uuid::now_v7(), String::new());
+            let new = NewAgent {
+                agent_id: id,
+                instance_id: id,
+                token_id: id,
+                public_key: id.to_string(),
+                hostname: format!("spare-{number:04}"),
+                zone: text.clone(),
+                facts: "{}".to_owned(),
+                version: text.clone(),
+                mode: text,
+            };
+            agents::create(tx, &new, at)?;
+        }
+        Ok(())
+    });
+    write.await.expect("they are enrolled");
+}

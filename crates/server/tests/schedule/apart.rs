@@ -5,6 +5,9 @@ use crate::gates::{enabled, three};
 use crate::play::{look, offered};
 use crate::restarts;
 use crate::world::World;
+use domain::rollout::permit;
+use domain::task;
+use domain::time::Timestamp;
 use protocol::agent::EventKind;
 use protocol::permit::PermitAnswer;
 use serde_json::{Value, json};
@@ -111,3 +114,56 @@ both_servers!(s6_what_one_job_keeps_apart_no_other_job_brings_together, |server|
     done(server, mine.0, mine.1).await;
     assert_eq!(start(server, other.0, other.1).await, "granted");
 });
+
+both_servers!(s6_a_job_without_permits_is_counted_and_held_back_in_a_group, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let (qid, assets) = clustered(&world).await;
+    let free = json!({ "permits": false });
+    let asks = |order: &Value| order["permit"] == true;
+
+    // While no run keeps hosts apart, nobody asks; its orders are at work from the moment they are made.
+    enabled(&world, qid, &assets[1..2], &free).await;
+    let quiet = offered(server, assets[1]).await.0;
+    assert!(!quiet.is_empty() && !quiet.iter().any(asks), "{quiet:?}");
+    let careful = orders(&world, qid, &assets[..1], &json!({ "apart_tag": "cluster:" })).await;
+    let mine = (assets[0], &careful[0]);
+    assert_eq!(start(server, mine.0, mine.1).await, "wait", "that one may have started");
+    for order in &quiet {
+        at_work(server, assets[1], order).await;
+        assert_eq!(start(server, mine.0, mine.1).await, "wait");
+        done(server, assets[1], order).await;
+    }
+    assert_eq!(start(server, mine.0, mine.1).await, "granted");
+
+    // From now on whoever is in one of its groups asks, and waits.
+    enabled(&world, qid, &assets[2..], &free).await;
+    let held = offered(server, assets[2]).await.0;
+    assert!(!held.is_empty() && held.iter().all(asks), "{held:?}");
+    assert_eq!(start(server, assets[2], &held[0]).await, "wait");
+    at_work(server, mine.0, mine.1).await;
+    done(server, mine.0, mine.1).await;
+    assert_eq!(start(server, assets[2], &held[0]).await, "granted");
+});
+
+both_servers!(
+    an_order_without_a_permit_that_nobody_answers_keeps_its_group_no_longer_than_it_may_be_at_work,
+    |server| async move {
+        let world = World::ready(server).await;
+        let server = &world.server;
+        let (qid, assets) = clustered(&world).await;
+        enabled(&world, qid, &assets[1..2], &json!({ "permits": false })).await;
+        let quiet = offered(server, assets[1]).await.0;
+        let ends: Timestamp = quiet[0]["not_after"].as_str().expect("an instant").parse().expect("an instant");
+        let careful = orders(&world, qid, &assets[..1], &json!({ "apart_tag": "cluster:" })).await;
+        let over = ends.plus_seconds(task::WORK_SECONDS + permit::MARGIN_SECONDS);
+        server.clock.set(over.plus_seconds(-1));
+        look(server).await;
+        // Its own order is made anew by then; the other one is not, because its agent was asked and says nothing.
+        let again = offered(server, assets[0]).await.0;
+        let mine = again.first().unwrap_or(&careful[0]);
+        assert_eq!(start(server, assets[0], mine).await, "wait");
+        server.clock.set(over);
+        assert_eq!(start(server, assets[0], mine).await, "granted");
+    }
+);

@@ -125,6 +125,54 @@ both_servers!(a_canary_that_is_away_gives_its_place_to_another_and_stays_open, |
     assert!(states.iter().all(|state| state == "succeeded"), "{states:?}");
 });
 
+both_servers!(s8_a_wave_of_work_that_comes_again_keeps_its_size_where_others_are_there, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let (qid, able) = world.mitigable_on(3).await;
+    let assets: Vec<i64> = able.iter().map(|asset| asset["id"].as_i64().expect("a key")).take(3).collect();
+    let new = json!({ "vulnerabilities": [{ "qid": qid, "assets": assets }] });
+    let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
+    let number = made["job"]["summary"]["number"].as_str().expect("a number").to_owned();
+    let daily = json!({
+        "schedule": { "when": "recurring", "at": "2027-03-22T02:30", "zone": "UTC", "repeat": { "by": "daily", "until": "2027-03-25" } },
+        "rollout": { "waves": ["2"], "freshness_hours": 1 },
+    });
+    edit(&world.admin, &number, &daily).await.expect(200);
+    act(&world.admin, &number, "save").await.expect(200);
+    // Who is in which wave, and how its work stands, by asset.
+    let places = async || {
+        let read = server.app().database.read(|tx| {
+            tx.all::<(i64, i64, String)>("SELECT DISTINCT asset_id, wave, state FROM task ORDER BY asset_id", &[])
+        });
+        read.await.expect("read")
+    };
+    listen(server, "2027-03-22T02:30:00Z", 0, &assets).await;
+    let before = places().await;
+    let gone = before.iter().find(|(_, wave, _)| *wave == 1).expect("a canary").0;
+    let there: Vec<i64> = assets.iter().copied().filter(|asset| *asset != gone).collect();
+    listen(server, "2027-03-22T02:35:00Z", 70, &there).await;
+    let expected = |of_gone: &str, of_there: &str| {
+        let place = |asset: &i64| match *asset == gone {
+            true => (*asset, 2, of_gone.to_owned()),
+            false => (*asset, 1, of_there.to_owned()),
+        };
+        let mut all: Vec<_> = assets.iter().map(place).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(
+        places().await,
+        expected("pending", "ready"),
+        "nothing of it has expired, and two are left to learn from"
+    );
+    // In the last wave nobody is left to take its place.
+    for asset in &there {
+        report(server, *asset, Outcome::Succeeded).await;
+    }
+    listen(server, "2027-03-22T03:50:00Z", 5, &there).await;
+    assert_eq!(places().await, expected("expired", "succeeded"));
+});
+
 both_servers!(s8_nobody_is_passed_over_while_somebody_could_take_the_place, |server| async move {
     let world = World::ready(server).await;
     let server = &world.server;

@@ -20,6 +20,7 @@ mod retired;
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of checks")]
 mod speaker;
 mod turns;
+mod watch;
 #[path = "../pages_jobs/world.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "shared with the tests of pages")]
 mod world;

@@ -4,7 +4,7 @@
 use crate::away::{epoch, say};
 use crate::play::{act, draft, look, offered, tasks};
 use crate::speaker::Speaker;
-use crate::world::World;
+use crate::world::{self, World};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use domain::asset::Identity;
@@ -20,26 +20,7 @@ const DAY: i64 = 86_400;
 
 /// So many days pass in which somebody listens all the time, and hears every agent but those on these assets.
 async fn pass(server: &TestServer, days: i64, silent: &[i64]) {
-    pass_seconds(server, days * DAY, silent).await;
-}
-
-async fn pass_seconds(server: &TestServer, seconds: i64, silent: &[i64]) {
-    let (before, silent) = (server.app().clock.now(), silent.to_vec());
-    server.clock.advance(seconds);
-    let now = server.app().clock.now();
-    let write = server.app().database.write(move |tx| {
-        tx.execute("DELETE FROM heartbeat", &[])?;
-        tx.execute("INSERT INTO heartbeat (name, since, until) VALUES ('dispatch', $1, $2)", &[&before, &now])?;
-        tx.execute("DELETE FROM listening WHERE since >= $1", &[&before])?;
-        tx.execute("INSERT INTO listening (since, until) VALUES ($1, $2)", &[&before, &now])?;
-        tx.execute(
-            "UPDATE agent SET last_seen_at = $1, missing_at = NULL
-             WHERE revoked_at IS NULL AND (asset_id IS NULL OR NOT (asset_id {in $2}))",
-            &[&now, &silent],
-        )?;
-        Ok(())
-    });
-    write.await.expect("time passes");
+    world::pass(server, days * DAY, silent).await;
 }
 
 async fn gone(server: &TestServer) -> retire::Looked {
@@ -167,6 +148,18 @@ both_servers!(a_clock_that_jumps_and_a_fleet_that_is_cut_off_retire_nobody, |ser
     assert_eq!(entries(&admin, "agent.retire").await, 1);
 });
 
+both_servers!(a_large_fleet_that_is_cut_off_is_not_retired_page_by_page, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    // Two pages of agents and more, silent all at once, where contact is lost and retirement comes on the same day.
+    world.admin.put("/api/v1/settings/retirement", &json!({ "days": 7 })).await.expect(200);
+    pass(server, 9, &[]).await;
+    world::enrolled(server, 1_050, 8 * DAY).await;
+    let looked = gone(server).await;
+    assert_eq!((looked.missing, looked.retired), (1_050, 0), "{looked:?}");
+    assert_eq!(looked.held.as_ref().map(|held| held.code), Some("fleet_silent"), "{looked:?}");
+});
+
 both_servers!(the_setting_has_bounds_and_can_be_never, |server| async move {
     let world = World::ready(server).await;
     let server = &world.server;
@@ -199,7 +192,7 @@ both_servers!(work_that_comes_again_is_not_planned_for_a_host_that_contact_is_lo
     let first = crate::play::at("2026-12-04T02:30:00Z");
     pass(server, 8, &assets[..1]).await;
     assert_eq!(gone(server).await.missing, 1);
-    pass_seconds(server, first.seconds_since(server.app().clock.now()) + 60, &assets[..1]).await;
+    world::pass(server, first.seconds_since(server.app().clock.now()) + 60, &assets[..1]).await;
     look(server).await;
     // The look a minute that is for hosts that are away: the work was due a minute ago, and nobody waits a day for this host.
     server.clock.advance(61);

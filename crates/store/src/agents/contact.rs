@@ -3,7 +3,7 @@
 
 use crate::{Result, Transaction};
 use domain::contact::Fleet;
-use domain::id::AgentKey;
+use domain::id::{AgentKey, AssetId};
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -41,6 +41,19 @@ fn silent(rows: Vec<Row>) -> Vec<Silent> {
 /// See [`crate::Error`].
 pub fn any_before(tx: &mut Transaction<'_>, bound: Timestamp) -> Result<bool> {
     tx.scalar("SELECT EXISTS (SELECT 1 FROM agent WHERE revoked_at IS NULL AND last_seen_at < $1)", &[&bound])
+}
+
+/// How many agents [`mark`] has still to mark.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn unmarked(tx: &mut Transaction<'_>, bound: Timestamp) -> Result<i64> {
+    tx.scalar(
+        "SELECT count(*) FROM agent
+         WHERE revoked_at IS NULL AND missing_at IS NULL AND last_seen_at < $1
+           AND (reinstated_at IS NULL OR reinstated_at < $1)",
+        &[&bound],
+    )
 }
 
 /// Contact is lost with agents that were neither heard nor taken back since `bound`; gives those that it was not lost with before, at
@@ -134,4 +147,31 @@ pub fn retired(tx: &mut Transaction<'_>, keys: &[AgentKey]) -> Result<BTreeSet<A
     let rows: Vec<(AgentKey,)> =
         tx.all("SELECT id FROM agent WHERE id {in $1} AND retired_at IS NOT NULL", &[&keys])?;
     Ok(rows.into_iter().map(|(key,)| key).collect())
+}
+
+/// Since when an agent's silence counts: when it was last heard, or taken back by a person.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn counted_since(tx: &mut Transaction<'_>, key: AgentKey) -> Result<Timestamp> {
+    tx.scalar(
+        "SELECT CASE WHEN reinstated_at > last_seen_at THEN reinstated_at ELSE last_seen_at END FROM agent WHERE id = $1",
+        &[&key],
+    )
+}
+
+/// Which of these assets an agent in force holds, as [`agents::on_asset`](crate::agents::on_asset) says of one.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn held(tx: &mut Transaction<'_>, assets: &[AssetId]) -> Result<BTreeSet<AssetId>> {
+    if assets.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let assets: Vec<i64> = assets.iter().map(|asset| asset.0).collect();
+    let rows: Vec<(AssetId,)> = tx.all(
+        "SELECT DISTINCT asset_id FROM agent WHERE asset_id {in $1} AND revoked_at IS NULL AND link <> 'ambiguous'",
+        &[&assets],
+    )?;
+    Ok(rows.into_iter().map(|(asset,)| asset).collect())
 }

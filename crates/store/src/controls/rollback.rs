@@ -1,18 +1,52 @@
 //! What rolling back a job takes back: the controls of ours in force that its tasks were about, who else had to do with them,
 //! and for which vulnerabilities they are there. Which of them are the job's is `domain::rollback`'s to say.
 
+use crate::stage::STAGED_ROWS_MAX;
 use crate::{Result, Transaction, record};
-use domain::id::{AssetId, JobId, RunId, VulnerabilityId};
+use domain::id::{AssetId, JobId, VulnerabilityId};
 use domain::task::State;
+use domain::time::Timestamp;
 use std::collections::BTreeSet;
 
+/// Keys of the controls that a job was to put in place and that are mitigations of ours in force; by asset and entry.
+///
+/// A job that recurs has a task a day on each host, and all of them are looked at: not while a transaction that writes waits.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn of_job(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<i64>> {
+    let rows: Vec<(i64,)> = tx.all(
+        "SELECT c.id
+         FROM (SELECT DISTINCT o.asset_id, y.entry FROM task o JOIN catalogue_entry y ON y.id = o.entry_key
+               WHERE o.job_id = $1 AND o.kind = 'apply') own
+         JOIN control c ON c.asset_id = own.asset_id AND c.entry = own.entry
+         JOIN catalogue_entry e ON e.id = c.entry_key AND e.implication = 'mitigation'
+         WHERE c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
+         ORDER BY c.asset_id, c.entry_key",
+        &[&job],
+    )?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Asset and entry of those of these controls that are still ours and in force.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn in_force(tx: &mut Transaction<'_>, controls: &[i64]) -> Result<Vec<(AssetId, i64)>> {
+    tx.all(
+        "SELECT asset_id, entry_key FROM control
+         WHERE id {in $1} AND origin = 'ours' AND state IN ('effective', 'configured', 'drifted') ORDER BY 1, 2",
+        &[&controls],
+    )
+}
+
 record! {
-    /// A task about a control of ours in force.
+    /// A task about an entry on an asset.
     #[derive(Debug, Clone)]
     pub struct TurnRow {
-        /// The control's asset.
+        /// Asset.
         pub asset_id: AssetId,
-        /// The revision of its entry that is in force.
+        /// The revision of the entry that was asked about.
         pub entry_key: i64,
         /// The task's job.
         pub job_id: JobId,
@@ -22,67 +56,32 @@ record! {
         pub state: State,
         /// It was at work on the host.
         pub started: bool,
+        /// When it was done; where it is not over, when it was last heard of.
+        pub done_at: Timestamp,
     }
 }
 
-/// Every task about the controls that a job was to put in place and that are ours and in force, of whatever job: by asset and
-/// entry, oldest first.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn turns(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<TurnRow>> {
-    tx.all(
-        "SELECT c.asset_id, c.entry_key, t.job_id, t.kind, t.state, t.started_at IS NOT NULL AS started
-         FROM (SELECT DISTINCT o.asset_id, y.entry FROM task o JOIN catalogue_entry y ON y.id = o.entry_key
-               WHERE o.job_id = $1 AND o.kind = 'apply') own
-         JOIN control c ON c.asset_id = own.asset_id AND c.entry = own.entry
-         JOIN catalogue_entry e ON e.id = c.entry_key AND e.implication = 'mitigation'
-         JOIN task t ON t.asset_id = c.asset_id AND t.kind IN ('apply', 'revert')
-         JOIN catalogue_entry x ON x.id = t.entry_key AND x.entry = c.entry
-         WHERE c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
-         ORDER BY c.asset_id, c.entry_key, t.id",
-        &[&job],
-    )
-}
-
-record! {
-    /// A task about an entry on an asset, and in which wave of which run it was.
-    #[derive(Debug, Clone)]
-    pub struct WaveRow {
-        /// Asset.
-        pub asset_id: AssetId,
-        /// The revision of the entry that was asked about.
-        pub entry_key: i64,
-        /// The task's run.
-        pub run_id: RunId,
-        /// Its wave.
-        pub wave: i64,
-        /// `apply` or `revert`.
-        pub kind: String,
-        /// What became of the task.
-        pub state: State,
-        /// It was at work on the host.
-        pub started: bool,
-    }
-}
-
-/// The tasks about these pairs of asset and entry, of whatever run, that say who put it there: those that changed the host since it was
-/// last taken back, and where none did the last one that tried. By asset and entry, oldest first.
+/// The tasks about these pairs of asset and entry, of whatever job, that say who put it there and when: those that changed the host since
+/// it was last taken back, and where none did the last one that tried. By asset and entry, oldest first.
 ///
 /// Not every task there ever was: work that recurs leaves one a day that changed nothing, and a transaction that writes waits for
 /// this. What is left out changes nothing of what `domain::rollback::put_in_place` says; a property test compares both.
 ///
 /// # Errors
 /// See [`crate::Error`].
-pub fn waves(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<WaveRow>> {
-    let mut rows = changed(tx, pairs)?;
-    let known: BTreeSet<(AssetId, i64)> = rows.iter().map(|row| (row.asset_id, row.entry_key)).collect();
-    let rest: Vec<(AssetId, i64)> = pairs.iter().filter(|pair| !known.contains(pair)).copied().collect();
-    if !rest.is_empty() {
-        rows.extend(tried(tx, &rest)?);
-        // Stable: the tasks of a pair stay in their order.
-        rows.sort_by_key(|row| (row.asset_id, row.entry_key));
+pub fn turns(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<TurnRow>> {
+    let mut rows = Vec::new();
+    for pairs in pairs.chunks(STAGED_ROWS_MAX) {
+        let put = changed(tx, pairs)?;
+        let known: BTreeSet<(AssetId, i64)> = put.iter().map(|row| (row.asset_id, row.entry_key)).collect();
+        let rest: Vec<(AssetId, i64)> = pairs.iter().filter(|pair| !known.contains(pair)).copied().collect();
+        rows.extend(put);
+        if !rest.is_empty() {
+            rows.extend(tried(tx, &rest)?);
+        }
     }
+    // Stable: the tasks of a pair stay in their order.
+    rows.sort_by_key(|row| (row.asset_id, row.entry_key));
     Ok(rows)
 }
 
@@ -91,7 +90,8 @@ pub fn waves(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<W
 macro_rules! since_back {
     ($rest:literal) => {
         concat!(
-            "SELECT p.asset_id, p.entry_key, t.run_id, t.wave, t.kind, t.state, t.started_at IS NOT NULL AS started
+            "SELECT p.asset_id, p.entry_key, t.job_id, t.kind, t.state, t.started_at IS NOT NULL AS started,
+                 coalesce(t.ended_at, t.updated_at) AS done_at
              FROM (SELECT b.asset_id, b.entry_key, e.entry,
                        coalesce((SELECT max(k.id) FROM task k JOIN catalogue_entry y ON y.id = k.entry_key
                                  WHERE k.asset_id = b.asset_id AND k.state = 'reverted' AND k.kind = 'revert'
@@ -103,7 +103,7 @@ macro_rules! since_back {
 }
 
 /// Those that changed the host since it was last taken back.
-fn changed(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<WaveRow>> {
+fn changed(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<TurnRow>> {
     stage_pairs(tx, pairs)?;
     tx.all(
         since_back!(
@@ -117,7 +117,7 @@ fn changed(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<Wav
 }
 
 /// The last one of each pair that tried since it was last taken back, whatever came of it.
-fn tried(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<WaveRow>> {
+fn tried(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<Vec<TurnRow>> {
     stage_pairs(tx, pairs)?;
     tx.all(
         since_back!(
@@ -140,46 +140,23 @@ fn stage_pairs(tx: &mut Transaction<'_>, pairs: &[(AssetId, i64)]) -> Result<()>
     Ok(())
 }
 
-/// For which vulnerabilities controls of ours in force are there.
-macro_rules! covered {
-    ($controls:literal) => {
-        concat!(
-            "SELECT DISTINCT i.vulnerability_id, c.asset_id, c.entry_key
-             FROM ",
-            $controls,
-            " JOIN catalogue_cve k ON k.entry_key = c.entry_key
-             JOIN vulnerable_item i ON i.asset_id = c.asset_id
-             JOIN vulnerability v ON v.id = i.vulnerability_id
-             LEFT JOIN vulnerability_cve w ON w.vulnerability_id = v.id AND w.cve = k.cve AND k.cve <> ''
-             WHERE c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
-               AND (w.cve IS NOT NULL OR (k.qid <> 0 AND k.qid = v.qid))
-             ORDER BY 1, 2, 3"
-        )
-    };
-}
-
-/// For which vulnerabilities those controls are there: vulnerability, asset and entry. Items that are closed count, because what
-/// was put in place for them stays in place.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn covered(tx: &mut Transaction<'_>, job: JobId) -> Result<Vec<(VulnerabilityId, AssetId, i64)>> {
-    tx.all(
-        covered!(
-            "(SELECT DISTINCT o.asset_id, y.entry FROM task o JOIN catalogue_entry y ON y.id = o.entry_key
-              WHERE o.job_id = $1 AND o.kind = 'apply') own
-             JOIN control c ON c.asset_id = own.asset_id AND c.entry = own.entry"
-        ),
-        &[&job],
-    )
-}
-
-/// The same of these controls.
+/// For which vulnerabilities those of these controls are there that are ours and in force: vulnerability, asset and entry. Items that
+/// are closed count, because what was put in place for them stays in place.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn covered_by(tx: &mut Transaction<'_>, controls: &[i64]) -> Result<Vec<(VulnerabilityId, AssetId, i64)>> {
-    tx.all(covered!("(SELECT asset_id, entry_key, origin, state FROM control WHERE id {in $1}) c"), &[&controls])
+    tx.all(
+        "SELECT DISTINCT i.vulnerability_id, c.asset_id, c.entry_key
+         FROM control c JOIN catalogue_cve k ON k.entry_key = c.entry_key
+         JOIN vulnerable_item i ON i.asset_id = c.asset_id
+         JOIN vulnerability v ON v.id = i.vulnerability_id
+         LEFT JOIN vulnerability_cve w ON w.vulnerability_id = v.id AND w.cve = k.cve AND k.cve <> ''
+         WHERE c.id {in $1} AND c.origin = 'ours' AND c.state IN ('effective', 'configured', 'drifted')
+           AND (w.cve IS NOT NULL OR (k.qid <> 0 AND k.qid = v.qid))
+         ORDER BY 1, 2, 3",
+        &[&controls],
+    )
 }
 
 struct PairRow {

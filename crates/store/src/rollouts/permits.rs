@@ -53,14 +53,14 @@ pub fn grant(tx: &mut Transaction<'_>, want: &Wanted<'_>, now: Timestamp) -> Res
         }
     } else {
         // The groups first: who has to wait for one must not use up the starts of the run.
-        if !apart::room(tx, want.asset, want.apart)? || !take(tx, &scope, want.max_running, want.interval, now)? {
+        if !apart::room(tx, want.asset, want.apart, now)? || !take(tx, &scope, want.max_running, want.interval, now)? {
             let closed: Option<(bool,)> = tx.optional("SELECT closed FROM place WHERE scope = $1", &[&scope])?;
             return Ok(if closed.is_none_or(|(closed,)| closed) { Granted::Closed } else { Granted::Full });
         }
     }
     tx.execute(
-        "INSERT INTO permit (task_id, epoch, run_id, asset_id, apart, granted_at, expires_at)
-         VALUES ($1, $2, $3, $4, '', $5, $6)
+        "INSERT INTO permit (task_id, epoch, run_id, asset_id, granted_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (task_id, epoch) DO UPDATE SET asset_id = excluded.asset_id, granted_at = excluded.granted_at,
              expires_at = excluded.expires_at, back_at = NULL",
         &[&want.task, &want.epoch, &want.run, &want.asset, &now, &want.expires_at],

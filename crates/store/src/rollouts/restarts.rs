@@ -35,11 +35,11 @@ pub fn grant(tx: &mut Transaction<'_>, want: &WantedRestart<'_>, now: Timestamp)
     }
     let run = of_restarts(want.run);
     prepare(tx, &run)?;
-    if !apart::room(tx, want.asset, want.apart)? || !take(tx, &run, want.at_most, 0, now)? {
+    if !apart::room(tx, want.asset, want.apart, now)? || !take(tx, &run, want.at_most, 0, now)? {
         return Ok(Granted::Full);
     }
     tx.execute(
-        "INSERT INTO restart_slot (task_id, epoch, run_id, asset_id, apart, granted_at) VALUES ($1, $2, $3, $4, '', $5)
+        "INSERT INTO restart_slot (task_id, epoch, run_id, asset_id, granted_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (task_id) DO UPDATE SET epoch = excluded.epoch, asset_id = excluded.asset_id,
              granted_at = excluded.granted_at, back_at = NULL",
         &[&want.task, &want.epoch, &want.run, &want.asset, &now],

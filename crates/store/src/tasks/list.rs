@@ -37,8 +37,10 @@ record! {
         pub code: Option<i64>,
         /// 203 to 206.
         pub detail: Option<i64>,
-        /// For people.
+        /// For people; a host may have said it.
         pub message: String,
+        /// What it waits for about its approval while it is ready; empty where it does not wait.
+        pub waits_for: String,
         /// Not before.
         pub due_at: Timestamp,
         /// Zone it was resolved in.
@@ -130,7 +132,7 @@ pub const LIST: List = List {
     name: "tasks",
     select:
         "t.id, t.uuid, t.asset_id, a.name AS asset_name, e.entry, e.title, t.kind, t.state, t.epoch, t.code, t.detail,
-        t.message, t.due_at, t.zone, t.window_end, t.started_at, t.ended_at, t.report",
+        t.message, t.waits_for, t.due_at, t.zone, t.window_end, t.started_at, t.ended_at, t.report",
     from: "task t JOIN asset a ON a.id = t.asset_id JOIN catalogue_entry e ON e.id = t.entry_key",
     key: "t.id",
     fields: &FIELDS,

@@ -165,6 +165,8 @@ pub struct Change {
     pub resolved_by: Option<String>,
     /// Message, detail code and report; an empty report leaves the one there is.
     pub result: Option<(String, Option<i64>, String)>,
+    /// What it waits for while it is ready; what is not ready waits for nothing.
+    pub waits_for: Option<String>,
 }
 
 impl Change {
@@ -187,6 +189,7 @@ impl Change {
             permit: None,
             resolved_by: None,
             result: None,
+            waits_for: None,
         }
     }
 
@@ -218,6 +221,7 @@ impl Change {
             message: result.map(|(message, ..)| message.as_str()),
             detail: result.and_then(|(_, detail, _)| *detail),
             report: result.map(|(.., report)| report.as_str()).filter(|report| !report.is_empty()),
+            waits_for: self.waits_for.as_deref(),
         }
     }
 }
@@ -241,11 +245,13 @@ struct ChangeRow<'c> {
     message: Option<&'c str>,
     detail: Option<i64>,
     report: Option<&'c str>,
+    waits_for: Option<&'c str>,
 }
 stage!(ChangeRow<'_> as "task_change_batch" {
     id: TaskId, state: State, epoch: i64, attempts: i64, cancel_requested: bool, code: Option<i64>, started: bool,
     absorbed: bool, half_done: bool, accepted: bool, order_envelope: Option<&str>, not_after: Option<Timestamp>, permit: Option<bool>, resolved_by: Option<&str>,
     told: bool, message: Option<&str>, detail: Option<i64>, report: Option<&str>,
+    waits_for: Option<&str>,
 });
 
 /// Store what became of these tasks, each named once; counts and places move with them (S6, S12).
@@ -269,7 +275,8 @@ pub fn save(tx: &mut Transaction<'_>, changes: &[Change], now: Timestamp) -> Res
              order_envelope = coalesce(b.order_envelope, task.order_envelope),
              not_after = coalesce(b.not_after, task.not_after), permit = coalesce(b.permit, task.permit),
              resolved_by = coalesce(b.resolved_by, task.resolved_by), message = coalesce(b.message, task.message),
-             detail = CASE WHEN b.told THEN b.detail ELSE task.detail END, report = coalesce(b.report, task.report)
+             detail = CASE WHEN b.told THEN b.detail ELSE task.detail END, report = coalesce(b.report, task.report),
+             waits_for = CASE WHEN b.state = 'ready' THEN coalesce(b.waits_for, task.waits_for) ELSE '' END
          FROM task_change_batch b WHERE task.id = b.id",
         &[&now],
     )?;

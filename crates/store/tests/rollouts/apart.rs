@@ -4,7 +4,8 @@ use crate::{at, run, want};
 use domain::id::{AssetId, RunId, TaskId};
 use domain::rollout::Apart;
 use domain::rollout::apart::Kept;
-use domain::rollout::permit::WantedRestart;
+use domain::rollout::permit::{self, WantedRestart};
+use domain::task::State;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use store::rollouts::{self, Beginning, Granted, Wanted, restarts};
@@ -121,6 +122,50 @@ both_engines!(what_a_run_at_work_keeps_apart_is_said_of_the_hosts_it_is_at_work_
         // What is at work on a host does not keep it from itself.
         tx.execute("UPDATE permit SET asset_id = $1 WHERE back_at IS NULL", &[&mine])?;
         assert!(held(tx)?.is_empty());
+        Ok(())
+    })
+    .unwrap();
+});
+
+both_engines!(s6_an_order_that_needs_no_permit_is_at_work_until_it_cannot_be, |db| {
+    db.write_blocking(|tx| {
+        let (_, quiet) = on_hosts(tx, 1, 1)?;
+        let (careful, asks) = on_hosts(tx, 2, 1)?;
+        let ((task, host), apart) = (quiet[0], one_of(&["cluster:a"]));
+        for asset in [host, asks[0].1] {
+            tag(tx, asset, &["cluster:a"])?;
+        }
+        let now = at(100_000);
+        let over = permit::unasked_over(now);
+        for state in State::ALL {
+            for needs in [false, true] {
+                for (end, kind) in [(None, "apply"), (Some(over), "apply"), (Some(over.plus_seconds(1)), "apply")]
+                    .into_iter()
+                    .chain([(Some(now), "revert"), (Some(now), "plan")])
+                {
+                    tx.execute(
+                        "UPDATE task SET state = $2, permit = $3, not_after = $4, kind = $5 WHERE id = $1",
+                        &[&task, &state, &needs, &end, &kind],
+                    )?;
+                    let works = kind != "plan" && permit::works_unasked(state, needs, end, now);
+                    let expected = if works { Granted::Full } else { Granted::Yes };
+                    let wanted = Wanted { asset: asks[0].1, apart: &apart, ..want(careful, asks[0].0, 99) };
+                    let said = format!("{state:?} {needs} {end:?} {kind}");
+                    assert_eq!(rollouts::grant(tx, &wanted, now)?, expected, "{said}");
+                    rollouts::give_back(tx, asks[0].0, now)?;
+                    let wanted = WantedRestart {
+                        task: asks[0].0,
+                        epoch: 1,
+                        run: careful,
+                        asset: asks[0].1,
+                        at_most: 99,
+                        apart: &apart,
+                    };
+                    assert_eq!(restarts::grant(tx, &wanted, now)?, expected, "a restart beside {said}");
+                    rollouts::give_back(tx, asks[0].0, now)?;
+                }
+            }
+        }
         Ok(())
     })
     .unwrap();

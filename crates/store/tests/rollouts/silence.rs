@@ -58,8 +58,8 @@ both_engines!(sql_names_the_tasks_whose_hosts_the_domain_calls_gone, |db| {
             if let Some((permit, back)) = permit {
                 let back_at: Option<Timestamp> = back.then_some(permit.over_at);
                 tx.execute(
-                    "INSERT INTO permit (task_id, epoch, run_id, asset_id, apart, granted_at, expires_at, back_at)
-                     VALUES ($1, $2, $3, 1, '', $4, $5, $6)",
+                    "INSERT INTO permit (task_id, epoch, run_id, asset_id, granted_at, expires_at, back_at)
+                     VALUES ($1, $2, $3, 1, $4, $5, $6)",
                     &[task, &i64::from(permit.epoch), &id, &permit.granted_at, &permit.over_at, &back_at],
                 )?;
             }

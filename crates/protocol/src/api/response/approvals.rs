@@ -25,10 +25,12 @@ bodies! {
         pub from_class: u8,
     }
 
-    /// `{"approvals": […]}`, newest first.
+    /// `{"approvals": […], "next": …}`.
     pub struct ApprovalsBody {
-        /// The requests.
+        /// A page of requests.
         pub approvals: Vec<ApprovalSummary>,
+        /// Where the next page begins.
+        pub next: Option<String>,
     }
 
     /// `{"approval": …}`.

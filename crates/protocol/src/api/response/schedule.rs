@@ -104,7 +104,7 @@ bodies! {
     pub struct Run {
         /// 1, 2, and so on within the job.
         pub run: i64,
-        /// `waiting`, `running`, `completed`, `completed_with_failures` or `cancelled`.
+        /// `waiting`, `running`, `halted`, `completed`, `completed_with_failures` or `cancelled`.
         pub state: String,
         /// Why it was made: `enabled`, `schedule`, `now`, `retry`.
         pub cause: String,

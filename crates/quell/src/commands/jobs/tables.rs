@@ -73,7 +73,10 @@ pub const TASKS: &[Column<Task>] = &[
     ("STATE", |task| task.state.clone()),
     ("CODE", |task| task.code.map(|code| code.to_string()).unwrap_or_default()),
     ("DETAIL", |task| task.detail.map(|code| code.to_string()).unwrap_or_default()),
-    ("MESSAGE", |task| task.message.clone()),
+    ("MESSAGE", |task| match task.waits_for.as_str() {
+        "" => task.message.clone(),
+        waited => format!("waits: {waited}"),
+    }),
 ];
 
 pub const REPORT: &[Column<ReportLine>] = &[

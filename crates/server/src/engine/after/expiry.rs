@@ -115,9 +115,11 @@ fn expire(tx: &mut Transaction<'_>, now: Timestamp) -> Result<(), Error> {
         let whose = job.map(|job| format!(" as {} says", job.name())).unwrap_or_default();
         results::rescore(tx, due.asset_id, &format!("{} has expired{whose}", due.entry), now)?;
         let in_place = matches!(due.state, ControlState::Effective | ControlState::Configured | ControlState::Drifted);
-        let then = match in_place && due.origin == Origin::Ours && due.reversible {
+        // What nobody can tell of may be in place: somebody looks, or it would stay there when its host comes back.
+        let perhaps = due.state == ControlState::Unknown;
+        let then = match (in_place || perhaps) && due.origin == Origin::Ours && due.reversible {
             false => Then::Nothing,
-            true if by_itself => Then::Waits,
+            true if by_itself && in_place => Then::Waits,
             true => Then::Proposed,
         };
         let said = match then {

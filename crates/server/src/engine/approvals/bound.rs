@@ -1,7 +1,7 @@
 //! What the orders of a run that needs approval have to carry.
 
-use super::kept;
-use crate::engine::catalogue::root;
+use super::{back, kept};
+use crate::engine::catalogue::Roots;
 use crate::http::error::Error;
 use domain::approval::State;
 use domain::id::RunId;
@@ -17,15 +17,6 @@ use store::approvals::{self, ApprovalRow};
 use store::rollouts;
 use store::tasks::TaskRow;
 
-/// How the message of a task begins that is ready and waits for something about its approval.
-pub const WAITS: &str = "waits: ";
-
-/// Whether the last look said that this task waits for something about its approval. Such a task has no turn on its asset.
-#[must_use]
-pub fn waits(task: &TaskRow) -> bool {
-    task.state == domain::task::State::Ready && task.message.starts_with(WAITS)
-}
-
 /// What an order of a run has to carry.
 #[derive(Debug, Clone)]
 pub enum Bound {
@@ -39,16 +30,17 @@ pub enum Bound {
     Never(String),
 }
 
-/// The approvals of the runs that one agent's orders belong to, each read once.
+/// The approvals of the runs that orders made together belong to, each read once: for one transaction.
 #[derive(Debug, Default)]
 pub struct Approvals {
+    pub(super) roots: Roots,
     runs: BTreeMap<RunId, Option<Arc<ApprovalRow>>>,
     /// What people signed for a run, read from the signed bytes; or why nothing of it is ordered.
     signed: BTreeMap<RunId, Result<Starts, String>>,
 }
 
 impl Approvals {
-    fn of(&mut self, tx: &mut Transaction<'_>, run: RunId) -> Result<Option<Arc<ApprovalRow>>, Error> {
+    pub(super) fn of(&mut self, tx: &mut Transaction<'_>, run: RunId) -> Result<Option<Arc<ApprovalRow>>, Error> {
         Ok(match self.runs.entry(run) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(free) => free.insert(approvals::of_run(tx, run)?.map(Arc::new)).clone(),
@@ -65,17 +57,19 @@ impl Approvals {
     ) -> Result<Result<Starts, String>, Error> {
         Ok(match self.signed.entry(run) {
             Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(free) => free.insert(believed(tx, run, row)?).clone(),
+            Entry::Vacant(free) => free.insert(believed(tx, &mut self.roots, run, row)?).clone(),
         })
     }
 
-    /// The envelope that goes with the orders of a task's run, if they carry an approval.
+    /// The envelope that goes with this order of a task, if it carries an approval.
     ///
     /// # Errors
     /// A failure of the store.
-    pub fn envelope(&mut self, tx: &mut Transaction<'_>, task: &TaskRow) -> Result<Option<String>, Error> {
-        if task.kind != "apply" {
-            return Ok(None);
+    pub fn envelope(&mut self, tx: &mut Transaction<'_>, task: &TaskRow, order: &str) -> Result<Option<String>, Error> {
+        match task.kind.as_str() {
+            "apply" => {}
+            back::REVERT => return back::envelope(tx, order),
+            _ => return Ok(None),
         }
         let row = self.of(tx, task.run_id)?.filter(|row| row.state == State::Approved);
         Ok(row.map(|row| row.envelope.clone()))
@@ -97,13 +91,10 @@ impl Approvals {
             Ok(standing) => standing,
             Err(bound) => return Ok(bound),
         };
-        let Some(proof) = approvals::proof(tx, row.id, agent.agent_id, agent.instance_id)? else {
-            return Ok(Bound::Never(unproven(&task.asset_name)));
-        };
-        let manifest = row.manifest_digest.parse().map_err(Error::internal)?;
-        let proof = serde_json::from_str(&proof).map_err(Error::internal)?;
-        let run = u64::try_from(row.run_ordinal).unwrap_or(0);
-        Ok(Bound::By(Box::new(OrderApproval { manifest, run, proof }), starts))
+        Ok(match named(tx, &row, agent)? {
+            Some(approval) => Bound::By(Box::new(approval), starts),
+            None => Bound::Never(unproven(&task.asset_name)),
+        })
     }
 
     /// Why nothing of a task is ordered yet, if it waits for something about its approval; cheap, because it is asked at every poll
@@ -178,14 +169,31 @@ impl Approvals {
     }
 }
 
+/// What an order for this agent says of its approval; none where its installation is not one of the machines of the plan.
+pub(super) fn named(
+    tx: &mut Transaction<'_>,
+    row: &ApprovalRow,
+    agent: &AgentRow,
+) -> Result<Option<OrderApproval>, Error> {
+    let Some(proof) = approvals::proof(tx, row.id, agent.agent_id, agent.instance_id)? else { return Ok(None) };
+    let manifest = row.manifest_digest.parse().map_err(Error::internal)?;
+    let proof = serde_json::from_str(&proof).map_err(Error::internal)?;
+    Ok(Some(OrderApproval { manifest, run: u64::try_from(row.run_ordinal).unwrap_or(0), proof }))
+}
+
 /// Why nothing is ordered of a machine that is not in the plan.
 fn unproven(name: &str) -> String {
     format!("the agent on {name} was enrolled after the plan was approved; run the job again")
 }
 
 /// The signed manifest of a run, believed as far as an agent would, and held against the run as it is now.
-fn believed(tx: &mut Transaction<'_>, run: RunId, row: &ApprovalRow) -> Result<Result<Starts, String>, Error> {
-    let Some((root, _)) = root(tx)? else {
+fn believed(
+    tx: &mut Transaction<'_>,
+    roots: &mut Roots,
+    run: RunId,
+    row: &ApprovalRow,
+) -> Result<Result<Starts, String>, Error> {
+    let Some(root) = roots.in_force(tx)? else {
         return Ok(Err("no root metadata is in force; install a signed catalogue".to_owned()));
     };
     // Orders of many runs are made at once: one that cannot be read must not keep back the others.
@@ -193,7 +201,7 @@ fn believed(tx: &mut Transaction<'_>, run: RunId, row: &ApprovalRow) -> Result<R
         Ok(envelope) => envelope,
         Err(fault) => return Ok(Err(format!("its approval cannot be read: {fault}; run the job again to ask anew"))),
     };
-    let (manifest, digest) = match Manifest::open(&root, &envelope) {
+    let (manifest, digest) = match Manifest::open(root, &envelope) {
         Ok(opened) => opened,
         Err(fault) => return Ok(Err(format!("its approval counts no more: {fault}; run the job again to ask anew"))),
     };

@@ -20,15 +20,14 @@ use store::rollouts::{self, RunRow};
 ///
 /// # Errors
 /// A failure of the store.
-pub fn rollout(tx: &mut Transaction<'_>, run: RunId) -> Result<Rollout, Error> {
-    let row = rollouts::run(tx, run)?;
-    let spread = approvals::spread(tx, run)?;
+pub fn rollout(tx: &mut Transaction<'_>, run: &RunRow) -> Result<Rollout, Error> {
+    let spread = approvals::spread(tx, run.id)?;
     let number = |number: &i64| u64::try_from(*number).unwrap_or(0);
     let waves: Vec<u64> = spread.iter().map(|(_, machines, _)| number(machines)).collect();
     let tasks = spread.iter().map(|(.., tasks)| number(tasks)).sum();
-    let policy = waves::policy(&row.rollout)?;
+    let policy = waves::policy(&run.rollout)?;
     let machines = waves.iter().sum();
-    Ok(Rollout { waves, permits: row.permits, ..Rollout::of(&policy, machines, tasks) })
+    Ok(Rollout { waves, permits: run.permits, ..Rollout::of(&policy, machines, tasks) })
 }
 
 /// In what a run differs from what was approved, if it does, by its own row alone.
@@ -67,14 +66,16 @@ pub fn deviations(tx: &mut Transaction<'_>, runs: &[RunRow]) -> Result<BTreeMap<
     let approved: BTreeMap<RunId, String> = approvals::rollouts(tx, &ids)?.into_iter().collect();
     for run in runs {
         let Some(text) = approved.get(&run.id) else { continue };
-        let what = match serde_json::from_str(text) {
-            Ok(approved) => differs(run, &approved)?,
-            // Asked for before plans told of it, or tampered with.
-            Err(_) => Some("waves, gates and limits"),
-        };
-        found.extend(what.map(|what| (run.id, sentence(what))));
+        found.extend(against(run, text)?.err().map(|what| (run.id, sentence(what))));
     }
     Ok(found)
+}
+
+/// A run held against the rollout that people signed, as JSON, by its own row alone: that rollout, or in what the run differs.
+fn against(run: &RunRow, text: &str) -> Result<Result<Rollout, &'static str>, Error> {
+    // One that cannot be read was asked for before plans told of it, or tampered with.
+    let Ok(approved) = serde_json::from_str(text) else { return Ok(Err("waves, gates and limits")) };
+    Ok(differs(run, &approved)?.map_or(Ok(approved), Err))
 }
 
 /// Why a run is not as it was approved, if it is not: also by the machines of each wave. Those may have changed places, so their
@@ -83,13 +84,15 @@ pub fn deviations(tx: &mut Transaction<'_>, runs: &[RunRow]) -> Result<BTreeMap<
 /// # Errors
 /// A failure of the store.
 pub fn deviation(tx: &mut Transaction<'_>, run: &RunRow) -> Result<Option<String>, Error> {
-    if let Some(why) = deviations(tx, std::slice::from_ref(run))?.remove(&run.id) {
-        return Ok(Some(why));
+    if run.does != "apply" {
+        return Ok(None);
     }
     let Some((_, text)) = approvals::rollouts(tx, &[run.id])?.pop() else { return Ok(None) };
-    let approved: Rollout = serde_json::from_str(&text).map_err(Error::internal)?;
-    let now = rollout(tx, run.id)?;
-    Ok(approved.differs(&now).map(sentence))
+    let what = match against(run, &text)? {
+        Ok(approved) => approved.differs(&rollout(tx, run)?),
+        Err(what) => Some(what),
+    };
+    Ok(what.map(sentence))
 }
 
 /// Whether a person may let a run go on, or open its next wave: not before it is approved, and not once it is something else.
@@ -120,7 +123,8 @@ pub fn changed(tx: &mut Transaction<'_>, run: RunId, text: &str) -> Result<bool,
     let Ok(then) = Plan::read(text) else { return Ok(true) };
     let now: BTreeSet<_> = approvals::planned(tx, run)?.iter().map(of_task).collect();
     let planned: BTreeSet<_> = then.assets.iter().flat_map(of_plan).collect();
-    Ok(now != planned || then.rollout != rollout(tx, run)?)
+    let run = rollouts::run(tx, run)?;
+    Ok(now != planned || then.rollout != rollout(tx, &run)?)
 }
 
 type Work = (uuid::Uuid, uuid::Uuid, String, u32, domain::time::Timestamp, Option<domain::time::Timestamp>);

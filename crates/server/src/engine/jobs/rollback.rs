@@ -26,7 +26,14 @@ use store::{Transaction, agents, jobs, rollouts, selection};
 /// ours inside the caller's scope, `no_assets` where no agent is left that could take it back.
 pub async fn roll_back(app: &App, caller: &Caller, number: i64) -> Result<Job, Error> {
     let (caller, now) = (caller.clone(), app.clock.now());
-    app.database.try_write(move |tx| roll_back_in(tx, &caller, number, now)).await
+    // What a job did in years is read before, so that nothing that writes waits for it; what it comes to now is read after.
+    let asks = caller.clone();
+    let controls = app.database.try_read(move |tx| {
+        let job = may_roll_back(tx, &asks, number)?;
+        Ok::<_, Error>(rollback::of_job(tx, job.row.id)?)
+    });
+    let controls = controls.await?;
+    app.database.try_write(move |tx| roll_back_in(tx, &caller, number, &controls, now)).await
 }
 
 /// Why there is no way back for such a job, whatever it put in place and whoever asks.
@@ -39,20 +46,32 @@ pub fn no_way_back(job: &Job) -> Option<Refusal> {
     }
 }
 
-fn roll_back_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, now: Timestamp) -> Result<Job, Error> {
+/// The job, where the caller may roll it back and there is a way back.
+fn may_roll_back(tx: &mut Transaction<'_>, caller: &Caller, number: i64) -> Result<Job, Error> {
     let job = load(tx, caller, number)?;
     caller.may(Action::Rollback, &Record::owned_by(caller.user))?;
-    if let Some(refusal) = no_way_back(&job) {
-        return Err(refusal.into());
+    match no_way_back(&job) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(job),
     }
-    let mut in_place = in_place(tx, &job)?;
+}
+
+fn roll_back_in(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    number: i64,
+    controls: &[i64],
+    now: Timestamp,
+) -> Result<Job, Error> {
+    let job = may_roll_back(tx, caller, number)?;
+    let mut in_place = in_place(tx, &job, controls)?;
     let left_out = clip(tx, caller, &mut in_place)?;
     if in_place.is_empty() && left_out.without_agent > 0 {
         let why = "what the job put in place is on assets without an agent; enrol one there, then roll it back";
         return Err(Refusal::new("no_assets", why).into());
     }
     let name = job.row.name();
-    let covered = by_pair(rollback::covered(tx, job.row.id)?, &in_place);
+    let covered = by_pair(rollback::covered_by(tx, controls)?, &in_place);
     let mut found = filled_in(tx, job.row.id, job.row.platform, &covered)?;
     if found.targets.is_empty() {
         let why = format!("nothing that {name} put in place is in force and ours on the assets that you see");
@@ -77,10 +96,11 @@ fn roll_back_in(tx: &mut Transaction<'_>, caller: &Caller, number: i64, now: Tim
     Ok(made)
 }
 
-/// On which asset which entry is in force and ours because of the job.
-fn in_place(tx: &mut Transaction<'_>, job: &Job) -> Result<BTreeSet<Pair>, Error> {
+/// On which asset which entry of these controls is in force and ours because of the job.
+fn in_place(tx: &mut Transaction<'_>, job: &Job, controls: &[i64]) -> Result<BTreeSet<Pair>, Error> {
     let mut turns: BTreeMap<Pair, Vec<_>> = BTreeMap::new();
-    for row in rollback::turns(tx, job.row.id)? {
+    let pairs = rollback::in_force(tx, controls)?;
+    for row in rollback::turns(tx, &pairs)? {
         let turn = Turn { job: row.job_id, back: row.kind == "revert", state: row.state, started: row.started };
         turns.entry((row.asset_id, row.entry_key)).or_default().push(turn);
     }

@@ -154,6 +154,9 @@ pub(super) fn agents(out: &Path) {
             .action(Action::show("Enrol an agent", "enrol.html").icon("plus").primary()),
         list: list("/agents", "agents", &agents::COLUMNS, "", "name", rows.len(), 4),
         rows,
+        held: Some("Contact is lost with 3 of 4 agents, so no agent is retired by itself.".into()),
+        retirement: Some("After 45 days an agent is retired by itself.".into()),
+        change: Some(Action::show("Change", "/x").icon("pencil")),
         tokens: vec![("fra rollout".into(), "17 of 50 left".into(), when(-1_400), Action::post("Revoke", "/x"))],
     };
     save(out, "agents", &page.to_string());
@@ -166,6 +169,14 @@ pub(super) fn agents(out: &Path) {
             "It is given no orders until it is released.",
             "Quarantine",
         )],
+        gone: Some(agents::Gone {
+            title: "Contact lost",
+            said: vec![
+                Fact::new("Why", Value::text("Nothing was heard of it for seven days.")),
+                Fact::new("When", Value::text("14 Jan 2027 12:00 UTC, after 45 days without a word.")),
+            ],
+            change: Some(Action::show("Change", "/x").icon("pencil")),
+        }),
         facts: vec![
             Fact::new("Agent id", Value::code("01937c1e-7f3a-7cc2-b2f4-0d6f0f6a0c11")),
             Fact::new("Version", Value::text("0.1.0")),

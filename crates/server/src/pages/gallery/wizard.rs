@@ -237,7 +237,7 @@ pub(super) fn pages(out: &Path) {
             name: "Sola Adeyemi".into(),
             allows: "Job author: may edit, enable and disable".into(),
         }],
-        candidates: vec![Choice::new("3", "Jan Petrov · job reader")],
+        add: Some(Field::select("add", "Add a co-author", "", vec![Choice::new("3", "Jan Petrov · job reader")])),
         locked: None,
     };
     save(out, "wizard_access", &page.to_string());

@@ -213,7 +213,7 @@ async fn answer(
         Step::Options => {
             Show(steps::options(shell, frame, draft, &faults, typed, app.mailer.is_some())).into_response()
         }
-        Step::Access => Show(steps::access(app, who, shell, frame, draft).await?).into_response(),
+        Step::Access => Show(steps::access(app, who, shell, frame, draft, &faults, typed).await?).into_response(),
         Step::Confirm => Show(steps::confirm(app, shell, frame, draft).await?).into_response(),
     };
     Ok((status, page).into_response())

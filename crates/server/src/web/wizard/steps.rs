@@ -6,7 +6,7 @@ use crate::http::Error;
 use crate::http::auth::PageActor;
 use crate::http::form::Fields;
 use crate::pages::chips::{Change, Chip, Tone};
-use crate::pages::forms::{Choice, Fault, Field};
+use crate::pages::forms::{Fault, Field};
 use crate::pages::records::{Fact, Value};
 use crate::pages::shell::Shell;
 use crate::pages::wizard::{
@@ -15,22 +15,19 @@ use crate::pages::wizard::{
 };
 use crate::web::eliminations::denied;
 use crate::web::frame::sentence;
+use crate::web::people::People;
 use crate::web::{jobs, marks, mitigations};
 use catalogue::schema::Entry;
 use domain::access::{Action, Reach, may, reach};
-use domain::filter::{Context, Filter};
 use domain::id::AssetId;
 use domain::job::Kind;
 use protocol::api::response::{JobAction, JobAsset};
 use std::collections::BTreeMap;
 use store::accounts::{self, Account};
-use store::list::Query;
 
 /// Why nobody is told although recipients are kept.
 const NO_MAIL: &str = "This server has no mail server to hand mail to, so nobody is told. What is entered here is kept \
                        with the job; mail it causes meanwhile waits among the dead letters.";
-/// People offered as co-authors at most.
-const PEOPLE_MAX: u32 = 500;
 
 /// What was typed, where the form came back with faults; else what the draft holds.
 pub(super) fn value<'v>(typed: Option<&'v Fields>, name: &str, kept: &'v str) -> &'v str {
@@ -310,6 +307,8 @@ pub(super) async fn access(
     shell: Shell,
     frame: WizardFrame,
     draft: &Draft,
+    faults: &[Fault],
+    typed: Option<&Fields>,
 ) -> Result<AccessPage, Error> {
     let people = reach(&who.actor, Action::PeopleView) == Reach::Everything;
     let now = app.clock.now();
@@ -317,23 +316,13 @@ pub(super) async fn access(
     let read = app.database.try_read(move |tx| {
         let owner = accounts::by_id(tx, owner)?;
         let authors: Result<Vec<_>, _> = coauthors.iter().map(|user| accounts::by_id(tx, *user)).collect();
-        let mut query = Query::new(Filter::Everything, Context::at(now));
-        query.limit = PEOPLE_MAX;
-        let known = if people { accounts::page(tx, &query)?.rows } else { Vec::new() };
-        Ok::<_, Error>((owner, authors?.into_iter().flatten().collect::<Vec<_>>(), known))
+        let people = if people { People::read(tx, now)? } else { People::none() };
+        Ok::<_, Error>((owner, authors?.into_iter().flatten().collect::<Vec<_>>(), people))
     });
-    let (owner, authors, known) = read.await?;
-    let taken = |account: &Account| {
-        account.id == draft.full.row.owner_id || draft.full.coauthors.contains(&account.id) || !account.active
-    };
-    let candidates = known
-        .iter()
-        .filter(|account| !taken(account))
-        .map(|account| {
-            let roles = account.roles.iter().map(|role| role.label()).collect::<Vec<_>>().join(", ");
-            Choice::new(account.name.clone(), format!("{} · {roles}", shown(account)))
-        })
-        .collect();
+    let (owner, authors, people) = read.await?;
+    let free = |account: &Account| account.id != draft.full.row.owner_id && !draft.full.coauthors.contains(&account.id);
+    let anybody = people.more > 0 || people.known.iter().any(free);
+    let add = anybody.then(|| people.field("add", "Add a co-author", value(typed, "add", ""), free).faulted(faults));
     Ok(AccessPage {
         shell,
         frame,
@@ -346,7 +335,7 @@ pub(super) async fn access(
                 allows: allows(draft, account),
             })
             .collect(),
-        candidates,
+        add,
         locked: denied(&who.decide(Action::JobShare, &draft.full.record)).map(|reason| sentence(&reason)),
     })
 }
