@@ -262,7 +262,8 @@ impl Executor {
         }
     }
 
-    /// S3: the intent, durable, before anything else; then the server is told that it began. S7: an order that needs a permit has none without using one up.
+    /// S3: the intent, durable, before anything else; then the server is told that it began. S7: an order that needs a permit has none
+    /// without using one up.
     pub(crate) fn intend(&mut self, order: &Order, steps: &[Step]) -> Result<(), String> {
         if !self.use_permit(order) {
             return Err("its start permit ran out just before the start".to_owned());

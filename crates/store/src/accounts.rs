@@ -101,6 +101,17 @@ record! {
     }
 }
 
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
+                    created_at, changed_at, signed_in_at
+             FROM account ",
+            $rest
+        )
+    };
+}
+
 /// What a new account begins with.
 #[derive(Clone)]
 pub struct NewAccount {
@@ -183,12 +194,7 @@ fn whole(tx: &mut Transaction<'_>, row: AccountRow) -> Result<Account> {
 /// # Errors
 /// See [`Error`].
 pub fn by_name(tx: &mut Transaction<'_>, name: &str) -> Result<Option<Account>> {
-    let row: Option<AccountRow> = tx.optional(
-        "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
-                created_at, changed_at, signed_in_at
-         FROM account WHERE name = $1",
-        &[&name],
-    )?;
+    let row: Option<AccountRow> = tx.optional(select!("WHERE name = $1"), &[&name])?;
     row.map(|row| whole(tx, row)).transpose()
 }
 
@@ -197,12 +203,7 @@ pub fn by_name(tx: &mut Transaction<'_>, name: &str) -> Result<Option<Account>> 
 /// # Errors
 /// See [`Error`].
 pub fn by_id(tx: &mut Transaction<'_>, id: UserId) -> Result<Option<Account>> {
-    let row: Option<AccountRow> = tx.optional(
-        "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
-                created_at, changed_at, signed_in_at
-         FROM account WHERE id = $1",
-        &[&id.0],
-    )?;
+    let row: Option<AccountRow> = tx.optional(select!("WHERE id = $1"), &[&id.0])?;
     row.map(|row| whole(tx, row)).transpose()
 }
 
@@ -211,12 +212,7 @@ pub fn by_id(tx: &mut Transaction<'_>, id: UserId) -> Result<Option<Account>> {
 /// # Errors
 /// See [`Error`].
 pub fn addressed(tx: &mut Transaction<'_>) -> Result<Vec<Account>> {
-    let rows: Vec<AccountRow> = tx.all(
-        "SELECT id, name, full_name, email, password_hash, password_temporary, roles, scope, active, version,
-                created_at, changed_at, signed_in_at
-         FROM account WHERE active AND email <> '' AND scope IS NULL ORDER BY id",
-        &[],
-    )?;
+    let rows: Vec<AccountRow> = tx.all(select!("WHERE active AND email <> '' AND scope IS NULL ORDER BY id"), &[])?;
     rows.into_iter().map(|row| whole(tx, row)).collect()
 }
 

@@ -69,12 +69,12 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
             .filter(|agent| agent.retired_at.is_some())
             .filter_map(|agent| agent.asset.map(AssetId))
             .collect();
-        let held = app.database.read(move |tx| agents::contact::held(tx, &retired)).await?;
+        let held = app.database.read(move |tx| agents::on_assets(tx, retired.iter().copied())).await?;
         rows = found
             .agents
             .iter()
             .map(|agent| {
-                let taken = agent.asset.is_some_and(|asset| held.contains(&AssetId(asset)));
+                let taken = agent.asset.is_some_and(|asset| held.contains_key(&AssetId(asset)));
                 row(&who, agent, may_take_back(agent, taken), now)
             })
             .collect();

@@ -247,14 +247,20 @@ both_servers!(evidence_is_forgotten_after_its_time_and_results_are_not, |server|
     assert!(lines(&told).iter().all(|line| line["actionStatus"] == "Succeeded"), "{told}");
 });
 
-both_servers!(a_printed_summary_has_the_evidence_of_all_its_lines, |server| async move {
-    let world = World::ready(server).await;
-    let (number, _, assets) = running(&world).await;
+/// A job that is over and failed on its first asset alone; its number, and the assets.
+async fn failed_on_the_first(world: &World) -> (String, Vec<i64>) {
+    let (number, _, assets) = running(world).await;
     for asset in &assets[1..] {
         report(&world.server, *asset, &in_place()).await;
     }
     report(&world.server, assets[0], &said(Outcome::Failed, ControlState::Exposed, None)).await;
     assert_eq!(over(&world.admin, &number).await, "COMPLETED_WITH_FAILURES");
+    (number, assets)
+}
+
+both_servers!(a_printed_summary_has_the_evidence_of_all_its_lines, |server| async move {
+    let world = World::ready(server).await;
+    let (number, assets) = failed_on_the_first(&world).await;
     let me = admin_browser(&world.server).await;
     let all = format!("The reports of {} tasks,", assets.len());
     let first = me.page(&format!("/jobs/{number}/summary")).await;
@@ -278,12 +284,7 @@ both_servers!(a_printed_summary_has_the_evidence_of_all_its_lines, |server| asyn
 
 both_servers!(a_retry_that_is_halted_says_so_and_tells_of_the_others_what_they_did, |server| async move {
     let world = World::ready(server).await;
-    let (number, _, assets) = running(&world).await;
-    for asset in &assets[1..] {
-        report(&world.server, *asset, &in_place()).await;
-    }
-    report(&world.server, assets[0], &said(Outcome::Failed, ControlState::Exposed, None)).await;
-    assert_eq!(over(&world.admin, &number).await, "COMPLETED_WITH_FAILURES");
+    let (number, _) = failed_on_the_first(&world).await;
     act(&world.admin, &number, "retry").await.expect(200);
     ready(&world.server, 1).await;
     let me = admin_browser(&world.server).await;

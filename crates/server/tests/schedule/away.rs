@@ -125,14 +125,20 @@ both_servers!(a_canary_that_is_away_gives_its_place_to_another_and_stays_open, |
     assert!(states.iter().all(|state| state == "succeeded"), "{states:?}");
 });
 
-both_servers!(s8_a_wave_of_work_that_comes_again_keeps_its_size_where_others_are_there, |server| async move {
-    let world = World::ready(server).await;
-    let server = &world.server;
+/// A draft for three assets; its number, and which they are.
+async fn draft_of_three(world: &World) -> (String, Vec<i64>) {
     let (qid, able) = world.mitigable_on(3).await;
     let assets: Vec<i64> = able.iter().map(|asset| asset["id"].as_i64().expect("a key")).take(3).collect();
     let new = json!({ "vulnerabilities": [{ "qid": qid, "assets": assets }] });
     let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
     let number = made["job"]["summary"]["number"].as_str().expect("a number").to_owned();
+    (number, assets)
+}
+
+both_servers!(s8_a_wave_of_work_that_comes_again_keeps_its_size_where_others_are_there, |server| async move {
+    let world = World::ready(server).await;
+    let server = &world.server;
+    let (number, assets) = draft_of_three(&world).await;
     let daily = json!({
         "schedule": { "when": "recurring", "at": "2027-03-22T02:30", "zone": "UTC", "repeat": { "by": "daily", "until": "2027-03-25" } },
         "rollout": { "waves": ["2"], "freshness_hours": 1 },
@@ -176,11 +182,7 @@ both_servers!(s8_a_wave_of_work_that_comes_again_keeps_its_size_where_others_are
 both_servers!(s8_nobody_is_passed_over_while_somebody_could_take_the_place, |server| async move {
     let world = World::ready(server).await;
     let server = &world.server;
-    let (qid, able) = world.mitigable_on(3).await;
-    let assets: Vec<i64> = able.iter().map(|asset| asset["id"].as_i64().expect("a key")).take(3).collect();
-    let new = json!({ "vulnerabilities": [{ "qid": qid, "assets": assets }] });
-    let made = world.admin.post("/api/v1/jobs", &new).await.expect(201);
-    let number = made["job"]["summary"]["number"].as_str().expect("a number").to_owned();
+    let (number, assets) = draft_of_three(&world).await;
     let waves = json!({ "rollout": { "waves": ["2"], "freshness_hours": 1 } });
     edit(&world.admin, &number, &waves).await.expect(200);
     act(&world.admin, &number, "save").await.expect(200);

@@ -3,7 +3,7 @@
 
 use crate::{Result, Transaction};
 use domain::contact::Fleet;
-use domain::id::{AgentKey, AssetId};
+use domain::id::AgentKey;
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -25,6 +25,17 @@ pub struct Silent {
 }
 
 type Row = (AgentKey, Uuid, String, Timestamp);
+
+/// An agent in force that was neither heard nor taken back since `$1`, around what a statement says of it.
+macro_rules! silent {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " revoked_at IS NULL AND last_seen_at < $1 AND (reinstated_at IS NULL OR reinstated_at < $1) ",
+            $after
+        )
+    };
+}
 
 fn silent(rows: Vec<Row>) -> Vec<Silent> {
     let mut rows: Vec<Silent> = rows
@@ -48,12 +59,7 @@ pub fn any_before(tx: &mut Transaction<'_>, bound: Timestamp) -> Result<bool> {
 /// # Errors
 /// See [`crate::Error`].
 pub fn unmarked(tx: &mut Transaction<'_>, bound: Timestamp) -> Result<i64> {
-    tx.scalar(
-        "SELECT count(*) FROM agent
-         WHERE revoked_at IS NULL AND missing_at IS NULL AND last_seen_at < $1
-           AND (reinstated_at IS NULL OR reinstated_at < $1)",
-        &[&bound],
-    )
+    tx.scalar(silent!("SELECT count(*) FROM agent WHERE", "AND missing_at IS NULL"), &[&bound])
 }
 
 /// Contact is lost with agents that were neither heard nor taken back since `bound`; gives those that it was not lost with before, at
@@ -63,13 +69,12 @@ pub fn unmarked(tx: &mut Transaction<'_>, bound: Timestamp) -> Result<i64> {
 /// See [`crate::Error`].
 pub fn mark(tx: &mut Transaction<'_>, bound: Timestamp, now: Timestamp) -> Result<Vec<Silent>> {
     let rows: Vec<Row> = tx.all(
-        "UPDATE agent SET missing_at = $2
-         WHERE id IN (SELECT o.id FROM agent o
-                      WHERE o.revoked_at IS NULL AND o.missing_at IS NULL AND o.last_seen_at < $1
-                        AND (o.reinstated_at IS NULL OR o.reinstated_at < $1)
-                      ORDER BY o.id LIMIT $3)
-           AND revoked_at IS NULL AND missing_at IS NULL AND last_seen_at < $1
-         RETURNING id, agent_id, hostname, last_seen_at",
+        silent!(
+            "UPDATE agent SET missing_at = $2 WHERE id IN (SELECT id FROM agent WHERE",
+            "AND missing_at IS NULL ORDER BY id LIMIT $3)
+               AND revoked_at IS NULL AND missing_at IS NULL AND last_seen_at < $1
+             RETURNING id, agent_id, hostname, last_seen_at"
+        ),
         &[&bound, &now, &PAGE],
     )?;
     Ok(silent(rows))
@@ -94,12 +99,7 @@ pub fn fleet(tx: &mut Transaction<'_>, since: Timestamp) -> Result<Fleet> {
 /// # Errors
 /// See [`crate::Error`].
 pub fn over(tx: &mut Transaction<'_>, bound: Timestamp) -> Result<i64> {
-    tx.scalar(
-        "SELECT count(*) FROM agent
-         WHERE revoked_at IS NULL AND missing_at IS NOT NULL AND last_seen_at < $1
-           AND (reinstated_at IS NULL OR reinstated_at < $1)",
-        &[&bound],
-    )
+    tx.scalar(silent!("SELECT count(*) FROM agent WHERE", "AND missing_at IS NOT NULL"), &[&bound])
 }
 
 /// Retire these agents, at most [`PAGE`]: their requests are refused from now on, as if they were revoked, and a person may take them
@@ -110,13 +110,12 @@ pub fn over(tx: &mut Transaction<'_>, bound: Timestamp) -> Result<i64> {
 pub fn retire(tx: &mut Transaction<'_>, bound: Timestamp, now: Timestamp) -> Result<Vec<Silent>> {
     // Asked twice: on PostgreSQL another replica may have retired one meanwhile, or heard it.
     let rows: Vec<Row> = tx.all(
-        "UPDATE agent SET revoked_at = $2, retired_at = $2
-         WHERE id IN (SELECT o.id FROM agent o
-                      WHERE o.revoked_at IS NULL AND o.missing_at IS NOT NULL AND o.last_seen_at < $1
-                        AND (o.reinstated_at IS NULL OR o.reinstated_at < $1)
-                      ORDER BY o.id LIMIT $3)
-           AND revoked_at IS NULL AND last_seen_at < $1
-         RETURNING id, agent_id, hostname, last_seen_at",
+        silent!(
+            "UPDATE agent SET revoked_at = $2, retired_at = $2 WHERE id IN (SELECT id FROM agent WHERE",
+            "AND missing_at IS NOT NULL ORDER BY id LIMIT $3)
+               AND revoked_at IS NULL AND last_seen_at < $1
+             RETURNING id, agent_id, hostname, last_seen_at"
+        ),
         &[&bound, &now, &PAGE],
     )?;
     Ok(silent(rows))
@@ -158,20 +157,4 @@ pub fn counted_since(tx: &mut Transaction<'_>, key: AgentKey) -> Result<Timestam
         "SELECT CASE WHEN reinstated_at > last_seen_at THEN reinstated_at ELSE last_seen_at END FROM agent WHERE id = $1",
         &[&key],
     )
-}
-
-/// Which of these assets an agent in force holds, as [`agents::on_asset`](crate::agents::on_asset) says of one.
-///
-/// # Errors
-/// See [`crate::Error`].
-pub fn held(tx: &mut Transaction<'_>, assets: &[AssetId]) -> Result<BTreeSet<AssetId>> {
-    if assets.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let assets: Vec<i64> = assets.iter().map(|asset| asset.0).collect();
-    let rows: Vec<(AssetId,)> = tx.all(
-        "SELECT DISTINCT asset_id FROM agent WHERE asset_id {in $1} AND revoked_at IS NULL AND link <> 'ambiguous'",
-        &[&assets],
-    )?;
-    Ok(rows.into_iter().map(|(asset,)| asset).collect())
 }
