@@ -87,7 +87,17 @@ record! {
     }
 }
 
-/// Root metadata above a version, oldest first: (version, envelope).
+/// All root metadata, oldest first: (version, envelope). Each is signed as the one before demands, so none may be left out: what
+/// the newest one withdrew would be believed again.
+///
+/// # Errors
+/// See [`crate::Error`].
+pub fn roots(tx: &mut Transaction<'_>) -> Result<Vec<(i64, String)>> {
+    tx.all("SELECT version, envelope FROM trust_root ORDER BY version", &[])
+}
+
+/// The next hundred root metadata above a version, oldest first: (version, envelope). For agents, who ask again with what they
+/// have then.
 ///
 /// # Errors
 /// See [`crate::Error`].

@@ -58,7 +58,7 @@ pub fn order_key(app: &App) -> SigningKey {
 /// # Errors
 /// A failure of the store, or stored metadata that cannot be read.
 pub fn root(tx: &mut Transaction<'_>) -> Result<Option<(Root, String)>, Error> {
-    let mut texts = catalogue::roots_above(tx, 0)?;
+    let mut texts = catalogue::roots(tx)?;
     let root = follow(&texts)?;
     Ok(root.zip(texts.pop().map(|(_, text)| text)))
 }
@@ -90,7 +90,7 @@ impl Roots {
     /// # Errors
     /// As [`root`]; then nothing is in force here.
     pub fn in_force(&mut self, tx: &mut Transaction<'_>) -> Result<Option<&Root>, Error> {
-        let texts = catalogue::roots_above(tx, 0)?;
+        let texts = catalogue::roots(tx)?;
         if texts != self.texts {
             *self = Roots::default();
             self.in_force = follow(&texts)?;

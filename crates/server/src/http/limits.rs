@@ -14,6 +14,9 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// A long poll of an agent is answered within this time, in any case.
 pub const AGENT_TIME_MAX: Duration = Duration::from_secs(90);
+/// Largest request line and headers of an agent, in bytes, and what is kept in memory of what an agent sends while it waits: the
+/// least that the HTTP library takes. Agents send less than 2 KiB.
+pub const AGENT_HEAD_BYTES_MAX: usize = 8192;
 /// Request headers have to arrive within this time.
 pub const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
 /// Requests under way get this long to end when the server stops.

@@ -1,7 +1,7 @@
 //! Binding, serving and stopping. Addresses are bound before anything is promised about them, so port 0 works and the
 //! address in use is known.
 
-use super::limits::{GRACE_TIME_MAX, HEADER_TIME_MAX};
+use super::limits::{AGENT_HEAD_BYTES_MAX, GRACE_TIME_MAX, HEADER_TIME_MAX};
 use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -59,6 +59,9 @@ impl Bound {
             Spoken::Agents(tls) => {
                 let only = server.http_builder().clone().http1_only();
                 *server.http_builder() = only;
+                // Without a limit the library keeps 16 KiB for each agent: it finds 24 bytes from looking for HTTP/2 in its buffer of
+                // 8 KiB and doubles it.
+                server.http_builder().http1().max_buf_size(AGENT_HEAD_BYTES_MAX);
                 Some(tls)
             }
         };

@@ -88,10 +88,10 @@ fn row(run: &Run, here: &str, current: bool) -> RunRow {
 }
 
 async fn owner_form(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    form(&app, &who, &number, Vec::new()).await
+    form(&app, &who, &number, "", Vec::new()).await
 }
 
-async fn form(app: &App, who: &PageActor, number: &str, faults: Vec<Fault>) -> Result<Response, Error> {
+async fn form(app: &App, who: &PageActor, number: &str, typed: &str, faults: Vec<Fault>) -> Result<Response, Error> {
     let (asker, of, now) = (who.caller.clone(), ordinal(number)?, app.clock.now());
     let people = reach(&who.actor, Action::PeopleView) == Reach::Everything;
     let read = app.database.try_read(move |tx| {
@@ -106,7 +106,7 @@ async fn form(app: &App, who: &PageActor, number: &str, faults: Vec<Fault>) -> R
             Some(Flash { failed: true, ..Flash::done(crate::web::frame::sentence(&why)) }),
         ));
     }
-    let field = people.field("owner", "New owner", "", |account| account.id != job.row.owner_id);
+    let field = people.field("owner", "New owner", typed, |account| account.id != job.row.owner_id);
     let shell = frame(app, who, Section::Jobs, format!("Change the owner of {number}")).await?;
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = DialogPage {
@@ -135,7 +135,7 @@ async fn owner(
         }
         Err(error) => {
             let why = said(error)?;
-            form(&app, &who, &number, vec![Fault::new("owner", why)]).await
+            form(&app, &who, &number, fields.one("owner"), vec![Fault::new("owner", why)]).await
         }
     }
 }

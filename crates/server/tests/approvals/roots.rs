@@ -53,6 +53,30 @@ both_servers!(a_changed_root_is_seen_at_once_by_who_has_kept_the_one_before, |se
     assert_eq!(seen.await.unwrap(), [Some(1), Some(1), Some(2), Some(2), Some(1), None]);
 });
 
+both_servers!(of_a_long_chain_the_newest_root_is_in_force, |server| async move {
+    const LENGTH: u64 = 130;
+    let world = World::ready(server).await;
+    let mut root = world.root().await;
+    let now = world.server.app().clock.now();
+    let mut chain = Vec::new();
+    for version in root.version + 1..=LENGTH {
+        root.version = version;
+        chain.push((i64::try_from(version).unwrap(), sealed(&root, ROOT)));
+    }
+    let seen = world.server.app().database.try_write(move |tx| {
+        for (version, text) in &chain {
+            add_root(tx, *version, text, now)?;
+        }
+        let newest = server::engine::catalogue::root(tx)?.map(|(root, _)| root.version);
+        let kept = Roots::default().in_force(tx)?.map(|root| root.version);
+        // Agents take them by the hundred.
+        let first = store::catalogue::roots_above(tx, 1)?;
+        let rest = store::catalogue::roots_above(tx, first.last().unwrap().0)?;
+        Ok::<_, server::http::Error>((newest, kept, first.len(), rest.len()))
+    });
+    assert_eq!(seen.await.unwrap(), (Some(LENGTH), Some(LENGTH), 100, 29));
+});
+
 both_servers!(what_a_key_signed_counts_no_more_once_a_root_is_in_force_without_it, |server| async move {
     let world = World::ready(server).await;
     let (number, approval) = asked(&world, &json!({})).await;

@@ -57,6 +57,9 @@ both_servers!(a_person_whom_no_page_names_is_chosen_by_name, |server| async move
 
     let page = me.page(&owner).await;
     assert!(page.contains("21 more people") && page.contains("list=\"list-owner\""), "{}", gist(&page));
+    let nobody = me.post(&owner, &[("owner", "zo")]).await;
+    assert_eq!(nobody.status, 422);
+    assert!(nobody.text.contains("value=\"zo\""), "what was typed stays: {}", nobody.text);
     me.leads(&owner, &[("owner", "zoe")]).await;
     let job = world.admin.get(&format!("/api/v1/jobs/{number}")).await.expect(200);
     assert_eq!(job["job"]["summary"]["owner"], "zoe", "{job}");
