@@ -43,6 +43,8 @@ keys! {
     RunId;
     /// One mitigation on one asset in a run.
     TaskId;
+    /// A request to put items off or to call them false positives (VCA).
+    ExceptionId;
     /// A rescan request (VSCAN).
     ScanId;
     /// A child of a rescan request: one launch at the scanner.

@@ -43,13 +43,29 @@ pub enum Kind {
     Review,
     /// Contact is lost with agents, or they were retired by themselves.
     Agents,
+    /// A deferral or false positive is asked for, or decided.
+    Exception,
+    /// A rescan has ended.
+    Scan,
+    /// An import failed, takes too long or was held up.
+    Import,
     /// Somebody tries out whether mail arrives.
     Test,
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 7] =
-    [Kind::Started, Kind::Reported, Kind::Drifted, Kind::Expired, Kind::Review, Kind::Agents, Kind::Test];
+pub const KINDS: [Kind; 10] = [
+    Kind::Started,
+    Kind::Reported,
+    Kind::Drifted,
+    Kind::Expired,
+    Kind::Review,
+    Kind::Agents,
+    Kind::Exception,
+    Kind::Scan,
+    Kind::Import,
+    Kind::Test,
+];
 
 impl Kind {
     /// The word in the database and the API.
@@ -62,6 +78,9 @@ impl Kind {
             Kind::Expired => "expired",
             Kind::Review => "review",
             Kind::Agents => "agents",
+            Kind::Exception => "exception",
+            Kind::Scan => "scan",
+            Kind::Import => "import",
             Kind::Test => "test",
         }
     }
@@ -239,6 +258,24 @@ pub struct Facts {
     /// Which agents are not heard of.
     #[serde(default)]
     pub silence: Silence,
+    /// Of what is about no job: the record it is about.
+    #[serde(default)]
+    pub about: About,
+}
+
+/// A record that a mail tells of, in words that are ready to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The subject after `[Quell] `.
+    pub subject: String,
+    /// The first sentence.
+    pub lead: String,
+    /// What there is to know, each with its label.
+    pub rows: Vec<(String, String)>,
+    /// The page, below the server's address: `/scans/VSCAN0000001`.
+    pub page: String,
+    /// Why who gets it gets it.
+    pub why: String,
 }
 
 /// What one look at who was not heard of has found.

@@ -16,6 +16,8 @@ pub enum Series {
     RemediationTask,
     /// Remediation effort, `REF`.
     Effort,
+    /// Request to put items off or to call them false positives, `VCA`.
+    Exception,
     /// Rescan request, `VSCAN`.
     Scan,
     /// Integration run, `VINTRUN`.
@@ -23,8 +25,15 @@ pub enum Series {
 }
 
 impl Series {
-    const ALL: [Series; 6] =
-        [Series::Job, Series::Item, Series::RemediationTask, Series::Effort, Series::Scan, Series::IntegrationRun];
+    const ALL: [Series; 7] = [
+        Series::Job,
+        Series::Item,
+        Series::RemediationTask,
+        Series::Effort,
+        Series::Exception,
+        Series::Scan,
+        Series::IntegrationRun,
+    ];
 
     /// The letters in front of the digits.
     #[must_use]
@@ -34,6 +43,7 @@ impl Series {
             Series::Item => "VIT",
             Series::RemediationTask => "VUL",
             Series::Effort => "REF",
+            Series::Exception => "VCA",
             Series::Scan => "VSCAN",
             Series::IntegrationRun => "VINTRUN",
         }

@@ -4,7 +4,7 @@
 //! only link is to the page of what it is about, below the server's public address.
 
 use askama::Template;
-use domain::mail::{Facts, Kind, Silence, one_line};
+use domain::mail::{About, Facts, Kind, Silence, one_line};
 use domain::time::Timestamp;
 use url::Url;
 
@@ -12,6 +12,9 @@ use url::Url;
 const SUBJECT_CHARS_MAX: usize = 160;
 /// Characters of a title inside a letter.
 const TITLE_CHARS_MAX: usize = 300;
+
+/// Why recipients of a job get its mail.
+const RECIPIENT: &str = "Your address is among the recipients in this job's options.";
 
 /// A letter, ready to be sent to anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +38,13 @@ struct Html<'a>(&'a Parts);
 /// What both forms say.
 struct Parts {
     lead: String,
-    facts: Vec<(&'static str, String)>,
+    facts: Vec<(String, String)>,
     link: (&'static str, String),
-    why: &'static str,
+    why: String,
+}
+
+fn labelled(rows: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    rows.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
 }
 
 /// The letter of a notice.
@@ -59,9 +66,9 @@ fn parts(kind: Kind, facts: &Facts, public_url: &Url) -> (String, Parts) {
     if kind == Kind::Test {
         let parts = Parts {
             lead: "This is a test. Mail from this Quell server arrives.".to_owned(),
-            facts: vec![("Asked for by", facts.owner.clone()), ("Time", time)],
+            facts: labelled(vec![("Asked for by", facts.owner.clone()), ("Time", time)]),
             link: ("Open Quell", page("/")),
-            why: "Somebody who may change this server's settings sent it to your address to try it out.",
+            why: "Somebody who may change this server's settings sent it to your address to try it out.".to_owned(),
         };
         return ("[Quell] Test mail".to_owned(), parts);
     }
@@ -70,6 +77,9 @@ fn parts(kind: Kind, facts: &Facts, public_url: &Url) -> (String, Parts) {
     }
     if kind == Kind::Agents {
         return silent(&facts.silence, time, &page("/agents"));
+    }
+    if matches!(kind, Kind::Exception | Kind::Scan | Kind::Import) {
+        return about(&facts.about, time, page(&facts.about.page));
     }
     let noun = if facts.job_kind == "rollback" { "Rollback job" } else { "Mitigation job" };
     let (subject, lead) = match kind {
@@ -107,9 +117,9 @@ fn parts(kind: Kind, facts: &Facts, public_url: &Url) -> (String, Parts) {
     rows.push(("Time", time));
     let parts = Parts {
         lead,
-        facts: rows,
+        facts: labelled(rows),
         link: ("Open the job", page(&format!("/jobs/{}", facts.job))),
-        why: "Your address is among the recipients in this job's options.",
+        why: RECIPIENT.to_owned(),
     };
     (format!("[Quell] {subject}: {title}"), parts)
 }
@@ -142,7 +152,7 @@ fn afterwards(kind: Kind, facts: &Facts, time: String, job: String, follow: Stri
         rows.push(("And", format!("{} more", facts.more)));
     }
     rows.push(("Time", time));
-    let parts = Parts { lead, facts: rows, link, why: "Your address is among the recipients in this job's options." };
+    let parts = Parts { lead, facts: labelled(rows), link, why: RECIPIENT.to_owned() };
     (format!("[Quell] {subject}: {title}"), parts)
 }
 
@@ -192,9 +202,18 @@ fn silent(silence: &Silence, time: String, agents: &str) -> (String, Parts) {
     };
     rows.push(("What follows", follows));
     rows.push(("Time", time));
-    let why = "You may take agents back on this server, and your account has this address.";
-    let parts = Parts { lead, facts: rows, link: ("Open Agents", format!("{agents}{link}")), why };
+    let why = "You may take agents back on this server, and your account has this address.".to_owned();
+    let parts = Parts { lead, facts: labelled(rows), link: ("Open Agents", format!("{agents}{link}")), why };
     (format!("[Quell] {subject}"), parts)
+}
+
+/// What is told of a record that is no job.
+fn about(about: &About, time: String, page: String) -> (String, Parts) {
+    let one = |text: &str| one_line(text, TITLE_CHARS_MAX);
+    let mut facts: Vec<(String, String)> = about.rows.iter().map(|(label, value)| (one(label), one(value))).collect();
+    facts.push(("Time".to_owned(), time));
+    let parts = Parts { lead: one(&about.lead), facts, link: ("Open it", page), why: one(&about.why) };
+    (format!("[Quell] {}", about.subject), parts)
 }
 
 fn moment(at: Timestamp) -> String {
@@ -228,6 +247,7 @@ mod tests {
             lines: Vec::new(),
             more: 0,
             silence: Silence::default(),
+            about: About::default(),
         }
     }
 
@@ -335,6 +355,31 @@ mod tests {
     fn the_longest_title_leaves_a_subject_of_one_line() {
         let long = letter(Kind::Started, &Facts { title: "long ".repeat(100), ..facts() });
         assert!(long.subject.chars().count() <= SUBJECT_CHARS_MAX + 1 && !long.subject.contains('\n'));
+    }
+
+    #[test]
+    fn words_about_a_record_stay_words() {
+        let about = About {
+            subject: "VSCAN0000001 has\r\nBcc: eve@example.org ended".to_owned(),
+            lead: "It looked.".to_owned(),
+            rows: vec![("Closed".to_owned(), "1 of <b>2</b>".to_owned())],
+            page: "/scans/VSCAN0000001".to_owned(),
+            why: "You asked for it.".to_owned(),
+        };
+        for kind in [Kind::Scan, Kind::Import, Kind::Exception] {
+            let scan = letter(kind, &Facts { about: about.clone(), ..Facts::default() });
+            assert!(!scan.subject.contains(['\r', '\n']) && scan.subject.starts_with("[Quell] VSCAN0000001 has"));
+            assert!(
+                scan.text.contains("Closed: 1 of <b>2</b>") && scan.html.contains("1 of &#60;b&#62;2"),
+                "{}",
+                scan.html
+            );
+            assert!(scan.text.contains("https://quell.example.org:8443/scans/VSCAN0000001"), "{}", scan.text);
+        }
+    }
+
+    #[test]
+    fn a_test_says_what_it_is() {
         assert_eq!(
             letter(Kind::Test, &Facts { owner: "ada".to_owned(), ..Facts::default() }).subject,
             "[Quell] Test mail"

@@ -71,21 +71,27 @@ fn job_author(action: Action) -> Reach {
 
 fn vulnerability_analyst(action: Action) -> Reach {
     match action {
-        A::ItemTransition | A::ItemAssign | A::TaskEdit | A::Rescan => Reach::Everything,
+        A::ItemTransition | A::ItemAssign | A::ExceptionRequest | A::TaskEdit | A::Rescan => Reach::Everything,
         _ => if_any(looks_at_work(action)),
     }
 }
 
 fn vulnerability_administrator(action: Action) -> Reach {
     match action {
-        A::ScannerActivate | A::IntegrationConfigure | A::ImportRun | A::AssetEdit | A::TagEdit => Reach::Everything,
+        A::ScannerActivate
+        | A::IntegrationConfigure
+        | A::ImportRun
+        | A::ExceptionDecide
+        | A::RuleEdit
+        | A::AssetEdit
+        | A::TagEdit => Reach::Everything,
         _ => vulnerability_analyst(action),
     }
 }
 
 fn remediation_owner(action: Action) -> Reach {
     match action {
-        A::ItemsView | A::TasksView | A::ItemTransition | A::ItemAssign | A::Rescan => {
+        A::ItemsView | A::TasksView | A::ItemTransition | A::ItemAssign | A::ExceptionRequest | A::Rescan => {
             Reach::Related(Relations::ASSIGNED)
         }
         A::ScansView => Reach::Everything,

@@ -254,6 +254,12 @@ actions! {
     ItemAssign "item_assign" Items "assign vulnerable items",
     /// Make or change remediation tasks, efforts and watch topics.
     TaskEdit "task_edit" Items "create or edit remediation tasks",
+    /// Ask that an item be put off for a time, or be called a false positive.
+    ExceptionRequest "exception_request" Items "request deferrals and false positives",
+    /// Grant or refuse what somebody else asked for.
+    ExceptionDecide "exception_decide" Items "decide about deferrals and false positives",
+    /// Rules that work on every item: when it is due, when it closes by itself.
+    RuleEdit "rule_edit" Items "edit rules of vulnerability response",
     /// Ask the scanner to look again (S2).
     Rescan "rescan" Rescans "request rescans",
     /// Make a mitigation job.
@@ -329,6 +335,7 @@ impl Action {
             self,
             Action::AuditView
                 | Action::Halt
+                | Action::RuleEdit
                 | Action::ScannerActivate
                 | Action::IntegrationConfigure
                 | Action::ImportRun

@@ -92,6 +92,9 @@ fn line(app: &App, denied: Option<String>, row: MailRow) -> MailLine {
         Kind::Expired => "Expired",
         Kind::Review => "Review due",
         Kind::Agents => "Agents not heard of",
+        Kind::Exception => "Deferral or false positive",
+        Kind::Scan => "Rescan ended",
+        Kind::Import => "Import",
         Kind::Test => "Test",
     };
     let settled = (!row.state.can_retry()).then(|| "only what failed can be tried again".to_owned());
