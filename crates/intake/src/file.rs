@@ -4,10 +4,12 @@
 //! all or nothing) reads it twice: once with [`check`], which keeps nothing, and again for the content.
 
 use crate::error::{ReadError, Stop};
-use crate::format::{self, Format, HEAD_BYTES, Kind, Readable};
+use crate::format::{self, Format, HEAD_BYTES, Kind, Layout, Readable};
 use crate::limits::Limits;
 use crate::observation::Observation;
-use crate::qualys::{asset_data_report, hld, knowledge_base, returns};
+use crate::qualys::{
+    asset_data_report, hackerguardian_csv, hld, hld_csv, knowledge_base, report_csv, returns, scan_results, vmdr_csv,
+};
 use crate::summary::Summary;
 use serde::Serialize;
 use std::io::{BufRead, Cursor, Read};
@@ -38,6 +40,13 @@ pub fn read(
         Kind::Readable(Readable::HostListDetection) => hld::read(input, limits, sink)?,
         Kind::Readable(Readable::KnowledgeBase) => knowledge_base::read(input, limits, sink)?,
         Kind::Readable(Readable::AssetDataReport) => asset_data_report::read(input, limits, sink)?,
+        Kind::Readable(Readable::ScanResults) => scan_results::read(input, limits, sink)?,
+        Kind::Readable(Readable::Table(layout)) => match layout {
+            Layout::HostListDetection => hld_csv::read(input, limits, sink)?,
+            Layout::ScanReport => report_csv::read(input, limits, sink)?,
+            Layout::VmdrByQid | Layout::VmdrByCve => vmdr_csv::read(input, limits, sink)?,
+            Layout::HackerGuardian => hackerguardian_csv::read(input, limits, sink)?,
+        },
         Kind::Readable(Readable::StatusAnswer) => {
             returns::answer(input, limits)?;
             return Err(Format { name, kind: Kind::Qualys(format::NO_DETECTIONS) }.refusal());

@@ -6,6 +6,8 @@ mod csv;
 mod json;
 mod xml;
 
+pub use csv::Layout;
+
 use crate::error::ReadError;
 use std::borrow::Cow;
 
@@ -41,16 +43,19 @@ pub enum Readable {
     KnowledgeBase,
     /// Host based scan report XML.
     AssetDataReport,
+    /// Results of one scan, XML.
+    ScanResults,
+    /// A text with separators.
+    Table(Layout),
     /// A status or error answer that was saved; reading it gives the error it holds.
     StatusAnswer,
 }
 
 /// Advice for Qualys files that hold detections in another form.
-pub(crate) const USE_XML: &str =
-    "export the host based scan report as XML, or save the host list detection API output as XML";
+pub(crate) const USE_XML: &str = "export the host based scan report, or save the host list detection API output as XML";
 /// Advice for Qualys files that hold no detections.
 pub(crate) const NO_DETECTIONS: &str =
-    "it holds no detections; import a host list detection, knowledge base or host based scan report XML file";
+    "it holds no detections; import a host list detection, a knowledge base or a scan report";
 
 impl Format {
     fn qualys(name: &'static str, advice: &'static str) -> Format {
@@ -72,7 +77,7 @@ impl Format {
             Kind::Foreign | Kind::Readable(_) => ReadError::Refused {
                 name: self.name.to_string(),
                 qualys: false,
-                advice: "only Qualys XML files are imported: host list detection, knowledge base, host based scan report",
+                advice: "only Qualys files are imported: host list detection, knowledge base, scan reports and VMDR lists",
             },
         }
     }

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod observation;
 pub mod qualys;
 pub mod summary;
+mod table;
 pub mod values;
 mod xml;
 

@@ -28,6 +28,12 @@ pub struct Limits {
     pub set_ids: usize,
     /// Refusal: records of a small administrative answer (profiles, appliances, groups, scans).
     pub small_records: usize,
+    /// Refusal: vulnerabilities that one report file explains.
+    pub glossary_entries: usize,
+    /// Cut: bytes of all texts about the vulnerabilities of one report file that explains them row by row.
+    pub glossary_bytes: usize,
+    /// Refusal: detections of a list in which each can stand several times.
+    pub distinct_detections: usize,
     /// How many rejected rows are described one by one; the rest is only counted.
     pub rejections_described: usize,
 }
@@ -46,6 +52,9 @@ impl Default for Limits {
             list_entries: 5_000,
             set_ids: 5_000_000,
             small_records: 100_000,
+            glossary_entries: 200_000,
+            glossary_bytes: 256 << 20,
+            distinct_detections: 3_000_000,
             rejections_described: 20,
         }
     }

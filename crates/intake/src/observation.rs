@@ -230,6 +230,8 @@ pub struct VulnerabilityReport {
     pub category: Option<String>,
     /// CVE names in upper case, each once, in the input's order.
     pub cves: Vec<String>,
+    /// The scanner's own score of some of them, 1-100 (`QVS`).
+    pub cve_scores: Vec<CveScore>,
     /// Bugtraq ids.
     pub bugtraq_ids: Vec<String>,
     /// What is wrong: raw HTML fragment.
@@ -305,6 +307,15 @@ impl VulnerabilityKind {
             _ => VulnerabilityKind::Other(word.to_owned()),
         }
     }
+}
+
+/// The scanner's own score of a CVE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CveScore {
+    /// The CVE's name in upper case.
+    pub cve: String,
+    /// 1-100.
+    pub score: i64,
 }
 
 /// A CVSS score.

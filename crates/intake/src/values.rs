@@ -21,8 +21,28 @@ pub fn instant(text: &str) -> Option<Micros> {
 
 /// The American date of fetched scans, `04/01/2019 00:29:48`, by convention UTC.
 pub fn american_instant(text: &str) -> Option<Micros> {
-    let civil = civil::DateTime::strptime("%m/%d/%Y %H:%M:%S", text).ok()?;
-    TimeZone::UTC.to_timestamp(civil).ok().map(Timestamp::as_microsecond)
+    civil(text, &["%m/%d/%Y %H:%M:%S"], &TimeZone::UTC)
+}
+
+/// A civil date and time in the first of these formats that fits, in a zone.
+pub fn civil(text: &str, formats: &[&str], zone: &TimeZone) -> Option<Micros> {
+    let civil = formats.iter().find_map(|format| civil::DateTime::strptime(format, text).ok())?;
+    zone.to_timestamp(civil).ok().map(Timestamp::as_microsecond)
+}
+
+/// A severity, 1 to 5.
+pub fn severity(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|severity| (1..=5).contains(severity))
+}
+
+/// A detection score (`QDS`), 1 to 100.
+pub fn detection_score(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|score| (1..=100).contains(score))
+}
+
+/// A port, where 0 stands for none.
+pub fn port(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|port| (0..=65_535).contains(port))
 }
 
 /// A flag: `1`, `0`, `true`, `false`, `yes`, `no`, `on`, `off`.

@@ -89,10 +89,33 @@ fn files_from_elsewhere_give_the_counts_of_their_manifest() {
     );
     assert_eq!(found["detections_by_type"], json!({ "Ig": 209, "Practice": 2, "Vuln": 90 }));
     assert!(found["skipped"]["APPENDICES"].is_number(), "{}", found["skipped"]);
-    let other = folder.join("defectdojo/qualys/Qualys_Sample_Report.csv");
-    let refused = quell(&["import", &other.display().to_string()], None);
+    for (name, counts) in [
+        ("qualys/Qualys_Sample_Report.csv", [4, 6, 3]),
+        ("qualys/empty.xml", [0, 0, 0]),
+        ("qualys_hacker_guardian/one_finding.csv", [1, 2, 1]),
+        ("qualys_hacker_guardian/zero_finding.csv", [0, 0, 0]),
+        ("qualys_infrascan_webgui/qualys_infrascan_webgui_0.xml", [1, 0, 0]),
+        ("qualys_infrascan_webgui/qualys_infrascan_webgui_1.xml", [1, 1, 1]),
+        ("qualys_vmdr/many_vulns_qid.csv", [5, 5, 5]),
+        ("qualys_vmdr/no_vuln_cve.csv", [0, 0, 0]),
+        ("qualys_vmdr/no_vuln_no_metadata_cve.csv", [0, 0, 0]),
+        ("qualys_vmdr/no_vuln_qid.csv", [0, 0, 0]),
+        ("qualys_vmdr/one_vuln_cve.csv", [1, 1, 1]),
+        ("qualys_vmdr/one_vuln_qid.csv", [1, 1, 1]),
+    ] {
+        let file = folder.join("defectdojo").join(name);
+        let found = json_of(&quell(&["import", &file.display().to_string(), "-o", "json"], None));
+        let told = ["hosts", "detections", "vulnerabilities"].map(|what| found[what].as_u64());
+        assert_eq!(told, counts.map(Some), "{name}: {found}");
+    }
+    let web = folder.join("defectdojo/qualys_webapp/qualys_webapp_one_vuln.xml");
+    let refused = quell(&["import", &web.display().to_string()], None);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("is not imported"));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("web application scan report (WAS_SCAN_REPORT XML)") && said.contains("is not imported"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

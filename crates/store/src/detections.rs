@@ -139,7 +139,8 @@ struct Resolved<'s> {
 /// See [`Error`](crate::Error).
 pub fn merge(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: Timestamp) -> Result<Merged> {
     let mut counters = Counters::default();
-    let machines = crate::last_per_key(machines.iter().collect(), |machine: &&Machine| machine.host.host_key.clone());
+    // A machine can come in several parts, in files whose rows have another order: of what is said twice the last counts.
+    let machines: Vec<&Machine> = machines.iter().collect();
     let hosts: Vec<HostSeen> = machines.iter().map(|machine| machine.host.clone()).collect();
     let placed = hosts::merge(tx, run, &hosts, now, &mut counters)?;
     let references = vulnerabilities::references(tx, run, &severities(&machines), &mut counters)?;

@@ -1,15 +1,11 @@
 //! Texts with separators, by the names in their header line, wherever in the first lines it stands.
 
-use super::{Format, NO_DETECTIONS, USE_XML};
-
-/// How many lines of preamble are looked through for a header.
-const LINES_MAX: usize = 60;
+use super::{Format, NO_DETECTIONS, Readable, USE_XML};
+use crate::qualys::vmdr_csv::TITLE;
+use crate::table::{self, PREAMBLE_RECORDS_MAX};
 
 /// Names the text that begins with `head`.
 pub(super) fn recognise(head: &str) -> Format {
-    if head.starts_with("----BEGIN_RESPONSE_HEADER_CSV") || head.starts_with("----BEGIN_RESPONSE_BODY_CSV") {
-        return marked(head);
-    }
     if head.starts_with("MIME-Version:") {
         return Format::foreign("a web archive (MHT)");
     }
@@ -19,15 +15,15 @@ pub(super) fn recognise(head: &str) -> Format {
     let mut reader = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(head.as_bytes());
     let mut record = ::csv::StringRecord::new();
     let mut vmdr_title = false;
-    for _ in 0..LINES_MAX {
+    for _ in 0..PREAMBLE_RECORDS_MAX {
         match reader.read_record(&mut record) {
             Ok(true) => {}
             Ok(false) => break,
             Err(_) => continue,
         }
         let header = Header(&record);
-        vmdr_title |= header.has("Asset Vuln Datalist Report");
-        if let Some(format) = header.recognise() {
+        vmdr_title |= header.has(TITLE);
+        if let Some(format) = Layout::of(&record).map(Layout::format).or_else(|| header.recognise()) {
             return format;
         }
     }
@@ -37,12 +33,49 @@ pub(super) fn recognise(head: &str) -> Format {
     Format::foreign("text that is neither XML, JSON nor a known CSV file")
 }
 
-/// API output in CSV form, between its marker lines.
-fn marked(head: &str) -> Format {
-    let body = head.lines().find(|line| line.contains("\"QID\"") || line.contains("\"Action\""));
-    match body {
-        Some(line) if line.contains("\"Action\"") => Format::qualys("activity log (CSV)", NO_DETECTIONS),
-        _ => Format::qualys("host list detection (CSV)", "ask the API for XML (output_format=XML)"),
+/// Layouts with a reader, told by the names of their columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Host list detection in CSV form.
+    HostListDetection,
+    /// Host based scan report, scan results, PCI and monthly reports.
+    ScanReport,
+    /// VMDR list by QID.
+    VmdrByQid,
+    /// VMDR list by CVE.
+    VmdrByCve,
+    /// HackerGuardian report.
+    HackerGuardian,
+}
+
+impl Layout {
+    /// The layout whose columns this record names.
+    pub(crate) fn of(record: &::csv::StringRecord) -> Option<Layout> {
+        let header = Header(record);
+        if !header.has("QID") {
+            return None;
+        }
+        let known: [(&[&str], Layout); 5] = [
+            (&["IP", "HOSTNAME", "LAST SCAN", "VULN TITLE"], Layout::HackerGuardian),
+            (&["CVE", "CVE-Description"], Layout::VmdrByCve),
+            (&["Title", "Severity", "KB Severity"], Layout::VmdrByQid),
+            (&["Host ID", "Type", "Status"], Layout::HostListDetection),
+            (&["Type", "Severity"], Layout::ScanReport),
+        ];
+        let machine =
+            ["IP", "IP Address", "DNS", "Asset Id", "Asset Name", "Host ID"].iter().any(|name| header.has(name));
+        known.iter().find(|(names, _)| machine && header.all(names)).map(|(_, layout)| *layout)
+    }
+
+    fn format(self) -> Format {
+        let name = match self {
+            Layout::HostListDetection => "Qualys host list detection (HLD CSV)",
+            Layout::ScanReport => "Qualys scan report (CSV)",
+            Layout::VmdrByQid => "Qualys VMDR vulnerability list by QID (CSV)",
+            Layout::VmdrByCve => "Qualys VMDR vulnerability list by CVE (CSV)",
+            Layout::HackerGuardian => "HackerGuardian report (CSV)",
+        };
+        Format::readable(name, Readable::Table(self))
     }
 }
 
@@ -50,7 +83,7 @@ struct Header<'r>(&'r ::csv::StringRecord);
 
 impl Header<'_> {
     fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|field| field.trim().trim_start_matches('\u{feff}').eq_ignore_ascii_case(name))
+        self.0.iter().any(|field| table::name(field).eq_ignore_ascii_case(name))
     }
 
     fn all(&self, names: &[&str]) -> bool {
@@ -58,24 +91,8 @@ impl Header<'_> {
     }
 
     fn recognise(&self) -> Option<Format> {
-        let qualys = |name| Some(Format::qualys(name, USE_XML));
-        if self.all(&["IP", "HOSTNAME", "LAST SCAN", "QID", "VULN TITLE"]) {
-            return qualys("HackerGuardian report (CSV)");
-        }
-        if self.all(&["CVE", "CVE-Description", "QID"]) {
-            return qualys("VMDR vulnerability list by CVE (CSV)");
-        }
-        if self.all(&["QID", "Title", "Severity", "KB Severity"]) {
-            return qualys("VMDR vulnerability list by QID (CSV)");
-        }
-        if self.all(&["Host ID", "QID", "Type", "Status"]) {
-            return Some(Format::qualys("host list detection (CSV)", "ask the API for XML (output_format=XML)"));
-        }
-        if self.all(&["IP", "DNS", "NetBIOS", "Tracking Method", "QID"]) {
-            return qualys("host based scan report (CSV)");
-        }
         if self.has("QID") && (self.has("IP") || self.has("IP Address") || self.has("DNS")) {
-            return qualys("scan report (CSV, PCI or monthly layout)");
+            return Some(Format::qualys("scan report (CSV) without the columns Type and Severity", USE_XML));
         }
         if self.all(&["Date", "Action", "Module", "Details", "User Name"]) {
             return Some(Format::qualys("activity log (CSV)", NO_DETECTIONS));

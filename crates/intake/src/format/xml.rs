@@ -8,7 +8,6 @@ use crate::xml::Xml;
 
 /// Qualys roots without a reader.
 const QUALYS: &[(&str, &str, &str)] = &[
-    ("SCAN", "VM scan results (SCAN XML)", USE_XML),
     (
         "WAS_SCAN_REPORT",
         "web application scan report (WAS_SCAN_REPORT XML)",
@@ -95,6 +94,9 @@ pub(super) fn recognise(head: &[u8]) -> Result<Format, ReadError> {
                 "Qualys host based scan report (ASSET_DATA_REPORT XML)",
                 Readable::AssetDataReport,
             ));
+        }
+        qualys::scan_results::ROOT => {
+            return Ok(Format::readable("Qualys VM scan results (SCAN XML)", Readable::ScanResults));
         }
         "SIMPLE_RETURN" | "GENERIC_RETURN" | "BATCH_RETURN" => {
             return Ok(Format::readable("Qualys status answer", Readable::StatusAnswer));

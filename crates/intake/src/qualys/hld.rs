@@ -5,6 +5,7 @@ use crate::limits::Limits;
 use crate::observation::{DetectionKind, DetectionReport, DetectionStatus, HostReport, Observation, ScoreFactor};
 use crate::qualys::{host, page};
 use crate::summary::{Summary, count};
+use crate::values;
 use crate::xml::Xml;
 use std::io::BufRead;
 
@@ -13,7 +14,7 @@ pub const ROOT: &str = "HOST_LIST_VM_DETECTION_OUTPUT";
 
 /// Reads one answer or file; `sink` receives every machine as soon as it is complete.
 ///
-/// A machine that shows up twice is handed out twice: the receiver keeps the last. An error after some machines means
+/// A machine that shows up twice is handed out twice: the receiver joins what they list, the last counts. An error after some machines means
 /// the page is void.
 pub fn read(
     input: impl BufRead,
@@ -143,8 +144,7 @@ fn field<R: BufRead>(xml: &mut Xml<'_, R>, name: &str, row: &mut Row) -> Result<
         "LAST_UPDATE_DATETIME" => row.report().last_update_at = xml.instant()?,
         "LAST_PROCESSED_DATETIME" => row.report().last_processed_at = xml.instant()?,
         "QDS" => {
-            let within = |text: &str| text.parse().ok().filter(|score| (1..=100).contains(score));
-            row.report().score = xml.value("detection score not understood", within)?;
+            row.report().score = xml.value("detection score not understood", values::detection_score)?;
         }
         "QDS_FACTORS" => factors(xml, row.report())?,
         "IS_IGNORED" => row.report().ignored = xml.flag()?.unwrap_or(false),
@@ -156,13 +156,12 @@ fn field<R: BufRead>(xml: &mut Xml<'_, R>, name: &str, row: &mut Row) -> Result<
 
 /// A severity 1-5.
 pub(crate) fn severity<R: BufRead>(xml: &mut Xml<'_, R>) -> Result<Option<i64>, ReadError> {
-    xml.value("severity not understood", |text| text.parse().ok().filter(|severity| (1..=5).contains(severity)))
+    xml.value("severity not understood", values::severity)
 }
 
 /// A port 1-65535; 0 means none.
 pub(crate) fn port<R: BufRead>(xml: &mut Xml<'_, R>) -> Result<Option<i64>, ReadError> {
-    let port = xml.value("port not understood", |text| text.parse().ok().filter(|port| (0..=65535).contains(port)))?;
-    Ok(port.filter(|port| *port > 0))
+    Ok(xml.value("port not understood", values::port)?.filter(|port| *port > 0))
 }
 
 fn factors<R: BufRead>(xml: &mut Xml<'_, R>, report: &mut DetectionReport) -> Result<(), ReadError> {

@@ -245,6 +245,7 @@ pub(crate) fn csv(call: &Call, mut hosts: Hosts, markers: bool) -> Chunks {
     }
     head.push_str(COLUMNS);
     head.push('\n');
+    let once = call.params.flag("suppress_duplicated_data_from_csv", false);
     let mut sent = 0;
     let mut ended = false;
     let lines = std::iter::from_fn(move || {
@@ -258,7 +259,8 @@ pub(crate) fn csv(call: &Call, mut hosts: Hosts, markers: bool) -> Chunks {
                     record
                         .detections
                         .iter()
-                        .map(|row| line(&call, &host, &record, row))
+                        .enumerate()
+                        .map(|(at, row)| line(&call, &host, &record, row, once && at > 0))
                         .collect::<String>()
                         .into_bytes(),
                 )
@@ -290,12 +292,16 @@ fn footer(call: &Call, markers: bool, limit: u64, next: Option<u64>) -> String {
     text
 }
 
-fn line(call: &Call, host: &Host, record: &Record, row: &Detection) -> String {
+/// How many of [`COLUMNS`] tell of the machine.
+const OF_HOST: usize = 10;
+
+/// One row; the cells of its machine are empty where they were said in the row before.
+fn line(call: &Call, host: &Host, record: &Record, row: &Detection, said: bool) -> String {
     let is_information = row.kind == EntryKind::Information;
     let time = |at: Option<jiff::Timestamp>| at.map(stamp).unwrap_or_default();
     let port = row.port.map(|(port, protocol)| (port.to_string(), protocol.to_owned())).unwrap_or_default();
     let reopened = row.status == Status::Reopened || row.times_reopened > 0;
-    let cells = [
+    let mut cells = [
         host.id.to_string(),
         host.ip.to_string(),
         host.tracking_method().to_owned(),
@@ -331,6 +337,7 @@ fn line(call: &Call, host: &Host, record: &Record, row: &Detection) -> String {
         String::new(),
         stamp(row.last_processed),
     ];
+    cells.iter_mut().take(if said { OF_HOST } else { 0 }).for_each(String::clear);
     let quoted: Vec<String> = cells.iter().map(|cell| format!("\"{}\"", cell.replace('"', "\"\""))).collect();
     quoted.join(",") + "\n"
 }

@@ -21,7 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// A file to load.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The file: Qualys host list detection, knowledge base or asset data report, in XML
+    /// The file of Qualys: host list detection (XML, CSV), knowledge base (XML), asset data report (XML), scan results (XML), scan
+    /// report or VMDR list (CSV)
     file: PathBuf,
     /// Integration instance it belongs to; made where there is none [default: "Files (Qualys)"]
     #[arg(long, value_name = "NAME")]

@@ -21,10 +21,11 @@ use domain::access::{Action, Record};
 use domain::number::Number;
 
 /// What is read, in words.
-const FORMATS: [(&str, &str); 3] = [
-    ("Host list detection", "XML of the Qualys API: hosts with their detections"),
+const FORMATS: [(&str, &str); 4] = [
+    ("Host list detection", "XML or CSV of the Qualys API: hosts with their detections"),
     ("Knowledge base", "XML of the Qualys API: vulnerabilities with their texts and CVEs"),
-    ("Asset data report", "XML report of Qualys: hosts, detections and a glossary"),
+    ("Scan reports", "Host based report or results of a scan, as XML or CSV: hosts, detections and what they mean"),
+    ("VMDR lists", "CSV of the vulnerabilities tab, by QID or by CVE"),
 ];
 
 /// The routes of this noun.

@@ -29,8 +29,8 @@ pub struct VulnerabilitySeen {
     pub cvss3: Option<f64>,
     /// CVSS v3 vector.
     pub cvss3_vector: String,
-    /// A vendor patch exists.
-    pub patchable: bool,
+    /// A vendor patch exists; `None` where the input does not say.
+    pub patchable: Option<bool>,
     /// What is wrong: foreign HTML.
     pub threat: String,
     /// What an attacker gains: foreign HTML.
@@ -57,7 +57,7 @@ impl VulnerabilitySeen {
         }
         let bits = |score: Option<f64>| score.map(|score| i64::from_ne_bytes(score.to_bits().to_ne_bytes()));
         digest.whole(self.severity.map(i64::from)).whole(bits(self.cvss2)).whole(bits(self.cvss3));
-        digest.whole(Some(i64::from(self.patchable))).whole(Some(i64::from(self.disabled)));
+        digest.whole(self.patchable.map(i64::from)).whole(Some(i64::from(self.disabled)));
         digest.whole(self.published_at.map(Timestamp::micros)).whole(self.modified_at.map(Timestamp::micros));
         for (cve, qvs) in &self.cves {
             digest.text(cve).whole(qvs.map(i64::from));
@@ -76,7 +76,7 @@ struct VulnerabilityRow {
     cvss2: Option<f64>,
     cvss3: Option<f64>,
     cvss3_vector: String,
-    patchable: bool,
+    patchable: Option<bool>,
     threat: String,
     impact: String,
     solution: String,
@@ -87,7 +87,7 @@ struct VulnerabilityRow {
 }
 stage!(VulnerabilityRow as "vulnerability_batch" {
     key: String, qid: i64, title: String, kind: String, severity: i64, category: String,
-    cvss2: Option<f64>, cvss3: Option<f64>, cvss3_vector: String, patchable: bool, threat: String, impact: String,
+    cvss2: Option<f64>, cvss3: Option<f64>, cvss3_vector: String, patchable: Option<bool>, threat: String, impact: String,
     solution: String, published_at: Option<Timestamp>, modified_at: Option<Timestamp>, disabled: bool,
     digest: RowDigest,
 });
@@ -202,7 +202,7 @@ fn upsert(
         "INSERT INTO vulnerability (product, key, qid, title, kind, severity, category, cvss2, cvss3, cvss3_vector,
              patchable, threat, impact, solution, published_at, modified_at, disabled, placeholder, digest, run_id)
          SELECT $1, key, qid, title, kind, severity, category, cvss2, cvss3, cvss3_vector,
-             patchable, threat, impact, solution, published_at, modified_at, disabled, false, digest, $2
+             coalesce(patchable, false), threat, impact, solution, published_at, modified_at, disabled, false, digest, $2
          FROM vulnerability_batch WHERE true
          ON CONFLICT (product, key) DO UPDATE SET
              title = CASE WHEN excluded.title = '' THEN vulnerability.title ELSE excluded.title END,
@@ -213,7 +213,8 @@ fn upsert(
              cvss3 = coalesce(excluded.cvss3, vulnerability.cvss3),
              cvss3_vector = CASE WHEN excluded.cvss3_vector = '' THEN vulnerability.cvss3_vector
                                  ELSE excluded.cvss3_vector END,
-             patchable = excluded.patchable,
+             patchable = coalesce((SELECT b.patchable FROM vulnerability_batch b WHERE b.key = excluded.key),
+                                  vulnerability.patchable),
              threat = CASE WHEN excluded.threat = '' THEN vulnerability.threat ELSE excluded.threat END,
              impact = CASE WHEN excluded.impact = '' THEN vulnerability.impact ELSE excluded.impact END,
              solution = CASE WHEN excluded.solution = '' THEN vulnerability.solution ELSE excluded.solution END,

@@ -4,15 +4,20 @@ use domain::time::Timestamp;
 use intake::observation::{
     CvssReport, DetectionKind, DetectionReport, DetectionStatus, HostReport, VulnerabilityKind, VulnerabilityReport,
 };
+use std::collections::HashMap;
 use store::detections::{DetectionSeen, Machine};
 use store::hosts::HostSeen;
 use store::vulnerabilities::VulnerabilitySeen;
+
+/// What the platform calls the network of a machine that is in none.
+const NO_NETWORK: &str = "Global Default Network";
 
 /// A machine with its detections.
 #[must_use]
 pub fn machine(report: HostReport) -> Machine {
     let processed = report.detections.iter().filter_map(|detection| detection.last_processed_at).max();
     let (host_key, keyed) = host_key(&report);
+    let network_id = network(&report).unwrap_or_default();
     let fqdn = report.fqdn.or(report.dns).unwrap_or_default();
     let host = HostSeen {
         host_key,
@@ -23,7 +28,7 @@ pub fn machine(report: HostReport) -> Machine {
         fqdn: fqdn.trim_end_matches('.').to_lowercase(),
         netbios: report.netbios.unwrap_or_default().to_uppercase(),
         os: report.os.unwrap_or_default(),
-        network_id: report.network_id.filter(|id| *id != 0).map(|id| id.to_string()).unwrap_or_default(),
+        network_id,
         tracking: report.tracking_method.unwrap_or_default(),
         tags: (!report.tags.is_empty()).then(|| report.tags.into_iter().map(|tag| tag.name).collect()),
         criticality: report.criticality.and_then(|criticality| u8::try_from(criticality).ok()),
@@ -38,13 +43,13 @@ fn host_key(report: &HostReport) -> (String, bool) {
     if let Some(id) = report.host_id {
         return (id.to_string(), true);
     }
+    if let Some(id) = report.asset_id {
+        return (format!("asset {id}"), false);
+    }
     if let Some(uuid) = &report.agent_uuid {
         return (format!("agent {}", uuid.to_lowercase()), false);
     }
-    let network = match report.network_id.filter(|id| *id != 0) {
-        Some(id) => format!(" network {id}"),
-        None => String::new(),
-    };
+    let network = network(report).map(|network| format!(" network {network}")).unwrap_or_default();
     let by_dns = report.tracking_method.as_deref().is_some_and(|tracking| tracking.eq_ignore_ascii_case("dns"));
     let ip = report.ip.as_ref().or(report.ipv6.as_ref());
     let key = match (ip, &report.dns, &report.netbios) {
@@ -55,6 +60,14 @@ fn host_key(report: &HostReport) -> (String, bool) {
         (None, None, None) => "unnamed".to_owned(),
     };
     (key + &network, false)
+}
+
+/// The network by its id, or by its name where that is all a file tells; none for the one that everybody has.
+fn network(report: &HostReport) -> Option<String> {
+    match report.network_id {
+        Some(id) => (id != 0).then(|| id.to_string()),
+        None => report.network_name.clone().filter(|name| !name.eq_ignore_ascii_case(NO_NETWORK)),
+    }
 }
 
 fn detection(report: DetectionReport) -> DetectionSeen {
@@ -99,6 +112,8 @@ fn detection(report: DetectionReport) -> DetectionSeen {
 #[must_use]
 pub fn vulnerability(report: VulnerabilityReport) -> VulnerabilitySeen {
     let base = |cvss: &Option<CvssReport>| cvss.as_ref().and_then(|cvss| cvss.base);
+    let scores: HashMap<String, i64> = report.cve_scores.into_iter().map(|of| (of.cve, of.score)).collect();
+    let score = |cve: &String| scores.get(cve).and_then(|score| u8::try_from(*score).ok());
     VulnerabilitySeen {
         qid: report.qid,
         title: report.title.unwrap_or_default(),
@@ -115,14 +130,14 @@ pub fn vulnerability(report: VulnerabilityReport) -> VulnerabilitySeen {
         cvss2: base(&report.cvss2),
         cvss3: base(&report.cvss3),
         cvss3_vector: report.cvss3.and_then(|cvss| cvss.vector).unwrap_or_default(),
-        patchable: report.patchable.unwrap_or(false),
+        patchable: report.patchable,
         threat: with_comment(report.threat, report.threat_comment),
         impact: with_comment(report.impact, report.impact_comment),
         solution: with_comment(report.solution, report.solution_comment),
         published_at: report.published_at.map(Timestamp::from_micros),
         modified_at: report.modified_at.map(Timestamp::from_micros),
         disabled: report.disabled,
-        cves: report.cves.into_iter().map(|cve| (cve, None)).collect(),
+        cves: report.cves.into_iter().map(|cve| (cve.clone(), score(&cve))).collect(),
     }
 }
 
@@ -156,6 +171,14 @@ mod tests {
         assert_eq!(key(report(Some("10.0.0.1"), Some("A.b"), "IP", Some(0))), "ip 10.0.0.1");
         assert_eq!(key(report(Some("10.0.0.1"), Some("A.b"), "DNS", Some(5))), "dns a.b network 5");
         assert_eq!(key(report(None, Some("A.b"), "IP", None)), "dns a.b");
+        let named =
+            HostReport { network_name: Some("Plant 2".to_owned()), ..report(Some("10.0.0.1"), None, "IP", None) };
+        let in_none = HostReport { network_name: Some(NO_NETWORK.to_owned()), ..named.clone() };
+        assert_eq!(key(in_none), "ip 10.0.0.1");
+        let host = machine(named).host;
+        assert_eq!((host.host_key.as_str(), host.network_id.as_str()), ("ip 10.0.0.1 network Plant 2", "Plant 2"));
+        let listed = HostReport { asset_id: Some(9), ..report(Some("10.0.0.1"), None, "IP", None) };
+        assert_eq!((key(listed.clone()), machine(listed).host.keyed), ("asset 9".to_owned(), false));
         let keyed = machine(HostReport { host_id: Some(7), ..report(Some("10.0.0.1"), None, "IP", None) }).host;
         assert_eq!((keyed.host_key.as_str(), keyed.keyed), ("7", true));
     }
