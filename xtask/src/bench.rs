@@ -20,15 +20,16 @@ pub fn run(arguments: &[String]) -> Outcome {
     match arguments.first().map(String::as_str) {
         Some("idle") => idle(),
         Some("file") => file::run(),
-        Some("import") => cargo(&["run", "--release", "--package", "store", "--example", "imports"]),
+        Some("import") => import(arguments.get(1..).unwrap_or_default()),
+        Some("merge") => cargo(&["run", "--release", "--package", "store", "--example", "imports"]),
         Some("store") => store(),
         Some("model") => model(arguments.get(1..).unwrap_or_default()),
         Some("dispatch") => dispatch(arguments.get(1..).unwrap_or_default()),
         Some("simulation") => simulation(arguments.get(1..).unwrap_or_default()),
         Some(other) => Err(format!(
-            "there is no benchmark `{other}`; there are: idle, file, import, store, model, dispatch, simulation"
+            "there is no benchmark `{other}`; there are: idle, file, import, merge, store, model, dispatch, simulation"
         )),
-        None => Err("name a benchmark: idle, file, import, store, model, dispatch, simulation".to_owned()),
+        None => Err("name a benchmark: idle, file, import, merge, store, model, dispatch, simulation".to_owned()),
     }
 }
 
@@ -80,6 +81,24 @@ fn simulation(given: &[String]) -> Outcome {
     let mut arguments = vec!["run", "--release", "--package", "simulation", "--bin", "simulation", "--"];
     arguments.extend(given.iter().map(String::as_str));
     cargo(&arguments)
+}
+
+/// The reference import from a simulated platform on both engines, or on the one that is named, after hosts and detections:
+/// `import [HOSTS [DETECTIONS [sqlite|postgres]]]`.
+fn import(given: &[String]) -> Outcome {
+    let one = |at: usize, default: &str| given.get(at).map_or(default.to_owned(), Clone::clone);
+    let (hosts, detections) = (one(0, "10000"), one(1, "100"));
+    cargo(&["build", "--release", "--package", "quell", "--package", "qualys-sim", "--bins"])?;
+    cargo(&["build", "--release", "--package", "store", "--example", "imports"])?;
+    let [quell, simulator, floor] =
+        ["quell", "qualys-sim", "examples/imports"].map(|name| binary(name).to_string_lossy().into_owned());
+    let engines = given.get(2).map_or(vec!["sqlite", "postgres"], |engine| vec![engine.as_str()]);
+    for engine in engines {
+        let mut arguments = vec!["run", "--release", "--package", "server", "--example", "reference", "--"];
+        arguments.extend([quell.as_str(), &simulator, &floor, &hosts, &detections, engine]);
+        cargo(&arguments)?;
+    }
+    Ok(())
 }
 
 /// How fast rows are merged into SQLite, beside a bare loop.

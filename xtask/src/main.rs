@@ -14,7 +14,8 @@ const HELP: &str = "cargo xtask COMMAND
   test [ARGS]  install what the tests need, saying so, then run every test; ARGS go to the test runner
   ci           formatting, lints, licences and every test; fails when a test was skipped
   licences     check the licence of every dependency against the list in this program
-  bench NAME   measure: idle, file (1 GiB), import, store, model (explores the protocol),
+  bench NAME   measure: idle, file (1 GiB), import (a million detections from a simulated
+               platform, on both engines), merge, store, model (explores the protocol),
                dispatch (a job over a thousand agents),
                simulation (a thousand seeds of servers, agents and faults)
 ";

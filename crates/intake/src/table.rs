@@ -104,18 +104,25 @@ impl<'l, R: BufRead> Table<'l, R> {
         }
     }
 
-    /// Reads the next row; `false` after the last.
+    /// Reads the next row; `false` after the last, which has to be whole.
     pub(crate) fn next(&mut self) -> Result<bool, ReadError> {
         let short = !self.record.is_empty() && self.record.len() < self.names.len();
-        if self.read()? {
+        if self.next_of_any_length()? {
             return Ok(true);
         }
-        let input = self.reader.get_ref();
-        if short && !input.ended {
+        if short && !self.reader.get_ref().ended {
             return Err(ReadError::Truncated { line: self.line() });
         }
-        self.summary.dropped_characters += self.reader.get_ref().inner.dropped();
         Ok(false)
+    }
+
+    /// The same of lines that are no rows, such as a footer that says itself where it ends.
+    pub(crate) fn next_of_any_length(&mut self) -> Result<bool, ReadError> {
+        let more = self.read()?;
+        if !more {
+            self.summary.dropped_characters += self.reader.get_ref().inner.dropped();
+        }
+        Ok(more)
     }
 
     fn read(&mut self) -> Result<bool, ReadError> {

@@ -133,6 +133,13 @@ fn one_page_of_several_says_so_and_an_error_for_a_footer_is_one() {
 }
 
 #[test]
+fn the_last_line_may_lack_its_end() {
+    for text in [HLD, BY_CVE, PCI, SCAN] {
+        assert!(read(text.trim_end()).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn without_markers_the_rows_are_all() {
     let body = HLD.split_once("BODY_CSV\n").expect("a body").1.split_once("----END").expect("its end").0;
     let (hosts, _, summary) = read(body).expect("good");

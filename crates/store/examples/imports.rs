@@ -1,4 +1,5 @@
-//! How fast whole machines are merged: `cargo run --release -p store --example imports -- [HOSTS] [DETECTIONS_PER_HOST]`.
+//! How fast whole machines are merged: `cargo run --release -p store --example imports -- [HOSTS] [DETECTIONS_PER_HOST]`, or
+//! only the floor, on either engine: `... -- --floor HOSTS DETECTIONS_PER_HOST [POSTGRES_URL]`.
 //!
 //! Prints, for SQLite in a temporary folder, the time per detection of a first load (hosts, assets, placeholders,
 //! detections and items), of the same again (nothing is written), and of a scan that saw everything once more (every
@@ -74,10 +75,8 @@ fn load(database: &Database, run: &Run, hosts: usize, per_host: usize, seen: i64
 }
 
 /// Bare prepared inserts of as many rows into tables of the same shape, one transaction per batch.
-fn floor(hosts: usize, per_host: usize) -> Duration {
-    let folder = tempfile::tempdir().expect("a folder");
-    let database = Database::sqlite(folder.path().join("floor.db")).expect("a database");
-    migrate::run(&database).expect("migrations");
+fn floor(database: &Database, hosts: usize, per_host: usize) -> Duration {
+    migrate::run(database).expect("migrations");
     database
         .write_blocking(|tx| {
             tx.script(
@@ -147,9 +146,25 @@ fn floor(hosts: usize, per_host: usize) -> Duration {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse().expect("a number"));
-    let (hosts, per_host) = (arguments.next().unwrap_or(2_000), arguments.next().unwrap_or(100));
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let only_floor = arguments.first().is_some_and(|first| first == "--floor");
+    arguments.drain(..usize::from(only_floor));
+    let number = |at: usize, default: usize| arguments.get(at).map_or(default, |text| text.parse().expect("a number"));
+    let (hosts, per_host) = (number(0, 2_000), number(1, 100));
     let folder = tempfile::tempdir().expect("a folder");
+    let rows = (hosts * per_host) as f64;
+    let told = |what: &str, spent: Duration| {
+        println!("{what:28} {:8.2} s  {:6.2} µs per detection", spent.as_secs_f64(), spent.as_secs_f64() * 1e6 / rows);
+    };
+    let lowest = match arguments.get(2) {
+        Some(url) => Database::postgres(url),
+        None => Database::sqlite(folder.path().join("floor.db")),
+    };
+    let lowest = floor(&lowest.expect("a database"), hosts, per_host);
+    told("floor: bare inserts", lowest);
+    if only_floor {
+        return;
+    }
     let database = Database::sqlite(folder.path().join("quell.db")).expect("a database");
     migrate::run(&database).expect("migrations");
     let run = database
@@ -159,12 +174,7 @@ fn main() {
             imports::start(tx, start, at(0))
         })
         .expect("a run");
-    let rows = (hosts * per_host) as f64;
-    let told = |what: &str, spent: Duration| {
-        println!("{what:28} {:8.2} s  {:6.2} µs per detection", spent.as_secs_f64(), spent.as_secs_f64() * 1e6 / rows);
-    };
     println!("{hosts} hosts with {per_host} detections each");
-    told("floor: bare inserts", floor(hosts, per_host));
     told("first load", load(&database, &run, hosts, per_host, 0));
     told("the same again", load(&database, &run, hosts, per_host, 0));
     told("everything seen once more", load(&database, &run, hosts, per_host, 60));

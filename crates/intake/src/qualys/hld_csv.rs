@@ -152,7 +152,7 @@ pub fn read(input: impl BufRead, limits: &Limits, sink: Sink<'_>) -> Result<Summ
 /// What follows the rows.
 fn footer<R: BufRead>(table: &mut Table<'_, R>) -> Result<(), ReadError> {
     let (mut ended, mut warns, mut failure) = (false, false, None);
-    while table.next()? {
+    while table.next_of_any_length()? {
         if ended {
             return Err(ReadError::NotWellFormed { line: table.line(), problem: "text after the footer".to_owned() });
         }
