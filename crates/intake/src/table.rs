@@ -331,7 +331,7 @@ impl<R> Quotes<R> {
             self.seen += 1;
             self.ended = *byte == b'\n' || *byte == b'\r';
             self.place = match (self.place, *byte) {
-                (Place::Before, b'"') | (Place::AfterQuote, b'"') => Place::Quoted,
+                (Place::Before | Place::AfterQuote, b'"') => Place::Quoted,
                 (Place::Quoted, b'"') => Place::AfterQuote,
                 (Place::Quoted, _) => Place::Quoted,
                 (_, b',' | b'\n' | b'\r') => Place::Before,

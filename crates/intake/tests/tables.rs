@@ -1,7 +1,5 @@
 //! Readers of texts with separators, and of scan results, on documents written here: every quirk that exports are known for, every
 //! cut, and bytes changed at random.
-#![expect(clippy::indexing_slicing, reason = "helpers of tests")]
-
 use intake::observation::{DetectionKind, DetectionStatus, HostReport, VulnerabilityReport};
 use intake::{Limits, Observation, ReadError, Summary, file, values};
 use proptest::prelude::*;
