@@ -54,6 +54,8 @@ pub struct Switches {
     pub gzip: bool,
     /// Scan control in the wrong state answers 400 with 1905 instead of 409 with 1920; which one is real is not known.
     pub wrong_state_is_bad_value: bool,
+    /// Answers under `/qps/` carry the protection headers, as those recorded in 2020 do and those of 2022 do not.
+    pub portal_protection: bool,
     /// JSON scan results arrive labelled as HTML, as some platforms do.
     pub results_labelled_html: bool,
 }
@@ -76,6 +78,7 @@ impl Default for Switches {
             networks: true,
             gzip: false,
             wrong_state_is_bad_value: false,
+            portal_protection: false,
             results_labelled_html: false,
         }
     }

@@ -7,7 +7,10 @@ use super::journal::JournalEntry;
 use super::params::Params;
 use super::reply::{Chunks, Family, Refusal, Reply};
 use super::route::{self, Endpoint};
-use super::{control, cve_scores, detection_list, host_list, knowledge_base, qps, scan, small, subscription};
+use super::{
+    control, cve_scores, detection_list, gateway, host_list, knowledge_base, qps, scan, schedule, search_lists, small,
+    subscription,
+};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -138,7 +141,14 @@ fn answer(call: &Call) -> Answer {
     match call.endpoint {
         Endpoint::Control => (control::answer(call), None, None),
         Endpoint::Auth => (small::auth(call), None, None),
-        Endpoint::PortalVersion | Endpoint::HostAsset => (qps::answer(call), None, None),
+        Endpoint::PortalVersion | Endpoint::HostAsset | Endpoint::WebApp | Endpoint::WebFinding => {
+            (qps::answer(call), None, None)
+        }
+        Endpoint::MitigationJobs
+        | Endpoint::MitigationJob
+        | Endpoint::Mitigations
+        | Endpoint::PatchJobs
+        | Endpoint::AssetCount => (gateway::answer(call), None, None),
         Endpoint::Unknown => (not_found(), None, None),
         Endpoint::Session => {
             let reply = small::session(call).unwrap_or_else(|refusal| refusal.reply(&call.base, call.now));
@@ -207,7 +217,9 @@ fn dispatch(call: &Call) -> Result<Reply, Refusal> {
         Endpoint::AssetGroup => subscription::asset_groups(call),
         Endpoint::AssetIp => subscription::addresses(call),
         Endpoint::Network => subscription::networks(call),
-        Endpoint::SearchList => subscription::search_lists(call),
+        Endpoint::SearchList => search_lists::fixed(call),
+        Endpoint::DynamicSearchList => search_lists::dynamic(call),
+        Endpoint::Schedule => schedule::answer(call),
         Endpoint::ActivityLog => small::activity_log(call),
         _ => Ok(small::about(call)),
     }
