@@ -37,8 +37,9 @@ pub(crate) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     };
     let number = app.journal.record(entry(&call));
     let (mut reply, usage, running) = answer(&call);
-    let closes = call.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-    if closes && !reply.headers.iter().any(|(name, _)| *name == "connection") {
+    let asked = call.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let obeys = app.world.options.switches.obeys_close && reply.family != Family::Qps;
+    if asked && obeys && !reply.headers.iter().any(|(name, _)| *name == "connection") {
         reply = reply.with("connection", "close");
     }
     app.journal.answered(number, reply.status);

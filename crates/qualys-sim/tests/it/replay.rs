@@ -9,12 +9,11 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Headers of the framing: whether a body came in chunks or with its length, and whether the connection stayed open, was decided
-/// between two machines. `date` is compared.
-const FRAMING: &[&str] = &["connection", "keep-alive", "transfer-encoding", "content-length"];
+/// Headers of the framing: in how many pieces a body came. Every other name is compared.
+const FRAMING: &[&str] = &["transfer-encoding", "content-length"];
 
-/// One recording: the file, and which of the portal's two variants answered. The portal of 2020 sent protection headers under
-/// `/qps/`, that of 2022 did not.
+/// One recording: the file, and which of the two variants answered. In 2020 the portal sent protection headers under `/qps/` and
+/// the front end kept connections open that a client asked to close; in 2022 neither did.
 const RECORDINGS: &[(&str, Variant)] = &[
     ("executeAPIRequest409rateLimit_3758975109.har", Variant::Portal2022),
     ("fetchHostDetails_2031643069.har", Variant::Portal2020),
@@ -45,7 +44,11 @@ impl Variant {
     const ALL: [Self; 3] = [Self::Portal2020, Self::Portal2022, Self::ExpiredAccount];
 
     fn options(self) -> Options {
-        let switches = Switches { portal_protection: self == Self::Portal2020, ..Switches::default() };
+        let switches = Switches {
+            portal_protection: self == Self::Portal2020,
+            obeys_close: self == Self::Portal2022,
+            ..Switches::default()
+        };
         let account = if self == Self::ExpiredAccount { Account::Expired } else { Account::Active };
         Options { switches, account, ..options() }
     }
@@ -134,17 +137,22 @@ fn ours(answer: &Answer) -> BTreeSet<String> {
     answer.headers.keys().filter(|name| !FRAMING.contains(&name.as_str())).cloned().collect()
 }
 
+/// A header of a recorded request.
+fn header<'a>(request: &'a Value, name: &str) -> Option<&'a str> {
+    let headers = request["headers"].as_array()?;
+    let found = headers.iter().find(|header| header["name"].as_str().is_some_and(|one| one.eq_ignore_ascii_case(name)));
+    found?["value"].as_str()
+}
+
 async fn replay(sim: &Sim, request: &Value, path: &str) -> Answer {
     let method = Method::from_bytes(request["method"].as_str().expect("a method").as_bytes()).expect("a method");
     let mut call = sim.request(method, path);
+    if let Some(wish) = header(request, "connection").filter(|_| !path.starts_with("/qps/")) {
+        // The portal says nothing of connections, while the HTTP library under the simulator cannot but confirm that it closes one.
+        call = call.header("connection", wish);
+    }
     if let Some(body) = request.pointer("/postData/text").and_then(Value::as_str) {
-        let kind = request["headers"].as_array().and_then(|headers| {
-            headers
-                .iter()
-                .find(|header| header["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case("content-type")))
-        });
-        let kind =
-            kind.and_then(|header| header["value"].as_str()).unwrap_or("application/x-www-form-urlencoded").to_owned();
+        let kind = header(request, "content-type").unwrap_or("application/x-www-form-urlencoded").to_owned();
         call = call.header("content-type", kind).body(body.to_owned());
     }
     Answer::of(call).await
