@@ -101,7 +101,7 @@ fn host(call: &Call, host: &Host) -> Value {
         "index": host.index, "id": host.id, "asset_id": host.asset_id, "ip": host.ip.to_string(), "name": host.name,
         "fqdn": host.fqdn, "os": host.os.scanner_name(), "network_id": host.network_id, "agent_uuid": host.agent_uuid,
         "machine_id": host.machine_id, "mac": host.mac, "time_zone": host.time_zone,
-        "root": call.app.world.root(host.index),
+        "root": call.app.world.root(host.index), "purged": call.app.world.is_purged(host.index),
     })
 }
 
