@@ -8,7 +8,7 @@
 //! ([`weakness`]) are real, those of ordinary entries are invented (`CVE-2025-9nnnnn`).
 //!
 //! It deliberately links no other crate of this project and shares no rule with them: what it says about a host must be able to
-//! contradict the product under test. It simulates neither the mitigation and patch API of the gateway nor TLS.
+//! contradict the product under test. Mitigation and patch jobs can be looked at and not made; TLS is not simulated.
 
 mod http;
 
@@ -26,13 +26,16 @@ mod simulator;
 pub mod sshd;
 pub mod state;
 pub mod subscription;
+pub mod truth;
 pub mod version;
 pub mod weakness;
 pub mod world;
 
 pub use clock::ClockMode;
 pub use http::faults::{Fault, FaultKind, FaultPlan};
+pub use http::gate::Parallel;
 pub use http::journal::JournalEntry;
 pub use options::{Account, Limits, Options, Switches};
 pub use scans::Outcome;
 pub use simulator::Simulator;
+pub use truth::Truth;

@@ -54,6 +54,10 @@ pub struct Switches {
     pub gzip: bool,
     /// Scan control in the wrong state answers 400 with 1905 instead of 409 with 1920; which one is real is not known.
     pub wrong_state_is_bad_value: bool,
+    /// Answers under `/qps/` carry the protection headers, as those recorded in 2020 do and those of 2022 do not.
+    pub portal_protection: bool,
+    /// The front end closes a connection where the client asks for it. That of 2020 said `Keep-Alive` all the same.
+    pub obeys_close: bool,
     /// JSON scan results arrive labelled as HTML, as some platforms do.
     pub results_labelled_html: bool,
 }
@@ -76,6 +80,8 @@ impl Default for Switches {
             networks: true,
             gzip: false,
             wrong_state_is_bad_value: false,
+            portal_protection: false,
+            obeys_close: true,
             results_labelled_html: false,
         }
     }

@@ -100,6 +100,8 @@ pub struct Scan {
     pub user: String,
     /// When it was launched.
     pub launched: Timestamp,
+    /// From when on the scan list tells of it.
+    pub shown: Timestamp,
     /// Option profile.
     pub profile: u32,
     /// Appliances; empty means the external scanners.
@@ -305,6 +307,7 @@ mod tests {
             title: "t".to_owned(),
             user: "u".to_owned(),
             launched,
+            shown: launched,
             profile: 1,
             appliances: Vec::new(),
             network: 0,

@@ -3,18 +3,20 @@
 use crate::hosts::Host;
 use crate::http::call::App;
 use crate::http::faults::{FaultPlan, Faults};
-use crate::http::gate::{Access, Meter};
+use crate::http::gate::{Access, Meter, Parallel};
 use crate::http::journal::{Journal, JournalEntry};
 use crate::http::serve::handle;
 use crate::options::Options;
 use crate::scans::{Outcome, Scan};
 use crate::state::World;
+use crate::truth::Truth;
 use crate::world::{self, WorldError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -143,6 +145,49 @@ impl Simulator {
     /// nothing is said of the QID any more. Returns whether there is such a host.
     pub fn purge(&self, host_id: u64, qid: u32) -> bool {
         self.with_index(host_id, |index| self.app.world.purge(index, qid))
+    }
+
+    /// Purges a host, or takes the purge back: while it is purged no list tells of it and no scan reaches it. Whether there is
+    /// such a host.
+    pub fn set_purged(&self, host_id: u64, purged: bool) -> bool {
+        self.with_index(host_id, |index| self.app.world.set_purged(index, purged))
+    }
+
+    /// Disables a QID, or enables it again: while it is disabled, lists hide it unless they are asked for the disabled ones, and
+    /// scans do not test it.
+    pub fn set_disabled(&self, qid: u32, disabled: bool) {
+        self.app.world.set_disabled(qid, disabled);
+    }
+
+    /// Lets launches leave out a host's address without a word, as those outside the user's scope. Whether there is such a host.
+    pub fn set_dropped(&self, host_id: u64, dropped: bool) -> bool {
+        self.with_index(host_id, |index| self.app.world.set_dropped(index, dropped))
+    }
+
+    /// Says how important a host is, 1 to 5; whether there is such a host.
+    pub fn set_criticality(&self, host_id: u64, criticality: u8) -> bool {
+        self.with_index(host_id, |index| self.app.world.set_criticality(index, criticality))
+    }
+
+    /// Keeps the next launched scan out of the scan list for so long; several calls queue up.
+    pub fn hide_next_launch(&self, for_how_long: SignedDuration) {
+        self.app.world.hide_next(for_how_long);
+    }
+
+    /// Every finding of every host, as a full pull would tell it now: about 40 bytes each. Ordered by host, QID and port.
+    pub fn truth(&self) -> Vec<Truth> {
+        self.app.world.advance();
+        (0..self.app.world.fleet().len()).flat_map(|index| self.app.world.truth_of(index)).collect()
+    }
+
+    /// How many calls ran side by side, per end point that was called, by the names of the journal.
+    pub fn parallel(&self) -> BTreeMap<String, Parallel> {
+        self.app.meter.parallel()
+    }
+
+    /// Begins to count the parallel calls anew.
+    pub fn forget_parallel(&self) {
+        self.app.meter.forget_most();
     }
 
     /// Says how the next launched scan ends; several calls queue up.

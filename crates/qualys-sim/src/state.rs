@@ -34,7 +34,21 @@ struct Changing {
     dead: BTreeSet<u32>,
     scans: Vec<Scan>,
     outcomes: VecDeque<Outcome>,
+    hidden: VecDeque<SignedDuration>,
+    purged: BTreeSet<u32>,
+    dropped: BTreeSet<u32>,
+    disabled: BTreeSet<u32>,
+    criticality: BTreeMap<u32, u8>,
     launched: u64,
+}
+
+/// Puts a value into a set or takes it out.
+fn put(set: &mut BTreeSet<u32>, value: u32, is_in: bool) {
+    if is_in {
+        set.insert(value);
+    } else {
+        set.remove(&value);
+    }
 }
 
 /// What a launch asks for, already checked.
@@ -158,6 +172,52 @@ impl World {
         }
     }
 
+    /// Purges a host or takes the purge back: while it is purged no list tells of it and no scan reaches it.
+    pub fn set_purged(&self, index: u32, purged: bool) {
+        put(&mut self.changing().purged, index, purged);
+    }
+
+    /// Whether a host is purged.
+    pub fn is_purged(&self, index: u32) -> bool {
+        self.changing().purged.contains(&index)
+    }
+
+    /// Disables a QID or enables it again: while it is disabled its detections are hidden and scans do not test it.
+    pub fn set_disabled(&self, qid: u32, disabled: bool) {
+        put(&mut self.changing().disabled, qid, disabled);
+    }
+
+    /// The disabled QIDs.
+    pub fn disabled(&self) -> BTreeSet<u32> {
+        self.changing().disabled.clone()
+    }
+
+    /// Whether launches leave out a host's address without a word, as those outside the user's scope.
+    pub fn set_dropped(&self, index: u32, dropped: bool) {
+        put(&mut self.changing().dropped, index, dropped);
+    }
+
+    /// Whether launches leave out a host's address.
+    pub fn is_dropped(&self, index: u32) -> bool {
+        self.changing().dropped.contains(&index)
+    }
+
+    /// Says how important a host is, 1 to 5.
+    pub fn set_criticality(&self, index: u32, criticality: u8) {
+        self.changing().criticality.insert(index, criticality.clamp(1, 5));
+    }
+
+    /// How important a host is, 1 to 5.
+    pub fn criticality(&self, index: u32) -> u8 {
+        let set = self.changing().criticality.get(&index).copied();
+        set.unwrap_or_else(|| 2 + u8::try_from(index % 3).unwrap_or(0))
+    }
+
+    /// Says how long the scan list keeps quiet about the next launched scan; several calls queue up.
+    pub fn hide_next(&self, for_how_long: SignedDuration) {
+        self.changing().hidden.push_back(for_how_long);
+    }
+
     /// Says how the next launched scan ends; several calls queue up.
     pub fn set_next_outcome(&self, outcome: Outcome) {
         self.changing().outcomes.push_back(outcome);
@@ -172,12 +232,14 @@ impl World {
         let number = changing.launched;
         let offline = APPLIANCES.iter().any(|appliance| launch.appliances.contains(&appliance.id) && !appliance.online);
         let outcome = changing.outcomes.pop_front().unwrap_or(if offline { Outcome::Error } else { Outcome::Truth });
+        let shown = changing.hidden.pop_front().and_then(|hidden| now.checked_add(hidden).ok()).unwrap_or(now);
         let scan = Scan {
             id: 136_000 + number,
             reference: format!("scan/{}.{:05}", now.as_second(), 10_000 + number % 90_000),
             title: launch.title,
             user: launch.user,
             launched: now,
+            shown,
             profile: launch.profile,
             appliances: launch.appliances,
             network: launch.network,
@@ -258,7 +320,10 @@ impl World {
             scan.appliances.contains(&appliance.id) && (appliance.network == network || !networks) && appliance.online
         });
         let by_external = scan.appliances.is_empty() && self.options.switches.external_reaches_private;
-        (by_appliance || by_external) && network == scan.network && !changing.dead.contains(&index)
+        (by_appliance || by_external)
+            && network == scan.network
+            && !changing.dead.contains(&index)
+            && !changing.purged.contains(&index)
     }
 
     /// One finding per QID that the profile covers and the host can have.
@@ -266,7 +331,9 @@ impl World {
         let host = self.fleet().host(index);
         let record = changing.records.get(&index).cloned().unwrap_or_else(|| self.source.record(&host));
         let profile = PROFILES.iter().find(|profile| profile.id == scan.profile);
-        let covered = |qid: u32| profile.is_none_or(|profile| profile.covers(qid));
+        let covered = |qid: u32| {
+            !changing.disabled.contains(&qid) && profile.is_none_or(|profile| profile.covers(self.knowledge(), qid))
+        };
         let root = changing.roots.get(&index);
         let set = changing.truth.range((index, 0)..=(index, u32::MAX)).map(|((_, qid), _)| *qid);
         let known = record.detections.iter().map(|row| row.qid);

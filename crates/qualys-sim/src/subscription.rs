@@ -1,7 +1,7 @@
-//! Option profiles, scanner appliances, networks, asset groups and search lists of the simulated subscription.
+//! Option profiles, scanner appliances, networks, asset groups, search lists and schedules of the simulated subscription.
 
 use crate::hosts::{BRANCH_NETWORK, GLOBAL_NETWORK};
-use crate::knowledge::Knowledge;
+use crate::knowledge::{EntryKind, Knowledge};
 
 /// An option profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Profile {
     pub updated: Option<&'static str>,
 }
 
-/// A static search list.
+/// A search list: static, or dynamic where its QIDs follow from criteria.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchList {
     /// Id.
@@ -36,12 +36,22 @@ pub enum QidSet {
     Windows,
     /// The demo set.
     Demo,
+    /// By criteria: confirmed, with this severity or a higher one.
+    Severe(u8),
 }
 
 impl SearchList {
+    /// Whether its QIDs follow from criteria.
+    pub fn is_dynamic(&self) -> bool {
+        matches!(self.qids, QidSet::Severe(_))
+    }
+
     /// Whether a QID is on the list.
-    pub fn covers(&self, qid: u32) -> bool {
+    pub fn covers(&self, knowledge: &Knowledge, qid: u32) -> bool {
         match self.qids {
+            QidSet::Severe(least) => {
+                knowledge.brief(qid).is_some_and(|brief| brief.kind == EntryKind::Confirmed && brief.severity >= least)
+            }
             QidSet::Windows => Knowledge::is_windows(qid),
             QidSet::Demo => (900_000..901_000).contains(&qid),
         }
@@ -50,8 +60,8 @@ impl SearchList {
 
 impl Profile {
     /// Whether a scan with this profile tests a QID.
-    pub fn covers(&self, qid: u32) -> bool {
-        self.search_list.is_none_or(|list| list.covers(qid))
+    pub fn covers(&self, knowledge: &Knowledge, qid: u32) -> bool {
+        self.search_list.is_none_or(|list| list.covers(knowledge, qid))
     }
 }
 
@@ -59,6 +69,7 @@ impl Profile {
 pub const SEARCH_LISTS: &[SearchList] = &[
     SearchList { id: 88_101, title: "Windows vulnerabilities", qids: QidSet::Windows },
     SearchList { id: 88_102, title: "Linux hardening", qids: QidSet::Demo },
+    SearchList { id: 88_201, title: "High severity", qids: QidSet::Severe(4) },
 ];
 
 /// Option profiles of the subscription.
@@ -84,6 +95,13 @@ pub const PROFILES: &[Profile] = &[
         is_default: false,
         search_list: Some(SearchList { id: 88_101, title: "Windows vulnerabilities", qids: QidSet::Windows }),
         updated: Some("2026-06-20T07:00:00Z"),
+    },
+    Profile {
+        id: 510_005,
+        title: "High severity only",
+        is_default: false,
+        search_list: Some(SearchList { id: 88_201, title: "High severity", qids: QidSet::Severe(4) }),
+        updated: Some("2026-07-01T12:00:00Z"),
     },
 ];
 
@@ -159,4 +177,70 @@ pub const GROUPS: &[Group] = &[
         members: Members::Demo,
     },
     Group { id: 7_004, title: "Planned site", network: GLOBAL_NETWORK, appliance: None, members: Members::None },
+];
+
+/// A scan that the service would launch by itself; the simulator lists it and never does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// Id.
+    pub id: u32,
+    /// Title.
+    pub title: &'static str,
+    /// Switched on.
+    pub active: bool,
+    /// Option profile.
+    pub profile: u32,
+    /// Asset group whose addresses it scans.
+    pub group: u32,
+    /// The addresses were typed in, so that no group is named.
+    pub by_address: bool,
+    /// How often.
+    pub frequency: Frequency,
+    /// Hour of the day, UTC.
+    pub hour: i8,
+}
+
+/// How often a schedule runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frequency {
+    /// Every so many days.
+    Days(u8),
+    /// Every week on one day; Sunday is 0.
+    Weekday(i8),
+    /// Every month on one day.
+    DayOfMonth(i8),
+}
+
+/// Schedules of the subscription.
+pub const SCHEDULES: &[Schedule] = &[
+    Schedule {
+        id: 340_001,
+        title: "Head office nightly",
+        active: true,
+        profile: 510_001,
+        group: 7_001,
+        by_address: false,
+        frequency: Frequency::Days(1),
+        hour: 2,
+    },
+    Schedule {
+        id: 340_002,
+        title: "Branch office on Sundays",
+        active: true,
+        profile: 510_002,
+        group: 7_002,
+        by_address: false,
+        frequency: Frequency::Weekday(0),
+        hour: 4,
+    },
+    Schedule {
+        id: 340_003,
+        title: "Demo servers monthly",
+        active: false,
+        profile: 510_003,
+        group: 7_003,
+        by_address: true,
+        frequency: Frequency::DayOfMonth(1),
+        hour: 6,
+    },
 ];

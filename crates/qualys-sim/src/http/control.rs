@@ -11,15 +11,24 @@
 //! | `POST /sim/truth?host=&qid=&present=0 or 1` | sets whether a QID is really there |
 //! | `POST /sim/root?host=&path=` | points a host at a root folder |
 //! | `POST /sim/alive?host=&alive=0 or 1` | lets a host answer scans or not |
+//! | `GET /sim/truth` | every finding as a full pull would tell it now, as CSV |
+//! | `POST /sim/purged?host=&purged=0 or 1` | purges a host or takes it back |
+//! | `POST /sim/disabled?qid=&disabled=0 or 1` | disables a QID or enables it |
+//! | `POST /sim/dropped?host=&dropped=0 or 1` | lets launches leave out a host's address without a word |
+//! | `POST /sim/criticality?host=&value=` | says how important a host is, 1 to 5 |
+//! | `POST /sim/hidden?seconds=` | keeps the next launched scan out of the scan list for so long |
+//! | `GET /sim/parallel`, `DELETE /sim/parallel` | calls side by side per end point |
 //! | `POST /sim/outcome?next=truth, no-host, error, partial, never-processed or stuck` | how the next scan ends |
 
 use super::call::Call;
 use super::faults::FaultPlan;
-use super::reply::Reply;
+use super::reply::{Family, Reply};
 use crate::hosts::Host;
 use crate::scans::Outcome;
+use crate::truth::Truth;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Most hosts in one answer.
 const HOSTS_MAX: usize = 1_000;
@@ -39,9 +48,23 @@ pub(super) fn answer(call: &Call) -> Reply {
             call.app.journal.clear();
             ok()
         }
+        ("GET", "truth") => truth(call),
+        ("GET", "parallel") => Reply::json(200, &json!(call.app.meter.parallel())),
+        ("DELETE", "parallel") => {
+            call.app.meter.forget_most();
+            ok()
+        }
+        ("POST", "disabled") => disabled(call),
+        ("POST", "hidden") => match seconds(call, "seconds") {
+            Some(hidden) => {
+                call.app.world.hide_next(hidden);
+                ok()
+            }
+            None => refused("seconds must be a number"),
+        },
         ("PUT" | "POST", "faults") => faults(call),
         ("POST", "clock") => clock(call),
-        ("POST", "truth" | "root" | "alive") => host_state(call, name),
+        ("POST", "truth" | "root" | "alive" | "purged" | "dropped" | "criticality") => host_state(call, name),
         ("POST", "outcome") => match call.params.get("next").and_then(Outcome::parse) {
             Some(outcome) => {
                 call.app.world.set_next_outcome(outcome);
@@ -78,7 +101,7 @@ fn host(call: &Call, host: &Host) -> Value {
         "index": host.index, "id": host.id, "asset_id": host.asset_id, "ip": host.ip.to_string(), "name": host.name,
         "fqdn": host.fqdn, "os": host.os.scanner_name(), "network_id": host.network_id, "agent_uuid": host.agent_uuid,
         "machine_id": host.machine_id, "mac": host.mac, "time_zone": host.time_zone,
-        "root": call.app.world.root(host.index),
+        "root": call.app.world.root(host.index), "purged": call.app.world.is_purged(host.index),
     })
 }
 
@@ -119,15 +142,36 @@ fn faults(call: &Call) -> Reply {
 }
 
 fn clock(call: &Call) -> Reply {
-    let Some(seconds) = call.params.get("step_seconds").and_then(|text| text.parse::<f64>().ok()) else {
+    let Some(step) = seconds(call, "step_seconds") else {
         return refused("step_seconds must be a number");
-    };
-    let Ok(step) = SignedDuration::try_from_secs_f64(seconds) else {
-        return refused("step_seconds is out of range");
     };
     call.app.world.clock.step(step);
     call.app.world.advance();
     Reply::json(200, &json!({ "now": call.app.world.clock.now().to_string() }))
+}
+
+/// A number of seconds with a fraction, if it can be one.
+fn seconds(call: &Call, name: &str) -> Option<SignedDuration> {
+    let seconds = call.params.get(name)?.parse::<f64>().ok()?;
+    SignedDuration::try_from_secs_f64(seconds).ok()
+}
+
+fn disabled(call: &Call) -> Reply {
+    let qid = call.params.number("qid").and_then(|qid| u32::try_from(qid).ok());
+    let (Some(qid), Some(disabled)) = (qid, call.params.get("disabled")) else {
+        return refused("qid and disabled are needed");
+    };
+    call.app.world.set_disabled(qid, disabled == "1");
+    ok()
+}
+
+/// Host by host, so that a large subscription is never held as a whole.
+fn truth(call: &Call) -> Reply {
+    let app = Arc::clone(&call.app);
+    let rows = (0..app.world.fleet().len())
+        .map(move |index| app.world.truth_of(index).iter().map(Truth::line).collect::<String>().into_bytes());
+    let body = std::iter::once(Truth::COLUMNS.as_bytes().to_vec()).chain(rows);
+    Reply { family: Family::Plain, ..Reply::stream("text/csv", Box::new(body)) }
 }
 
 fn host_state(call: &Call, name: &str) -> Reply {
@@ -148,9 +192,15 @@ fn host_state(call: &Call, name: &str) -> Reply {
             Some(path) => world.set_root(index, std::path::Path::new(path)),
             None => return refused("path is needed"),
         },
-        _ => match flag("alive") {
-            Some(alive) => world.set_alive(index, alive),
-            None => return refused("alive is needed"),
+        "criticality" => match call.params.number("value").and_then(|value| u8::try_from(value).ok()) {
+            Some(value) => world.set_criticality(index, value),
+            None => return refused("value is needed"),
+        },
+        name => match (name, flag(name)) {
+            ("purged", Some(purged)) => world.set_purged(index, purged),
+            ("dropped", Some(dropped)) => world.set_dropped(index, dropped),
+            (_, Some(alive)) => world.set_alive(index, alive),
+            (_, None) => return refused(&format!("{name} is needed")),
         },
     }
     ok()

@@ -9,9 +9,11 @@ use super::select::{SELECTION, Selection, within};
 use super::xml::Xml;
 use crate::detections::{Detection, Record, Status};
 use crate::hosts::Host;
-use crate::knowledge::EntryKind;
+use crate::knowledge::{EntryKind, Knowledge};
+use crate::state::World;
 use crate::subscription::{SEARCH_LISTS, SearchList};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 
 const ROOT: &str = "HOST_LIST_VM_DETECTION_OUTPUT";
 
@@ -71,10 +73,14 @@ struct Rows {
     updated: (Vec<Timestamp>, Vec<Timestamp>),
     processed: (Vec<Timestamp>, Vec<Timestamp>),
     tested: (Vec<Timestamp>, Vec<Timestamp>),
+    /// Hidden QIDs; none where they are asked for, too.
+    hidden: BTreeSet<u32>,
+    /// Dynamic search lists ask it.
+    knowledge: Knowledge,
 }
 
 impl Rows {
-    fn read(params: &Params, now: Timestamp) -> Self {
+    fn read(params: &Params, now: Timestamp, world: &World) -> Self {
         let named = |name: &str| params.date(name).into_iter().collect::<Vec<_>>();
         let days = |name: &str| {
             let days = params.number(name).and_then(|days| i64::try_from(days).ok())?;
@@ -120,6 +126,8 @@ impl Rows {
                 both(named("detection_last_tested_since"), "detection_last_tested_since_days"),
                 both(named("detection_last_tested_before"), "detection_last_tested_before_days"),
             ),
+            hidden: if params.flag("include_disabled", false) { BTreeSet::new() } else { world.disabled() },
+            knowledge: *world.knowledge(),
         }
     }
 
@@ -131,8 +139,9 @@ impl Rows {
         (if is_information { self.information } else { self.statuses.contains(&row.status) })
             && self.qids.as_ref().is_none_or(|ranges| within(ranges, u64::from(row.qid)))
             && self.severities.as_ref().is_none_or(|ranges| within(ranges, u64::from(row.severity)))
-            && self.include.as_ref().is_none_or(|lists| lists.iter().any(|list| list.covers(row.qid)))
-            && !self.exclude.iter().any(|list| list.covers(row.qid))
+            && self.include.as_ref().is_none_or(|lists| lists.iter().any(|list| list.covers(&self.knowledge, row.qid)))
+            && !self.hidden.contains(&row.qid)
+            && !self.exclude.iter().any(|list| list.covers(&self.knowledge, row.qid))
             && self.kind.is_none_or(|kind| kind == row.kind)
             && self.score.is_none_or(|(low, high)| (low..=high).contains(&u64::from(row.score)))
             && in_window(&self.updated, row.last_update)
@@ -159,7 +168,8 @@ pub(crate) fn answer(call: &Call) -> Result<Reply, Refusal> {
     {
         candidates = Box::new(std::iter::once(before - 1).chain(candidates));
     }
-    let hosts = Hosts { call: call.clone(), selection, rows: Rows::read(&call.params, call.now), candidates };
+    let hosts =
+        Hosts { call: call.clone(), selection, rows: Rows::read(&call.params, call.now, &call.app.world), candidates };
     let format = call.params.get("output_format").unwrap_or("XML");
     if format.starts_with("CSV") {
         return Ok(Reply::stream("text/csv", detection_rows::csv(call, hosts, !format.contains("NO_METADATA"))));
@@ -263,7 +273,7 @@ impl Iterator for Pieces {
             Some((host, record)) if !is_full => {
                 self.sent += 1;
                 self.waiting = self.hosts.next();
-                Some(detection_rows::host(&self.call, &self.show, &host, &record).into_bytes())
+                Some(detection_rows::host(&self.call, &mut self.show, &host, &record).into_bytes())
             }
             next => {
                 self.ended = true;

@@ -10,9 +10,11 @@ use crate::hosts::Host;
 use crate::knowledge::{EntryKind, Knowledge};
 use crate::subscription::network_name;
 use crate::weakness;
+use crate::world::Plan;
+use std::collections::{BTreeSet, HashMap};
 
 /// What the `show_` parameters and switches ask for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Show {
     results: bool,
     reopened: bool,
@@ -24,6 +26,9 @@ pub(crate) struct Show {
     twice_escaped: bool,
     version: u8,
     networks: bool,
+    disabled: BTreeSet<u32>,
+    /// What was worked out for a QID already: a page asks for the same few thousand times.
+    known_factors: HashMap<u32, Vec<(&'static str, String)>>,
 }
 
 impl Show {
@@ -42,13 +47,16 @@ impl Show {
             twice_escaped: call.fault == Some(FaultKind::DoubleEscapedResults),
             version: call.version,
             networks: switches.networks,
+            disabled: call.app.world.disabled(),
+            known_factors: HashMap::new(),
         }
     }
 }
 
 /// A HOST element.
-pub(crate) fn host(call: &Call, show: &Show, host: &Host, record: &Record) -> String {
+pub(crate) fn host(call: &Call, show: &mut Show, host: &Host, record: &Record) -> String {
     let mut xml = Xml::at_depth(3);
+    let plan = show.results.then(|| plan_of(call, host)).flatten();
     xml.open("HOST");
     identity(&mut xml, show, host);
     xml.time("LAST_SCAN_DATETIME", record.scanned);
@@ -61,7 +69,7 @@ pub(crate) fn host(call: &Call, show: &Show, host: &Host, record: &Record) -> St
     }
     xml.open("DETECTION_LIST");
     for row in &record.detections {
-        detection(&mut xml, call, show, host, row);
+        detection(&mut xml, call, show, (host, plan.as_ref()), row);
     }
     xml.close("DETECTION_LIST");
     xml.close("HOST");
@@ -117,7 +125,7 @@ pub(crate) fn tags(xml: &mut Xml, host: &Host) {
     xml.close("TAGS");
 }
 
-fn detection(xml: &mut Xml, call: &Call, show: &Show, host: &Host, row: &Detection) {
+fn detection(xml: &mut Xml, call: &Call, show: &mut Show, of: (&Host, Option<&Plan>), row: &Detection) {
     let is_information = row.kind == EntryKind::Information;
     xml.open("DETECTION");
     if show.unique_id {
@@ -132,7 +140,7 @@ fn detection(xml: &mut Xml, call: &Call, show: &Show, host: &Host, row: &Detecti
     }
     xml.number("SSL", u64::from(matches!(row.port, Some((443 | 8443, _)))));
     if show.results {
-        let once = escape(&results(call, host, row));
+        let once = escape(&results(call, of, row));
         xml.cdata("RESULTS", if show.twice_escaped { escape(&once) } else { once }.as_str());
     }
     if !is_information {
@@ -155,20 +163,22 @@ fn detection(xml: &mut Xml, call: &Call, show: &Show, host: &Host, row: &Detecti
         }
     }
     xml.number("IS_IGNORED", 0_u32);
-    xml.number("IS_DISABLED", 0_u32);
+    xml.number("IS_DISABLED", u64::from(show.disabled.contains(&row.qid)));
     xml.time("LAST_PROCESSED_DATETIME", row.last_processed);
     xml.close("DETECTION");
 }
 
-fn scores(xml: &mut Xml, call: &Call, show: &Show, row: &Detection) {
+fn scores(xml: &mut Xml, call: &Call, show: &mut Show, row: &Detection) {
     if show.score {
         xml.element(&format!("QDS severity=\"{}\"", band(row.score)), &row.score.to_string());
     }
     if show.factors {
         xml.open("QDS_FACTORS");
-        for (name, value) in factors(call.app.world.knowledge(), row.qid) {
+        let knowledge = call.app.world.knowledge();
+        let known = show.known_factors.entry(row.qid).or_insert_with(|| factors(knowledge, row.qid));
+        for (name, value) in known.iter() {
             let element = format!("QDS_FACTOR name=\"{name}\"");
-            xml.element(&element, &format!("<![CDATA[{value}]]>"));
+            xml.cdata(&element, value);
         }
         xml.close("QDS_FACTORS");
     }
@@ -208,14 +218,19 @@ fn factors(knowledge: &Knowledge, qid: u32) -> Vec<(&'static str, String)> {
     factors
 }
 
+/// What is installed on a host, which the results of the demo set tell of.
+pub(crate) fn plan_of(call: &Call, host: &Host) -> Option<Plan> {
+    Plan::of(call.app.world.options.seed, host)
+}
+
 /// What the scan saw: the folder's words, a package table, or an invented line.
-pub(crate) fn results(call: &Call, host: &Host, row: &Detection) -> String {
+pub(crate) fn results(call: &Call, (host, plan): (&Host, Option<&Plan>), row: &Detection) -> String {
     if let Some(evidence) = &row.evidence {
         return evidence.clone();
     }
     let seed = call.app.world.options.seed;
     if let Some(weakness) = weakness::find(row.qid) {
-        let planned = crate::world::Plan::of(seed, host).and_then(|plan| plan.evidence(weakness));
+        let planned = plan.and_then(|plan| plan.evidence(weakness));
         return planned.unwrap_or_else(|| "Configuration\tsetting found on the host".to_owned());
     }
     if row.kind == EntryKind::Information {
@@ -245,6 +260,7 @@ pub(crate) fn csv(call: &Call, mut hosts: Hosts, markers: bool) -> Chunks {
     }
     head.push_str(COLUMNS);
     head.push('\n');
+    let disabled = call.app.world.disabled();
     let once = call.params.flag("suppress_duplicated_data_from_csv", false);
     let mut sent = 0;
     let mut ended = false;
@@ -255,12 +271,21 @@ pub(crate) fn csv(call: &Call, mut hosts: Hosts, markers: bool) -> Chunks {
         match hosts.next() {
             Some((host, record)) if limit == 0 || sent < limit => {
                 sent += 1;
+                let plan = plan_of(&call, &host);
                 Some(
                     record
                         .detections
                         .iter()
                         .enumerate()
-                        .map(|(at, row)| line(&call, &host, &record, row, once && at > 0))
+                        .map(|(at, row)| {
+                            line(
+                                &call,
+                                (&host, plan.as_ref()),
+                                &record,
+                                row,
+                                Said { host: once && at > 0, disabled: disabled.contains(&row.qid) },
+                            )
+                        })
                         .collect::<String>()
                         .into_bytes(),
                 )
@@ -295,8 +320,18 @@ fn footer(call: &Call, markers: bool, limit: u64, next: Option<u64>) -> String {
 /// How many of [`COLUMNS`] tell of the machine.
 const OF_HOST: usize = 10;
 
+/// What a row depends on beside itself.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    /// The row before told of the machine.
+    host: bool,
+    /// The QID is disabled.
+    disabled: bool,
+}
+
 /// One row; the cells of its machine are empty where they were said in the row before.
-fn line(call: &Call, host: &Host, record: &Record, row: &Detection, said: bool) -> String {
+fn line(call: &Call, of: (&Host, Option<&Plan>), record: &Record, row: &Detection, said: Said) -> String {
+    let (host, _) = of;
     let is_information = row.kind == EntryKind::Information;
     let time = |at: Option<jiff::Timestamp>| at.map(stamp).unwrap_or_default();
     let port = row.port.map(|(port, protocol)| (port.to_string(), protocol.to_owned())).unwrap_or_default();
@@ -329,15 +364,15 @@ fn line(call: &Call, host: &Host, record: &Record, row: &Detection, said: bool) 
         time(row.first_reopened),
         time(row.last_reopened),
         if reopened { row.times_reopened.to_string() } else { String::new() },
-        results(call, host, row),
+        results(call, of, row),
         "0".to_owned(),
-        "0".to_owned(),
+        u8::from(said.disabled).to_string(),
         row.times_found.to_string(),
         String::new(),
         String::new(),
         stamp(row.last_processed),
     ];
-    cells.iter_mut().take(if said { OF_HOST } else { 0 }).for_each(String::clear);
+    cells.iter_mut().take(if said.host { OF_HOST } else { 0 }).for_each(String::clear);
     let quoted: Vec<String> = cells.iter().map(|cell| format!("\"{}\"", cell.replace('"', "\"\""))).collect();
     quoted.join(",") + "\n"
 }

@@ -5,7 +5,8 @@ use crate::options::{Account, Limits, Options};
 use crate::roll::Roll;
 use base64::Engine;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{HashMap, VecDeque};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// Idle time after which a session ends.
@@ -112,6 +113,13 @@ impl Access {
         Some(token)
     }
 
+    /// Whether a call of the gateway carries a token that holds.
+    pub(crate) fn has_token(&self, headers: &[(String, String)], now: Timestamp) -> bool {
+        let header = headers.iter().find(|(known, _)| known == "authorization");
+        let scheme = header.and_then(|(_, value)| value.split_once(' '));
+        scheme.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && self.token_holds(token, now))
+    }
+
     fn token_holds(&self, token: &str, now: Timestamp) -> bool {
         let tokens = self.tokens.lock().expect("no code panics while holding the tokens");
         tokens.get(token).is_some_and(|expires| now < *expires)
@@ -171,6 +179,15 @@ pub(crate) struct Usage {
     pub(crate) running: u32,
 }
 
+/// Calls of one end point side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Parallel {
+    /// Under way now.
+    pub running: u32,
+    /// The most there were at once, those refused for being too many included.
+    pub most: u32,
+}
+
 /// Calls per end point.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
@@ -180,6 +197,7 @@ pub(crate) struct Meter {
 #[derive(Debug, Default)]
 struct Count {
     running: u32,
+    most: u32,
     calls: VecDeque<Timestamp>,
 }
 
@@ -201,6 +219,19 @@ impl Drop for Running {
 }
 
 impl Meter {
+    /// How many calls ran side by side, per end point.
+    pub(crate) fn parallel(&self) -> BTreeMap<String, Parallel> {
+        let counts = self.counts.lock().expect("no code panics while holding the meter");
+        let of = |count: &Count| Parallel { running: count.running, most: count.most };
+        counts.iter().map(|(name, count)| ((*name).to_owned(), of(count))).collect()
+    }
+
+    /// Forgets the highest numbers.
+    pub(crate) fn forget_most(&self) {
+        let mut counts = self.counts.lock().expect("no code panics while holding the meter");
+        counts.values_mut().for_each(|count| count.most = count.running);
+    }
+
     /// Counts a call, or refuses it: parallel calls first, then the rate.
     pub(crate) fn enter(
         &self,
@@ -211,6 +242,7 @@ impl Meter {
         let concurrency = if endpoint == "knowledge-base" { 1 } else { limits.concurrency.max(1) };
         let mut counts = self.counts.lock().expect("no code panics while holding the meter");
         let count = counts.entry(endpoint).or_default();
+        count.most = count.most.max(count.running + 1);
         let window = SignedDuration::from_secs(i64::from(limits.window_seconds));
         while count.calls.front().is_some_and(|call| now.duration_since(*call) >= window) {
             count.calls.pop_front();
@@ -256,7 +288,9 @@ mod tests {
         let first = meter.enter(limits, "scan", now).expect("room");
         let second = meter.enter(limits, "scan", now).expect("room");
         assert_eq!((first.1.remaining, second.1.remaining, second.1.running), (Some(2), Some(1), 1));
+        assert_eq!(meter.parallel()["scan"], Parallel { running: 2, most: 2 });
         let (refusal, usage) = meter.enter(limits, "scan", now).expect_err("two are running");
+        assert_eq!(meter.parallel()["scan"], Parallel { running: 2, most: 3 }, "a refused call was one too many");
         assert_eq!((refusal.code, usage.remaining, usage.running), (Some(1960), None, 2));
         drop(first);
         meter.enter(limits, "scan", now).expect("room again");

@@ -201,7 +201,7 @@ impl Pieces {
             let (risk, _) = risk(record);
             xml.number("ASSET_RISK_SCORE", risk);
             xml.number("TRURISK_SCORE", risk);
-            xml.number("ASSET_CRITICALITY_SCORE", 2 + u64::from(host.index % 3));
+            xml.number("ASSET_CRITICALITY_SCORE", self.call.app.world.criticality(host.index));
         }
         if self.shape.factors {
             risk_factors(&mut xml, record);
@@ -243,7 +243,7 @@ impl Pieces {
 }
 
 /// A risk score of 0 to 1000 and the open findings per band, lowest first.
-fn risk(record: &Record) -> (u64, [u64; 4]) {
+pub(super) fn risk(record: &Record) -> (u64, [u64; 4]) {
     let mut counts = [0_u64; 4];
     for row in record.detections.iter().filter(|row| row.status != Status::Fixed && row.score > 0) {
         let band = match row.score {

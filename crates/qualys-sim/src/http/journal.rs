@@ -6,6 +6,8 @@ use std::sync::Mutex;
 
 /// The most requests that are kept; older ones are dropped.
 const KEPT_MAX: usize = 20_000;
+/// The most bytes of a value that are kept: whoever asks for a hundred thousand ids a thousand times must not fill the memory.
+const VALUE_MAX: usize = 64 * 1024;
 /// Names whose values never enter the journal.
 const SECRET: &[&str] = &["password", "token", "passwd", "secret", "client_secret"];
 
@@ -22,7 +24,7 @@ pub struct JournalEntry {
     pub path: String,
     /// Name of the end point, as in fault plans.
     pub endpoint: String,
-    /// Query and form parameters merged, secrets masked.
+    /// Query and form parameters merged, secrets masked, values over 64 KiB cut.
     pub parameters: Vec<(String, String)>,
     /// Headers in lower case, credentials masked.
     pub headers: Vec<(String, String)>,
@@ -49,6 +51,12 @@ impl Journal {
         for (name, value) in &mut entry.parameters {
             if SECRET.contains(&name.to_lowercase().as_str()) {
                 "***".clone_into(value);
+            }
+            if value.len() > VALUE_MAX {
+                let whole = value.len();
+                value.truncate(value.floor_char_boundary(VALUE_MAX));
+                value.push_str(&format!("... ({whole} bytes)"));
+                value.shrink_to_fit();
             }
         }
         for (name, value) in &mut entry.headers {
@@ -84,5 +92,33 @@ impl Journal {
     /// Forgets every request; numbers go on.
     pub(crate) fn clear(&self) {
         self.entries.lock().expect("no code panics while holding the journal").1.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_cut_between_two_letters_and_a_secret_never_kept() {
+        let journal = Journal::default();
+        let long = "1".to_owned() + &"ä".repeat(VALUE_MAX);
+        let parameters = vec![("ids".to_owned(), long.clone()), ("password".to_owned(), long.clone())];
+        let at = "2026-01-01T00:00:00Z".parse().expect("a fixed instant");
+        let text = String::new;
+        journal.record(JournalEntry {
+            number: 0,
+            at,
+            method: text(),
+            path: text(),
+            endpoint: text(),
+            parameters,
+            headers: Vec::new(),
+            status: 0,
+        });
+        let kept = journal.all();
+        let ids = kept[0].parameter("ids").expect("the ids");
+        assert!(ids.ends_with(&format!("... ({} bytes)", long.len())) && ids.len() < VALUE_MAX + 32, "{}", ids.len());
+        assert_eq!(kept[0].parameter("password"), Some("***"));
     }
 }

@@ -8,6 +8,8 @@ use super::select::within;
 use super::xml::Xml;
 use crate::knowledge::{Entry, EntryKind};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const ROOT: &str = "KNOWLEDGE_BASE_VULN_LIST_OUTPUT";
 
@@ -52,6 +54,7 @@ pub(crate) fn answer(call: &Call) -> Result<Reply, Refusal> {
     let prologue = call
         .prologue(ROOT, &format!("/api/{}.0/fo/knowledge_base/vuln/knowledge_base_vuln_list_output.dtd", call.version));
     let with_cvss = call.app.world.options.switches.cvss;
+    let disabled = wanted.with_flag.then(|| Arc::clone(&wanted.disabled));
     let call_at_end = call.clone();
     let mut entries =
         knowledge.qids().filter_map(move |qid| knowledge.entry(qid)).filter(move |entry| wanted.holds(entry));
@@ -71,7 +74,7 @@ pub(crate) fn answer(call: &Call) -> Result<Reply, Refusal> {
         if only_ids {
             xml.number("ID", entry.qid);
         } else {
-            vuln(&mut xml, &entry, with_cvss);
+            vuln(&mut xml, &entry, with_cvss, disabled.as_ref().map(|disabled| disabled.contains(&entry.qid)));
         }
         xml.finish().into_bytes()
     });
@@ -100,6 +103,9 @@ struct Wanted {
     method: Option<String>,
     cves: Option<Vec<String>>,
     nothing: bool,
+    /// Disabled QIDs, which only a call that asks for their flag is told of.
+    disabled: Arc<BTreeSet<u32>>,
+    with_flag: bool,
 }
 
 impl Wanted {
@@ -118,6 +124,8 @@ impl Wanted {
             method: params.get("discovery_method").map(str::to_owned),
             cves: params.list("cve").map(|list| list.into_iter().map(str::to_owned).collect()),
             // Nobody customised an entry here, so nothing was modified by a user.
+            disabled: Arc::new(call.app.world.disabled()),
+            with_flag: params.flag("show_disabled_flag", false),
             nothing: params.date("last_modified_by_user_after").is_some(),
         }
     }
@@ -134,6 +142,7 @@ impl Wanted {
             _ => true,
         };
         !self.nothing
+            && (self.with_flag || !self.disabled.contains(&entry.qid))
             && method
             && self.ids.as_ref().is_none_or(|ids| within(ids, qid))
             && (self.range.0..=self.range.1).contains(&qid)
@@ -144,7 +153,7 @@ impl Wanted {
     }
 }
 
-fn vuln(xml: &mut Xml, entry: &Entry, with_cvss: bool) {
+fn vuln(xml: &mut Xml, entry: &Entry, with_cvss: bool, disabled: Option<bool>) {
     xml.open("VULN");
     xml.number("QID", entry.qid);
     xml.leaf("VULN_TYPE", entry.kind.vuln_type());
@@ -185,6 +194,9 @@ fn vuln(xml: &mut Xml, entry: &Entry, with_cvss: bool) {
         xml.leaf("ADDITIONAL_INFO", "Patch Available");
     }
     xml.close("DISCOVERY");
+    if let Some(disabled) = disabled {
+        xml.number("IS_DISABLED", u64::from(disabled));
+    }
     xml.close("VULN");
 }
 

@@ -1,71 +1,39 @@
 //! The `/qps/` family: portal version and the host asset search (spec section 4.3). Errors come with status 200.
 
 use super::call::Call;
-use super::reply::{Family, Reply};
+use super::reply::Reply;
 use super::route::Endpoint;
-use super::serve::powered_by;
+use super::search::{self, Field, Kind, Search, open};
+use super::was;
 use super::xml::Xml;
 use crate::hosts::Host;
-use quick_xml::Reader;
-use quick_xml::events::Event;
+
+const HOST_ASSET: &str = "2.0/am/hostasset.xsd";
 
 /// Answers a call of the family.
 pub(super) fn answer(call: &Call) -> Reply {
     if call.app.access.check(&call.app.world.options, &call.headers, call.now).is_err() {
-        let text = error(
+        let text = search::error(
             call,
             "version.xsd",
             "INVALID_CREDENTIALS",
             "User authentication failed.",
             "Check the login and the password.",
         );
-        return reply(call, text);
+        return search::reply(call, text);
     }
-    if call.endpoint == Endpoint::PortalVersion {
-        return reply(call, version(call)).with("set-cookie", "JSESSIONID=simulated; Path=/; HttpOnly");
+    match call.endpoint {
+        Endpoint::PortalVersion => search::reply(call, version(call)).with("set-cookie", SESSION_COOKIE),
+        Endpoint::WebApp => was::apps(call),
+        Endpoint::WebFinding => was::findings(call).with("set-cookie", SESSION_COOKIE),
+        _ => search::searched(call, HOST_ASSET, &[("id", Kind::Number), ("qwebHostId", Kind::Number)], |search| {
+            hosts(call, search)
+        }),
     }
-    let found = Search::read(&call.body);
-    let text = match &found {
-        Ok(search) => hosts(call, search),
-        Err((message, resolution)) => error(call, "2.0/am/hostasset.xsd", "INVALID_REQUEST", message, resolution),
-    };
-    let reply = reply(call, text).with("x-powered-by", powered_by(&call.app));
-    // Recorded: only an answer that did search says whether this is an evaluation subscription.
-    if found.is_ok() { reply.with("evaluation", "false") } else { reply }
 }
 
-fn reply(call: &Call, text: String) -> Reply {
-    let reply = Reply::new(200, "application/xml", text, Family::Qps);
-    if call.endpoint == Endpoint::HostAsset {
-        return reply
-            .with("strict-transport-security", "max-age=31536000")
-            .with("x-frame-options", "SAMEORIGIN")
-            .with("x-xss-protection", "1;mode=block")
-            .with("x-content-type-options", "nosniff");
-    }
-    reply
-}
-
-fn open(call: &Call, xsd: &str, code: &str) -> Xml {
-    let mut xml = Xml::default();
-    xml.raw("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
-    let schema = format!("{}/qps/xsd/{xsd}", call.base);
-    xml.open(&format!(
-        "ServiceResponse xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:noNamespaceSchemaLocation=\"{schema}\""
-    ));
-    xml.leaf("responseCode", code);
-    xml
-}
-
-fn error(call: &Call, xsd: &str, code: &str, message: &str, resolution: &str) -> String {
-    let mut xml = open(call, xsd, code);
-    xml.open("responseErrorDetails");
-    xml.leaf("errorMessage", message);
-    xml.leaf("errorResolution", resolution);
-    xml.close("responseErrorDetails");
-    xml.close("ServiceResponse");
-    xml.finish()
-}
+/// The cookie that the portal sets and no client needs.
+const SESSION_COOKIE: &str = "JSESSIONID=simulated; Path=/; HttpOnly";
 
 fn version(call: &Call) -> String {
     let mut xml = open(call, "version.xsd", "SUCCESS");
@@ -85,109 +53,6 @@ fn version(call: &Call) -> String {
     xml.finish()
 }
 
-/// What a search asks for.
-#[derive(Debug)]
-struct Search {
-    limit: usize,
-    /// Only hosts whose asset id is greater.
-    after: u64,
-    offset: usize,
-    criteria: Vec<(String, String, String)>,
-}
-
-type Invalid = (String, &'static str);
-
-impl Search {
-    fn read(body: &str) -> Result<Self, Invalid> {
-        let mut search = Self { limit: 100, after: 0, offset: 1, criteria: Vec::new() };
-        let mut reader = Reader::from_str(body);
-        let mut element = String::new();
-        let mut criterion: Option<(String, String)> = None;
-        loop {
-            match reader.read_event() {
-                Ok(Event::Start(start)) => {
-                    element = start.name().as_ref().to_owned();
-                    if element == "Criteria" {
-                        let attribute = |name: &str| {
-                            start
-                                .attributes()
-                                .flatten()
-                                .find(|attribute| attribute.key.as_ref() == name)
-                                .map(|attribute| attribute.value.into_owned())
-                                .unwrap_or_default()
-                        };
-                        criterion = Some((attribute("field"), attribute("operator")));
-                    }
-                }
-                Ok(Event::Text(text)) => {
-                    let text = text.trim().to_owned();
-                    search.take(&element, &mut criterion, text)?;
-                }
-                Ok(Event::End(_)) => element.clear(),
-                Ok(Event::Eof) => return Ok(search),
-                Ok(_) => {}
-                Err(_) => {
-                    return Err(("The request body is not well-formed XML.".to_owned(), "Send a ServiceRequest."));
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, element: &str, criterion: &mut Option<(String, String)>, text: String) -> Result<(), Invalid> {
-        match element {
-            "limitResults" => self.limit = text.parse().unwrap_or(100).clamp(1, 1_000),
-            "startFromOffset" => self.offset = text.parse().unwrap_or(1),
-            "startFromId" => self.after = text.parse::<u64>().unwrap_or(0).saturating_sub(1),
-            "Criteria" => {
-                if let Some((field, operator)) = criterion.take() {
-                    check_number(&field, &text)?;
-                    self.criteria.push((field, operator, text));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn fits(&self, host: &Host) -> bool {
-        host.asset_id > self.after
-            && self.criteria.iter().all(|(field, operator, value)| {
-                let number = |mine: u64| {
-                    let mut wanted = value.split(',').filter_map(|part| part.trim().parse::<u64>().ok());
-                    match operator.as_str() {
-                        "GREATER" => wanted.all(|other| mine > other),
-                        "LESSER" => wanted.all(|other| mine < other),
-                        "NOT EQUALS" => wanted.all(|other| mine != other),
-                        _ => wanted.any(|other| mine == other),
-                    }
-                };
-                let text =
-                    |mine: &str| if operator == "CONTAINS" { mine.contains(value.as_str()) } else { mine == value };
-                match field.as_str() {
-                    "id" => number(host.asset_id),
-                    "qwebHostId" => number(host.id),
-                    "name" => text(&host.name),
-                    "dnsHostName" => text(&host.fqdn),
-                    "os" => text(host.os.scanner_name()),
-                    "trackingMethod" => text(tracking(host)),
-                    "tagName" => host.tags.iter().any(|(_, name)| text(name)),
-                    _ => true,
-                }
-            })
-    }
-}
-
-fn check_number(field: &str, value: &str) -> Result<(), Invalid> {
-    let is_number = field == "id" || field == "qwebHostId";
-    match value.split(',').find(|part| is_number && part.trim().parse::<u64>().is_err()) {
-        Some(bad) => Err((
-            format!("Criteria: Invalid value format for criteria '{field}' ({bad})."),
-            "Specify criteria value(s) as Long.",
-        )),
-        None => Ok(()),
-    }
-}
-
 fn tracking(host: &Host) -> &'static str {
     match host.tracking_method() {
         "Cloud Agent" => "QAGENT",
@@ -196,35 +61,20 @@ fn tracking(host: &Host) -> &'static str {
 }
 
 fn hosts(call: &Call, search: &Search) -> String {
-    let found: Vec<Host> = call
-        .app
-        .world
-        .fleet()
-        .iter()
-        .filter(|host| search.fits(host))
-        .skip(search.offset.saturating_sub(1))
-        .take(search.limit + 1)
-        .collect();
-    let page = found.get(..found.len().min(search.limit)).unwrap_or_default();
-    let mut xml = open(call, "2.0/am/hostasset.xsd", "SUCCESS");
-    xml.number("count", page.len() as u64);
-    if call.path.contains("/count/") {
-        xml.close("ServiceResponse");
-        return xml.finish();
-    }
-    xml.leaf("hasMoreRecords", if found.len() > search.limit { "true" } else { "false" });
-    if let Some(last) = page.last().filter(|_| found.len() > search.limit) {
-        xml.number("lastId", last.asset_id);
-    }
-    if !page.is_empty() {
-        xml.open("data");
-        for host in page {
-            host_asset(&mut xml, call, host);
-        }
-        xml.close("data");
-    }
-    xml.close("ServiceResponse");
-    xml.finish()
+    let found = call.app.world.fleet().iter().filter(|host| !call.app.world.is_purged(host.index)).filter(|host| {
+        search.fits(host.asset_id, |field| {
+            Some(match field {
+                "id" => Field::Number(host.asset_id),
+                "qwebHostId" => Field::Number(host.id),
+                "name" => Field::Text(&host.name),
+                "dnsHostName" => Field::Text(&host.fqdn),
+                "os" => Field::Text(host.os.scanner_name()),
+                "trackingMethod" => Field::Text(tracking(host)),
+                _ => return None,
+            })
+        }) && search.fits_tags(&host.tags)
+    });
+    search.page(call, HOST_ASSET, found, |host| host.asset_id, |xml, host| host_asset(xml, call, host))
 }
 
 fn host_asset(xml: &mut Xml, call: &Call, host: &Host) {

@@ -14,11 +14,20 @@ pub(crate) enum Endpoint {
     AssetIp,
     Network,
     SearchList,
+    DynamicSearchList,
     ActivityLog,
     Session,
     About,
     PortalVersion,
     HostAsset,
+    WebApp,
+    WebFinding,
+    Schedule,
+    MitigationJobs,
+    MitigationJob,
+    Mitigations,
+    PatchJobs,
+    AssetCount,
     Auth,
     Control,
     Unknown,
@@ -39,11 +48,20 @@ impl Endpoint {
             Self::AssetIp => "asset-ip",
             Self::Network => "network",
             Self::SearchList => "search-list",
+            Self::DynamicSearchList => "dynamic-search-list",
             Self::ActivityLog => "activity-log",
             Self::Session => "session",
             Self::About => "about",
             Self::PortalVersion => "portal-version",
             Self::HostAsset => "host-asset",
+            Self::WebApp => "web-app",
+            Self::WebFinding => "web-finding",
+            Self::Schedule => "schedule",
+            Self::MitigationJobs => "mitigation-jobs",
+            Self::MitigationJob => "mitigation-job",
+            Self::Mitigations => "mitigations",
+            Self::PatchJobs => "patch-jobs",
+            Self::AssetCount => "asset-count",
             Self::Auth => "auth",
             Self::Control => "control",
             Self::Unknown => "unknown",
@@ -53,7 +71,7 @@ impl Endpoint {
     /// The versions that exist (spec section 1.2).
     fn versions(self) -> &'static [u8] {
         match self {
-            Self::HostDetection | Self::HostList => &[2, 3, 4, 5],
+            Self::HostDetection | Self::HostList | Self::Schedule => &[2, 3, 4, 5],
             Self::KnowledgeBase => &[2, 3, 4],
             Self::CveScores => &[3],
             Self::Scan => &[2, 3],
@@ -75,6 +93,13 @@ pub(crate) fn find(path: &str) -> (Endpoint, u8) {
         "/auth" => Endpoint::Auth,
         "/qps/rest/portal/version" => Endpoint::PortalVersion,
         "/qps/rest/2.0/search/am/hostasset" | "/qps/rest/2.0/count/am/hostasset" => Endpoint::HostAsset,
+        "/qps/rest/3.0/search/was/webapp" | "/qps/rest/3.0/count/was/webapp" => Endpoint::WebApp,
+        "/qps/rest/3.0/search/was/finding" | "/qps/rest/3.0/count/was/finding" => Endpoint::WebFinding,
+        "/mtg/v1/deploymentjobs" => Endpoint::MitigationJobs,
+        "/mtg/v1/mitigations" | "/etm/api/rest/v1/mitigations" => Endpoint::Mitigations,
+        "/pm/v1/deploymentjobs" => Endpoint::PatchJobs,
+        "/rest/2.0/count/am/asset" => Endpoint::AssetCount,
+        other if is_job(other) => Endpoint::MitigationJob,
         _ => Endpoint::Unknown,
     };
     if plain != Endpoint::Unknown {
@@ -95,6 +120,8 @@ pub(crate) fn find(path: &str) -> (Endpoint, u8) {
         "appliance" => Endpoint::Appliance,
         "network" => Endpoint::Network,
         "qid/search_list/static" => Endpoint::SearchList,
+        "qid/search_list/dynamic" => Endpoint::DynamicSearchList,
+        "schedule/scan" => Endpoint::Schedule,
         "activity_log" => Endpoint::ActivityLog,
         "session" => Endpoint::Session,
         _ => Endpoint::Unknown,
@@ -103,6 +130,11 @@ pub(crate) fn find(path: &str) -> (Endpoint, u8) {
         Ok(version) if endpoint.versions().contains(&version) => (endpoint, version),
         _ => (Endpoint::Unknown, 0),
     }
+}
+
+/// `/mtg/v1/deploymentjob/` and one id.
+fn is_job(path: &str) -> bool {
+    path.strip_prefix("/mtg/v1/deploymentjob/").is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 #[cfg(test)]
@@ -120,6 +152,9 @@ mod tests {
             ("/api/5.0/fo/scan/", Endpoint::Unknown, 0),
             ("/msp/about.php", Endpoint::About, 0),
             ("/sim/journal", Endpoint::Control, 0),
+            ("/mtg/v1/deploymentjob/1-2", Endpoint::MitigationJob, 0),
+            ("/mtg/v1/deploymentjob/", Endpoint::Unknown, 0),
+            ("/api/5.0/fo/schedule/scan/", Endpoint::Schedule, 5),
             ("/elsewhere", Endpoint::Unknown, 0),
         ];
         for (path, endpoint, version) in cases {

@@ -86,6 +86,7 @@ fn launch(call: &Call) -> Result<Reply, Refusal> {
     let network = u32::try_from(call.params.number("ip_network_id").unwrap_or(0)).unwrap_or(u32::MAX);
     let targets = if by_tags { tag_targets(call)? } else { asset_targets(call, &groups, network)? };
     let appliances = appliances(call, &groups)?;
+    let targets: Vec<u32> = targets.into_iter().filter(|index| !call.app.world.is_dropped(*index)).collect();
     if targets.is_empty() {
         return Err(Refusal::bad(1905, "The target of the scan holds no address that exists in this subscription."));
     }
@@ -292,8 +293,10 @@ fn list(call: &Call) -> Result<Reply, Refusal> {
     let kinds = params.list("type");
     let ranges = params.ips("target");
     let fleet = call.app.world.fleet();
+    let present = call.app.world.clock.precise();
     let wanted = |scan: &Scan| {
-        params.get("scan_ref").is_none_or(|reference| reference == scan.reference)
+        scan.shown <= present
+            && params.get("scan_ref").is_none_or(|reference| reference == scan.reference)
             && states.as_ref().is_none_or(|words| words.contains(&scan.state.word()))
             && params.get("processed").is_none_or(|flag| (flag == "1") == scan.processed)
             && kinds.as_ref().is_none_or(|words| words.contains(&"API"))

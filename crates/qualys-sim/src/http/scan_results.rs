@@ -1,7 +1,7 @@
 //! What a scan found, as CSV or as the array of unlike objects (spec section 7.4).
 
 use super::call::Call;
-use super::detection_rows::results;
+use super::detection_rows::{plan_of, results};
 use super::params::{Kind, Known};
 use super::reply::{Family, Refusal, Reply};
 use super::scan::{no_such_scan, wrong_state};
@@ -170,7 +170,7 @@ fn cell(call: &Call, (host, row, entry): &Row, column: &str) -> Value {
         "threat" => text(entry.map(|entry| entry.diagnosis.as_str())),
         "impact" => text(entry.map(|entry| entry.consequence.as_str())),
         "solution" => text(entry.map(|entry| entry.solution.as_str())),
-        "results" => json!(results(call, host, row)),
+        "results" => json!(results(call, (host, plan_of(call, host).as_ref()), row)),
         "pci_vuln" => json!(if row.severity >= 3 { "yes" } else { "no" }),
         "category" => text(entry.map(|entry| entry.category.as_str())),
         _ => Value::Null,

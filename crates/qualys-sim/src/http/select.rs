@@ -169,7 +169,8 @@ impl Selection {
             self.groups.as_ref().is_none_or(|groups| groups.iter().any(|group| belongs(world, group, host.index)));
         let by_network = self.networks.as_ref().is_none_or(|networks| networks.contains(&host.network_id));
         let by_os = self.os.as_ref().is_none_or(|pattern| pattern.fits(host.os.scanner_name()));
-        by_ip && by_group && by_network && by_os && self.tags.as_ref().is_none_or(|tags| tags.fit(host))
+        let by_tags = self.tags.as_ref().is_none_or(|tags| tags.fit(host));
+        by_ip && by_group && by_network && by_os && by_tags && !world.is_purged(host.index)
     }
 
     /// Whether a host is meant by its scan dates.

@@ -7,7 +7,10 @@ use super::journal::JournalEntry;
 use super::params::Params;
 use super::reply::{Chunks, Family, Refusal, Reply};
 use super::route::{self, Endpoint};
-use super::{control, cve_scores, detection_list, host_list, knowledge_base, qps, scan, small, subscription};
+use super::{
+    control, cve_scores, detection_list, gateway, host_list, knowledge_base, qps, scan, schedule, search_lists, small,
+    subscription,
+};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -34,8 +37,9 @@ pub(crate) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     };
     let number = app.journal.record(entry(&call));
     let (mut reply, usage, running) = answer(&call);
-    let closes = call.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-    if closes && !reply.headers.iter().any(|(name, _)| *name == "connection") {
+    let asked = call.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let obeys = app.world.options.switches.obeys_close && reply.family != Family::Qps;
+    if asked && obeys && !reply.headers.iter().any(|(name, _)| *name == "connection") {
         reply = reply.with("connection", "close");
     }
     app.journal.answered(number, reply.status);
@@ -138,7 +142,14 @@ fn answer(call: &Call) -> Answer {
     match call.endpoint {
         Endpoint::Control => (control::answer(call), None, None),
         Endpoint::Auth => (small::auth(call), None, None),
-        Endpoint::PortalVersion | Endpoint::HostAsset => (qps::answer(call), None, None),
+        Endpoint::PortalVersion | Endpoint::HostAsset | Endpoint::WebApp | Endpoint::WebFinding => {
+            (qps::answer(call), None, None)
+        }
+        Endpoint::MitigationJobs
+        | Endpoint::MitigationJob
+        | Endpoint::Mitigations
+        | Endpoint::PatchJobs
+        | Endpoint::AssetCount => (gateway::answer(call), None, None),
         Endpoint::Unknown => (not_found(), None, None),
         Endpoint::Session => {
             let reply = small::session(call).unwrap_or_else(|refusal| refusal.reply(&call.base, call.now));
@@ -207,7 +218,9 @@ fn dispatch(call: &Call) -> Result<Reply, Refusal> {
         Endpoint::AssetGroup => subscription::asset_groups(call),
         Endpoint::AssetIp => subscription::addresses(call),
         Endpoint::Network => subscription::networks(call),
-        Endpoint::SearchList => subscription::search_lists(call),
+        Endpoint::SearchList => search_lists::fixed(call),
+        Endpoint::DynamicSearchList => search_lists::dynamic(call),
+        Endpoint::Schedule => schedule::answer(call),
         Endpoint::ActivityLog => small::activity_log(call),
         _ => Ok(small::about(call)),
     }

@@ -1,6 +1,7 @@
 //! The small end points: about, session, gateway token, activity log (spec sections 2.2 and 10).
 
 use super::call::Call;
+use super::gateway;
 use super::params::{Kind, Known};
 use super::reply::{Family, Refusal, Reply, done};
 use super::xml::{Xml, stamp};
@@ -56,10 +57,7 @@ pub(super) fn auth(call: &Call) -> Reply {
         .and_then(|(user, password)| call.app.access.make_token(&call.app.world.options, user, password, call.now));
     match token {
         Some(token) => Reply::new(201, "text/plain;charset=UTF-8", token, Family::Plain),
-        None => Reply::json(
-            401,
-            &serde_json::json!({ "timestamp": stamp(call.now), "status": 401, "error": "Unauthorized", "path": "/auth" }),
-        ),
+        None => gateway::unauthorized(call),
     }
 }
 

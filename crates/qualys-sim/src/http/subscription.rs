@@ -1,4 +1,4 @@
-//! Option profiles, appliances, asset groups, addresses, networks and search lists on the wire (spec sections 4.2, 8, 9, 10).
+//! Option profiles, appliances, asset groups, addresses and networks on the wire (spec sections 4.2, 8, 9, 10).
 
 use super::call::Call;
 use super::faults::FaultKind;
@@ -7,11 +7,11 @@ use super::reply::{Refusal, Reply};
 use super::select::{belongs, within};
 use super::xml::{Xml, stamp};
 use crate::roll::Roll;
-use crate::subscription::{APPLIANCES, Appliance, GROUPS, Group, Members, NETWORKS, PROFILES, Profile, SEARCH_LISTS};
+use crate::subscription::{APPLIANCES, Appliance, GROUPS, Group, Members, NETWORKS, PROFILES, Profile};
 use std::net::Ipv4Addr;
 
 /// `action=list` and nothing else.
-fn only_list(call: &Call, known: &[&[Known]]) -> Result<(), Refusal> {
+pub(super) fn only_list(call: &Call, known: &[&[Known]]) -> Result<(), Refusal> {
     let action = call.action()?;
     if action != "list" {
         return Err(call.unknown_action(action));
@@ -77,7 +77,7 @@ fn option_profile(xml: &mut Xml, profile: &Profile) {
             xml.open("CUSTOM");
             xml.number("ID", list.id);
             xml.cdata("TITLE", list.title);
-            xml.leaf("TYPE", "static");
+            xml.leaf("TYPE", if list.is_dynamic() { "dynamic" } else { "static" });
             xml.leaf("LOGIN", "quays3am1");
             xml.close("CUSTOM");
             xml.close("CUSTOM_LIST");
@@ -158,7 +158,8 @@ pub(super) fn appliances(call: &Call) -> Result<Reply, Refusal> {
     Ok(document(call, "APPLIANCE_LIST_OUTPUT", dtd, &xml.finish()))
 }
 
-fn document(call: &Call, root: &str, dtd: &str, content: &str) -> Reply {
+/// A document around its content.
+pub(super) fn document(call: &Call, root: &str, dtd: &str, content: &str) -> Reply {
     Reply::xml(call.prologue(root, dtd) + content + &call.epilogue(root))
 }
 
@@ -326,7 +327,8 @@ fn address_set(xml: &mut Xml, call: &Call, group: &Group) {
     xml.close("IP_SET");
 }
 
-fn runs(call: &Call, belongs: impl Fn(u32) -> bool) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+/// The addresses of the hosts that belong, as runs of neighbours.
+pub(super) fn runs(call: &Call, belongs: impl Fn(u32) -> bool) -> Vec<(Ipv4Addr, Ipv4Addr)> {
     let fleet = call.app.world.fleet();
     let mut runs: Vec<(Ipv4Addr, Ipv4Addr)> = Vec::new();
     for ip in (0..fleet.len()).filter(|index| belongs(*index)).map(|index| fleet.ip_of(index)) {
@@ -393,29 +395,4 @@ pub(super) fn networks(call: &Call) -> Result<Reply, Refusal> {
     }
     xml.close("NETWORK_LIST");
     Ok(document(call, "NETWORK_LIST_OUTPUT", "/api/2.0/fo/network/network_list_output.dtd", &xml.finish()))
-}
-
-/// Static search lists.
-pub(super) fn search_lists(call: &Call) -> Result<Reply, Refusal> {
-    only_list(call, &[&[("ids", Kind::Ids)]])?;
-    let ids = call.params.ids("ids");
-    let knowledge = call.app.world.knowledge();
-    let mut xml = Xml::at_depth(2);
-    xml.open("STATIC_LISTS");
-    for list in SEARCH_LISTS.iter().filter(|list| ids.as_ref().is_none_or(|ids| within(ids, u64::from(list.id)))) {
-        xml.open("STATIC_LIST");
-        xml.number("ID", list.id);
-        xml.cdata("TITLE", list.title);
-        xml.leaf("GLOBAL", "Yes");
-        xml.leaf("OWNER", &call.app.world.options.username);
-        xml.open("QIDS");
-        for qid in knowledge.qids().filter(|qid| list.covers(*qid)) {
-            xml.number("QID", qid);
-        }
-        xml.close("QIDS");
-        xml.close("STATIC_LIST");
-    }
-    xml.close("STATIC_LISTS");
-    let dtd = "/api/2.0/fo/qid/search_list/static/static_list_output.dtd";
-    Ok(document(call, "STATIC_SEARCH_LIST_OUTPUT", dtd, &xml.finish()))
 }

@@ -70,16 +70,32 @@ impl Xml {
 
     /// An element holding CDATA.
     pub(crate) fn cdata(&mut self, name: &str, value: &str) {
-        self.element(name, &format!("<![CDATA[{}]]>", value.replace("]]>", "]]]]><![CDATA[>")));
+        self.begin(name);
+        self.text.push_str("<![CDATA[");
+        if value.contains("]]>") {
+            self.text.push_str(&value.replace("]]>", "]]]]><![CDATA[>"));
+        } else {
+            self.text.push_str(value);
+        }
+        self.text.push_str("]]>");
+        self.end(name);
     }
 
     /// An element whose content is already XML.
     pub(crate) fn element(&mut self, name: &str, content: &str) {
+        self.begin(name);
+        self.text.push_str(content);
+        self.end(name);
+    }
+
+    fn begin(&mut self, name: &str) {
         self.indent();
         self.text.push('<');
         self.text.push_str(name);
         self.text.push('>');
-        self.text.push_str(content);
+    }
+
+    fn end(&mut self, name: &str) {
         self.text.push_str("</");
         self.text.push_str(name.split(' ').next().unwrap_or(name));
         self.text.push_str(">\n");
@@ -99,5 +115,6 @@ pub(crate) fn escape(text: &str) -> String {
 
 /// An instant as `YYYY-MM-DDTHH:MM:SSZ`.
 pub(crate) fn stamp(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    // Six of them are in every detection, and a format string would be read each time.
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }

@@ -173,7 +173,7 @@ async fn profiles_are_a_bare_root_and_name_their_search_list() {
     for version in [2, 4, 5, 7] {
         let answer = sim.get(&format!("/api/{version}.0/fo/subscription/option_profile/vm/?action=list")).await;
         assert!(answer.first("RESPONSE").is_none() && answer.first("DATETIME").is_none());
-        assert_eq!(answer.all("OPTION_PROFILE").len(), 4);
+        assert_eq!(answer.all("OPTION_PROFILE").len(), 5);
         assert_eq!(answer.all("IS_DEFAULT").iter().filter(|flag| *flag == "1").count(), 1);
         assert!(answer.first("LOGIN_PASSWORD").is_some(), "a client must be able to meet a secret here");
     }
