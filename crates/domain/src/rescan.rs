@@ -41,6 +41,8 @@ pub struct Situation<'a> {
     pub closed: bool,
     /// The instance has a connection to the scanner; one that is filled from files has none.
     pub connected: bool,
+    /// The instance is not disabled.
+    pub enabled: bool,
     /// Addresses the scanner can be pointed at.
     pub addresses: usize,
 }
@@ -48,8 +50,8 @@ pub struct Situation<'a> {
 /// May this item be rescanned? The first reason that holds is the one people see.
 ///
 /// # Errors
-/// `source_not_supported`, `scanner_inactive`, `source_not_connected`, `source_not_stamped`, `record_closed`,
-/// `nothing_to_scan`.
+/// `source_not_supported`, `scanner_inactive`, `source_not_connected`, `instance_disabled`, `source_not_stamped`,
+/// `record_closed`, `nothing_to_scan`.
 pub fn permitted(situation: Situation<'_>) -> Result<(), Refusal> {
     if situation.product != "qualys" {
         return Err(Refusal::new(
@@ -67,6 +69,12 @@ pub fn permitted(situation: Situation<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(
             "source_not_connected",
             "the item was imported from files; set up a connection to Qualys to rescan it",
+        ));
+    }
+    if !situation.enabled {
+        return Err(Refusal::new(
+            "instance_disabled",
+            "the integration instance is disabled; an administrator enables it under Scanners",
         ));
     }
     if !situation.stamped {

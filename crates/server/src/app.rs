@@ -8,6 +8,7 @@ use crate::engine::crowd::Crowd;
 use crate::http::idempotency::InFlight;
 use crate::keys::Keys;
 use crate::passwords::Passwords;
+use crate::platforms::Platforms;
 use crate::wake::Wake;
 use domain::account::SessionLimits;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// When agents were last heard, not yet written.
     pub presence: Presence,
+    /// Connections to scanners' platforms.
+    pub platforms: Platforms,
     /// Where the requests of many agents come together.
     pub crowd: Crowd,
     /// Hands mail over, where a mail server is configured.

@@ -4,16 +4,19 @@
 //! A kept password leaves this server only to the address it was entered for: whoever changes the address or the user
 //! name enters the password again. Otherwise everybody who may edit an instance could have it sent elsewhere.
 
+mod connection;
+
+pub use connection::{ConnectError, connect, test};
+
 use crate::app::App;
-use crate::connect::qualys::{Auth, Client, Config, Endpoint, Secret, Versions};
+use crate::connect::qualys::Endpoint;
 use crate::http::{Caller, Error};
 use crate::secrets::Unopenable;
-use axum::http::StatusCode;
 use domain::access::{Action, Record};
 use domain::id::InstanceId;
 use domain::refusal::Refusal;
 use domain::rescan::TRACKING_HOURS;
-use protocol::api::integrations::{ConnectionTest, InstanceChange, NewInstance};
+use protocol::api::integrations::{ConnectionTest, InstanceChange, NewInstance, Quota, VersionSeen};
 use protocol::problem::FieldError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,27 +28,12 @@ use url::Url;
 pub const INTERVAL_MINUTES_MIN: i64 = 15;
 /// Longest interval of scheduled imports: 30 days.
 pub const INTERVAL_MINUTES_MAX: i64 = 30 * 24 * 60;
+/// Longest way back of a first import.
+pub const FIRST_DAYS_MAX: i64 = 365;
 /// Longest tracking period of a rescan.
 pub const TRACKING_HOURS_MAX: i64 = 168;
 /// Longest name, address or user name, in bytes.
 const TEXT_BYTES_MAX: usize = 500;
-
-/// Why there is no connection to a scanner.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The instance cannot be connected to.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Its password cannot be opened.
-    #[error(transparent)]
-    Unopenable(#[from] Unopenable),
-    /// What is set is not usable.
-    #[error(transparent)]
-    Scanner(#[from] crate::connect::qualys::Error),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
 
 /// What a sealed password belongs to.
 fn purpose(id: InstanceId) -> String {
@@ -77,11 +65,13 @@ pub async fn create(app: &App, caller: &Caller, new: NewInstance) -> Result<Inst
         gateway_url: new.gateway_url.trim().to_owned(),
         auth: new.auth.unwrap_or_else(|| "basic".to_owned()),
         username: new.username.trim().to_owned(),
-        versions: versions_text(&new.versions),
+        versions: versions_text(&new.versions)?,
         default_profile: new.default_profile.filter(|profile| !profile.is_empty()),
         default_appliance: new.default_appliance.filter(|appliance| !appliance.is_empty()),
         tracking_hours: new.tracking_hours.unwrap_or(TRACKING_HOURS),
         interval_minutes: new.interval_minutes.filter(|minutes| *minutes != 0),
+        first_days: new.first_days.filter(|days| *days != 0),
+        disabled: new.disabled,
     };
     check(&settings, &new.versions)?;
     if password.is_empty() {
@@ -117,7 +107,7 @@ pub async fn change(
             return Err(crate::http::conditional::changed_meanwhile());
         }
         let versions = change.versions.clone().unwrap_or_else(|| versions_of(&before.versions));
-        let settings = changed_settings(&before, &change, &versions);
+        let settings = changed_settings(&before, &change, versions_text(&versions)?);
         if !before.files_only() {
             check(&settings, &versions)?;
         }
@@ -138,7 +128,7 @@ pub async fn change(
     Ok(changed)
 }
 
-fn changed_settings(before: &Instance, change: &InstanceChange, versions: &BTreeMap<String, u8>) -> Settings {
+fn changed_settings(before: &Instance, change: &InstanceChange, versions: String) -> Settings {
     let text = |new: &Option<String>, before: &str| new.as_deref().map_or(before, str::trim).to_owned();
     let optional = |new: &Option<String>, before: &Option<String>| match new {
         None => before.clone(),
@@ -151,7 +141,7 @@ fn changed_settings(before: &Instance, change: &InstanceChange, versions: &BTree
         gateway_url: text(&change.gateway_url, &before.gateway_url),
         auth: text(&change.auth, &before.auth),
         username: text(&change.username, &before.username),
-        versions: versions_text(versions),
+        versions,
         default_profile: optional(&change.default_profile, &before.default_profile),
         default_appliance: optional(&change.default_appliance, &before.default_appliance),
         tracking_hours: change.tracking_hours.unwrap_or(before.tracking_hours),
@@ -159,6 +149,11 @@ fn changed_settings(before: &Instance, change: &InstanceChange, versions: &BTree
             None => before.interval_minutes,
             Some(minutes) => Some(minutes).filter(|minutes| *minutes != 0),
         },
+        first_days: match change.first_days {
+            None => before.first_days,
+            Some(days) => Some(days).filter(|days| *days != 0),
+        },
+        disabled: change.disabled.unwrap_or(before.disabled),
     }
 }
 
@@ -169,8 +164,10 @@ fn name_taken(error: store::Error) -> Error {
     error.into()
 }
 
-fn versions_text(versions: &BTreeMap<String, u8>) -> String {
-    serde_json::to_string(versions).expect("names and numbers are JSON")
+/// 0 is the program's own version.
+fn versions_text(versions: &BTreeMap<String, u8>) -> Result<String, Error> {
+    let set: BTreeMap<&String, &u8> = versions.iter().filter(|(_, version)| **version != 0).collect();
+    serde_json::to_string(&set).map_err(Error::internal)
 }
 
 /// The versions as they are kept.
@@ -179,8 +176,58 @@ pub fn versions_of(text: &str) -> BTreeMap<String, u8> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-fn endpoint(word: &str) -> Option<Endpoint> {
-    Endpoint::ALL.into_iter().find(|endpoint| endpoint.name().replace(' ', "_") == word)
+/// The versions that are gone, as they are kept.
+#[must_use]
+pub fn versions_seen(text: &str) -> Vec<VersionSeen> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// The last test of the connection, as it is kept.
+#[must_use]
+pub fn tested(text: &str) -> Option<ConnectionTest> {
+    serde_json::from_str(text).ok()
+}
+
+/// A limit of the platform, as people and programs read it.
+#[must_use]
+pub fn quota(row: store::quotas::Quota) -> Quota {
+    let reserve = crate::platforms::quota(&row).reserve();
+    Quota {
+        endpoint: row.endpoint,
+        limit: row.limit_calls,
+        window_seconds: row.window_seconds,
+        remaining: row.remaining,
+        reserve,
+        wait_until: row.wait_until_at,
+        concurrency: row.concurrency,
+        seen_at: row.seen_at,
+        refused_at: row.refused_at,
+        refused: row.refused,
+    }
+}
+
+/// Delete an instance that never imported anything; `seen` is the version the caller has seen.
+///
+/// # Errors
+/// 403, 404, 409 `instance_in_use`, 412.
+pub async fn delete(app: &App, caller: &Caller, id: InstanceId, seen: Option<i64>) -> Result<(), Error> {
+    caller.may(Action::IntegrationConfigure, &Record::default())?;
+    let (author, now) = (caller.author(), app.clock.now());
+    let deleted = app.database.try_write(move |tx| {
+        let before = known(tx, id)?;
+        if seen.is_some_and(|seen| seen != before.version) {
+            return Err(crate::http::conditional::changed_meanwhile());
+        }
+        if !instances::delete(tx, &author, id, before.version, now)? {
+            let why = "it has imports, hosts or scans; disable it instead: its records stay";
+            return Err(Refusal::new("instance_in_use", why).into());
+        }
+        Ok(())
+    });
+    deleted.await?;
+    app.platforms.forget(id);
+    app.wake.notify("instance", id.0);
+    Ok(())
 }
 
 fn check(settings: &Settings, versions: &BTreeMap<String, u8>) -> Result<(), Error> {
@@ -213,8 +260,19 @@ fn check(settings: &Settings, versions: &BTreeMap<String, u8>) -> Result<(), Err
     if settings.interval_minutes.is_some_and(|minutes| !interval.contains(&minutes)) {
         refuse("interval_minutes", "out_of_range", "scheduled imports are 15 minutes to 30 days apart; 0 is none");
     }
-    if let Some(word) = versions.keys().find(|word| endpoint(word).is_none()) {
-        refuse("versions", "unknown", &format!("{word} is no end point of the API"));
+    if settings.first_days.is_some_and(|days| !(1..=FIRST_DAYS_MAX).contains(&days)) {
+        refuse("first_days", "out_of_range", "the first import goes back 1 to 365 days; 0 is everything");
+    }
+    for (word, version) in versions {
+        match Endpoint::of_word(word) {
+            None => refuse("versions", "unknown", &format!("{word} is no end point of the API")),
+            Some(endpoint) if *version != 0 && !endpoint.known_versions().contains(version) => {
+                let known: Vec<String> = endpoint.known_versions().iter().map(|known| format!("{known}.0")).collect();
+                let why = format!("{word} is known in the versions {}; 0 is the program's", known.join(", "));
+                refuse("versions", "unknown", &why);
+            }
+            Some(_) => {}
+        }
     }
     if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
 }
@@ -233,84 +291,6 @@ fn address_fits(text: &str) -> bool {
         && url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
-}
-
-/// A connection to the scanner of an instance. Nothing is sent yet.
-///
-/// # Errors
-/// [`ConnectError`].
-pub async fn connect(app: &App, id: InstanceId) -> Result<Client, ConnectError> {
-    let (instance, sealed) =
-        app.database.read(move |tx| Ok((instances::one(tx, id)?, instances::secret(tx, id)?))).await?;
-    if instance.files_only() {
-        let why = "this integration instance is filled from files; it has no connection to a scanner";
-        return Err(Refusal::new("files_only", why).into());
-    }
-    let password = app.keys.sealer.open(&purpose(id), &sealed)?;
-    Ok(Client::new(config(app, &instance, password)?, Arc::new(app.clock.clone()))?)
-}
-
-fn config(app: &App, instance: &Instance, password: String) -> Result<Config, Refusal> {
-    let url = |text: &str| {
-        Url::parse(text).map_err(|_| Refusal::new("bad_url", format!("{text} is not the address of a scanner's API")))
-    };
-    let mut versions = Versions::default();
-    for (word, version) in versions_of(&instance.versions) {
-        if let Some(endpoint) = endpoint(&word) {
-            versions.set(endpoint, version);
-        }
-    }
-    let gateway = Some(instance.gateway_url.as_str()).filter(|text| !text.is_empty());
-    Ok(Config {
-        gateway_url: gateway.map(url).transpose()?,
-        auth: match instance.auth.as_str() {
-            "session" => Auth::Session,
-            "token" => Auth::Jwt,
-            _ => Auth::Basic,
-        },
-        versions,
-        password: Secret::new(password),
-        spool_folder: crate::engine::import::spool_folder(app).ok(),
-        ..Config::new(url(&instance.api_url)?, instance.username.clone(), "")
-    })
-}
-
-/// Try the connection: sign in, and ask for one host.
-///
-/// # Errors
-/// 403, 404. A connection that does not work is an answer, not an error.
-pub async fn test(app: &App, caller: &Caller, id: InstanceId) -> Result<ConnectionTest, Error> {
-    caller.may(Action::IntegrationConfigure, &Record::default())?;
-    app.database.try_read(move |tx| known(tx, id)).await?;
-    let client = match connect(app, id).await {
-        Ok(client) => client,
-        Err(ConnectError::Store(error)) => return Err(error.into()),
-        Err(error) => return Ok(ConnectionTest { works: false, detail: error.to_string() }),
-    };
-    let outcome = tokio::time::timeout(std::time::Duration::from_secs(25), client.test_connection()).await;
-    client.close().await;
-    Ok(match outcome {
-        Err(_) => ConnectionTest { works: false, detail: "the scanner did not answer within 25 seconds".to_owned() },
-        Ok(Err(error)) => ConnectionTest { works: false, detail: crate::http::error::causes(&error) },
-        Ok(Ok(report)) if report.sees_hosts => {
-            ConnectionTest { works: true, detail: "signed in; the account sees hosts".to_owned() }
-        }
-        Ok(Ok(_)) => {
-            let detail = "signed in, but the account sees no host: an empty subscription or a narrow scope";
-            ConnectionTest { works: true, detail: detail.to_owned() }
-        }
-    })
-}
-
-impl From<ConnectError> for Error {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Refused(refusal) => refusal.into(),
-            ConnectError::Store(error) => error.into(),
-            ConnectError::Unopenable(error) => Refusal::new("password_unopenable", error.to_string()).into(),
-            ConnectError::Scanner(error) => Error::problem(StatusCode::BAD_GATEWAY, error.kind(), error.to_string()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod letters;
 pub mod mtg;
 pub mod pages;
 pub mod passwords;
+pub mod platforms;
 pub mod secrets;
 pub mod start;
 pub mod telemetry;

@@ -12,6 +12,7 @@ use crate::http::tls::{self, Authority, TlsError};
 use crate::http::{limits, router};
 use crate::keys::{KeyError, Keys};
 use crate::passwords::{self, Passwords};
+use crate::platforms::Platforms;
 use crate::wake::Wake;
 use axum_server::tls_rustls::RustlsConfig;
 use domain::access::{AssetScope, Role};
@@ -193,6 +194,7 @@ fn parts(
         session_limits: SessionLimits::default(),
         in_flight: InFlight::default(),
         presence: Presence::default(),
+        platforms: Platforms::default(),
         crowd: Crowd::default(),
         mailer,
         wake: Wake::default(),

@@ -36,6 +36,10 @@ pub struct Settings {
     pub tracking_hours: i64,
     /// Minutes between two scheduled imports; none for imports by hand.
     pub interval_minutes: Option<i64>,
+    /// Days that the first import of detections goes back; none for everything.
+    pub first_days: Option<i64>,
+    /// No imports and no rescans; its records stay.
+    pub disabled: bool,
 }
 
 record! {
@@ -68,6 +72,14 @@ record! {
         pub tracking_hours: i64,
         /// As [`Settings::interval_minutes`].
         pub interval_minutes: Option<i64>,
+        /// As [`Settings::first_days`].
+        pub first_days: Option<i64>,
+        /// As [`Settings::disabled`].
+        pub disabled: bool,
+        /// End points whose configured version is gone, and what answers instead: JSON list; empty for none.
+        pub versions_seen: String,
+        /// What the last test of the connection said of what is set: JSON; empty where it was not tested.
+        pub tested: String,
         /// When the next scheduled import is due.
         pub next_import_at: Option<Timestamp>,
         /// What the last finished import of the knowledge base covered up to.
@@ -105,6 +117,7 @@ pub const FIELDS: Fields = Fields {
             kind: filter::Kind::Words(&["basic", "session", "token", "files"]),
             doc: "how it signs in; files for one that is filled by hand",
         },
+        Field { name: "disabled", kind: filter::Kind::Truth, doc: "no imports and no rescans" },
         Field { name: "scheduled", kind: filter::Kind::Truth, doc: "imports are scheduled" },
         Field { name: "stamped", kind: filter::Kind::Truth, doc: "its items show the scanner as their source" },
         Field { name: "imported", kind: filter::Kind::Instant, doc: "what detections are imported up to" },
@@ -119,7 +132,8 @@ pub const LIST: List = List {
     name: "instances",
     select:
         "n.id, n.name, n.product, n.api_url, n.gateway_url, n.auth, n.username, length(n.secret) > 0 AS has_secret,
-             n.versions, n.default_profile, n.default_appliance, n.tracking_hours, n.interval_minutes, n.next_import_at,
+             n.versions, n.default_profile, n.default_appliance, n.tracking_hours, n.interval_minutes, n.first_days,
+             n.disabled, n.versions_seen, n.tested, n.next_import_at,
              n.knowledge_base_until, n.host_detection_until, n.source_stamped_at, n.version, n.created_at, n.updated_at",
     from: "integration_instance n",
     key: "n.id",
@@ -130,6 +144,7 @@ pub const LIST: List = List {
         Column::one("address", "n.api_url"),
         Column::one("username", "n.username"),
         Column::one("auth", "n.auth"),
+        Column::one("disabled", "n.disabled"),
         Column::one("scheduled", "(n.interval_minutes IS NOT NULL)"),
         Column::one("stamped", "(n.source_stamped_at IS NOT NULL)"),
         Column::one("imported", "n.host_detection_until"),
@@ -183,6 +198,7 @@ fn detail(settings: &Settings, secret_changed: bool) -> serde_json::Value {
         "gateway_url": settings.gateway_url, "auth": settings.auth, "username": settings.username,
         "default_profile": settings.default_profile, "default_appliance": settings.default_appliance,
         "tracking_hours": settings.tracking_hours, "interval_minutes": settings.interval_minutes,
+        "first_days": settings.first_days, "disabled": settings.disabled, "versions": settings.versions,
         "secret_changed": secret_changed,
     })
 }
@@ -218,6 +234,7 @@ pub fn create(tx: &mut Transaction<'_>, actor: &str, settings: &Settings, now: T
             &now,
         ],
     )?;
+    set_reach(tx, id, settings)?;
     audit_change(tx, actor, "instance.create", id, detail(settings, false), now)?;
     Ok(id)
 }
@@ -248,6 +265,7 @@ pub fn update(
     if one(tx, id)?.version != version {
         return Err(Error::Conflict("version".to_owned()));
     }
+    forget_stale(tx, id, settings, secret.is_some())?;
     tx.execute(
         "UPDATE integration_instance SET name = $2, api_url = $3, gateway_url = $4, auth = $5, username = $6,
              secret = coalesce($7, secret), versions = $8, default_profile = $9, default_appliance = $10,
@@ -272,7 +290,83 @@ pub fn update(
             &now,
         ],
     )?;
+    set_reach(tx, id, settings)?;
     audit_change(tx, actor, "instance.update", id, detail(settings, secret.is_some()), now)
+}
+
+/// How far an instance reaches: back in time, and whether at all.
+fn set_reach(tx: &mut Transaction<'_>, id: InstanceId, settings: &Settings) -> Result<()> {
+    let set = "UPDATE integration_instance SET first_days = $2, disabled = $3 WHERE id = $1";
+    tx.execute(set, &[&id, &settings.first_days, &settings.disabled])?;
+    Ok(())
+}
+
+/// What was found out of the connection holds for what is set; called before that changes.
+fn forget_stale(tx: &mut Transaction<'_>, id: InstanceId, settings: &Settings, secret: bool) -> Result<()> {
+    tx.execute(
+        "UPDATE integration_instance SET tested = '' WHERE id = $1
+         AND ($7 OR api_url <> $2 OR gateway_url <> $3 OR auth <> $4 OR username <> $5 OR versions <> $6)",
+        &[
+            &id,
+            &settings.api_url,
+            &settings.gateway_url,
+            &settings.auth,
+            &settings.username,
+            &settings.versions,
+            &secret,
+        ],
+    )?;
+    let forget =
+        "UPDATE integration_instance SET versions_seen = '' WHERE id = $1 AND (api_url <> $2 OR versions <> $3)";
+    tx.execute(forget, &[&id, &settings.api_url, &settings.versions])?;
+    Ok(())
+}
+
+/// Keep what a test of the connection said, unless what is set was changed meanwhile.
+///
+/// # Errors
+/// See [`Error`].
+pub fn keep_test(tx: &mut Transaction<'_>, id: InstanceId, version: i64, tested: &str) -> Result<()> {
+    let keep = "UPDATE integration_instance SET tested = $3 WHERE id = $1 AND version = $2";
+    tx.execute(keep, &[&id, &version, &tested])?;
+    Ok(())
+}
+
+/// Keep which versions are gone, unless other ones were set meanwhile.
+///
+/// # Errors
+/// See [`Error`].
+pub fn keep_versions(tx: &mut Transaction<'_>, id: InstanceId, set: &str, seen: &str) -> Result<()> {
+    let keep = "UPDATE integration_instance SET versions_seen = $3 WHERE id = $1 AND versions = $2";
+    tx.execute(keep, &[&id, &set, &seen])?;
+    Ok(())
+}
+
+/// Delete an instance of this version that never imported anything; `false` where it did, or is in use otherwise.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown key; [`Error::Conflict`] with `version` where it was edited meanwhile.
+pub fn delete(tx: &mut Transaction<'_>, actor: &str, id: InstanceId, version: i64, now: Timestamp) -> Result<bool> {
+    let instance = one(tx, id)?;
+    if instance.version != version {
+        return Err(Error::Conflict("version".to_owned()));
+    }
+    let used: bool = tx.scalar(
+        "SELECT EXISTS (SELECT 1 FROM import_run r WHERE r.instance_id = $1)
+             OR EXISTS (SELECT 1 FROM source_host h WHERE h.instance_id = $1)
+             OR EXISTS (SELECT 1 FROM vulnerable_item i WHERE i.instance_id = $1)
+             OR EXISTS (SELECT 1 FROM scan_child c WHERE c.instance_id = $1)",
+        &[&id],
+    )?;
+    if used {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM platform_quota WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM option_profile WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM appliance WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM integration_instance WHERE id = $1", &[&id])?;
+    audit_change(tx, actor, "instance.delete", id, serde_json::json!({ "name": instance.name }), now)?;
+    Ok(true)
 }
 
 fn audit_change(
@@ -323,7 +417,8 @@ pub fn for_files(
 pub fn due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<InstanceId>> {
     let rows: Vec<(InstanceId,)> = tx.all(
         "SELECT id FROM integration_instance
-         WHERE interval_minutes IS NOT NULL AND auth <> 'files' AND next_import_at <= $1 ORDER BY next_import_at, id",
+         WHERE interval_minutes IS NOT NULL AND auth <> 'files' AND NOT disabled AND next_import_at <= $1
+         ORDER BY next_import_at, id",
         &[&now],
     )?;
     Ok(rows.into_iter().map(|(id,)| id).collect())

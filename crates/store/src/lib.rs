@@ -68,6 +68,7 @@ pub mod numbers;
 pub mod outbox;
 pub mod overview;
 pub mod proposals;
+pub mod quotas;
 pub mod record;
 pub mod report;
 pub mod retention;

@@ -75,14 +75,14 @@ pub fn one(tx: &mut Transaction<'_>, product: &str) -> Result<Scanner> {
     list(tx)?.into_iter().find(|scanner| scanner.product == product).ok_or(Error::NotFound)
 }
 
-/// Is the scanner of this instance active, so that rescans may be launched there?
+/// Is the scanner of this instance active, and the instance itself not disabled, so that rescans may be launched there?
 ///
 /// # Errors
 /// See [`Error`].
 pub fn active_at(tx: &mut Transaction<'_>, instance: InstanceId) -> Result<bool> {
     tx.scalar(
         "SELECT EXISTS (SELECT 1 FROM scanner s JOIN integration_instance n ON n.product = s.product
-                        WHERE n.id = $1 AND s.active)",
+                        WHERE n.id = $1 AND s.active AND NOT n.disabled)",
         &[&instance],
     )
 }

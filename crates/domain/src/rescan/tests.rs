@@ -4,13 +4,21 @@ use crate::score::Mitigation;
 
 #[test]
 fn every_reason_has_its_code() {
-    let good =
-        Situation { product: "qualys", active: true, stamped: true, closed: false, connected: true, addresses: 1 };
+    let good = Situation {
+        product: "qualys",
+        active: true,
+        stamped: true,
+        closed: false,
+        connected: true,
+        enabled: true,
+        addresses: 1,
+    };
     assert!(permitted(good).is_ok());
     for (situation, code) in [
         (Situation { product: "nessus", ..good }, "source_not_supported"),
         (Situation { active: false, ..good }, "scanner_inactive"),
         (Situation { connected: false, ..good }, "source_not_connected"),
+        (Situation { enabled: false, ..good }, "instance_disabled"),
         (Situation { stamped: false, ..good }, "source_not_stamped"),
         (Situation { closed: true, ..good }, "record_closed"),
         (Situation { addresses: 0, ..good }, "nothing_to_scan"),

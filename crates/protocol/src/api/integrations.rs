@@ -98,6 +98,18 @@ pub struct Instance {
     pub tracking_hours: i64,
     /// Minutes between two scheduled imports.
     pub interval_minutes: Option<i64>,
+    /// Days that the first import of detections goes back; absent for everything.
+    #[serde(default)]
+    pub first_days: Option<i64>,
+    /// No imports and no rescans; its records stay.
+    #[serde(default)]
+    pub disabled: bool,
+    /// End points whose version is gone at the platform, and the later one that is used instead.
+    #[serde(default)]
+    pub versions_seen: Vec<VersionSeen>,
+    /// The last test of the connection; absent where what is set now was not tested.
+    #[serde(default)]
+    pub tested: Option<ConnectionTest>,
     /// When the next scheduled import is due.
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub next_import_at: Option<Timestamp>,
@@ -143,6 +155,12 @@ pub struct NewInstance {
     pub tracking_hours: Option<i64>,
     /// Minutes between two scheduled imports, at least 15; none when absent.
     pub interval_minutes: Option<i64>,
+    /// Days that the first import of detections goes back, 1 to 365; everything when absent.
+    #[serde(default)]
+    pub first_days: Option<i64>,
+    /// Begin without imports and rescans.
+    #[serde(default)]
+    pub disabled: bool,
 }
 
 /// What changes of an instance; what is absent stays. Another address or user name needs the password again.
@@ -168,7 +186,7 @@ pub struct InstanceChange {
     /// Password at the scanner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// Versions of the API by endpoint.
+    /// Versions of the API by endpoint; 0 for the program's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versions: Option<BTreeMap<String, u8>>,
     /// Key of the option profile of rescans; empty for none.
@@ -183,6 +201,64 @@ pub struct InstanceChange {
     /// Minutes between two scheduled imports, at least 15; 0 for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_minutes: Option<i64>,
+    /// Days that the first import of detections goes back, 1 to 365; 0 for everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_days: Option<i64>,
+    /// No imports and no rescans; its records stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+}
+
+/// An end point whose version is gone at the platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct VersionSeen {
+    /// The end point: `knowledge_base`.
+    pub endpoint: String,
+    /// The version that is gone.
+    pub from: u8,
+    /// The one that answers.
+    pub to: u8,
+    /// Since when that is known.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub since: Timestamp,
+}
+
+/// `{"quotas": […]}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct QuotasBody {
+    /// By end point.
+    pub quotas: Vec<Quota>,
+}
+
+/// What a platform said of its limits at one end point.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Quota {
+    /// The end point: `host_list_detection`.
+    pub endpoint: String,
+    /// Calls allowed in a window.
+    pub limit: Option<i64>,
+    /// Length of the window.
+    pub window_seconds: Option<i64>,
+    /// Calls left in it.
+    pub remaining: Option<i64>,
+    /// Calls of the window that imports leave to rescans and tests.
+    pub reserve: i64,
+    /// No call is made before.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub wait_until: Option<Timestamp>,
+    /// Calls allowed at once.
+    pub concurrency: Option<i64>,
+    /// When that was said.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub seen_at: Timestamp,
+    /// When a call was last refused because of a limit.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub refused_at: Option<Timestamp>,
+    /// In what words; empty where none was.
+    pub refused: String,
 }
 
 /// Whether a connection works.
@@ -194,13 +270,40 @@ pub struct ConnectionTestBody {
 }
 
 /// What came of a connection test.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ConnectionTest {
-    /// The scanner answered, and the credentials are good.
+    /// The credentials are good, and imports can do their work.
     pub works: bool,
-    /// What was found, or what to do.
+    /// What was found, or what does not work, in a sentence.
     pub detail: String,
+    /// What was tried, in order.
+    #[serde(default)]
+    pub checks: Vec<ConnectionCheck>,
+    /// When.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub tested_at: Timestamp,
+}
+
+/// One line of a connection test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ConnectionCheck {
+    /// `sign_in`, `gateway_token`, `host_list`, `detections`, `knowledge_base`, `option_profiles`, `appliances`,
+    /// `asset_groups` or `scan_list`.
+    pub check: String,
+    /// What cannot be done without it: `imports` or `rescans`.
+    pub needed_for: String,
+    /// `works`, `limited`, `refused`, `failed` or `not_tried`.
+    pub verdict: String,
+    /// Why: `sign_in`, `account`, `permission`, `version_gone`, `dns`, `connection_refused`, `time_out`, `tls`,
+    /// `wrong_host`, `connection`, `limited`, `unavailable`, `answer`, `config`, `server`, `not_tried`; empty where it
+    /// works.
+    pub cause: String,
+    /// What was found, or what the platform said.
+    pub detail: String,
+    /// What to do; empty where nothing is to be done.
+    pub advice: String,
 }
 
 /// `{"option_profiles": […]}`.

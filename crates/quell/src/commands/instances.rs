@@ -6,10 +6,9 @@ use crate::failure::Failure;
 use crate::output::{self, Column, note};
 use crate::prompt;
 use protocol::api::integrations::{
-    Appliance, AppliancesBody, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody, InstanceChange,
-    InstancesBody, NewInstance, OptionProfile, OptionProfilesBody,
+    Appliance, AppliancesBody, ConnectionCheck, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody,
+    InstanceChange, InstancesBody, NewInstance, OptionProfile, OptionProfilesBody, Quota, QuotasBody,
 };
-use std::collections::BTreeMap;
 
 /// What can be done with integration instances.
 #[derive(Debug, clap::Subcommand)]
@@ -25,8 +24,28 @@ pub enum Command {
     Create(Box<Create>),
     /// Change an instance
     Change(Box<Change>),
-    /// Sign in at the scanner and ask for one host
+    /// Sign in at the scanner and try once what imports and rescans need
     Test {
+        /// Its key or name
+        instance: String,
+    },
+    /// Show what the platform said of its limits
+    Limits {
+        /// Its key or name
+        instance: String,
+    },
+    /// No imports and no rescans from now on; the records stay
+    Disable {
+        /// Its key or name
+        instance: String,
+    },
+    /// Import and rescan again
+    Enable {
+        /// Its key or name
+        instance: String,
+    },
+    /// Delete an instance that never imported anything
+    Delete {
         /// Its key or name
         instance: String,
     },
@@ -58,24 +77,33 @@ pub enum Command {
 pub struct Create {
     /// Name
     name: String,
-    /// Base URL of the API
+    /// Begin like this instance, by key or name: everything but password, option profile and appliance
     #[arg(long)]
-    api_url: String,
+    like: Option<String>,
+    /// Base URL of the API
+    #[arg(long, required_unless_present = "like")]
+    api_url: Option<String>,
     /// Base URL of the gateway, for --auth token
-    #[arg(long, default_value = "")]
-    gateway_url: String,
+    #[arg(long)]
+    gateway_url: Option<String>,
     /// basic, session or token
     #[arg(long)]
     auth: Option<String>,
     /// User name at the scanner
-    #[arg(long)]
-    username: String,
+    #[arg(long, required_unless_present = "like")]
+    username: Option<String>,
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
     /// Minutes between two scheduled imports, 15 at least
     #[arg(long)]
     interval_minutes: Option<i64>,
+    /// Days that the first import goes back, 1 to 365; everything when absent
+    #[arg(long)]
+    first_days: Option<i64>,
+    /// Version of one end point of the API, such as knowledge_base=3; once for each
+    #[arg(long, value_name = "END_POINT=VERSION", value_parser = version)]
+    api_version: Vec<(String, u8)>,
 }
 
 /// What changes; the rest stays.
@@ -113,6 +141,19 @@ pub struct Change {
     /// Minutes between two scheduled imports; 0 for none
     #[arg(long)]
     interval_minutes: Option<i64>,
+    /// Days that the first import goes back, 1 to 365; 0 for everything
+    #[arg(long)]
+    first_days: Option<i64>,
+    /// Version of one end point of the API, such as knowledge_base=3, or 0 for the program's; once for each
+    #[arg(long, value_name = "END_POINT=VERSION", value_parser = version)]
+    api_version: Vec<(String, u8)>,
+}
+
+/// `knowledge_base=3`.
+fn version(text: &str) -> Result<(String, u8), String> {
+    let wrong = || format!("`{text}` is not END_POINT=VERSION, such as knowledge_base=3");
+    let (endpoint, version) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((endpoint.trim().to_owned(), version.trim().parse().map_err(|_| wrong())?))
 }
 
 const COLUMNS: &[Column<Instance>] = &[
@@ -121,10 +162,36 @@ const COLUMNS: &[Column<Instance>] = &[
     ("ADDRESS", |instance| instance.api_url.clone()),
     ("USER", |instance| instance.username.clone()),
     ("AUTH", |instance| instance.auth.clone()),
+    ("DISABLED", |instance| if instance.disabled { "yes" } else { "" }.to_owned()),
     ("SOURCE", |instance| instance.source.clone().unwrap_or_default()),
     ("IMPORTED UNTIL", |instance| instance.host_detection_until.map(|at| at.to_string()).unwrap_or_default()),
     ("NEXT IMPORT", |instance| instance.next_import_at.map(|at| at.to_string()).unwrap_or_default()),
 ];
+
+const CHECKS: &[Column<ConnectionCheck>] = &[
+    ("CHECK", |check| check.check.clone()),
+    ("FOR", |check| check.needed_for.clone()),
+    ("RESULT", |check| check.verdict.clone()),
+    ("CAUSE", |check| check.cause.clone()),
+    ("DETAIL", |check| check.detail.clone()),
+    ("ADVICE", |check| check.advice.clone()),
+];
+
+const LIMITS: &[Column<Quota>] = &[
+    ("END POINT", |quota| quota.endpoint.clone()),
+    ("LIMIT", |quota| number(quota.limit)),
+    ("LEFT", |quota| number(quota.remaining)),
+    ("RESERVE", |quota| quota.reserve.to_string()),
+    ("WINDOW SECONDS", |quota| number(quota.window_seconds)),
+    ("AT ONCE", |quota| number(quota.concurrency)),
+    ("WAIT UNTIL", |quota| quota.wait_until.map(|at| at.to_string()).unwrap_or_default()),
+    ("SAID", |quota| quota.seen_at.to_string()),
+    ("REFUSED", |quota| quota.refused.clone()),
+];
+
+fn number(number: Option<i64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
 
 const PROFILES: &[Column<OptionProfile>] = &[
     ("KEY", |profile| profile.key.clone()),
@@ -165,35 +232,44 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
                 Some(password) => password,
                 None => prompt::password("Password at the scanner: ")?,
             };
-            let new = NewInstance {
-                name: new.name,
-                api_url: new.api_url,
-                gateway_url: new.gateway_url,
-                auth: new.auth,
-                username: new.username,
-                password,
-                versions: BTreeMap::new(),
-                default_profile: None,
-                default_appliance: None,
-                tracking_hours: None,
-                interval_minutes: new.interval_minutes,
+            let like = match &new.like {
+                Some(wanted) => Some(find(&client, wanted).await?),
+                None => None,
             };
+            let new = made(*new, like.as_ref(), password);
             let InstanceBody { instance } = client.post(&path(&["instances"]), &new).await?;
             show(context, &instance)
         }
         Command::Change(change) => {
             let found = find(&client, &change.instance).await?;
             let at = path(&["instances", &found.id.to_string()]);
-            let InstanceBody { instance } = client.patch(&at, &body(*change)?, None).await?;
+            let InstanceBody { instance } = client.patch(&at, &body(*change, &found)?, None).await?;
             show(context, &instance)
         }
         Command::Test { instance } => {
             let found = find(&client, &instance).await?;
             let at = path(&["instances", &found.id.to_string(), "test"]);
             let ConnectionTestBody { test } = client.post(&at, &serde_json::json!({})).await?;
-            let works = if test.works { "yes" } else { "no" };
-            output::record(context.format, &test, &[("works", works.to_owned()), ("detail", test.detail.clone())])?;
+            if matches!(context.format, output::Format::Table | output::Format::Csv) {
+                output::list(context.format, &test.checks, CHECKS)?;
+                note(&test.detail);
+            } else {
+                output::record(context.format, &test, &[])?;
+            }
             if test.works { Ok(()) } else { Err(Failure::Said("the connection does not work".to_owned())) }
+        }
+        Command::Limits { instance } => {
+            let found = find(&client, &instance).await?;
+            let QuotasBody { quotas } = client.get(&path(&["instances", &found.id.to_string(), "quotas"]), &[]).await?;
+            output::list(context.format, &quotas, LIMITS)
+        }
+        Command::Disable { instance } => switch(&client, context, &instance, true).await,
+        Command::Enable { instance } => switch(&client, context, &instance, false).await,
+        Command::Delete { instance } => {
+            let found = find(&client, &instance).await?;
+            client.delete(&path(&["instances", &found.id.to_string()])).await?;
+            note(&format!("{} is deleted", found.name));
+            Ok(())
         }
         Command::Profiles { instance } => {
             let found = find(&client, &instance).await?;
@@ -208,6 +284,37 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             output::list(context.format, &appliances, APPLIANCES)
         }
         Command::Import { instance, kind, no_wait } => import(&client, context, &instance, kind, no_wait).await,
+    }
+}
+
+async fn switch(client: &Client, context: &Context, wanted: &str, disabled: bool) -> Result<(), Failure> {
+    let found = find(client, wanted).await?;
+    let change = InstanceChange { disabled: Some(disabled), ..InstanceChange::default() };
+    let InstanceBody { instance } = client.patch(&path(&["instances", &found.id.to_string()]), &change, None).await?;
+    show(context, &instance)
+}
+
+/// What is given, and what is not as in `like`: a password, a profile and an appliance belong to one subscription.
+fn made(new: Create, like: Option<&Instance>, password: String) -> NewInstance {
+    let text = |given: Option<String>, known: fn(&Instance) -> &String| {
+        given.or_else(|| like.map(|like| known(like).clone())).unwrap_or_default()
+    };
+    let mut versions = like.map(|like| like.versions.clone()).unwrap_or_default();
+    versions.extend(new.api_version);
+    NewInstance {
+        name: new.name,
+        api_url: text(new.api_url, |like| &like.api_url),
+        gateway_url: text(new.gateway_url, |like| &like.gateway_url),
+        auth: new.auth.or_else(|| like.map(|like| like.auth.clone())),
+        username: text(new.username, |like| &like.username),
+        password,
+        versions,
+        default_profile: None,
+        default_appliance: None,
+        tracking_hours: like.map(|like| like.tracking_hours),
+        interval_minutes: new.interval_minutes.or_else(|| like?.interval_minutes),
+        first_days: new.first_days.or_else(|| like?.first_days),
+        disabled: like.is_some_and(|like| like.disabled),
     }
 }
 
@@ -248,7 +355,10 @@ fn given(stdin: bool) -> Result<Option<String>, Failure> {
     Ok(std::env::var("QUELL_SCANNER_PASSWORD").ok().filter(|password| !password.is_empty()))
 }
 
-fn body(change: Change) -> Result<InstanceChange, Failure> {
+fn body(change: Change, found: &Instance) -> Result<InstanceChange, Failure> {
+    let mut versions = found.versions.clone();
+    let versioned = !change.api_version.is_empty();
+    versions.extend(change.api_version);
     Ok(InstanceChange {
         name: change.name,
         api_url: change.api_url,
@@ -256,15 +366,24 @@ fn body(change: Change) -> Result<InstanceChange, Failure> {
         auth: change.auth,
         username: change.username,
         password: given(change.password_stdin)?,
-        versions: None,
+        versions: versioned.then_some(versions),
         default_profile: change.default_profile,
         default_appliance: change.default_appliance,
         tracking_hours: change.tracking_hours,
         interval_minutes: change.interval_minutes,
+        first_days: change.first_days,
+        disabled: None,
     })
 }
 
 fn show(context: &Context, instance: &Instance) -> Result<(), Failure> {
-    let fields: Vec<_> = COLUMNS.iter().map(|(name, show)| (*name, show(instance))).collect();
+    let mut fields: Vec<_> = COLUMNS.iter().map(|(name, show)| (*name, show(instance))).collect();
+    let set = instance.versions.iter().map(|(endpoint, version)| format!("{endpoint}={version}"));
+    fields.push(("VERSIONS", set.collect::<Vec<_>>().join(" ")));
+    let seen = instance.versions_seen.iter();
+    let seen = seen.map(|seen| format!("{}: {} instead of {} since {}", seen.endpoint, seen.to, seen.from, seen.since));
+    fields.push(("VERSIONS GONE", seen.collect::<Vec<_>>().join("; ")));
+    fields.push(("FIRST DAYS", number(instance.first_days)));
+    fields.push(("LAST TEST", instance.tested.as_ref().map(|test| test.detail.clone()).unwrap_or_default()));
     output::record(context.format, instance, &fields)
 }

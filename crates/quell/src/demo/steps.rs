@@ -85,6 +85,8 @@ async fn import(stage: &Stage, voice: &Narrator) -> Result<Imported, Failure> {
         default_appliance: Some("External".to_owned()),
         tracking_hours: None,
         interval_minutes: None,
+        first_days: None,
+        disabled: false,
     };
     let made: scanners::InstanceBody = client.post(&path(&["instances"]), &new).await?;
     let id = made.instance.id.to_string();

@@ -13,7 +13,7 @@ use domain::access::{Action, Record};
 use domain::id::InstanceId;
 use protocol::api::integrations::{
     Appliance, AppliancesBody, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody, InstanceChange,
-    InstancesBody, NewInstance, OptionProfile, OptionProfilesBody,
+    InstancesBody, NewInstance, OptionProfile, OptionProfilesBody, QuotasBody,
 };
 use store::imports::Cause;
 use store::{Transaction, instances};
@@ -24,7 +24,8 @@ use utoipa_axum::routes;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(index, create))
-        .routes(routes!(show, change))
+        .routes(routes!(show, change, delete))
+        .routes(routes!(quotas))
         .routes(routes!(test))
         .routes(routes!(option_profiles))
         .routes(routes!(appliances))
@@ -46,6 +47,10 @@ fn body(row: instances::Instance, scanner: Option<&str>) -> Instance {
         default_appliance: row.default_appliance,
         tracking_hours: row.tracking_hours,
         interval_minutes: row.interval_minutes,
+        first_days: row.first_days,
+        disabled: row.disabled,
+        versions_seen: logic::versions_seen(&row.versions_seen),
+        tested: logic::tested(&row.tested),
         next_import_at: row.next_import_at,
         knowledge_base_until: row.knowledge_base_until,
         host_detection_until: row.host_detection_until,
@@ -125,9 +130,39 @@ async fn change(
     Ok((etag(version), Json(InstanceBody { instance })))
 }
 
+/// Delete an integration instance
+///
+/// Only one that never imported anything; any other is disabled instead.
+#[utoipa::path(delete, path = "/instances/{id}", tag = "instances", params(("id" = i64, Path)),
+    responses((status = NO_CONTENT), (status = CONFLICT, description = "`instance_in_use`"),
+    (status = PRECONDITION_FAILED, description = "`changed_meanwhile`")))]
+async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    IfMatch(seen): IfMatch,
+) -> Result<StatusCode, Error> {
+    logic::delete(&app, &caller, InstanceId(id), seen).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List the limits of an integration instance's platform
+///
+/// What the platform last said of them, by end point; kept over restarts and shared by imports, rescans and tests.
+#[utoipa::path(get, path = "/instances/{id}/quotas", tag = "instances", params(("id" = i64, Path)),
+    responses((status = OK, body = QuotasBody)))]
+async fn quotas(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Result<Json<QuotasBody>, Error> {
+    caller.may(Action::IntegrationsView, &Record::default())?;
+    let found = app.database.try_read(move |tx| {
+        logic::known(tx, InstanceId(id))?;
+        Ok::<_, Error>(store::quotas::of(tx, InstanceId(id))?)
+    });
+    Ok(Json(QuotasBody { quotas: found.await?.into_iter().map(logic::quota).collect() }))
+}
+
 /// Test the connection of an integration instance
 ///
-/// Signs in and asks for one host.
+/// Signs in, and tries once what imports and rescans need. The answer is kept with the instance.
 #[utoipa::path(post, path = "/instances/{id}/test", tag = "instances", params(("id" = i64, Path)),
     responses((status = OK, body = ConnectionTestBody)))]
 async fn test(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Result<Json<ConnectionTestBody>, Error> {

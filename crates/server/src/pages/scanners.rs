@@ -93,6 +93,44 @@ pub struct ScannerPage {
     pub log: Vec<Entry>,
 }
 
+/// One line of a test of the connection.
+#[derive(Debug, Clone)]
+pub struct CheckRow {
+    /// What was tried.
+    pub name: String,
+    /// What cannot be done without it.
+    pub needed_for: String,
+    /// What came of it.
+    pub verdict: Chip,
+    /// What was found or said.
+    pub detail: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// What the platform said of its limits at one end point.
+#[derive(Debug, Clone)]
+pub struct LimitRow {
+    /// The end point.
+    pub name: String,
+    /// Calls left of how many.
+    pub calls: String,
+    /// In how long.
+    pub window: String,
+    /// How many of them imports leave to rescans.
+    pub reserve: String,
+    /// Calls allowed at once.
+    pub at_once: String,
+    /// Until when no call is made.
+    pub wait: Option<When>,
+    /// When that was said.
+    pub seen: When,
+    /// When a call was last refused.
+    pub refused: Option<When>,
+    /// In what words.
+    pub words: String,
+}
+
 /// The set-up of one integration instance.
 #[derive(Debug, Clone, Template)]
 #[template(path = "integration.html")]
@@ -107,6 +145,12 @@ pub struct IntegrationPage {
     pub faults: Faults,
     /// What the last test of the connection said: good or not, and the words.
     pub tested: Option<(bool, String)>,
+    /// When that was.
+    pub tested_at: Option<When>,
+    /// What was tried, line by line.
+    pub checks: Vec<CheckRow>,
+    /// What the platform said of its limits.
+    pub limits: Vec<LimitRow>,
     /// Where what is typed is saved and the connection tried; none where there is no connection.
     pub test: Option<String>,
     /// Where option profiles, appliances and asset groups are fetched; none before it is saved.

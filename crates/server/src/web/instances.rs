@@ -1,31 +1,35 @@
 //! `/instances`: the set-up of a subscription of a scanner, its connection, and imports begun now.
 
 use super::frame::{Show, again, faults, frame, sentence};
-use super::{exposure, imports, scanners};
+use super::{exposure, imports, marks, scanners};
 use crate::api;
 use crate::app::App;
+use crate::connect::qualys::{Endpoint, Versions};
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
 use crate::instances as logic;
 use crate::pages::forms::Faults;
 use crate::pages::lists::Action as Button;
-use crate::pages::scanners::IntegrationPage;
-use crate::pages::{Choice, Fact, Fault, Field, Section, Value};
+use crate::pages::scanners::{CheckRow, IntegrationPage, LimitRow};
+use crate::pages::{Chip, Choice, Fact, Fault, Field, Section, Tone, Value};
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::id::InstanceId;
 use domain::rescan::TRACKING_HOURS;
 use domain::time::Timestamp;
-use protocol::api::integrations::{InstanceChange, NewInstance};
+use protocol::api::integrations::{ConnectionCheck, ConnectionTest, InstanceChange, NewInstance, Quota};
+use std::collections::BTreeMap;
 use store::imports::RunRow;
 use store::instances::{self, Appliance, Instance, Profile};
 
 /// The interval of scheduled imports that the form proposes.
 const INTERVAL_MINUTES: &str = "240";
+/// How far back the form proposes that the first import goes.
+const FIRST_DAYS: &str = "30";
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -35,6 +39,7 @@ pub fn routes() -> Router<App> {
         .route("/instances/test", post(create_and_test))
         .route("/instances/{id}", get(show).post(change))
         .route("/instances/{id}/test", post(change_and_test))
+        .route("/instances/{id}/delete", post(delete))
         .route("/instances/{id}/fetch", post(fetch))
         .route("/instances/{id}/import", post(import))
 }
@@ -51,6 +56,9 @@ struct Given {
     tracking: String,
     profile: String,
     appliance: String,
+    first_days: String,
+    disabled: bool,
+    versions: BTreeMap<String, u8>,
 }
 
 impl Given {
@@ -59,6 +67,7 @@ impl Given {
             auth: "basic".to_owned(),
             interval: INTERVAL_MINUTES.to_owned(),
             tracking: TRACKING_HOURS.to_string(),
+            first_days: FIRST_DAYS.to_owned(),
             ..Given::default()
         }
     }
@@ -74,7 +83,15 @@ impl Given {
             tracking: instance.tracking_hours.to_string(),
             profile: instance.default_profile.clone().unwrap_or_default(),
             appliance: instance.default_appliance.clone().unwrap_or_default(),
+            first_days: instance.first_days.unwrap_or(0).to_string(),
+            disabled: instance.disabled,
+            versions: logic::versions_of(&instance.versions),
         }
+    }
+
+    /// A new one like this one: without its password, and without what only its own subscription has.
+    fn like(instance: &Instance) -> Given {
+        Given { name: String::new(), profile: String::new(), appliance: String::new(), ..Given::of(instance) }
     }
 
     fn sent(fields: &Fields) -> Given {
@@ -89,20 +106,33 @@ impl Given {
             tracking: one("tracking_hours"),
             profile: one("default_profile"),
             appliance: one("default_appliance"),
+            first_days: one("first_days"),
+            disabled: one("disabled") == "on",
+            versions: versioned()
+                .filter_map(|(endpoint, name)| Some((endpoint.word(), one(&name).parse().ok()?)))
+                .collect(),
         }
     }
 
-    /// The two numbers: minutes between imports, hours of tracking.
-    fn numbers(&self) -> Result<(i64, i64), Vec<Fault>> {
+    /// The numbers: minutes between imports, hours of tracking, days that the first import goes back.
+    fn numbers(&self) -> Result<(i64, i64, i64), Vec<Fault>> {
         let number = |name: &str, text: &str| {
             let text = if text.is_empty() { "0" } else { text };
             text.parse::<i64>().map_err(|_| Fault::new(name, "This is a whole number."))
         };
-        match (number("interval_minutes", &self.interval), number("tracking_hours", &self.tracking)) {
-            (Ok(minutes), Ok(hours)) => Ok((minutes, hours)),
-            (minutes, hours) => Err(minutes.err().into_iter().chain(hours.err()).collect()),
+        let minutes = number("interval_minutes", &self.interval);
+        let hours = number("tracking_hours", &self.tracking);
+        match (minutes, hours, number("first_days", &self.first_days)) {
+            (Ok(minutes), Ok(hours), Ok(days)) => Ok((minutes, hours, days)),
+            (minutes, hours, days) => Err([minutes.err(), hours.err(), days.err()].into_iter().flatten().collect()),
         }
     }
+}
+
+/// The end points of which several versions are known, and the name of the field for each.
+fn versioned() -> impl Iterator<Item = (Endpoint, String)> {
+    let several = Endpoint::ALL.into_iter().filter(|endpoint| endpoint.known_versions().len() > 1);
+    several.map(|endpoint| (endpoint, format!("version_{}", endpoint.word())))
 }
 
 /// What is known of an instance beside its settings.
@@ -111,6 +141,7 @@ struct Known {
     profiles: Vec<Profile>,
     appliances: Vec<Appliance>,
     run: Option<RunRow>,
+    quotas: Vec<Quota>,
 }
 
 async fn known(app: &App, id: i64) -> Result<Known, Error> {
@@ -121,6 +152,7 @@ async fn known(app: &App, id: i64) -> Result<Known, Error> {
             profiles: instances::profiles(tx, instance.id)?,
             appliances: instances::appliances(tx, instance.id)?,
             run: imports::newest(tx, instance.id, now)?,
+            quotas: store::quotas::of(tx, instance.id)?.into_iter().map(logic::quota).collect(),
             instance,
         })
     });
@@ -185,9 +217,74 @@ fn groups(
             done(vec![
                 Field::typed("number", "interval_minutes", "Minutes between imports", &given.interval)
                     .help("15 minutes to 30 days; 0 imports only when somebody asks"),
+                Field::typed("number", "first_days", "Days the first import goes back", &given.first_days)
+                    .help("1 to 365; 0 imports everything, which takes long and uses up limits"),
+                Field::tick("disabled", "Disabled: no imports, no rescans; its records stay", given.disabled),
             ]),
         ),
+        (
+            "Versions of the API",
+            "Where a version is gone, the next one that answers is used by itself.",
+            done(versioned().map(|(endpoint, name)| version(endpoint, &name, given, known)).collect()),
+        ),
     ]
+}
+
+/// The version of one end point, and what is used where that is gone.
+fn version(endpoint: Endpoint, name: &str, given: &Given, known: Option<&Known>) -> Field {
+    let own = Versions::default().get(endpoint);
+    let mut choices = vec![Choice::new("", format!("{own}.0, the program's"))];
+    choices.extend(
+        endpoint.known_versions().iter().map(|version| Choice::new(version.to_string(), format!("{version}.0"))),
+    );
+    let value = given.versions.get(&endpoint.word()).map(ToString::to_string).unwrap_or_default();
+    let field = Field::select(name, &sentence(endpoint.name()).replace('.', ""), value, choices);
+    let seen = known.map(|known| logic::versions_seen(&known.instance.versions_seen)).unwrap_or_default();
+    match seen.iter().find(|seen| seen.endpoint == endpoint.word()) {
+        Some(seen) => {
+            let day = seen.since.to_jiff().strftime("%Y-%m-%d");
+            field.help(format!("{}.0 is gone; {}.0 is used since {day}", seen.from, seen.to))
+        }
+        None => field,
+    }
+}
+
+/// What the last test said, line by line.
+fn checks(test: &ConnectionTest) -> Vec<CheckRow> {
+    let row = |check: &ConnectionCheck| CheckRow {
+        name: marks::words(&check.check),
+        needed_for: check.needed_for.clone(),
+        verdict: match check.verdict.as_str() {
+            "works" => Chip::new(Tone::Ok, "Works"),
+            "limited" => Chip::new(Tone::Warn, "Limited"),
+            "not_tried" => Chip::new(Tone::Idle, "Not tried"),
+            "refused" => Chip::new(Tone::Fail, "Refused"),
+            _ => Chip::new(Tone::Fail, "Failed"),
+        },
+        detail: if check.detail.is_empty() { String::new() } else { sentence(&check.detail) },
+        advice: check.advice.clone(),
+    };
+    test.checks.iter().map(row).collect()
+}
+
+/// A limit of the platform as a line.
+fn limit(quota: &Quota, now: Timestamp) -> LimitRow {
+    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let calls = match (quota.remaining, quota.limit) {
+        (Some(left), Some(limit)) => format!("{left} of {limit}"),
+        (left, limit) => number(left.or(limit)),
+    };
+    LimitRow {
+        name: marks::words(&quota.endpoint),
+        calls,
+        window: quota.window_seconds.map(|seconds| format!("{} min", seconds / 60)).unwrap_or_default(),
+        reserve: quota.reserve.to_string(),
+        at_once: number(quota.concurrency),
+        wait: quota.wait_until.filter(|until| *until > now).map(|until| exposure::near(until, now)),
+        seen: exposure::near(quota.seen_at, now),
+        refused: quota.refused_at.map(|at| exposure::near(at, now)),
+        words: quota.refused.clone(),
+    }
 }
 
 /// A choice among what the scanner listed; one that it lists no more is kept.
@@ -208,7 +305,6 @@ async fn page(
     known: Option<&Known>,
     given: &Given,
     wrong: Vec<Fault>,
-    tested: Option<(bool, String)>,
 ) -> Result<IntegrationPage, Error> {
     let now = app.clock.now();
     let configures = exposure::reason(&who.decide(Action::IntegrationConfigure, &Record::default()));
@@ -223,14 +319,27 @@ async fn page(
         let to = format!("/instances/{}/import", known.instance.id);
         let runs = crate::pages::lists::address("/imports", &[("q", &format!("instance.id:{}", known.instance.id))]);
         let import = Button::post("Import now", to).icon("database-import").unless(files.or(imports.clone()));
-        vec![import, Button::go("Its imports", runs).icon("history")]
+        let like = format!("/instances/new?like={}", known.instance.id);
+        let mut actions = vec![import, Button::go("Its imports", runs).icon("history")];
+        if !known.instance.files_only() {
+            actions.push(Button::go("New integration like this", like).icon("plus").unless(configures.clone()));
+        }
+        if known.run.is_none() {
+            let to = format!("/instances/{}/delete", known.instance.id);
+            actions.push(Button::post("Delete", to).icon("trash").unless(configures.clone()));
+        }
+        actions
     });
+    let test = known.and_then(|known| logic::tested(&known.instance.tested));
     Ok(IntegrationPage {
         shell,
         to: at("").unwrap_or_else(|| "/instances".to_owned()),
         groups: groups(given, known, &wrong, configures.is_some()),
         faults: Faults(wrong),
-        tested,
+        tested: test.as_ref().map(|test| (test.works, sentence(&test.detail))),
+        tested_at: test.as_ref().map(|test| exposure::near(test.tested_at, now)),
+        checks: test.as_ref().map(checks).unwrap_or_default(),
+        limits: known.map(|known| known.quotas.iter().map(|quota| limit(quota, now)).collect()).unwrap_or_default(),
         test: at("/test").or_else(|| Some("/instances/test".to_owned())).filter(|_| known.is_none() || connected),
         sync: at("/fetch").filter(|_| connected && imports.is_none()),
         facts: known.map(|known| facts(known, now)).unwrap_or_default(),
@@ -269,15 +378,25 @@ fn facts(known: &Known, now: Timestamp) -> Vec<Fact> {
     facts
 }
 
-async fn new(State(app): State<App>, who: PageActor) -> Result<Response, Error> {
+/// Which instance a new one begins like.
+#[derive(Debug, serde::Deserialize)]
+struct Like {
+    like: Option<i64>,
+}
+
+async fn new(State(app): State<App>, who: PageActor, Query(asked): Query<Like>) -> Result<Response, Error> {
     who.may(Action::IntegrationConfigure, &Record::default())?;
-    Ok(Show(page(&app, &who, None, &Given::blank(), Vec::new(), None).await?).into_response())
+    let given = match asked.like {
+        Some(id) => Given::like(&known(&app, id).await?.instance),
+        None => Given::blank(),
+    };
+    Ok(Show(page(&app, &who, None, &given, Vec::new()).await?).into_response())
 }
 
 async fn show(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
     who.may(Action::IntegrationsView, &Record::default())?;
     let known = known(&app, id).await?;
-    Ok(Show(page(&app, &who, Some(&known), &Given::of(&known.instance), Vec::new(), None).await?).into_response())
+    Ok(Show(page(&app, &who, Some(&known), &Given::of(&known.instance), Vec::new()).await?).into_response())
 }
 
 /// What is wrong with the form, whatever the API calls it.
@@ -300,7 +419,7 @@ async fn made(
     password: &str,
 ) -> Result<Result<Instance, Vec<Fault>>, Error> {
     who.may(Action::IntegrationConfigure, &Record::default())?;
-    let (minutes, hours) = match given.numbers() {
+    let (minutes, hours, days) = match given.numbers() {
         Ok(numbers) => numbers,
         Err(faults) => return Ok(Err(faults)),
     };
@@ -311,11 +430,13 @@ async fn made(
         auth: Some(given.auth.clone()),
         username: given.username.clone(),
         password: password.to_owned(),
-        versions: std::collections::BTreeMap::new(),
+        versions: given.versions.clone(),
         default_profile: Some(given.profile.clone()),
         default_appliance: Some(given.appliance.clone()),
         tracking_hours: Some(hours),
         interval_minutes: Some(minutes),
+        first_days: Some(days),
+        disabled: given.disabled,
     };
     match logic::create(app, who, new).await {
         Ok(instance) => Ok(Ok(instance)),
@@ -329,7 +450,7 @@ async fn changed(app: &App, who: &PageActor, id: i64, fields: &Fields) -> Result
     let before = known(app, id).await?;
     let mut change = InstanceChange { name: Some(given.name.clone()), ..InstanceChange::default() };
     if !before.instance.files_only() {
-        let (minutes, hours) = match given.numbers() {
+        let (minutes, hours, days) = match given.numbers() {
             Ok(numbers) => numbers,
             Err(faults) => return Ok(Err(faults)),
         };
@@ -343,6 +464,9 @@ async fn changed(app: &App, who: &PageActor, id: i64, fields: &Fields) -> Result
             default_appliance: Some(given.appliance),
             tracking_hours: Some(hours),
             interval_minutes: Some(minutes),
+            first_days: Some(days),
+            disabled: Some(given.disabled),
+            versions: Some(given.versions),
             ..change
         };
     }
@@ -359,7 +483,7 @@ async fn create(State(app): State<App>, who: PageActor, fields: Fields) -> Resul
             let said = Flash::done(format!("Saved {}. Test the connection, then fetch what it offers.", instance.name));
             Ok(flash::redirect(&format!("/instances/{}", instance.id), Some(said)))
         }
-        Err(faults) => Ok(again(page(&app, &who, None, &given, faults, None).await?)),
+        Err(faults) => Ok(again(page(&app, &who, None, &given, faults).await?)),
     }
 }
 
@@ -372,7 +496,7 @@ async fn create_and_test(State(app): State<App>, who: PageActor, fields: Fields)
             let said = Flash { failed: !test.works, ..Flash::done(text) };
             Ok(flash::redirect(&format!("/instances/{}", instance.id), Some(said)))
         }
-        Err(faults) => Ok(again(page(&app, &who, None, &given, faults, None).await?)),
+        Err(faults) => Ok(again(page(&app, &who, None, &given, faults).await?)),
     }
 }
 
@@ -389,7 +513,7 @@ async fn change(
         }
         Err(faults) => {
             let known = known(&app, id).await?;
-            Ok(again(page(&app, &who, Some(&known), &Given::sent(&fields), faults, None).await?))
+            Ok(again(page(&app, &who, Some(&known), &Given::sent(&fields), faults).await?))
         }
     }
 }
@@ -402,15 +526,28 @@ async fn change_and_test(
     fields: Fields,
 ) -> Result<Response, Error> {
     let outcome = changed(&app, &who, id, &fields).await?;
+    if let Ok(instance) = &outcome {
+        logic::test(&app, &who, instance.id).await?;
+    }
     let known = known(&app, id).await?;
     match outcome {
-        Ok(instance) => {
-            let test = logic::test(&app, &who, instance.id).await?;
-            let tested = Some((test.works, sentence(&test.detail)));
+        Ok(_) => {
             let given = Given::of(&known.instance);
-            Ok(Show(page(&app, &who, Some(&known), &given, Vec::new(), tested).await?).into_response())
+            Ok(Show(page(&app, &who, Some(&known), &given, Vec::new()).await?).into_response())
         }
-        Err(faults) => Ok(again(page(&app, &who, Some(&known), &Given::sent(&fields), faults, None).await?)),
+        Err(faults) => Ok(again(page(&app, &who, Some(&known), &Given::sent(&fields), faults).await?)),
+    }
+}
+
+/// Delete an instance that never imported; one that did is said to be in use.
+async fn delete(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
+    match logic::delete(&app, &who, InstanceId(id), None).await {
+        Ok(()) => Ok(flash::redirect("/scanners/qualys", Some(Flash::done("The integration is deleted.".to_owned())))),
+        Err(Error::Refused(refusal)) => {
+            let said = Flash { failed: true, ..Flash::done(exposure::refused(&refusal)) };
+            Ok(flash::redirect(&format!("/instances/{id}"), Some(said)))
+        }
+        Err(error) => Err(error),
     }
 }
 

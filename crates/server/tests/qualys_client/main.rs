@@ -2,6 +2,7 @@
 //! hand and writes down what it was asked to wait.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
 
+mod checks;
 mod limits;
 mod recorded;
 mod scans;
@@ -9,3 +10,4 @@ mod scripted;
 mod sign_in;
 mod simulated;
 mod support;
+mod together;

@@ -5,7 +5,7 @@ use intake::qualys::scans::ScanState;
 use qualys_sim::{Account, Fault, FaultKind, Options, Simulator};
 use server::connect::qualys::{
     Auth, Client, Config, DetectionQuery, HostQuery, KnowledgeBaseQuery, LaunchRequest, ProfileChoice, ScanQuery,
-    ScannerChoice,
+    ScannerChoice, Verdict,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -56,15 +56,21 @@ async fn every_way_to_sign_in() {
     let simulator = simulator(|options| options.switches.bearer_on_api = true).await;
     for auth in [Auth::Basic, Auth::Session, Auth::Jwt] {
         let (client, _) = client_of(&simulator, |config| config.auth = auth);
-        let report = client.test_connection().await.unwrap_or_else(|error| panic!("{auth:?}: {error}"));
-        assert!(report.sees_hosts);
-        assert_eq!(report.about.is_some(), auth == Auth::Basic);
+        let checks = client.check().await;
+        for check in &checks {
+            assert_eq!((check.verdict, check.cause), (Verdict::Works, ""), "{auth:?} {check:?}");
+        }
+        assert_eq!(checks.len(), 8);
         client.close().await;
         let (stranger, _) = client_of(&simulator, |config| {
             config.auth = auth;
             config.password = server::connect::qualys::Secret::new("wrong");
         });
-        assert_eq!(stranger.test_connection().await.unwrap_err().kind(), "sign_in", "{auth:?}");
+        simulator.clear_journal();
+        let checks = stranger.check().await;
+        assert_eq!((checks[0].verdict, checks[0].cause), (Verdict::Refused, "sign_in"), "{auth:?}");
+        assert!(checks[1..].iter().all(|check| check.verdict == Verdict::NotTried), "{checks:?}");
+        assert_eq!(simulator.journal().len(), 1, "a password is tried once: {auth:?}");
     }
 }
 
@@ -73,6 +79,8 @@ async fn account_states() {
     for account in [Account::Inactive, Account::Unregistered, Account::Unlicensed, Account::Expired] {
         let simulator = simulator(|options| options.account = account).await;
         let (client, waits) = client_of(&simulator, |_| {});
+        let checks = client.check().await;
+        assert_eq!((checks[0].verdict, checks[0].cause), (Verdict::Refused, "account"), "{account:?}");
         assert_eq!(client.host_ids(&HostQuery::default()).await.unwrap_err().kind(), "account", "{account:?}");
         assert!(waits.seconds().is_empty());
     }

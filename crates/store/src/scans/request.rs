@@ -30,6 +30,8 @@ record! {
         pub product: String,
         /// The instance has a connection to the scanner.
         pub connected: bool,
+        /// The instance is not disabled.
+        pub enabled: bool,
         /// The instance shows the scanner as its source (S2.04).
         pub stamped: bool,
         /// The scanner is active (S2.02).
@@ -50,7 +52,7 @@ record! {
 pub fn candidates(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<Candidate>> {
     tx.all(
         "SELECT i.id AS item_id, i.number, i.state, i.owner_id, i.group_name, i.asset_id, i.instance_id, n.product,
-             n.auth <> 'files' AS connected, n.source_stamped_at IS NOT NULL AS stamped,
+             n.auth <> 'files' AS connected, NOT n.disabled AS enabled, n.source_stamped_at IS NOT NULL AS stamped,
              coalesce(s.active, FALSE) AS active, h.id AS source_host_id, coalesce(h.ip, '') AS address,
              coalesce(h.network_id, '') AS network_id
          FROM vulnerable_item i

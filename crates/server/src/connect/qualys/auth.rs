@@ -60,7 +60,7 @@ impl Inner {
         }
     }
 
-    async fn ticket(&self) -> Result<(u64, Secret), Failure> {
+    pub(crate) async fn ticket(&self) -> Result<(u64, Secret), Failure> {
         let mut current = self.tickets.current.lock().await;
         if let Some(ticket) = &current.1 {
             return Ok((current.0, ticket.clone()));

@@ -1,11 +1,16 @@
 //! One subscription's client: a call, its tries, its waits.
+//!
+//! Several clients can call one subscription beside each other, each with its own patience: what is learnt of limits and
+//! versions, and the session, are theirs together.
 
 use crate::connect::qualys::auth::Tickets;
-use crate::connect::qualys::config::{Auth, Config, Endpoint, Secret, Versions};
+use crate::connect::qualys::config::{Auth, Config, Endpoint, Secret};
 use crate::connect::qualys::error::{self, BODY_BYTES, Error, Reply};
-use crate::connect::qualys::lane::Lane;
+use crate::connect::qualys::lane::{Quota, Use};
 use crate::connect::qualys::pace::Pace;
+use crate::connect::qualys::reach;
 use crate::connect::qualys::retry::{self, RateHeaders, Then};
+use crate::connect::qualys::shared::{Fallen, Shared, Stats, Tally};
 use crate::connect::qualys::spool::Spool;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +19,7 @@ use intake::{Limits, ReadError};
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, Response};
 use std::io::BufRead;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -32,10 +37,13 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) http: reqwest::Client,
     pub(crate) pace: Arc<dyn Pace>,
-    pub(crate) tickets: Tickets,
+    pub(crate) tickets: Arc<Tickets>,
     pub(crate) limits: Limits,
-    versions: Mutex<Versions>,
-    lanes: [(Endpoint, Lane); 9],
+    shared: Arc<Shared>,
+    using: Use,
+    /// Whose the session is: a borrower does not end it.
+    lent: bool,
+    tally: Tally,
 }
 
 /// What is asked.
@@ -126,16 +134,63 @@ impl Sent {
 }
 
 impl Client {
-    /// Makes a client. Nothing is sent yet.
+    /// Makes a client of a subscription that nobody else calls. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
     pub fn new(config: Config, pace: Arc<dyn Pace>) -> Result<Client, Error> {
-        let lanes = Endpoint::ALL.map(|endpoint| {
-            let slots = if endpoint == Endpoint::Detections { config.detection_calls_max } else { 1 };
-            (endpoint, Lane::new(slots))
-        });
-        let http = http_client(&config)?;
-        let versions = Mutex::new(config.versions.clone());
+        let shared = Arc::new(Shared::new(&config));
+        Client::with(config, pace, shared, Arc::new(Tickets::default()), Use::Import)
+    }
+
+    /// Another client of the same subscription, with its own patience. It knows the limits and versions that this one
+    /// meets, and the other way round.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn beside(&self, config: Config, using: Use) -> Result<Client, Error> {
+        let inner = &self.inner;
+        Client::with(config, Arc::clone(&inner.pace), Arc::clone(&inner.shared), Arc::clone(&inner.tickets), using)
+    }
+
+    /// The same, with a sign-in of its own: a test of a password must not be answered by an old session.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn apart(&self, config: Config) -> Result<Client, Error> {
+        let inner = &self.inner;
+        let tickets = Arc::new(Tickets::default());
+        Client::with(config, Arc::clone(&inner.pace), Arc::clone(&inner.shared), tickets, Use::Prompt)
+    }
+
+    /// This client for one piece of work: counted by itself, and closing it leaves the session to the others.
+    #[must_use]
+    pub fn lend(&self, using: Use) -> Client {
+        let inner = &self.inner;
+        let inner = Inner {
+            config: inner.config.clone(),
+            http: inner.http.clone(),
+            pace: Arc::clone(&inner.pace),
+            tickets: Arc::clone(&inner.tickets),
+            limits: inner.limits.clone(),
+            shared: Arc::clone(&inner.shared),
+            using,
+            lent: true,
+            tally: Tally::default(),
+        };
+        Client { inner: Arc::new(inner) }
+    }
+
+    fn with(
+        config: Config,
+        pace: Arc<dyn Pace>,
+        shared: Arc<Shared>,
+        tickets: Arc<Tickets>,
+        using: Use,
+    ) -> Result<Client, Error> {
+        let http = reach::http_client(&config)?;
         let limits = Limits { input_bytes: config.answer_bytes_max, ..Limits::default() };
-        let inner = Inner { config, http, pace, tickets: Tickets::default(), limits, versions, lanes };
+        let inner = Inner { config, http, pace, tickets, limits, shared, using, lent: false, tally: Tally::default() };
         Ok(Client { inner: Arc::new(inner) })
     }
 
@@ -144,9 +199,45 @@ impl Client {
         &self.inner.config
     }
 
-    /// Ends the session, where there is one.
+    /// What was called so far, over all clones of this client.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.tally.read()
+    }
+
+    /// What the platform said of its limits.
+    #[must_use]
+    pub fn quotas(&self) -> Vec<(Endpoint, Quota)> {
+        self.inner.shared.quotas()
+    }
+
+    /// Takes in limits that were met before a restart or elsewhere, where they are newer.
+    pub fn recall(&self, endpoint: Endpoint, quota: &Quota) {
+        self.inner.shared.lane(endpoint).recall(quota);
+    }
+
+    /// The end points whose version is gone, and what answers instead.
+    #[must_use]
+    pub fn fallen(&self) -> Vec<Fallen> {
+        self.inner.shared.fallen()
+    }
+
+    /// Uses the later version from the first call on, where the configured one is still the one that was gone.
+    pub fn fall(&self, fallen: Fallen) {
+        self.inner.shared.fall(fallen);
+    }
+
+    /// How often anything was learnt of limits and versions, and how often a limit refused a call: to see what is new.
+    #[must_use]
+    pub fn news(&self) -> (u64, u64) {
+        self.inner.shared.news()
+    }
+
+    /// Ends the session, where there is one and it is this client's own.
     pub async fn close(&self) {
-        self.inner.log_out().await;
+        if !self.inner.lent {
+            self.inner.log_out().await;
+        }
     }
 
     /// Makes a call and reads its answer.
@@ -159,35 +250,6 @@ impl Client {
     }
 }
 
-fn http_client(config: &Config) -> Result<reqwest::Client, Error> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // A second thread may have done it meanwhile, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let bad = |error: reqwest::Error| Error::Config(reason(&error));
-    let mut roots = Vec::new();
-    for pem in &config.extra_roots_pem {
-        roots.extend(reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(bad)?);
-    }
-    let secure =
-        [Some(&config.api_url), config.gateway_url.as_ref()].into_iter().flatten().any(|url| url.scheme() == "https");
-    let mut builder = reqwest::Client::builder()
-        .user_agent(&config.user_agent)
-        // Credentials go to the configured place and nowhere else.
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .connect_timeout(config.connect_timeout)
-        .read_timeout(config.read_timeout)
-        .retry(reqwest::retry::never());
-    if !secure {
-        // Plain http (a simulator on this machine) must work where no certificates are installed.
-        builder = builder.tls_certs_only(roots);
-    } else if !roots.is_empty() {
-        builder = builder.tls_certs_merge(roots);
-    }
-    builder.build().map_err(bad)
-}
-
 impl Inner {
     /// Makes a call: waits for its turn, tries, lives with limits, and reads the answer. One page at most.
     pub(crate) async fn call<T: Send + 'static>(
@@ -197,18 +259,29 @@ impl Inner {
     ) -> Result<(T, Sent), Error> {
         let mut tries = Tries::default();
         loop {
-            let permit = match self.lane(call.endpoint).enter(&*self.pace, self.config.limit_wait_max).await {
+            let before = self.pace.now();
+            let lane = self.shared.lane(call.endpoint);
+            let entered = lane.enter(&*self.pace, self.using, self.config.limit_wait_max).await;
+            self.tally.waited(before, self.pace.now());
+            let permit = match entered {
                 Ok(permit) => permit,
                 Err(wait) => {
                     return Err(Error::Limited { what: call.endpoint.name(), wait, reply: Box::default() });
                 }
             };
             let failure = match self.attempt(&call, reader).await {
-                Ok((value, sent)) => return Ok((value, Sent { dropped: tries.dropped, ..sent })),
+                Ok((value, sent)) => {
+                    self.shared.arrived(call.endpoint, tries.fell_from);
+                    return Ok((value, Sent { dropped: tries.dropped, ..sent }));
+                }
                 Err(failure) => failure,
             };
             drop(permit);
-            self.next_try(&mut call, &mut tries, failure).await?;
+            let before = self.pace.now();
+            let next = self.next_try(&mut call, &mut tries, failure).await;
+            self.tally.waited(before, self.pace.now());
+            next?;
+            self.tally.retried();
         }
     }
 
@@ -228,11 +301,13 @@ impl Inner {
                 Ok(())
             }
             Then::Queue => {
+                self.limited(call.endpoint, &error, None);
                 let pause = retry::pause(Duration::from_secs(5), Duration::from_secs(300), tries.queued);
                 tries.queued += 1;
                 self.wait_for_limit(tries, pause + self.pace.jitter(pause / 2), call, error).await
             }
             Then::Wait(wait) => {
+                self.limited(call.endpoint, &error, Some(wait));
                 let wait = wait + Duration::from_secs(1) + self.pace.jitter(Duration::from_secs(5));
                 self.wait_for_limit(tries, wait, call, error).await
             }
@@ -254,17 +329,16 @@ impl Inner {
                 None => Err(error),
             },
             Then::LaterVersion => {
-                let mut versions = self.versions();
-                let version = versions.get(call.endpoint);
-                match call.endpoint.later_versions(version).next() {
-                    Some(later) => {
-                        versions.set(call.endpoint, later);
-                        Ok(())
-                    }
-                    None => Err(error),
-                }
+                let used = if let Error::VersionGone { version, .. } = &error { *version } else { 0 };
+                let from = *tries.fell_from.get_or_insert(used);
+                if self.shared.later(call.endpoint, used, from) { Ok(()) } else { Err(error) }
             }
         }
+    }
+
+    fn limited(&self, endpoint: Endpoint, error: &Error, wait: Option<Duration>) {
+        let words = error.reply().map(ToString::to_string).unwrap_or_default();
+        self.shared.refused(endpoint, &words, wait, self.pace.now());
     }
 
     async fn wait_for_limit(&self, tries: &mut Tries, wait: Duration, call: &Call, error: Error) -> Result<(), Error> {
@@ -301,10 +375,12 @@ impl Inner {
     /// Sends a request and puts the answer aside; anything but a good status is a failure.
     pub(crate) async fn send(&self, endpoint: Endpoint, request: RequestBuilder) -> Result<Sent, Failure> {
         let what = endpoint.name();
+        self.tally.called();
+        let version = self.shared.version(endpoint);
         let mut response = request.send().await.map_err(|error| self.unreachable(endpoint, &error))?;
         let status = response.status().as_u16();
         let rate = RateHeaders::read(response.headers());
-        self.lane(endpoint).learn(&rate, self.pace.now());
+        self.shared.learn(endpoint, &rate, self.pace.now());
         if response.status().is_redirection() {
             let to =
                 response.headers().get(reqwest::header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
@@ -329,7 +405,7 @@ impl Inner {
         let then = retry::judge(status, &sent.rate, code.as_deref(), &text, &items);
         let reply = self.reply(endpoint, &sent, Some((code, text)));
         let error = if then == Then::LaterVersion {
-            Error::VersionGone { what, version: self.versions().get(endpoint), reply: Box::new(reply) }
+            Error::VersionGone { what, version, reply: Box::new(reply) }
         } else {
             error::from_reply(endpoint, reply)
         };
@@ -354,7 +430,10 @@ impl Inner {
                     let reply = Box::default();
                     return Err(Failure::fatal(Error::Answer { what: endpoint.name(), source, reply }));
                 }
-                Ok(Some(bytes)) => spool.push(&bytes).map_err(|error| Failure::fatal(Error::Spool(error)))?,
+                Ok(Some(bytes)) => {
+                    self.tally.received(bytes.len() as u64);
+                    spool.push(&bytes).map_err(|error| Failure::fatal(Error::Spool(error)))?;
+                }
                 Ok(None) => return Ok(()),
                 // An error's body may be cut; its status says enough.
                 Err(_) if !good => return Ok(()),
@@ -408,23 +487,15 @@ impl Inner {
     fn unreachable(&self, endpoint: Endpoint, error: &reqwest::Error) -> Failure {
         let host = self.config.api_url.host_str().unwrap_or_default().to_owned();
         let unsent = error.is_connect();
-        let error = Error::Unreachable { host, what: endpoint.name(), reason: reason(error) };
+        let (cause, reason) = (reach::cause(error), reach::reason(error));
+        let error = Error::Unreachable { host, what: endpoint.name(), cause, reason };
         Failure { error, then: Then::Again, ticket: 0, unsent }
     }
 
     /// Where an end point is, in the version in use.
     pub(crate) fn endpoint_url(&self, endpoint: Endpoint) -> Result<Url, Error> {
-        let version = self.versions().get(endpoint);
+        let version = self.shared.version(endpoint);
         join(&self.config.api_url, &format!("api/{version}.0/fo/{}", endpoint.path()))
-    }
-
-    fn lane(&self, endpoint: Endpoint) -> &Lane {
-        let found = self.lanes.iter().find(|(known, _)| *known == endpoint);
-        found.map(|(_, lane)| lane).expect("there is a lane for every end point")
-    }
-
-    fn versions(&self) -> MutexGuard<'_, Versions> {
-        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -436,6 +507,8 @@ struct Tries {
     waited: Duration,
     signed_in: bool,
     dropped: Vec<String>,
+    /// The version that was gone first.
+    fell_from: Option<u8>,
 }
 
 /// Where in the call the parameter is that an error names, if the call can do without it.
@@ -468,18 +541,4 @@ pub(crate) fn join(base: &Url, path: &str) -> Result<Url, Error> {
     url.set_query(None);
     url.set_fragment(None);
     Ok(url)
-}
-
-/// The causes of an error in one line, without the URL (which the message names by host already).
-fn reason(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "timed out".to_owned() } else { String::new() };
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    if text.is_empty() { "the connection failed".to_owned() } else { text }
 }

@@ -24,8 +24,8 @@ pub struct Config {
     pub page_size: u32,
     /// Most pages of one pull; a platform that never ends is an error.
     pub pages_max: u32,
-    /// Most parallel detection calls; lowered to what the platform reports.
-    pub detection_calls_max: usize,
+    /// Most parallel calls of an end point that takes several; lowered to what the platform reports.
+    pub calls_max: usize,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
     /// How long to wait for the next bytes of an answer; the platform sends comments while it works.
@@ -56,7 +56,7 @@ impl Config {
             versions: Versions::default(),
             page_size: 1000,
             pages_max: 100_000,
-            detection_calls_max: 2,
+            calls_max: 2,
             connect_timeout: Duration::from_secs(30),
             read_timeout: Duration::from_secs(300),
             retries_max: 5,
@@ -167,16 +167,33 @@ impl Endpoint {
         }
     }
 
-    /// Versions known to follow `version`, to be tried when a platform no longer knows it.
-    pub(crate) fn later_versions(self, version: u8) -> impl Iterator<Item = u8> {
-        let known: &'static [u8] = match self {
+    /// The word in settings and records.
+    #[must_use]
+    pub fn word(self) -> String {
+        self.name().replace(' ', "_")
+    }
+
+    /// The end point of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Endpoint> {
+        Endpoint::ALL.into_iter().find(|endpoint| endpoint.word() == word)
+    }
+
+    /// The versions that are known, in order (`spec/qualys-api.md` 1.2).
+    #[must_use]
+    pub fn known_versions(self) -> &'static [u8] {
+        match self {
             Endpoint::KnowledgeBase => &[2, 3, 4],
             Endpoint::OptionProfiles => &[2, 4, 5, 7],
             Endpoint::Detections | Endpoint::Hosts => &[2, 3, 4, 5],
             Endpoint::ScanList => &[2, 3],
-            _ => &[],
-        };
-        known.iter().copied().filter(move |later| *later > version)
+            _ => &[2],
+        }
+    }
+
+    /// Versions known to follow `version`, to be tried when a platform no longer knows it.
+    pub(crate) fn later_versions(self, version: u8) -> impl Iterator<Item = u8> {
+        self.known_versions().iter().copied().filter(move |later| *later > version)
     }
 }
 
@@ -263,6 +280,15 @@ mod tests {
         versions.set(Endpoint::Detections, 2);
         assert_eq!(versions.get(Endpoint::Detections), 2);
         assert_eq!(Endpoint::KnowledgeBase.later_versions(2).collect::<Vec<_>>(), [3, 4]);
+    }
+
+    #[test]
+    fn every_version_in_use_is_a_known_one() {
+        for endpoint in Endpoint::ALL {
+            assert!(endpoint.known_versions().contains(&Versions::default().get(endpoint)), "{endpoint:?}");
+            assert!(endpoint.known_versions().is_sorted());
+            assert_eq!(Endpoint::of_word(&endpoint.word()), Some(endpoint));
+        }
     }
 
     #[test]

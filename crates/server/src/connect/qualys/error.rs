@@ -34,6 +34,21 @@ impl std::fmt::Display for Reply {
     }
 }
 
+/// Why no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The host's name is not known.
+    Name,
+    /// Nothing listens there, or something refuses.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// No trusted connection: the certificate, its name, or no TLS at all.
+    Tls,
+    /// The connection broke in another way.
+    Broken,
+}
+
 /// Why a call did not work.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -47,6 +62,8 @@ pub enum Error {
         host: String,
         /// What was asked.
         what: &'static str,
+        /// Which of the things that can go wrong it was.
+        cause: Cause,
         /// What happened.
         reason: String,
     },

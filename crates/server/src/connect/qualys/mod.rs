@@ -10,26 +10,32 @@
 
 pub mod about;
 mod auth;
+pub mod checks;
 pub mod client;
 pub mod config;
 pub mod detections;
 pub mod error;
 pub mod hosts;
 pub mod knowledge_base;
-mod lane;
+pub mod lane;
 pub mod lists;
 pub mod pace;
 pub mod pages;
+mod reach;
 mod retry;
 pub mod scans;
+pub mod shared;
 pub mod spool;
 
+pub use checks::{Check, Verdict};
 pub use client::Client;
 pub use config::{Auth, Config, Endpoint, Secret, Versions};
 pub use detections::DetectionQuery;
 pub use error::Error;
 pub use hosts::HostQuery;
 pub use knowledge_base::KnowledgeBaseQuery;
+pub use lane::{Quota, Use};
 pub use pace::Pace;
 pub use pages::{Page, Pages};
 pub use scans::{LaunchRequest, LaunchedScan, ProfileChoice, ScanQuery, ScannerChoice};
+pub use shared::{Fallen, Stats};

@@ -2,6 +2,7 @@
 
 use crate::connect::qualys::client::{Call, Client};
 use crate::connect::qualys::error::Error;
+use crate::connect::qualys::shared::Stats;
 use crate::connect::qualys::spool::Spool;
 use intake::qualys::{hld, host_list, knowledge_base};
 use intake::summary::PageWarning;
@@ -52,6 +53,12 @@ impl Pages {
     pub(crate) fn new(client: Client, document: Document, call: Call) -> Pages {
         let pages_max = client.config().pages_max;
         Pages { client, document, walk: Walk::new(call, pages_max), number: 0, last_digest: None }
+    }
+
+    /// What was called so far by the client of this pull.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.client.stats()
     }
 
     /// Gets the next page whole, or `None` after the last. After an error the pull is over.

@@ -10,6 +10,7 @@ const WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// What the platform says about its limits (`spec/qualys-api.md` 2.4); every part can be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RateHeaders {
+    pub(crate) limit: Option<i64>,
     pub(crate) window_seconds: Option<u64>,
     pub(crate) remaining: Option<i64>,
     pub(crate) wait_seconds: Option<u64>,
@@ -23,12 +24,18 @@ impl RateHeaders {
             headers.get(name)?.to_str().ok()?.trim().parse().ok()
         }
         RateHeaders {
+            limit: number(headers, "x-ratelimit-limit"),
             window_seconds: number(headers, "x-ratelimit-window-sec"),
             remaining: number(headers, "x-ratelimit-remaining"),
             wait_seconds: number(headers, "x-ratelimit-towait-sec"),
             concurrency_limit: number(headers, "x-concurrency-limit-limit"),
             retry_after_seconds: number(headers, "retry-after"),
         }
+    }
+
+    /// Whether any of them came.
+    pub(crate) fn says_anything(&self) -> bool {
+        *self != RateHeaders::default()
     }
 
     /// How long the next call of this kind has to wait although this one worked.

@@ -11,6 +11,7 @@ use super::{Error, Request, What};
 use crate::app::App;
 use crate::connect::qualys::{Client, DetectionQuery, HostQuery, KnowledgeBaseQuery, Page, Pages};
 use crate::instances::connect;
+use crate::platforms::Purpose;
 use domain::id::InstanceId;
 use domain::number::Number;
 use domain::time::Timestamp;
@@ -61,7 +62,14 @@ struct Work {
 /// # Errors
 /// [`Error::Refused`] while another run of the instance is at work or where it has no connection.
 pub async fn start(app: &App, request: Request) -> Result<Started, Error> {
-    let client = connect(app, request.instance).await?;
+    let wanted = if matches!(request.what, What::Targeted { .. }) { Purpose::Pull } else { Purpose::Import };
+    let instance = request.instance;
+    // The pull of a scan that runs already is brought to its end.
+    if wanted == Purpose::Import && app.database.read(move |tx| instances::one(tx, instance)).await?.disabled {
+        let why = "this integration instance is disabled: it neither imports nor rescans";
+        return Err(domain::refusal::Refusal::new("instance_disabled", why).into());
+    }
+    let client = connect(app, request.instance, wanted).await?;
     let kind = request.what.kind();
     let start = Start {
         instance: request.instance,
@@ -198,7 +206,9 @@ impl Work {
 
     /// Hosts processed since the last run; gives what this covers up to, by the platform's clock.
     async fn detections(&self, merger: &mut Merger, known: &Instance) -> Result<Option<Timestamp>, Error> {
-        let processed_after = known.host_detection_until.map(|until| until.plus_seconds(-DETECTION_OVERLAP_SECONDS));
+        let first = known.first_days.map(|days| self.app.clock.now().plus_seconds(days.saturating_mul(-24 * 3_600)));
+        let since = known.host_detection_until.map(|until| until.plus_seconds(-DETECTION_OVERLAP_SECONDS));
+        let processed_after = since.or(first);
         let (run, since) = (merger.run.id, self.app.clock.now().plus_seconds(-RESUMED_SECONDS_MAX));
         let instance = self.instance;
         let resumed = self.app.database.read(move |tx| imports::resume_point(tx, instance, run, since)).await?;

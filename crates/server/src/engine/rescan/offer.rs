@@ -78,8 +78,8 @@ pub fn of_asset(tx: &mut Transaction<'_>, caller: &Caller, asset: AssetId) -> st
 /// # Errors
 /// A failure of the store.
 pub fn nowhere(tx: &mut Transaction<'_>) -> store::Result<Option<Refusal>> {
-    const FARTHEST_FIRST: [&str; 4] =
-        ["source_not_supported", "scanner_inactive", "source_not_connected", "source_not_stamped"];
+    const FARTHEST_FIRST: [&str; 5] =
+        ["source_not_supported", "scanner_inactive", "source_not_connected", "instance_disabled", "source_not_stamped"];
     let scanners = scanners::list(tx)?;
     let mut nearest: Option<Refusal> = None;
     let rank = |refusal: &Refusal| FARTHEST_FIRST.iter().position(|code| *code == refusal.code);
@@ -90,6 +90,7 @@ pub fn nowhere(tx: &mut Transaction<'_>) -> store::Result<Option<Refusal>> {
             stamped: instance.source_stamped_at.is_some(),
             closed: false,
             connected: !instance.files_only(),
+            enabled: !instance.disabled,
             addresses: 1,
         };
         let Err(refusal) = rescan::permitted(situation) else { return Ok(None) };
@@ -174,6 +175,7 @@ pub(super) fn permitted(
         stamped: first.stamped,
         closed: first.state == State::Closed,
         connected: first.connected,
+        enabled: first.enabled,
         addresses: rows.iter().filter(|row| !row.address.is_empty()).count(),
     };
     rescan::permitted(situation).map_err(Denial::Record)

@@ -1,14 +1,14 @@
 //! Calls to the scanner and its answers, in the terms of a launch at work.
 
 use crate::app::App;
-use crate::connect::qualys::{self, Client, Config};
+use crate::connect::qualys::{self, Client};
 use crate::http::error::causes;
 use crate::instances::{ConnectError, connect};
+use crate::platforms::Purpose;
 use domain::id::InstanceId;
 use domain::rescan::Told;
 use domain::time::Timestamp;
 use intake::qualys::scans::{ScanReport, ScanState};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long one call to the scanner may take. Below the time of a claim and the search after it, so that nobody
@@ -71,15 +71,7 @@ pub(super) async fn timed<T>(call: impl Future<Output = Result<T, qualys::Error>
 
 /// A client that gives up at once: waiting is done in the database, where a restart does not lose it.
 pub(super) async fn client(app: &App, instance: InstanceId) -> Result<Client, Failed> {
-    let patient = connect(app, instance).await?;
-    let config = Config {
-        retries_max: 0,
-        limit_wait_max: Duration::ZERO,
-        read_timeout: CALL_TIMEOUT,
-        connect_timeout: CALL_TIMEOUT / 3,
-        ..patient.config().clone()
-    };
-    Ok(Client::new(config, Arc::new(app.clock.clone()))?)
+    Ok(connect(app, instance, Purpose::Rescan).await?)
 }
 
 /// A session that is not ended ends by itself.
