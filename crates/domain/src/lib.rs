@@ -13,6 +13,7 @@ pub mod detection;
 pub mod dry_run;
 pub mod filter;
 pub mod id;
+pub mod import;
 pub mod item;
 pub mod job;
 pub mod mail;

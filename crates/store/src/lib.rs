@@ -58,6 +58,7 @@ pub mod hosts;
 pub mod idempotency;
 pub mod imports;
 pub mod instances;
+pub mod integrations;
 pub mod items;
 pub mod jobs;
 pub mod lease;

@@ -44,7 +44,8 @@ pub enum Command {
     Import {
         /// Its key or name
         instance: String,
-        /// What: everything, knowledge_base, host_detection or setup
+        /// What: everything, knowledge_base, knowledge_base_full, host_detection, host_list, setup, option_profiles or
+        /// appliances
         #[arg(long, default_value = "everything")]
         kind: String,
         /// Do not wait for the end
@@ -110,7 +111,7 @@ pub struct Change {
     /// Hours a rescan is tracked
     #[arg(long)]
     tracking_hours: Option<i64>,
-    /// Minutes between two scheduled imports; 0 for none
+    /// Minutes between two scheduled imports, for all kinds at once; 0 for none (one by one: quell schedules)
     #[arg(long)]
     interval_minutes: Option<i64>,
 }
@@ -228,7 +229,10 @@ async fn import(client: &Client, context: &Context, name: &str, kind: String, no
 }
 
 /// The instance of this key or name.
-async fn find(client: &Client, wanted: &str) -> Result<Instance, Failure> {
+///
+/// # Errors
+/// [`Failure`] of the server, or where there is none.
+pub(super) async fn find(client: &Client, wanted: &str) -> Result<Instance, Failure> {
     if wanted.parse::<i64>().is_ok() {
         let InstanceBody { instance } = client.get(&path(&["instances", wanted]), &[]).await?;
         return Ok(instance);

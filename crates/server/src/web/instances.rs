@@ -70,7 +70,7 @@ impl Given {
             gateway_url: instance.gateway_url.clone(),
             auth: instance.auth.clone(),
             username: instance.username.clone(),
-            interval: instance.interval_minutes.unwrap_or(0).to_string(),
+            interval: String::new(),
             tracking: instance.tracking_hours.to_string(),
             profile: instance.default_profile.clone().unwrap_or_default(),
             appliance: instance.default_appliance.clone().unwrap_or_default(),
@@ -175,19 +175,18 @@ fn groups(
         .help("For addresses that no appliance serves by itself"),
         Field::typed("number", "tracking_hours", "Hours a rescan is tracked", &given.tracking),
     ];
-    vec![
+    let mut groups = vec![
         ("Connection", "", done(connection)),
         ("Account", "The password is kept encrypted, sent to this address only, and never shown again.", done(account)),
         ("Rescans", "Option profiles and appliances are there to choose once they have been fetched.", done(rescans)),
-        (
-            "Imports",
-            "",
-            done(vec![
-                Field::typed("number", "interval_minutes", "Minutes between imports", &given.interval)
-                    .help("15 minutes to 30 days; 0 imports only when somebody asks"),
-            ]),
-        ),
-    ]
+    ];
+    // Afterwards each kind has its own schedule, on a page of its own.
+    if known.is_none() {
+        let interval = Field::typed("number", "interval_minutes", "Minutes between imports", &given.interval)
+            .help("15 minutes to 30 days; 0 imports only when somebody asks");
+        groups.push(("Imports", "", done(vec![interval])));
+    }
+    groups
 }
 
 /// A choice among what the scanner listed; one that it lists no more is kept.
@@ -223,7 +222,8 @@ async fn page(
         let to = format!("/instances/{}/import", known.instance.id);
         let runs = crate::pages::lists::address("/imports", &[("q", &format!("instance.id:{}", known.instance.id))]);
         let import = Button::post("Import now", to).icon("database-import").unless(files.or(imports.clone()));
-        vec![import, Button::go("Its imports", runs).icon("history")]
+        let schedule = Button::go("When imports come", format!("/instances/{}/schedule", known.instance.id));
+        vec![import, schedule.icon("calendar"), Button::go("Its imports", runs).icon("history")]
     });
     Ok(IntegrationPage {
         shell,
@@ -329,7 +329,7 @@ async fn changed(app: &App, who: &PageActor, id: i64, fields: &Fields) -> Result
     let before = known(app, id).await?;
     let mut change = InstanceChange { name: Some(given.name.clone()), ..InstanceChange::default() };
     if !before.instance.files_only() {
-        let (minutes, hours) = match given.numbers() {
+        let (_, hours) = match given.numbers() {
             Ok(numbers) => numbers,
             Err(faults) => return Ok(Err(faults)),
         };
@@ -342,7 +342,6 @@ async fn changed(app: &App, who: &PageActor, id: i64, fields: &Fields) -> Result
             default_profile: Some(given.profile),
             default_appliance: Some(given.appliance),
             tracking_hours: Some(hours),
-            interval_minutes: Some(minutes),
             ..change
         };
     }
@@ -422,11 +421,11 @@ async fn import(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> 
     begun(&app, &who, id, "everything").await
 }
 
-/// Begin an import and go to its record; one that runs already, or cannot begin, is said on the instance's page.
-async fn begun(app: &App, who: &PageActor, id: i64, kind: &str) -> Result<Response, Error> {
+/// Ask for an import and go to its record; that one waits already, or that there can be none, is said on the instance's page.
+pub(super) async fn begun(app: &App, who: &PageActor, id: i64, kind: &str) -> Result<Response, Error> {
     match api::instances::begin_import(app, who, InstanceId(id), kind).await {
         Ok(number) => {
-            let said = Flash::done(format!("{number} has begun."));
+            let said = Flash::done(format!("{number} has begun, or waits for its turn."));
             Ok(flash::redirect(&format!("/imports/{number}"), Some(said)))
         }
         Err(Error::Refused(refusal)) => {

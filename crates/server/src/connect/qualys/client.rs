@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use url::Url;
 
+/// Rows of one answer that cannot be used and are described one by one: as many as a run keeps.
+const REJECTIONS_DESCRIBED: usize = 10_000;
 /// How much of an error's body is read.
 const ERROR_BODY_MAX: u64 = 64 << 10;
 
@@ -134,7 +136,11 @@ impl Client {
         });
         let http = http_client(&config)?;
         let versions = Mutex::new(config.versions.clone());
-        let limits = Limits { input_bytes: config.answer_bytes_max, ..Limits::default() };
+        let limits = Limits {
+            input_bytes: config.answer_bytes_max,
+            rejections_described: REJECTIONS_DESCRIBED,
+            ..Limits::default()
+        };
         let inner = Inner { config, http, pace, tickets: Tickets::default(), limits, versions, lanes };
         Ok(Client { inner: Arc::new(inner) })
     }
