@@ -37,6 +37,8 @@ pub enum Kind {
     OptionProfiles,
     /// Appliances, and the addresses that asset groups give them.
     Appliances,
+    /// Search lists: what option profiles look for or leave out.
+    SearchLists,
     /// A file that somebody loaded.
     File,
     /// Chosen hosts and vulnerabilities after a rescan; moves no cursor.
@@ -45,7 +47,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Everything,
         Kind::KnowledgeBase,
         Kind::KnowledgeBaseFull,
@@ -54,14 +56,16 @@ impl Kind {
         Kind::Setup,
         Kind::OptionProfiles,
         Kind::Appliances,
+        Kind::SearchLists,
         Kind::File,
         Kind::Targeted,
     ];
 
     /// The kinds that have a schedule of their own, in the order in which they begin where several are due at once.
-    pub const SCHEDULED: [Kind; 6] = [
+    pub const SCHEDULED: [Kind; 7] = [
         Kind::OptionProfiles,
         Kind::Appliances,
+        Kind::SearchLists,
         Kind::HostList,
         Kind::KnowledgeBase,
         Kind::KnowledgeBaseFull,
@@ -80,6 +84,7 @@ impl Kind {
             Kind::Setup => "setup",
             Kind::OptionProfiles => "option_profiles",
             Kind::Appliances => "appliances",
+            Kind::SearchLists => "search_lists",
             Kind::File => "file",
             Kind::Targeted => "targeted",
         }
@@ -103,6 +108,7 @@ impl Kind {
             Kind::Setup => "Option profiles and appliances",
             Kind::OptionProfiles => "Option profiles",
             Kind::Appliances => "Appliances and asset groups",
+            Kind::SearchLists => "Search lists",
             Kind::File => "File",
             Kind::Targeted => "Rescanned hosts",
         }
@@ -120,6 +126,7 @@ impl Kind {
             Kind::Setup => "What a rescan needs: option profiles, appliances, asset groups.",
             Kind::OptionProfiles => "What a rescan can be asked to look for.",
             Kind::Appliances => "Scanners, and the addresses they serve.",
+            Kind::SearchLists => "The vulnerabilities that an option profile looks for, or leaves out.",
             Kind::File => "A file that somebody loaded.",
             Kind::Targeted => "The hosts of a rescan.",
         }
@@ -136,10 +143,69 @@ impl Kind {
     pub fn proposed(self, minutes: i64) -> Cadence {
         match self {
             Kind::KnowledgeBase | Kind::HostDetection => Cadence::Every { minutes },
-            Kind::OptionProfiles | Kind::Appliances => Cadence::Every { minutes: minutes.max(DAY_MINUTES) },
+            Kind::OptionProfiles | Kind::Appliances | Kind::SearchLists => {
+                Cadence::Every { minutes: minutes.max(DAY_MINUTES) }
+            }
             Kind::HostList => Cadence::sundays(1),
             Kind::KnowledgeBaseFull => Cadence::sundays(2),
             Kind::Everything | Kind::Setup | Kind::File | Kind::Targeted => Cadence::Off,
+        }
+    }
+}
+
+/// Seconds after which an import that is still at work is called too long: 8 hours.
+pub const LONGEST_SECONDS: i64 = 8 * 3_600;
+/// Refusals of the sign-in, one after the other, after which the schedule asks no more: a scanner locks an account that is
+/// tried with a wrong password again and again.
+pub const SIGN_INS_MAX: usize = 3;
+
+/// What can be wrong with imports of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// The last one failed.
+    Failed,
+    /// One is at work for longer than [`LONGEST_SECONDS`].
+    TooLong,
+    /// One was due again while the one before was still waiting for its turn.
+    Held,
+    /// The sign-in was refused [`SIGN_INS_MAX`] times, and the schedule waits for somebody.
+    SignIn,
+}
+
+impl Trouble {
+    /// The word used in the database and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trouble::Failed => "failed",
+            Trouble::TooLong => "too_long",
+            Trouble::Held => "held",
+            Trouble::SignIn => "sign_in",
+        }
+    }
+
+    /// The word back to the value.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Trouble::Failed, Trouble::TooLong, Trouble::Held, Trouble::SignIn]
+            .into_iter()
+            .find(|trouble| trouble.as_str() == word)
+    }
+
+    /// What it is, in a sentence about imports of a kind from an instance.
+    #[must_use]
+    pub fn says(self, kind: Kind, instance: &str) -> String {
+        let name = kind.name();
+        match self {
+            Trouble::Failed => format!("{name} from {instance}: the last import failed."),
+            Trouble::TooLong => format!("{name} from {instance}: the import is at work for more than eight hours."),
+            Trouble::Held => {
+                format!("{name} from {instance}: it was due again while the import before still waited for its turn.")
+            }
+            Trouble::SignIn => format!(
+                "{instance} refuses the sign-in: scheduled imports wait until somebody corrects the account or imports by hand."
+            ),
         }
     }
 }

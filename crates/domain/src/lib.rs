@@ -29,6 +29,7 @@ pub mod rollback;
 pub mod rollout;
 pub mod schedule;
 pub mod score;
+pub mod search_list;
 pub mod selection;
 pub mod tag;
 pub mod task;

@@ -3,7 +3,7 @@
 -- When imports of one kind come from an instance that has a connection.
 CREATE TABLE integration (
     instance_id {whole} NOT NULL REFERENCES integration_instance (id),
-    -- knowledge_base, knowledge_base_full, host_detection, host_list, option_profiles, appliances
+    -- knowledge_base, knowledge_base_full, host_detection, host_list, option_profiles, appliances, search_lists
     kind {text} NOT NULL,
     -- {"when":"off"}, {"when":"every","minutes":240}, {"when":"at", and what a recurring schedule of a job says}
     cadence {json} NOT NULL,
@@ -26,7 +26,8 @@ SELECT n.id, k.kind,
 FROM integration_instance n
 CROSS JOIN (SELECT 'knowledge_base' AS kind, 'every' AS pace UNION ALL SELECT 'host_detection', 'every'
             UNION ALL SELECT 'option_profiles', 'daily' UNION ALL SELECT 'appliances', 'daily'
-            UNION ALL SELECT 'knowledge_base_full', 'off' UNION ALL SELECT 'host_list', 'off') k
+            UNION ALL SELECT 'knowledge_base_full', 'off' UNION ALL SELECT 'host_list', 'off'
+            UNION ALL SELECT 'search_lists', 'off') k
 WHERE n.auth <> 'files';
 
 -- queued, running, complete, failed, cancelled; a queued one has begun when it says running
@@ -62,3 +63,48 @@ ALTER TABLE import_rejection ADD COLUMN line {whole};
 
 -- when an entry that only detections name was last asked for and not given
 ALTER TABLE vulnerability ADD COLUMN asked_at {time};
+
+-- of a failed run: what kind of failure it was: sign_in, unreachable, limited ...
+ALTER TABLE import_run ADD COLUMN failure {text} NOT NULL DEFAULT '';
+
+-- What is wrong with imports now, and was told; a row goes when it is over.
+CREATE TABLE import_trouble (
+    instance_id {whole} NOT NULL REFERENCES integration_instance (id),
+    kind {text} NOT NULL,
+    -- failed, too_long, held, sign_in
+    what {text} NOT NULL,
+    since_at {time} NOT NULL,
+    -- ordinal of the run it was seen in; 0 = none
+    run {whole} NOT NULL,
+    detail {text} NOT NULL,
+    PRIMARY KEY (instance_id, kind, what)
+) {keyed};
+
+-- Lists of vulnerabilities that option profiles look for or leave out, as the scanner keeps them.
+CREATE TABLE search_list (
+    id {id},
+    instance_id {whole} NOT NULL REFERENCES integration_instance (id),
+    -- static, dynamic
+    kind {text} NOT NULL,
+    -- the scanner's key
+    key {text} NOT NULL,
+    title {text} NOT NULL,
+    -- the scanner told what it holds
+    told {bool} NOT NULL,
+    seen_at {time} NOT NULL
+) {strict};
+CREATE UNIQUE INDEX search_list_key ON search_list (instance_id, kind, key);
+CREATE TABLE search_list_qid (
+    list_id {whole} NOT NULL REFERENCES search_list (id),
+    qid {whole} NOT NULL,
+    PRIMARY KEY (list_id, qid)
+) {keyed};
+-- Which lists an option profile names, by title.
+CREATE TABLE option_profile_list (
+    instance_id {whole} NOT NULL REFERENCES integration_instance (id),
+    profile_key {text} NOT NULL,
+    title {text} NOT NULL,
+    -- it leaves them out; else it looks for them only
+    excluded {bool} NOT NULL,
+    PRIMARY KEY (instance_id, profile_key, title, excluded)
+) {keyed};

@@ -7,6 +7,7 @@
 mod list;
 mod queue;
 mod step;
+mod trouble;
 
 use crate::audit::{self, Entry};
 use crate::{Result, Transaction, numbers, record, text_value};
@@ -19,6 +20,7 @@ pub use queue::{QUEUED, Queued, asked_to_stop, begin, cancel, next, queue, waiti
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 pub use step::{Step, keep, steps};
+pub use trouble::{Trouble, TroubleRow, abandoned, look, note, sign_in_refused, troubles};
 
 text_value!(Kind, |kind| kind.as_str(), |text| Kind::parse(text));
 
@@ -232,13 +234,19 @@ fn begun(tx: &mut Transaction<'_>, instance: InstanceId, now: Timestamp) -> Resu
                        AND s.activated_at <= $2)",
         &[&instance, &now],
     )?;
+    left_behind(tx, instance, now)?;
+    Ok(product)
+}
+
+/// Runs of an instance that say they are at work though nobody holds its lease.
+fn left_behind(tx: &mut Transaction<'_>, instance: InstanceId, now: Timestamp) -> Result<()> {
     tx.execute(
         "UPDATE import_run SET state = 'failed', ended_at = $2,
              detail = 'the server stopped while this run was at work; complete hosts are kept'
          WHERE instance_id = $1 AND state = 'running'",
         &[&instance, &now],
     )?;
-    Ok(product)
+    Ok(())
 }
 
 /// Write down how far a run is.
@@ -353,6 +361,15 @@ pub fn finish(
         "instance": run.instance, "rows_digest": hex(digest),
     });
     audit::append(tx, &Entry { at: now, actor: &actor, action: "import.finish", resource: &resource, detail })?;
+    Ok(())
+}
+
+/// Say what kind of failure ended a run: `sign_in`, `unreachable`.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn failed_by(tx: &mut Transaction<'_>, run: &Run, failure: &str) -> Result<()> {
+    tx.execute("UPDATE import_run SET failure = $2 WHERE id = $1", &[&run.id, &failure])?;
     Ok(())
 }
 

@@ -78,6 +78,7 @@ pub mod scanners;
 pub mod scans;
 pub mod scope;
 pub mod scores;
+pub mod search_lists;
 pub mod selection;
 pub mod sessions;
 pub mod settings;

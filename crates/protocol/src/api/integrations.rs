@@ -261,7 +261,7 @@ pub struct Appliance {
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
     /// `everything` when absent, `knowledge_base`, `knowledge_base_full`, `host_detection`, `host_list`, `setup`,
-    /// `option_profiles` or `appliances`.
+    /// `option_profiles`, `appliances` or `search_lists`.
     pub kind: Option<String>,
 }
 
@@ -411,7 +411,7 @@ pub struct Import {
     /// Its name.
     pub instance: String,
     /// `everything`, `knowledge_base`, `knowledge_base_full`, `host_detection`, `host_list`, `setup`, `option_profiles`,
-    /// `appliances`, `file` or `targeted`.
+    /// `appliances`, `search_lists`, `file` or `targeted`.
     pub kind: String,
     /// `schedule`, `people` or `scan`.
     pub cause: String,
@@ -507,4 +507,45 @@ pub struct ImportRejection {
     pub line: Option<i64>,
     /// Why.
     pub reason: String,
+}
+
+/// `{"troubles": […]}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ImportTroublesBody {
+    /// The newest first; none where imports are well.
+    pub troubles: Vec<ImportTrouble>,
+}
+
+/// What is wrong with imports of an instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ImportTrouble {
+    /// Key of the instance.
+    pub instance_id: i64,
+    /// Its name.
+    pub instance: String,
+    /// Which imports.
+    pub kind: String,
+    /// `failed`, `too_long`, `held` or `sign_in`.
+    pub what: String,
+    /// The same in a sentence.
+    pub says: String,
+    /// Since when.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub since_at: Timestamp,
+    /// The run it was seen in.
+    pub import: Option<String>,
+    /// Why.
+    pub detail: String,
+}
+
+/// Whether a rescan with an option profile looks for a vulnerability.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ProfileTestsBody {
+    /// `yes`, `no` or `unknown`, where a list was not imported or the scanner does not tell what it holds.
+    pub tests: String,
+    /// For `no`: the search list because of which.
+    pub list: Option<String>,
 }

@@ -4,7 +4,9 @@ use super::Context;
 use crate::client::{ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column};
-use protocol::api::integrations::{Import, ImportBody, ImportCount, ImportStep, ImportsBody};
+use protocol::api::integrations::{
+    Import, ImportBody, ImportCount, ImportStep, ImportTrouble, ImportTroublesBody, ImportsBody,
+};
 
 /// What can be done with import runs.
 #[derive(Debug, clap::Subcommand)]
@@ -21,6 +23,8 @@ pub enum Command {
         /// Its number, VINTRUN0000001
         number: String,
     },
+    /// List what is wrong with imports: failed, too long, held up, refused sign-in
+    Troubles,
     /// Cancel an import: one that waits ends at once, one at work at its next page
     Cancel {
         /// Its number, VINTRUN0000001
@@ -46,6 +50,15 @@ const COLUMNS: &[Column<Import>] = &[
     ("UNCHANGED", |run| run.counters.detections.unchanged.to_string()),
     ("STARTED", |run| run.started_at.to_string()),
     ("DETAIL", |run| run.detail.clone()),
+];
+
+const TROUBLES: &[Column<ImportTrouble>] = &[
+    ("INSTANCE", |trouble| trouble.instance.clone()),
+    ("KIND", |trouble| trouble.kind.clone()),
+    ("WHAT", |trouble| trouble.what.clone()),
+    ("SINCE", |trouble| trouble.since_at.to_string()),
+    ("IMPORT", |trouble| trouble.import.clone().unwrap_or_default()),
+    ("DETAIL", |trouble| trouble.detail.clone()),
 ];
 
 /// Run a command.
@@ -77,6 +90,10 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
                 return Ok(());
             }
             Err(Failure::Said(format!("the import failed: {}", ended.detail)))
+        }
+        Command::Troubles => {
+            let ImportTroublesBody { troubles } = client.get(&path(&["imports", "troubles"]), &[]).await?;
+            output::list(context.format, &troubles, TROUBLES)
         }
         Command::Cancel { number } => {
             let at = path(&["imports", &number, "cancel"]);

@@ -7,7 +7,7 @@ use crate::output::{self, Column, note};
 use crate::prompt;
 use protocol::api::integrations::{
     Appliance, AppliancesBody, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody, InstanceChange,
-    InstancesBody, NewInstance, OptionProfile, OptionProfilesBody,
+    InstancesBody, NewInstance, OptionProfile, OptionProfilesBody, ProfileTestsBody,
 };
 use std::collections::BTreeMap;
 
@@ -35,6 +35,15 @@ pub enum Command {
         /// Its key or name
         instance: String,
     },
+    /// Show whether an option profile looks for a vulnerability
+    Tests {
+        /// Key or name of the instance
+        instance: String,
+        /// Key of the option profile
+        profile: String,
+        /// The scanner's number of the vulnerability
+        qid: i64,
+    },
     /// List scanner appliances
     Appliances {
         /// Its key or name
@@ -44,8 +53,8 @@ pub enum Command {
     Import {
         /// Its key or name
         instance: String,
-        /// What: everything, knowledge_base, knowledge_base_full, host_detection, host_list, setup, option_profiles or
-        /// appliances
+        /// What: everything, knowledge_base, knowledge_base_full, host_detection, host_list, setup, option_profiles,
+        /// appliances or search_lists
         #[arg(long, default_value = "everything")]
         kind: String,
         /// Do not wait for the end
@@ -201,6 +210,14 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let at = path(&["instances", &found.id.to_string(), "option-profiles"]);
             let OptionProfilesBody { option_profiles } = client.get(&at, &[]).await?;
             output::list(context.format, &option_profiles, PROFILES)
+        }
+        Command::Tests { instance, profile, qid } => {
+            let found = find(&client, &instance).await?;
+            let id = found.id.to_string();
+            let at = path(&["instances", &id, "option-profiles", &profile, "tests", &qid.to_string()]);
+            let tests: ProfileTestsBody = client.get(&at, &[]).await?;
+            let lines = [("tests", tests.tests.clone()), ("list", tests.list.clone().unwrap_or_default())];
+            output::record(context.format, &tests, &lines)
         }
         Command::Appliances { instance } => {
             let found = find(&client, &instance).await?;

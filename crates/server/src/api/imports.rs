@@ -15,7 +15,7 @@ use domain::refusal::Refusal;
 use futures_util::Stream;
 use protocol::api::integrations::{
     FileImportBody, Import, ImportBody, ImportCount, ImportCounters, ImportItemCount, ImportRejection,
-    ImportRejectionsBody, ImportStep, ImportsBody,
+    ImportRejectionsBody, ImportStep, ImportTrouble, ImportTroublesBody, ImportsBody,
 };
 use protocol::spreadsheet;
 use serde::Deserialize;
@@ -35,6 +35,7 @@ const NAME_BYTES_MAX: usize = 200;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(index))
+        .routes(routes!(troubles))
         .routes(routes!(show))
         .routes(routes!(cancel))
         .routes(routes!(rejections))
@@ -153,6 +154,26 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
         app.database.try_read(move |tx| list::page::<RunRow>(tx, &imports::LIST, None, &query).map_err(Error::from));
     let page = page.await?;
     Ok(Json(ImportsBody { imports: page.rows.iter().map(body).collect(), next: page.next_cursor }))
+}
+
+/// List what is wrong with imports
+///
+/// What failed and has not worked since, takes too long, is held up, or must not try to sign in any more.
+#[utoipa::path(get, path = "/imports/troubles", tag = "imports", responses((status = OK, body = ImportTroublesBody)))]
+async fn troubles(State(app): State<App>, caller: Caller) -> Result<Json<ImportTroublesBody>, Error> {
+    caller.may(Action::IntegrationsView, &Record::default())?;
+    let rows = app.database.read(imports::troubles).await?;
+    let trouble = |row: imports::TroubleRow| ImportTrouble {
+        says: row.what.says(row.kind, &row.instance),
+        instance_id: row.instance_id.0,
+        instance: row.instance,
+        kind: row.kind.as_str().to_owned(),
+        what: row.what.as_str().to_owned(),
+        since_at: row.since_at,
+        import: (row.run > 0).then(|| Number { series: Series::IntegrationRun, ordinal: row.run }.to_string()),
+        detail: row.detail,
+    };
+    Ok(Json(ImportTroublesBody { troubles: rows.into_iter().map(trouble).collect() }))
 }
 
 /// Show an import

@@ -1,4 +1,4 @@
-//! When imports of each kind come from an integration instance.
+//! When imports of each kind come from an integration instance, and what its search lists mean for an option profile.
 
 use super::runs;
 use crate::app::App;
@@ -13,13 +13,14 @@ use domain::id::InstanceId;
 use domain::import::{Cadence, Kind};
 use domain::refusal::Refusal;
 use domain::schedule::Schedule;
+use domain::search_list::Tests;
 use domain::time::Timestamp;
 use protocol::api::integrations::{
-    CadenceBody, CadencePreviewBody, ImportSchedule, ImportScheduleBody, ImportSchedulesBody,
+    CadenceBody, CadencePreviewBody, ImportSchedule, ImportScheduleBody, ImportSchedulesBody, ProfileTestsBody,
 };
 use protocol::api::response::ScheduleBody;
-use store::Transaction;
 use store::integrations::{self, Integration};
+use store::{Transaction, search_lists};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,7 +29,11 @@ pub const TIMES: usize = 5;
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(preview)).routes(routes!(show, change))
+    OpenApiRouter::new()
+        .routes(routes!(index))
+        .routes(routes!(preview))
+        .routes(routes!(show, change))
+        .routes(routes!(profile_tests))
 }
 
 /// A cadence as a body.
@@ -208,4 +213,30 @@ async fn preview(
     caller.may(Action::IntegrationsView, &Record::default())?;
     let cadence = cadence(&wanted)?;
     Ok(Json(CadencePreviewBody { words: cadence.words(), next: cadence.coming(app.clock.now(), TIMES) }))
+}
+
+/// Show whether an option profile looks for a vulnerability
+///
+/// A profile may look for the vulnerabilities of some search lists only, or leave lists of them out; a rescan with it says
+/// nothing of others.
+#[utoipa::path(get, path = "/instances/{id}/option-profiles/{key}/tests/{qid}", tag = "instances",
+    params(("id" = i64, Path), ("key" = String, Path), ("qid" = i64, Path)),
+    responses((status = OK, body = ProfileTestsBody)))]
+async fn profile_tests(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, key, qid)): Path<(i64, String, i64)>,
+) -> Result<Json<ProfileTestsBody>, Error> {
+    // Whoever may ask for a rescan chooses among profiles.
+    let looks = caller.may(Action::IntegrationsView, &Record::default());
+    let asks = Record { assignee: Some(caller.user), ..Record::default() };
+    looks.or_else(|_| caller.may(Action::Rescan, &asks))?;
+    let found = app.database.try_read(move |tx| {
+        logic::known(tx, InstanceId(id))?;
+        Ok::<_, Error>(search_lists::tests(tx, InstanceId(id), &key, qid)?)
+    });
+    let found = found.await?;
+    let tests = found.as_str().to_owned();
+    let list = if let Tests::No(list) = found { Some(list) } else { None };
+    Ok(Json(ProfileTestsBody { tests, list }))
 }

@@ -39,5 +39,6 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(rescan::run(app.clone()));
     tasks.spawn(mail::run(app.clone()));
     tasks.spawn(import::schedule(app.clone()));
+    tasks.spawn(import::watch::run(app.clone()));
     tasks.spawn(after::run(app.clone()));
 }

@@ -53,6 +53,8 @@ pub struct ImportsPage {
     pub list: List,
     /// The rows.
     pub rows: Vec<ImportRow>,
+    /// What is wrong: a sentence, and where to look.
+    pub troubles: Vec<(String, String)>,
 }
 
 /// One step of a run.

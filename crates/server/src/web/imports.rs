@@ -17,10 +17,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::id::InstanceId;
+use domain::number::{Number, Series};
 use domain::time::Timestamp;
 use store::imports::{self as runs, Cause, Count, Kind, Rejected, RunRow, State as RunState, Step};
 use store::{Transaction, list};
 
+/// What is wrong, on one page.
+const TROUBLES_SHOWN: usize = 5;
 /// Rows that could not be used which the page describes; all are in the download.
 const REJECTED_SHOWN: i64 = 20;
 
@@ -51,6 +54,19 @@ pub(super) fn newest(tx: &mut Transaction<'_>, id: InstanceId, now: Timestamp) -
     query.order = list::Order::parse("-number");
     query.limit = 1;
     Ok(list::page(tx, &runs::LIST, None, &query)?.rows.into_iter().next())
+}
+
+/// What is wrong with imports, with where to look.
+pub(super) fn troubles(tx: &mut Transaction<'_>) -> Result<Vec<(String, String)>, Error> {
+    let line = |row: runs::TroubleRow| {
+        let to = match row.run {
+            0 => format!("/instances/{}/schedule", row.instance_id),
+            _ if row.what == runs::Trouble::SignIn => format!("/instances/{}", row.instance_id),
+            ordinal => format!("/imports/{}", Number { series: Series::IntegrationRun, ordinal }),
+        };
+        (row.what.says(row.kind, &row.instance), to)
+    };
+    Ok(runs::troubles(tx)?.into_iter().take(TROUBLES_SHOWN).map(line).collect())
 }
 
 async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Result<Response, Error> {
@@ -87,7 +103,8 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     let denied = exposure::reason(&who.decide(Action::ImportRun, &Record::default()));
     let load = Button::show("Import a file", "/imports/file").icon("upload").primary().key('c').unless(denied);
     let shell = frame(&app, &who, Section::Imports, "Imports").await?.action(load);
-    Ok(Show(ImportsPage { shell, list, rows }).into_response())
+    let troubles = app.database.try_read(troubles).await?;
+    Ok(Show(ImportsPage { shell, list, rows, troubles }).into_response())
 }
 
 /// Everything a run met, whatever it was.
@@ -113,6 +130,7 @@ fn what(run: &RunRow) -> String {
         Kind::KnowledgeBaseFull => format!("The whole knowledge base from {of}"),
         Kind::HostList => format!("Host list from {of}"),
         Kind::OptionProfiles => format!("Option profiles of {of}"),
+        Kind::SearchLists => format!("Search lists of {of}"),
         Kind::Appliances => format!("Appliances and asset groups of {of}"),
         Kind::HostDetection => format!("Detections from {of}"),
         Kind::Setup => format!("Option profiles and appliances of {of}"),

@@ -9,7 +9,10 @@
 )]
 
 mod files;
+mod lists;
+mod pages;
 mod schedules;
+mod watch;
 
 use qualys_sim::{Fault, FaultKind, Limits, Options, Simulator};
 use serde_json::{Value, json};

@@ -78,6 +78,7 @@ pub const FIELDS: Fields = Fields {
                 "setup",
                 "option_profiles",
                 "appliances",
+                "search_lists",
                 "file",
                 "targeted",
             ]),

@@ -37,7 +37,7 @@ pub(crate) struct Inner {
     pub(crate) tickets: Tickets,
     pub(crate) limits: Limits,
     versions: Mutex<Versions>,
-    lanes: [(Endpoint, Lane); 9],
+    lanes: [(Endpoint, Lane); 11],
 }
 
 /// What is asked.

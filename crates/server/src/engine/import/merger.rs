@@ -334,7 +334,7 @@ impl Merger {
         let (run, lease, counters, digest) = (self.run.clone(), self.lease.clone(), self.counters, self.digest);
         let now = self.app.clock.now();
         let cancelled = matches!(outcome, Err(Error::Cancelled));
-        let failed = outcome.as_ref().err().map(Error::reason);
+        let failed = outcome.as_ref().err().map(|error| (error.reason(), error.kind()));
         let remark = outcome.as_ref().map(String::as_str).unwrap_or_default();
         let remarks = std::iter::once(remark).chain(self.notes.iter().copied()).filter(|text| !text.is_empty());
         let remark = remarks.collect::<Vec<_>>().join("; ");
@@ -345,9 +345,12 @@ impl Merger {
                 let outcome = match &failed {
                     None => Outcome::Complete { until, remark: &remark },
                     Some(_) if cancelled => Outcome::Cancelled,
-                    Some(reason) => Outcome::Failed { reason },
+                    Some((reason, _)) => Outcome::Failed { reason },
                 };
                 imports::finish(tx, &run, &counters, &digest, outcome, now)?;
+                if let Some((_, kind)) = &failed {
+                    imports::failed_by(tx, &run, kind)?;
+                }
                 lease::release(tx, &lease)
             })
             .await?;

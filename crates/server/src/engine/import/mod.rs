@@ -13,6 +13,7 @@ mod merger;
 pub mod platform;
 mod queue;
 mod schedule;
+pub mod watch;
 
 pub use queue::ask;
 pub use schedule::run as schedule;
@@ -49,6 +50,8 @@ pub enum What {
     OptionProfiles,
     /// Appliances and asset groups.
     Appliances,
+    /// Search lists.
+    SearchLists,
     /// Chosen hosts and vulnerabilities; moves no cursor.
     Targeted {
         /// The scanner's ids of the hosts.
@@ -139,6 +142,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of failure it is, as a run keeps it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Refused(refusal) => refusal.code,
+            Error::Input(error) => error.kind(),
+            Error::Spool(_) => "spool",
+            Error::Scanner(error) => error.kind(),
+            Error::Unopenable(_) => "password_unopenable",
+            Error::Store(_) => "store",
+            Error::Cancelled => "cancelled",
+            Error::Stopping => "stopping",
+        }
+    }
+
     /// The error with its causes, in one line, as a run keeps it.
     #[must_use]
     pub fn reason(&self) -> String {

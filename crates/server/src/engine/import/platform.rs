@@ -16,10 +16,13 @@ use domain::number::Number;
 use domain::time::Timestamp;
 use intake::qualys::appliances;
 use intake::qualys::asset_groups::AssetGroup;
+use intake::qualys::option_profiles::OptionProfile;
+use intake::qualys::search_lists;
 use intake::{Observation, ReadError, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 use store::imports::{Counters, Kind, Start};
 use store::instances::{self, Appliance, Instance, Profile};
+use store::search_lists::{self as lists, Named, SearchList};
 use store::{imports, vulnerabilities};
 
 /// The knowledge base is asked for again for this long before the last run: entries appear in it late.
@@ -36,6 +39,9 @@ const PART_ENTRIES: usize = 5_000;
 const RESUMED_SECONDS_MAX: i64 = 24 * 3600;
 /// The parameter that asks for the tags of hosts.
 const TAGS: &str = "show_tags";
+/// What a run says that was not given the lists that follow a rule.
+const DYNAMIC_UNTOLD: &str =
+    "the platform gave no dynamic search lists: what option profiles name of them is not known";
 /// What a run says that was not told of tags.
 const TAGS_UNTOLD: &str = "the platform refused to show tags (show_tags): the tags of assets stay as they were";
 /// The platform's own scanners, as people and the platform call them.
@@ -139,6 +145,10 @@ impl Work {
                 self.appliances(merger).await?;
                 Ok(Done::default())
             }
+            What::SearchLists => {
+                self.search_lists(merger).await?;
+                Ok(Done::default())
+            }
             What::HostList => {
                 self.host_list(merger).await?;
                 Ok(Done::default())
@@ -188,6 +198,7 @@ impl Work {
     async fn option_profiles(&self, merger: &mut Merger) -> Result<(), Error> {
         merger.step("option_profiles").await?;
         let profiles = merger.ask(self.client.option_profiles()).await?;
+        let named: Vec<Named> = profiles.iter().flat_map(named).collect();
         let profiles: Vec<Profile> = profiles
             .into_iter()
             .map(|profile| Profile {
@@ -198,7 +209,46 @@ impl Work {
             })
             .collect();
         let (instance, now, count) = (self.instance, self.app.clock.now(), profiles.len() as u64);
-        self.app.database.write(move |tx| instances::replace_profiles(tx, instance, profiles.clone(), now)).await?;
+        self.app
+            .database
+            .write(move |tx| {
+                instances::replace_profiles(tx, instance, profiles.clone(), now)?;
+                lists::replace_named(tx, instance, named.clone())
+            })
+            .await?;
+        merger.counters.setup.updated += count;
+        merger.count(1, count, 0).await
+    }
+
+    /// Search lists with the numbers they hold. An account may see those that people keep and not those that follow a rule.
+    async fn search_lists(&self, merger: &mut Merger) -> Result<(), Error> {
+        merger.step("search_lists").await?;
+        let kept = merger.ask(self.client.static_lists()).await?;
+        self.keep_lists(merger, "static", kept).await?;
+        match merger.ask(self.client.dynamic_lists()).await {
+            Ok(followed) => self.keep_lists(merger, "dynamic", followed).await,
+            Err(Error::Scanner(error)) if matches!(error.kind(), "refused" | "version_gone") => {
+                merger.note(DYNAMIC_UNTOLD);
+                self.keep_lists(merger, "dynamic", Vec::new()).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn keep_lists(
+        &self,
+        merger: &mut Merger,
+        kind: &'static str,
+        found: Vec<search_lists::SearchList>,
+    ) -> Result<(), Error> {
+        let list = |list: search_lists::SearchList| SearchList {
+            key: list.id.to_string(),
+            title: list.title,
+            qids: list.qids,
+        };
+        let found: Vec<SearchList> = found.into_iter().map(list).collect();
+        let (instance, now, count) = (self.instance, self.app.clock.now(), found.len() as u64);
+        self.app.database.write_bulk(move |tx| lists::replace(tx, instance, kind, &found, now)).await?;
         merger.counters.setup.updated += count;
         merger.count(1, count, 0).await
     }
@@ -328,6 +378,13 @@ impl Work {
     }
 }
 
+/// The lists that an option profile names.
+fn named(profile: &OptionProfile) -> Vec<Named> {
+    let one = |title: &String, excluded| Named { profile_key: profile.id.to_string(), title: title.clone(), excluded };
+    let only = profile.search_lists.iter().map(|title| one(title, false));
+    only.chain(profile.excluded_search_lists.iter().map(|title| one(title, true))).collect()
+}
+
 /// Merge a page that is known to be good; gives the scanner's ids of the hosts on it.
 async fn merge_page(merger: &mut Merger, mut page: Page) -> Result<Vec<i64>, Error> {
     let summary = &page.summary;
@@ -418,6 +475,7 @@ impl What {
             Kind::Setup => Some(What::Setup),
             Kind::OptionProfiles => Some(What::OptionProfiles),
             Kind::Appliances => Some(What::Appliances),
+            Kind::SearchLists => Some(What::SearchLists),
             Kind::File | Kind::Targeted => None,
         }
     }
@@ -432,6 +490,7 @@ impl What {
             What::Setup => Kind::Setup,
             What::OptionProfiles => Kind::OptionProfiles,
             What::Appliances => Kind::Appliances,
+            What::SearchLists => Kind::SearchLists,
             What::Targeted { .. } => Kind::Targeted,
         }
     }

@@ -24,6 +24,10 @@ pub async fn run(app: App) {
 async fn look(app: &App) -> Result<(), Error> {
     let now = app.clock.now();
     for (instance, kind) in app.database.read(move |tx| integrations::due(tx, now)).await? {
+        // A scanner locks an account that is tried again and again: it stays due until somebody has looked after it.
+        if app.database.read(move |tx| imports::sign_in_refused(tx, instance)).await? {
+            continue;
+        }
         if app.database.write(move |tx| integrations::queue_due(tx, instance, kind, now)).await? {
             app.wake.notify("instance", instance.0);
         }

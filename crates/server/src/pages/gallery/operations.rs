@@ -122,6 +122,7 @@ pub(super) fn pages(out: &Path) {
             shell: shell(Section::Imports, "Imports")
                 .action(Action::show("Import a file", "upload.html").icon("upload").primary()),
             list: list("/imports", "imports", &imports::COLUMNS, "", "-started", rows.len(), 3),
+            troubles: vec![("Detections from Qualys EU: the last import failed.".into(), "import.html".into())],
             rows,
         }
         .to_string(),
