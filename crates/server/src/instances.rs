@@ -20,14 +20,14 @@ use protocol::api::integrations::{ConnectionTest, InstanceChange, NewInstance, Q
 use protocol::problem::FieldError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::Transaction;
 use store::instances::{self, Instance, Settings};
+use store::{Transaction, integrations};
 use url::Url;
 
 /// Shortest interval of scheduled imports.
-pub const INTERVAL_MINUTES_MIN: i64 = 15;
+pub const INTERVAL_MINUTES_MIN: i64 = domain::import::MINUTES_MIN;
 /// Longest interval of scheduled imports: 30 days.
-pub const INTERVAL_MINUTES_MAX: i64 = 30 * 24 * 60;
+pub const INTERVAL_MINUTES_MAX: i64 = domain::import::MINUTES_MAX;
 /// Longest way back of a first import.
 pub const FIRST_DAYS_MAX: i64 = 365;
 /// Longest tracking period of a rescan.
@@ -121,6 +121,9 @@ pub async fn change(
         }
         let sealed = password.map(|password| sealer.seal(&purpose(id), password));
         instances::update(tx, &author, id, before.version, &settings, sealed.as_deref(), now).map_err(name_taken)?;
+        if change.interval_minutes.is_some() {
+            integrations::set_interval(tx, &author, id, settings.interval_minutes, now)?;
+        }
         known(tx, id)
     });
     let changed = changed.await?;

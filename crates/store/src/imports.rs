@@ -5,58 +5,23 @@
 //! [`crate::vulnerabilities`].
 
 mod list;
+mod queue;
+mod step;
+mod trouble;
 
 use crate::audit::{self, Entry};
 use crate::{Result, Transaction, numbers, record, text_value};
 use domain::id::InstanceId;
+pub use domain::import::Kind;
 use domain::number::{Number, Series};
 use domain::time::Timestamp;
-pub use list::{FIELDS, LIST, RunRow, one, rejections};
+pub use list::{FIELDS, LIST, Rejected, RunRow, one, rejections};
+pub use queue::{QUEUED, Queued, asked_to_stop, begin, cancel, next, queue, waiting};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+pub use step::{Step, keep, steps};
+pub use trouble::{Trouble, TroubleRow, abandoned, look, note, sign_in_refused, troubles};
 
-/// What a run imports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Set-up, knowledge base and detections, one after the other.
-    Everything,
-    /// The knowledge base, by modification time.
-    KnowledgeBase,
-    /// Detections, by processing time.
-    HostDetection,
-    /// Option profiles, appliances and asset groups: what a rescan needs.
-    Setup,
-    /// A file that somebody loaded.
-    File,
-    /// Chosen hosts and vulnerabilities after a rescan; moves no cursor.
-    Targeted,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 6] =
-        [Kind::Everything, Kind::KnowledgeBase, Kind::HostDetection, Kind::Setup, Kind::File, Kind::Targeted];
-
-    /// The word used in the database and the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Everything => "everything",
-            Kind::KnowledgeBase => "knowledge_base",
-            Kind::HostDetection => "host_detection",
-            Kind::Setup => "setup",
-            Kind::File => "file",
-            Kind::Targeted => "targeted",
-        }
-    }
-
-    /// The word back to the value.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-}
 text_value!(Kind, |kind| kind.as_str(), |text| Kind::parse(text));
 
 /// Why a run was started.
@@ -94,29 +59,44 @@ text_value!(Cause, |cause| cause.as_str(), |text| Cause::parse(text));
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// It waits until nothing else of its instance is at work.
+    Queued,
     /// At work, or its server stopped and nobody has noticed yet.
     Running,
     /// Everything that was asked for is in.
     Complete,
     /// It stopped before the end; complete hosts are kept, the cursor has not moved.
     Failed,
+    /// Somebody stopped it; as for a failed one, what was in stays and the cursor has not moved.
+    Cancelled,
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [State; 5] = [State::Queued, State::Running, State::Complete, State::Failed, State::Cancelled];
+
     /// The word used in the database and the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            State::Queued => "queued",
             State::Running => "running",
             State::Complete => "complete",
             State::Failed => "failed",
+            State::Cancelled => "cancelled",
         }
     }
 
     /// The word back to the value.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [State::Running, State::Complete, State::Failed].into_iter().find(|state| state.as_str() == word)
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether it waits or is at work.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, State::Queued | State::Running)
     }
 }
 text_value!(State, |state| state.as_str(), |text| State::parse(text));
@@ -233,20 +213,7 @@ pub struct Start<'s> {
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) for an unknown instance.
 pub fn start(tx: &mut Transaction<'_>, start: Start<'_>, now: Timestamp) -> Result<Run> {
-    let product: String = tx.scalar("SELECT product FROM integration_instance WHERE id = $1", &[&start.instance])?;
-    tx.execute(
-        "UPDATE integration_instance SET source_stamped_at = $2
-         WHERE id = $1 AND source_stamped_at IS NULL
-           AND EXISTS (SELECT 1 FROM scanner s WHERE s.product = integration_instance.product AND s.active
-                       AND s.activated_at <= $2)",
-        &[&start.instance, &now],
-    )?;
-    tx.execute(
-        "UPDATE import_run SET state = 'failed', ended_at = $2,
-             detail = 'the server stopped while this run was at work; complete hosts are kept'
-         WHERE instance_id = $1 AND state = 'running'",
-        &[&start.instance, &now],
-    )?;
+    let product = begun(tx, start.instance, now)?;
     let number = numbers::next(tx, Series::IntegrationRun)?;
     let id: i64 = tx.insert(
         "INSERT INTO import_run
@@ -255,6 +222,31 @@ pub fn start(tx: &mut Transaction<'_>, start: Start<'_>, now: Timestamp) -> Resu
         &[&number.ordinal, &start.instance, &start.kind, &start.cause, &start.actor, &start.source, &now],
     )?;
     Ok(Run { id, number, instance: start.instance, product })
+}
+
+/// What the beginning of any run does to its instance; gives the instance's product.
+fn begun(tx: &mut Transaction<'_>, instance: InstanceId, now: Timestamp) -> Result<String> {
+    let product: String = tx.scalar("SELECT product FROM integration_instance WHERE id = $1", &[&instance])?;
+    tx.execute(
+        "UPDATE integration_instance SET source_stamped_at = $2
+         WHERE id = $1 AND source_stamped_at IS NULL
+           AND EXISTS (SELECT 1 FROM scanner s WHERE s.product = integration_instance.product AND s.active
+                       AND s.activated_at <= $2)",
+        &[&instance, &now],
+    )?;
+    left_behind(tx, instance, now)?;
+    Ok(product)
+}
+
+/// Runs of an instance that say they are at work though nobody holds its lease.
+fn left_behind(tx: &mut Transaction<'_>, instance: InstanceId, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE import_run SET state = 'failed', ended_at = $2,
+             detail = 'the server stopped while this run was at work; complete hosts are kept'
+         WHERE instance_id = $1 AND state = 'running'",
+        &[&instance, &now],
+    )?;
+    Ok(())
 }
 
 /// Write down how far a run is.
@@ -322,6 +314,8 @@ pub enum Outcome<'o> {
         /// Why, and what to do.
         reason: &'o str,
     },
+    /// Somebody stopped it. No cursor moves.
+    Cancelled,
 }
 
 /// End a run and write it into the audit, bound to its rows by the chain of their digests ([`chain`]).
@@ -336,17 +330,19 @@ pub fn finish(
     outcome: Outcome<'_>,
     now: Timestamp,
 ) -> Result<()> {
+    let (kind, stopped_by): (Kind, String) =
+        tx.one("SELECT kind, cancel_by FROM import_run WHERE id = $1", &[&run.id])?;
     let (state, detail, until) = match outcome {
-        Outcome::Complete { until, remark } => (State::Complete, remark, until),
-        Outcome::Failed { reason } => (State::Failed, reason, None),
+        Outcome::Complete { until, remark } => (State::Complete, remark.to_owned(), until),
+        Outcome::Failed { reason } => (State::Failed, reason.to_owned(), None),
+        Outcome::Cancelled => (State::Cancelled, queue::cancelled_by(&stopped_by), None),
     };
-    let kind: Kind = tx.scalar("SELECT kind FROM import_run WHERE id = $1", &[&run.id])?;
     tx.execute(
         "UPDATE import_run SET state = $2, detail = $3, counters = $4, until_at = coalesce($5, until_at),
              ended_at = $6 WHERE id = $1",
         &[&run.id, &state, &detail, &json(counters), &until, &now],
     )?;
-    if matches!(kind, Kind::KnowledgeBase | Kind::Everything) {
+    if matches!(kind, Kind::KnowledgeBase | Kind::KnowledgeBaseFull | Kind::Everything) {
         tx.execute(
             "UPDATE integration_instance SET knowledge_base_until = coalesce($2, knowledge_base_until) WHERE id = $1",
             &[&run.instance, &until],
@@ -368,12 +364,24 @@ pub fn finish(
     Ok(())
 }
 
-/// Describe a row that could not be used.
+/// Say what kind of failure ended a run: `sign_in`, `unreachable`.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn reject(tx: &mut Transaction<'_>, run: &Run, what: &str, reason: &str) -> Result<()> {
-    tx.execute("INSERT INTO import_rejection (run_id, what, reason) VALUES ($1, $2, $3)", &[&run.id, &what, &reason])?;
+pub fn failed_by(tx: &mut Transaction<'_>, run: &Run, failure: &str) -> Result<()> {
+    tx.execute("UPDATE import_run SET failure = $2 WHERE id = $1", &[&run.id, &failure])?;
+    Ok(())
+}
+
+/// Describe a row that could not be used; `line` is where it ended, in an input that has lines.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn reject(tx: &mut Transaction<'_>, run: &Run, what: &str, line: Option<i64>, reason: &str) -> Result<()> {
+    tx.execute(
+        "INSERT INTO import_rejection (run_id, what, line, reason) VALUES ($1, $2, $3, $4)",
+        &[&run.id, &what, &line, &reason],
+    )?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 use crate::audit::{self, Entry};
 use crate::filter::Column;
 use crate::list::{List, Sort};
-use crate::{Error, Result, Sql, Stage, Transaction, record, stage};
+use crate::{Error, Result, Sql, Stage, Transaction, integrations, record, stage};
 use domain::filter::{self, Field, Fields};
 use domain::id::InstanceId;
 use domain::time::Timestamp;
@@ -34,7 +34,7 @@ pub struct Settings {
     pub default_appliance: Option<String>,
     /// How long a rescan is tracked.
     pub tracking_hours: i64,
-    /// Minutes between two scheduled imports; none for imports by hand.
+    /// Minutes between two scheduled imports of a new instance; none for imports by hand.
     pub interval_minutes: Option<i64>,
     /// Days that the first import of detections goes back; none for everything.
     pub first_days: Option<i64>,
@@ -70,7 +70,7 @@ record! {
         pub default_appliance: Option<String>,
         /// As [`Settings::tracking_hours`].
         pub tracking_hours: i64,
-        /// As [`Settings::interval_minutes`].
+        /// Minutes between two scheduled imports of detections; none where these come at times of the day, or by hand.
         pub interval_minutes: Option<i64>,
         /// As [`Settings::first_days`].
         pub first_days: Option<i64>,
@@ -203,10 +203,6 @@ fn detail(settings: &Settings, secret_changed: bool) -> serde_json::Value {
     })
 }
 
-fn next_import(settings: &Settings, now: Timestamp) -> Option<Timestamp> {
-    settings.interval_minutes.map(|minutes| now.plus_seconds(minutes.saturating_mul(60)))
-}
-
 /// Make an instance; its secret follows by [`set_secret`], because it is sealed for the key given here.
 ///
 /// # Errors
@@ -214,9 +210,8 @@ fn next_import(settings: &Settings, now: Timestamp) -> Option<Timestamp> {
 pub fn create(tx: &mut Transaction<'_>, actor: &str, settings: &Settings, now: Timestamp) -> Result<InstanceId> {
     let id: InstanceId = tx.insert(
         "INSERT INTO integration_instance (name, product, api_url, gateway_url, auth, username, secret, versions,
-             default_profile, default_appliance, tracking_hours, interval_minutes, next_import_at, version, created_at,
-             updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $14) RETURNING id",
+             default_profile, default_appliance, tracking_hours, version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $12) RETURNING id",
         &[
             &settings.name,
             &settings.product,
@@ -229,13 +224,14 @@ pub fn create(tx: &mut Transaction<'_>, actor: &str, settings: &Settings, now: T
             &settings.default_profile,
             &settings.default_appliance,
             &settings.tracking_hours,
-            &settings.interval_minutes,
-            &next_import(settings, now),
             &now,
         ],
     )?;
     set_reach(tx, id, settings)?;
     audit_change(tx, actor, "instance.create", id, detail(settings, false), now)?;
+    if settings.auth != "files" {
+        integrations::create(tx, id, settings.interval_minutes, now)?;
+    }
     Ok(id)
 }
 
@@ -248,7 +244,8 @@ pub fn set_secret(tx: &mut Transaction<'_>, id: InstanceId, sealed: &[u8]) -> Re
     Ok(())
 }
 
-/// Change an instance of this version. `secret` replaces the kept one where it is given, sealed already.
+/// Change an instance of this version. `secret` replaces the kept one where it is given, sealed already. The interval of
+/// scheduled imports is no part of it: see [`integrations::set_interval`].
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown key; [`Error::Conflict`] with `version` where it was edited meanwhile, with
@@ -269,9 +266,7 @@ pub fn update(
     tx.execute(
         "UPDATE integration_instance SET name = $2, api_url = $3, gateway_url = $4, auth = $5, username = $6,
              secret = coalesce($7, secret), versions = $8, default_profile = $9, default_appliance = $10,
-             tracking_hours = $11,
-             next_import_at = CASE WHEN interval_minutes IS NOT DISTINCT FROM $12 THEN next_import_at ELSE $13 END,
-             interval_minutes = $12, version = version + 1, updated_at = $14
+             tracking_hours = $11, version = version + 1, updated_at = $12
          WHERE id = $1",
         &[
             &id,
@@ -285,8 +280,6 @@ pub fn update(
             &settings.default_profile,
             &settings.default_appliance,
             &settings.tracking_hours,
-            &settings.interval_minutes,
-            &next_import(settings, now),
             &now,
         ],
     )?;
@@ -408,34 +401,6 @@ pub fn for_files(
         ..Settings::default()
     };
     create(tx, actor, &settings, now)
-}
-
-/// Instances whose scheduled import is due.
-///
-/// # Errors
-/// See [`Error`].
-pub fn due(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<InstanceId>> {
-    let rows: Vec<(InstanceId,)> = tx.all(
-        "SELECT id FROM integration_instance
-         WHERE interval_minutes IS NOT NULL AND auth <> 'files' AND NOT disabled AND next_import_at <= $1
-         ORDER BY next_import_at, id",
-        &[&now],
-    )?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
-}
-
-/// Take the turn of a scheduled import that is due: the next one is an interval from now. `false` where it is not due, or
-/// not any more. Whoever takes it begins the import in the same transaction, so that no turn is lost and none is taken twice.
-///
-/// # Errors
-/// See [`Error`].
-pub fn take_due(tx: &mut Transaction<'_>, id: InstanceId, now: Timestamp) -> Result<bool> {
-    let taken = tx.execute(
-        "UPDATE integration_instance SET next_import_at = $2 + interval_minutes * 60000000
-         WHERE id = $1 AND interval_minutes IS NOT NULL AND auth <> 'files' AND next_import_at <= $2",
-        &[&id, &now],
-    )?;
-    Ok(taken == 1)
 }
 
 record! {

@@ -95,6 +95,14 @@ pub fn release(tx: &mut Transaction<'_>, lease: &Lease) -> Result<()> {
     .map(|_| ())
 }
 
+/// How many leases whose names begin with `prefix` are held.
+///
+/// # Errors
+/// See [`Error`].
+pub fn held(tx: &mut Transaction<'_>, prefix: &str, now: Timestamp) -> Result<i64> {
+    tx.scalar("SELECT count(*) FROM lease WHERE substr(name, 1, length($1)) = $1 AND until_at > $2", &[&prefix, &now])
+}
+
 /// Every lease, for the operations page.
 ///
 /// # Errors

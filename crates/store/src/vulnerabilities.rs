@@ -4,4 +4,4 @@ mod list;
 mod merge;
 
 pub use list::{Cve, FIELDS, Found, LIST, Vulnerability, VulnerabilityRow, clip, cves, cves_of, found, found_on, one};
-pub use merge::{Reference, VulnerabilitySeen, merge, placeholders, references};
+pub use merge::{Reference, VulnerabilitySeen, asked, merge, milestones, placeholders, references};

@@ -7,13 +7,14 @@
 )]
 
 use domain::id::InstanceId;
+use domain::import::Cadence;
 use domain::time::Timestamp;
 use store::detections::{DetectionSeen, Machine};
 use store::hosts::HostSeen;
 use store::imports::{Cause, Counters, Kind, Run, Start};
 use store::instances::Settings;
 use store::migrate::{MIGRATIONS, apply};
-use store::{Database, detections, imports, instances, scanners};
+use store::{Database, detections, imports, instances, integrations, scanners};
 use testkit::both_engines;
 use testkit::database::TestDatabase;
 
@@ -191,7 +192,7 @@ both_engines!(tags_of_two_hosts_that_are_one_asset_add_up, |db| {
     assert_eq!(told("1", 25, Some(&["prod"])), ["ours", "payments"], "an older report");
 });
 
-both_engines!(a_due_import_is_taken_once_and_stays_due_until_then, |db| {
+both_engines!(what_is_due_is_queued_once_and_never_lost, |db| {
     let scheduled = Settings {
         name: "API".to_owned(),
         product: "qualys".to_owned(),
@@ -210,18 +211,73 @@ both_engines!(a_due_import_is_taken_once_and_stays_due_until_then, |db| {
             ))
         })
         .unwrap();
-    let due = |seconds| db.read_blocking(move |tx| instances::due(tx, at(seconds))).unwrap();
-    let take = |id, seconds| db.write_blocking(move |tx| instances::take_due(tx, id, at(seconds))).unwrap();
-    let first = db.read_blocking(move |tx| instances::one(tx, id)).unwrap().next_import_at.unwrap();
-    let first = (first.micros() - at(0).micros()) / 1_000_000;
-    assert!(!take(id, first - 1), "not yet");
-    assert_eq!(due(first), [id]);
-    assert_eq!(due(first + 5_000), [id], "looking at it takes nothing");
-    assert!(take(id, first + 5_000));
-    assert!(!take(id, first + 5_000), "another replica comes too late");
-    assert!(due(first + 5_899).is_empty());
-    assert_eq!(due(first + 5_900), [id]);
-    assert!(!take(by_hand, first + 5_000));
+    let due = |seconds| db.read_blocking(move |tx| integrations::due(tx, at(seconds))).unwrap();
+    let queue =
+        |kind, seconds| db.write_blocking(move |tx| integrations::queue_due(tx, id, kind, at(seconds))).unwrap();
+    let one = |kind| db.read_blocking(move |tx| integrations::one(tx, id, kind)).unwrap();
+    let shown = || db.read_blocking(move |tx| instances::one(tx, id)).unwrap();
+    assert_eq!((shown().interval_minutes, shown().next_import_at), (Some(15), Some(at(900))));
+    assert!(due(899).is_empty());
+    assert_eq!(due(900), [(id, Kind::KnowledgeBase), (id, Kind::HostDetection)], "the knowledge base goes first");
+    assert_eq!(due(5_000).len(), 2, "looking at it takes nothing");
+
+    assert!(queue(Kind::HostDetection, 900));
+    assert!(!queue(Kind::HostDetection, 900), "another replica comes too late");
+    assert_eq!(one(Kind::HostDetection).next_at, Some(at(1_800)));
+    // Still waiting when it is due again: that one brings the same, and how long it is held is known.
+    assert!(!queue(Kind::HostDetection, 1_800));
+    assert!(!queue(Kind::HostDetection, 2_700));
+    let held = one(Kind::HostDetection);
+    assert_eq!((held.next_at, held.held_since_at), (Some(at(3_600)), Some(at(1_800))));
+    assert!(queue(Kind::KnowledgeBase, 2_800));
+    assert_eq!(db.read_blocking(imports::waiting).unwrap(), [id]);
+    let next = || db.read_blocking(move |tx| imports::next(tx, id)).unwrap();
+    let waits = next().unwrap();
+    assert_eq!((waits.kind, waits.cause), (Kind::HostDetection, Cause::Schedule));
+    let run = db.write_blocking(move |tx| imports::begin(tx, id, &waits, at(3_000))).unwrap();
+    assert_eq!(one(Kind::HostDetection).held_since_at, None);
+    assert_eq!(next().map(|waits| waits.kind), Some(Kind::KnowledgeBase));
+    assert!(queue(Kind::HostDetection, 3_600), "one is at work, the next one waits");
+
+    // One that waits ends at once, one at work when it looks, one that has ended not at all.
+    let cancel = |ordinal| db.write_blocking(move |tx| imports::cancel(tx, "users/ada", ordinal, at(4_000))).unwrap();
+    let waits = next().unwrap();
+    assert_eq!(cancel(waits.number), Some(imports::State::Cancelled));
+    assert_eq!(cancel(waits.number), None);
+    assert_eq!(cancel(run.number.ordinal), Some(imports::State::Running));
+    let (stops, other) = (run.id, waits.id);
+    assert!(db.read_blocking(move |tx| imports::asked_to_stop(tx, stops)).unwrap());
+    db.write_blocking(move |tx| {
+        let cancelled = imports::Outcome::Cancelled;
+        imports::finish(tx, &run, &Counters::default(), &[0; 32], cancelled, at(4_001))
+    })
+    .unwrap();
+    for id in [stops, other] {
+        let (state, detail): (imports::State, String) =
+            db.read_blocking(move |tx| tx.one("SELECT state, detail FROM import_run WHERE id = $1", &[&id])).unwrap();
+        assert_eq!((state, detail.as_str()), (imports::State::Cancelled, "cancelled by ada; complete hosts are kept"));
+    }
+    assert_eq!(shown().host_detection_until, None, "no cursor has moved");
+
+    // The interval of the instance holds for all; what was set one by one stays while it is the same.
+    let set = |kind, version, cadence: Cadence| {
+        db.write_blocking(move |tx| integrations::set(tx, "users/ada", (id, kind), version, &cadence, at(5_000)))
+    };
+    let version = one(Kind::KnowledgeBase).version;
+    set(Kind::KnowledgeBase, version, Cadence::sundays(3)).unwrap();
+    assert!(set(Kind::KnowledgeBase, version, Cadence::Off).is_err(), "it was changed meanwhile");
+    let interval = |minutes| {
+        db.write_blocking(move |tx| integrations::set_interval(tx, "users/ada", id, minutes, at(6_000))).unwrap();
+    };
+    interval(Some(15));
+    assert_eq!(one(Kind::KnowledgeBase).cadence(), Cadence::sundays(3));
+    interval(Some(30));
+    assert_eq!(one(Kind::KnowledgeBase).cadence(), Cadence::Every { minutes: 30 });
+    interval(None);
+    let all = db.read_blocking(move |tx| integrations::of(tx, id)).unwrap();
+    assert!(all.len() == Kind::SCHEDULED.len() && all.iter().all(|row| row.next_at.is_none()), "{all:?}");
+    assert_eq!((shown().interval_minutes, shown().next_import_at), (None, None));
+    assert!(db.read_blocking(move |tx| integrations::of(tx, by_hand)).unwrap().iter().all(|row| row.next_at.is_none()));
 });
 
 both_engines!(a_scanner_is_active_for_the_instances_of_its_product, |db| {
@@ -242,8 +298,8 @@ both_engines!(rejections_of_old_runs_are_forgotten_and_their_number_is_kept, |db
         let (described, mut counters) = (run.clone(), Counters::default());
         counters.detections.rejected = 2;
         db.write_blocking(move |tx| {
-            imports::reject(tx, &described, "a row", "no QID")?;
-            imports::reject(tx, &described, "another row", "no QID")?;
+            imports::reject(tx, &described, "a row", Some(7), "no QID")?;
+            imports::reject(tx, &described, "another row", None, "no QID")?;
             let outcome = imports::Outcome::Complete { until: None, remark: "" };
             imports::finish(tx, &described, &counters, &[0; 32], outcome, at(seconds))
         })
@@ -254,7 +310,7 @@ both_engines!(rejections_of_old_runs_are_forgotten_and_their_number_is_kept, |db
     let forget = |before| db.write_blocking(move |tx| imports::forget_rejections(tx, at(before), 500)).unwrap();
     let described = |run: &Run| {
         let id = run.id;
-        db.read_blocking(move |tx| imports::rejections(tx, id)).unwrap().len()
+        db.read_blocking(move |tx| imports::rejections(tx, id, 100)).unwrap().len()
     };
     assert_eq!(forget(100), 0, "not before its time");
     assert_eq!(forget(200), 2);

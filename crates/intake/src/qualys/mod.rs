@@ -21,6 +21,7 @@ mod rows;
 pub mod scan_fetch;
 pub mod scan_results;
 pub mod scans;
+pub mod search_lists;
 pub mod service;
 pub mod vmdr_csv;
 

@@ -120,6 +120,9 @@ async fn upload(client: &Client, arguments: &Arguments, dry_run: bool) -> Result
 pub async fn wait(client: &Client, number: &str) -> Result<Import, Failure> {
     let look = async || {
         let ImportBody { import, .. } = client.get(&path(&["imports", number]), &[]).await?;
+        if import.state == "queued" {
+            return Ok(Look::Still(format!("{number}: waits until nothing else of {} is at work", import.instance)));
+        }
         if import.state != "running" {
             return Ok(Look::Over(import));
         }

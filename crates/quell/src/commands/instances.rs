@@ -7,7 +7,7 @@ use crate::output::{self, Column, note};
 use crate::prompt;
 use protocol::api::integrations::{
     Appliance, AppliancesBody, ConnectionCheck, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody,
-    InstanceChange, InstancesBody, NewInstance, OptionProfile, OptionProfilesBody, Quota, QuotasBody,
+    InstanceChange, InstancesBody, NewInstance, OptionProfile, OptionProfilesBody, ProfileTestsBody, Quota, QuotasBody,
 };
 
 /// What can be done with integration instances.
@@ -54,6 +54,15 @@ pub enum Command {
         /// Its key or name
         instance: String,
     },
+    /// Show whether an option profile looks for a vulnerability
+    Tests {
+        /// Key or name of the instance
+        instance: String,
+        /// Key of the option profile
+        profile: String,
+        /// The scanner's number of the vulnerability
+        qid: i64,
+    },
     /// List scanner appliances
     Appliances {
         /// Its key or name
@@ -63,7 +72,8 @@ pub enum Command {
     Import {
         /// Its key or name
         instance: String,
-        /// What: everything, knowledge_base, host_detection or setup
+        /// What: everything, knowledge_base, knowledge_base_full, host_detection, host_list, setup, option_profiles,
+        /// appliances or search_lists
         #[arg(long, default_value = "everything")]
         kind: String,
         /// Do not wait for the end
@@ -138,7 +148,7 @@ pub struct Change {
     /// Hours a rescan is tracked
     #[arg(long)]
     tracking_hours: Option<i64>,
-    /// Minutes between two scheduled imports; 0 for none
+    /// Minutes between two scheduled imports, for all kinds at once; 0 for none (one by one: quell schedules)
     #[arg(long)]
     interval_minutes: Option<i64>,
     /// Days that the first import goes back, 1 to 365; 0 for everything
@@ -277,6 +287,14 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let OptionProfilesBody { option_profiles } = client.get(&at, &[]).await?;
             output::list(context.format, &option_profiles, PROFILES)
         }
+        Command::Tests { instance, profile, qid } => {
+            let found = find(&client, &instance).await?;
+            let id = found.id.to_string();
+            let at = path(&["instances", &id, "option-profiles", &profile, "tests", &qid.to_string()]);
+            let tests: ProfileTestsBody = client.get(&at, &[]).await?;
+            let lines = [("tests", tests.tests.clone()), ("list", tests.list.clone().unwrap_or_default())];
+            output::record(context.format, &tests, &lines)
+        }
         Command::Appliances { instance } => {
             let found = find(&client, &instance).await?;
             let at = path(&["instances", &found.id.to_string(), "appliances"]);
@@ -335,7 +353,10 @@ async fn import(client: &Client, context: &Context, name: &str, kind: String, no
 }
 
 /// The instance of this key or name.
-async fn find(client: &Client, wanted: &str) -> Result<Instance, Failure> {
+///
+/// # Errors
+/// [`Failure`] of the server, or where there is none.
+pub(super) async fn find(client: &Client, wanted: &str) -> Result<Instance, Failure> {
     if wanted.parse::<i64>().is_ok() {
         let InstanceBody { instance } = client.get(&path(&["instances", wanted]), &[]).await?;
         return Ok(instance);

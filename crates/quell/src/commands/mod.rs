@@ -22,6 +22,7 @@ mod recover;
 mod rollout;
 mod scanners;
 mod scans;
+mod schedules;
 mod serve;
 mod tags;
 mod tokens;
@@ -78,6 +79,9 @@ enum Command {
     /// Integration instances: subscriptions of scanners, and imports from them
     #[command(subcommand)]
     Instances(instances::Command),
+    /// When imports of each kind come from an instance
+    #[command(subcommand)]
+    Schedules(schedules::Command),
     /// Vulnerabilities
     #[command(subcommand)]
     Vulnerabilities(vulnerabilities::Command),
@@ -175,6 +179,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Imports(command) => imports::run(command, &context).await,
         Command::Scanners(command) => scanners::run(command, &context).await,
         Command::Instances(command) => instances::run(command, &context).await,
+        Command::Schedules(command) => schedules::run(command, &context).await,
         Command::Vulnerabilities(command) => vulnerabilities::run(command, &context).await,
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Tags(command) => tags::run(command, &context).await,

@@ -99,7 +99,7 @@ async fn import(stage: &Stage, voice: &Narrator) -> Result<Imported, Failure> {
         let begun: scanners::ImportBody = client.post(&path(&["instances", &id, "imports"]), &request).await?;
         let address = path(&["imports", &begun.import.number]);
         let ended = stage.session.until(&address, &[], PATIENCE, "an import", |body: scanners::ImportBody| {
-            (body.import.state != "running").then_some(body.import)
+            (!matches!(body.import.state.as_str(), "queued" | "running")).then_some(body.import)
         });
         let ended = ended.await?;
         if ended.state != "complete" {

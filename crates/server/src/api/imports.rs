@@ -6,25 +6,39 @@ use crate::http::{Caller, Error, ListQuery};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use domain::access::{Action, Record};
 use domain::number::{Number, Series};
+use domain::refusal::Refusal;
 use futures_util::Stream;
 use protocol::api::integrations::{
-    FileImportBody, Import, ImportBody, ImportCount, ImportCounters, ImportItemCount, ImportRejection, ImportsBody,
+    FileImportBody, Import, ImportBody, ImportCount, ImportCounters, ImportItemCount, ImportRejection,
+    ImportRejectionsBody, ImportStep, ImportTrouble, ImportTroublesBody, ImportsBody,
 };
+use protocol::spreadsheet;
 use serde::Deserialize;
-use store::imports::{self, Count, Counters, RunRow};
-use store::list;
+use store::imports::{self, Count, Counters, Rejected, RunRow, Step};
+use store::{Transaction, list};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// Rows that could not be used which a run's own body describes.
+const REJECTIONS_SHOWN: i64 = 20;
+/// Those that can be downloaded: all that a run describes.
+const REJECTIONS_MAX: i64 = 10_000;
 /// Longest name of a file or an instance, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(show))
+    OpenApiRouter::new()
+        .routes(routes!(index))
+        .routes(routes!(troubles))
+        .routes(routes!(show))
+        .routes(routes!(cancel))
+        .routes(routes!(rejections))
 }
 
 /// Its route with a body that may be large and may take long; bounded by the edge's limits for uploads.
@@ -67,24 +81,68 @@ fn body(row: &RunRow) -> Import {
         detail: row.detail.clone(),
         counters: counters(&row.counters()),
         until_at: row.until_at,
+        queued_at: row.queued_at,
+        cancel_by: row.cancel_by.clone(),
         started_at: row.started_at,
         ended_at: row.ended_at,
     }
 }
 
-/// A run with the rows it could not use.
+/// The number in an address.
+///
+/// # Errors
+/// [`Error::NotFound`] for what is no number of a run.
+pub(crate) fn numbered(text: &str) -> Result<Number, Error> {
+    let parsed = text.parse::<Number>().ok().filter(|number| number.series == Series::IntegrationRun);
+    parsed.ok_or_else(|| unknown(text))
+}
+
+fn unknown(number: impl std::fmt::Display) -> Error {
+    Error::NotFound(format!("import {number}"))
+}
+
+/// The run of this number; an unknown one is named.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub(crate) fn known(tx: &mut Transaction<'_>, number: Number) -> Result<RunRow, Error> {
+    imports::one(tx, number.ordinal).map_err(|error| match error {
+        store::Error::NotFound => unknown(number),
+        error => error.into(),
+    })
+}
+
+fn step(step: Step) -> ImportStep {
+    ImportStep {
+        name: step.name,
+        pages: step.pages,
+        rows: step.rows_read,
+        bytes: step.bytes,
+        asked_ms: step.asked_ms,
+        merged_ms: step.merged_ms,
+        started_at: step.started_at,
+        ended_at: step.ended_at,
+    }
+}
+
+fn rejection(row: Rejected) -> ImportRejection {
+    ImportRejection { what: row.what, line: row.line, reason: row.reason }
+}
+
+/// A run with its steps and the first rows it could not use.
 pub(crate) async fn shown(app: &App, number: Number) -> Result<ImportBody, Error> {
     let found = app.database.try_read(move |tx| {
-        let row = imports::one(tx, number.ordinal).map_err(|error| match error {
-            store::Error::NotFound => Error::NotFound(format!("import {number}")),
-            error => error.into(),
-        })?;
-        let rejections = imports::rejections(tx, row.id)?;
-        Ok::<_, Error>((row, rejections))
+        let row = known(tx, number)?;
+        let steps = imports::steps(tx, row.id)?;
+        let rejections = imports::rejections(tx, row.id, REJECTIONS_SHOWN)?;
+        Ok::<_, Error>((row, steps, rejections))
     });
-    let (row, rejections) = found.await?;
-    let rejections = rejections.into_iter().map(|(what, reason)| ImportRejection { what, reason }).collect();
-    Ok(ImportBody { import: body(&row), rejections })
+    let (row, steps, rejections) = found.await?;
+    Ok(ImportBody {
+        import: body(&row),
+        steps: steps.into_iter().map(step).collect(),
+        rejections: rejections.into_iter().map(rejection).collect(),
+    })
 }
 
 /// List imports
@@ -98,14 +156,126 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
     Ok(Json(ImportsBody { imports: page.rows.iter().map(body).collect(), next: page.next_cursor }))
 }
 
+/// List what is wrong with imports
+///
+/// What failed and has not worked since, takes too long, is held up, or must not try to sign in any more.
+#[utoipa::path(get, path = "/imports/troubles", tag = "imports", responses((status = OK, body = ImportTroublesBody)))]
+async fn troubles(State(app): State<App>, caller: Caller) -> Result<Json<ImportTroublesBody>, Error> {
+    caller.may(Action::IntegrationsView, &Record::default())?;
+    let rows = app.database.read(imports::troubles).await?;
+    let trouble = |row: imports::TroubleRow| ImportTrouble {
+        says: row.what.says(row.kind, &row.instance),
+        instance_id: row.instance_id.0,
+        instance: row.instance,
+        kind: row.kind.as_str().to_owned(),
+        what: row.what.as_str().to_owned(),
+        since_at: row.since_at,
+        import: (row.run > 0).then(|| Number { series: Series::IntegrationRun, ordinal: row.run }.to_string()),
+        detail: row.detail,
+    };
+    Ok(Json(ImportTroublesBody { troubles: rows.into_iter().map(trouble).collect() }))
+}
+
 /// Show an import
 #[utoipa::path(get, path = "/imports/{number}", tag = "imports", params(("number" = String, Path)),
     responses((status = OK, body = ImportBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ImportBody>, Error> {
     caller.may(Action::IntegrationsView, &Record::default())?;
-    let parsed = number.parse::<Number>().ok().filter(|number| number.series == Series::IntegrationRun);
-    let number = parsed.ok_or_else(|| Error::NotFound(format!("import {number}")))?;
+    Ok(Json(shown(&app, numbered(&number)?).await?))
+}
+
+/// Stop a run: one that waits ends at once, one at work at its next page or portion.
+///
+/// # Errors
+/// 403, 404, 409 `import_ended`.
+pub(crate) async fn stop(app: &App, caller: &Caller, number: Number) -> Result<(), Error> {
+    caller.may(Action::ImportRun, &Record::default())?;
+    let (author, now) = (caller.author(), app.clock.now());
+    let stopped = app.database.try_write(move |tx| {
+        let run = known(tx, number)?;
+        Ok::<_, Error>((run.id, imports::cancel(tx, &author, number.ordinal, now)?))
+    });
+    let (id, state) = stopped.await?;
+    app.wake.notify("import", id);
+    match state {
+        Some(_) => Ok(()),
+        None => Err(Refusal::new("import_ended", "this import has ended; there is nothing to cancel").into()),
+    }
+}
+
+/// Cancel an import
+///
+/// One that waits ends at once; one at work ends at its next page, keeps complete hosts and moves no cursor.
+#[utoipa::path(post, path = "/imports/{number}/cancel", tag = "imports", params(("number" = String, Path)),
+    responses((status = OK, body = ImportBody), (status = CONFLICT, description = "`import_ended`")))]
+async fn cancel(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ImportBody>, Error> {
+    let number = numbered(&number)?;
+    stop(&app, &caller, number).await?;
     Ok(Json(shown(&app, number).await?))
+}
+
+/// In which form rejected rows are wanted.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub struct RejectionsQuery {
+    /// `json` (default) or `csv`.
+    format: String,
+}
+
+/// Download the rows that an import could not use
+///
+/// At most 10,000 are described one by one, for 90 days; how many there were stays with the run.
+#[utoipa::path(get, path = "/imports/{number}/rejections", tag = "imports",
+    params(("number" = String, Path), RejectionsQuery), responses((status = OK, body = ImportRejectionsBody)))]
+async fn rejections(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    Query(query): Query<RejectionsQuery>,
+) -> Result<Response, Error> {
+    download(&app, &caller, &number, &query).await
+}
+
+/// Rejected rows as an attachment, for the API and the pages.
+///
+/// # Errors
+/// 403, 404, 422 for an unknown form.
+pub(crate) async fn download(
+    app: &App,
+    caller: &Caller,
+    number: &str,
+    query: &RejectionsQuery,
+) -> Result<Response, Error> {
+    caller.may(Action::IntegrationsView, &Record::default())?;
+    let number = numbered(number)?;
+    let found = app.database.try_read(move |tx| {
+        let run = known(tx, number)?;
+        Ok::<_, Error>(imports::rejections(tx, run.id, REJECTIONS_MAX)?)
+    });
+    let rows = found.await?;
+    let (kind, end, text) = match query.format.as_str() {
+        "" | "json" => {
+            let body = ImportRejectionsBody { rejections: rows.into_iter().map(rejection).collect() };
+            ("application/json", "json", serde_json::to_string(&body).map_err(Error::internal)?)
+        }
+        "csv" => ("text/csv; charset=utf-8", "csv", csv(&rows)),
+        _ => return Err(Error::field("format", "bad_format", "rejected rows come as `json` or `csv`")),
+    };
+    let disposition = format!("attachment; filename=\"{number}-rejected.{end}\"");
+    let disposition = HeaderValue::try_from(disposition).map_err(Error::internal)?;
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static(kind)), (CONTENT_DISPOSITION, disposition)];
+    Ok((headers, text).into_response())
+}
+
+/// The words are the input's: no cell is a formula.
+fn csv(rows: &[Rejected]) -> String {
+    let mut text = "row,line,reason\n".to_owned();
+    for row in rows {
+        let line = row.line.map(|line| line.to_string()).unwrap_or_default();
+        text.push_str(&spreadsheet::line([row.what.as_str().into(), line.into(), row.reason.as_str().into()]));
+    }
+    text
 }
 
 /// What a file is loaded as.

@@ -2,7 +2,7 @@
 
 use super::imports;
 use crate::app::App;
-use crate::engine::import::{self, Request, What};
+use crate::engine::import;
 use crate::http::conditional::etag;
 use crate::http::{Caller, Error, IfMatch, ListQuery};
 use crate::instances as logic;
@@ -11,11 +11,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use domain::access::{Action, Record};
 use domain::id::InstanceId;
+use domain::import::Kind;
 use protocol::api::integrations::{
     Appliance, AppliancesBody, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody, InstanceChange,
     InstancesBody, NewInstance, OptionProfile, OptionProfilesBody, QuotasBody,
 };
-use store::imports::Cause;
 use store::{Transaction, instances};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -219,10 +219,10 @@ async fn appliances(
     Ok(Json(AppliancesBody { appliances: found.await?.into_iter().map(appliance).collect() }))
 }
 
-/// Begin an import now; gives the run's number.
+/// Ask for an import; it begins now, or when its turn comes. Gives the run's number.
 ///
 /// # Errors
-/// 403, 404, 409 `import_running` and `files_only`, 422 for an unknown kind.
+/// 403, 404, 409 `import_queued` and `files_only`, 422 for an unknown kind.
 pub(crate) async fn begin_import(
     app: &App,
     caller: &Caller,
@@ -230,27 +230,21 @@ pub(crate) async fn begin_import(
     kind: &str,
 ) -> Result<domain::number::Number, Error> {
     caller.may(Action::ImportRun, &Record::default())?;
-    let what = match kind {
-        "everything" => What::Everything,
-        "knowledge_base" => What::KnowledgeBase,
-        "host_detection" => What::HostDetection,
-        "setup" => What::Setup,
-        _ => {
-            let why = "kind is everything, knowledge_base, host_detection or setup";
-            return Err(Error::field("kind", "unknown", why));
-        }
+    let Some(kind) = Kind::parse(kind).filter(|kind| kind.asked_for()) else {
+        let words: Vec<&str> = Kind::ALL.iter().filter(|kind| kind.asked_for()).map(|kind| kind.as_str()).collect();
+        return Err(Error::field("kind", "unknown", format!("kind is one of {}", words.join(", "))));
     };
     app.database.try_read(move |tx| logic::known(tx, instance)).await?;
-    let request = Request { instance, what, cause: Cause::People, actor: caller.author() };
-    Ok(import::spawn(app, request).await?.0)
+    Ok(import::ask(app, instance, kind, &caller.author()).await?)
 }
 
 /// Import now
 ///
-/// Begins the import and answers at once; follow the run under `/imports`.
+/// Begins the import, or lets it wait until nothing else of the instance is at work, and answers at once; follow the run
+/// under `/imports`.
 #[utoipa::path(post, path = "/instances/{id}/imports", tag = "instances", params(("id" = i64, Path)),
     request_body = ImportRequest, responses((status = ACCEPTED, body = ImportBody),
-    (status = CONFLICT, description = "`import_running`, `files_only`")))]
+    (status = CONFLICT, description = "`import_queued`, `files_only`")))]
 async fn import_now(
     State(app): State<App>,
     caller: Caller,

@@ -26,6 +26,7 @@ pub mod rollouts;
 pub mod runs;
 pub mod scanners;
 pub mod scans;
+pub mod schedules;
 pub mod selection;
 pub mod server;
 pub mod session;
@@ -61,6 +62,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(scanners::routes())
         .merge(instances::routes())
         .merge(imports::routes())
+        .merge(schedules::routes())
         .merge(vulnerabilities::routes())
         .merge(assets::routes())
         .merge(tags::routes())

@@ -40,5 +40,6 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(crate::platforms::keep(app.clone()));
     tasks.spawn(mail::run(app.clone()));
     tasks.spawn(import::schedule(app.clone()));
+    tasks.spawn(import::watch::run(app.clone()));
     tasks.spawn(after::run(app.clone()));
 }

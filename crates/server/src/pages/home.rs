@@ -88,6 +88,8 @@ pub struct HomePage {
     pub shell: Shell,
     /// What waits for somebody after jobs, in a sentence; none where nothing does.
     pub waiting: Option<String>,
+    /// What is wrong with imports: a sentence, and where to look.
+    pub troubles: Vec<(String, String)>,
     /// What is still to be set up; empty when all is.
     pub setup: Vec<Setup>,
     /// The large numbers.

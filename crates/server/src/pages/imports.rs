@@ -53,6 +53,25 @@ pub struct ImportsPage {
     pub list: List,
     /// The rows.
     pub rows: Vec<ImportRow>,
+    /// What is wrong: a sentence, and where to look.
+    pub troubles: Vec<(String, String)>,
+}
+
+/// One step of a run.
+#[derive(Debug, Clone)]
+pub struct StepRow {
+    /// "Detections".
+    pub name: String,
+    /// Answers of the platform.
+    pub pages: i64,
+    /// Hosts, detections and entries that were read.
+    pub rows: i64,
+    /// How long the platform was waited for.
+    pub asked: String,
+    /// How long merging took.
+    pub merged: String,
+    /// How long all of it took, or that it is at work.
+    pub took: String,
 }
 
 /// One run.
@@ -67,7 +86,7 @@ pub struct ImportPage {
     pub state: Chip,
     /// Where the record is asked for again while it runs.
     pub live_from: Option<String>,
-    /// Import again, its integration.
+    /// Cancel, import again, its integration, rejected rows as a file.
     pub actions: Vec<Action>,
     /// Why it failed.
     pub error: Option<String>,
@@ -77,6 +96,8 @@ pub struct ImportPage {
     pub facts: Vec<Fact>,
     /// Raw counts by record type.
     pub raw: Vec<(String, i64)>,
+    /// What it did one after the other.
+    pub steps: Vec<StepRow>,
     /// What was refused: what, why.
     pub rejected: Vec<(String, String)>,
     /// How many more were refused.
@@ -97,4 +118,61 @@ pub struct UploadPage {
     pub faults: Faults,
     /// What is understood: format and words.
     pub formats: Vec<(&'static str, &'static str)>,
+}
+
+/// When imports of one kind come from an integration.
+#[derive(Debug, Clone)]
+pub struct ScheduleRow {
+    /// "Detections".
+    pub name: String,
+    /// What it brings.
+    pub says: String,
+    /// "Every 4 hours".
+    pub words: String,
+    /// The next times.
+    pub next: Vec<When>,
+    /// Since when it was due again while one was still waiting.
+    pub held: Option<When>,
+    /// Leads to the form.
+    pub change: Action,
+    /// Begins one now.
+    pub import: Action,
+}
+
+/// When imports come from an integration.
+#[derive(Debug, Clone, Template)]
+#[template(path = "schedules.html")]
+pub struct SchedulesPage {
+    /// The frame.
+    pub shell: Shell,
+    /// One per kind.
+    pub rows: Vec<ScheduleRow>,
+    /// It is filled from files.
+    pub files: bool,
+}
+
+/// The form of one schedule.
+#[derive(Debug, Clone, Template)]
+#[template(path = "schedule.html")]
+pub struct CadencePage {
+    /// The frame.
+    pub shell: Shell,
+    /// Where it is kept.
+    pub to: String,
+    /// Where its next times are shown without keeping it.
+    pub try_at: String,
+    /// Where it began.
+    pub back: String,
+    /// The version that was seen.
+    pub version: i64,
+    /// What it brings.
+    pub text: String,
+    /// Headings with a sentence and fields.
+    pub groups: Vec<(&'static str, &'static str, Vec<Field>)>,
+    /// What is wrong.
+    pub faults: Faults,
+    /// The schedule in words; none while it cannot be read.
+    pub words: Option<String>,
+    /// Its next times.
+    pub next: Vec<When>,
 }

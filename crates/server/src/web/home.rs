@@ -51,6 +51,7 @@ struct Seen {
     possible: Vec<Possible>,
     jobs: Vec<protocol::api::response::JobSummary>,
     waiting: Waiting,
+    troubles: Vec<(String, String)>,
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<Seen, Error> {
@@ -66,6 +67,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<See
         changes: if items { overview::changes(tx, &who.actor, since)? } else { Vec::new() },
         possible: if seen(Action::CatalogueView) { overview::possible(tx, &who.actor, None)? } else { Vec::new() },
         waiting: if seen(Action::JobsView) { proposals::waiting(tx, &who.scope, now)? } else { Waiting::default() },
+        troubles: if seen(Action::IntegrationsView) { super::imports::troubles(tx)? } else { Vec::new() },
         jobs: if seen(Action::JobsView) { views::jobs::list(tx, &who.caller, &query)?.rows } else { Vec::new() },
     })
 }
@@ -86,6 +88,7 @@ fn page(shell: Shell, actor: &Actor, seen: &Seen, now: Timestamp) -> HomePage {
     HomePage {
         shell,
         waiting: super::follow::waiting(&seen.waiting),
+        troubles: seen.troubles.clone(),
         setup: set_up(actor, &seen.set_up),
         stats: stats(seen),
         over_time: over_time(&seen.bands, &seen.changes, now),

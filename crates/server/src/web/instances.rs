@@ -79,7 +79,7 @@ impl Given {
             gateway_url: instance.gateway_url.clone(),
             auth: instance.auth.clone(),
             username: instance.username.clone(),
-            interval: instance.interval_minutes.unwrap_or(0).to_string(),
+            interval: String::new(),
             tracking: instance.tracking_hours.to_string(),
             profile: instance.default_profile.clone().unwrap_or_default(),
             appliance: instance.default_appliance.clone().unwrap_or_default(),
@@ -207,21 +207,22 @@ fn groups(
         .help("For addresses that no appliance serves by itself"),
         Field::typed("number", "tracking_hours", "Hours a rescan is tracked", &given.tracking),
     ];
+    let mut imports = Vec::new();
+    // Afterwards each kind has its own schedule, on a page of its own.
+    if known.is_none() {
+        let interval = Field::typed("number", "interval_minutes", "Minutes between imports", &given.interval);
+        imports.push(interval.help("15 minutes to 30 days; 0 imports only when somebody asks"));
+    }
+    imports.push(
+        Field::typed("number", "first_days", "Days the first import goes back", &given.first_days)
+            .help("1 to 365; 0 imports everything, which takes long and uses up limits"),
+    );
+    imports.push(Field::tick("disabled", "Disabled: no imports, no rescans; its records stay", given.disabled));
     vec![
         ("Connection", "", done(connection)),
         ("Account", "The password is kept encrypted, sent to this address only, and never shown again.", done(account)),
         ("Rescans", "Option profiles and appliances are there to choose once they have been fetched.", done(rescans)),
-        (
-            "Imports",
-            "",
-            done(vec![
-                Field::typed("number", "interval_minutes", "Minutes between imports", &given.interval)
-                    .help("15 minutes to 30 days; 0 imports only when somebody asks"),
-                Field::typed("number", "first_days", "Days the first import goes back", &given.first_days)
-                    .help("1 to 365; 0 imports everything, which takes long and uses up limits"),
-                Field::tick("disabled", "Disabled: no imports, no rescans; its records stay", given.disabled),
-            ]),
-        ),
+        ("Imports", "", done(imports)),
         (
             "Versions of the API",
             "Where a version is gone, the next one that answers is used by itself.",
@@ -319,8 +320,9 @@ async fn page(
         let to = format!("/instances/{}/import", known.instance.id);
         let runs = crate::pages::lists::address("/imports", &[("q", &format!("instance.id:{}", known.instance.id))]);
         let import = Button::post("Import now", to).icon("database-import").unless(files.or(imports.clone()));
+        let schedule = Button::go("When imports come", format!("/instances/{}/schedule", known.instance.id));
         let like = format!("/instances/new?like={}", known.instance.id);
-        let mut actions = vec![import, Button::go("Its imports", runs).icon("history")];
+        let mut actions = vec![import, schedule.icon("calendar"), Button::go("Its imports", runs).icon("history")];
         if !known.instance.files_only() {
             actions.push(Button::go("New integration like this", like).icon("plus").unless(configures.clone()));
         }
@@ -450,7 +452,7 @@ async fn changed(app: &App, who: &PageActor, id: i64, fields: &Fields) -> Result
     let before = known(app, id).await?;
     let mut change = InstanceChange { name: Some(given.name.clone()), ..InstanceChange::default() };
     if !before.instance.files_only() {
-        let (minutes, hours, days) = match given.numbers() {
+        let (_, hours, days) = match given.numbers() {
             Ok(numbers) => numbers,
             Err(faults) => return Ok(Err(faults)),
         };
@@ -463,7 +465,6 @@ async fn changed(app: &App, who: &PageActor, id: i64, fields: &Fields) -> Result
             default_profile: Some(given.profile),
             default_appliance: Some(given.appliance),
             tracking_hours: Some(hours),
-            interval_minutes: Some(minutes),
             first_days: Some(days),
             disabled: Some(given.disabled),
             versions: Some(given.versions),
@@ -559,11 +560,11 @@ async fn import(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> 
     begun(&app, &who, id, "everything").await
 }
 
-/// Begin an import and go to its record; one that runs already, or cannot begin, is said on the instance's page.
-async fn begun(app: &App, who: &PageActor, id: i64, kind: &str) -> Result<Response, Error> {
+/// Ask for an import and go to its record; that one waits already, or that there can be none, is said on the instance's page.
+pub(super) async fn begun(app: &App, who: &PageActor, id: i64, kind: &str) -> Result<Response, Error> {
     match api::instances::begin_import(app, who, InstanceId(id), kind).await {
         Ok(number) => {
-            let said = Flash::done(format!("{number} has begun."));
+            let said = Flash::done(format!("{number} has begun, or waits for its turn."));
             Ok(flash::redirect(&format!("/imports/{number}"), Some(said)))
         }
         Err(Error::Refused(refusal)) => {

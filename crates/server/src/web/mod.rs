@@ -38,6 +38,7 @@ pub mod retirement;
 pub mod scan;
 pub mod scanners;
 pub mod scans;
+pub mod schedules;
 pub mod scores;
 pub mod sign_in;
 pub mod summary;
@@ -95,5 +96,6 @@ pub fn routes() -> Router<App> {
         .merge(scanners::routes())
         .merge(instances::routes())
         .merge(imports::routes())
+        .merge(schedules::routes())
         .merge(upload::routes())
 }

@@ -9,6 +9,10 @@
 )]
 
 mod files;
+mod lists;
+mod pages;
+mod schedules;
+mod watch;
 
 use qualys_sim::{Fault, FaultKind, Limits, Options, Simulator};
 use serde_json::{Value, json};
@@ -40,7 +44,7 @@ async fn import(admin: &Client, instance: i64, kind: &str) -> Value {
 async fn ended(admin: &Client, number: &str) -> Value {
     for _ in 0..1_200 {
         let run = admin.get(&format!("/api/v1/imports/{number}")).await.expect(200);
-        if run["import"]["state"] != "running" {
+        if run["import"]["state"] != "running" && run["import"]["state"] != "queued" {
             return run;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -168,35 +172,6 @@ async fn a_password_is_write_only_and_goes_nowhere_else() {
     simulator.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_import_of_an_instance_runs_at_a_time() {
-    use domain::id::InstanceId;
-    let server = TestServer::start().await;
-    let simulator = simulator(Options { hosts: 3, ..Options::default() }).await;
-    let admin = server.admin().await;
-    let id = instance(&admin, &simulator).await;
-    let delayed = Fault::next("host-detection", FaultKind::Delay { ms: 1_500 });
-    simulator.set_fault_plan(vec![delayed]);
-    let path = format!("/api/v1/instances/{id}/imports");
-    let begun = admin.post(&path, &json!({ "kind": "host_detection" })).await.expect(202);
-    let second = admin.post(&path, &json!({})).await;
-    assert_eq!((second.status, second.code()), (409, "import_running"));
-    let pulled = server::engine::import::import_targeted(
-        server.app(),
-        InstanceId(id),
-        vec![1],
-        vec![1],
-        "scans/VSCAN0000001".to_owned(),
-    );
-    assert!(pulled.await.is_err(), "a targeted pull waits for its turn as well");
-    let run = ended(&admin, begun["import"]["number"].as_str().expect("a number")).await;
-    assert_eq!(run["import"]["state"], "complete", "{run}");
-    let runs = admin.get("/api/v1/imports").await.expect(200);
-    assert_eq!(runs["imports"].as_array().expect("a list").len(), 1, "a refused start leaves no record");
-    import(&admin, id, "setup").await;
-    simulator.shutdown().await;
-}
-
 testkit::both_servers!(tags_stay_where_the_platform_refuses_to_show_them, |server| async move {
     use domain::id::InstanceId;
     let simulator = simulator(Options { hosts: 4, ..Options::default() }).await;
@@ -237,79 +212,3 @@ testkit::both_servers!(tags_stay_where_the_platform_refuses_to_show_them, |serve
     assert!(!run.to_string().contains("show_tags"), "{run}");
     simulator.shutdown().await;
 });
-
-testkit::both_servers!(a_due_import_waits_for_the_one_that_is_at_work, |server| async move {
-    let simulator = simulator(Options { hosts: 3, ..Options::default() }).await;
-    let admin = server.admin().await;
-    let id = instance(&admin, &simulator).await;
-    // A second replica looks after the same schedule.
-    let other = tokio::spawn(server::engine::import::schedule(server.app().clone()));
-    // The pull of a rescan is at work, somewhere.
-    let now = server.app().clock.now();
-    let lease = server
-        .app()
-        .database
-        .write(move |tx| store::lease::acquire(tx, &format!("import/{id}"), uuid::Uuid::new_v4(), now, 1_000_000))
-        .await
-        .expect("the database works")
-        .expect("nobody has it");
-    admin.patch(&format!("/api/v1/instances/{id}"), &json!({ "interval_minutes": 15 })).await.expect(200);
-    let scheduled = || async {
-        let runs = admin.get("/api/v1/imports?q=cause:schedule&sort=number").await.expect(200);
-        runs["imports"].as_array().expect("a list").clone()
-    };
-    server.clock.advance(15 * 60);
-    for _ in 0..6 {
-        server.clock.advance(31);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(scheduled().await.is_empty(), "one import of an instance at a time");
-
-    let freed = server.app().database.write(move |tx| store::lease::release(tx, &lease));
-    freed.await.expect("the pull ends");
-    // Six minutes at most: far less than the interval.
-    let mut began = None;
-    for _ in 0..12 {
-        server.clock.advance(31);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        began = scheduled().await.first().cloned();
-        if began.is_some() {
-            break;
-        }
-    }
-    let run = began.expect("the import that was due begins as soon as it can");
-    let run = ended(&admin, run["number"].as_str().expect("a number")).await;
-    assert_eq!(run["import"]["state"], "complete", "{run}");
-    for _ in 0..4 {
-        server.clock.advance(31);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(scheduled().await.len(), 1, "once, by whichever replica");
-    other.abort();
-    simulator.shutdown().await;
-});
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scheduled_import_begins_when_its_interval_has_passed() {
-    let server = TestServer::start().await;
-    let simulator = simulator(Options { hosts: 3, ..Options::default() }).await;
-    let admin = server.admin().await;
-    let id = instance(&admin, &simulator).await;
-    let every = json!({ "interval_minutes": 15 });
-    admin.patch(&format!("/api/v1/instances/{id}"), &every).await.expect(200);
-    let short = admin.patch(&format!("/api/v1/instances/{id}"), &json!({ "interval_minutes": 1 })).await;
-    assert_eq!(short.status, 422);
-    for _ in 0..200 {
-        server.clock.advance(60);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let runs = admin.get("/api/v1/imports?q=cause:schedule&sort=number").await.expect(200);
-        if let Some(run) = runs["imports"].as_array().and_then(|runs| runs.first()) {
-            let run = ended(&admin, run["number"].as_str().expect("a number")).await;
-            assert_eq!((&run["import"]["state"], &run["import"]["kind"]), (&json!("complete"), &json!("everything")));
-            assert_eq!(run["import"]["actor"], "engine/import");
-            simulator.shutdown().await;
-            return;
-        }
-    }
-    panic!("no import was begun by the schedule");
-}

@@ -37,7 +37,11 @@ record! {
         pub counters: String,
         /// What it covered up to.
         pub until_at: Option<Timestamp>,
-        /// Begun.
+        /// Since when it waited for its turn; none for one that did not.
+        pub queued_at: Option<Timestamp>,
+        /// Who asked that it stops: `users/ada`; mostly empty.
+        pub cancel_by: String,
+        /// Begun; of one that waits, since when it does.
         pub started_at: Timestamp,
         /// Ended.
         pub ended_at: Option<Timestamp>,
@@ -65,17 +69,34 @@ pub const FIELDS: Fields = Fields {
         Field { name: "instance.id", kind: FilterKind::Number, doc: "key of the integration instance" },
         Field {
             name: "kind",
-            kind: FilterKind::Words(&["everything", "knowledge_base", "host_detection", "setup", "file", "targeted"]),
+            kind: FilterKind::Words(&[
+                "everything",
+                "knowledge_base",
+                "knowledge_base_full",
+                "host_detection",
+                "host_list",
+                "setup",
+                "option_profiles",
+                "appliances",
+                "search_lists",
+                "file",
+                "targeted",
+            ]),
             doc: "what was imported",
         },
         Field { name: "cause", kind: FilterKind::Words(&["schedule", "people", "scan"]), doc: "why it was started" },
-        Field { name: "state", kind: FilterKind::Words(&["running", "complete", "failed"]), doc: "where it is" },
+        Field {
+            name: "state",
+            kind: FilterKind::Words(&["queued", "running", "complete", "failed", "cancelled"]),
+            doc: "where it is",
+        },
         Field { name: "actor", kind: FilterKind::Name, doc: "who asked: users/ada" },
         Field { name: "source", kind: FilterKind::Text, doc: "name of the file" },
         Field { name: "started", kind: FilterKind::Instant, doc: "begun" },
         Field { name: "ended", kind: FilterKind::Instant, doc: "ended" },
     ],
     flags: &[
+        Flag { name: "queued", field: "state", words: &["queued"], doc: "waits for its turn" },
         Flag { name: "running", field: "state", words: &["running"], doc: "at work" },
         Flag { name: "failed", field: "state", words: &["failed"], doc: "did not get to its end" },
     ],
@@ -86,7 +107,7 @@ pub const FIELDS: Fields = Fields {
 pub const LIST: List = List {
     name: "imports",
     select: "r.id, r.number, r.instance_id, i.name AS instance, r.kind, r.cause, r.actor, r.source, r.state, r.detail,
-             r.counters, r.until_at, r.started_at, r.ended_at",
+             r.counters, r.until_at, r.queued_at, r.cancel_by, r.started_at, r.ended_at",
     from: "import_run r JOIN integration_instance i ON i.id = r.instance_id",
     key: "r.id",
     fields: &FIELDS,
@@ -119,10 +140,23 @@ pub fn one(tx: &mut Transaction<'_>, ordinal: i64) -> Result<RunRow> {
     LIST.one(tx, Sql::new("r.number = ").bind(&ordinal))
 }
 
-/// The described rows that a run could not use, in the input's order.
+record! {
+    /// A row that a run could not use.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Rejected {
+        /// Which row.
+        pub what: String,
+        /// Where it ended, in an input that has lines.
+        pub line: Option<i64>,
+        /// Why.
+        pub reason: String,
+    }
+}
+
+/// The described rows that a run could not use, in the input's order, at most so many.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn rejections(tx: &mut Transaction<'_>, run: i64) -> Result<Vec<(String, String)>> {
-    tx.all("SELECT what, reason FROM import_rejection WHERE run_id = $1 ORDER BY id", &[&run])
+pub fn rejections(tx: &mut Transaction<'_>, run: i64, most: i64) -> Result<Vec<Rejected>> {
+    tx.all("SELECT what, line, reason FROM import_rejection WHERE run_id = $1 ORDER BY id LIMIT $2", &[&run, &most])
 }

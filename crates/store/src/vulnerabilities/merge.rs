@@ -312,14 +312,44 @@ fn known(tx: &mut Transaction<'_>, run: &Run, qids: impl Iterator<Item = i64>) -
     Ok(rows.into_iter().map(|row| (row.qid, row)).collect())
 }
 
-/// Numbers of placeholders, from `after` on: what a back-fill asks the scanner for.
+/// Numbers of placeholders, from `after` on, that were not asked for since an instant: what a back-fill asks the scanner for.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn placeholders(tx: &mut Transaction<'_>, product: &str, after: i64, limit: i64) -> Result<Vec<i64>> {
+pub fn placeholders(
+    tx: &mut Transaction<'_>,
+    product: &str,
+    after: i64,
+    asked_before: Timestamp,
+    limit: i64,
+) -> Result<Vec<i64>> {
     let rows: Vec<(i64,)> = tx.all(
-        "SELECT qid FROM vulnerability WHERE product = $1 AND placeholder AND qid > $2 ORDER BY qid LIMIT $3",
-        &[&product, &after, &limit],
+        "SELECT qid FROM vulnerability
+         WHERE product = $1 AND placeholder AND qid > $2 AND (asked_at IS NULL OR asked_at <= $3) ORDER BY qid LIMIT $4",
+        &[&product, &after, &asked_before, &limit],
     )?;
     Ok(rows.into_iter().map(|(qid,)| qid).collect())
+}
+
+/// Remember that these were asked for, and that those which are placeholders still were not given.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn asked(tx: &mut Transaction<'_>, product: &str, qids: &[i64], now: Timestamp) -> Result<()> {
+    let keys: Vec<String> = qids.iter().map(ToString::to_string).collect();
+    tx.execute(
+        "UPDATE vulnerability SET asked_at = $3 WHERE product = $1 AND key {in $2} AND placeholder",
+        &[&product, &keys, &now],
+    )?;
+    Ok(())
+}
+
+/// Every so many-th number that is known of a product, in order: where the parts of a whole knowledge base begin.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn milestones(tx: &mut Transaction<'_>, product: &str, every: usize) -> Result<Vec<i64>> {
+    let rows: Vec<(i64,)> =
+        tx.all("SELECT qid FROM vulnerability WHERE product = $1 AND NOT placeholder ORDER BY qid", &[&product])?;
+    Ok(rows.into_iter().map(|(qid,)| qid).step_by(every.max(1)).skip(1).collect())
 }

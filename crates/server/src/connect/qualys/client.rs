@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
+/// Rows of one answer that cannot be used and are described one by one: as many as a run keeps.
+const REJECTIONS_DESCRIBED: usize = 10_000;
 /// How much of an error's body is read.
 const ERROR_BODY_MAX: u64 = 64 << 10;
 
@@ -189,7 +191,11 @@ impl Client {
         using: Use,
     ) -> Result<Client, Error> {
         let http = reach::http_client(&config)?;
-        let limits = Limits { input_bytes: config.answer_bytes_max, ..Limits::default() };
+        let limits = Limits {
+            input_bytes: config.answer_bytes_max,
+            rejections_described: REJECTIONS_DESCRIBED,
+            ..Limits::default()
+        };
         let inner = Inner { config, http, pace, tickets, limits, shared, using, lent: false, tally: Tally::default() };
         Ok(Client { inner: Arc::new(inner) })
     }

@@ -121,13 +121,17 @@ pub enum Endpoint {
     Appliances,
     /// Asset groups.
     AssetGroups,
+    /// Search lists that people keep.
+    StaticLists,
+    /// Search lists that follow a rule.
+    DynamicLists,
     /// Sign in and out.
     Session,
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Endpoint; 9] = [
+    pub const ALL: [Endpoint; 11] = [
         Endpoint::Detections,
         Endpoint::Hosts,
         Endpoint::KnowledgeBase,
@@ -136,6 +140,8 @@ impl Endpoint {
         Endpoint::OptionProfiles,
         Endpoint::Appliances,
         Endpoint::AssetGroups,
+        Endpoint::StaticLists,
+        Endpoint::DynamicLists,
         Endpoint::Session,
     ];
 
@@ -150,6 +156,8 @@ impl Endpoint {
             Endpoint::OptionProfiles => "option profile",
             Endpoint::Appliances => "appliance",
             Endpoint::AssetGroups => "asset group",
+            Endpoint::StaticLists => "static search list",
+            Endpoint::DynamicLists => "dynamic search list",
             Endpoint::Session => "session",
         }
     }
@@ -163,6 +171,8 @@ impl Endpoint {
             Endpoint::OptionProfiles => "subscription/option_profile/vm/",
             Endpoint::Appliances => "appliance/",
             Endpoint::AssetGroups => "asset/group/",
+            Endpoint::StaticLists => "qid/search_list/static/",
+            Endpoint::DynamicLists => "qid/search_list/dynamic/",
             Endpoint::Session => "session/",
         }
     }
@@ -199,7 +209,7 @@ impl Endpoint {
 
 /// The version number in `/api/N.0/`, per end point (`spec/qualys-api.md` 1.2): it is not global, and old ones retire.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Versions([(Endpoint, u8); 9]);
+pub struct Versions([(Endpoint, u8); 11]);
 
 impl Default for Versions {
     fn default() -> Self {

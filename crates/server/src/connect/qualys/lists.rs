@@ -1,4 +1,4 @@
-//! Short lists: option profiles, scanner appliances, asset groups.
+//! Short lists: option profiles, search lists, scanner appliances, asset groups.
 
 use crate::connect::qualys::client::{Call, Client};
 use crate::connect::qualys::config::Endpoint;
@@ -7,6 +7,7 @@ use crate::connect::qualys::pages::Walk;
 use intake::qualys::appliances::{self, Appliance};
 use intake::qualys::asset_groups::{self, AssetGroup};
 use intake::qualys::option_profiles::{self, OptionProfile};
+use intake::qualys::search_lists::{self, SearchList};
 
 impl Client {
     /// Option profiles. The answer may hold passwords of scanned machines; only what is listed survives.
@@ -14,6 +15,18 @@ impl Client {
         let call = Call::new(Endpoint::OptionProfiles, "list");
         let listing = self.call(call, |input, limits| option_profiles::read(input, limits)).await?;
         Ok(listing.entries)
+    }
+
+    /// Search lists that people keep, with the numbers they hold.
+    pub async fn static_lists(&self) -> Result<Vec<SearchList>, Error> {
+        let call = Call::new(Endpoint::StaticLists, "list");
+        Ok(self.call(call, |input, limits| search_lists::read_static(input, limits)).await?.entries)
+    }
+
+    /// Search lists that follow a rule, with the numbers they hold now.
+    pub async fn dynamic_lists(&self) -> Result<Vec<SearchList>, Error> {
+        let call = Call::new(Endpoint::DynamicLists, "list").with("show_qids", "1");
+        Ok(self.call(call, |input, limits| search_lists::read_dynamic(input, limits)).await?.entries)
     }
 
     /// Scanner appliances with the groups they serve. External scanners are not among them.

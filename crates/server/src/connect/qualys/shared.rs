@@ -71,7 +71,7 @@ impl Tally {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    lanes: [(Endpoint, Lane); 9],
+    lanes: [(Endpoint, Lane); 11],
     versions: Mutex<Known>,
     learnt: AtomicU64,
     refused: AtomicU64,

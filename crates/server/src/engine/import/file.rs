@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::batch::{self, Wanted};
-use super::merger::Merger;
+use super::merger::{DESCRIBED_MAX, Merger};
 use crate::app::App;
 use crate::http::limits::UPLOAD_BYTES_MAX;
 use axum::body::Bytes;
@@ -10,6 +10,7 @@ use domain::id::InstanceId;
 use domain::number::Number;
 use futures_util::{Stream, StreamExt as _};
 use intake::file::FileReport;
+use intake::summary::Rejection;
 use intake::{Limits, ReadError, Stop};
 use std::fs::File;
 use std::io::{BufReader, Seek as _};
@@ -33,8 +34,10 @@ pub struct Upload {
 #[derive(Debug)]
 pub struct Checked {
     upload: Upload,
-    /// What it is and what it holds.
+    /// What it is and what it holds; of the rows that cannot be used it describes the first.
     pub report: FileReport,
+    /// These rows, as many as a run describes.
+    rejections: Vec<Rejection>,
 }
 
 /// An import of a file that has begun.
@@ -53,14 +56,17 @@ pub struct Started {
 /// # Errors
 /// [`Error::Input`] for a file that is broken, hostile or of a kind that is not imported.
 pub async fn check(upload: Upload) -> Result<Checked, Error> {
-    let (upload, report) = blocking(move || {
+    let (upload, mut report) = blocking(move || {
         let mut upload = upload;
         upload.file.rewind().map_err(Error::Spool)?;
-        let report = intake::file::check(BufReader::with_capacity(64 << 10, &upload.file), &Limits::default())?;
+        let limits = Limits { rejections_described: DESCRIBED_MAX, ..Limits::default() };
+        let report = intake::file::check(BufReader::with_capacity(64 << 10, &upload.file), &limits)?;
         Ok((upload, report))
     })
     .await?;
-    Ok(Checked { upload, report })
+    let rejections = report.summary.rejections.clone();
+    report.summary.rejections.truncate(Limits::default().rejections_described);
+    Ok(Checked { upload, report, rejections })
 }
 
 /// Put an upload aside in the data folder, without a name there.
@@ -125,15 +131,17 @@ impl Started {
     pub async fn run(self) -> Result<Counters, Error> {
         let Started { mut merger, checked, .. } = self;
         let outcome = merge(&mut merger, checked).await;
-        let said = outcome.as_ref().map(|()| String::new()).map_err(Error::reason);
-        let counters = merger.finish(None, said).await?;
-        outcome.map(|()| counters)
+        merger.finish(None, outcome.map(|()| String::new())).await
     }
 }
 
 async fn merge(merger: &mut Merger, checked: Checked) -> Result<(), Error> {
-    let Checked { upload, report } = checked;
-    merger.reject(&report.summary).await?;
+    let Checked { upload, report, rejections } = checked;
+    merger.step("file").await?;
+    let bytes = upload.file.metadata().map_err(Error::Spool)?.len();
+    let summary = &report.summary;
+    merger.count(1, summary.hosts + summary.detections + summary.vulnerabilities, bytes).await?;
+    merger.reject(summary, &rejections).await?;
     // A report lists its hosts before the glossary that explains them. Scores and kinds hang on the glossary, so it
     // goes first.
     let passes: &[Wanted] = if report.summary.hosts > 0 && report.summary.vulnerabilities > 0 {

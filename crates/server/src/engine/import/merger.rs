@@ -5,12 +5,13 @@ use super::batch::Batch;
 use crate::app::App;
 use domain::id::{InstanceId, VulnerabilityId};
 use domain::time::Timestamp;
+use intake::summary::Rejection;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
-use store::imports::{self, Cause, Counters, Outcome, Run, Start};
+use std::time::{Duration, Instant};
+use store::imports::{self, Counters, Outcome, Queued, Run, Start, Step};
 use store::lease::{self, Lease};
-use store::{detections, instances, scores, vulnerabilities};
+use store::{detections, scores, vulnerabilities};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -19,6 +20,12 @@ use uuid::Uuid;
 const LEASE_SECONDS: i64 = 90;
 /// How often a living server renews that.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// How often it looks whether the run is to stop.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Rows that could not be used and are described one by one; the rest is only counted.
+pub const DESCRIBED_MAX: usize = 10_000;
+/// Runs at work at once, on all replicas together, beyond which what waits goes on waiting.
+const AT_WORK_MAX: i64 = 8;
 /// Items whose scores are computed again in one transaction.
 const RESCORED_MAX: usize = 5_000;
 
@@ -32,21 +39,25 @@ pub struct Merger {
     pub counters: Counters,
     digest: [u8; 32],
     notes: BTreeSet<&'static str>,
+    described: usize,
+    step: Step,
     lease: Lease,
+    cancelled: CancellationToken,
     _renewing: DropGuard,
 }
 
+/// What the names of all leases of imports begin with.
+const LEASES: &str = "import/";
+
 fn lease_name(instance: InstanceId) -> String {
-    format!("import/{instance}")
+    format!("{LEASES}{instance}")
 }
 
 impl Merger {
-    /// Take the instance's lease and begin a run. A scheduled one takes its turn in the same transaction: an import that
-    /// cannot begin stays due, and of several replicas one begins it.
+    /// Take the instance's lease and begin a run that did not wait.
     ///
     /// # Errors
-    /// [`Error::Refused`] `import_running` while another run of the instance is at work, `import_not_due` for a scheduled
-    /// one that another replica has begun meanwhile.
+    /// [`Error::Refused`] `import_running` while another run of the instance is at work.
     pub async fn start(app: &App, start: Start<'_>) -> Result<Merger, Error> {
         let now = app.clock.now();
         let (instance, kind, cause) = (start.instance, start.kind, start.cause);
@@ -56,22 +67,107 @@ impl Merger {
             .write(move |tx| {
                 let holder = Uuid::new_v4();
                 let Some(lease) = lease::acquire(tx, &lease_name(instance), holder, now, LEASE_SECONDS)? else {
-                    return Ok(Err(super::running()));
+                    return Ok(None);
                 };
-                if cause == Cause::Schedule && !instances::take_due(tx, instance, now)? {
-                    lease::release(tx, &lease)?;
-                    return Ok(Err(super::not_due()));
-                }
                 let start = Start { instance, kind, cause, actor: &actor, source: &source };
-                Ok(Ok((imports::start(tx, start, now)?, lease)))
+                Ok(Some((imports::start(tx, start, now)?, lease)))
             })
             .await?;
-        let (run, lease) = begun?;
-        let stop = CancellationToken::new();
-        tokio::spawn(renew(app.clone(), lease.clone(), stop.clone()));
+        let (run, lease) = begun.ok_or_else(super::running)?;
+        Ok(Self::at_work(app, run, lease))
+    }
+
+    /// Begin what has waited longest of an instance, in one transaction: of several replicas one does. `None` where nothing
+    /// waits, another run of the instance is at work, or too many are.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn next(app: &App, instance: InstanceId) -> Result<Option<(Merger, Queued)>, Error> {
+        let now = app.clock.now();
+        let begun = app.database.write(move |tx| {
+            let Some(queued) = imports::next(tx, instance)? else { return Ok(None) };
+            if lease::held(tx, LEASES, now)? >= AT_WORK_MAX {
+                return Ok(None);
+            }
+            let holder = Uuid::new_v4();
+            let Some(lease) = lease::acquire(tx, &lease_name(instance), holder, now, LEASE_SECONDS)? else {
+                return Ok(None);
+            };
+            Ok(Some((imports::begin(tx, instance, &queued, now)?, lease, queued)))
+        });
+        Ok(begun.await?.map(|(run, lease, queued)| (Self::at_work(app, run, lease), queued)))
+    }
+
+    fn at_work(app: &App, run: Run, lease: Lease) -> Merger {
+        let (stop, cancelled) = (CancellationToken::new(), CancellationToken::new());
+        tokio::spawn(renew(app.clone(), run.id, lease.clone(), stop.clone(), cancelled.clone()));
         app.wake.notify("import", run.id);
-        let (counters, digest, notes) = (Counters::default(), [0; 32], BTreeSet::new());
-        Ok(Merger { app: app.clone(), run, counters, digest, notes, lease, _renewing: stop.drop_guard() })
+        Merger {
+            app: app.clone(),
+            run,
+            counters: Counters::default(),
+            digest: [0; 32],
+            notes: BTreeSet::new(),
+            described: 0,
+            step: Step::default(),
+            lease,
+            cancelled,
+            _renewing: stop.drop_guard(),
+        }
+    }
+
+    /// Wait for something of the platform, or for somebody who stops the run; the time counts as asking.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; what the platform says.
+    pub async fn ask<T>(
+        &mut self,
+        asked: impl Future<Output = Result<T, crate::connect::qualys::Error>>,
+    ) -> Result<T, Error> {
+        let began = Instant::now();
+        let answer = tokio::select! {
+            answer = asked => answer.map_err(Error::from),
+            () = self.cancelled.cancelled() => Err(Error::Cancelled),
+        };
+        self.step.asked_ms += millis(began);
+        answer
+    }
+
+    /// Begin a step; the one before has ended.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn step(&mut self, name: &str) -> Result<(), Error> {
+        self.end_step().await?;
+        let (ordinal, started_at) = (self.step.ordinal + 1, self.app.clock.now());
+        self.step = Step { ordinal, name: name.to_owned(), started_at, ..Step::default() };
+        self.keep_step().await
+    }
+
+    /// Count what an answer of the platform, or a file, held.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn count(&mut self, pages: i64, rows: u64, bytes: u64) -> Result<(), Error> {
+        self.step.pages += pages;
+        self.step.rows_read += i64::try_from(rows).unwrap_or(i64::MAX);
+        self.step.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.keep_step().await
+    }
+
+    async fn end_step(&mut self) -> Result<(), Error> {
+        if self.step.ordinal == 0 {
+            return Ok(());
+        }
+        self.step.ended_at = Some(self.app.clock.now());
+        self.keep_step().await
+    }
+
+    async fn keep_step(&mut self) -> Result<(), Error> {
+        let (run, step) = (self.run.clone(), self.step.clone());
+        self.app.database.write(move |tx| imports::keep(tx, &run, &step)).await?;
+        self.app.wake.notify("import", self.run.id);
+        Ok(())
     }
 
     /// Have the run's record say this at its end, once.
@@ -82,11 +178,21 @@ impl Merger {
     /// Merge a portion. Whole machines are kept even when the run fails later.
     ///
     /// # Errors
-    /// [`Error::Store`], also where the lease was lost to another server; [`Error::Stopping`].
+    /// [`Error::Store`], also where the lease was lost to another server; [`Error::Stopping`]; [`Error::Cancelled`].
     pub async fn merge(&mut self, batch: Batch) -> Result<(), Error> {
         if self.app.stopping.is_cancelled() {
             return Err(Error::Stopping);
         }
+        if self.cancelled.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let began = Instant::now();
+        let merged = self.merge_batch(batch).await;
+        self.step.merged_ms += millis(began);
+        merged
+    }
+
+    async fn merge_batch(&mut self, batch: Batch) -> Result<(), Error> {
         let batch = Arc::new(batch);
         if !batch.vulnerabilities.is_empty() {
             self.merge_vulnerabilities(&batch).await?;
@@ -188,69 +294,95 @@ impl Merger {
         Ok(self.app.database.write(move |tx| imports::reached(tx, &run, &cursor, until)).await?)
     }
 
-    /// Count and describe rows of the input that could not be used.
+    /// Count rows of the input that could not be used, and describe them up to [`DESCRIBED_MAX`].
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn reject(&mut self, summary: &intake::Summary) -> Result<(), Error> {
+    pub async fn reject(&mut self, summary: &intake::Summary, rejections: &[Rejection]) -> Result<(), Error> {
         // A document that lists machines rejects machines and detections; one that does not, entries.
         let rejected = match summary.hosts + summary.detections {
             0 if summary.vulnerabilities > 0 => &mut self.counters.vulnerabilities.rejected,
             _ => &mut self.counters.detections.rejected,
         };
         *rejected += summary.rejected;
-        if summary.rejections.is_empty() {
+        let room = DESCRIBED_MAX.saturating_sub(self.described);
+        let rejections: Vec<_> = rejections.iter().take(room).cloned().collect();
+        self.described += rejections.len();
+        if rejections.is_empty() {
             return Ok(());
         }
-        let (run, rejections) = (self.run.clone(), summary.rejections.clone());
+        let run = self.run.clone();
         let described = move |tx: &mut store::Transaction<'_>| {
             for rejection in &rejections {
-                let what = format!("{} (line {})", rejection.row, rejection.line);
-                imports::reject(tx, &run, &what, &rejection.reason)?;
+                let line = i64::try_from(rejection.line).ok();
+                imports::reject(tx, &run, &rejection.row, line, &rejection.reason)?;
             }
             Ok(())
         };
-        Ok(self.app.database.write(described).await?)
+        Ok(self.app.database.write_bulk(described).await?)
     }
 
-    /// End the run and give the instance back, with a remark, or with the reason of its failure; complete hosts stay.
+    /// End the run and give the instance back, with a remark, or with what ended it early; complete hosts stay.
     ///
     /// # Errors
-    /// [`Error::Store`] where the end cannot be written down; the next run of the instance will see to it.
-    pub async fn finish(self, until: Option<Timestamp>, outcome: Result<String, String>) -> Result<Counters, Error> {
+    /// What ended it early; [`Error::Store`] where the end cannot be written down: the next run of the instance will see
+    /// to it.
+    pub async fn finish(mut self, until: Option<Timestamp>, outcome: Result<String, Error>) -> Result<Counters, Error> {
+        if outcome.is_ok() {
+            self.end_step().await?;
+        }
         let (run, lease, counters, digest) = (self.run.clone(), self.lease.clone(), self.counters, self.digest);
         let now = self.app.clock.now();
-        let remarks: Vec<&str> = outcome
-            .iter()
-            .map(String::as_str)
-            .chain(self.notes.iter().copied())
-            .filter(|text| !text.is_empty())
-            .collect();
-        let remark = remarks.join("; ");
+        let cancelled = matches!(outcome, Err(Error::Cancelled));
+        let failed = outcome.as_ref().err().map(|error| (error.reason(), error.kind()));
+        let remark = outcome.as_ref().map(String::as_str).unwrap_or_default();
+        let remarks = std::iter::once(remark).chain(self.notes.iter().copied()).filter(|text| !text.is_empty());
+        let remark = remarks.collect::<Vec<_>>().join("; ");
         self.app
             .database
             .write(move |tx| {
                 lease::hold(tx, &lease)?;
-                let outcome = match &outcome {
-                    Ok(_) => Outcome::Complete { until, remark: &remark },
-                    Err(reason) => Outcome::Failed { reason },
+                let outcome = match &failed {
+                    None => Outcome::Complete { until, remark: &remark },
+                    Some(_) if cancelled => Outcome::Cancelled,
+                    Some((reason, _)) => Outcome::Failed { reason },
                 };
                 imports::finish(tx, &run, &counters, &digest, outcome, now)?;
+                if let Some((_, kind)) = &failed {
+                    imports::failed_by(tx, &run, kind)?;
+                }
                 lease::release(tx, &lease)
             })
             .await?;
         self.app.wake.notify("import", self.run.id);
         self.app.wake.notify("instance", self.run.instance.0);
-        Ok(self.counters)
+        outcome.map(|_| counters)
     }
 }
 
-async fn renew(app: App, lease: Lease, stop: CancellationToken) {
+fn millis(since: Instant) -> i64 {
+    i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Keep the lease while the run is at work, and look whether somebody stops it.
+async fn renew(app: App, run: i64, lease: Lease, stop: CancellationToken, cancelled: CancellationToken) {
+    let mut renewed = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(RENEW_EVERY) => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+        if !cancelled.is_cancelled() {
+            match app.database.read(move |tx| imports::asked_to_stop(tx, run)).await {
+                Ok(true) => cancelled.cancel(),
+                Ok(false) => {}
+                Err(error) => tracing::warn!("whether an import is to stop could not be seen: {error}"),
+            }
+        }
+        if renewed.elapsed() < RENEW_EVERY {
+            continue;
+        }
+        renewed = Instant::now();
         let (lease, now) = (lease.clone(), app.clock.now());
         match app.database.write(move |tx| lease::renew(tx, &lease, now, LEASE_SECONDS)).await {
             Ok(Some(_)) => {}

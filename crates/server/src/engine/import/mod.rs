@@ -3,15 +3,19 @@
 //! A file is read to its end before the first write, so it is all or nothing: a refused file leaves nothing behind.
 //! From a platform one host is the unit: a failed run keeps its complete hosts, says so, and moves no cursor; the next
 //! one asks for the same window again, and what is in already is found unchanged. One import of an instance runs at a
-//! time, on whichever replica, under a lease; the run of a server that died is called failed by the next one.
+//! time, on whichever replica, under a lease; what is wanted meanwhile waits in a queue and begins in its turn. The run of a
+//! server that died is called failed by the next one.
 
 mod batch;
 mod convert;
 pub mod file;
 mod merger;
 pub mod platform;
+mod queue;
 mod schedule;
+pub mod watch;
 
+pub use queue::ask;
 pub use schedule::run as schedule;
 
 use crate::app::App;
@@ -24,8 +28,8 @@ use store::imports::{Cause, Counters};
 
 /// Code of a refusal: another run of the instance is at work. It passes by itself.
 pub const RUNNING: &str = "import_running";
-/// Code of a refusal: the scheduled import was begun by another replica.
-const NOT_DUE: &str = "import_not_due";
+/// Code of a refusal: an import of the same kind waits already and will bring the same.
+pub const QUEUED: &str = store::imports::QUEUED;
 
 /// What is imported from a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +38,20 @@ pub enum What {
     Everything,
     /// The knowledge base, by modification time.
     KnowledgeBase,
+    /// The whole knowledge base, part by part.
+    KnowledgeBaseFull,
     /// Detections by processing time, and the vulnerabilities they name.
     HostDetection,
+    /// Every host, with names, tags and scan times.
+    HostList,
     /// Option profiles, appliances, asset groups.
     Setup,
+    /// Option profiles.
+    OptionProfiles,
+    /// Appliances and asset groups.
+    Appliances,
+    /// Search lists.
+    SearchLists,
     /// Chosen hosts and vulnerabilities; moves no cursor.
     Targeted {
         /// The scanner's ids of the hosts.
@@ -62,7 +76,7 @@ pub struct Request {
     pub actor: String,
 }
 
-/// Import from a platform, and wait for the end.
+/// Import from a platform now, and wait for the end.
 ///
 /// # Errors
 /// [`Error`]; the run's record, where there is one, says the same.
@@ -70,21 +84,6 @@ pub async fn run(app: &App, request: Request) -> Result<(Number, Counters), Erro
     let started = platform::start(app, request).await?;
     let number = started.number;
     Ok((number, started.run().await?))
-}
-
-/// Begin an import from a platform and leave it to itself; gives the run's number and key.
-///
-/// # Errors
-/// [`Error`] where it cannot begin. What ends it early is in the run's record.
-pub async fn spawn(app: &App, request: Request) -> Result<(Number, i64), Error> {
-    let started = platform::start(app, request).await?;
-    let (number, id) = (started.number, started.id);
-    tokio::spawn(async move {
-        if let Err(error) = started.run().await {
-            tracing::warn!(import = %number, "the import {number} failed: {}", error.reason());
-        }
-    });
-    Ok((number, id))
 }
 
 /// Pull exactly these hosts and vulnerabilities after a rescan, through the same merge, without moving a cursor. `source`
@@ -134,12 +133,30 @@ pub enum Error {
     /// The database refused.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Somebody stopped it.
+    #[error("the import was cancelled")]
+    Cancelled,
     /// The server is stopping.
     #[error("the server is stopping; start the import again afterwards")]
     Stopping,
 }
 
 impl Error {
+    /// What kind of failure it is, as a run keeps it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Refused(refusal) => refusal.code,
+            Error::Input(error) => error.kind(),
+            Error::Spool(_) => "spool",
+            Error::Scanner(error) => error.kind(),
+            Error::Unopenable(_) => "password_unopenable",
+            Error::Store(_) => "store",
+            Error::Cancelled => "cancelled",
+            Error::Stopping => "stopping",
+        }
+    }
+
     /// The error with its causes, in one line, as a run keeps it.
     #[must_use]
     pub fn reason(&self) -> String {
@@ -171,17 +188,9 @@ impl From<Error> for crate::http::Error {
                 "stopping",
                 "the server is stopping; start the import again afterwards",
             ),
-            error @ Error::Spool(_) => crate::http::Error::internal(error),
+            error @ (Error::Spool(_) | Error::Cancelled) => crate::http::Error::internal(error),
         }
     }
-}
-
-/// A scheduled import that is not due any more.
-fn not_due() -> Error {
-    Error::Refused(Refusal::new(
-        NOT_DUE,
-        "the scheduled import of this instance was begun elsewhere; there is nothing to do",
-    ))
 }
 
 /// Another run of the instance is at work.
@@ -189,5 +198,13 @@ fn running() -> Error {
     Error::Refused(Refusal::new(
         RUNNING,
         "an import of this instance is running; wait for its end, then start the next one",
+    ))
+}
+
+/// One of the same kind waits already.
+fn queued() -> Error {
+    Error::Refused(Refusal::new(
+        QUEUED,
+        "an import of this kind waits already and will bring the same; follow that one, or cancel it",
     ))
 }

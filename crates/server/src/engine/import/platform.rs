@@ -17,10 +17,13 @@ use domain::number::Number;
 use domain::time::Timestamp;
 use intake::qualys::appliances;
 use intake::qualys::asset_groups::AssetGroup;
+use intake::qualys::option_profiles::OptionProfile;
+use intake::qualys::search_lists;
 use intake::{Observation, ReadError, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 use store::imports::{Counters, Kind, Start};
 use store::instances::{self, Appliance, Instance, Profile};
+use store::search_lists::{self as lists, Named, SearchList};
 use store::{imports, vulnerabilities};
 
 /// The knowledge base is asked for again for this long before the last run: entries appear in it late.
@@ -29,10 +32,17 @@ const KNOWLEDGE_BASE_OVERLAP_SECONDS: i64 = 2 * 24 * 3600;
 const DETECTION_OVERLAP_SECONDS: i64 = 300;
 /// Unknown QIDs that are asked for in one call.
 const BACKFILL_QIDS: i64 = 300;
+/// One that the platform did not give is asked for again after this long.
+const ASKED_AGAIN_SECONDS: i64 = 7 * 24 * 3600;
+/// Known entries in a part of the whole knowledge base: such an answer is tens of megabytes.
+const PART_ENTRIES: usize = 5_000;
 /// A failed run older than this is not gone on with; the window is asked for anew.
 const RESUMED_SECONDS_MAX: i64 = 24 * 3600;
 /// The parameter that asks for the tags of hosts.
 const TAGS: &str = "show_tags";
+/// What a run says that was not given the lists that follow a rule.
+const DYNAMIC_UNTOLD: &str =
+    "the platform gave no dynamic search lists: what option profiles name of them is not known";
 /// What a run says that was not told of tags.
 const TAGS_UNTOLD: &str = "the platform refused to show tags (show_tags): the tags of assets stay as they were";
 /// The platform's own scanners, as people and the platform call them.
@@ -43,33 +53,23 @@ const EXTERNAL: (&str, &str) = ("0", "External");
 pub struct Started {
     /// The run's number.
     pub number: Number,
-    /// The run's key.
-    pub id: i64,
-    merger: Merger,
-    work: Work,
-}
-
-#[derive(Debug)]
-struct Work {
     app: App,
-    client: Client,
-    instance: InstanceId,
+    /// Where it was connected before it began.
+    client: Option<Client>,
+    merger: Merger,
     what: What,
 }
 
-/// Begin an import from the platform of an instance.
+/// Begin an import from the platform of an instance that does not wait.
 ///
 /// # Errors
 /// [`Error::Refused`] while another run of the instance is at work or where it has no connection.
 pub async fn start(app: &App, request: Request) -> Result<Started, Error> {
-    let wanted = if matches!(request.what, What::Targeted { .. }) { Purpose::Pull } else { Purpose::Import };
-    let instance = request.instance;
-    // The pull of a scan that runs already is brought to its end.
-    if wanted == Purpose::Import && app.database.read(move |tx| instances::one(tx, instance)).await?.disabled {
-        let why = "this integration instance is disabled: it neither imports nor rescans";
-        return Err(domain::refusal::Refusal::new("instance_disabled", why).into());
-    }
-    let client = connect(app, request.instance, wanted).await?;
+    let client = match request.what {
+        // The pull of a scan that runs already is brought to its end.
+        What::Targeted { .. } => connect(app, request.instance, Purpose::Pull).await?,
+        _ => connection(app, request.instance).await?,
+    };
     let kind = request.what.kind();
     let start = Start {
         instance: request.instance,
@@ -79,8 +79,25 @@ pub async fn start(app: &App, request: Request) -> Result<Started, Error> {
         source: request.what.source(),
     };
     let merger = Merger::start(app, start).await?;
-    let work = Work { app: app.clone(), client, instance: request.instance, what: request.what };
-    Ok(Started { number: merger.run.number, id: merger.run.id, merger, work })
+    Ok(Started { number: merger.run.number, app: app.clone(), client: Some(client), merger, what: request.what })
+}
+
+/// The connection of an import, to an instance that imports at all.
+///
+/// # Errors
+/// [`Error::Refused`] `instance_disabled`, or where it has no connection.
+pub async fn connection(app: &App, instance: InstanceId) -> Result<Client, Error> {
+    if app.database.read(move |tx| instances::one(tx, instance)).await?.disabled {
+        let why = "this integration instance is disabled: it neither imports nor rescans";
+        return Err(domain::refusal::Refusal::new("instance_disabled", why).into());
+    }
+    Ok(connect(app, instance, Purpose::Import).await?)
+}
+
+/// A run that has waited and has just begun.
+#[must_use]
+pub fn waited(app: &App, merger: Merger, what: What) -> Started {
+    Started { number: merger.run.number, app: app.clone(), client: None, merger, what }
 }
 
 impl Started {
@@ -89,20 +106,32 @@ impl Started {
     /// # Errors
     /// What ended it early; complete hosts are kept, no cursor has moved.
     pub async fn run(self) -> Result<Counters, Error> {
-        let Started { mut merger, work, .. } = self;
-        let stopping = work.app.stopping.clone();
+        let Started { app, client, mut merger, what, .. } = self;
+        let instance = merger.run.instance;
+        let client = match client {
+            Some(client) => client,
+            None => match connection(&app, instance).await {
+                Ok(client) => client,
+                Err(error) => return merger.finish(None, Err(error)).await,
+            },
+        };
+        let (work, stopping) = (Work { app: app.clone(), client, instance, what }, app.stopping.clone());
         let outcome = tokio::select! {
             outcome = work.run(&mut merger) => outcome,
             () = stopping.cancelled() => Err(Error::Stopping),
         };
         work.client.close().await;
-        let (until, said) = match &outcome {
-            Ok(done) => (done.until, Ok(done.remark.clone())),
-            Err(error) => (None, Err(error.reason())),
-        };
-        let counters = merger.finish(until, said).await?;
-        outcome.map(|_| counters)
+        let until = outcome.as_ref().ok().and_then(|done| done.until);
+        merger.finish(until, outcome.map(|done| done.remark)).await
     }
+}
+
+#[derive(Debug)]
+struct Work {
+    app: App,
+    client: Client,
+    instance: InstanceId,
+    what: What,
 }
 
 /// What a finished run covered, and what is worth knowing.
@@ -117,19 +146,36 @@ impl Work {
         let instance = self.instance;
         let known = self.app.database.read(move |tx| instances::one(tx, instance)).await?;
         let began = self.app.clock.now();
+        let covered = |until: Option<Timestamp>| {
+            Ok(Done { until: Some(until.unwrap_or(began).min(began)), remark: String::new() })
+        };
         match &self.what {
             What::Setup => {
                 self.setup(merger).await?;
                 Ok(Done::default())
             }
-            What::KnowledgeBase => {
-                let until = self.knowledge_base(merger, &known).await?.unwrap_or(began);
-                Ok(Done { until: Some(until.min(began)), remark: String::new() })
+            What::OptionProfiles => {
+                self.option_profiles(merger).await?;
+                Ok(Done::default())
             }
+            What::Appliances => {
+                self.appliances(merger).await?;
+                Ok(Done::default())
+            }
+            What::SearchLists => {
+                self.search_lists(merger).await?;
+                Ok(Done::default())
+            }
+            What::HostList => {
+                self.host_list(merger).await?;
+                Ok(Done::default())
+            }
+            What::KnowledgeBase => covered(self.knowledge_base(merger, &known).await?),
+            What::KnowledgeBaseFull => covered(self.whole_knowledge_base(merger).await?),
             What::HostDetection => {
-                let until = self.detections(merger, &known).await?.unwrap_or(began);
+                let until = self.detections(merger, &known).await?;
                 self.back_fill(merger).await?;
-                Ok(Done { until: Some(until.min(began)), remark: String::new() })
+                covered(until)
             }
             What::Everything => {
                 // An account may lack the right to see profiles and appliances; that must not keep detections out.
@@ -146,8 +192,9 @@ impl Work {
             What::Targeted { hosts, qids, .. } => {
                 let query = DetectionQuery { ids: hosts.clone(), qids: qids.clone(), ..DetectionQuery::default() };
                 let mut silent: BTreeSet<i64> = hosts.iter().copied().collect();
+                merger.step("detections").await?;
                 let mut pages = self.client.host_detections(&query);
-                while let Some(page) = pages.next().await? {
+                while let Some(page) = merger.ask(pages.next()).await? {
                     for host in merge_page(merger, page).await? {
                         silent.remove(&host);
                     }
@@ -161,9 +208,14 @@ impl Work {
 
     /// Option profiles, appliances, and the ranges that asset groups give them.
     async fn setup(&self, merger: &mut Merger) -> Result<(), Error> {
-        let profiles = self.client.option_profiles().await?;
-        let found = self.client.appliances().await?;
-        let groups = self.client.asset_groups().await?;
+        self.option_profiles(merger).await?;
+        self.appliances(merger).await
+    }
+
+    async fn option_profiles(&self, merger: &mut Merger) -> Result<(), Error> {
+        merger.step("option_profiles").await?;
+        let profiles = merger.ask(self.client.option_profiles()).await?;
+        let named: Vec<Named> = profiles.iter().flat_map(named).collect();
         let profiles: Vec<Profile> = profiles
             .into_iter()
             .map(|profile| Profile {
@@ -173,18 +225,94 @@ impl Work {
                 complete: profile.complete,
             })
             .collect();
-        let appliances = appliance_rows(found, &groups);
-        let count = profiles.len() + appliances.len() + groups.len();
-        let (instance, now) = (self.instance, self.app.clock.now());
+        let (instance, now, count) = (self.instance, self.app.clock.now(), profiles.len() as u64);
         self.app
             .database
             .write(move |tx| {
                 instances::replace_profiles(tx, instance, profiles.clone(), now)?;
-                instances::replace_appliances(tx, instance, appliances.clone(), now)
+                lists::replace_named(tx, instance, named.clone())
             })
             .await?;
-        merger.counters.setup.updated += count as u64;
+        merger.counters.setup.updated += count;
+        merger.count(1, count, 0).await
+    }
+
+    /// Search lists with the numbers they hold. An account may see those that people keep and not those that follow a rule.
+    async fn search_lists(&self, merger: &mut Merger) -> Result<(), Error> {
+        merger.step("search_lists").await?;
+        let kept = merger.ask(self.client.static_lists()).await?;
+        self.keep_lists(merger, "static", kept).await?;
+        match merger.ask(self.client.dynamic_lists()).await {
+            Ok(followed) => self.keep_lists(merger, "dynamic", followed).await,
+            Err(Error::Scanner(error)) if matches!(error.kind(), "refused" | "version_gone") => {
+                merger.note(DYNAMIC_UNTOLD);
+                self.keep_lists(merger, "dynamic", Vec::new()).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn keep_lists(
+        &self,
+        merger: &mut Merger,
+        kind: &'static str,
+        found: Vec<search_lists::SearchList>,
+    ) -> Result<(), Error> {
+        let list = |list: search_lists::SearchList| SearchList {
+            key: list.id.to_string(),
+            title: list.title,
+            qids: list.qids,
+        };
+        let found: Vec<SearchList> = found.into_iter().map(list).collect();
+        let (instance, now, count) = (self.instance, self.app.clock.now(), found.len() as u64);
+        self.app.database.write_bulk(move |tx| lists::replace(tx, instance, kind, &found, now)).await?;
+        merger.counters.setup.updated += count;
+        merger.count(1, count, 0).await
+    }
+
+    /// Appliances with the addresses of the asset groups whose default they are.
+    async fn appliances(&self, merger: &mut Merger) -> Result<(), Error> {
+        merger.step("appliances").await?;
+        let found = merger.ask(self.client.appliances()).await?;
+        let groups = merger.ask(self.client.asset_groups()).await?;
+        let appliances = appliance_rows(found, &groups);
+        let count = (appliances.len() + groups.len()) as u64;
+        let (instance, now) = (self.instance, self.app.clock.now());
+        self.app.database.write(move |tx| instances::replace_appliances(tx, instance, appliances.clone(), now)).await?;
+        merger.counters.setup.updated += count;
+        merger.count(2, count, 0).await
+    }
+
+    /// Every host, also those that no detection is reported of.
+    async fn host_list(&self, merger: &mut Merger) -> Result<(), Error> {
+        merger.step("host_list").await?;
+        let mut pages = self.client.host_list(&HostQuery::default());
+        while let Some(page) = merger.ask(pages.next()).await? {
+            merge_page(merger, page).await?;
+        }
         Ok(())
+    }
+
+    /// The whole knowledge base in parts of about as many entries as are known; gives the platform's own time of the first
+    /// answer, which is what all of them cover up to.
+    async fn whole_knowledge_base(&self, merger: &mut Merger) -> Result<Option<Timestamp>, Error> {
+        merger.step("knowledge_base").await?;
+        let product = merger.run.product.clone();
+        let mut ends = self
+            .app
+            .database
+            .read(move |tx| vulnerabilities::milestones(tx, &product, PART_ENTRIES))
+            .await?
+            .into_iter();
+        let (mut id_min, mut answered) = (1, None);
+        loop {
+            let end = ends.next();
+            let query = KnowledgeBaseQuery { id_min: Some(id_min), id_max: end, ..KnowledgeBaseQuery::default() };
+            let found = self.entries(merger, self.client.knowledge_base(&query)).await?;
+            answered = answered.or(found);
+            let Some(end) = end else { return Ok(answered) };
+            id_min = end + 1;
+        }
     }
 
     /// Entries changed since the last run; gives the platform's own time of the answer.
@@ -192,12 +320,13 @@ impl Work {
         let modified_after =
             known.knowledge_base_until.map(|until| until.plus_seconds(-KNOWLEDGE_BASE_OVERLAP_SECONDS));
         let query = KnowledgeBaseQuery { modified_after, ..KnowledgeBaseQuery::default() };
+        merger.step("knowledge_base").await?;
         self.entries(merger, self.client.knowledge_base(&query)).await
     }
 
     async fn entries(&self, merger: &mut Merger, mut pages: Pages) -> Result<Option<Timestamp>, Error> {
         let mut answered = None;
-        while let Some(page) = pages.next().await? {
+        while let Some(page) = merger.ask(pages.next()).await? {
             answered = answered.or(page.summary.generated_at.map(Timestamp::from_micros));
             merge_page(merger, page).await?;
         }
@@ -215,8 +344,9 @@ impl Work {
         let mut until = resumed.as_ref().map(|point| point.until);
         let resume_at = resumed.and_then(|point| point.cursor.parse().ok());
         let query = DetectionQuery { processed_after, resume_at, ..DetectionQuery::default() };
+        merger.step("detections").await?;
         let mut pages = self.client.host_detections(&query);
-        while let Some(page) = pages.next().await? {
+        while let Some(page) = merger.ask(pages.next()).await? {
             until = until.or(page.summary.generated_at.map(Timestamp::from_micros));
             let next = page.next;
             merge_page(merger, page).await?;
@@ -235,33 +365,50 @@ impl Work {
             return Ok(());
         }
         let query = HostQuery { ids: hosts.into_iter().collect(), ..HostQuery::default() };
+        merger.step("hosts").await?;
         let mut pages = self.client.host_list(&query);
-        while let Some(page) = pages.next().await? {
+        while let Some(page) = merger.ask(pages.next()).await? {
             merge_page(merger, page).await?;
         }
         Ok(())
     }
 
-    /// Ask for the vulnerabilities that only detections have named so far.
+    /// Ask for the vulnerabilities that only detections have named so far; for one that the platform does not give, once a
+    /// week.
     async fn back_fill(&self, merger: &mut Merger) -> Result<(), Error> {
         let mut after = 0;
         loop {
-            let product = merger.run.product.clone();
+            let (product, now) = (merger.run.product.clone(), self.app.clock.now());
+            let asked_before = now.plus_seconds(-ASKED_AGAIN_SECONDS);
             let unknown = move |tx: &mut store::Transaction<'_>| {
-                vulnerabilities::placeholders(tx, &product, after, BACKFILL_QIDS)
+                vulnerabilities::placeholders(tx, &product, after, asked_before, BACKFILL_QIDS)
             };
             let ids = self.app.database.read(unknown).await?;
             let Some(last) = ids.last().copied() else { return Ok(()) };
-            let query = KnowledgeBaseQuery { ids, ..KnowledgeBaseQuery::default() };
+            if after == 0 {
+                merger.step("back_fill").await?;
+            }
+            let query = KnowledgeBaseQuery { ids: ids.clone(), ..KnowledgeBaseQuery::default() };
             self.entries(merger, self.client.knowledge_base(&query)).await?;
+            let product = merger.run.product.clone();
+            self.app.database.write(move |tx| vulnerabilities::asked(tx, &product, &ids, now)).await?;
             after = last;
         }
     }
 }
 
+/// The lists that an option profile names.
+fn named(profile: &OptionProfile) -> Vec<Named> {
+    let one = |title: &String, excluded| Named { profile_key: profile.id.to_string(), title: title.clone(), excluded };
+    let only = profile.search_lists.iter().map(|title| one(title, false));
+    only.chain(profile.excluded_search_lists.iter().map(|title| one(title, true))).collect()
+}
+
 /// Merge a page that is known to be good; gives the scanner's ids of the hosts on it.
 async fn merge_page(merger: &mut Merger, mut page: Page) -> Result<Vec<i64>, Error> {
-    merger.reject(&page.summary).await?;
+    let summary = &page.summary;
+    merger.count(1, summary.hosts + summary.detections + summary.vulnerabilities, page.bytes()).await?;
+    merger.reject(summary, &summary.rejections).await?;
     let (mut collector, batches) = batch::channel(Wanted::Everything);
     if page.asked(TAGS) {
         collector = collector.told_of_tags();
@@ -336,12 +483,33 @@ fn range(text: &str) -> Option<(String, String)> {
 }
 
 impl What {
+    /// What a run of this kind asks its platform for; none for what comes otherwise.
+    pub(super) fn of(kind: Kind) -> Option<What> {
+        match kind {
+            Kind::Everything => Some(What::Everything),
+            Kind::KnowledgeBase => Some(What::KnowledgeBase),
+            Kind::KnowledgeBaseFull => Some(What::KnowledgeBaseFull),
+            Kind::HostDetection => Some(What::HostDetection),
+            Kind::HostList => Some(What::HostList),
+            Kind::Setup => Some(What::Setup),
+            Kind::OptionProfiles => Some(What::OptionProfiles),
+            Kind::Appliances => Some(What::Appliances),
+            Kind::SearchLists => Some(What::SearchLists),
+            Kind::File | Kind::Targeted => None,
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             What::Everything => Kind::Everything,
             What::KnowledgeBase => Kind::KnowledgeBase,
+            What::KnowledgeBaseFull => Kind::KnowledgeBaseFull,
             What::HostDetection => Kind::HostDetection,
+            What::HostList => Kind::HostList,
             What::Setup => Kind::Setup,
+            What::OptionProfiles => Kind::OptionProfiles,
+            What::Appliances => Kind::Appliances,
+            What::SearchLists => Kind::SearchLists,
             What::Targeted { .. } => Kind::Targeted,
         }
     }

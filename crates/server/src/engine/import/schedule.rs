@@ -1,53 +1,39 @@
-//! Scheduled imports: instances whose interval has passed are imported, one run each.
+//! Scheduled imports: what is due is put into the queue, and what waits in it is begun.
 
-use super::{Error, NOT_DUE, RUNNING, Request, What};
+use super::{Error, queue};
 use crate::app::App;
-use store::imports::Cause;
-use store::instances;
+use store::{imports, integrations};
 
-/// How often the intervals are looked at, in seconds.
+/// How often the schedules are looked at, in seconds.
 const LOOK_EVERY_SECONDS: i64 = 30;
 
-/// Begin due imports until the server stops. With several replicas the lease of the instance decides who does.
+/// Look after due and waiting imports until the server stops. Replicas may do so together: putting one down and beginning
+/// it are one transaction each.
 pub async fn run(app: App) {
     loop {
         tokio::select! {
             () = app.stopping.cancelled() => return,
             () = app.clock.sleep(LOOK_EVERY_SECONDS) => {}
         }
-        if let Err(error) = begin_due(&app).await {
-            tracing::warn!("scheduled imports could not be begun: {error}");
+        if let Err(error) = look(&app).await {
+            tracing::warn!("scheduled imports could not be begun: {}", error.reason());
         }
     }
 }
 
-async fn begin_due(app: &App) -> store::Result<()> {
+async fn look(app: &App) -> Result<(), Error> {
     let now = app.clock.now();
-    for instance in app.database.read(move |tx| instances::due(tx, now)).await? {
-        let request =
-            Request { instance, what: What::Everything, cause: Cause::Schedule, actor: "engine/import".to_owned() };
-        match super::spawn(app, request).await {
-            Ok(_) => {}
-            Err(Error::Refused(refusal)) if refusal.code == NOT_DUE => {}
-            // The pull of a rescan or a file is at work. The import stays due and begins at a look after that ends.
-            Err(Error::Refused(refusal)) if refusal.code == RUNNING => {
-                tracing::debug!(
-                    instance.id = instance.0,
-                    "the due import of instance {instance} waits for another one"
-                );
-            }
-            // Nothing was begun, and nothing is wrong with the instance.
-            Err(error @ (Error::Store(_) | Error::Stopping)) => {
-                let reason = error.reason();
-                tracing::warn!(instance.id = instance.0, "the import of instance {instance} stays due: {reason}");
-            }
-            Err(error) => {
-                // What cannot be connected to at all is tried again after its interval.
-                app.database.write(move |tx| instances::take_due(tx, instance, now)).await?;
-                let reason = error.reason();
-                tracing::warn!(instance.id = instance.0, "the import of instance {instance} did not begin: {reason}");
-            }
+    for (instance, kind) in app.database.read(move |tx| integrations::due(tx, now)).await? {
+        // A scanner locks an account that is tried again and again: it stays due until somebody has looked after it.
+        if app.database.read(move |tx| imports::sign_in_refused(tx, instance)).await? {
+            continue;
         }
+        if app.database.write(move |tx| integrations::queue_due(tx, instance, kind, now)).await? {
+            app.wake.notify("instance", instance.0);
+        }
+    }
+    for instance in app.database.read(imports::waiting).await? {
+        queue::turn(app, instance).await?;
     }
     Ok(())
 }

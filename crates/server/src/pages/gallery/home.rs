@@ -51,6 +51,7 @@ pub(super) fn pages(out: &Path) {
     let page = home::HomePage {
         shell: shell(Section::Home, "Dashboard").subtitle("as of 14:06 UTC"),
         waiting: Some("2 mitigations drifted and 1 rollback is proposed.".into()),
+        troubles: vec![("Detections from Qualys EU: the last import failed.".into(), "import.html".into())],
         setup: vec![],
         stats: vec![
             stat(

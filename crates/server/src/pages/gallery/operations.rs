@@ -151,6 +151,7 @@ pub(super) fn pages(out: &Path) {
             shell: shell(Section::Imports, "Imports")
                 .action(Action::show("Import a file", "upload.html").icon("upload").primary()),
             list: list("/imports", "imports", &imports::COLUMNS, "", "-started", rows.len(), 3),
+            troubles: vec![("Detections from Qualys EU: the last import failed.".into(), "import.html".into())],
             rows,
         }
         .to_string(),
@@ -175,6 +176,14 @@ pub(super) fn pages(out: &Path) {
             Fact::new("Took", Value::text("7.1 s")),
         ],
         raw: vec![("Hosts".into(), 2_104), ("Detections".into(), 60_593)],
+        steps: vec![imports::StepRow {
+            name: "Detections".into(),
+            pages: 3,
+            rows: 62_697,
+            asked: "4 s".into(),
+            merged: "3 s".into(),
+            took: "7 s".into(),
+        }],
         live_from: None,
         rejected: vec![(
             "host 4711, detection without a QID".into(),
@@ -184,6 +193,37 @@ pub(super) fn pages(out: &Path) {
         log: vec![entry(42, Tone::Run, "Started by schedule", "")],
     };
     save(out, "import", &page.to_string());
+    let page = imports::SchedulesPage {
+        shell: shell(Section::Scanners, "When imports come").under("Qualys EU", "integration.html"),
+        rows: vec![imports::ScheduleRow {
+            name: "Detections".into(),
+            says: "Hosts whose detections were processed since the last time.".into(),
+            words: "Every 4 hours".into(),
+            next: vec![when(-18)],
+            held: Some(when(4)),
+            change: Action::go("Change", "schedule.html"),
+            import: Action::post("Import now", "/x"),
+        }],
+        files: false,
+    };
+    save(out, "schedules", &page.to_string());
+    let page = imports::CadencePage {
+        shell: shell(Section::Scanners, "Detections: when they come").under("Qualys EU", "integration.html"),
+        to: "/x".into(),
+        try_at: "/x".into(),
+        back: "schedules.html".into(),
+        version: 1,
+        text: "Hosts whose detections were processed since the last time.".into(),
+        groups: vec![(
+            "When",
+            "",
+            vec![Field::select("when", "Comes", "every", vec![Choice::new("every", "Every so many minutes")])],
+        )],
+        faults: Faults::default(),
+        words: Some("Every 4 hours".into()),
+        next: vec![When::exact(ago(-60))],
+    };
+    save(out, "schedule", &page.to_string());
     let page = imports::UploadPage {
         shell: shell(Section::Imports, "Import a file").under("Imports", "imports.html"),
         fields: vec![Field::select("integration", "Belongs to", "1", vec![Choice::new("1", "Qualys EU")])],
