@@ -9,9 +9,13 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod join;
+mod permit;
 mod place;
 mod verdict;
 
+pub use join::{CallOff, Leaving, Waiting, call_off, coalesce};
+pub use permit::{DefaultProfile, Situation, permitted, unscannable};
 pub use place::{Appliance, EXTERNAL, Place, choose};
 pub use verdict::{Evidence, Verdict, judge};
 
@@ -27,70 +31,6 @@ pub const LAUNCH_SEARCH_SECONDS: i64 = 120;
 pub const ADOPTION_DAYS: i64 = 7;
 /// Items in one request at most.
 pub const ITEMS_MAX: usize = 10_000;
-
-/// What decides whether an item can be rescanned, whoever asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Situation<'a> {
-    /// Product of the item's integration instance.
-    pub product: &'a str,
-    /// The scanner is Active.
-    pub active: bool,
-    /// An import run has started since the scanner was activated, once.
-    pub stamped: bool,
-    /// The item is Closed.
-    pub closed: bool,
-    /// The instance has a connection to the scanner; one that is filled from files has none.
-    pub connected: bool,
-    /// The instance is not disabled.
-    pub enabled: bool,
-    /// Addresses the scanner can be pointed at.
-    pub addresses: usize,
-}
-
-/// May this item be rescanned? The first reason that holds is the one people see.
-///
-/// # Errors
-/// `source_not_supported`, `scanner_inactive`, `source_not_connected`, `instance_disabled`, `source_not_stamped`,
-/// `record_closed`, `nothing_to_scan`.
-pub fn permitted(situation: Situation<'_>) -> Result<(), Refusal> {
-    if situation.product != "qualys" {
-        return Err(Refusal::new(
-            "source_not_supported",
-            "the item does not come from Qualys; only Qualys items can be rescanned",
-        ));
-    }
-    if !situation.active {
-        return Err(Refusal::new(
-            "scanner_inactive",
-            "the Qualys scanner is inactive; an administrator activates it under Scanners",
-        ));
-    }
-    if !situation.connected {
-        return Err(Refusal::new(
-            "source_not_connected",
-            "the item was imported from files; set up a connection to Qualys to rescan it",
-        ));
-    }
-    if !situation.enabled {
-        return Err(Refusal::new(
-            "instance_disabled",
-            "the integration instance is disabled; an administrator enables it under Scanners",
-        ));
-    }
-    if !situation.stamped {
-        return Err(Refusal::new(
-            "source_not_stamped",
-            "the scanner was activated lately; available after the next import",
-        ));
-    }
-    if situation.closed {
-        return Err(Refusal::new("record_closed", "the item is closed; there is nothing left to verify"));
-    }
-    if situation.addresses == 0 {
-        return Err(Refusal::new("nothing_to_scan", "the asset has no address that the scanner can reach"));
-    }
-    Ok(())
-}
 
 /// State of a rescan request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

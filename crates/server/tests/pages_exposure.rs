@@ -239,7 +239,7 @@ testkit::both_servers!(the_list_and_an_asset_say_why_nothing_can_be_rescanned, |
     let [mine, other, ..] = assets[..] else { panic!("{assets:?}") };
     let (mine, other) = (format!("/assets/{mine}"), format!("/assets/{other}"));
     const REFUSED: &str = "formaction=\"/items/rescan\" disabled title=\"";
-    const OFFERED: &str = "hx-get=\"/rescan?q=";
+    const OFFERED: &str = "/rescan\"";
     let refused = async |why: &str| {
         page(&admin, "/items?q=is%3Aopen", &[&format!("{REFUSED}{why}")]).await;
         let shown = page(&admin, &mine, &[why]).await;

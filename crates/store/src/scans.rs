@@ -6,12 +6,16 @@
 
 mod list;
 mod request;
+mod requesters;
 mod work;
 
-pub use list::{FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, clip, targets, verdict_counts};
-pub use request::{
-    Candidate, NewChild, NewScan, NewTarget, addresses, assets, candidates, create, open_items, open_scans,
+pub use list::{
+    ExcludedRow, FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, clip, excluded, targets, verdict_counts,
 };
+pub use request::{
+    Candidate, NewChild, NewExcluded, NewScan, NewTarget, addresses, assets, candidates, create, open_items, open_scans,
+};
+pub use requesters::{Joined, RequesterRow, UnsentRow, add_targets, join, leave, requesters, unsent};
 pub use work::{
     ChildRow, Judged, SightingRow, children, claim, close_targets, judge, lookup_pairs, next_due, parent, release,
     renew, request_cancel, save, set_state, sightings,

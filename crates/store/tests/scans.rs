@@ -86,10 +86,11 @@ fn request(tx: &mut Transaction<'_>, number: i64, items: &[i64]) -> store::Resul
         number,
         scanner: "qualys".to_owned(),
         source: "vulnerable_item",
+        source_key: String::new(),
         profile_choice: String::new(),
         requested_by: UserId(1),
     };
-    scans::create(tx, &new, &children, at(10))
+    scans::create(tx, &new, &children, &[], at(10))
 }
 
 both_engines!(candidates_say_everything_that_decides, |db| {

@@ -12,6 +12,7 @@ fn every_reason_has_its_code() {
         connected: true,
         enabled: true,
         addresses: 1,
+        profile: DefaultProfile::Known,
     };
     assert!(permitted(good).is_ok());
     for (situation, code) in [
@@ -22,8 +23,63 @@ fn every_reason_has_its_code() {
         (Situation { stamped: false, ..good }, "source_not_stamped"),
         (Situation { closed: true, ..good }, "record_closed"),
         (Situation { addresses: 0, ..good }, "nothing_to_scan"),
+        (Situation { profile: DefaultProfile::Unset, ..good }, "no_default_profile"),
+        (Situation { profile: DefaultProfile::Gone("7"), ..good }, "no_default_profile"),
     ] {
         assert_eq!(permitted(situation).unwrap_err().code, code);
+    }
+}
+
+#[test]
+fn the_first_of_several_reasons_is_always_the_same() {
+    // Everything is wrong; what is mended one by one shows the next reason.
+    let mut situation = Situation {
+        product: "nessus",
+        active: false,
+        stamped: false,
+        closed: true,
+        connected: false,
+        addresses: 0,
+        profile: DefaultProfile::Unset,
+    };
+    let mut codes = Vec::new();
+    let mends: [fn(&mut Situation<'_>); 7] = [
+        |all| all.product = "qualys",
+        |all| all.active = true,
+        |all| all.connected = true,
+        |all| all.stamped = true,
+        |all| all.closed = false,
+        |all| all.addresses = 1,
+        |all| all.profile = DefaultProfile::Known,
+    ];
+    for mend in mends {
+        codes.push(permitted(situation).unwrap_err().code);
+        mend(&mut situation);
+    }
+    assert_eq!(
+        codes,
+        [
+            "source_not_supported",
+            "scanner_inactive",
+            "source_not_connected",
+            "source_not_stamped",
+            "record_closed",
+            "nothing_to_scan",
+            "no_default_profile"
+        ]
+    );
+    assert!(permitted(situation).is_ok());
+}
+
+#[test]
+fn a_host_without_an_address_says_why_it_is_not_scanned() {
+    for (address, tracking, code) in [
+        ("10.0.0.1", "AGENT", None),
+        ("", "AGENT", Some("agent_only")),
+        ("", "IP", Some("no_address")),
+        ("", "", Some("no_address")),
+    ] {
+        assert_eq!(unscannable(address, tracking).map(|refusal| refusal.code), code, "{address} {tracking}");
     }
 }
 

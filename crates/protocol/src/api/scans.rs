@@ -16,19 +16,77 @@ pub struct RescanRequest {
     pub profile: Option<String>,
 }
 
-/// A rescan of several items.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A rescan of several items: `items`, `q` or `asset`, one of them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewScan {
     /// Numbers of the items, 1 to 10,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<String>,
+    /// All items that match this query text, up to 10,000; more are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q: Option<String>,
+    /// Key of an asset: what is open on it and may be rescanned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<i64>,
     /// Key or title of an option profile; absent for the default one.
     #[serde(default)]
     pub profile: Option<String>,
     /// Leave out the items that may not be rescanned, instead of refusing the request.
     #[serde(default)]
     pub eligible_only: bool,
+    /// Digest of the plan that was looked at (`POST /scans/preview`); the answer says whether it is another one now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+}
+
+/// `{"plan": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct PlanBody {
+    /// What the request would do.
+    pub plan: Plan,
+}
+
+/// What a request would do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Plan {
+    /// Recognises the same plan again.
+    pub digest: String,
+    /// Items it looks at.
+    pub items: i64,
+    /// Addresses of all its scans.
+    pub addresses: i64,
+    /// Its scans.
+    pub scans: Vec<PlannedScan>,
+    /// Items that an open request looks at already; they are not launched again.
+    pub open: Vec<OpenItem>,
+    /// What cannot be scanned, and why.
+    pub left_out: Vec<SkippedItem>,
+}
+
+/// One scan of a plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct PlannedScan {
+    /// Integration instance.
+    pub instance: String,
+    /// Name of the appliance; `External` for the scanner's own machines.
+    pub appliance: String,
+    /// What the scanner says of the appliance; empty for its own machines.
+    pub appliance_status: String,
+    /// The scanner's network; empty without networks.
+    pub network_id: String,
+    /// Option profile.
+    pub profile: OptionProfile,
+    /// The first 20 addresses.
+    pub addresses: Vec<String>,
+    /// How many addresses there are.
+    pub address_count: i64,
+    /// Items it looks at.
+    pub items: i64,
 }
 
 /// What came of asking.
@@ -45,6 +103,9 @@ pub struct RequestedBody {
     pub open: Vec<OpenItem>,
     /// Items that were left out, and why.
     pub skipped: Vec<SkippedItem>,
+    /// The plan is another than the one whose digest was sent along.
+    #[serde(default)]
+    pub changed: bool,
 }
 
 /// An item in an open request.
@@ -63,6 +124,9 @@ pub struct OpenItem {
 pub struct SkippedItem {
     /// The item.
     pub item: String,
+    /// Only this host of it, by the key of the source host; absent where the whole item is left out.
+    #[serde(default)]
+    pub host: Option<i64>,
     /// Stable code of the reason.
     pub code: String,
     /// The reason.
@@ -79,7 +143,7 @@ pub struct OfferBody {
     pub code: Option<String>,
     /// The reason why not.
     pub reason: Option<String>,
-    /// The default option profile; absent where there is none, and one has to be named.
+    /// The default option profile; absent where there is none.
     pub default_profile: Option<OptionProfile>,
     /// The option profiles to choose from.
     pub profiles: Vec<OptionProfile>,
@@ -121,6 +185,9 @@ pub struct Scan {
     pub message: String,
     /// The scanner.
     pub source: String,
+    /// Which record it was asked of, `assets/7`; absent for items that were named.
+    #[serde(default)]
+    pub asked_of: Option<String>,
     /// Option profile that was named; absent for the default.
     pub profile: Option<String>,
     /// Who asked.
@@ -179,10 +246,65 @@ pub struct ScanBody {
     pub scan: Scan,
     /// The caller may cancel it now.
     pub cancel: Permission,
+    /// Cancelling only takes the caller out, because others asked for it too.
+    #[serde(default)]
+    pub leaves: bool,
+    /// Whether the caller may cancel it for everybody.
+    pub cancel_for_all: Permission,
+    /// Everybody who asked for what it looks at.
+    #[serde(default)]
+    pub requesters: Vec<Requester>,
     /// Scans: its launches.
     pub children: Vec<ChildScan>,
     /// Source: what it looks at, within the caller's scope; the first 5,000.
     pub sources: Vec<ScanSource>,
+    /// What it leaves out and why, within the caller's scope; the first 5,000.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Something that a request leaves out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct LeftOut {
+    /// The item.
+    pub item: String,
+    /// Its asset.
+    pub asset: String,
+    /// Key of the asset.
+    pub asset_id: i64,
+    /// Only this host of it, by the scanner's id; absent where the whole item is left out.
+    pub host: Option<String>,
+    /// Stable code of the reason.
+    pub code: String,
+    /// The reason.
+    pub reason: String,
+    /// The open request that looks at it already.
+    pub scan: Option<String>,
+}
+
+/// Somebody who asked for what a request looks at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Requester {
+    /// Sign-in name.
+    pub name: String,
+    /// When.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
+    /// When this person left it to the others.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub left_at: Option<Timestamp>,
+}
+
+/// Calling a rescan off. An empty body: for the caller, and for good where nobody else asked for it.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CancelRequest {
+    /// For everybody who asked for it.
+    #[serde(default)]
+    pub everybody: bool,
 }
 
 /// May something be done, and why not.
@@ -294,4 +416,22 @@ pub struct Pace {
     pub longest_seconds: i64,
     /// How long a launch whose answer was lost is searched for before it is sent again, 1 to 3600 seconds.
     pub search_seconds: i64,
+}
+
+/// `{"rules": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct RulesBody {
+    /// Who may ask for a rescan.
+    pub rules: Rules,
+}
+
+/// Who may ask for a rescan.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// A remediation owner may rescan what is assigned to one of his groups; otherwise only what is assigned to him by
+    /// name.
+    pub by_group: bool,
 }

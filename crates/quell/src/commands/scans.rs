@@ -6,7 +6,8 @@ use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, Format, note};
 use protocol::api::scans::{
-    ChildScan, NewScan, OfferBody, OptionProfile, Pace, PaceBody, RequestedBody, Scan, ScanBody, ScanSource, ScansBody,
+    CancelRequest, ChildScan, LeftOut, NewScan, OfferBody, OptionProfile, Pace, PaceBody, Plan, PlanBody, PlannedScan,
+    RequestedBody, Rules, RulesBody, Scan, ScanBody, ScanSource, ScansBody, SkippedItem,
 };
 use std::time::Duration;
 
@@ -31,8 +32,17 @@ pub enum Command {
     /// Ask the scanner to look again at items
     Request {
         /// Numbers of the items, VIT0000001
-        #[arg(required = true, value_delimiter = ',')]
+        #[arg(required_unless_present_any = ["query", "asset"], conflicts_with_all = ["query", "asset"], value_delimiter = ',')]
         items: Vec<String>,
+        /// All items that match this query, as "is:open platform:linux"
+        #[arg(short = 'q', long, conflicts_with = "asset")]
+        query: Option<String>,
+        /// Key of an asset: what is open on it and may be rescanned
+        #[arg(long)]
+        asset: Option<i64>,
+        /// Only show what would be scanned and what would not
+        #[arg(long, conflicts_with = "wait")]
+        preview: bool,
         /// Key or title of an option profile; the default one when absent
         #[arg(long)]
         profile: Option<String>,
@@ -48,10 +58,20 @@ pub enum Command {
         /// Its number, VSCAN0000001
         number: String,
     },
-    /// Cancel a rescan: nothing more is launched, what runs is stopped at the scanner
+    /// Cancel a rescan: nothing more is launched, what runs is stopped at the scanner; where others asked for it too,
+    /// only leave it
     Cancel {
         /// Its number, VSCAN0000001
         number: String,
+        /// For everybody who asked for it
+        #[arg(long)]
+        everybody: bool,
+    },
+    /// Show who may ask for rescans, or change it
+    Rules {
+        /// May a remediation owner rescan what is assigned to one of his groups: true or false
+        #[arg(long)]
+        by_group: Option<bool>,
     },
     /// Show how often running scans are looked at, or change it
     Pace {
@@ -100,6 +120,25 @@ const SOURCES: &[Column<ScanSource>] = &[
     ("REASON", |source| source.reason.clone()),
 ];
 
+const PLANNED: &[Column<PlannedScan>] = &[
+    ("INSTANCE", |scan| scan.instance.clone()),
+    ("APPLIANCE", |scan| scan.appliance.clone()),
+    ("STATUS", |scan| scan.appliance_status.clone()),
+    ("NETWORK", |scan| scan.network_id.clone()),
+    ("PROFILE", |scan| scan.profile.title.clone()),
+    ("ITEMS", |scan| scan.items.to_string()),
+    ("IPS", |scan| scan.address_count.to_string()),
+    ("ADDRESSES", |scan| scan.addresses.join(" ")),
+];
+
+const LEFT_OUT: &[Column<LeftOut>] = &[
+    ("LEFT OUT", |left| left.item.clone()),
+    ("ASSET", |left| left.asset.clone()),
+    ("HOST", |left| left.host.clone().unwrap_or_default()),
+    ("SCAN", |left| left.scan.clone().unwrap_or_default()),
+    ("REASON", |left| left.reason.clone()),
+];
+
 const PROFILES: &[Column<OptionProfile>] = &[
     ("KEY", |profile| profile.key.clone()),
     ("TITLE", |profile| profile.title.clone()),
@@ -137,8 +176,12 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let offer: OfferBody = client.get(&path(&["items", &item, "rescan"]), &[]).await?;
             offered(format, &offer)
         }
-        Command::Request { items, profile, eligible_only, wait: waiting } => {
-            let new = NewScan { items, profile, eligible_only };
+        Command::Request { items, query, asset, preview, profile, eligible_only, wait: waiting } => {
+            let new = NewScan { items, q: query, asset, profile, eligible_only, plan: None };
+            if preview {
+                let body: PlanBody = client.post(&path(&["scans", "preview"]), &new).await?;
+                return planned(format, &body.plan);
+            }
             let requested: RequestedBody = client.post(&path(&["scans"]), &new).await?;
             tell(&requested);
             let number = requested.scan.number.clone();
@@ -148,10 +191,22 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             if format == Format::Json { output::json(&requested) } else { show(format, &read(&client, &number).await?) }
         }
         Command::Wait { number } => wait(&client, &number, format).await,
-        Command::Cancel { number } => {
-            let nothing = serde_json::Map::<String, serde_json::Value>::new();
-            let shown: ScanBody = client.post(&path(&["scans", &number, "cancel"]), &nothing).await?;
+        Command::Cancel { number, everybody } => {
+            let request = CancelRequest { everybody };
+            let shown: ScanBody = client.post(&path(&["scans", &number, "cancel"]), &request).await?;
+            if !everybody && shown.scan.ended_at.is_none() {
+                note(&format!("{number} goes on for the others who asked for it"));
+            }
             show(format, &shown)
+        }
+        Command::Rules { by_group } => {
+            let address = path(&["settings", "rescan-rules"]);
+            let body: RulesBody = match by_group {
+                Some(by_group) => client.put(&address, &RulesBody { rules: Rules { by_group } }).await?,
+                None => client.get(&address, &[]).await?,
+            };
+            let words = if body.rules.by_group { "by name or by group" } else { "by name only" };
+            output::record(format, &body.rules, &[("owners rescan what is assigned", words.to_owned())])
         }
         Command::Pace { first, longest, search } => pace(&client, [first, longest, search], format).await,
     }
@@ -167,9 +222,25 @@ fn tell(requested: &RequestedBody) {
     for open in &requested.open {
         note(&format!("{} is looked at by {} already", open.item, open.scan));
     }
-    for skipped in &requested.skipped {
-        note(&format!("{} is left out: {}", skipped.item, skipped.reason));
+    left_out(&requested.skipped);
+}
+
+fn left_out(skipped: &[SkippedItem]) {
+    for one in skipped {
+        let which = one.host.map(|host| format!(" on host {host}")).unwrap_or_default();
+        note(&format!("{}{which} is left out: {}", one.item, one.reason));
     }
+}
+
+fn planned(format: Format, plan: &Plan) -> Result<(), Failure> {
+    if format == Format::Json {
+        return output::json(plan);
+    }
+    for open in &plan.open {
+        note(&format!("{} is looked at by {} already", open.item, open.scan));
+    }
+    left_out(&plan.left_out);
+    output::list(format, &plan.scans, PLANNED)
 }
 
 fn show(format: Format, body: &ScanBody) -> Result<(), Failure> {
@@ -189,7 +260,7 @@ fn show(format: Format, body: &ScanBody) -> Result<(), Failure> {
                 ("message", scan.message.clone()),
                 ("source", scan.source.clone()),
                 ("profile", scan.profile.clone().unwrap_or_else(|| "default".to_owned())),
-                ("requested", format!("by {} at {}", scan.requested_by, scan.requested_at)),
+                ("requested", format!("by {} at {}", wanting(body), scan.requested_at)),
                 ("ended", scan.ended_at.map(|at| at.to_string()).unwrap_or_default()),
                 ("scans", summary),
                 ("verdicts", verdicts(scan)),
@@ -198,9 +269,20 @@ fn show(format: Format, body: &ScanBody) -> Result<(), Failure> {
             output::line("")?;
             output::list(format, &body.children, CHILDREN)?;
             output::line("")?;
-            output::list(format, &body.sources, SOURCES)
+            output::list(format, &body.sources, SOURCES)?;
+            if body.left_out.is_empty() {
+                return Ok(());
+            }
+            output::line("")?;
+            output::list(format, &body.left_out, LEFT_OUT)
         }
     }
+}
+
+/// Everybody who asked for it and did not leave it, the first one first.
+fn wanting(body: &ScanBody) -> String {
+    let names = body.requesters.iter().filter(|one| one.left_at.is_none()).map(|one| one.name.as_str());
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn offered(format: Format, offer: &OfferBody) -> Result<(), Failure> {
@@ -211,7 +293,7 @@ fn offered(format: Format, offer: &OfferBody) -> Result<(), Failure> {
     let fields = [
         ("can be rescanned", if offer.allowed { "yes".to_owned() } else { "no".to_owned() }),
         ("reason", offer.reason.clone().unwrap_or_default()),
-        ("default profile", default.unwrap_or_else(|| "none: name one".to_owned())),
+        ("default profile", default.unwrap_or_else(|| "none".to_owned())),
         ("open rescan", offer.open_scan.clone().unwrap_or_default()),
     ];
     output::record(format, offer, &fields)?;

@@ -234,7 +234,7 @@ async fn rescan(stage: &Stage, voice: &Narrator, items: &[String]) -> Result<(Sc
     // Real scans take minutes and are looked at once a minute; the simulator's take a second.
     let pace = scans::PaceBody { pace: scans::Pace { first_seconds: 1, longest_seconds: 1, search_seconds: 10 } };
     let _: scans::PaceBody = client.put(&path(&["settings", "rescan-pace"]), &pace).await?;
-    let request = scans::NewScan { items: items.to_vec(), profile: None, eligible_only: false };
+    let request = scans::NewScan { items: items.to_vec(), ..scans::NewScan::default() };
     let begun: scans::RequestedBody = client.post(&path(&["scans"]), &request).await?;
     let address = path(&["scans", &begun.scan.number]);
     let ended = stage.session.until(&address, &[], PATIENCE, "the end of the rescan", |body: scans::ScanBody| {

@@ -161,4 +161,34 @@ pub struct RescanPage {
     pub unnamed: usize,
     /// Where closing leads without scripts.
     pub back: String,
+    /// What asking would do, once somebody wants to see it.
+    pub plan: Option<PlanPart>,
+}
+
+/// What a request for a rescan would do.
+#[derive(Debug, Clone)]
+pub struct PlanPart {
+    /// Recognises the same plan again.
+    pub digest: String,
+    /// Its scans.
+    pub scans: Vec<PlanRow>,
+    /// Items under way already and hosts that cannot be scanned, each with its reason.
+    pub others: Vec<(String, String)>,
+    /// How many further ones there are.
+    pub more: i64,
+}
+
+/// One scan of a plan.
+#[derive(Debug, Clone)]
+pub struct PlanRow {
+    /// What it runs on: instance, appliance, network.
+    pub place: String,
+    /// What speaks against it.
+    pub warning: Option<String>,
+    /// The option profile.
+    pub profile: String,
+    /// The first addresses, and how many more.
+    pub addresses: String,
+    /// How many items it looks at.
+    pub items: i64,
 }

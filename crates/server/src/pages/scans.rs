@@ -105,6 +105,25 @@ pub struct SourceRow {
     pub verdict: Option<Chip>,
 }
 
+/// Something the scan leaves out.
+#[derive(Debug, Clone)]
+pub struct LeftOutRow {
+    /// The item.
+    pub number: String,
+    /// Its page.
+    pub href: String,
+    /// The asset.
+    pub asset: String,
+    /// Its page.
+    pub asset_href: String,
+    /// Only this host of it, by the scanner's id; empty for the whole item.
+    pub host: String,
+    /// Why.
+    pub why: String,
+    /// Page and number of the request that looks at it already.
+    pub scan: Option<(String, String)>,
+}
+
 /// The live part: rendered in the page and sent again as a server-sent event named `scan`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "scan_live.html")]
@@ -115,9 +134,9 @@ pub struct ScanLive {
     pub line: String,
     /// Something to know: time-out, refusal, waiting for the scanner.
     pub note: Option<String>,
-    /// Details, Scans, Source.
+    /// Details, Scans, Source, Left out.
     pub tabs: Vec<Tab>,
-    /// Which part is shown: 0, 1 or 2.
+    /// Which part is shown: 0 to 3.
     pub part: usize,
     /// Number, scanner source, state, tracking.
     pub facts: Vec<Fact>,
@@ -131,6 +150,8 @@ pub struct ScanLive {
     pub children: Vec<ChildRow>,
     /// The items.
     pub sources: Vec<SourceRow>,
+    /// What is left out.
+    pub left_out: Vec<LeftOutRow>,
     /// What happened.
     pub log: Vec<Entry>,
 }

@@ -1,11 +1,12 @@
 //! Rescan requests as bodies.
 
 use super::number;
-use crate::engine::rescan::{self, Offer, Requested};
+use crate::engine::rescan::{self, CallOff, Offer, Plan, Planned, Requested, Skipped};
 use crate::http::{Caller, Error};
 use domain::access::Action;
 use domain::id::{InstanceId, ScanId};
-use domain::number::Series;
+use domain::number::{Number, Series};
+use domain::refusal::Refusal;
 use domain::rescan::EXTERNAL;
 use protocol::api::scans as body;
 use std::collections::{BTreeSet, HashMap};
@@ -13,10 +14,12 @@ use store::Transaction;
 use store::instances::{self, Appliance, Profile};
 use store::items;
 use store::list::{Page, Query, page};
-use store::scans::{self, ChildRow, ScanRow, TargetRow, VerdictCount};
+use store::scans::{self, ChildRow, ExcludedRow, ScanRow, TargetRow, VerdictCount};
 
 /// Targets shown of one request at most.
 const SOURCES_MAX: i64 = 5_000;
+/// Addresses named of one scan of a plan at most.
+const ADDRESSES_NAMED: usize = 20;
 
 /// A page of requests within the caller's scope.
 ///
@@ -56,6 +59,7 @@ fn scan(row: ScanRow, verdicts: body::VerdictCounts) -> body::Scan {
         state: row.state.as_str().to_owned(),
         message: row.message,
         source: row.scanner,
+        asked_of: (!row.source_key.is_empty()).then_some(row.source_key),
         profile: (!row.profile_choice.is_empty()).then_some(row.profile_choice),
         requested_by: row.requester,
         requested_at: row.created_at,
@@ -87,10 +91,17 @@ pub fn summary(tx: &mut Transaction<'_>, caller: &Caller, row: ScanRow) -> Resul
 /// Not found, a missing permission.
 pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<body::ScanBody, Error> {
     let row = rescan::load(tx, caller, ordinal)?;
-    let cancel = match rescan::may_cancel(tx, caller, &row)? {
-        Ok(()) => body::Permission { allowed: true, reason: None },
-        Err(refusal) => body::Permission { allowed: false, reason: Some(refusal.sentence) },
+    let permission = |decided: &Result<CallOff, Refusal>| body::Permission {
+        allowed: decided.is_ok(),
+        reason: decided.as_ref().err().map(|refusal| refusal.sentence.clone()),
     };
+    let own = rescan::may_cancel(tx, caller, &row, false)?;
+    let cancel_for_all = permission(&rescan::may_cancel(tx, caller, &row, true)?);
+    let requesters = scans::requesters(tx, row.id)?.into_iter().map(|one| body::Requester {
+        name: one.name,
+        at: one.at,
+        left_at: one.left_at,
+    });
     let rows = scans::children(tx, row.id)?;
     let places = Places::load(tx, &rows)?;
     let name = row.number().to_string();
@@ -111,12 +122,29 @@ pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<b
             child(row, addresses, &places)
         })
         .collect();
+    let excluded = scans::excluded(tx, row.id, &caller.actor, SOURCES_MAX)?;
     Ok(body::ScanBody {
         scan: summary(tx, caller, row)?,
-        cancel,
+        cancel: permission(&own),
+        leaves: own == Ok(CallOff::Leave),
+        cancel_for_all,
+        requesters: requesters.collect(),
         children: launches,
         sources: targets.into_iter().map(|row| source(row, &name)).collect(),
+        left_out: excluded.into_iter().map(left_out).collect(),
     })
+}
+
+fn left_out(row: ExcludedRow) -> body::LeftOut {
+    body::LeftOut {
+        item: number(Series::Item, row.number),
+        asset: row.asset,
+        asset_id: row.asset_id.0,
+        host: row.host,
+        code: row.code,
+        reason: row.reason,
+        scan: row.other_number.map(|ordinal| number(Series::Scan, ordinal)),
+    }
 }
 
 /// Names of what launches run on.
@@ -213,18 +241,53 @@ pub fn requested(
     requested: &Requested,
 ) -> Result<body::RequestedBody, Error> {
     let row = scans::by_number(tx, requested.scan.ordinal)?;
-    let open =
-        requested.open.iter().map(|(item, scan)| body::OpenItem { item: item.to_string(), scan: scan.to_string() });
-    let skipped = requested.skipped.iter().map(|one| body::SkippedItem {
-        item: one.item.to_string(),
-        code: one.refusal.code.to_owned(),
-        reason: one.refusal.sentence.clone(),
-    });
     Ok(body::RequestedBody {
         message: body::BEING_PROCESSED.to_owned(),
         scan: summary(tx, caller, row)?,
         new: requested.new,
-        open: open.collect(),
-        skipped: skipped.collect(),
+        open: open(&requested.open),
+        skipped: requested.skipped.iter().map(skipped).collect(),
+        changed: requested.changed,
     })
+}
+
+fn open(open: &[(Number, Number)]) -> Vec<body::OpenItem> {
+    open.iter().map(|(item, scan)| body::OpenItem { item: item.to_string(), scan: scan.to_string() }).collect()
+}
+
+fn skipped(one: &Skipped) -> body::SkippedItem {
+    body::SkippedItem {
+        item: one.item.to_string(),
+        host: one.host.map(|host| host.0),
+        code: one.refusal.code.to_owned(),
+        reason: one.refusal.sentence.clone(),
+    }
+}
+
+/// What a request would do.
+#[must_use]
+pub fn plan(plan: &Plan) -> body::Plan {
+    let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let scan = |planned: &Planned| {
+        let launch = &planned.launch;
+        let items: BTreeSet<_> = launch.targets.iter().map(|(item, _)| *item).collect();
+        body::PlannedScan {
+            instance: planned.instance.clone(),
+            appliance: planned.appliance.clone(),
+            appliance_status: planned.status.clone(),
+            network_id: launch.network.clone(),
+            profile: profile(planned.profile.clone()),
+            addresses: launch.addresses.iter().take(ADDRESSES_NAMED).cloned().collect(),
+            address_count: whole(launch.addresses.len()),
+            items: whole(items.len()),
+        }
+    };
+    body::Plan {
+        digest: plan.digest.clone(),
+        items: whole(plan.items),
+        addresses: whole(plan.addresses()),
+        scans: plan.launches.iter().map(scan).collect(),
+        open: open(&plan.open),
+        left_out: plan.skipped.iter().map(skipped).collect(),
+    }
 }

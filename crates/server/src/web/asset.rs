@@ -154,16 +154,10 @@ fn marked(seen: &Seen) -> Vec<Chip> {
 fn actions(who: &PageActor, seen: &Seen) -> Vec<Button> {
     let id = seen.asset.id;
     let rescans = seen.unscannable.as_ref().map(exposure::refused);
-    let nothing =
-        (seen.exposure.open() == 0).then(|| "Nothing is open on it, so there is nothing to verify.".to_owned());
     let unopened = (seen.exposure.open() == 0).then(|| "Nothing is open on it.".to_owned());
     let edits = exposure::reason(&who.decide(Action::AssetEdit, &Record::default()));
     vec![
-        Button::show("Rescan", address("/rescan", &[("q", &open_items(id))]))
-            .icon("radar")
-            .key('r')
-            .primary()
-            .unless(nothing.or(rescans)),
+        Button::show("Rescan", format!("/assets/{id}/rescan")).icon("radar").key('r').primary().unless(rescans),
         Button::go("View Risk Elimination", choice::Choice::default().on(&[id.0]).eliminations())
             .icon("shield-half")
             .unless(eliminations::cannot_view(who).or(unopened)),

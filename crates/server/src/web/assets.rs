@@ -4,6 +4,7 @@ use super::exposure;
 use super::frame::{Head, Show, frame, listed, pager};
 use super::vulnerabilities::TOTAL_MAX;
 use crate::app::App;
+use crate::engine::rescan;
 use crate::http::{Error, ListQuery, PageActor};
 use crate::pages::assets::{self as view, AssetsPage, COLUMNS};
 use crate::pages::lists::{Action as Button, address};
@@ -32,22 +33,22 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
     let mut rows = Vec::new();
     let formula = app.database.try_read(crate::engine::follow::settings).await?.formula;
     if let Some(wanted) = wanted {
-        let scope = who.scope.clone();
+        let asker = who.clone();
         let read = app.database.try_read(move |tx| {
-            let clip = || assets::visible(&scope);
+            let clip = || assets::visible(&asker.scope);
             let page = list::page::<AssetRow>(tx, &assets::LIST, clip(), &wanted)?;
             let total = list::count(tx, &assets::LIST, clip(), &wanted, TOTAL_MAX)?;
             let ids: Vec<AssetId> = page.rows.iter().map(|row| row.id).collect();
             let (tags, exposure) = (assets::tags(tx, &ids)?, assets::exposure(tx, &ids)?);
             let own = |id: &AssetId| tags.get(id).map(Vec::as_slice).unwrap_or_default();
             let exposed = follow::exposed(tx, page.rows.iter().map(|row| (row.id, row.criticality, own(&row.id))))?;
-            Ok::<_, Error>((page, total, tags, exposure, exposed))
+            let refused = rescan::of_assets(tx, &asker, &ids)?;
+            Ok::<_, Error>((page, total, tags, exposure, exposed, refused))
         });
-        let (page, total, mut tags, exposure, exposed) = read.await?;
+        let (page, total, mut tags, exposure, exposed, refused) = read.await?;
         (list.total, list.capped) = (Some(total), total >= TOTAL_MAX);
         list.shown = page.rows.len();
         list.pager = pager(&query, "/assets", page.next_cursor.as_deref());
-        let rescans = exposure::reason(&who.decide(Action::Rescan, &Record::default()));
         rows = page
             .rows
             .into_iter()
@@ -55,7 +56,8 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
                 let found = exposure.get(&asset.id).copied().unwrap_or_default();
                 let tags = tags.remove(&asset.id).unwrap_or_default();
                 let risk = exposed.get(&asset.id).map_or(0, |exposed| follow::value(formula, exposed));
-                row(asset, tags, &found, risk, rescans.clone())
+                let rescans = refused.get(&asset.id).map(exposure::refused);
+                row(asset, tags, &found, risk, rescans)
             })
             .collect();
     }
@@ -107,9 +109,8 @@ pub(super) fn open_items(asset: AssetId) -> String {
 
 fn row(asset: AssetRow, tags: Vec<String>, found: &Exposure, risk: i64, rescans: Option<String>) -> view::AssetRow {
     let open = open_items(asset.id);
-    let nothing = (found.open() == 0).then(|| "Nothing is open on it.".to_owned());
     let actions = vec![
-        Button::show("Rescan", address("/rescan", &[("q", &open)])).icon("radar").unless(rescans.or(nothing)),
+        Button::show("Rescan", format!("/assets/{}/rescan", asset.id)).icon("radar").unless(rescans),
         Button::go("Open items", address("/items", &[("q", &open)])).icon("list-check"),
         Button::go("Open", format!("/assets/{}", asset.id)).icon("server"),
     ];

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::engine::rescan;
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
-use crate::http::{Error, ListQuery, PageActor};
+use crate::http::{Caller, Error, ListQuery, PageActor};
 use crate::pages::items::{COLUMNS, ItemRow, ItemsPage};
 use crate::pages::lists::{Action as Button, List, address};
 use crate::pages::{Empty, Menu, Section};
@@ -195,7 +195,7 @@ fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>,
 ///
 /// # Errors
 /// 422 `q` for a text that cannot be read, `too_many_items` for more than `most`: what cannot be taken whole is not cut.
-pub async fn matching(app: &App, actor: &PageActor, q: &str, most: usize) -> Result<Vec<String>, Error> {
+pub async fn matching(app: &App, actor: &Caller, q: &str, most: usize) -> Result<Vec<String>, Error> {
     let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
     let wanted = query.of_list(&store::items::FIELDS, "-score", app.clock.now(), &actor.name)?;
     let (asker, limit) = (actor.actor.clone(), i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1));

@@ -1,32 +1,34 @@
-//! Asking for a rescan: of one item at `/items/VIT0000001/rescan`, of several at `/rescan?items=1,2` or
-//! `/rescan?q=asset.id:7` (S2.10-S2.14).
+//! Asking for a rescan: of one item at `/items/VIT0000001/rescan`, of an asset at `/assets/7/rescan`, of several at
+//! `/rescan?items=1,2` or `/rescan?q=platform:linux` (S2.10-S2.14).
 
 use super::frame::{Show, again, faults, frame, sentence};
 use super::{exposure, items};
 use crate::api;
 use crate::app::App;
-use crate::engine::rescan::{self, Offer, ProfileChoice, Request};
+use crate::engine::rescan::{self, Offer, ProfileChoice, Request, Source};
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
 use crate::pages::forms::Faults;
-use crate::pages::items::RescanPage;
+use crate::pages::items::{PlanPart, PlanRow, RescanPage};
 use crate::pages::lists::address;
 use crate::pages::{Choice, Fact, Fault, Section, Value, count};
+use crate::views;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::access::Action;
-use domain::id::InstanceId;
+use domain::id::{AssetId, InstanceId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
-use protocol::api::scans::BEING_PROCESSED;
+use protocol::api::scans::{BEING_PROCESSED, Plan, PlannedScan};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use store::Transaction;
 use store::items::ItemRow;
+use store::scans;
 use uuid::Uuid;
 
 /// Items that an address names at most; a query text may give as many as one request takes.
@@ -39,6 +41,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/items/{number}/rescan", get(of_item).post(rescan_item))
         .route("/items/rescan", post(of_rows))
+        .route("/assets/{id}/rescan", get(of_asset).post(rescan_asset))
         .route("/rescan", get(of_several).post(rescan_several))
 }
 
@@ -70,6 +73,25 @@ struct Given {
     specify: bool,
     wrong: Vec<Fault>,
     refused: Option<String>,
+    plan: Option<PlanPart>,
+}
+
+/// What a dialog is about: the items, and what they are asked for as; where it is sent and where closing leads.
+#[derive(Clone, Debug)]
+struct Dialog {
+    numbers: Vec<String>,
+    asset: Option<AssetId>,
+    to: String,
+    back: String,
+}
+
+impl Dialog {
+    fn source(&self) -> Source {
+        match self.asset {
+            Some(asset) => Source::Asset(asset),
+            None => Source::Items(self.numbers.iter().filter_map(|number| number.parse().ok()).collect()),
+        }
+    }
 }
 
 impl Given {
@@ -178,24 +200,29 @@ impl Seen {
     }
 }
 
-async fn page(
-    app: &App,
-    who: &PageActor,
-    numbers: Vec<String>,
-    (to, back): (String, String),
-    given: Given,
-) -> Result<RescanPage, Error> {
+async fn page(app: &App, who: &PageActor, dialog: Dialog, given: Given) -> Result<RescanPage, Error> {
+    let Dialog { numbers, asset, to, back } = dialog;
     let (asker, asked) = (who.clone(), numbers.len());
-    let title = match numbers.as_slice() {
-        [] => "Rescan".to_owned(),
-        [one] => format!("Rescan {one}"),
-        several => format!("Rescan {} items", several.len()),
+    let title = match (asset, numbers.as_slice()) {
+        (None, []) => "Rescan".to_owned(),
+        (None, [one]) => format!("Rescan {one}"),
+        (None, several) => format!("Rescan {} items", several.len()),
+        (Some(_), _) => "Rescan the asset".to_owned(),
     };
-    let seen = app.database.try_read(move |tx| look(tx, &asker, &numbers)).await?;
-    let reason = given.refused.or_else(|| seen.reason(asked));
+    let read = app.database.try_read(move |tx| {
+        let refused = match asset {
+            Some(asset) => rescan::of_asset(tx, &asker, asset)?.err(),
+            None => None,
+        };
+        Ok::<_, Error>((look(tx, &asker, &numbers)?, refused))
+    });
+    let (seen, refused) = read.await?;
+    let refused = given.refused.or_else(|| refused.as_ref().map(exposure::refused));
+    let reason = refused.or_else(|| seen.reason(asked));
+    let named = asset.is_some() || asked > 1;
     let (left, mut left_out) = (seen.left_out.len(), seen.left_out.clone());
-    left_out.truncate(if asked == 1 { 0 } else { LEFT_OUT_MAX });
-    let unnamed = if asked == 1 { 0 } else { left - left_out.len() };
+    left_out.truncate(if named { LEFT_OUT_MAX } else { 0 });
+    let unnamed = if named { left - left_out.len() } else { 0 };
     let shell = frame(app, who, Section::Items, title).await?.under("Vulnerable items", "/items");
     Ok(RescanPage {
         shell,
@@ -211,58 +238,96 @@ async fn page(
         left_out,
         unnamed,
         back,
+        plan: given.plan,
     })
 }
 
-/// Ask. A second press asks for nothing twice: an item that an open request looks at is not launched again.
-async fn ask(
-    app: &App,
-    who: &PageActor,
-    numbers: Vec<String>,
-    places: (String, String),
-    fields: &Fields,
-) -> Result<Response, Error> {
+/// Ask, or show what asking would do. A second press asks for nothing twice: an item that an open request looks at is not
+/// launched again.
+async fn ask(app: &App, who: &PageActor, dialog: Dialog, fields: &Fields) -> Result<Response, Error> {
     let mut given = Given::sent(fields);
     let profile = match given.choice() {
         Ok(profile) => profile,
         Err(fault) => {
             given.wrong.push(fault);
-            return Ok(again(page(app, who, numbers, places, given).await?));
+            return Ok(again(page(app, who, dialog, given).await?));
         }
     };
-    let eligible_only = numbers.len() > 1;
-    let items: Vec<Number> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
-    match rescan::request(app, who, Request { items, profile, eligible_only }).await {
-        Ok(requested) => {
-            let mut text = sentence(BEING_PROCESSED);
-            if !requested.skipped.is_empty() {
-                text = format!("{text} {} left out.", requested.skipped.len());
+    let seen = Some(fields.one("plan").to_owned()).filter(|seen| !seen.is_empty());
+    let eligible_only = dialog.numbers.len() > 1;
+    let request = Request { source: dialog.source(), profile, eligible_only, seen };
+    let failed = if fields.one("step") == "plan" {
+        match rescan::preview(app, who, request).await {
+            Ok(found) => {
+                given.plan = Some(planned(&views::scans::plan(&found)));
+                return Ok(Show(page(app, who, dialog, given).await?).into_response());
             }
-            let said = Flash::done(text).link("View status", format!("/scans/{}", requested.scan));
-            Ok(flash::redirect(&places.1, Some(said)))
+            Err(error) => error,
         }
-        Err(Error::Refused(refusal)) if refusal.code == "no_default_profile" => {
-            given.wrong.push(Fault::new("named", exposure::refused(&refusal)));
-            Ok(again(page(app, who, numbers, places, given).await?))
+    } else {
+        match rescan::request(app, who, request).await {
+            Ok(requested) => {
+                let mut text = sentence(BEING_PROCESSED);
+                let left: BTreeSet<Number> = requested.skipped.iter().map(|one| one.item).collect();
+                if !left.is_empty() {
+                    text = format!("{text} {} left out.", left.len());
+                }
+                if requested.changed {
+                    text = format!("{text} The plan changed since you looked at it; the record shows what is scanned.");
+                }
+                let said = Flash::done(text).link("View status", format!("/scans/{}", requested.scan));
+                return Ok(flash::redirect(&dialog.back, Some(said)));
+            }
+            Err(error) => error,
         }
-        Err(Error::Refused(refusal)) => {
-            given.refused = Some(exposure::refused(&refusal));
-            Ok(again(page(app, who, numbers, places, given).await?))
+    };
+    match failed {
+        Error::Refused(refusal) => given.refused = Some(exposure::refused(&refusal)),
+        error => given.wrong = faults(error, |field| if field == "profile" { "named" } else { field })?,
+    }
+    Ok(again(page(app, who, dialog, given).await?))
+}
+
+/// The plan as the dialog shows it.
+fn planned(plan: &Plan) -> PlanPart {
+    let row = |scan: &PlannedScan| {
+        let mut place = format!("{} · {}", scan.instance, scan.appliance);
+        if !scan.network_id.is_empty() {
+            place = format!("{place} · network {}", scan.network_id);
         }
-        Err(error) => {
-            given.wrong = faults(error, |field| if field == "profile" { "named" } else { field })?;
-            Ok(again(page(app, who, numbers, places, given).await?))
+        let more = scan.address_count - i64::try_from(scan.addresses.len()).unwrap_or(0);
+        let mut addresses = scan.addresses.join(", ");
+        if more > 0 {
+            addresses = format!("{addresses} and {more} more");
         }
+        let online = scan.appliance_status.is_empty() || scan.appliance_status.eq_ignore_ascii_case("online");
+        PlanRow {
+            place,
+            warning: (!online).then(|| format!("The scanner says that this appliance is {}.", scan.appliance_status)),
+            profile: scan.profile.title.clone(),
+            addresses,
+            items: scan.items,
+        }
+    };
+    let open = plan.open.iter().map(|one| (one.item.clone(), format!("{} looks at it already.", one.scan)));
+    let hosts = plan.left_out.iter().filter(|one| one.host.is_some());
+    let hosts = hosts.map(|one| (one.item.clone(), sentence(&one.reason)));
+    let others: Vec<(String, String)> = open.chain(hosts).collect();
+    PlanPart {
+        digest: plan.digest.clone(),
+        scans: plan.scans.iter().map(row).collect(),
+        more: i64::try_from(others.len().saturating_sub(LEFT_OUT_MAX)).unwrap_or(i64::MAX),
+        others: others.into_iter().take(LEFT_OUT_MAX).collect(),
     }
 }
 
-fn of_one(number: &str) -> (String, String) {
-    (format!("/items/{number}/rescan"), format!("/items/{number}"))
+fn of_one(number: String) -> Dialog {
+    let (to, back) = (format!("/items/{number}/rescan"), format!("/items/{number}"));
+    Dialog { numbers: vec![number], asset: None, to, back }
 }
 
 async fn of_item(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    let places = of_one(&number);
-    Ok(Show(page(&app, &who, vec![number], places, Given::default()).await?).into_response())
+    Ok(Show(page(&app, &who, of_one(number), Given::default()).await?).into_response())
 }
 
 async fn rescan_item(
@@ -271,8 +336,33 @@ async fn rescan_item(
     Path(number): Path<String>,
     fields: Fields,
 ) -> Result<Response, Error> {
-    let places = of_one(&number);
-    ask(&app, &who, vec![number], places, &fields).await
+    ask(&app, &who, of_one(number), &fields).await
+}
+
+/// What is open on an asset that the caller may see.
+async fn on_asset(app: &App, who: &PageActor, id: i64) -> Result<Dialog, Error> {
+    let (asker, asset) = (who.clone(), AssetId(id));
+    let read = app.database.try_read(move |tx| {
+        api::assets::known(tx, &asker, Action::AssetsView, asset)?;
+        Ok::<_, Error>(scans::open_items(tx, asset, Some(&asker.actor), domain::rescan::ITEMS_MAX)?)
+    });
+    let numbers = read.await?.into_iter().map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect();
+    Ok(Dialog { numbers, asset: Some(asset), to: format!("/assets/{id}/rescan"), back: format!("/assets/{id}") })
+}
+
+async fn of_asset(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
+    let dialog = on_asset(&app, &who, id).await?;
+    Ok(Show(page(&app, &who, dialog, Given::default()).await?).into_response())
+}
+
+async fn rescan_asset(
+    State(app): State<App>,
+    who: PageActor,
+    Path(id): Path<i64>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let dialog = on_asset(&app, &who, id).await?;
+    ask(&app, &who, dialog, &fields).await
 }
 
 /// The picked rows of the list, or its query text, in the address of the dialog; more rows than fit into it are refused.
@@ -316,7 +406,6 @@ async fn wanted(app: &App, who: &PageActor, asked: &Asked) -> Result<Vec<String>
 }
 
 async fn of_several(State(app): State<App>, who: PageActor, Query(asked): Query<Asked>) -> Result<Response, Error> {
-    let places = (asked.here(), asked.back());
     let (numbers, given) = match wanted(&app, &who, &asked).await {
         Ok(numbers) => (numbers, Given::default()),
         Err(Error::Refused(refusal)) => {
@@ -324,7 +413,8 @@ async fn of_several(State(app): State<App>, who: PageActor, Query(asked): Query<
         }
         Err(error) => return Err(error),
     };
-    Ok(Show(page(&app, &who, numbers, places, given).await?).into_response())
+    let dialog = Dialog { numbers, asset: None, to: asked.here(), back: asked.back() };
+    Ok(Show(page(&app, &who, dialog, given).await?).into_response())
 }
 
 async fn rescan_several(
@@ -334,5 +424,6 @@ async fn rescan_several(
     fields: Fields,
 ) -> Result<Response, Error> {
     let numbers = wanted(&app, &who, &asked).await?;
-    ask(&app, &who, numbers, (asked.here(), asked.back()), &fields).await
+    let dialog = Dialog { numbers, asset: None, to: asked.here(), back: asked.back() };
+    ask(&app, &who, dialog, &fields).await
 }

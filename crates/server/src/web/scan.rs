@@ -6,12 +6,12 @@ use super::scans::{bar, state, verdict, verdicts};
 use super::{exposure, marks};
 use crate::api::scans::ordinal;
 use crate::app::App;
-use crate::engine::rescan;
+use crate::engine::rescan::{self, CallOff};
 use crate::http::flash::{self, Flash};
 use crate::http::{Caller, Error, PageActor};
 use crate::pages::jobs::CountPart;
 use crate::pages::lists::{Action as Button, address};
-use crate::pages::scans::{ChildRow, ScanLive, ScanPage, SourceRow};
+use crate::pages::scans::{ChildRow, LeftOutRow, ScanLive, ScanPage, SourceRow};
 use crate::pages::{Change, Chip, Entry, Fact, Menu, Section, Tab, Tone, Value};
 use crate::views;
 use axum::Router;
@@ -23,7 +23,7 @@ use domain::number::Number;
 use domain::score::Mitigation;
 use domain::time::Timestamp;
 use futures_util::{Stream, stream};
-use protocol::api::scans::{ChildScan, ScanBody, ScanSource};
+use protocol::api::scans::{ChildScan, LeftOut, Requester, ScanBody, ScanSource};
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -55,6 +55,7 @@ impl Part {
         match self.part.as_str() {
             "scans" => 1,
             "source" => 2,
+            "left" => 3,
             _ => 0,
         }
     }
@@ -96,19 +97,44 @@ fn menu(body: &ScanBody) -> Menu {
     let digits: Vec<String> = digits.iter().map(ToString::to_string).collect();
     let again = Button::show("Rescan again", address("/rescan", &[("items", &digits.join(","))])).icon("radar");
     let going = body.scan.ended_at.is_none().then(|| "It is still under way.".to_owned()).or(crowd);
-    let cancel = Button::post("Cancel the scan", format!("/scans/{number}/cancel")).icon("player-stop").danger();
+    let to = format!("/scans/{number}/cancel");
+    let mut actions = vec![again.unless(going)];
+    if body.leaves {
+        actions.push(Button::post("Leave the scan", &to).icon("player-stop").asking(
+            format!("Leave {number}"),
+            "It goes on for the others who asked for it.",
+            "Leave it",
+        ));
+    }
+    let (verb, reason) =
+        if body.leaves { ("Cancel for everybody", &body.cancel_for_all) } else { ("Cancel the scan", &body.cancel) };
+    let everybody = if body.leaves { format!("{to}?everybody=true") } else { to };
+    let cancel = Button::post(verb, everybody).icon("player-stop").danger();
     let cancel = cancel
         .asking(format!("Cancel {number}"), "Nothing more is launched, and what runs is stopped.", "Cancel it")
-        .unless(body.cancel.reason.as_deref().map(super::frame::sentence));
-    Menu {
-        text: Some("Actions"),
-        ..Menu::dots("scan-actions", format!("Actions for {number}"), vec![again.unless(going), cancel])
-    }
+        .unless(reason.reason.as_deref().map(super::frame::sentence));
+    actions.push(cancel);
+    Menu { text: Some("Actions"), ..Menu::dots("scan-actions", format!("Actions for {number}"), actions) }
 }
 
-async fn cancel(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    rescan::cancel(&app, &who, ordinal(&number)?).await?;
-    Ok(flash::redirect(&format!("/scans/{number}"), Some(Flash::done(format!("{number} is cancelled.")))))
+/// For whom it is called off.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct ForWhom {
+    #[serde(default)]
+    everybody: bool,
+}
+
+async fn cancel(
+    State(app): State<App>,
+    who: PageActor,
+    Path(number): Path<String>,
+    Query(whom): Query<ForWhom>,
+) -> Result<Response, Error> {
+    let said = match rescan::cancel(&app, &who, ordinal(&number)?, whom.everybody).await? {
+        CallOff::Leave => format!("{number} goes on for the others who asked for it."),
+        CallOff::Stop => format!("{number} is cancelled."),
+    };
+    Ok(flash::redirect(&format!("/scans/{number}"), Some(Flash::done(said))))
 }
 
 /// The part that changes by itself.
@@ -135,6 +161,7 @@ fn filled(body: &ScanBody, part: usize, now: Timestamp) -> ScanLive {
             tab(0, "Details", None, ""),
             tab(1, "Scans", Some(body.children.len()), "scans"),
             tab(2, "Source", Some(body.sources.len()), "source"),
+            tab(3, "Left out", Some(body.left_out.len()), "left"),
         ],
         part,
         facts: facts(body),
@@ -154,6 +181,7 @@ fn filled(body: &ScanBody, part: usize, now: Timestamp) -> ScanLive {
             .collect(),
         children: body.children.iter().map(child).collect(),
         sources: body.sources.iter().map(source).collect(),
+        left_out: body.left_out.iter().map(left_out).collect(),
         log: log(body, now),
     }
 }
@@ -196,11 +224,24 @@ fn facts(body: &ScanBody) -> Vec<Fact> {
         Fact::new("Scanner source", Value::text(&scan.source)),
         Fact::new("State", Value::Chip(state(&scan.state))),
         Fact::new("Option profile", Value::text(format!("{} ({how})", titles.join(", ")))),
-        Fact::new("Requested by", Value::text(&scan.requested_by)),
+        Fact::new("Requested by", Value::text(wanting(body))),
         Fact::new("Requested", Value::When(exposure::exact(scan.requested_at))),
     ];
+    if let Some(asked_of) = &scan.asked_of {
+        facts.push(Fact::new("Asked of", Value::link("the asset", format!("/{asked_of}"))));
+    }
     facts.extend(scan.ended_at.map(|at| Fact::new("Ended", Value::When(exposure::exact(at)))));
     facts
+}
+
+/// Everybody who wants it, the first one first.
+fn wanting(body: &ScanBody) -> String {
+    let name = |one: &Requester| {
+        let left = if one.left_at.is_some() { " (left)" } else { "" };
+        format!("{}{left}", one.name)
+    };
+    let names: Vec<String> = body.requesters.iter().map(name).collect();
+    if names.is_empty() { body.scan.requested_by.clone() } else { names.join(", ") }
 }
 
 fn child_state(word: &str) -> Chip {
@@ -256,6 +297,18 @@ fn source(source: &ScanSource) -> SourceRow {
         change: Change::new(Some(i64::from(source.inherent)), Some(i64::from(source.residual)))
             .linked(format!("/items/{}/score", source.item)),
         verdict: found.map(|chip| if reason.is_empty() { chip } else { chip.titled(reason) }),
+    }
+}
+
+fn left_out(left: &LeftOut) -> LeftOutRow {
+    LeftOutRow {
+        number: left.item.clone(),
+        href: format!("/items/{}", left.item),
+        asset: left.asset.clone(),
+        asset_href: format!("/assets/{}", left.asset_id),
+        host: left.host.clone().unwrap_or_default(),
+        why: super::frame::sentence(&left.reason),
+        scan: left.scan.clone().map(|scan| (format!("/scans/{scan}"), scan)),
     }
 }
 

@@ -39,7 +39,7 @@ pub const FIELDS: Fields = Fields {
 };
 
 const SELECT: &str = "s.id, s.number, s.state, s.message, s.scanner AS product, coalesce(k.name, s.scanner) AS scanner,
-    s.source, s.profile_choice, s.requested_by, coalesce(o.name, '') AS requester, s.created_at, s.ended_at,
+    s.source, s.source_key, s.profile_choice, s.requested_by, coalesce(o.name, '') AS requester, s.created_at, s.ended_at,
     (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id) AS children,
     (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id AND c.state = 'complete') AS completed,
     (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id AND c.state IN ('error', 'timed_out', 'cancelled'))
@@ -111,6 +111,8 @@ record! {
         pub scanner: String,
         /// `vulnerable_item` or `asset`.
         pub source: String,
+        /// Which record it was asked of, `assets/7`; empty for items that were named.
+        pub source_key: String,
         /// Key of the option profile that was named; empty for the default.
         pub profile_choice: String,
         /// Who asked.
@@ -239,6 +241,47 @@ pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, actor: &Actor, limit: i64
         sql = sql.text(" AND ").append(seen);
     }
     tx.all_built(&sql.text(" ORDER BY i.number, t.id LIMIT ").bind(&limit))
+}
+
+record! {
+    /// Something that a request does not look at.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct ExcludedRow {
+        /// Ordinal of the item's number.
+        pub number: i64,
+        /// The asset.
+        pub asset_id: AssetId,
+        /// Its name.
+        pub asset: String,
+        /// The scanner's id of the host, where only one of the item is left out.
+        pub host: Option<String>,
+        /// Stable code of the reason.
+        pub code: String,
+        /// The reason.
+        pub reason: String,
+        /// Ordinal of the request that looks at it already.
+        pub other_number: Option<i64>,
+    }
+}
+
+/// What a request leaves out among the items the actor may see, at most `limit` rows, in order of the items.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn excluded(tx: &mut Transaction<'_>, scan: ScanId, actor: &Actor, limit: i64) -> Result<Vec<ExcludedRow>> {
+    let mut sql = Sql::new(
+        "SELECT i.number, i.asset_id, a.name AS asset, h.host_key AS host, x.code, x.reason, x.other_number
+         FROM scan_excluded x
+         JOIN vulnerable_item i ON i.id = x.item_id
+         JOIN asset a ON a.id = i.asset_id
+         LEFT JOIN source_host h ON h.id = x.source_host_id
+         WHERE x.scan_id = ",
+    )
+    .bind(&scan);
+    if let Some(seen) = items::visible(actor, Action::ItemsView) {
+        sql = sql.text(" AND ").append(seen);
+    }
+    tx.all_built(&sql.text(" ORDER BY i.number, x.id LIMIT ").bind(&limit))
 }
 
 record! {

@@ -1,6 +1,8 @@
 //! Asking for a rescan: what an item has to be looked at by, and writing the request down.
 
-use crate::{Result, Transaction, record, stage};
+use super::requesters::join;
+use crate::{Result, Sql, Transaction, items, record, stage};
+use domain::access::{Action, Actor};
 use domain::id::{AssetId, ChildScanId, InstanceId, ItemId, ScanId, SourceHostId, UserId};
 use domain::item::State;
 use domain::rescan::{self, Child};
@@ -42,6 +44,8 @@ record! {
         pub address: String,
         /// The scanner's network.
         pub network_id: String,
+        /// How the scanner tracks the host.
+        pub tracking: String,
     }
 }
 
@@ -54,7 +58,7 @@ pub fn candidates(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<Candi
         "SELECT i.id AS item_id, i.number, i.state, i.owner_id, i.group_name, i.asset_id, i.instance_id, n.product,
              n.auth <> 'files' AS connected, NOT n.disabled AS enabled, n.source_stamped_at IS NOT NULL AS stamped,
              coalesce(s.active, FALSE) AS active, h.id AS source_host_id, coalesce(h.ip, '') AS address,
-             coalesce(h.network_id, '') AS network_id
+             coalesce(h.network_id, '') AS network_id, coalesce(h.tracking, '') AS tracking
          FROM vulnerable_item i
          JOIN integration_instance n ON n.id = i.instance_id
          LEFT JOIN scanner s ON s.product = n.product
@@ -67,16 +71,18 @@ pub fn candidates(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<Candi
     )
 }
 
-/// What is open on an asset, the worst first: ordinals, at most `limit`.
+/// What is open on an asset, the worst first: ordinals, at most `limit`; with an actor only what he may see.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn open_items(tx: &mut Transaction<'_>, asset: AssetId, limit: usize) -> Result<Vec<i64>> {
+pub fn open_items(tx: &mut Transaction<'_>, asset: AssetId, seen_by: Option<&Actor>, limit: usize) -> Result<Vec<i64>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows: Vec<(i64,)> = tx.all(
-        "SELECT number FROM vulnerable_item WHERE asset_id = $1 AND state <> $2 ORDER BY residual DESC, id LIMIT $3",
-        &[&asset, &State::Closed, &limit],
-    )?;
+    let mut sql = Sql::new("SELECT i.number FROM vulnerable_item i WHERE i.asset_id = ").bind(&asset);
+    sql = sql.text(" AND i.state <> ").bind(&State::Closed);
+    if let Some(seen) = seen_by.and_then(|actor| items::visible(actor, Action::ItemsView)) {
+        sql = sql.text(" AND ").append(seen);
+    }
+    let rows: Vec<(i64,)> = tx.all_built(&sql.text(" ORDER BY i.residual DESC, i.id LIMIT ").bind(&limit))?;
     Ok(rows.into_iter().map(|(number,)| number).collect())
 }
 
@@ -126,11 +132,40 @@ pub struct NewScan {
     pub scanner: String,
     /// `vulnerable_item` or `asset`.
     pub source: &'static str,
+    /// Which record it was asked of, `assets/7`; empty for items that were named.
+    pub source_key: String,
     /// Key of the option profile that was named; empty for the default.
     pub profile_choice: String,
     /// Who asks.
     pub requested_by: UserId,
 }
+
+/// Something that a request does not look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewExcluded {
+    /// The item.
+    pub item: ItemId,
+    /// The host, where only one of the item is left out.
+    pub source_host: Option<SourceHostId>,
+    /// Stable code of the reason.
+    pub code: &'static str,
+    /// The reason.
+    pub reason: String,
+    /// Ordinal of the request that looks at it already.
+    pub other: Option<i64>,
+}
+
+struct StagedExcluded<'t> {
+    item_id: ItemId,
+    source_host_id: Option<SourceHostId>,
+    code: &'static str,
+    reason: &'t str,
+    other_number: Option<i64>,
+}
+stage!(StagedExcluded<'_> as "scan_excluded_batch" {
+    item_id: ItemId, source_host_id: Option<SourceHostId>, code: &'static str, reason: &'static str,
+    other_number: Option<i64>,
+});
 
 /// One of its launches.
 #[derive(Clone, Debug)]
@@ -176,14 +211,20 @@ stage!(StagedTarget<'_> as "scan_target_batch" {
     child_id: ChildScanId, item_id: ItemId, source_host_id: SourceHostId, address: &'static str,
 });
 
-/// Write a request down with its launches, due at once.
+/// Write a request down with its launches, due at once, and what it leaves out.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn create(tx: &mut Transaction<'_>, scan: &NewScan, children: &[NewChild], now: Timestamp) -> Result<ScanId> {
+pub fn create(
+    tx: &mut Transaction<'_>,
+    scan: &NewScan,
+    children: &[NewChild],
+    excluded: &[NewExcluded],
+    now: Timestamp,
+) -> Result<ScanId> {
     let id: ScanId = tx.insert(
-        "INSERT INTO scan (number, state, message, scanner, source, profile_choice, requested_by, created_at)
-         VALUES ($1, $2, '', $3, $4, $5, $6, $7) RETURNING id",
+        "INSERT INTO scan (number, state, message, scanner, source, source_key, profile_choice, requested_by, created_at)
+         VALUES ($1, $2, '', $3, $4, $8, $5, $6, $7) RETURNING id",
         &[
             &scan.number,
             &rescan::State::Queued,
@@ -192,6 +233,7 @@ pub fn create(tx: &mut Transaction<'_>, scan: &NewScan, children: &[NewChild], n
             &scan.profile_choice,
             &scan.requested_by,
             &now,
+            &scan.source_key,
         ],
     )?;
     let mut targets = Vec::new();
@@ -223,10 +265,27 @@ pub fn create(tx: &mut Transaction<'_>, scan: &NewScan, children: &[NewChild], n
             address: &target.address,
         }));
     }
+    join(tx, id, scan.requested_by, now)?;
     tx.stage(&targets)?;
     tx.execute(
         "INSERT INTO scan_target (scan_id, child_id, item_id, source_host_id, address, verdict, reason)
          SELECT $1, child_id, item_id, source_host_id, address, '', '' FROM scan_target_batch",
+        &[&id],
+    )?;
+    let staged: Vec<StagedExcluded<'_>> = excluded
+        .iter()
+        .map(|one| StagedExcluded {
+            item_id: one.item,
+            source_host_id: one.source_host,
+            code: one.code,
+            reason: &one.reason,
+            other_number: one.other,
+        })
+        .collect();
+    tx.stage(&staged)?;
+    tx.execute(
+        "INSERT INTO scan_excluded (scan_id, item_id, source_host_id, code, reason, other_number)
+         SELECT $1, item_id, source_host_id, code, reason, other_number FROM scan_excluded_batch",
         &[&id],
     )?;
     Ok(id)

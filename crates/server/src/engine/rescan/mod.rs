@@ -11,14 +11,16 @@
 mod ask;
 mod judge;
 mod offer;
+mod plan;
 mod scanner;
 mod settings;
 mod work;
 
-pub use ask::{ProfileChoice, Request, Requested, Skipped, cancel, may_cancel, request};
-pub use domain::rescan::Pace;
-pub use offer::{Offer, available, nowhere, of_asset, offer, unavailable};
-pub use settings::{PACE, pace, set_pace};
+pub use ask::{Requested, cancel, may_cancel, preview, request};
+pub use domain::rescan::{CallOff, Pace};
+pub use offer::{Offer, available, nowhere, of_asset, of_assets, offer, offer_of_asset, unavailable};
+pub use plan::{Plan, Planned, ProfileChoice, Request, Skipped, Source};
+pub use settings::{PACE, RULES, Rules, pace, rules, set_pace, set_rules};
 
 use crate::app::App;
 use crate::http::{Caller, Error};

@@ -6,14 +6,17 @@ use domain::id::{AssetId, InstanceId};
 use domain::item::State;
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
-use domain::rescan::{self, Appliance, Place, Situation};
+use domain::rescan::{self, Appliance, DefaultProfile, Place, Situation};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use store::instances::{self, Instance, Profile};
 use store::scans::{self, Candidate};
 use store::{Transaction, assets, scanners};
 
-/// Items that are looked at in one statement, where one that can be rescanned is enough.
+/// Items that are looked at in one statement, where one that can be rescanned is enough: mostly the first ones are.
+const CHUNK_FIRST: usize = 10;
+/// The same after those.
 const CHUNK: usize = 200;
 
 /// What the rescan dialog of an item shows.
@@ -35,8 +38,9 @@ pub struct Offer {
 /// A failure of the store. The refusal is the inner value.
 pub fn available(tx: &mut Transaction<'_>, caller: &Caller, item: i64) -> store::Result<Result<(), Refusal>> {
     let rows = scans::candidates(tx, &[item])?;
-    let tags = tags_of(tx, caller, &rows)?;
-    Ok(permitted(caller, &rows, &tags).map_err(Refusal::from))
+    let mut judge = Judge::new(tx, caller)?;
+    judge.learn(tx, &rows)?;
+    Ok(judge.permitted(&rows).map_err(Refusal::from))
 }
 
 /// Which of these items the caller may not rescan, and why; those he may are absent.
@@ -44,32 +48,68 @@ pub fn available(tx: &mut Transaction<'_>, caller: &Caller, item: i64) -> store:
 /// # Errors
 /// A failure of the store.
 pub fn unavailable(tx: &mut Transaction<'_>, caller: &Caller, items: &[i64]) -> store::Result<HashMap<i64, Refusal>> {
+    let mut judge = Judge::new(tx, caller)?;
+    refused(tx, &mut judge, items)
+}
+
+fn refused(tx: &mut Transaction<'_>, judge: &mut Judge<'_>, items: &[i64]) -> store::Result<HashMap<i64, Refusal>> {
     let rows = scans::candidates(tx, items)?;
-    let tags = tags_of(tx, caller, &rows)?;
+    judge.learn(tx, &rows)?;
     let mut of: HashMap<i64, Vec<Candidate>> = items.iter().map(|item| (*item, Vec::new())).collect();
     for row in rows {
         of.entry(row.number).or_default().push(row);
     }
-    let refused = |(item, rows): (i64, Vec<Candidate>)| Some((item, permitted(caller, &rows, &tags).err()?.into()));
+    let refused = |(item, rows): (i64, Vec<Candidate>)| Some((item, judge.permitted(&rows).err()?.into()));
     Ok(of.into_iter().filter_map(refused).collect())
 }
 
-/// May the caller rescan anything that is open on an asset? Where he may not, the reason of what is worst on it. An asset
-/// on which nothing is open is no refusal.
+/// May the caller rescan anything that is open on an asset? Where he may not, the reason of what is worst on it; where
+/// nothing is open, `nothing_open`.
 ///
 /// # Errors
 /// A failure of the store. The refusal is the inner value.
 pub fn of_asset(tx: &mut Transaction<'_>, caller: &Caller, asset: AssetId) -> store::Result<Result<(), Refusal>> {
-    let items = scans::open_items(tx, asset, rescan::ITEMS_MAX)?;
+    let mut judge = Judge::new(tx, caller)?;
+    best_of_asset(tx, &mut judge, asset).map(|best| best.map(|_| ()))
+}
+
+/// The same for the assets of a page: those that cannot be rescanned, and why.
+///
+/// # Errors
+/// A failure of the store.
+pub fn of_assets(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    assets: &[AssetId],
+) -> store::Result<HashMap<AssetId, Refusal>> {
+    let mut judge = Judge::new(tx, caller)?;
+    let mut refused = HashMap::new();
+    for asset in assets {
+        if let Err(refusal) = best_of_asset(tx, &mut judge, *asset)? {
+            refused.insert(*asset, refusal);
+        }
+    }
+    Ok(refused)
+}
+
+/// The worst open item of an asset that the caller may rescan.
+fn best_of_asset(
+    tx: &mut Transaction<'_>,
+    judge: &mut Judge<'_>,
+    asset: AssetId,
+) -> store::Result<Result<i64, Refusal>> {
+    let items = scans::open_items(tx, asset, None, rescan::ITEMS_MAX)?;
+    let (first, rest) = items.split_at(items.len().min(CHUNK_FIRST));
     let mut reason = None;
-    for chunk in items.chunks(CHUNK) {
-        let mut refused = unavailable(tx, caller, chunk)?;
-        if chunk.iter().any(|item| !refused.contains_key(item)) {
-            return Ok(Ok(()));
+    for chunk in std::iter::once(first).chain(rest.chunks(CHUNK)) {
+        let mut refused = refused(tx, judge, chunk)?;
+        if let Some(item) = chunk.iter().find(|item| !refused.contains_key(item)) {
+            return Ok(Ok(*item));
         }
         reason = reason.or_else(|| chunk.first().and_then(|worst| refused.remove(worst)));
     }
-    Ok(reason.map_or(Ok(()), Err))
+    let nothing = || Refusal::new("nothing_open", "nothing is open on the asset, so there is nothing to verify");
+    Ok(Err(reason.unwrap_or_else(nothing)))
 }
 
 /// Why nothing at all can be rescanned, whoever asks and whatever is chosen: no integration instance is ready for it. Of
@@ -92,6 +132,7 @@ pub fn nowhere(tx: &mut Transaction<'_>) -> store::Result<Option<Refusal>> {
             connected: !instance.files_only(),
             enabled: !instance.disabled,
             addresses: 1,
+            profile: DefaultProfile::Known,
         };
         let Err(refusal) = rescan::permitted(situation) else { return Ok(None) };
         if nearest.as_ref().is_none_or(|known| rank(&refusal) > rank(known)) {
@@ -107,12 +148,13 @@ pub fn nowhere(tx: &mut Transaction<'_>) -> store::Result<Option<Refusal>> {
 /// A failure of the store.
 pub fn offer(tx: &mut Transaction<'_>, caller: &Caller, item: i64) -> store::Result<Offer> {
     let rows = scans::candidates(tx, &[item])?;
-    let tags = tags_of(tx, caller, &rows)?;
-    let refusal = permitted(caller, &rows, &tags).err().map(Refusal::from);
-    let Some(first) = rows.first() else {
+    let mut judge = Judge::new(tx, caller)?;
+    judge.learn(tx, &rows)?;
+    let refusal = judge.permitted(&rows).err().map(Refusal::from);
+    let known = rows.first().and_then(|first| Some((first, judge.scanners.remove(&first.instance_id)?)));
+    let Some((first, scanner)) = known else {
         return Ok(Offer { refusal, default: None, profiles: Vec::new(), open_scan: None });
     };
-    let scanner = Scanner::load(tx, first.instance_id)?;
     let reached = rows.iter().find(|row| !row.address.is_empty()).unwrap_or(first);
     let default = scanner.place(&reached.address, &reached.network_id).profile;
     let default = default.and_then(|word| scanner.profile(word)).cloned();
@@ -121,17 +163,16 @@ pub fn offer(tx: &mut Transaction<'_>, caller: &Caller, item: i64) -> store::Res
     Ok(Offer { refusal, default, profiles: scanner.profiles, open_scan })
 }
 
-/// The tags of the assets, where the caller's scope asks for them.
-pub(super) fn tags_of(
-    tx: &mut Transaction<'_>,
-    caller: &Caller,
-    rows: &[Candidate],
-) -> store::Result<HashMap<AssetId, Vec<String>>> {
-    if caller.scope == AssetScope::All {
-        return Ok(HashMap::new());
+/// What the rescan dialog of an asset shows: that of its worst item which can be rescanned.
+///
+/// # Errors
+/// A failure of the store.
+pub fn offer_of_asset(tx: &mut Transaction<'_>, caller: &Caller, asset: AssetId) -> store::Result<Offer> {
+    let mut judge = Judge::new(tx, caller)?;
+    match best_of_asset(tx, &mut judge, asset)? {
+        Ok(item) => Ok(Offer { open_scan: None, ..offer(tx, caller, item)? }),
+        Err(refusal) => Ok(Offer { refusal: Some(refusal), default: None, profiles: Vec::new(), open_scan: None }),
     }
-    let ids = super::each_once(rows.iter().map(|row| row.asset_id));
-    assets::tags(tx, &ids)
 }
 
 /// Why an item may not be rescanned: the person, or the record.
@@ -151,34 +192,86 @@ impl From<Denial> for Refusal {
     }
 }
 
-/// The decision on one item, given all its rows.
-pub(super) fn permitted(
-    caller: &Caller,
-    rows: &[Candidate],
-    tags: &HashMap<AssetId, Vec<String>>,
-) -> Result<(), Denial> {
-    let first = rows.first().ok_or(Denial::Missing)?;
-    let cover = if caller.scope == AssetScope::All {
-        Cover::Whole
-    } else {
-        let tags = tags.get(&first.asset_id).map(Vec::as_slice).unwrap_or_default();
-        caller.scope.cover([caller.scope.sees(tags.iter().map(String::as_str))])
-    };
-    let record = access::Record::assigned_to(first.owner_id, Some(&first.group_name)).covered(cover);
-    caller.decide(Action::Rescan, &record).ok().map_err(|reason| match reason {
-        reason if reason.hides() => Denial::Missing,
-        reason => Denial::Person(reason),
-    })?;
-    let situation = Situation {
-        product: &first.product,
-        active: first.active,
-        stamped: first.stamped,
-        closed: first.state == State::Closed,
-        connected: first.connected,
-        enabled: first.enabled,
-        addresses: rows.iter().filter(|row| !row.address.is_empty()).count(),
-    };
-    rescan::permitted(situation).map_err(Denial::Record)
+/// Decides on items for one caller; knows what it has learnt of their assets and scanners.
+pub(super) struct Judge<'c> {
+    caller: &'c Caller,
+    by_group: bool,
+    tags: HashMap<AssetId, Vec<String>>,
+    pub(super) scanners: HashMap<InstanceId, Scanner>,
+}
+
+impl<'c> Judge<'c> {
+    pub(super) fn new(tx: &mut Transaction<'_>, caller: &'c Caller) -> store::Result<Judge<'c>> {
+        let by_group = super::rules(tx)?.by_group;
+        Ok(Judge { caller, by_group, tags: HashMap::new(), scanners: HashMap::new() })
+    }
+
+    /// Read what the decision on these rows needs.
+    pub(super) fn learn(&mut self, tx: &mut Transaction<'_>, rows: &[Candidate]) -> store::Result<()> {
+        for instance in super::each_once(rows.iter().map(|row| row.instance_id)) {
+            if let Entry::Vacant(place) = self.scanners.entry(instance) {
+                place.insert(Scanner::load(tx, instance)?);
+            }
+        }
+        // Without a scope nobody asks for tags.
+        if self.caller.scope != AssetScope::All {
+            let ids = super::each_once(rows.iter().map(|row| row.asset_id));
+            self.tags.extend(assets::tags(tx, &ids)?);
+        }
+        Ok(())
+    }
+
+    /// The decision on one item, given all its rows.
+    pub(super) fn permitted(&self, rows: &[Candidate]) -> Result<(), Denial> {
+        let first = rows.first().ok_or(Denial::Missing)?;
+        self.person(first)?;
+        let reached = || rows.iter().filter(|row| !row.address.is_empty());
+        let profile = reached().map(|row| self.profile(row)).find(|profile| *profile != DefaultProfile::Known);
+        let situation = Situation {
+            product: &first.product,
+            active: first.active,
+            stamped: first.stamped,
+            closed: first.state == State::Closed,
+            connected: first.connected,
+            enabled: first.enabled,
+            addresses: reached().count(),
+            profile: profile.unwrap_or(DefaultProfile::Known),
+        };
+        rescan::permitted(situation).map_err(Denial::Record)
+    }
+
+    /// May this person rescan it (S2.07)? Whether what is assigned to a group counts is a setting.
+    fn person(&self, item: &Candidate) -> Result<(), Denial> {
+        let cover = if self.caller.scope == AssetScope::All {
+            Cover::Whole
+        } else {
+            let tags = self.tags.get(&item.asset_id).map(Vec::as_slice).unwrap_or_default();
+            self.caller.scope.cover([self.caller.scope.sees(tags.iter().map(String::as_str))])
+        };
+        let decide = |group: Option<&str>| {
+            let record = access::Record::assigned_to(item.owner_id, group).covered(cover);
+            self.caller.decide(Action::Rescan, &record).ok()
+        };
+        let whole = Some(item.group_name.as_str());
+        let Err(reason) = decide(if self.by_group { whole } else { None }) else { return Ok(()) };
+        Err(match reason {
+            reason if reason.hides() => Denial::Missing,
+            _ if !self.by_group && decide(whole).is_ok() => Denial::Record(Refusal::new(
+                "not_assigned_person",
+                "the record is assigned to your group, not to you; here only who it is assigned to by name rescans it",
+            )),
+            reason => Denial::Person(reason),
+        })
+    }
+
+    fn profile<'s>(&'s self, row: &Candidate) -> DefaultProfile<'s> {
+        let Some(scanner) = self.scanners.get(&row.instance_id) else { return DefaultProfile::Unset };
+        match scanner.place(&row.address, &row.network_id).profile {
+            None => DefaultProfile::Unset,
+            Some(word) if scanner.profile(word).is_none() => DefaultProfile::Gone(word),
+            Some(_) => DefaultProfile::Known,
+        }
+    }
 }
 
 /// What an instance offers for launching.
@@ -186,11 +279,15 @@ pub(super) struct Scanner {
     pub(super) instance: Instance,
     pub(super) profiles: Vec<Profile>,
     appliances: Vec<Appliance>,
+    /// What the scanner says of each appliance, by key.
+    states: HashMap<String, String>,
 }
 
 impl Scanner {
     pub(super) fn load(tx: &mut Transaction<'_>, id: InstanceId) -> store::Result<Scanner> {
-        let appliances = instances::appliances(tx, id)?.into_iter().map(|row| Appliance {
+        let rows = instances::appliances(tx, id)?;
+        let states = rows.iter().map(|row| (row.key.clone(), row.status.clone())).collect();
+        let appliances = rows.into_iter().map(|row| Appliance {
             ranges: ranges(&row.addresses),
             key: row.key,
             name: row.name,
@@ -199,7 +296,14 @@ impl Scanner {
             precedence: row.precedence,
         });
         let appliances = appliances.collect();
-        Ok(Scanner { instance: instances::one(tx, id)?, profiles: instances::profiles(tx, id)?, appliances })
+        let (instance, profiles) = (instances::one(tx, id)?, instances::profiles(tx, id)?);
+        Ok(Scanner { instance, profiles, appliances, states })
+    }
+
+    /// Name of an appliance, and what the scanner says of it.
+    pub(super) fn appliance(&self, key: &str) -> (String, String) {
+        let name = self.appliances.iter().find(|one| one.key == key).map_or(key, |one| one.name.as_str());
+        (name.to_owned(), self.states.get(key).cloned().unwrap_or_default())
     }
 
     pub(super) fn place(&self, address: &str, network: &str) -> Place<'_> {

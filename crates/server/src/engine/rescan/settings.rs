@@ -1,9 +1,10 @@
-//! The pace of rescans: a setting, so that an installation with a slow scanner asks less often.
+//! Settings of rescans: their pace, so that an installation with a slow scanner asks less often, and who may ask.
 
 use crate::app::App;
 use crate::http::{Caller, Error};
 use domain::access::{Action, Record};
 use domain::rescan::Pace;
+use serde::{Deserialize, Serialize};
 use store::{Transaction, settings};
 
 /// The setting's name.
@@ -26,5 +27,41 @@ pub async fn set_pace(app: &App, caller: &Caller, pace: Pace) -> Result<(), Erro
     pace.validate().map_err(|refusal| Error::field("pace", refusal.code, refusal.sentence))?;
     let (author, now) = (caller.author(), app.clock.now());
     app.database.write(move |tx| settings::put(tx, &author, PACE, &pace, None, now)).await?;
+    Ok(())
+}
+
+/// The setting's name.
+pub const RULES: &str = "rescan.rules";
+
+/// Who may ask for a rescan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// A remediation owner may rescan what is assigned to one of his groups (S2.07); otherwise only what is assigned to
+    /// him by name.
+    pub by_group: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules { by_group: true }
+    }
+}
+
+/// The rules in force.
+///
+/// # Errors
+/// See [`store::Error`].
+pub fn rules(tx: &mut Transaction<'_>) -> store::Result<Rules> {
+    Ok(settings::get::<Rules>(tx, RULES)?.map(|setting| setting.value).unwrap_or_default())
+}
+
+/// Change the rules.
+///
+/// # Errors
+/// A missing permission.
+pub async fn set_rules(app: &App, caller: &Caller, rules: Rules) -> Result<(), Error> {
+    caller.may(Action::SettingsChange, &Record::default())?;
+    let (author, now) = (caller.author(), app.clock.now());
+    app.database.write(move |tx| settings::put(tx, &author, RULES, &rules, None, now)).await?;
     Ok(())
 }

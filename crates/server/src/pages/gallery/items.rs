@@ -138,6 +138,18 @@ pub(super) fn pages(out: &Path) {
         left_out: vec![],
         unnamed: 0,
         back: "item.html".into(),
+        plan: Some(items::PlanPart {
+            digest: "0193".into(),
+            scans: vec![items::PlanRow {
+                place: "Qualys EU · scanner-fra-1 · network 5".into(),
+                warning: Some("The scanner says that this appliance is Offline.".into()),
+                profile: "Quell verification".into(),
+                addresses: "10.20.4.1, 10.20.4.2 and 7 more".into(),
+                items: 9,
+            }],
+            others: vec![("VIT0004202".into(), "VSCAN0000187 looks at it already.".into())],
+            more: 0,
+        }),
     };
     save(out, "rescan", &page.to_string());
 }

@@ -55,6 +55,15 @@ fn scan_live(part: usize) -> scans::ScanLive {
             ended: (at < 2).then(|| when(9)),
         })
         .collect(),
+        left_out: vec![scans::LeftOutRow {
+            number: "VIT0004214".into(),
+            href: "item.html".into(),
+            asset: "web-fra-03".into(),
+            asset_href: "asset.html".into(),
+            host: "119204".into(),
+            why: "The scanner gave no address for the host.".into(),
+            scan: None,
+        }],
         sources: vec![
             scans::SourceRow {
                 number: "VIT0004201".into(),
