@@ -1,13 +1,16 @@
 //! Vulnerable items: a vulnerability on an asset as one integration instance reports it, the thing people work on.
 
 mod change;
+pub mod exceptions;
 mod found;
+mod life;
 mod list;
 mod many;
 mod merge;
 
 pub use change::{ChangeError, assign, group_exists, set_state};
 pub use found::{Found, found_on};
+pub(crate) use life::LifeOf;
 pub(crate) use list::STATUS;
 pub use list::{
     DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,

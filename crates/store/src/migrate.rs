@@ -39,6 +39,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0027_retired", include_str!("../migrations/0027_retired.sql")),
     ("0028_imports_mended", include_str!("../migrations/0028_imports_mended.sql")),
     ("0029_approval_waits", include_str!("../migrations/0029_approval_waits.sql")),
+    ("0030_item_life", include_str!("../migrations/0030_item_life.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

@@ -283,7 +283,7 @@ pub struct Item {
     pub source: Option<String>,
     /// Workflow state.
     pub state: String,
-    /// Why it is in it: `fixed`, `stale`, `awaiting_scan`, or empty.
+    /// Why it is in it: `fixed`, `stale`, `false_positive`, `awaiting_scan`, a reason of a deferral, or empty.
     pub substate: String,
     /// `none`, `partial`, `mitigated` or `drifted`.
     pub mitigation: String,
@@ -318,6 +318,10 @@ pub struct Item {
     /// Last changed.
     #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
+    /// End of its deferral; absent where it is not deferred.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub deferred_until: Option<Timestamp>,
 }
 
 /// One occurrence of a vulnerability.
@@ -484,6 +488,18 @@ pub struct ItemHistoryLine {
     pub after: String,
     /// Why, or who.
     pub cause: String,
+}
+
+/// Why an item is in its state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemWhyBody {
+    /// Workflow state.
+    pub state: String,
+    /// Why it is in it, in a word; absent for none.
+    pub substate: Option<String>,
+    /// What decided it, until when, and what would change it, as sentences.
+    pub why: Vec<String>,
 }
 
 /// Who works on an item from now on; what is absent or empty is nobody.

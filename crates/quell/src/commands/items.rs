@@ -5,7 +5,8 @@ use crate::client::{ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column};
 use protocol::api::exposure::{
-    Assignment, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemsBody, ScoreBody, ScoreUnit, StateChange,
+    Assignment, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemWhyBody, ItemsBody, ScoreBody, ScoreUnit,
+    StateChange,
 };
 
 /// What can be done with items.
@@ -25,6 +26,11 @@ pub enum Command {
     },
     /// Show what happened to it
     History {
+        /// Its number, VIT0000001
+        number: String,
+    },
+    /// Show why it is in its state, and what would change it
+    Why {
         /// Its number, VIT0000001
         number: String,
     },
@@ -122,6 +128,12 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let ItemHistoryBody { history } = client.get(&path(&["items", &number, "history"]), &[]).await?;
             return output::list(context.format, &history, HISTORY);
         }
+        Command::Why { number } => {
+            let body: ItemWhyBody = client.get(&path(&["items", &number, "why"]), &[]).await?;
+            let mut fields = vec![("STATE", body.state.clone())];
+            fields.extend(body.why.iter().map(|why| ("WHY", why.clone())));
+            return output::record(context.format, &body, &fields);
+        }
         Command::Show { number } => client.get(&path(&["items", &number]), &[]).await?,
         Command::Assign { number, to, group } => {
             client.post(&path(&["items", &number, "assignment"]), &Assignment { assignee: to, group }).await?
@@ -131,6 +143,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         }
     };
     let mut fields: Vec<_> = COLUMNS.iter().map(|(name, show)| (*name, show(&shown.item))).collect();
+    fields.extend(shown.item.deferred_until.map(|until| ("DEFERRED UNTIL", until.to_string())));
     fields.push(("CVES", shown.cves.join(" ")));
     for said in &shown.no_sound_mitigation {
         fields.push(("NOTHING SOUND", format!("{} {}", said.sentence, said.url)));

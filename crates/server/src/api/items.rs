@@ -5,11 +5,13 @@ use crate::http::{Caller, Error, ListQuery};
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::access::{Action, Record};
-use domain::item::State as ItemState;
+use domain::item::{State as ItemState, why};
 use domain::number::{Number, Series};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use protocol::api::exposure::{
-    Assignment, Detection, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemsBody, Score, ScoreBody, ScoreChange,
-    ScoreControl, ScoreUnit, StateChange,
+    Assignment, Detection, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemWhyBody, ItemsBody, Score, ScoreBody,
+    ScoreChange, ScoreControl, ScoreUnit, StateChange,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use store::items::{self, ChangeError, ItemRow};
@@ -29,6 +31,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show))
         .routes(routes!(score))
         .routes(routes!(history))
+        .routes(routes!(why))
         .routes(routes!(assign))
         .routes(routes!(change_state))
 }
@@ -64,6 +67,7 @@ pub(crate) fn body(caller: &Caller, row: ItemRow) -> Item {
         closed_at: row.closed_at,
         last_found_at: row.last_found_at,
         updated_at: row.updated_at,
+        deferred_until: row.granted_until_at.filter(|_| row.state == ItemState::Deferred),
     }
 }
 
@@ -219,6 +223,26 @@ async fn history(
     Ok(Json(ItemHistoryBody { history: lines.await?.into_iter().map(line).collect() }))
 }
 
+/// Why an item is in its state, and what would change it.
+pub(crate) fn reasons(item: &ItemRow, now: Timestamp) -> Vec<String> {
+    why::why(item.workflow(), &why::Cause::parse(&item.state_cause), now)
+}
+
+/// Show why an item is in its state
+///
+/// What decided it, until when, and what would change it.
+#[utoipa::path(get, path = "/items/{number}/why", tag = "items", params(("number" = String, Path)),
+    responses((status = OK, body = ItemWhyBody)))]
+async fn why(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ItemWhyBody>, Error> {
+    let item = app.database.try_read(move |tx| known(tx, &caller, Action::ItemsView, &number)).await?;
+    let some = |word: &str| (!word.is_empty()).then(|| word.to_owned());
+    Ok(Json(ItemWhyBody {
+        state: item.state.as_str().to_owned(),
+        substate: some(item.substate.as_str()),
+        why: reasons(&item, app.clock.now()),
+    }))
+}
+
 /// Give an item to a person, a group, both or nobody.
 ///
 /// # Errors
@@ -291,6 +315,48 @@ fn judged(
         });
     }
     Ok(answers)
+}
+
+/// Every item of these numbers once, in their order, each with the answer whether the caller may do this with it.
+///
+/// # Errors
+/// A failure of the store.
+pub(crate) fn all_judged(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    action: Action,
+    numbers: &[String],
+) -> Result<Vec<(String, Result<ItemRow, Error>)>, Error> {
+    let mut seen = BTreeSet::new();
+    let once: Vec<String> = numbers.iter().filter(|number| seen.insert(*number)).cloned().collect();
+    let mut found = Vec::new();
+    for batch in once.chunks(BATCH) {
+        found.extend(batch.iter().cloned().zip(judged(tx, caller, action, batch)?));
+    }
+    Ok(found)
+}
+
+/// The numbers of all items that match a query text and that the caller sees.
+///
+/// # Errors
+/// 422 `q` for a text that cannot be read, `too_many_items` for more than `most`: what cannot be taken whole is not cut.
+pub(crate) async fn matching(app: &App, caller: &Caller, q: &str, most: usize) -> Result<Vec<String>, Error> {
+    let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
+    let wanted = query.of_list(&items::FIELDS, "-score", app.clock.now(), &caller.name)?;
+    let (asker, limit) = (caller.actor.clone(), i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1));
+    let read = app.database.try_read(move |tx| {
+        let clip = items::visible(&asker, Action::ItemsView);
+        let keys = list::keys(tx, &items::LIST, clip, &wanted, limit)?;
+        Ok::<_, Error>(items::ordinals(tx, &keys)?)
+    });
+    let found = read.await?;
+    if found.len() > most {
+        let why = format!(
+            "more than {most} items match, and at most {most} are taken at once; nothing was done: narrow the list by its query"
+        );
+        return Err(Refusal::new("too_many_items", why).into());
+    }
+    Ok(found.into_iter().map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect())
 }
 
 /// What came of taking items over.
@@ -374,7 +440,7 @@ pub(crate) async fn set_state(app: &App, caller: &Caller, number: String, state:
 /// Only imports close or reopen an item: `closed_by_import`, `item_closed`.
 #[utoipa::path(post, path = "/items/{number}/state", tag = "items", params(("number" = String, Path)),
     request_body = StateChange, responses((status = OK, body = ItemBody), (status = CONFLICT,
-    description = "`item_closed`, `closed_by_import`, `same_state`")))]
+    description = "`item_closed`, `closed_by_import`, `by_request`, `in_review`, `deferred`, `resolved`, `same_state`")))]
 async fn change_state(
     State(app): State<App>,
     caller: Caller,

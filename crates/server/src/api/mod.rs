@@ -14,6 +14,7 @@ pub mod agents;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
+pub mod exceptions;
 pub mod follow;
 pub mod history;
 pub mod imports;
@@ -65,6 +66,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(assets::routes())
         .merge(tags::routes())
         .merge(items::routes())
+        .merge(exceptions::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

@@ -20,7 +20,6 @@ use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::filter::Filter;
 use domain::item::State as ItemState;
-use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -79,6 +78,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         rows = page.rows.iter().map(|item| row(&actor, item, refused.get(&item.number), now)).collect();
     }
     let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
+    let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &own(&actor)));
     list.columns.pick = true;
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
     list.bulk = vec![
@@ -86,6 +86,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         Button::post("View Risk Elimination", "/items/eliminations")
             .icon("shield-half")
             .unless(eliminations::cannot_view(&actor)),
+        Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes),
     ];
     let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?;
@@ -100,6 +101,8 @@ fn views(list: &mut List) {
         ("Assigned to me", "is:open and assignee:me"),
         ("Mitigated", "is:open and is:mitigated"),
         ("Drifted", "is:drifted"),
+        ("In review", "is:in_review"),
+        ("Deferred", "is:deferred"),
         ("Fixed", "is:fixed"),
     ] {
         list.tab(label, q, None);
@@ -119,6 +122,8 @@ fn views(list: &mut List) {
             ("Open", "state:open", None, None),
             ("Under investigation", "state:under_investigation", None, None),
             ("Awaiting implementation", "state:awaiting_implementation", None, None),
+            ("In review", "state:in_review", None, None),
+            ("Deferred", "state:deferred", None, None),
             ("Resolved", "state:resolved", None, None),
             ("Closed", "state:closed", None, None),
         ],
@@ -196,19 +201,7 @@ fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>,
 /// # Errors
 /// 422 `q` for a text that cannot be read, `too_many_items` for more than `most`: what cannot be taken whole is not cut.
 pub async fn matching(app: &App, actor: &PageActor, q: &str, most: usize) -> Result<Vec<String>, Error> {
-    let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
-    let wanted = query.of_list(&store::items::FIELDS, "-score", app.clock.now(), &actor.name)?;
-    let (asker, limit) = (actor.actor.clone(), i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1));
-    let read = app.database.try_read(move |tx| {
-        let clip = store::items::visible(&asker, Action::ItemsView);
-        let keys = list::keys(tx, &store::items::LIST, clip, &wanted, limit)?;
-        Ok::<_, Error>(store::items::ordinals(tx, &keys)?)
-    });
-    let found = read.await?;
-    if found.len() > most {
-        return Err(Refusal::new("too_many_items", choice::too_many("items", most)).into());
-    }
-    Ok(found.into_iter().map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect())
+    api::items::matching(app, actor, q, most).await
 }
 
 /// The picked items, or all open ones that match the query text, as QIDs and assets in the address of the eliminations

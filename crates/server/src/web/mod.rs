@@ -10,6 +10,7 @@ pub mod assets;
 pub mod audit;
 pub mod choice;
 pub mod eliminations;
+pub mod exceptions;
 pub mod expect;
 pub mod exposure;
 pub mod follow;
@@ -84,6 +85,7 @@ pub fn routes() -> Router<App> {
         .merge(audit::routes())
         .merge(follow::routes())
         .merge(mail::routes())
+        .merge(exceptions::routes())
         .merge(items::routes())
         .merge(item::routes())
         .merge(assets::routes())
