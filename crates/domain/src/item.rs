@@ -255,6 +255,11 @@ pub struct Sightings {
     pub last_found_at: Option<Timestamp>,
 }
 
+impl Sightings {
+    /// Of an item without a detection: nobody knows.
+    pub const NOTHING: Sightings = Sightings { presence: Presence::Stale, last_found_at: None };
+}
+
 /// The item after an import. A closed item seen again opens, or is deferred again; a resolved one opens only when it was found
 /// *after* it was resolved; an item in work, in review or deferred stays so. A false positive stays closed as long as that was
 /// granted, whatever a scanner says.
@@ -362,11 +367,16 @@ pub fn answered(item: Workflow, answer: Answer) -> Option<Workflow> {
     }
 }
 
-/// A deferred item whose time is over is open; `None` for any other.
+/// An item whose granted time is over: a deferred one is open, a false positive is as its detections say; `None` for any other.
+/// An unchanged report would not wake it, so time itself does.
 #[must_use]
-pub fn time_over(item: Workflow, now: Timestamp) -> Option<Workflow> {
-    let over = item.state == State::Deferred && item.granted.is_none_or(|granted| !granted.holds(now));
-    over.then(|| item.opened())
+pub fn time_over(item: Workflow, seen: Sightings, now: Timestamp) -> Option<Workflow> {
+    let over = item.granted.map(|granted| !granted.holds(now));
+    match (item.state, over) {
+        (State::Deferred, Some(true) | None) => Some(item.opened()),
+        (State::Closed, Some(true)) => revoked(item, seen, now),
+        _ => None,
+    }
 }
 
 /// An item whose false positive is revoked: as its detections say it; `None` for any other.

@@ -16,5 +16,5 @@ pub use list::{
     DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,
     visible,
 };
-pub use many::{access_of, give, numbered, ordinals};
+pub use many::{access_of, assign_all, give, numbered, ordinals, set_states};
 pub(crate) use merge::{Ensured, HistoryRow, Observed, ensure, roll_up, write_history};

@@ -308,7 +308,7 @@ fn moved(step: &Step, item: Workflow, seen: Sightings, now: i64) -> Option<Workf
             let until = until.map(|steps| at(now + steps));
             item::answered(asked, Answer::Granted(Granted { what, until }))
         }
-        Step::Time(_) => item::time_over(item, at(now)),
+        Step::Time(_) => item::time_over(item, seen, at(now)),
         Step::Revoke(_) => item::revoked(item, seen, at(now)),
     }
 }

@@ -63,8 +63,8 @@ fn happens(event: &str, item: Workflow) -> Result<Workflow, Refusal> {
         "granted:false_positive" => kept(answered(item, granted(Substate::FalsePositive, None))),
         "back" => kept(answered(item, Answer::Back(State::UnderInvestigation))),
         "lapsed" => kept(answered(item, Answer::Lapsed)),
-        "time" => kept(time_over(item, at(NOW))),
-        "time:late" => kept(time_over(item, at(LATE))),
+        "time" => kept(time_over(item, seen(Presence::Open, 40), at(NOW))),
+        "time:late" => kept(time_over(item, seen(Presence::Open, 140), at(LATE))),
         "seen:open" => Ok(roll_up(item, seen(Presence::Open, 40), at(NOW))),
         "seen:open:old" => Ok(roll_up(item, seen(Presence::Open, 5), at(NOW))),
         "seen:open:late" => Ok(roll_up(item, seen(Presence::Open, 140), at(LATE))),
@@ -117,6 +117,7 @@ fn what_opens_an_item_counts_and_forgets_what_was_granted() {
         ("CP", "revoked", 1, false),
         ("DE", "person:open", 0, false),
         ("DE", "time:late", 0, false),
+        ("CP", "time:late", 1, false),
         ("DE", "seen:fixed", 0, true),
         ("DE", "lapsed", 0, true),
     ] {
@@ -130,6 +131,8 @@ fn what_opens_an_item_counts_and_forgets_what_was_granted() {
     // What its detections say meanwhile is not lost when a false positive is revoked.
     let gone = revoked(before("CQ"), seen(Presence::Fixed, 5), at(NOW)).unwrap();
     assert_eq!((gone.state, gone.substate, gone.reopened, gone.granted), (State::Closed, Substate::Fixed, 0, None));
+    let over = time_over(before("CP"), seen(Presence::Fixed, 5), at(LATE)).unwrap();
+    assert_eq!((over.state, over.substate, over.granted), (State::Closed, Substate::Fixed, None));
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub enum Cause {
     Agent(String),
     /// An auto-close rule, by its name.
     Rule(String),
-    /// The end of a deferral.
+    /// The end of what was granted.
     Time,
     /// Set before causes were kept.
     Unknown,
@@ -67,7 +67,7 @@ impl Cause {
             Cause::Exception(number) => format!("it follows from {number}"),
             Cause::Agent(about) => format!("an agent verified a fix ({about})"),
             Cause::Rule(name) => format!("the auto-close rule \"{name}\" set it"),
-            Cause::Time => "its deferral ended".to_owned(),
+            Cause::Time => "what was granted to it ended".to_owned(),
             Cause::Unknown => return None,
         })
     }
@@ -100,7 +100,7 @@ pub fn why(item: Workflow, cause: &Cause, now: Timestamp) -> Vec<String> {
         (State::Closed, Substate::FalsePositive) => match (until, holds) {
             (Some(until), _) => format!("no import opens it {until}; revoking the exception does"),
             (None, Some(_)) => "no import opens it; revoking the exception does".to_owned(),
-            (None, None) => "its time is over: the next import that finds it opens it".to_owned(),
+            (None, None) => "its time is over: it is about to be what its detections say".to_owned(),
         },
         (State::Closed, _) => match until {
             Some(until) => format!("an import that finds it again defers it again {until}"),

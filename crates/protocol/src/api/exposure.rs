@@ -515,6 +515,49 @@ pub struct Assignment {
     pub group: Option<String>,
 }
 
+/// What several items get: a state, or whom they are given to. They are those named, or those that match the query now.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ItemChanges {
+    /// Numbers of the items, 1 to 10,000.
+    #[serde(default)]
+    pub items: Vec<String>,
+    /// Instead of numbers: a condition in the query language of items.
+    #[serde(default)]
+    pub q: Option<String>,
+    /// `open`, `under_investigation`, `awaiting_implementation` or `resolved`.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Whom they are given to.
+    #[serde(default)]
+    pub assignment: Option<Assignment>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemsChangedBody {
+    /// So many were changed.
+    pub changed: i64,
+    /// So many were as wanted already, of an assignment.
+    pub unchanged: i64,
+    /// Those that stay as they are, by reason.
+    pub refused: Vec<RefusedCount>,
+}
+
+/// How many were refused for one reason.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct RefusedCount {
+    /// Stable code.
+    pub code: String,
+    /// The reason of the first of them.
+    pub reason: String,
+    /// How many.
+    pub count: i64,
+}
+
 /// The state an item gets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

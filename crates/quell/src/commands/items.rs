@@ -5,8 +5,8 @@ use crate::client::{ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column};
 use protocol::api::exposure::{
-    Assignment, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemWhyBody, ItemsBody, ScoreBody, ScoreUnit,
-    StateChange,
+    Assignment, Item, ItemBody, ItemChanges, ItemHistoryBody, ItemHistoryLine, ItemWhyBody, ItemsBody,
+    ItemsChangedBody, ScoreBody, ScoreUnit, StateChange,
 };
 
 /// What can be done with items.
@@ -38,6 +38,24 @@ pub enum Command {
     Assign {
         /// Its number, VIT0000001
         number: String,
+        /// Sign-in name
+        #[arg(long)]
+        to: Option<String>,
+        /// Name of a group
+        #[arg(long)]
+        group: Option<String>,
+    },
+    /// Change several: their state, or whom they are given to
+    Change {
+        /// Numbers of the items, VIT0000001
+        #[arg(value_delimiter = ',', required_unless_present = "matching", conflicts_with = "matching")]
+        items: Vec<String>,
+        /// Instead: all items that match now, in the query language
+        #[arg(long, value_name = "QUERY")]
+        matching: Option<String>,
+        /// open, under_investigation, awaiting_implementation or resolved
+        #[arg(long, required_unless_present_any = ["to", "group"], conflicts_with_all = ["to", "group"])]
+        state: Option<String>,
         /// Sign-in name
         #[arg(long)]
         to: Option<String>,
@@ -133,6 +151,14 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let mut fields = vec![("STATE", body.state.clone())];
             fields.extend(body.why.iter().map(|why| ("WHY", why.clone())));
             return output::record(context.format, &body, &fields);
+        }
+        Command::Change { items, matching, state, to, group } => {
+            let assignment = state.is_none().then_some(Assignment { assignee: to, group });
+            let wanted = ItemChanges { items, q: matching, state, assignment };
+            let done: ItemsChangedBody = client.post(&path(&["items", "changes"]), &wanted).await?;
+            let mut fields = vec![("CHANGED", done.changed.to_string()), ("ALREADY SO", done.unchanged.to_string())];
+            fields.extend(done.refused.iter().map(|one| ("REFUSED", format!("{}: {}", one.count, one.reason))));
+            return output::record(context.format, &done, &fields);
         }
         Command::Show { number } => client.get(&path(&["items", &number]), &[]).await?,
         Command::Assign { number, to, group } => {

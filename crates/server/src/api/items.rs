@@ -14,6 +14,7 @@ use protocol::api::exposure::{
     ScoreChange, ScoreControl, ScoreUnit, StateChange,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use store::accounts::Account;
 use store::items::{self, ChangeError, ItemRow};
 use store::{Transaction, list, scores, vulnerabilities};
 use utoipa_axum::router::OpenApiRouter;
@@ -22,7 +23,7 @@ use utoipa_axum::routes;
 /// Lines of history in one answer at most.
 const HISTORY_MAX: i64 = 500;
 /// Items that are read, or changed in one transaction, at once.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<App> {
@@ -251,21 +252,9 @@ pub(crate) async fn give(app: &App, caller: &Caller, number: String, given: Assi
     let (caller, now) = (caller.clone(), app.clock.now());
     let changed = app.database.try_write(move |tx| {
         let item = known(tx, &caller, Action::ItemAssign, &number)?;
-        let name = given.assignee.as_deref().unwrap_or_default().trim().to_lowercase();
-        let owner = match name.as_str() {
-            "" => None,
-            name => {
-                let account = store::accounts::by_name(tx, name)?.filter(|account| account.active);
-                let unknown = || Error::field("assignee", "unknown", format!("there is no active user {name}"));
-                Some(account.ok_or_else(unknown)?)
-            }
-        };
-        let group = given.group.as_deref().unwrap_or_default().trim();
-        if !group.is_empty() && !items::group_exists(tx, group)? {
-            return Err(Error::field("group", "unknown", format!("there is no group {group}")));
-        }
+        let (owner, group) = given_to(tx, &given)?;
         let owner = owner.as_ref().map(|account| (account.id, account.name.as_str()));
-        items::assign(tx, &caller.author(), &item, owner, group, now)?;
+        items::assign(tx, &caller.author(), &item, owner, &group, now)?;
         let item = items::one(tx, item.number)?;
         full(tx, &caller, item)
     });
@@ -294,7 +283,7 @@ pub(crate) fn all_known(
 }
 
 /// A batch of items by their numbers, each with the answer whether the caller may do this with it.
-fn judged(
+pub(super) fn judged(
     tx: &mut Transaction<'_>,
     caller: &Caller,
     action: Action,
@@ -315,6 +304,24 @@ fn judged(
         });
     }
     Ok(answers)
+}
+
+/// The account and the group of an assignment.
+pub(super) fn given_to(tx: &mut Transaction<'_>, given: &Assignment) -> Result<(Option<Account>, String), Error> {
+    let name = given.assignee.as_deref().unwrap_or_default().trim().to_lowercase();
+    let owner = match name.as_str() {
+        "" => None,
+        name => {
+            let account = store::accounts::by_name(tx, name)?.filter(|account| account.active);
+            let unknown = || Error::field("assignee", "unknown", format!("there is no active user {name}"));
+            Some(account.ok_or_else(unknown)?)
+        }
+    };
+    let group = given.group.as_deref().unwrap_or_default().trim();
+    if !group.is_empty() && !items::group_exists(tx, group)? {
+        return Err(Error::field("group", "unknown", format!("there is no group {group}")));
+    }
+    Ok((owner, group.to_owned()))
 }
 
 /// Every item of these numbers once, in their order, each with the answer whether the caller may do this with it.
@@ -411,15 +418,20 @@ async fn assign(
     Ok(Json(give(&app, &caller, number, given).await?))
 }
 
+/// A state by its word.
+pub(super) fn state_word(word: &str) -> Result<ItemState, Error> {
+    ItemState::parse(word).ok_or_else(|| {
+        let words: Vec<&str> = ItemState::ALL.iter().map(|state| state.as_str()).collect();
+        Error::field("state", "unknown", format!("a state is one of {}", words.join(", ")))
+    })
+}
+
 /// Change the state of an item by a legal transition.
 ///
 /// # Errors
 /// 403, 404, 409 where the domain forbids it, 422 for an unknown word.
 pub(crate) async fn set_state(app: &App, caller: &Caller, number: String, state: &str) -> Result<ItemBody, Error> {
-    let to = ItemState::parse(state).ok_or_else(|| {
-        let words: Vec<&str> = ItemState::ALL.iter().map(|state| state.as_str()).collect();
-        Error::field("state", "unknown", format!("a state is one of {}", words.join(", ")))
-    })?;
+    let to = state_word(state)?;
     let (caller, now) = (caller.clone(), app.clock.now());
     let changed = app.database.try_write(move |tx| {
         let item = known(tx, &caller, Action::ItemTransition, &number)?;

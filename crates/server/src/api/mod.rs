@@ -19,6 +19,7 @@ pub mod follow;
 pub mod history;
 pub mod imports;
 pub mod instances;
+pub mod item_changes;
 pub mod items;
 pub mod jobs;
 pub mod mail;
@@ -66,6 +67,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(assets::routes())
         .merge(tags::routes())
         .merge(items::routes())
+        .merge(item_changes::routes())
         .merge(exceptions::routes())
         .merge(scans::routes())
         .merge(follow::routes())

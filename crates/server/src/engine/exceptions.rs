@@ -39,7 +39,7 @@ pub async fn run(app: App) {
     }
 }
 
-/// Let requests lapse that nobody answered in time, and open items whose deferral is over; reads first and writes only where there
+/// Let requests lapse that nobody answered in time, and end what was granted to items and is over; reads first and writes only where there
 /// is something to do.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub async fn look(app: &App) -> Result<(), Error> {
         app.wake.notify("mail", 0);
     }
     while app.database.read(move |tx| requests::any_ended(tx, now)).await? {
-        app.database.write(move |tx| requests::end_deferrals(tx, ACTOR, now)).await?;
+        app.database.write(move |tx| requests::end_granted(tx, ACTOR, now)).await?;
         app.wake.notify("item", 0);
     }
     Ok(())

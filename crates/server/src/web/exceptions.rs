@@ -1,5 +1,4 @@
-//! `/exceptions`: requests to put items off or to call them false positives, one of them with its decision, and the dialogs that
-//! ask, answer and revoke.
+//! `/exceptions`: requests to put items off or to call them false positives, one of them with its items, and the dialogs that ask.
 
 use super::frame::{Head, Show, again, faults, frame, listed, pager, sentence};
 use super::rescan::{NAMED_MAX, too_many};
@@ -10,7 +9,7 @@ use crate::app::App;
 use crate::engine::exceptions;
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
-use crate::http::{Error, IfMatch, ListQuery, PageActor};
+use crate::http::{Error, ListQuery, PageActor};
 use crate::pages::exceptions::{COLUMNS, ExceptionPage, ExceptionRow as Line, ExceptionsPage, ItemRow as ItemLine};
 use crate::pages::forms::{DialogPage, Faults};
 use crate::pages::lists::{Action as Button, address};
@@ -24,7 +23,7 @@ use domain::exception::{self, Kind, State as At};
 use domain::item::Substate;
 use domain::number::{Number, Series};
 use domain::time::Timestamp;
-use protocol::api::exceptions::{Decision, NewException};
+use protocol::api::exceptions::NewException;
 use serde::Deserialize;
 use store::items::ItemRow;
 use store::items::exceptions::{self as requests, ExceptionRow};
@@ -39,10 +38,6 @@ pub fn routes() -> Router<App> {
         .route("/exceptions", get(index))
         .route("/exceptions/new", get(new_form).post(ask_several))
         .route("/exceptions/{number}", get(show))
-        .route("/exceptions/{number}/approve", get(approve_form).post(approve))
-        .route("/exceptions/{number}/reject", get(reject_form).post(reject))
-        .route("/exceptions/{number}/withdraw", post(withdraw))
-        .route("/exceptions/{number}/revoke", get(revoke_form).post(revoke))
         .route("/items/exception", post(of_rows))
         .route("/items/{number}/exception", get(item_form).post(ask_item))
 }
@@ -103,7 +98,11 @@ fn line(row: &ExceptionRow, now: Timestamp) -> Line {
     }
 }
 
-async fn look(app: &App, who: &PageActor, number: &str) -> Result<(ExceptionRow, Record, Vec<ItemRow>), Error> {
+pub(super) async fn look(
+    app: &App,
+    who: &PageActor,
+    number: &str,
+) -> Result<(ExceptionRow, Record, Vec<ItemRow>), Error> {
     let (asker, number) = (who.clone(), number.to_owned());
     app.database
         .try_read(move |tx| {
@@ -133,7 +132,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
     Ok(Show(page).into_response())
 }
 
-fn title(row: &ExceptionRow) -> String {
+pub(super) fn title(row: &ExceptionRow) -> String {
     let items = if row.items == 1 { "1 item".to_owned() } else { format!("{} items", row.items) };
     match row.kind {
         Kind::Deferral => format!("Deferral of {items}: {}", row.what.title().to_lowercase()),
@@ -198,20 +197,20 @@ fn item_line(item: &ItemRow) -> ItemLine {
 
 /// Which items, as an address says it.
 #[derive(Clone, Debug, Default, Deserialize)]
-struct Chosen {
+pub(super) struct Chosen {
     /// The digits of their numbers, separated by commas.
     #[serde(default)]
-    items: String,
+    pub(super) items: String,
     /// Or a query text.
     #[serde(default)]
-    q: String,
+    pub(super) q: String,
 }
 
-/// The picked rows of the list, or its query text, in the address of the dialog; more rows than fit into it are refused.
-async fn of_rows(_who: PageActor, fields: Fields) -> Result<Response, Error> {
+/// The way to a dialog about the picked rows of the list, or about all that match; more rows than fit into its address are refused.
+pub(super) fn picked(fields: &Fields, dialog: &str) -> Response {
     if !fields.one("all").is_empty() {
         let q = if fields.one("q").is_empty() { "is:open" } else { fields.one("q") };
-        return Ok(flash::redirect(&address("/exceptions/new", &[("q", q)]), None));
+        return flash::redirect(&address(dialog, &[("q", q)]), None);
     }
     let digits: Vec<String> = fields
         .all("row")
@@ -223,9 +222,13 @@ async fn of_rows(_who: PageActor, fields: Fields) -> Result<Response, Error> {
     if digits.is_empty() || digits.len() > NAMED_MAX {
         let text = if digits.is_empty() { "No item was chosen.".to_owned() } else { too_many(digits.len()) };
         let back = address("/items", &[("q", fields.one("q"))]);
-        return Ok(flash::redirect(&back, Some(Flash { failed: true, ..Flash::done(text) })));
+        return flash::redirect(&back, Some(Flash { failed: true, ..Flash::done(text) }));
     }
-    Ok(flash::redirect(&address("/exceptions/new", &[("items", &digits.join(","))]), None))
+    flash::redirect(&address(dialog, &[("items", &digits.join(","))]), None)
+}
+
+async fn of_rows(_who: PageActor, fields: Fields) -> Result<Response, Error> {
+    Ok(picked(&fields, "/exceptions/new"))
 }
 
 /// What a form holds.
@@ -259,7 +262,7 @@ impl Typed {
 }
 
 /// The end of a day that somebody chose, in UTC; none for an empty field.
-fn last_day(typed: &str) -> Result<Option<Timestamp>, Vec<Fault>> {
+pub(super) fn last_day(typed: &str) -> Result<Option<Timestamp>, Vec<Fault>> {
     if typed.is_empty() {
         return Ok(None);
     }
@@ -369,7 +372,7 @@ async fn ask_item(
 }
 
 /// The numbers that an address names.
-fn named(chosen: &Chosen) -> Vec<String> {
+pub(super) fn named(chosen: &Chosen) -> Vec<String> {
     let digits = chosen.items.split(',').filter_map(|digits| digits.trim().parse::<i64>().ok());
     digits.map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect()
 }
@@ -405,165 +408,6 @@ async fn ask_several(
         q => NewException { q: Some(q.to_owned()), ..new },
     };
     ask(&app, &who, place, Typed::of(&fields), of).await
-}
-
-/// The dialogs of an answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verb {
-    Approve,
-    Reject,
-    Revoke,
-}
-
-impl Verb {
-    fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Verb::Approve => ("Approve", "approve"),
-            Verb::Reject => ("Reject", "reject"),
-            Verb::Revoke => ("Revoke", "revoke"),
-        }
-    }
-
-    fn follows(self, kind: Kind) -> &'static str {
-        match (self, kind) {
-            (Verb::Approve, Kind::Deferral) => "Its items are deferred, and open by themselves at the end.",
-            (Verb::Approve, Kind::FalsePositive) => "Its items close, and no import opens them while it holds.",
-            (Verb::Reject, _) => "Its items are again what they were before.",
-            (Verb::Revoke, _) => "Its items are again what the scanner says of them.",
-        }
-    }
-}
-
-async fn verdict(
-    app: &App,
-    who: &PageActor,
-    number: &str,
-    verb: Verb,
-    fields: &Fields,
-    wrong: Vec<Fault>,
-) -> Result<DialogPage, Error> {
-    let (row, access, _) = look(app, who, number).await?;
-    who.may(Action::ExceptionDecide, &access)?;
-    let (title, word) = verb.words();
-    let mut answer = Field::text("answer", "What you say with it", fields.one("answer"), 3).faulted(&wrong);
-    if verb != Verb::Approve {
-        answer = answer.required();
-    }
-    // What was seen is what is decided about: the version stands in the form's address.
-    let seen = row.version.to_string();
-    let mut shown = vec![answer];
-    if verb == Verb::Approve && row.kind == Kind::FalsePositive {
-        let until = Field::typed("date", "until", "Holds until the end of", fields.one("until"));
-        shown.push(until.help("In UTC. Empty: for ever.").faulted(&wrong));
-    }
-    let shell = frame(app, who, Section::Exceptions, format!("{title} {number}")).await?;
-    Ok(DialogPage {
-        shell: shell.under("Exceptions", "/exceptions").under(number, format!("/exceptions/{number}")),
-        to: address(&format!("/exceptions/{number}/{word}"), &[("seen", &seen)]),
-        text: format!("{}. {}", title_of(&row), verb.follows(row.kind)),
-        fields: shown,
-        faults: Faults(wrong),
-        verb: title,
-        back: format!("/exceptions/{number}"),
-    })
-}
-
-fn title_of(row: &ExceptionRow) -> String {
-    format!("{}, asked by {}", title(row), row.requester)
-}
-
-/// The version of a request that a dialog was made for.
-#[derive(Clone, Debug, Default, Deserialize)]
-struct SeenAt {
-    seen: Option<i64>,
-}
-
-/// Answer, and say so on the request's page; what is wrong is shown in the dialog again.
-async fn answered(
-    app: &App,
-    who: &PageActor,
-    number: String,
-    verb: Verb,
-    at: SeenAt,
-    fields: Fields,
-) -> Result<Response, Error> {
-    let answer = fields.one("answer").to_owned();
-    let seen = IfMatch(at.seen);
-    let done = match verb {
-        Verb::Revoke => api::exceptions::undo(app, who, number.clone(), answer, seen).await,
-        verb => {
-            let until = match last_day(fields.one("until")) {
-                Ok(until) => until,
-                Err(wrong) => return Ok(again(verdict(app, who, &number, verb, &fields, wrong).await?)),
-            };
-            let given = Decision { approve: verb == Verb::Approve, answer, until };
-            api::exceptions::answer(app, who, number.clone(), given, seen).await
-        }
-    };
-    let wrong = match done {
-        Ok((_, body)) => {
-            let said = Flash::done(format!("{number} is {}.", body.exception.state));
-            return Ok(flash::redirect(&format!("/exceptions/{number}"), Some(said)));
-        }
-        Err(Error::Refused(refusal)) => vec![Fault::new("", exposure::refused(&refusal))],
-        Err(error) => faults(error, |field| field)?,
-    };
-    Ok(again(verdict(app, who, &number, verb, &fields, wrong).await?))
-}
-
-async fn form(app: &App, who: &PageActor, number: &str, verb: Verb) -> Result<Response, Error> {
-    Ok(Show(verdict(app, who, number, verb, &Fields::default(), Vec::new()).await?).into_response())
-}
-
-async fn approve_form(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    form(&app, &who, &number, Verb::Approve).await
-}
-
-async fn reject_form(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    form(&app, &who, &number, Verb::Reject).await
-}
-
-async fn revoke_form(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    form(&app, &who, &number, Verb::Revoke).await
-}
-
-async fn approve(
-    State(app): State<App>,
-    who: PageActor,
-    Path(number): Path<String>,
-    Query(at): Query<SeenAt>,
-    fields: Fields,
-) -> Result<Response, Error> {
-    answered(&app, &who, number, Verb::Approve, at, fields).await
-}
-
-async fn reject(
-    State(app): State<App>,
-    who: PageActor,
-    Path(number): Path<String>,
-    Query(at): Query<SeenAt>,
-    fields: Fields,
-) -> Result<Response, Error> {
-    answered(&app, &who, number, Verb::Reject, at, fields).await
-}
-
-async fn revoke(
-    State(app): State<App>,
-    who: PageActor,
-    Path(number): Path<String>,
-    Query(at): Query<SeenAt>,
-    fields: Fields,
-) -> Result<Response, Error> {
-    answered(&app, &who, number, Verb::Revoke, at, fields).await
-}
-
-async fn withdraw(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    let said = match api::exceptions::take_back(&app, &who, number.clone()).await {
-        Ok(_) => Flash::done(format!("{number} is withdrawn.")),
-        Err(Error::Refused(refusal)) => Flash { failed: true, ..Flash::done(exposure::refused(&refusal)) },
-        Err(error) => return Err(error),
-    };
-    Ok(flash::redirect(&format!("/exceptions/{number}"), Some(said)))
 }
 
 #[cfg(test)]

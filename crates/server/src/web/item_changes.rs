@@ -42,7 +42,7 @@ async fn page(
     who.may(Action::ItemTransition, &api::exceptions::own(who))?;
     let count = match chosen.q.as_str() {
         "" => named(chosen).len(),
-        q => items::matching(app, who, q, api::items::CHANGED_MAX).await?.len(),
+        q => items::matching(app, who, q, api::item_changes::CHANGED_MAX).await?.len(),
     };
     let of = if count == 1 { "1 item".to_owned() } else { format!("{count} items") };
     let choices = GIVEN.into_iter().map(|to| Choice::new(to.as_str(), to.title())).collect();
@@ -78,7 +78,7 @@ async fn change(
         "" => wanted.items = named(&chosen),
         q => wanted.q = Some(q.to_owned()),
     }
-    let wrong = match api::items::change_all(&app, &who, wanted).await {
+    let wrong = match api::item_changes::change_all(&app, &who, wanted).await {
         Ok(done) => {
             let rest: Vec<String> = done.refused.iter().map(|one| format!("{} {}", one.count, one.code)).collect();
             let rest = if rest.is_empty() { String::new() } else { format!(" Left as they are: {}.", rest.join(", ")) };

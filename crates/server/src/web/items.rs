@@ -78,6 +78,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         rows = page.rows.iter().map(|item| row(&actor, item, refused.get(&item.number), now)).collect();
     }
     let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
+    let moves = exposure::reason(&actor.decide(Action::ItemTransition, &own(&actor)));
     let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &own(&actor)));
     list.columns.pick = true;
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
@@ -86,6 +87,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         Button::post("View Risk Elimination", "/items/eliminations")
             .icon("shield-half")
             .unless(eliminations::cannot_view(&actor)),
+        Button::post("Change state", "/items/state").icon("pencil").unless(moves),
         Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes),
     ];

@@ -14,14 +14,14 @@ use domain::exception::{self, Kind, State, Wanted};
 use domain::filter::{Field, Fields, Flag, Kind as FilterKind};
 use domain::id::{AssetId, ExceptionId, ItemId, UserId};
 use domain::item::why::Cause;
-use domain::item::{self, Answer, Granted, Substate};
+use domain::item::{self, Answer, Granted, Sightings, Substate};
 use domain::number::{Number, Series};
 use domain::time::Timestamp;
 use std::collections::HashMap;
 
 /// Items that an entry of the audit names.
 const NAMED_MAX: usize = 50;
-/// Deferred items that one transaction opens.
+/// Items whose granted time is over that one transaction changes.
 pub const ENDED_MAX: i64 = 1_000;
 /// Requests that lapse in one transaction; each may have [`exception::ITEMS_MAX`] items.
 pub const LAPSED_MAX: i64 = 1;
@@ -395,10 +395,10 @@ pub(super) fn overtaken(tx: &mut Transaction<'_>, items: &[i64], cause: &str, no
 /// # Errors
 /// See [`Error`].
 pub fn unanswered(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<ExceptionRow>> {
-    let condition = Sql::new("r.state = 'requested' AND r.answer_by_at <= ").bind(&now);
-    let mut rows = LIST.rows_clipped(tx, everything(), condition)?;
-    rows.truncate(usize::try_from(LAPSED_MAX).unwrap_or(1));
-    Ok(rows)
+    let first =
+        Sql::new("r.id IN (SELECT q.id FROM exception_request q WHERE q.state = 'requested' AND q.answer_by_at <= ");
+    let first = first.bind(&now).text(" ORDER BY q.answer_by_at, q.id LIMIT ").bind(&LAPSED_MAX).text(")");
+    LIST.rows_clipped(tx, everything(), first)
 }
 
 /// Every item of every request: for what asks for nobody.
@@ -410,32 +410,37 @@ fn everything() -> Clip {
     Clip::with(sql, None)
 }
 
-/// Whether the deferral of an item has ended.
+/// Whether what was granted to an item has ended.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn any_ended(tx: &mut Transaction<'_>, now: Timestamp) -> Result<bool> {
     let found: i64 = tx.scalar(
         "SELECT count(*) FROM (SELECT 1 AS one FROM vulnerable_item
-         WHERE granted_until_at <= $1 AND state = 'deferred' LIMIT 1) AS some_ended",
+         WHERE granted_until_at <= $1 AND (state = 'deferred' OR substate = 'false_positive') LIMIT 1) AS some_ended",
         &[&now],
     )?;
     Ok(found > 0)
 }
 
-/// Open items whose deferral has ended, at most [`ENDED_MAX`]; gives how many.
+/// End what was granted to items and is over, at most [`ENDED_MAX`]: deferred ones open, false positives are as their detections
+/// say; gives how many.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn end_deferrals(tx: &mut Transaction<'_>, author: &str, now: Timestamp) -> Result<usize> {
+pub fn end_granted(tx: &mut Transaction<'_>, author: &str, now: Timestamp) -> Result<usize> {
     let rows: Vec<LifeOf> = tx.all(
         "SELECT id, state, substate, resolved_at, reopened, granted_what, granted_until_at
-         FROM vulnerable_item WHERE granted_until_at <= $1 AND state = 'deferred' ORDER BY id LIMIT $2",
+         FROM vulnerable_item
+         WHERE granted_until_at <= $1 AND (state = 'deferred' OR substate = 'false_positive') ORDER BY id LIMIT $2",
         &[&now, &ENDED_MAX],
     )?;
+    let keys: Vec<i64> = rows.iter().map(|row| row.id.0).collect();
+    let seen = sightings(tx, &keys)?;
     let change = |row: &LifeOf| {
         let before = row.workflow();
-        item::time_over(before, now).map(|after| Change { item: row.id, before, after })
+        let seen = seen.get(&row.id).copied().unwrap_or(Sightings::NOTHING);
+        item::time_over(before, seen, now).map(|after| Change { item: row.id, before, after })
     };
     let changes: Vec<Change> = rows.iter().filter_map(change).collect();
     if changes.is_empty() {
@@ -443,7 +448,7 @@ pub fn end_deferrals(tx: &mut Transaction<'_>, author: &str, now: Timestamp) -> 
     }
     apply(tx, &changes, &Cause::Time, author, now)?;
     let detail = serde_json::json!({ "items": changes.len() });
-    audit::append(tx, &Entry { at: now, actor: author, action: "item.deferral_end", resource: "items", detail })?;
+    audit::append(tx, &Entry { at: now, actor: author, action: "item.exception_end", resource: "items", detail })?;
     Ok(changes.len())
 }
 
@@ -478,7 +483,8 @@ pub fn revoke(
     let seen = sightings(tx, &keys)?;
     let change = |row: &LifeOf| {
         let before = row.workflow();
-        let after = item::revoked(before, *seen.get(&row.id)?, now)?;
+        let seen = seen.get(&row.id).copied().unwrap_or(Sightings::NOTHING);
+        let after = item::revoked(before, seen, now)?;
         Some(Change { item: row.id, before, after })
     };
     let changes: Vec<Change> = rows.iter().filter_map(change).collect();
