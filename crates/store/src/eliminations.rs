@@ -1,9 +1,11 @@
 //! What joins vulnerabilities, assets and agents when a job is made or a fix was verified.
 
+use crate::items::LifeOf;
 use crate::{Result, Scalar, Transaction, record};
 use domain::asset::Platform;
 use domain::id::{AssetId, ItemId, VulnerabilityId};
-use domain::item::{State, Substate, Workflow};
+use domain::item::Workflow;
+use domain::item::why::Cause;
 use domain::time::Timestamp;
 
 record! {
@@ -83,15 +85,13 @@ pub fn assets(tx: &mut Transaction<'_>, vulnerabilities: &[i64]) -> Result<Vec<M
     Ok(rows)
 }
 
-type Covered = (ItemId, State, Substate, Option<Timestamp>, i64);
-
 /// The items of an asset all of whose vulnerability's units an entry covers.
 ///
 /// # Errors
 /// See [`crate::Error`].
 pub fn items_fixed_by(tx: &mut Transaction<'_>, asset: AssetId, entry_key: i64) -> Result<Vec<(ItemId, Workflow)>> {
-    let rows: Vec<Covered> = tx.all(
-        "SELECT i.id, i.state, i.substate, i.resolved_at, i.reopened
+    let rows: Vec<LifeOf> = tx.all(
+        "SELECT i.id, i.state, i.substate, i.resolved_at, i.reopened, i.granted_what, i.granted_until_at
          FROM vulnerable_item i JOIN vulnerability v ON v.id = i.vulnerability_id
          WHERE i.asset_id = $1
            AND (EXISTS (SELECT 1 FROM catalogue_cve k WHERE k.entry_key = $2 AND k.qid <> 0 AND k.qid = v.qid)
@@ -101,12 +101,7 @@ pub fn items_fixed_by(tx: &mut Transaction<'_>, asset: AssetId, entry_key: i64) 
          ORDER BY i.id",
         &[&asset, &entry_key],
     )?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, state, substate, resolved_at, reopened)| {
-            (id, Workflow { state, substate, resolved_at, reopened: u32::try_from(reopened).unwrap_or(0) })
-        })
-        .collect())
+    Ok(rows.into_iter().map(|row| (row.id, row.workflow())).collect())
 }
 
 /// Store a workflow that a decision changed, with its line in the item's history.
@@ -122,8 +117,9 @@ pub fn save_workflow(
     now: Timestamp,
 ) -> Result<()> {
     tx.execute(
-        "UPDATE vulnerable_item SET state = $2, substate = $3, resolved_at = $4, updated_at = $5 WHERE id = $1",
-        &[&item, &after.state, &after.substate, &after.resolved_at, &now],
+        "UPDATE vulnerable_item SET state = $2, substate = $3, resolved_at = $4, updated_at = $5, state_cause = $6
+         WHERE id = $1",
+        &[&item, &after.state, &after.substate, &after.resolved_at, &now, &Cause::Agent(cause.to_owned()).text()],
     )?;
     tx.execute(
         "INSERT INTO item_history (item_id, at, what, before, after, cause) VALUES ($1, $2, 'state', $3, $4, $5)",

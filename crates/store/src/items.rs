@@ -1,17 +1,20 @@
 //! Vulnerable items: a vulnerability on an asset as one integration instance reports it, the thing people work on.
 
 mod change;
+pub mod exceptions;
 mod found;
+mod life;
 mod list;
 mod many;
 mod merge;
 
 pub use change::{ChangeError, assign, group_exists, set_state};
 pub use found::{Found, found_on};
+pub(crate) use life::LifeOf;
 pub(crate) use list::STATUS;
 pub use list::{
     DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,
     visible,
 };
-pub use many::{access_of, give, numbered, ordinals};
+pub use many::{access_of, assign_all, give, numbered, ordinals, set_states};
 pub(crate) use merge::{Ensured, HistoryRow, Observed, ensure, roll_up, write_history};

@@ -202,7 +202,8 @@ impl Clip {
         Clip { with: Some(relations), condition }
     }
 
-    fn head(&self) -> Sql {
+    /// The relations alone.
+    pub(crate) fn head(&self) -> Sql {
         self.with.clone().unwrap_or_default()
     }
 }
@@ -298,6 +299,31 @@ impl List {
     pub(crate) fn rows<R: Record>(&self, tx: &mut Transaction<'_>, condition: Sql) -> crate::Result<Vec<R>> {
         let sql = Sql::new("SELECT ").text(self.select).text(" FROM ").text(self.from).text(" WHERE ");
         tx.all_built(&sql.append(condition).text(" ORDER BY ").text(self.key))
+    }
+
+    /// The rows of a clipped list that meet a condition, in order of the key.
+    pub(crate) fn rows_clipped<R: Record>(
+        &self,
+        tx: &mut Transaction<'_>,
+        clip: Clip,
+        condition: Sql,
+    ) -> crate::Result<Vec<R>> {
+        let sql = clip.head().text("SELECT ").text(self.select).text(" FROM ").text(self.from).text(" WHERE (");
+        let mut sql = sql.append(condition).text(")");
+        if let Some(clip) = clip.condition {
+            sql = sql.text(" AND (").append(clip).text(")");
+        }
+        tx.all_built(&sql.text(" ORDER BY ").text(self.key))
+    }
+
+    /// The one row of a clipped list that a condition names.
+    pub(crate) fn one_clipped<R: Record>(
+        &self,
+        tx: &mut Transaction<'_>,
+        clip: Clip,
+        condition: Sql,
+    ) -> crate::Result<R> {
+        self.rows_clipped(tx, clip, condition)?.into_iter().next().ok_or(StoreError::NotFound)
     }
 
     /// The one row that a condition names.

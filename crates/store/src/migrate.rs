@@ -39,6 +39,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0027_retired", include_str!("../migrations/0027_retired.sql")),
     ("0028_imports_mended", include_str!("../migrations/0028_imports_mended.sql")),
     ("0029_approval_waits", include_str!("../migrations/0029_approval_waits.sql")),
+    ("0030_item_life", include_str!("../migrations/0030_item_life.sql")),
     ("0031_rescan_whole", include_str!("../migrations/0031_rescan_whole.sql")),
     ("0032_imports_whole", include_str!("../migrations/0032_imports_whole.sql")),
     ("0033_scanners_whole", include_str!("../migrations/0033_scanners_whole.sql")),

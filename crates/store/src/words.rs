@@ -4,8 +4,8 @@
 
 use crate::{newtype_value, text_value};
 use domain::id::{
-    AgentKey, AssetId, ChildScanId, DetectionId, GroupId, InstanceId, ItemId, JobId, RunId, ScanId, SourceHostId,
-    TaskId, UserId, VulnerabilityId,
+    AgentKey, AssetId, ChildScanId, DetectionId, ExceptionId, GroupId, InstanceId, ItemId, JobId, RunId, ScanId,
+    SourceHostId, TaskId, UserId, VulnerabilityId,
 };
 use domain::time::Timestamp;
 
@@ -18,6 +18,7 @@ keys!(
     AssetId,
     ChildScanId,
     DetectionId,
+    ExceptionId,
     GroupId,
     InstanceId,
     ItemId,
@@ -38,6 +39,8 @@ text_value!(domain::task::State, |word| word.as_str(), |text| domain::task::Stat
 text_value!(domain::progress::Progress, |word| word.as_str(), |text| Some(domain::progress::Progress::parse(text)));
 text_value!(domain::rollout::run::RunState, |word| word.as_str(), |text| domain::rollout::run::RunState::parse(text));
 text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(text));
+text_value!(domain::exception::Kind, |word| word.as_str(), |text| domain::exception::Kind::parse(text));
+text_value!(domain::exception::State, |word| word.as_str(), |text| domain::exception::State::parse(text));
 text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
 text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));
 text_value!(domain::mitigation::Coverage, |word| word.as_str(), |text| domain::mitigation::Coverage::parse(text));

@@ -8,12 +8,14 @@
     reason = "helpers of tests are tests, too"
 )]
 
-use domain::id::{AssetId, InstanceId, ItemId};
+use domain::access::{Actor, AssetScope, Role};
+use domain::id::{AssetId, InstanceId, ItemId, UserId};
 use domain::score::Mitigation;
 use domain::time::Timestamp;
 use store::detections::{DetectionSeen, Machine};
 use store::hosts::HostSeen;
 use store::imports::{Cause, Counters, Kind, Run, Start};
+use store::items::exceptions;
 use store::vulnerabilities::VulnerabilitySeen;
 use store::{Database, detections, imports, instances, scanners, scores, vulnerabilities};
 use testkit::both_engines;
@@ -408,8 +410,29 @@ fn try_list<R: store::Record>(db: &Database, list: &'static store::list::List, c
     }
 }
 
+fn actor(role: Role, scope: AssetScope) -> Actor {
+    Actor {
+        user: UserId(1),
+        name: "ada".to_owned(),
+        roles: [role].into(),
+        groups: ["team".to_owned()].into(),
+        scope,
+        token_scopes: None,
+    }
+}
+
+/// A request about each item that nothing is asked for yet.
+fn exceptions_of_every_item(tx: &mut store::Transaction<'_>, actor: &Actor) -> store::Result<()> {
+    let wanted = domain::exception::wanted("deferral", "other", "why", Some(at(86_400)), at(3)).unwrap();
+    for row in store::items::numbered(tx, &[1, 2, 3])? {
+        if let Ok(after) = domain::item::ask(row.workflow(), wanted.kind) {
+            exceptions::request(tx, actor, &wanted, &[(row, after)], at(3))?;
+        }
+    }
+    Ok(())
+}
+
 both_engines!(every_list_filters_and_sorts_by_what_it_says, |db| {
-    use domain::access::AssetScope;
     let run = start(db, instance(db, "Files"));
     let mut one = machine("1", "10.0.0.1");
     one.detections = vec![detection(7, "active", Some(90)), detection(8, "new", None)];
@@ -422,13 +445,20 @@ both_engines!(every_list_filters_and_sorts_by_what_it_says, |db| {
     for scope in [AssetScope::All, AssetScope::Tags(["prod".to_owned()].into())] {
         try_list::<vulnerabilities::VulnerabilityRow>(db, &vulnerabilities::LIST, vulnerabilities::clip(&scope));
     }
+    for role in [Role::SuperUser, Role::RemediationOwner, Role::JobAuthor] {
+        for scope in [AssetScope::All, AssetScope::Tags(["prod".to_owned()].into())] {
+            let actor = actor(role, scope);
+            let asker = actor.clone();
+            db.write_blocking(move |tx| exceptions_of_every_item(tx, &asker)).unwrap();
+            try_list::<exceptions::ExceptionRow>(db, &exceptions::LIST, exceptions::clip(&actor));
+        }
+    }
     try_list::<imports::RunRow>(db, &imports::LIST, None);
     try_list::<instances::Instance>(db, &instances::LIST, None);
     try_list::<scanners::Scanner>(db, &scanners::LIST, None);
 });
 
 both_engines!(a_scope_clips_what_is_seen, |db| {
-    use domain::access::AssetScope;
     let run = start(db, instance(db, "Files"));
     let mut one = machine("1", "10.0.0.1");
     one.host.tags = Some(vec!["prod".to_owned()]);
@@ -460,7 +490,6 @@ both_engines!(a_scope_clips_what_is_seen, |db| {
 
 // Whether a row is there and where it stands tells as much as a number in it.
 both_engines!(no_question_about_vulnerabilities_tells_what_is_open_outside_the_scope, |db| {
-    use domain::access::AssetScope;
     use domain::filter::{Context, parse};
     let run = start(db, instance(db, "Files"));
     let mut seen = machine("1", "10.0.0.1");

@@ -9,8 +9,9 @@
 )]
 
 use domain::detection::{Presence, Status};
+use domain::exception::Kind as Asked;
 use domain::id::{InstanceId, ItemId};
-use domain::item::{self, Sightings, State, Substate, Workflow};
+use domain::item::{self, Answer, Granted, Sightings, State, Substate, Workflow};
 use domain::mitigation::{ControlState, Coverage};
 use domain::score::{self, Control, Mitigation, Source};
 use domain::time::Timestamp;
@@ -28,7 +29,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000).plus_seconds(seconds)
 }
 
-type ItemState = (String, i64, String, String, i64, u8, Option<Timestamp>);
+type ItemState = (String, i64, String, String, i64, u8, Option<Timestamp>, String);
 
 #[derive(Clone, Debug)]
 struct Row {
@@ -46,6 +47,12 @@ enum Step {
     Import(Vec<Row>),
     /// A person moves the n-th item.
     Move(usize, State),
+    /// Somebody asks for an exception of the n-th item, and it is answered: granted until so many steps later, or for ever.
+    Ask(usize, bool, Option<i64>),
+    /// Time goes on for the n-th item.
+    Time(usize),
+    /// A false positive of the n-th item is revoked.
+    Revoke(usize),
 }
 
 fn row() -> impl Strategy<Value = Row> {
@@ -61,6 +68,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => prop::collection::vec(row(), 1..6).prop_map(Step::Import),
         1 => (0usize..6, prop::sample::select(State::ALL.to_vec())).prop_map(|(n, to)| Step::Move(n, to)),
+        2 => (0usize..6, any::<bool>(), prop::option::weighted(0.8, -1i64..8)).prop_map(|(n, fp, until)| Step::Ask(n, fp, until)),
+        1 => (0usize..6).prop_map(Step::Time),
+        1 => (0usize..6).prop_map(Step::Revoke),
     ]
 }
 
@@ -90,7 +100,7 @@ struct Model {
 }
 
 impl Model {
-    fn import(&mut self, rows: &[Row]) {
+    fn import(&mut self, rows: &[Row], now: Timestamp) {
         // What is older than what is known is as good as not reported.
         let newer =
             |row: &&Row| self.rows.get(&(row.host, row.qid, row.port)).is_none_or(|known| row.found >= known.found);
@@ -105,11 +115,11 @@ impl Model {
             let (info, status) = (row.info, if row.info { "" } else { row.status });
             let before = self.rows.get(&key).cloned();
             let attached = before.as_ref().is_some_and(|before| before.attached);
-            let now = Seen { info, status, found: row.found, qds: row.qds, attached };
-            if before.as_ref() != Some(&now) && attached {
+            let seen = Seen { info, status, found: row.found, qds: row.qds, attached };
+            if before.as_ref() != Some(&seen) && attached {
                 touched.insert((key.0, key.1));
             }
-            self.rows.insert(key, now);
+            self.rows.insert(key, seen);
         }
         let imported: BTreeSet<(u8, i64)> = rows.iter().map(|row| (row.host, row.qid)).collect();
         let mut new: Vec<(u8, i64)> = Vec::new();
@@ -137,13 +147,13 @@ impl Model {
         }
         for key in new {
             let sum = self.sum(key);
-            let workflow = Workflow { state: State::Open, substate: Substate::None, resolved_at: None, reopened: 0 };
+            let workflow = Workflow::NEW;
             self.items.insert(key, Item { workflow, inherent: sum.2.unwrap(), last_found: sum.1 });
         }
         for key in touched {
             let sum = self.sum(key);
             let Some(item) = self.items.get_mut(&key) else { continue };
-            item.workflow = item::roll_up(item.workflow, Sightings { presence: sum.0, last_found_at: sum.1 });
+            item.workflow = item::roll_up(item.workflow, Sightings { presence: sum.0, last_found_at: sum.1 }, now);
             item.inherent = sum.2.unwrap_or(item.inherent);
             item.last_found = item.last_found.max(sum.1);
         }
@@ -178,6 +188,10 @@ impl Model {
                     i64::from(item.workflow.reopened),
                     item.inherent,
                     item.last_found,
+                    item.workflow.granted.map_or_else(String::new, |granted| {
+                        let until = granted.until.map(|until| until.micros().to_string()).unwrap_or_default();
+                        format!("{} {until}", granted.what.as_str())
+                    }),
                 )
             })
             .collect();
@@ -244,10 +258,20 @@ fn clear(tx: &mut store::Transaction<'_>, table: &str) -> store::Result<()> {
 fn move_item(db: &Database, key: (u8, i64), after: Workflow) {
     db.write_blocking(move |tx| {
         tx.execute(
-            "UPDATE vulnerable_item SET state = $3, substate = $4, resolved_at = $5
+            "UPDATE vulnerable_item SET state = $3, substate = $4, resolved_at = $5, granted_what = $6,
+                 granted_until_at = $7, reopened = $8
              WHERE vulnerability_id = (SELECT id FROM vulnerability WHERE qid = $2)
                AND asset_id = (SELECT asset_id FROM source_host WHERE host_key = $1)",
-            &[&key.0.to_string(), &key.1, &after.state, &after.substate, &after.resolved_at],
+            &[
+                &key.0.to_string(),
+                &key.1,
+                &after.state,
+                &after.substate,
+                &after.resolved_at,
+                &after.granted.map_or(Substate::None, |granted| granted.what),
+                &after.granted.and_then(|granted| granted.until),
+                &i64::from(after.reopened),
+            ],
         )
     })
     .unwrap();
@@ -257,7 +281,9 @@ fn stored(db: &Database) -> Vec<ItemState> {
     let mut rows: Vec<ItemState> = db
         .read_blocking(|tx| {
             tx.all(
-                "SELECT h.host_key, v.qid, i.state, i.substate, i.reopened, i.inherent, i.last_found_at
+                "SELECT h.host_key, v.qid, i.state, i.substate, i.reopened, i.inherent, i.last_found_at,
+                     CASE WHEN i.granted_what = '' THEN ''
+                          ELSE i.granted_what || ' ' || coalesce(CAST(i.granted_until_at AS TEXT), '') END AS granted
                  FROM vulnerable_item i JOIN vulnerability v ON v.id = i.vulnerability_id
                  JOIN source_host h ON h.asset_id = i.asset_id",
                 &[],
@@ -268,6 +294,25 @@ fn stored(db: &Database) -> Vec<ItemState> {
     rows
 }
 
+/// What a step that is no import does to an item; none where it does nothing.
+fn moved(step: &Step, item: Workflow, seen: Sightings, now: i64) -> Option<Workflow> {
+    match step {
+        Step::Import(_) => None,
+        Step::Move(_, to) => item::change_state(item, *to, at(50)).ok(),
+        Step::Ask(_, false_positive, until) => {
+            let (kind, what) = match false_positive {
+                true => (Asked::FalsePositive, Substate::FalsePositive),
+                false => (Asked::Deferral, Substate::RiskAccepted),
+            };
+            let asked = item::ask(item, kind).ok()?;
+            let until = until.map(|steps| at(now + steps));
+            item::answered(asked, Answer::Granted(Granted { what, until }))
+        }
+        Step::Time(_) => item::time_over(item, seen, at(now)),
+        Step::Revoke(_) => item::revoked(item, seen, at(now)),
+    }
+}
+
 both_engines!(items_follow_their_detections_exactly_as_the_domain_says, |db| {
     let mut runner = TestRunner::new(Config { cases: 120, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&prop::collection::vec(step(), 1..12), |steps| {
@@ -276,15 +321,17 @@ both_engines!(items_follow_their_detections_exactly_as_the_domain_says, |db| {
         for (n, step) in steps.iter().enumerate() {
             match step {
                 Step::Import(rows) => {
-                    model.import(rows);
-                    let (run, machines) = (run.clone(), machines(rows));
                     let now = at(1_000 + n as i64);
+                    model.import(rows, now);
+                    let (run, machines) = (run.clone(), machines(rows));
                     db.write_bulk_blocking(move |tx| detections::merge(tx, &run, &machines, now)).unwrap();
                 }
-                Step::Move(which, to) => {
+                Step::Move(which, _) | Step::Ask(which, ..) | Step::Time(which) | Step::Revoke(which) => {
                     let Some(key) = model.order.get(*which).copied() else { continue };
+                    let sum = model.sum(key);
                     let item = model.items.get_mut(&key).unwrap();
-                    if let Ok(after) = item::change_state(item.workflow, *to, at(50)) {
+                    let seen = Sightings { presence: sum.0, last_found_at: sum.1 };
+                    if let Some(after) = moved(step, item.workflow, seen, 1_000 + n as i64) {
                         item.workflow = after;
                         move_item(db, key, after);
                     }

@@ -283,7 +283,7 @@ pub struct Item {
     pub source: Option<String>,
     /// Workflow state.
     pub state: String,
-    /// Why it is in it: `fixed`, `stale`, `awaiting_scan`, or empty.
+    /// Why it is in it: `fixed`, `stale`, `false_positive`, `awaiting_scan`, a reason of a deferral, or empty.
     pub substate: String,
     /// `none`, `partial`, `mitigated` or `drifted`.
     pub mitigation: String,
@@ -318,6 +318,10 @@ pub struct Item {
     /// Last changed.
     #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
+    /// End of its deferral; absent where it is not deferred.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub deferred_until: Option<Timestamp>,
 }
 
 /// One occurrence of a vulnerability.
@@ -486,6 +490,18 @@ pub struct ItemHistoryLine {
     pub cause: String,
 }
 
+/// Why an item is in its state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemWhyBody {
+    /// Workflow state.
+    pub state: String,
+    /// Why it is in it, in a word; absent for none.
+    pub substate: Option<String>,
+    /// What decided it, until when, and what would change it, as sentences.
+    pub why: Vec<String>,
+}
+
 /// Who works on an item from now on; what is absent or empty is nobody.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -497,6 +513,49 @@ pub struct Assignment {
     /// Name of a group.
     #[serde(default)]
     pub group: Option<String>,
+}
+
+/// What several items get: a state, or whom they are given to. They are those named, or those that match the query now.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ItemChanges {
+    /// Numbers of the items, 1 to 10,000.
+    #[serde(default)]
+    pub items: Vec<String>,
+    /// Instead of numbers: a condition in the query language of items.
+    #[serde(default)]
+    pub q: Option<String>,
+    /// `open`, `under_investigation`, `awaiting_implementation` or `resolved`.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Whom they are given to.
+    #[serde(default)]
+    pub assignment: Option<Assignment>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemsChangedBody {
+    /// So many were changed.
+    pub changed: i64,
+    /// So many were as wanted already, of an assignment.
+    pub unchanged: i64,
+    /// Those that stay as they are, by reason.
+    pub refused: Vec<RefusedCount>,
+}
+
+/// How many were refused for one reason.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct RefusedCount {
+    /// Stable code.
+    pub code: String,
+    /// The reason of the first of them.
+    pub reason: String,
+    /// How many.
+    pub count: i64,
 }
 
 /// The state an item gets.

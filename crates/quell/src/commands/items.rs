@@ -5,7 +5,8 @@ use crate::client::{ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column};
 use protocol::api::exposure::{
-    Assignment, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemsBody, ScoreBody, ScoreUnit, StateChange,
+    Assignment, Item, ItemBody, ItemChanges, ItemHistoryBody, ItemHistoryLine, ItemWhyBody, ItemsBody,
+    ItemsChangedBody, ScoreBody, ScoreUnit, StateChange,
 };
 
 /// What can be done with items.
@@ -28,10 +29,33 @@ pub enum Command {
         /// Its number, VIT0000001
         number: String,
     },
+    /// Show why it is in its state, and what would change it
+    Why {
+        /// Its number, VIT0000001
+        number: String,
+    },
     /// Give it to a person, a group, both or nobody
     Assign {
         /// Its number, VIT0000001
         number: String,
+        /// Sign-in name
+        #[arg(long)]
+        to: Option<String>,
+        /// Name of a group
+        #[arg(long)]
+        group: Option<String>,
+    },
+    /// Change several: their state, or whom they are given to
+    Change {
+        /// Numbers of the items, VIT0000001
+        #[arg(value_delimiter = ',', required_unless_present = "matching", conflicts_with = "matching")]
+        items: Vec<String>,
+        /// Instead: all items that match now, in the query language
+        #[arg(long, value_name = "QUERY")]
+        matching: Option<String>,
+        /// open, under_investigation, awaiting_implementation or resolved
+        #[arg(long, required_unless_present_any = ["to", "group"], conflicts_with_all = ["to", "group"])]
+        state: Option<String>,
         /// Sign-in name
         #[arg(long)]
         to: Option<String>,
@@ -122,6 +146,20 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let ItemHistoryBody { history } = client.get(&path(&["items", &number, "history"]), &[]).await?;
             return output::list(context.format, &history, HISTORY);
         }
+        Command::Why { number } => {
+            let body: ItemWhyBody = client.get(&path(&["items", &number, "why"]), &[]).await?;
+            let mut fields = vec![("STATE", body.state.clone())];
+            fields.extend(body.why.iter().map(|why| ("WHY", why.clone())));
+            return output::record(context.format, &body, &fields);
+        }
+        Command::Change { items, matching, state, to, group } => {
+            let assignment = state.is_none().then_some(Assignment { assignee: to, group });
+            let wanted = ItemChanges { items, q: matching, state, assignment };
+            let done: ItemsChangedBody = client.post(&path(&["items", "changes"]), &wanted).await?;
+            let mut fields = vec![("CHANGED", done.changed.to_string()), ("ALREADY SO", done.unchanged.to_string())];
+            fields.extend(done.refused.iter().map(|one| ("REFUSED", format!("{}: {}", one.count, one.reason))));
+            return output::record(context.format, &done, &fields);
+        }
         Command::Show { number } => client.get(&path(&["items", &number]), &[]).await?,
         Command::Assign { number, to, group } => {
             client.post(&path(&["items", &number, "assignment"]), &Assignment { assignee: to, group }).await?
@@ -131,6 +169,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         }
     };
     let mut fields: Vec<_> = COLUMNS.iter().map(|(name, show)| (*name, show(&shown.item))).collect();
+    fields.extend(shown.item.deferred_until.map(|until| ("DEFERRED UNTIL", until.to_string())));
     fields.push(("CVES", shown.cves.join(" ")));
     for said in &shown.no_sound_mitigation {
         fields.push(("NOTHING SOUND", format!("{} {}", said.sentence, said.url)));

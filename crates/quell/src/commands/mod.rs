@@ -10,6 +10,7 @@ mod catalogue_details;
 mod catalogue_install;
 mod complete;
 mod dry_run;
+mod exceptions;
 mod follow;
 mod import;
 mod imports;
@@ -94,6 +95,9 @@ enum Command {
     /// Vulnerable items
     #[command(subcommand)]
     Items(items::Command),
+    /// Exceptions: items put off for a time or called false positives, on request and by a decision
+    #[command(subcommand)]
+    Exceptions(exceptions::Command),
     /// Rescans: ask the scanner to look again, and see what it found
     #[command(subcommand)]
     Scans(scans::Command),
@@ -184,6 +188,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
+        Command::Exceptions(command) => exceptions::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Controls(command) => follow::controls(command, &context).await,

@@ -5,13 +5,16 @@ use crate::http::{Caller, Error, ListQuery};
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::access::{Action, Record};
-use domain::item::State as ItemState;
+use domain::item::{State as ItemState, why};
 use domain::number::{Number, Series};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use protocol::api::exposure::{
-    Assignment, Detection, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemsBody, Score, ScoreBody, ScoreChange,
-    ScoreControl, ScoreUnit, StateChange,
+    Assignment, Detection, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemWhyBody, ItemsBody, Score, ScoreBody,
+    ScoreChange, ScoreControl, ScoreUnit, StateChange,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use store::accounts::Account;
 use store::items::{self, ChangeError, ItemRow};
 use store::{Transaction, list, scores, vulnerabilities};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,7 +23,7 @@ use utoipa_axum::routes;
 /// Lines of history in one answer at most.
 const HISTORY_MAX: i64 = 500;
 /// Items that are read, or changed in one transaction, at once.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<App> {
@@ -29,6 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show))
         .routes(routes!(score))
         .routes(routes!(history))
+        .routes(routes!(why))
         .routes(routes!(assign))
         .routes(routes!(change_state))
 }
@@ -64,6 +68,7 @@ pub(crate) fn body(caller: &Caller, row: ItemRow) -> Item {
         closed_at: row.closed_at,
         last_found_at: row.last_found_at,
         updated_at: row.updated_at,
+        deferred_until: row.granted_until_at.filter(|_| row.state == ItemState::Deferred),
     }
 }
 
@@ -219,6 +224,26 @@ async fn history(
     Ok(Json(ItemHistoryBody { history: lines.await?.into_iter().map(line).collect() }))
 }
 
+/// Why an item is in its state, and what would change it.
+pub(crate) fn reasons(item: &ItemRow, now: Timestamp) -> Vec<String> {
+    why::why(item.workflow(), &why::Cause::parse(&item.state_cause), now)
+}
+
+/// Show why an item is in its state
+///
+/// What decided it, until when, and what would change it.
+#[utoipa::path(get, path = "/items/{number}/why", tag = "items", params(("number" = String, Path)),
+    responses((status = OK, body = ItemWhyBody)))]
+async fn why(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ItemWhyBody>, Error> {
+    let item = app.database.try_read(move |tx| known(tx, &caller, Action::ItemsView, &number)).await?;
+    let some = |word: &str| (!word.is_empty()).then(|| word.to_owned());
+    Ok(Json(ItemWhyBody {
+        state: item.state.as_str().to_owned(),
+        substate: some(item.substate.as_str()),
+        why: reasons(&item, app.clock.now()),
+    }))
+}
+
 /// Give an item to a person, a group, both or nobody.
 ///
 /// # Errors
@@ -227,21 +252,9 @@ pub(crate) async fn give(app: &App, caller: &Caller, number: String, given: Assi
     let (caller, now) = (caller.clone(), app.clock.now());
     let changed = app.database.try_write(move |tx| {
         let item = known(tx, &caller, Action::ItemAssign, &number)?;
-        let name = given.assignee.as_deref().unwrap_or_default().trim().to_lowercase();
-        let owner = match name.as_str() {
-            "" => None,
-            name => {
-                let account = store::accounts::by_name(tx, name)?.filter(|account| account.active);
-                let unknown = || Error::field("assignee", "unknown", format!("there is no active user {name}"));
-                Some(account.ok_or_else(unknown)?)
-            }
-        };
-        let group = given.group.as_deref().unwrap_or_default().trim();
-        if !group.is_empty() && !items::group_exists(tx, group)? {
-            return Err(Error::field("group", "unknown", format!("there is no group {group}")));
-        }
+        let (owner, group) = given_to(tx, &given)?;
         let owner = owner.as_ref().map(|account| (account.id, account.name.as_str()));
-        items::assign(tx, &caller.author(), &item, owner, group, now)?;
+        items::assign(tx, &caller.author(), &item, owner, &group, now)?;
         let item = items::one(tx, item.number)?;
         full(tx, &caller, item)
     });
@@ -270,7 +283,7 @@ pub(crate) fn all_known(
 }
 
 /// A batch of items by their numbers, each with the answer whether the caller may do this with it.
-fn judged(
+pub(super) fn judged(
     tx: &mut Transaction<'_>,
     caller: &Caller,
     action: Action,
@@ -291,6 +304,66 @@ fn judged(
         });
     }
     Ok(answers)
+}
+
+/// The account and the group of an assignment.
+pub(super) fn given_to(tx: &mut Transaction<'_>, given: &Assignment) -> Result<(Option<Account>, String), Error> {
+    let name = given.assignee.as_deref().unwrap_or_default().trim().to_lowercase();
+    let owner = match name.as_str() {
+        "" => None,
+        name => {
+            let account = store::accounts::by_name(tx, name)?.filter(|account| account.active);
+            let unknown = || Error::field("assignee", "unknown", format!("there is no active user {name}"));
+            Some(account.ok_or_else(unknown)?)
+        }
+    };
+    let group = given.group.as_deref().unwrap_or_default().trim();
+    if !group.is_empty() && !items::group_exists(tx, group)? {
+        return Err(Error::field("group", "unknown", format!("there is no group {group}")));
+    }
+    Ok((owner, group.to_owned()))
+}
+
+/// Every item of these numbers once, in their order, each with the answer whether the caller may do this with it.
+///
+/// # Errors
+/// A failure of the store.
+pub(crate) fn all_judged(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    action: Action,
+    numbers: &[String],
+) -> Result<Vec<(String, Result<ItemRow, Error>)>, Error> {
+    let mut seen = BTreeSet::new();
+    let once: Vec<String> = numbers.iter().filter(|number| seen.insert(*number)).cloned().collect();
+    let mut found = Vec::new();
+    for batch in once.chunks(BATCH) {
+        found.extend(batch.iter().cloned().zip(judged(tx, caller, action, batch)?));
+    }
+    Ok(found)
+}
+
+/// The numbers of all items that match a query text and that the caller sees.
+///
+/// # Errors
+/// 422 `q` for a text that cannot be read, `too_many_items` for more than `most`: what cannot be taken whole is not cut.
+pub(crate) async fn matching(app: &App, caller: &Caller, q: &str, most: usize) -> Result<Vec<String>, Error> {
+    let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
+    let wanted = query.of_list(&items::FIELDS, "-score", app.clock.now(), &caller.name)?;
+    let (asker, limit) = (caller.actor.clone(), i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1));
+    let read = app.database.try_read(move |tx| {
+        let clip = items::visible(&asker, Action::ItemsView);
+        let keys = list::keys(tx, &items::LIST, clip, &wanted, limit)?;
+        Ok::<_, Error>(items::ordinals(tx, &keys)?)
+    });
+    let found = read.await?;
+    if found.len() > most {
+        let why = format!(
+            "more than {most} items match, and at most {most} are taken at once; nothing was done: narrow the list by its query"
+        );
+        return Err(Refusal::new("too_many_items", why).into());
+    }
+    Ok(found.into_iter().map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect())
 }
 
 /// What came of taking items over.
@@ -345,15 +418,20 @@ async fn assign(
     Ok(Json(give(&app, &caller, number, given).await?))
 }
 
+/// A state by its word.
+pub(super) fn state_word(word: &str) -> Result<ItemState, Error> {
+    ItemState::parse(word).ok_or_else(|| {
+        let words: Vec<&str> = ItemState::ALL.iter().map(|state| state.as_str()).collect();
+        Error::field("state", "unknown", format!("a state is one of {}", words.join(", ")))
+    })
+}
+
 /// Change the state of an item by a legal transition.
 ///
 /// # Errors
 /// 403, 404, 409 where the domain forbids it, 422 for an unknown word.
 pub(crate) async fn set_state(app: &App, caller: &Caller, number: String, state: &str) -> Result<ItemBody, Error> {
-    let to = ItemState::parse(state).ok_or_else(|| {
-        let words: Vec<&str> = ItemState::ALL.iter().map(|state| state.as_str()).collect();
-        Error::field("state", "unknown", format!("a state is one of {}", words.join(", ")))
-    })?;
+    let to = state_word(state)?;
     let (caller, now) = (caller.clone(), app.clock.now());
     let changed = app.database.try_write(move |tx| {
         let item = known(tx, &caller, Action::ItemTransition, &number)?;
@@ -374,7 +452,7 @@ pub(crate) async fn set_state(app: &App, caller: &Caller, number: String, state:
 /// Only imports close or reopen an item: `closed_by_import`, `item_closed`.
 #[utoipa::path(post, path = "/items/{number}/state", tag = "items", params(("number" = String, Path)),
     request_body = StateChange, responses((status = OK, body = ItemBody), (status = CONFLICT,
-    description = "`item_closed`, `closed_by_import`, `same_state`")))]
+    description = "`item_closed`, `closed_by_import`, `by_request`, `in_review`, `deferred`, `resolved`, `same_state`")))]
 async fn change_state(
     State(app): State<App>,
     caller: Caller,

@@ -14,10 +14,12 @@ pub mod agents;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
+pub mod exceptions;
 pub mod follow;
 pub mod history;
 pub mod imports;
 pub mod instances;
+pub mod item_changes;
 pub mod items;
 pub mod jobs;
 pub mod mail;
@@ -67,6 +69,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(assets::routes())
         .merge(tags::routes())
         .merge(items::routes())
+        .merge(item_changes::routes())
+        .merge(exceptions::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

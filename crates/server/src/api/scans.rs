@@ -1,11 +1,11 @@
 //! Rescans: may an item be rescanned, ask for it, follow it, call it off.
 
+use super::items::matching;
 use super::{assets, items};
 use crate::app::App;
 use crate::engine::rescan::{self, Pace, ProfileChoice, Request, Rules, Source};
 use crate::http::{Caller, Error, ListQuery};
 use crate::views;
-use crate::web::items::matching;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

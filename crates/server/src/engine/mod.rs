@@ -11,6 +11,7 @@ pub mod crowd;
 pub mod dispatch;
 pub mod dry_run;
 pub mod evidence;
+pub mod exceptions;
 pub mod follow;
 pub mod gather;
 pub mod housekeeping;
@@ -42,4 +43,5 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(import::schedule(app.clone()));
     tasks.spawn(import::watch::run(app.clone()));
     tasks.spawn(after::run(app.clone()));
+    tasks.spawn(exceptions::run(app.clone()));
 }

@@ -82,6 +82,21 @@ pub struct DetectionRow {
     pub result: String,
 }
 
+/// An exception that was asked for.
+#[derive(Debug, Clone)]
+pub struct ExceptionLine {
+    /// Its number.
+    pub number: String,
+    /// Its page.
+    pub href: String,
+    /// How it stands.
+    pub state: Chip,
+    /// What it asks for.
+    pub what: String,
+    /// When it was asked for.
+    pub at: When,
+}
+
 /// A rescan that covered it.
 #[derive(Debug, Clone)]
 pub struct ScanLine {
@@ -123,6 +138,8 @@ pub struct ItemPage {
     pub remedies: Vec<(String, String, String)>,
     /// CVEs that nothing sound exists for, short of the fix.
     pub unsound: Vec<protocol::api::catalogue::NoMitigation>,
+    /// The exceptions.
+    pub exceptions: Vec<ExceptionLine>,
     /// The rescans.
     pub scans: Vec<ScanLine>,
     /// What the scanner says about it.

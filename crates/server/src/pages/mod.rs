@@ -16,6 +16,7 @@ pub mod assets;
 pub mod audit;
 pub mod eliminations;
 pub mod errors;
+pub mod exceptions;
 pub mod follow;
 pub mod history;
 pub mod home;

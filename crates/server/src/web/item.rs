@@ -1,15 +1,15 @@
 //! `/items/VIT0000001`: one vulnerable item, who works on it and its state.
 
-use super::frame::{Show, again, faults, frame};
-use super::{choice, eliminations, exposure, marks, scans};
+use super::frame::{Show, again, faults, frame, sentence};
+use super::{choice, eliminations, exceptions as exception_pages, exposure, marks, scans};
 use crate::api;
 use crate::app::App;
-use crate::engine::rescan;
+use crate::engine::{exceptions, rescan};
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
 use crate::pages::forms::{DialogPage, Faults};
-use crate::pages::items::{DetectionRow, ItemPage, ScanLine};
+use crate::pages::items::{DetectionRow, ExceptionLine, ItemPage, ScanLine};
 use crate::pages::lists::Action as Button;
 use crate::pages::sanitise::{self, Clean};
 use crate::pages::{Change, Chip, Choice, Entry, Fact, Fault, Field, Section, Severity, Tone, Value};
@@ -25,6 +25,7 @@ use domain::time::Timestamp;
 use protocol::api::catalogue::NoMitigation;
 use protocol::api::exposure::Assignment;
 use std::collections::BTreeMap;
+use store::items::exceptions::{self as requests, ExceptionRow};
 use store::items::{HistoryLine, ItemRow};
 use store::overview::Possible;
 use store::scans::ScanRow;
@@ -55,6 +56,8 @@ struct Seen {
     vulnerability: Option<Vulnerability>,
     possible: Vec<Possible>,
     refused: Option<Refusal>,
+    unaskable: Option<Refusal>,
+    exceptions: Vec<ExceptionRow>,
     scans: Vec<ScanRow>,
 }
 
@@ -67,9 +70,12 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, number: &str) -> Result<Seen,
         Vec::new()
     };
     let refused = rescan::available(tx, who, item.number)?.err();
+    let open = requests::open_for(tx, std::slice::from_ref(&item))?;
     Ok(Seen {
         scans: scans_of(tx, who, &item)?,
         refused,
+        unaskable: exceptions::askable(domain::exception::Kind::Deferral, &item, &open).err(),
+        exceptions: exceptions_of(tx, who, &item)?,
         access: store::items::access(tx, &who.actor, &item)?,
         detections: store::items::detections(tx, item.id)?,
         behind: scores::drill_down(tx, item.id)?,
@@ -91,6 +97,26 @@ fn scans_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> Result
     query.order = list::Order::parse("-number");
     query.limit = SCAN_LINES;
     Ok(list::page(tx, &store::scans::LIST, store::scans::clip(&who.actor), &query)?.rows)
+}
+
+/// The latest exceptions that were asked for.
+fn exceptions_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> Result<Vec<ExceptionRow>, Error> {
+    let wanted = domain::filter::parse(&format!("item:{}", item.number), &requests::FIELDS);
+    let mut query =
+        list::Query::new(wanted.map_err(Error::internal)?, domain::filter::Context::at(Timestamp::default()));
+    query.order = list::Order::parse("-number");
+    query.limit = SCAN_LINES;
+    Ok(list::page(tx, &requests::LIST, requests::clip(&who.actor), &query)?.rows)
+}
+
+fn exception_line(row: &ExceptionRow, now: Timestamp) -> ExceptionLine {
+    ExceptionLine {
+        number: row.number().to_string(),
+        href: format!("/exceptions/{}", row.number()),
+        state: exception_pages::state(row.state),
+        what: row.what.title().to_owned(),
+        at: exposure::near(row.requested_at, now),
+    }
 }
 
 /// A rescan with what it said of the item, as the item's history remembers it.
@@ -118,11 +144,12 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
         marks: marked(&seen.item),
         change: marks::change(&seen.item),
         actions: actions(&who, &seen, &number),
-        facts: facts(&who, &seen),
+        facts: facts(&who, &seen, now),
         detections: seen.detections.iter().map(|row| detection(row, &seen.item)).collect(),
         controls: controls(&seen.behind),
         remedies: remedies(&seen),
         unsound: unsound(&seen),
+        exceptions: seen.exceptions.iter().map(|row| exception_line(row, now)).collect(),
         scans: seen.scans.iter().map(|scan| scan_line(scan, &seen.history, now)).collect(),
         texts: texts(seen.vulnerability.as_ref()),
         log: seen.history.iter().map(|line| logged(line, now)).collect(),
@@ -142,9 +169,9 @@ fn marked(item: &ItemRow) -> Vec<Chip> {
 
 fn actions(who: &PageActor, seen: &Seen, number: &str) -> Vec<Button> {
     let assign = exposure::reason(&who.decide(Action::ItemAssign, &seen.access));
-    let closed = (seen.item.state == ItemState::Closed)
-        .then(|| "A closed item is reopened by an import only, when a scanner finds it again.".to_owned());
-    let change = exposure::reason(&who.decide(Action::ItemTransition, &seen.access)).or(closed);
+    let change = exposure::reason(&who.decide(Action::ItemTransition, &seen.access)).or_else(|| stuck(&seen.item));
+    let except = exposure::reason(&who.decide(Action::ExceptionRequest, &seen.access))
+        .or_else(|| seen.unaskable.as_ref().map(exposure::refused));
     let asset = [seen.item.asset_id.0];
     let chosen = choice::Choice::of(&[seen.item.qid]).on(&asset);
     let over = (seen.item.state == ItemState::Closed).then(|| "A closed item has nothing left to mitigate.".to_owned());
@@ -159,6 +186,7 @@ fn actions(who: &PageActor, seen: &Seen, number: &str) -> Vec<Button> {
             .key('m')
             .unless(over.or_else(|| eliminations::cannot_mitigate(who, &seen.possible, Some(&asset)))),
         Button::show("Change state", format!("/items/{number}/state")).icon("pencil").unless(change),
+        Button::show("Request exception", format!("/items/{number}/exception")).icon("clock-off").unless(except),
         Button::show("Assign", format!("/items/{number}/assignment")).icon("user-plus").unless(assign.clone()),
     ];
     if seen.item.owner_id != Some(who.user) {
@@ -167,9 +195,19 @@ fn actions(who: &PageActor, seen: &Seen, number: &str) -> Vec<Button> {
     actions
 }
 
-fn facts(who: &PageActor, seen: &Seen) -> Vec<Fact> {
+/// Why no state can be chosen for an item, if so: the reason that every choice would get.
+fn stuck(item: &ItemRow) -> Option<String> {
+    let refused = |to: ItemState| domain::item::change_state(item.workflow(), to, Timestamp::default()).err();
+    let reasons: Option<Vec<Refusal>> = ItemState::ALL.into_iter().map(refused).collect();
+    // What it is told of the first state in work is the reason; of others some rule of their own speaks.
+    reasons?.into_iter().nth(1).map(|refusal| exposure::refused(&refusal))
+}
+
+fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     let item = &seen.item;
+    let why: Vec<String> = api::items::reasons(item, now).iter().map(|why| sentence(why)).collect();
     let mut facts = vec![
+        Fact::new("Why", Value::text(why.join(" "))),
         Fact::new("Asset", Value::link(&item.asset, format!("/assets/{}", item.asset_id))),
         Fact::new("Address", Value::code(&item.ip)),
         Fact::new("Vulnerability", Value::link(format!("QID {}", item.qid), format!("/vulnerabilities/{}", item.qid))),
@@ -182,7 +220,7 @@ fn facts(who: &PageActor, seen: &Seen) -> Vec<Fact> {
     // With the other acts there is no room for it beside Rescan, which stands at the upper right (S2.10).
     if item.state != ItemState::Closed && eliminations::cannot_view(who).is_none() {
         let chosen = choice::Choice::of(&[item.qid]).on(&[item.asset_id.0]);
-        facts.insert(3, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
+        facts.insert(4, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
     }
     let cves = seen.vulnerability.as_ref().map(|known| known.cves.as_slice()).unwrap_or_default();
     if !cves.is_empty() {
@@ -195,6 +233,7 @@ fn facts(who: &PageActor, seen: &Seen) -> Vec<Fact> {
     facts.extend(when("First seen", first));
     facts.extend(when("Last seen", item.last_found_at));
     facts.extend(when("Opened", Some(item.opened_at)));
+    facts.extend(when("Deferred until", item.granted_until_at.filter(|_| item.state == ItemState::Deferred)));
     facts.extend(when("Resolved", item.resolved_at));
     facts.extend(when("Closed", item.closed_at));
     facts

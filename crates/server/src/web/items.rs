@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::engine::rescan;
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
-use crate::http::{Caller, Error, ListQuery, PageActor};
+use crate::http::{Error, ListQuery, PageActor};
 use crate::pages::items::{COLUMNS, ItemRow, ItemsPage};
 use crate::pages::lists::{Action as Button, List, address};
 use crate::pages::{Empty, Menu, Section};
@@ -20,7 +20,6 @@ use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::filter::Filter;
 use domain::item::State as ItemState;
-use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -79,6 +78,8 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         rows = page.rows.iter().map(|item| row(&actor, item, refused.get(&item.number), now)).collect();
     }
     let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
+    let moves = exposure::reason(&actor.decide(Action::ItemTransition, &own(&actor)));
+    let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &own(&actor)));
     list.columns.pick = true;
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
     list.bulk = vec![
@@ -86,6 +87,8 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         Button::post("View Risk Elimination", "/items/eliminations")
             .icon("shield-half")
             .unless(eliminations::cannot_view(&actor)),
+        Button::post("Change state", "/items/state").icon("pencil").unless(moves),
+        Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes),
     ];
     let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?;
@@ -100,6 +103,8 @@ fn views(list: &mut List) {
         ("Assigned to me", "is:open and assignee:me"),
         ("Mitigated", "is:open and is:mitigated"),
         ("Drifted", "is:drifted"),
+        ("In review", "is:in_review"),
+        ("Deferred", "is:deferred"),
         ("Fixed", "is:fixed"),
     ] {
         list.tab(label, q, None);
@@ -119,6 +124,8 @@ fn views(list: &mut List) {
             ("Open", "state:open", None, None),
             ("Under investigation", "state:under_investigation", None, None),
             ("Awaiting implementation", "state:awaiting_implementation", None, None),
+            ("In review", "state:in_review", None, None),
+            ("Deferred", "state:deferred", None, None),
             ("Resolved", "state:resolved", None, None),
             ("Closed", "state:closed", None, None),
         ],
@@ -189,26 +196,6 @@ fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>,
         menu: Menu::dots(format!("item-{number}"), format!("Quick actions for {number}"), actions),
         number,
     }
-}
-
-/// The numbers of all items that match a query text and that the caller sees.
-///
-/// # Errors
-/// 422 `q` for a text that cannot be read, `too_many_items` for more than `most`: what cannot be taken whole is not cut.
-pub async fn matching(app: &App, actor: &Caller, q: &str, most: usize) -> Result<Vec<String>, Error> {
-    let query = ListQuery { q: q.to_owned(), ..ListQuery::default() };
-    let wanted = query.of_list(&store::items::FIELDS, "-score", app.clock.now(), &actor.name)?;
-    let (asker, limit) = (actor.actor.clone(), i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1));
-    let read = app.database.try_read(move |tx| {
-        let clip = store::items::visible(&asker, Action::ItemsView);
-        let keys = list::keys(tx, &store::items::LIST, clip, &wanted, limit)?;
-        Ok::<_, Error>(store::items::ordinals(tx, &keys)?)
-    });
-    let found = read.await?;
-    if found.len() > most {
-        return Err(Refusal::new("too_many_items", choice::too_many("items", most)).into());
-    }
-    Ok(found.into_iter().map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect())
 }
 
 /// The picked items, or all open ones that match the query text, as QIDs and assets in the address of the eliminations
@@ -282,7 +269,7 @@ async fn assign_to_me(State(app): State<App>, actor: PageActor, fields: Fields) 
     let back = address("/items", &[("q", fields.one("q"))]);
     let numbers = match fields.one("all") {
         "" => Ok(fields.all("row")),
-        _ => matching(&app, &actor, fields.one("q"), TAKEN_MAX).await,
+        _ => api::items::matching(&app, &actor, fields.one("q"), TAKEN_MAX).await,
     };
     let numbers = match numbers {
         Ok(numbers) => numbers,

@@ -59,7 +59,8 @@ pub fn state(word: &str, why: &str) -> Chip {
     let tone = match state {
         State::Open => Tone::Warn,
         State::UnderInvestigation | State::AwaitingImplementation => Tone::Run,
-        State::Resolved => Tone::Sched,
+        State::InReview | State::Resolved => Tone::Sched,
+        State::Deferred => Tone::Idle,
         State::Closed => Tone::Ok,
     };
     let word = words(word);

@@ -10,6 +10,8 @@ pub mod assets;
 pub mod audit;
 pub mod choice;
 pub mod eliminations;
+mod exception_answers;
+pub mod exceptions;
 pub mod expect;
 pub mod exposure;
 pub mod follow;
@@ -18,6 +20,7 @@ pub mod home;
 pub mod imports;
 pub mod instances;
 pub mod item;
+mod item_changes;
 pub mod items;
 pub mod job;
 mod job_cves;
@@ -85,7 +88,10 @@ pub fn routes() -> Router<App> {
         .merge(audit::routes())
         .merge(follow::routes())
         .merge(mail::routes())
+        .merge(exceptions::routes())
+        .merge(exception_answers::routes())
         .merge(items::routes())
+        .merge(item_changes::routes())
         .merge(item::routes())
         .merge(assets::routes())
         .merge(asset::routes())

@@ -1,8 +1,8 @@
 //! Asking for a rescan: of one item at `/items/VIT0000001/rescan`, of an asset at `/assets/7/rescan`, of several at
 //! `/rescan?items=1,2` or `/rescan?q=platform:linux` (S2.10-S2.14).
 
+use super::exposure;
 use super::frame::{Show, again, faults, frame, sentence};
-use super::{exposure, items};
 use crate::api;
 use crate::app::App;
 use crate::engine::rescan::{self, Offer, ProfileChoice, Request, Source};
@@ -395,7 +395,7 @@ pub(super) fn too_many(items: usize) -> String {
 
 async fn wanted(app: &App, who: &PageActor, asked: &Asked) -> Result<Vec<String>, Error> {
     if !asked.q.is_empty() {
-        return items::matching(app, who, &asked.q, domain::rescan::ITEMS_MAX).await;
+        return api::items::matching(app, who, &asked.q, domain::rescan::ITEMS_MAX).await;
     }
     let digits = asked.items.split(',').filter_map(|digits| digits.trim().parse::<i64>().ok());
     let numbers: Vec<String> = digits.map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect();

@@ -1,10 +1,12 @@
 //! What people change of an item: its state by the legal transitions, and who works on it.
 
+use super::life::{Change, apply};
 use super::list::ItemRow;
 use super::merge::{HistoryRow, words, write_history};
 use crate::audit::{self, Entry};
 use crate::{Result, Transaction};
 use domain::id::UserId;
+use domain::item::why::Cause;
 use domain::item::{self, State};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
@@ -33,17 +35,12 @@ pub fn set_state(
 ) -> Result<(), ChangeError> {
     let before = item.workflow();
     let after = item::change_state(before, to, now)?;
-    tx.execute(
-        "UPDATE vulnerable_item SET state = $2, substate = $3, resolved_at = $4, updated_at = $5 WHERE id = $1",
-        &[&item.id, &after.state, &after.substate, &after.resolved_at, &now],
-    )?;
-    let line = HistoryRow {
-        item_id: item.id,
-        what: "state",
-        before: words(before.state, before.substate),
-        after: words(after.state, after.substate),
-    };
-    note(tx, actor, item, "item.state", line, now)?;
+    apply(tx, &[Change { item: item.id, before, after }], &Cause::author(actor), actor, now)?;
+    let detail = serde_json::json!({
+        "before": words(before.state, before.substate), "after": words(after.state, after.substate),
+    });
+    let resource = format!("items/{}", item.number());
+    audit::append(tx, &Entry { at: now, actor, action: "item.state", resource: &resource, detail })?;
     Ok(())
 }
 
@@ -73,7 +70,11 @@ pub fn assign(
         before: assigned(&item.owner, &item.group_name),
         after: assigned(owner.map(|(_, name)| name).unwrap_or_default(), group),
     };
-    note(tx, actor, item, "item.assign", line, now)
+    let resource = format!("items/{}", item.number());
+    let detail = serde_json::json!({ "before": line.before, "after": line.after });
+    write_history(tx, &[line], actor, now)?;
+    audit::append(tx, &Entry { at: now, actor, action: "item.assign", resource: &resource, detail })?;
+    Ok(())
 }
 
 /// Whether there is a group of this name.
@@ -88,19 +89,4 @@ pub fn group_exists(tx: &mut Transaction<'_>, group: &str) -> Result<bool> {
 /// Whom an item is assigned to, as its history says it.
 pub(super) fn assigned(owner: &str, group: &str) -> String {
     [owner, group].into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
-}
-
-fn note(
-    tx: &mut Transaction<'_>,
-    actor: &str,
-    item: &ItemRow,
-    action: &str,
-    line: HistoryRow,
-    now: Timestamp,
-) -> Result<()> {
-    let resource = format!("items/{}", item.number());
-    let detail = serde_json::json!({ "before": line.before, "after": line.after });
-    write_history(tx, &[line], actor, now)?;
-    audit::append(tx, &Entry { at: now, actor, action, resource: &resource, detail })?;
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The list of items, one item, its detections and its history.
 
+use super::life::granted;
 use crate::assets;
 use crate::filter::Column;
 use crate::list::{List, Sort};
@@ -14,8 +15,6 @@ use domain::progress::Progress;
 use domain::score::{Mitigation, Source as ScoreSource};
 use domain::time::Timestamp;
 
-const STATES: &[&str] = &["open", "under_investigation", "awaiting_implementation", "resolved", "closed"];
-
 /// What items can be asked for.
 pub const FIELDS: Fields = Fields {
     fields: &[
@@ -23,8 +22,8 @@ pub const FIELDS: Fields = Fields {
         Field { name: "title", kind: Kind::Text, doc: "title of the vulnerability" },
         Field { name: "cve", kind: Kind::Name, doc: "one of its CVEs" },
         Field { name: "severity", kind: Kind::Number, doc: "1 to 5, as the scanner numbers it" },
-        Field { name: "state", kind: Kind::Words(STATES), doc: "workflow state" },
-        Field { name: "substate", kind: Kind::Words(&["fixed", "stale", "awaiting_scan"]), doc: "why it is so" },
+        Field { name: "state", kind: Kind::Words(State::WORDS), doc: "workflow state" },
+        Field { name: "substate", kind: Kind::Words(Substate::WORDS), doc: "why it is so" },
         Field { name: "mitigation", kind: Kind::Words(Mitigation::WORDS), doc: "what the controls in force do" },
         Field { name: "status", kind: Kind::Words(Progress::WORDS), doc: "how far its removal has come" },
         Field { name: "job", kind: Kind::Name, doc: "number of a job about it, MJ0000001" },
@@ -44,17 +43,21 @@ pub const FIELDS: Fields = Fields {
         Field { name: "opened", kind: Kind::Instant, doc: "last opened" },
         Field { name: "seen", kind: Kind::Instant, doc: "last found by the scanner" },
         Field { name: "closed", kind: Kind::Instant, doc: "closed" },
+        Field { name: "deferred_until", kind: Kind::Instant, doc: "end of its deferral" },
+        Field { name: "exception", kind: Kind::Name, doc: "number of a request about it, VCA0000001" },
         Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
     ],
     flags: &[
         Flag {
             name: "open",
             field: "state",
-            words: &["open", "under_investigation", "awaiting_implementation", "resolved"],
+            words: &["open", "under_investigation", "awaiting_implementation", "in_review", "deferred", "resolved"],
             doc: "not closed",
         },
         Flag { name: "closed", field: "state", words: &["closed"], doc: "closed" },
         Flag { name: "resolved", field: "state", words: &["resolved"], doc: "said to be done" },
+        Flag { name: "in_review", field: "state", words: &["in_review"], doc: "an exception is being decided" },
+        Flag { name: "deferred", field: "state", words: &["deferred"], doc: "put off for a time" },
         Flag { name: "fixed", field: "substate", words: &["fixed"], doc: "found gone by the scanner" },
         Flag { name: "mitigated", field: "mitigation", words: &["mitigated"], doc: "every CVE is mitigated" },
         Flag { name: "drifted", field: "mitigation", words: &["drifted"], doc: "a control was changed" },
@@ -120,7 +123,8 @@ const SELECT: &str = concat!(
     "i.id, i.number, i.vulnerability_id, v.qid, v.title, v.severity, i.asset_id, a.name AS asset, a.ip,
     a.platform, i.instance_id, n.name AS instance, n.product, coalesce(s.name, '') AS source, i.state, i.substate,
     i.mitigation, i.inherent, i.residual, i.score_source, i.owner_id, coalesce(o.name, '') AS owner, i.group_name,
-    i.reopened, i.opened_at, i.resolved_at, i.closed_at, i.last_found_at, i.updated_at, ",
+    i.reopened, i.opened_at, i.resolved_at, i.closed_at, i.last_found_at, i.updated_at, i.state_cause, i.granted_what,
+    i.granted_until_at, ",
     status!(),
     " AS status, ",
     last_job!(),
@@ -166,6 +170,13 @@ pub const LIST: List = List {
         Column::one("opened", "i.opened_at"),
         Column::one("seen", "i.last_found_at"),
         Column::one("closed", "i.closed_at"),
+        Column::one("deferred_until", "CASE WHEN i.state = 'deferred' THEN i.granted_until_at END"),
+        Column::many(
+            "exception",
+            "exception_item x JOIN exception_request r ON r.id = x.request_id WHERE x.item_id = i.id",
+            "('VCA' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
+                            ELSE CAST(r.number AS TEXT) END)",
+        ),
         Column::one("updated", "i.updated_at"),
     ],
     sorts: &[
@@ -248,6 +259,12 @@ record! {
         pub last_found_at: Option<Timestamp>,
         /// Last changed.
         pub updated_at: Timestamp,
+        /// What set its state, as [`domain::item::why::Cause`] is stored.
+        pub state_cause: String,
+        /// What was granted to it on request.
+        pub granted_what: Substate,
+        /// Until when that holds.
+        pub granted_until_at: Option<Timestamp>,
         /// How far its removal has come.
         pub status: Progress,
         /// Ordinal of the newest job about it.
@@ -265,7 +282,13 @@ impl ItemRow {
     /// Its workflow part, as the domain decides on it.
     #[must_use]
     pub fn workflow(&self) -> Workflow {
-        Workflow { state: self.state, substate: self.substate, resolved_at: self.resolved_at, reopened: self.reopened }
+        Workflow {
+            state: self.state,
+            substate: self.substate,
+            resolved_at: self.resolved_at,
+            reopened: self.reopened,
+            granted: granted(self.granted_what, self.granted_until_at),
+        }
     }
 }
 
@@ -367,7 +390,7 @@ record! {
     pub struct HistoryLine {
         /// When.
         pub at: Timestamp,
-        /// `state`, `mitigation`, `assignment`, `verdict` or `score`.
+        /// `state`, `deferral`, `mitigation`, `assignment`, `verdict` or `score`.
         pub what: String,
         /// Before.
         pub before: String,

@@ -4,10 +4,13 @@
 //! written, set by set. An item is made at the first sight of an open weakness: what a scanner only ever reported as
 //! fixed is kept as a detection without an item.
 
+use super::exceptions;
+use super::life::{columns, granted};
 use crate::imports::{Counters, Run};
 use crate::{Result, Transaction, numbers, record, scores, stage};
 use domain::detection::{Presence, Status};
 use domain::id::{AssetId, ItemId, VulnerabilityId};
+use domain::item::why::Cause;
 use domain::item::{self, Sightings, State, Substate, Workflow};
 use domain::number::Series;
 use domain::score::Source;
@@ -132,12 +135,12 @@ pub(crate) fn ensure(
     tx.stage(&rows)?;
     let made: Vec<(ItemId, VulnerabilityId, AssetId)> = tx.all(
         "INSERT INTO vulnerable_item (number, vulnerability_id, asset_id, instance_id, state, substate, mitigation,
-             inherent, residual, score_source, group_name, reopened, opened_at, last_found_at, updated_at, run_id)
+             inherent, residual, score_source, group_name, reopened, opened_at, last_found_at, updated_at, run_id, state_cause)
          SELECT number, vulnerability_id, asset_id, $1, 'open', '', 'none', inherent, inherent, score_source, '', 0, $2,
-             last_found_at, $2, $3
+             last_found_at, $2, $3, $4
          FROM item_batch ORDER BY number
          RETURNING id, vulnerability_id, asset_id",
-        &[&run.instance, &now, &run.id],
+        &[&run.instance, &now, &run.id, &Cause::Import(run.number.to_string()).text()],
     )?;
     counters.items.new += made.len() as u64;
     for (id, vulnerability, asset) in made {
@@ -162,6 +165,8 @@ record! {
         opened_at: Timestamp,
         closed_at: Option<Timestamp>,
         last_found_at: Option<Timestamp>,
+        granted_what: Substate,
+        granted_until_at: Option<Timestamp>,
     }
 }
 
@@ -176,10 +181,13 @@ struct AfterRow {
     opened_at: Timestamp,
     closed_at: Option<Timestamp>,
     last_found_at: Option<Timestamp>,
+    granted_what: Substate,
+    granted_until_at: Option<Timestamp>,
 }
 stage!(AfterRow as "item_state_batch" {
     id: ItemId, state: State, substate: Substate, resolved_at: Option<Timestamp>, reopened: i64, inherent: i64,
     score_source: Source, opened_at: Timestamp, closed_at: Option<Timestamp>, last_found_at: Option<Timestamp>,
+    granted_what: Substate, granted_until_at: Option<Timestamp>,
 });
 
 pub(crate) struct HistoryRow {
@@ -228,11 +236,12 @@ pub(crate) fn roll_up(
     let ids: Vec<i64> = items.iter().map(|item| item.0).collect();
     let sums = sums(tx, &ids)?;
     let before: Vec<Before> = tx.all(
-        "SELECT id, state, substate, resolved_at, reopened, inherent, score_source, opened_at, closed_at, last_found_at
+        "SELECT id, state, substate, resolved_at, reopened, inherent, score_source, opened_at, closed_at, last_found_at,
+             granted_what, granted_until_at
          FROM vulnerable_item WHERE id {in $1} ORDER BY id",
         &[&ids],
     )?;
-    let (mut rows, mut history, mut rescored) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut history, mut rescored, mut closed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for item in &before {
         let Some(sum) = sums.get(&item.id) else { continue };
         let after = after(item, sum, now);
@@ -243,7 +252,10 @@ pub(crate) fn roll_up(
                 before: words(item.state, item.substate),
                 after: words(after.state, after.substate),
             });
-            counters.items.closed += u64::from(after.state == State::Closed && item.state != State::Closed);
+            if after.state == State::Closed && item.state != State::Closed {
+                counters.items.closed += 1;
+                closed.push(item.id.0);
+            }
         }
         counters.items.reopened += u64::from(after.reopened > i64::from(item.reopened));
         if after.inherent != i64::from(item.inherent) {
@@ -261,13 +273,23 @@ pub(crate) fn roll_up(
     tx.execute(
         "UPDATE vulnerable_item SET state = b.state, substate = b.substate, resolved_at = b.resolved_at,
              reopened = b.reopened, inherent = b.inherent, score_source = b.score_source, opened_at = b.opened_at,
-             closed_at = b.closed_at, last_found_at = b.last_found_at, updated_at = $1, run_id = $2
+             closed_at = b.closed_at, last_found_at = b.last_found_at, granted_what = b.granted_what,
+             granted_until_at = b.granted_until_at, updated_at = $1, run_id = $2,
+             state_cause = CASE WHEN b.state <> vulnerable_item.state OR b.substate <> vulnerable_item.substate THEN $3
+                                ELSE vulnerable_item.state_cause END
          FROM item_state_batch b WHERE vulnerable_item.id = b.id",
-        &[&now, &run.id],
+        &[&now, &run.id, &Cause::Import(cause.to_owned()).text()],
     )?;
     write_history(tx, &history, cause, now)?;
+    exceptions::overtaken(tx, &closed, cause, now)?;
     scores::recompute(tx, &rescored, cause, now)?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// What the detections of these items say together, item by item.
+pub(super) fn sightings(tx: &mut Transaction<'_>, items: &[i64]) -> Result<HashMap<ItemId, Sightings>> {
+    let seen = |sum: Sum| Sightings { presence: sum.presence, last_found_at: sum.last_found_at };
+    Ok(sums(tx, items)?.into_iter().map(|(item, sum)| (item, seen(sum))).collect())
 }
 
 fn sums(tx: &mut Transaction<'_>, items: &[i64]) -> Result<HashMap<ItemId, Sum>> {
@@ -284,10 +306,16 @@ fn sums(tx: &mut Transaction<'_>, items: &[i64]) -> Result<HashMap<ItemId, Sum>>
 }
 
 fn after(item: &Before, sum: &Sum, now: Timestamp) -> AfterRow {
-    let workflow =
-        Workflow { state: item.state, substate: item.substate, resolved_at: item.resolved_at, reopened: item.reopened };
+    let workflow = Workflow {
+        state: item.state,
+        substate: item.substate,
+        resolved_at: item.resolved_at,
+        reopened: item.reopened,
+        granted: granted(item.granted_what, item.granted_until_at),
+    };
     let seen = Sightings { presence: sum.presence, last_found_at: sum.last_found_at };
-    let next = item::roll_up(workflow, seen);
+    let next = item::roll_up(workflow, seen, now);
+    let (granted_what, granted_until_at) = columns(next.granted);
     // Without an open detection the last known score stays, so that a closed item still says how bad it was.
     let (inherent, score_source) = sum.score.unwrap_or((item.inherent, item.score_source));
     let reopened = next.reopened > item.reopened;
@@ -305,6 +333,8 @@ fn after(item: &Before, sum: &Sum, now: Timestamp) -> AfterRow {
             _ => None,
         },
         last_found_at: item.last_found_at.max(sum.last_found_at),
+        granted_what,
+        granted_until_at,
     }
 }
 
@@ -318,4 +348,6 @@ fn differs(item: &Before, after: &AfterRow) -> bool {
         || item.opened_at != after.opened_at
         || item.closed_at != after.closed_at
         || item.last_found_at != after.last_found_at
+        || item.granted_what != after.granted_what
+        || item.granted_until_at != after.granted_until_at
 }

@@ -100,6 +100,13 @@ pub(super) fn pages(out: &Path) {
         )],
         remedies: vec![("Update OpenSSH".into(), "Removes the weakness for good".into(), "mitigation.html".into())],
         unsound: Vec::new(),
+        exceptions: vec![items::ExceptionLine {
+            number: "VCA0000007".into(),
+            href: "exception.html".into(),
+            state: Chip::new(Tone::Fail, "Rejected"),
+            what: "Risk accepted".into(),
+            at: when(9_000),
+        }],
         scans: vec![items::ScanLine {
             number: "VSCAN0002041".into(),
             href: "scan.html".into(),

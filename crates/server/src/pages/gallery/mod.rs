@@ -5,6 +5,7 @@
 
 mod administration;
 mod assets;
+mod exceptions;
 mod follow;
 mod home;
 mod items;
@@ -24,6 +25,7 @@ fn every_page_renders_within_the_rules() {
     jobs::pages(&out);
     items::pages(&out);
     scans::pages(&out);
+    exceptions::pages(&out);
     assets::pages(&out);
     assets::agents(&out);
     operations::pages(&out);
