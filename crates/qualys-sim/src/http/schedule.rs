@@ -109,7 +109,7 @@ fn when(xml: &mut Xml, call: &Call, schedule: &Schedule) {
     if schedule.active
         && let Some(next) = next_launch(schedule, start, call.now)
     {
-        // Recorded without a zone.
+        // The sample in the guide has no zone.
         xml.leaf("NEXTLAUNCH_UTC", &next.strftime("%Y-%m-%dT%H:%M:%S").to_string());
     }
     xml.open("TIME_ZONE");
