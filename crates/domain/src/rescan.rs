@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 mod place;
 mod verdict;
 
-pub use place::{Appliance, EXTERNAL, Place, choose};
+pub use place::{Appliance, EXTERNAL, Place, Why, choose, chosen};
 pub use verdict::{Evidence, Verdict, judge};
 
 /// Addresses in one child at most.

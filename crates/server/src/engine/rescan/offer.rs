@@ -8,7 +8,6 @@ use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::rescan::{self, Appliance, Place, Situation};
 use std::collections::HashMap;
-use std::net::IpAddr;
 use store::instances::{self, Instance, Profile};
 use store::scans::{self, Candidate};
 use store::{Transaction, assets, scanners};
@@ -190,15 +189,7 @@ pub(super) struct Scanner {
 
 impl Scanner {
     pub(super) fn load(tx: &mut Transaction<'_>, id: InstanceId) -> store::Result<Scanner> {
-        let appliances = instances::appliances(tx, id)?.into_iter().map(|row| Appliance {
-            ranges: ranges(&row.addresses),
-            key: row.key,
-            name: row.name,
-            network: row.network_id,
-            profile: row.profile,
-            precedence: row.precedence,
-        });
-        let appliances = appliances.collect();
+        let appliances = store::appliances::serving(tx, id)?;
         Ok(Scanner { instance: instances::one(tx, id)?, profiles: instances::profiles(tx, id)?, appliances })
     }
 
@@ -213,10 +204,4 @@ impl Scanner {
         let by_key = self.profiles.iter().find(|profile| profile.key == word);
         by_key.or_else(|| self.profiles.iter().find(|profile| profile.title == word))
     }
-}
-
-/// Ranges as the set-up import keeps them; what is no pair of addresses is left out.
-fn ranges(text: &str) -> Vec<(IpAddr, IpAddr)> {
-    let pairs: Vec<(String, String)> = serde_json::from_str(text).unwrap_or_default();
-    pairs.iter().filter_map(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?))).collect()
 }
