@@ -21,6 +21,7 @@ use domain::id::InstanceId;
 use protocol::api::integrations::{ApplianceChange, NewAppliance};
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use store::appliances::{self, Appliance};
 use store::instances::{self, Profile};
 
@@ -50,8 +51,8 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
             let page = store::list::page::<Appliance>(tx, &appliances::LIST, None, &wanted)?;
             let mut profiles: HashMap<InstanceId, Vec<Profile>> = HashMap::new();
             for row in &page.rows {
-                if !profiles.contains_key(&row.instance_id) {
-                    profiles.insert(row.instance_id, instances::profiles(tx, row.instance_id)?);
+                if let Entry::Vacant(place) = profiles.entry(row.instance_id) {
+                    place.insert(instances::profiles(tx, row.instance_id)?);
                 }
             }
             Ok::<_, Error>((page, profiles))
