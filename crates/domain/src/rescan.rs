@@ -16,7 +16,7 @@ mod verdict;
 
 pub use join::{CallOff, Leaving, Waiting, call_off, coalesce};
 pub use permit::{DefaultProfile, Situation, permitted, unscannable};
-pub use place::{Appliance, EXTERNAL, Place, choose};
+pub use place::{Appliance, EXTERNAL, Place, Why, choose, chosen};
 pub use verdict::{Evidence, Verdict, judge};
 
 /// Addresses in one child at most.

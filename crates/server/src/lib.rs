@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod api;
 pub mod app;
+pub mod appliances;
 pub mod assets;
 pub mod clock;
 pub mod config;

@@ -11,6 +11,8 @@ use domain::filter::{self, Field, Fields};
 use domain::id::InstanceId;
 use domain::time::Timestamp;
 
+pub use crate::appliances::{Appliance, of as appliances};
+
 /// What people may set of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -357,6 +359,7 @@ pub fn delete(tx: &mut Transaction<'_>, actor: &str, id: InstanceId, version: i6
     tx.execute("DELETE FROM platform_quota WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM option_profile WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM appliance WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM appliance_row WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM integration_instance WHERE id = $1", &[&id])?;
     audit_change(tx, actor, "instance.delete", id, serde_json::json!({ "name": instance.name }), now)?;
     Ok(true)
@@ -419,31 +422,6 @@ record! {
 }
 stage!(Profile as "option_profile_batch" { key: String, title: String, is_default: bool, complete: bool });
 
-record! {
-    /// A scanner appliance with the addresses it serves.
-    #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-    pub struct Appliance {
-        /// The scanner's key.
-        pub key: String,
-        /// Name.
-        pub name: String,
-        /// What the scanner last said of it.
-        pub status: String,
-        /// Ranges served: JSON list of `[low, high]` addresses.
-        pub addresses: String,
-        /// The scanner's network, empty without networks.
-        pub network_id: String,
-        /// Profile to use with it.
-        pub profile: Option<String>,
-        /// Lower wins where several serve an address.
-        pub precedence: i64,
-    }
-}
-stage!(Appliance as "appliance_batch" {
-    key: String, name: String, status: String, addresses: String, network_id: String, profile: Option<String>,
-    precedence: i64,
-});
-
 /// Stage what the scanner lists under its keys, put it in and drop what it lists no more.
 fn replace<R: Stage>(
     tx: &mut Transaction<'_>,
@@ -478,26 +456,6 @@ pub fn replace_profiles(
     replace(tx, id, profiles, |profile| profile.key.clone(), [put, drop], now)
 }
 
-/// Replace the appliances of an instance by what the scanner lists. Profile and precedence that people set stay.
-///
-/// # Errors
-/// See [`Error`].
-pub fn replace_appliances(
-    tx: &mut Transaction<'_>,
-    id: InstanceId,
-    appliances: Vec<Appliance>,
-    now: Timestamp,
-) -> Result<()> {
-    let put =
-        "INSERT INTO appliance (instance_id, key, name, status, addresses, network_id, profile, precedence, seen_at)
-         SELECT $1, key, name, status, addresses, network_id, profile, precedence, $2 FROM appliance_batch WHERE true
-         ON CONFLICT (instance_id, key) DO UPDATE SET name = excluded.name, status = excluded.status,
-             addresses = excluded.addresses, network_id = excluded.network_id, seen_at = excluded.seen_at";
-    let drop = "DELETE FROM appliance WHERE instance_id = $1
-         AND NOT EXISTS (SELECT 1 FROM appliance_batch b WHERE b.key = appliance.key)";
-    replace(tx, id, appliances, |appliance| appliance.key.clone(), [put, drop], now)
-}
-
 /// The option profiles of an instance, the scanner's default first, then by title.
 ///
 /// # Errors
@@ -506,18 +464,6 @@ pub fn profiles(tx: &mut Transaction<'_>, id: InstanceId) -> Result<Vec<Profile>
     tx.all(
         "SELECT key, title, is_default, complete FROM option_profile WHERE instance_id = $1
          ORDER BY is_default DESC, title, key",
-        &[&id],
-    )
-}
-
-/// The appliances of an instance in their precedence.
-///
-/// # Errors
-/// See [`Error`].
-pub fn appliances(tx: &mut Transaction<'_>, id: InstanceId) -> Result<Vec<Appliance>> {
-    tx.all(
-        "SELECT key, name, status, addresses, network_id, profile, precedence FROM appliance WHERE instance_id = $1
-         ORDER BY precedence, name, key",
         &[&id],
     )
 }

@@ -42,6 +42,7 @@
 
 pub mod accounts;
 pub mod agents;
+pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;

@@ -298,7 +298,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Appliances { instance } => {
             let found = find(&client, &instance).await?;
             let at = path(&["instances", &found.id.to_string(), "appliances"]);
-            let AppliancesBody { appliances } = client.get(&at, &[]).await?;
+            let AppliancesBody { appliances, .. } = client.get(&at, &[]).await?;
             output::list(context.format, &appliances, APPLIANCES)
         }
         Command::Import { instance, kind, no_wait } => import(&client, context, &instance, kind, no_wait).await,

@@ -3,6 +3,7 @@
 //! A noun's file has a `Command` (clap) and a `run(command, context)`; it is listed in [`Command`] and [`run`] below.
 
 mod agents;
+mod appliances;
 mod approvals;
 mod assets;
 mod catalogue;
@@ -113,6 +114,9 @@ enum Command {
     /// Jobs whose review is due
     #[command(subcommand)]
     Reviews(follow::Reviews),
+    /// Scanner appliances: which serves which addresses, with which option profile
+    #[command(subcommand)]
+    Appliances(appliances::Command),
     /// Approval of risky runs by a second person: read the plan, sign it, or reject it
     #[command(subcommand)]
     Approvals(approvals::Command),
@@ -184,6 +188,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Scanners(command) => scanners::run(command, &context).await,
         Command::Instances(command) => instances::run(command, &context).await,
         Command::Schedules(command) => schedules::run(command, &context).await,
+        Command::Appliances(command) => appliances::run(command, &context).await,
         Command::Vulnerabilities(command) => vulnerabilities::run(command, &context).await,
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Tags(command) => tags::run(command, &context).await,

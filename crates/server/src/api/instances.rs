@@ -2,6 +2,7 @@
 
 use super::imports;
 use crate::app::App;
+use crate::appliances;
 use crate::engine::import;
 use crate::http::conditional::etag;
 use crate::http::{Caller, Error, IfMatch, ListQuery};
@@ -13,7 +14,7 @@ use domain::access::{Action, Record};
 use domain::id::InstanceId;
 use domain::import::Kind;
 use protocol::api::integrations::{
-    Appliance, AppliancesBody, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody, InstanceChange,
+    AppliancesBody, ConnectionTestBody, ImportBody, ImportRequest, Instance, InstanceBody, InstanceChange,
     InstancesBody, NewInstance, OptionProfile, OptionProfilesBody, QuotasBody,
 };
 use store::{Transaction, instances};
@@ -28,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(quotas))
         .routes(routes!(test))
         .routes(routes!(option_profiles))
-        .routes(routes!(appliances))
+        .routes(routes!(appliances_of))
         .routes(routes!(import_now))
 }
 
@@ -197,7 +198,7 @@ async fn option_profiles(
 /// List the scanner appliances of an integration instance
 #[utoipa::path(get, path = "/instances/{id}/appliances", tag = "instances", params(("id" = i64, Path)),
     responses((status = OK, body = AppliancesBody)))]
-async fn appliances(
+async fn appliances_of(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<i64>,
@@ -207,16 +208,7 @@ async fn appliances(
         logic::known(tx, InstanceId(id))?;
         Ok::<_, Error>(instances::appliances(tx, InstanceId(id))?)
     });
-    let appliance = |row: instances::Appliance| Appliance {
-        key: row.key,
-        name: row.name,
-        status: row.status,
-        addresses: serde_json::from_str(&row.addresses).unwrap_or_default(),
-        network_id: row.network_id,
-        profile: row.profile,
-        precedence: row.precedence,
-    };
-    Ok(Json(AppliancesBody { appliances: found.await?.into_iter().map(appliance).collect() }))
+    Ok(Json(AppliancesBody { appliances: found.await?.into_iter().map(appliances::body).collect(), next: None }))
 }
 
 /// Ask for an import; it begins now, or when its turn comes. Gives the run's number.

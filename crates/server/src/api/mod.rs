@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub mod accounts;
 pub mod agents;
+pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
@@ -62,6 +63,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(selection::routes())
         .merge(agents::routes())
         .merge(scanners::routes())
+        .merge(appliances::routes())
         .merge(instances::routes())
         .merge(imports::routes())
         .merge(schedules::routes())

@@ -11,6 +11,7 @@ pub mod sanitise;
 pub mod shell;
 
 pub mod agents;
+pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;

@@ -22,7 +22,7 @@ use domain::id::InstanceId;
 use domain::rescan::TRACKING_HOURS;
 use domain::time::Timestamp;
 use protocol::api::integrations::{ConnectionCheck, ConnectionTest, InstanceChange, NewInstance, Quota};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::imports::RunRow;
 use store::instances::{self, Appliance, Instance, Profile};
 
@@ -193,7 +193,9 @@ fn groups(
     let profiles = known.map(|known| known.profiles.as_slice()).unwrap_or_default();
     let choices = profiles.iter().map(|profile| (profile.key.as_str(), profile.title.as_str()));
     let appliances = known.map(|known| known.appliances.as_slice()).unwrap_or_default();
-    let places = appliances.iter().map(|appliance| (appliance.key.as_str(), appliance.name.as_str()));
+    // One appliance can have several rows.
+    let places: BTreeMap<&str, &str> =
+        appliances.iter().map(|appliance| (appliance.key.as_str(), appliance.name.as_str())).collect();
     let rescans = vec![
         listed("default_profile", "Default option profile", &given.profile, "None", &choices.collect::<Vec<_>>())
             .help("What a rescan uses unless another is named"),
@@ -202,7 +204,7 @@ fn groups(
             "Default appliance",
             &given.appliance,
             "The scanner's own",
-            &places.collect::<Vec<_>>(),
+            &places.into_iter().collect::<Vec<_>>(),
         )
         .help("For addresses that no appliance serves by itself"),
         Field::typed("number", "tracking_hours", "Hours a rescan is tracked", &given.tracking),
@@ -324,6 +326,13 @@ async fn page(
         let like = format!("/instances/new?like={}", known.instance.id);
         let mut actions = vec![import, schedule.icon("calendar"), Button::go("Its imports", runs).icon("history")];
         if !known.instance.files_only() {
+            let rows =
+                crate::pages::lists::address("/appliances", &[("q", &format!("instance.id:{}", known.instance.id))]);
+            actions.push(Button::go("Its appliances", rows).icon("radar"));
+            let place = format!("/instances/{}/place", known.instance.id);
+            actions.push(
+                Button::show("Which appliance serves an address?", place).icon("help").unless(configures.clone()),
+            );
             actions.push(Button::go("New integration like this", like).icon("plus").unless(configures.clone()));
         }
         if known.run.is_none() {
@@ -358,7 +367,8 @@ fn facts(known: &Known, now: Timestamp) -> Vec<Fact> {
     let mut facts = Vec::new();
     if !known.instance.files_only() {
         let titles = known.profiles.iter().map(|profile| profile.title.as_str()).collect();
-        let appliances = known.appliances.iter().map(|appliance| appliance.name.as_str()).collect();
+        let appliances: BTreeSet<&str> = known.appliances.iter().map(|appliance| appliance.name.as_str()).collect();
+        let appliances = appliances.into_iter().collect();
         facts.push(Fact::new("Option profiles", Value::text(names(titles))));
         facts.push(Fact::new("Appliances", Value::text(names(appliances))));
         let default = known.instance.default_profile.as_deref();

@@ -4,6 +4,7 @@
 //! Every noun has `routes()`, listed in [`routes`].
 
 pub mod agents;
+pub mod appliances;
 pub mod approvals;
 pub mod asset;
 pub mod assets;
@@ -100,6 +101,7 @@ pub fn routes() -> Router<App> {
         .merge(scans::routes())
         .merge(scan::routes())
         .merge(scanners::routes())
+        .merge(appliances::routes())
         .merge(instances::routes())
         .merge(imports::routes())
         .merge(schedules::routes())

@@ -7,6 +7,7 @@
     reason = "a test stops where something is missing"
 )]
 
+mod appliances;
 mod instances;
 mod platform;
 

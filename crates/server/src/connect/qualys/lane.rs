@@ -179,7 +179,9 @@ impl Lane {
         let window = rate.window_seconds.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
         quota.window_seconds = window.or(quota.window_seconds);
         quota.remaining = rate.remaining.map(|left| left.max(0)).or(quota.remaining);
-        quota.wait_until = wait.or(quota.wait_until.filter(|until| *until > now));
+        // Calls that are left say that an older wait is over.
+        let over = rate.remaining.is_some_and(|left| left > 0);
+        quota.wait_until = wait.or(quota.wait_until.filter(|until| *until > now && !over));
         if let Some(limit) = rate.concurrency_limit {
             quota.concurrency = Some(i64::try_from(limit).unwrap_or(i64::MAX));
             state.slots = limit.clamp(1, self.most);
@@ -305,6 +307,18 @@ mod tests {
         let quota = lane.quota().expect("known");
         assert_eq!((quota.limit, quota.remaining), (Some(0), Some(0)));
         assert_eq!(quota.wait_until, Some(Timestamp::from_micros(7 * 86_400 * 1_000_000)));
+    }
+
+    #[test]
+    fn a_wait_ends_with_an_answer_that_leaves_calls() {
+        let lane = Lane::new(2);
+        let (now, hour) = (Timestamp::from_micros(0), Duration::from_secs(3_600));
+        let left = |remaining| RateHeaders { remaining: Some(remaining), ..RateHeaders::default() };
+        for (remaining, waits) in [(0, true), (7, false)] {
+            lane.refuse("HTTP 409, code 1965", Some(hour), now);
+            lane.learn(&left(remaining), now);
+            assert_eq!(lane.quota().and_then(|quota| quota.wait_until).is_some(), waits, "{remaining}");
+        }
     }
 
     #[test]

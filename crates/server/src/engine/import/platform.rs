@@ -20,9 +20,10 @@ use intake::qualys::asset_groups::AssetGroup;
 use intake::qualys::option_profiles::OptionProfile;
 use intake::qualys::search_lists;
 use intake::{Observation, ReadError, Stop};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use store::appliances::Listed;
 use store::imports::{Counters, Kind, Start};
-use store::instances::{self, Appliance, Instance, Profile};
+use store::instances::{self, Instance, Profile};
 use store::search_lists::{self as lists, Named, SearchList};
 use store::{imports, vulnerabilities};
 
@@ -278,7 +279,7 @@ impl Work {
         let appliances = appliance_rows(found, &groups);
         let count = (appliances.len() + groups.len()) as u64;
         let (instance, now) = (self.instance, self.app.clock.now());
-        self.app.database.write(move |tx| instances::replace_appliances(tx, instance, appliances.clone(), now)).await?;
+        self.app.database.write(move |tx| store::appliances::replace(tx, instance, appliances.clone(), now)).await?;
         merger.counters.setup.updated += count;
         merger.count(2, count, 0).await
     }
@@ -433,44 +434,55 @@ async fn merge_page(merger: &mut Merger, mut page: Page) -> Result<Vec<i64>, Err
     read.map_err(Error::Input)
 }
 
-/// One row per appliance, with the addresses of the asset groups whose default it is. The platform's own scanners are
-/// a row as well; they come last.
-fn appliance_rows(found: Vec<appliances::Appliance>, groups: &[AssetGroup]) -> Vec<Appliance> {
-    let mut served: BTreeMap<i64, Vec<(String, String)>> = BTreeMap::new();
-    for group in groups {
-        if let Some(appliance) = group.default_appliance_id {
-            let ranges = group.addresses.iter().filter_map(|text| range(text));
-            served.entry(appliance).or_default().extend(ranges);
-        }
-    }
-    let text = |ranges: Option<Vec<(String, String)>>| {
-        let mut ranges = ranges.unwrap_or_default();
-        ranges.sort();
-        ranges.dedup();
-        serde_json::to_string(&ranges).expect("texts are JSON")
-    };
-    let external = served.remove(&0);
-    let mut rows: Vec<Appliance> = found
+/// One row per appliance, and one per asset group that has a default appliance and addresses, with those. The platform's
+/// own scanners are a row as well; they come last.
+fn appliance_rows(found: Vec<appliances::Appliance>, groups: &[AssetGroup]) -> Vec<Listed> {
+    let network = |id: Option<i64>| id.filter(|id| *id != 0).map(|id| id.to_string()).unwrap_or_default();
+    let mut rows: Vec<Listed> = found
         .into_iter()
-        .map(|appliance| Appliance {
+        .map(|appliance| Listed {
+            place: format!("appliance:{}", appliance.id),
             key: appliance.id.to_string(),
             name: appliance.name,
             status: appliance.status.unwrap_or_default(),
-            addresses: text(served.remove(&appliance.id)),
-            network_id: appliance.network_id.filter(|id| *id != 0).map(|id| id.to_string()).unwrap_or_default(),
-            profile: None,
+            group_name: String::new(),
+            network_id: network(appliance.network_id),
+            addresses: "[]".to_owned(),
             precedence: 100,
         })
         .collect();
-    rows.push(Appliance {
+    rows.push(Listed {
+        place: format!("appliance:{}", EXTERNAL.0),
         key: EXTERNAL.0.to_owned(),
         name: EXTERNAL.1.to_owned(),
         status: String::new(),
-        addresses: text(external),
+        group_name: String::new(),
         network_id: String::new(),
-        profile: None,
+        addresses: "[]".to_owned(),
         precedence: 1_000,
     });
+    let mut served = Vec::new();
+    for group in groups {
+        let mut ranges: Vec<(String, String)> = group.addresses.iter().filter_map(|text| range(text)).collect();
+        ranges.sort();
+        ranges.dedup();
+        let key = group.default_appliance_id.map(|id| id.to_string());
+        let Some(appliance) = rows.iter().find(|row| Some(&row.key) == key.as_ref()) else { continue };
+        if ranges.is_empty() {
+            continue;
+        }
+        served.push(Listed {
+            place: format!("group:{}", group.id),
+            group_name: group.title.clone(),
+            network_id: match group.network_id {
+                Some(id) => network(Some(id)),
+                None => appliance.network_id.clone(),
+            },
+            addresses: serde_json::to_string(&ranges).expect("texts are JSON"),
+            ..appliance.clone()
+        });
+    }
+    rows.extend(served);
     rows
 }
 
@@ -539,9 +551,9 @@ mod tests {
             kind: None,
             asset_group_ids: Vec::new(),
         };
-        let group = |default_appliance_id, addresses: &[&str]| AssetGroup {
-            id: 1,
-            title: String::new(),
+        let group = |id, default_appliance_id, addresses: &[&str]| AssetGroup {
+            id,
+            title: format!("group {id}"),
             network_id: None,
             default_appliance_id,
             appliance_ids: Vec::new(),
@@ -550,14 +562,25 @@ mod tests {
             updated_at: None,
         };
         let groups = [
-            group(Some(7), &["10.0.0.1-10.0.0.9", "10.1.0.1"]),
-            group(Some(7), &["10.1.0.1", "nonsense"]),
-            group(None, &["10.2.0.1"]),
-            group(Some(0), &["192.0.2.1"]),
+            group(1, Some(7), &["10.1.0.1", "10.0.0.1-10.0.0.9", "10.1.0.1"]),
+            group(2, Some(7), &["10.1.0.1", "nonsense"]),
+            group(3, None, &["10.2.0.1"]),
+            group(4, Some(0), &["192.0.2.1"]),
+            group(5, Some(8), &[]),
+            group(6, Some(99), &["10.3.0.1"]),
         ];
         let rows = appliance_rows(vec![appliance(7, "dc1"), appliance(8, "dc2")], &groups);
-        let shown: Vec<(&str, &str)> = rows.iter().map(|row| (row.name.as_str(), row.addresses.as_str())).collect();
-        let first = r#"[["10.0.0.1","10.0.0.9"],["10.1.0.1","10.1.0.1"]]"#;
-        assert_eq!(shown, [("dc1", first), ("dc2", "[]"), ("External", r#"[["192.0.2.1","192.0.2.1"]]"#)]);
+        let shown: Vec<[&str; 3]> = rows.iter().map(|row| [row.place.as_str(), &row.name, &row.addresses]).collect();
+        assert_eq!(
+            shown,
+            [
+                ["appliance:7", "dc1", "[]"],
+                ["appliance:8", "dc2", "[]"],
+                ["appliance:0", "External", "[]"],
+                ["group:1", "dc1", r#"[["10.0.0.1","10.0.0.9"],["10.1.0.1","10.1.0.1"]]"#],
+                ["group:2", "dc1", r#"[["10.1.0.1","10.1.0.1"]]"#],
+                ["group:4", "External", r#"[["192.0.2.1","192.0.2.1"]]"#],
+            ]
+        );
     }
 }

@@ -9,7 +9,6 @@ use domain::refusal::Refusal;
 use domain::rescan::{self, Appliance, DefaultProfile, Place, Situation};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::IpAddr;
 use store::instances::{self, Instance, Profile};
 use store::scans::{self, Candidate};
 use store::{Transaction, assets, scanners};
@@ -285,17 +284,8 @@ pub(super) struct Scanner {
 
 impl Scanner {
     pub(super) fn load(tx: &mut Transaction<'_>, id: InstanceId) -> store::Result<Scanner> {
-        let rows = instances::appliances(tx, id)?;
-        let states = rows.iter().map(|row| (row.key.clone(), row.status.clone())).collect();
-        let appliances = rows.into_iter().map(|row| Appliance {
-            ranges: ranges(&row.addresses),
-            key: row.key,
-            name: row.name,
-            network: row.network_id,
-            profile: row.profile,
-            precedence: row.precedence,
-        });
-        let appliances = appliances.collect();
+        let appliances = store::appliances::serving(tx, id)?;
+        let states = instances::appliances(tx, id)?.into_iter().map(|row| (row.key, row.status)).collect();
         let (instance, profiles) = (instances::one(tx, id)?, instances::profiles(tx, id)?);
         Ok(Scanner { instance, profiles, appliances, states })
     }
@@ -317,10 +307,4 @@ impl Scanner {
         let by_key = self.profiles.iter().find(|profile| profile.key == word);
         by_key.or_else(|| self.profiles.iter().find(|profile| profile.title == word))
     }
-}
-
-/// Ranges as the set-up import keeps them; what is no pair of addresses is left out.
-fn ranges(text: &str) -> Vec<(IpAddr, IpAddr)> {
-    let pairs: Vec<(String, String)> = serde_json::from_str(text).unwrap_or_default();
-    pairs.iter().filter_map(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?))).collect()
 }

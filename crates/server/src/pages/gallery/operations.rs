@@ -7,7 +7,7 @@ use crate::pages::jobs::CountPart;
 use crate::pages::lists::Action;
 use crate::pages::records::{Fact, Value};
 use crate::pages::shell::Section;
-use crate::pages::{imports, scanners};
+use crate::pages::{appliances, imports, scanners};
 use std::path::Path;
 
 pub(super) fn pages(out: &Path) {
@@ -128,6 +128,29 @@ pub(super) fn pages(out: &Path) {
         actions: vec![Action::post("Import now", "/x").icon("database-import")],
     };
     save(out, "integration", &page.to_string());
+    let row = |name: &str, from: &str, serves: &str, manual: bool| appliances::ApplianceRow {
+        name: name.into(),
+        from: from.into(),
+        status: Chip::new(Tone::Ok, "Online"),
+        precedence: 100,
+        serves: serves.into(),
+        network: String::new(),
+        condition: if manual { "tag:dmz".into() } else { String::new() },
+        profile: "the integration's".into(),
+        instance: "Qualys EU".into(),
+        instance_href: "integration.html".into(),
+        edit: Action::show("Edit", "/x"),
+        delete: manual.then(|| Action::post("Delete", "/x")),
+    };
+    let page = appliances::AppliancesPage {
+        shell: shell(Section::Scanners, "Appliances").under("Scanners", "scanners.html"),
+        list: list("/appliances", "appliances", &appliances::COLUMNS, "", "order", 2, 2),
+        rows: vec![
+            row("zrh-dc1", "asset group Zurich", "10.1.0.0-10.1.0.255, 10.1.4.7 and 12 more", false),
+            row("External", "made by hand", "", true),
+        ],
+    };
+    save(out, "appliances", &page.to_string());
 
     let rows: Vec<_> = [("Completed", Tone::Ok, 0), ("Failed", Tone::Fail, 0), ("Completed", Tone::Warn, 14)]
         .into_iter()
