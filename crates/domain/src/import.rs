@@ -29,6 +29,8 @@ pub enum Kind {
     KnowledgeBaseFull,
     /// Detections, by processing time.
     HostDetection,
+    /// All detections of all hosts, whenever they were processed: finds out what is not reported any more.
+    Comprehensive,
     /// Hosts with their names, tags and scan times, also those without a detection.
     HostList,
     /// Option profiles, appliances and asset groups: what a rescan needs.
@@ -47,11 +49,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Everything,
         Kind::KnowledgeBase,
         Kind::KnowledgeBaseFull,
         Kind::HostDetection,
+        Kind::Comprehensive,
         Kind::HostList,
         Kind::Setup,
         Kind::OptionProfiles,
@@ -62,7 +65,7 @@ impl Kind {
     ];
 
     /// The kinds that have a schedule of their own, in the order in which they begin where several are due at once.
-    pub const SCHEDULED: [Kind; 7] = [
+    pub const SCHEDULED: [Kind; 8] = [
         Kind::OptionProfiles,
         Kind::Appliances,
         Kind::SearchLists,
@@ -70,6 +73,7 @@ impl Kind {
         Kind::KnowledgeBase,
         Kind::KnowledgeBaseFull,
         Kind::HostDetection,
+        Kind::Comprehensive,
     ];
 
     /// The word used in the database and the API.
@@ -80,6 +84,7 @@ impl Kind {
             Kind::KnowledgeBase => "knowledge_base",
             Kind::KnowledgeBaseFull => "knowledge_base_full",
             Kind::HostDetection => "host_detection",
+            Kind::Comprehensive => "comprehensive",
             Kind::HostList => "host_list",
             Kind::Setup => "setup",
             Kind::OptionProfiles => "option_profiles",
@@ -104,6 +109,7 @@ impl Kind {
             Kind::KnowledgeBase => "Knowledge base",
             Kind::KnowledgeBaseFull => "Whole knowledge base",
             Kind::HostDetection => "Detections",
+            Kind::Comprehensive => "All detections",
             Kind::HostList => "Host list",
             Kind::Setup => "Option profiles and appliances",
             Kind::OptionProfiles => "Option profiles",
@@ -121,6 +127,7 @@ impl Kind {
             Kind::Everything => "Set-up, knowledge base and detections, one after the other.",
             Kind::KnowledgeBase => "Entries that changed since the last time.",
             Kind::KnowledgeBaseFull => "Every entry, also those that changed without a word of it.",
+            Kind::Comprehensive => "Every detection of every host, to find out what is not reported any more.",
             Kind::HostList => "Names, tags and scan times of all hosts, also of those without a detection.",
             Kind::HostDetection => "Hosts whose detections were processed since the last time.",
             Kind::Setup => "What a rescan needs: option profiles, appliances, asset groups.",
@@ -148,7 +155,7 @@ impl Kind {
             }
             Kind::HostList => Cadence::sundays(1),
             Kind::KnowledgeBaseFull => Cadence::sundays(2),
-            Kind::Everything | Kind::Setup | Kind::File | Kind::Targeted => Cadence::Off,
+            Kind::Comprehensive | Kind::Everything | Kind::Setup | Kind::File | Kind::Targeted => Cadence::Off,
         }
     }
 }
@@ -208,6 +215,13 @@ impl Trouble {
             ),
         }
     }
+}
+
+/// Whether what a full pull did not show may be called unseen: not where it showed less than 80 of a hundred hosts that were
+/// expected, because then the account sees less than before, which says nothing of the hosts (`qualys-api.md` 2.2).
+#[must_use]
+pub fn whole(shown: u64, expected: u64) -> bool {
+    u128::from(shown) * 100 >= u128::from(expected) * 80
 }
 
 /// When imports of one kind come.
@@ -373,6 +387,15 @@ mod tests {
     }
 
     #[test]
+    fn what_an_account_does_not_see_any_more_is_not_gone() {
+        for (shown, expected, is) in
+            [(0, 0, true), (1, 0, true), (80, 100, true), (79, 100, false), (0, 1, false), (u64::MAX, u64::MAX, true)]
+        {
+            assert_eq!(whole(shown, expected), is, "{shown} of {expected}");
+        }
+    }
+
+    #[test]
     fn what_is_no_schedule_is_refused() {
         let code = |cadence: &Cadence| cadence.validate().map_err(|refusal| refusal.code).err();
         assert_eq!(code(&Cadence::Off), None);
@@ -398,7 +421,9 @@ mod tests {
         assert_eq!(Cadence::sundays(2).words(), "Every week on Sunday at 02:00 (UTC)");
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
-            assert_eq!(kind.proposed(60).is_on(), Kind::SCHEDULED.contains(&kind), "{kind:?}");
+            // All detections of a large estate are a burden: only where somebody says so.
+            let comes = Kind::SCHEDULED.contains(&kind) && kind != Kind::Comprehensive;
+            assert_eq!(kind.proposed(60).is_on(), comes, "{kind:?}");
         }
     }
 }

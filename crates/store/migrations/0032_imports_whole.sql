@@ -3,7 +3,7 @@
 -- When imports of one kind come from an instance that has a connection.
 CREATE TABLE integration (
     instance_id {whole} NOT NULL REFERENCES integration_instance (id),
-    -- knowledge_base, knowledge_base_full, host_detection, host_list, option_profiles, appliances, search_lists
+    -- knowledge_base, knowledge_base_full, host_detection, comprehensive, host_list, option_profiles, appliances, search_lists
     kind {text} NOT NULL,
     -- {"when":"off"}, {"when":"every","minutes":240}, {"when":"at", and what a recurring schedule of a job says}
     cadence {json} NOT NULL,
@@ -27,7 +27,7 @@ FROM integration_instance n
 CROSS JOIN (SELECT 'knowledge_base' AS kind, 'every' AS pace UNION ALL SELECT 'host_detection', 'every'
             UNION ALL SELECT 'option_profiles', 'daily' UNION ALL SELECT 'appliances', 'daily'
             UNION ALL SELECT 'knowledge_base_full', 'off' UNION ALL SELECT 'host_list', 'off'
-            UNION ALL SELECT 'search_lists', 'off') k
+            UNION ALL SELECT 'search_lists', 'off' UNION ALL SELECT 'comprehensive', 'off') k
 WHERE n.auth <> 'files';
 
 -- queued, running, complete, failed, cancelled; a queued one has begun when it says running
@@ -108,3 +108,13 @@ CREATE TABLE option_profile_list (
     excluded {bool} NOT NULL,
     PRIMARY KEY (instance_id, profile_key, title, excluded)
 ) {keyed};
+
+-- Full pulls: when a host was last shown by one, and which open weaknesses of a host that was shown were not.
+ALTER TABLE source_host ADD COLUMN full_at {time};
+-- NULL = the last full pull that showed its host showed it
+ALTER TABLE detection ADD COLUMN unseen_since_at {time};
+-- how many full pulls, one after the other, did not show it
+ALTER TABLE detection ADD COLUMN unseen {whole} NOT NULL DEFAULT 0;
+-- the run at work that did not show it, until it is known whether that counts; 0 = none
+ALTER TABLE detection ADD COLUMN unseen_run {whole} NOT NULL DEFAULT 0;
+CREATE INDEX detection_unseen_run ON detection (unseen_run);

@@ -348,7 +348,7 @@ pub fn finish(
             &[&run.instance, &until],
         )?;
     }
-    if matches!(kind, Kind::HostDetection | Kind::Everything) {
+    if matches!(kind, Kind::HostDetection | Kind::Comprehensive | Kind::Everything) {
         tx.execute(
             "UPDATE integration_instance SET host_detection_until = coalesce($2, host_detection_until) WHERE id = $1",
             &[&run.instance, &until],

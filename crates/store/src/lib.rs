@@ -90,6 +90,7 @@ pub mod tags;
 pub mod tasks;
 pub mod tokens;
 pub mod transaction;
+pub mod unseen;
 pub mod value;
 pub mod vulnerabilities;
 pub mod words;

@@ -379,3 +379,65 @@ fn an_upgrade_keeps_every_tag_on_postgres() {
         upgraded(&db);
     }
 }
+
+/// One interval for everything becomes a schedule for each kind; what is new comes when somebody says so.
+fn scheduled(db: &TestDatabase) {
+    let before = MIGRATIONS.iter().position(|(name, _)| *name == "0032_imports_whole").unwrap();
+    apply(db, &MIGRATIONS[..before]).unwrap();
+    db.write_blocking(|tx| {
+        for (name, auth, minutes) in [
+            ("often", "basic", Some(15_i64)),
+            ("seldom", "basic", Some(2_880)),
+            ("asked", "basic", None),
+            ("files", "files", None),
+        ] {
+            tx.execute(
+                "INSERT INTO integration_instance (name, product, api_url, gateway_url, auth, username, secret, versions,
+                     tracking_hours, interval_minutes, next_import_at, version, created_at, updated_at)
+                 VALUES ($1, 'qualys', '', '', $2, '', $3, '{}', 24, $4, $5, 1, 0, 0)",
+                &[&name, &auth, &vec![7_u8; 16], &minutes, &minutes.map(|_| at(60))],
+            )?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    apply(db, &MIGRATIONS[..=before]).unwrap();
+    let of = |name: &'static str| {
+        db.read_blocking(move |tx| {
+            let id: InstanceId = tx.scalar("SELECT id FROM integration_instance WHERE name = $1", &[&name])?;
+            integrations::of(tx, id)
+        })
+        .unwrap()
+    };
+    let every = |minutes| Cadence::Every { minutes };
+    for (name, detections, lists) in [
+        ("often", every(15), every(1_440)),
+        ("seldom", every(2_880), every(2_880)),
+        ("asked", Cadence::Off, Cadence::Off),
+    ] {
+        let rows = of(name);
+        assert_eq!(rows.len(), Kind::SCHEDULED.len(), "{name}");
+        for row in rows {
+            let expected = match row.kind {
+                Kind::KnowledgeBase | Kind::HostDetection => detections.clone(),
+                Kind::OptionProfiles | Kind::Appliances => lists.clone(),
+                _ => Cadence::Off,
+            };
+            assert_eq!(row.next_at, expected.is_on().then(|| at(60)), "{name} {:?}", row.kind);
+            assert_eq!(row.cadence(), expected, "{name} {:?}", row.kind);
+        }
+    }
+    assert!(of("files").is_empty());
+}
+
+#[test]
+fn an_upgrade_keeps_every_schedule_on_sqlite() {
+    scheduled(&TestDatabase::bare_sqlite());
+}
+
+#[test]
+fn an_upgrade_keeps_every_schedule_on_postgres() {
+    if let Some(db) = TestDatabase::bare_postgres("reports::an_upgrade_keeps_every_schedule_on_postgres") {
+        scheduled(&db);
+    }
+}

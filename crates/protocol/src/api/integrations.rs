@@ -472,7 +472,7 @@ pub struct Place {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
-    /// `everything` when absent, `knowledge_base`, `knowledge_base_full`, `host_detection`, `host_list`, `setup`,
+    /// `everything` when absent, `knowledge_base`, `knowledge_base_full`, `host_detection`, `comprehensive`, `host_list`, `setup`,
     /// `option_profiles`, `appliances` or `search_lists`.
     pub kind: Option<String>,
 }
@@ -543,7 +543,8 @@ pub struct ImportScheduleBody {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ImportSchedule {
-    /// `knowledge_base`, `knowledge_base_full`, `host_detection`, `host_list`, `option_profiles` or `appliances`.
+    /// `knowledge_base`, `knowledge_base_full`, `host_detection`, `comprehensive`, `host_list`, `option_profiles`, `appliances` or
+    /// `search_lists`.
     pub kind: String,
     /// When.
     pub cadence: CadenceBody,
@@ -622,7 +623,7 @@ pub struct Import {
     pub instance_id: i64,
     /// Its name.
     pub instance: String,
-    /// `everything`, `knowledge_base`, `knowledge_base_full`, `host_detection`, `host_list`, `setup`, `option_profiles`,
+    /// `everything`, `knowledge_base`, `knowledge_base_full`, `host_detection`, `comprehensive`, `host_list`, `setup`, `option_profiles`,
     /// `appliances`, `search_lists`, `file` or `targeted`.
     pub kind: String,
     /// `schedule`, `people` or `scan`.

@@ -72,7 +72,7 @@ pub enum Command {
     Import {
         /// Its key or name
         instance: String,
-        /// What: everything, knowledge_base, knowledge_base_full, host_detection, host_list, setup, option_profiles,
+        /// What: everything, knowledge_base, knowledge_base_full, host_detection, comprehensive, host_list, setup, option_profiles,
         /// appliances or search_lists
         #[arg(long, default_value = "everything")]
         kind: String,

@@ -28,7 +28,7 @@ pub enum Command {
 pub struct Set {
     /// Key or name of the instance
     instance: String,
-    /// knowledge_base, knowledge_base_full, host_detection, host_list, option_profiles, appliances or search_lists
+    /// knowledge_base, knowledge_base_full, host_detection, comprehensive, host_list, option_profiles, appliances or search_lists
     kind: String,
     /// Only when somebody asks
     #[arg(long, conflicts_with_all = ["every", "repeat"])]

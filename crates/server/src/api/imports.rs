@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use domain::access::{Action, Record};
+use domain::access::{Action, Actor, AssetScope, Reason, Record};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use futures_util::Stream;
@@ -129,12 +129,18 @@ fn rejection(row: Rejected) -> ImportRejection {
     ImportRejection { what: row.what, line: row.line, reason: row.reason }
 }
 
-/// A run with its steps and the first rows it could not use.
-pub(crate) async fn shown(app: &App, number: Number) -> Result<ImportBody, Error> {
+/// Whether who asks may read rejected rows: they name machines, whosever these are.
+pub(crate) fn reads_rows(actor: &Actor) -> bool {
+    actor.scope == AssetScope::All
+}
+
+/// A run with its steps and, for who may read them, the first rows it could not use.
+pub(crate) async fn shown(app: &App, number: Number, rows: bool) -> Result<ImportBody, Error> {
+    let most = if rows { REJECTIONS_SHOWN } else { 0 };
     let found = app.database.try_read(move |tx| {
         let row = known(tx, number)?;
         let steps = imports::steps(tx, row.id)?;
-        let rejections = imports::rejections(tx, row.id, REJECTIONS_SHOWN)?;
+        let rejections = imports::rejections(tx, row.id, most)?;
         Ok::<_, Error>((row, steps, rejections))
     });
     let (row, steps, rejections) = found.await?;
@@ -181,7 +187,7 @@ async fn troubles(State(app): State<App>, caller: Caller) -> Result<Json<ImportT
     responses((status = OK, body = ImportBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ImportBody>, Error> {
     caller.may(Action::IntegrationsView, &Record::default())?;
-    Ok(Json(shown(&app, numbered(&number)?).await?))
+    Ok(Json(shown(&app, numbered(&number)?, reads_rows(&caller)).await?))
 }
 
 /// Stop a run: one that waits ends at once, one at work at its next page or portion.
@@ -211,7 +217,7 @@ pub(crate) async fn stop(app: &App, caller: &Caller, number: Number) -> Result<(
 async fn cancel(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ImportBody>, Error> {
     let number = numbered(&number)?;
     stop(&app, &caller, number).await?;
-    Ok(Json(shown(&app, number).await?))
+    Ok(Json(shown(&app, number, true).await?))
 }
 
 /// In which form rejected rows are wanted.
@@ -225,7 +231,8 @@ pub struct RejectionsQuery {
 
 /// Download the rows that an import could not use
 ///
-/// At most 10,000 are described one by one, for 90 days; how many there were stays with the run.
+/// At most 10,000 are described one by one, for 90 days; how many there were stays with the run. They name machines, so they are
+/// refused to an account that is kept to some assets.
 #[utoipa::path(get, path = "/imports/{number}/rejections", tag = "imports",
     params(("number" = String, Path), RejectionsQuery), responses((status = OK, body = ImportRejectionsBody)))]
 async fn rejections(
@@ -248,6 +255,9 @@ pub(crate) async fn download(
     query: &RejectionsQuery,
 ) -> Result<Response, Error> {
     caller.may(Action::IntegrationsView, &Record::default())?;
+    if !reads_rows(caller) {
+        return Err(Reason::Scoped.into());
+    }
     let number = numbered(number)?;
     let found = app.database.try_read(move |tx| {
         let run = known(tx, number)?;
@@ -356,7 +366,7 @@ async fn load(
         return Ok((StatusCode::OK, Json(serde_json::json!({ "report": report }))));
     }
     let number = begin(&app, &caller, instance, checked).await?;
-    let import = shown(&app, number).await?.import;
+    let import = shown(&app, number, true).await?.import;
     let body = serde_json::to_value(FileImportBody { import, report }).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, Json(body)))
 }

@@ -245,5 +245,5 @@ async fn import_now(
 ) -> Result<(StatusCode, Json<ImportBody>), Error> {
     let kind = asked.kind.as_deref().unwrap_or("everything");
     let number = begin_import(&app, &caller, InstanceId(id), kind).await?;
-    Ok((StatusCode::ACCEPTED, Json(imports::shown(&app, number).await?)))
+    Ok((StatusCode::ACCEPTED, Json(imports::shown(&app, number, true).await?)))
 }

@@ -128,6 +128,7 @@ fn what(run: &RunRow) -> String {
         Kind::Everything => format!("Everything from {of}"),
         Kind::KnowledgeBase => format!("Knowledge base from {of}"),
         Kind::KnowledgeBaseFull => format!("The whole knowledge base from {of}"),
+        Kind::Comprehensive => format!("All detections from {of}"),
         Kind::HostList => format!("Host list from {of}"),
         Kind::OptionProfiles => format!("Option profiles of {of}"),
         Kind::SearchLists => format!("Search lists of {of}"),
@@ -158,10 +159,11 @@ fn row(run: &RunRow, now: Timestamp) -> ImportRow {
 async fn show(State(app): State<App>, who: PageActor, Path(text): Path<String>) -> Result<Response, Error> {
     who.may(Action::IntegrationsView, &Record::default())?;
     let number = api::numbered(&text)?;
+    let most = if api::reads_rows(&who) { REJECTED_SHOWN } else { 0 };
     let read = app.database.try_read(move |tx| {
         let run = api::known(tx, number)?;
         let steps = runs::steps(tx, run.id)?;
-        let rejections = runs::rejections(tx, run.id, REJECTED_SHOWN)?;
+        let rejections = runs::rejections(tx, run.id, most)?;
         Ok::<_, Error>(Whole { run, steps, rejections })
     });
     let whole = read.await?;

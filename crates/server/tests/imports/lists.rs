@@ -3,7 +3,6 @@
 use super::{import, instance, simulator};
 use qualys_sim::Options;
 use std::collections::BTreeSet;
-use testkit::server::TestServer;
 
 testkit::both_servers!(whether_a_profile_looks_for_a_vulnerability_is_known_from_its_lists, |server| async move {
     let simulator = simulator(Options { hosts: 8, ..Options::default() }).await;

@@ -12,6 +12,7 @@ mod files;
 mod lists;
 mod pages;
 mod schedules;
+mod unseen;
 mod watch;
 
 use qualys_sim::{Fault, FaultKind, Limits, Options, Simulator};

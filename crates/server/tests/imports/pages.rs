@@ -3,7 +3,6 @@
 use super::{ended, instance, simulator};
 use qualys_sim::Options;
 use serde_json::json;
-use testkit::server::TestServer;
 
 /// Host list detection with rows that cannot be used.
 fn broken(rows: usize) -> String {
@@ -40,11 +39,21 @@ testkit::both_servers!(rows_that_cannot_be_used_are_all_there_to_download, |serv
     assert!(page.contains("Rejected rows (CSV)") && page.contains("280 more were refused"), "{page}");
     assert_eq!(admin.get(&format!("/imports/{number}/rejected?format=csv")).await.text, csv.text);
     // What a file holds is nobody's who may not look at integrations.
-    let author = server.user("jo", &["job_author"]).await;
-    for path in [path, format!("/imports/{number}/rejected?format=csv")] {
-        let denied = author.get(&path).await;
-        assert_eq!(denied.status, 403, "{path}: {}", denied.text);
+    let author = server.user("jo", &["job_reader"]).await;
+    let kept = json!({ "name": "kim", "roles": ["vulnerability_administrator"], "scope": ["prod"] });
+    let made = admin.post("/api/v1/users", &kept).await.expect(201);
+    let once = made["one_time_password"].as_str().expect("a password");
+    let kim = server.client().sign_in("kim", once).await.choose_password(once, "a long enough password 7").await;
+    for who in [&author, &kim] {
+        for path in [&path, &format!("/imports/{number}/rejected?format=csv")] {
+            let denied = who.get(path).await;
+            assert_eq!(denied.status, 403, "{path}: {:.300}", denied.text);
+        }
     }
+    let seen = kim.get(&format!("/api/v1/imports/{number}")).await.expect(200);
+    assert_eq!(seen["rejections"], json!([]), "rows name machines, whosever they are");
+    assert_eq!(seen["import"]["counters"]["detections"]["rejected"], 300);
+    assert!(!kim.get(&format!("/imports/{number}")).await.text.contains("host 7"));
 });
 
 testkit::both_servers!(a_schedule_is_tried_kept_and_begun_on_its_pages, |server| async move {
@@ -77,7 +86,7 @@ testkit::both_servers!(a_schedule_is_tried_kept_and_begun_on_its_pages, |server|
     for (name, value, said) in [
         ("zone", "Mars/Phobos", "is not a time zone"),
         ("day_sun", "", "at least one day"),
-        ("time", "x", "give date and time"),
+        ("time", "x", "ive date and time"),
         ("when", "sometimes", "comes `off`"),
     ] {
         let bad: Vec<(&str, &str)> = sunday.map(|(one, kept)| (one, if one == name { value } else { kept })).to_vec();

@@ -74,9 +74,11 @@ testkit::both_servers!(what_is_at_work_can_be_cancelled_and_moves_no_cursor, |se
     // Whoever may only look may not.
     let looker = server.user("lena", &["read_only"]).await;
     assert_eq!(looker.post(&format!("/api/v1/imports/{number}/cancel"), &json!({})).await.status, 403);
+    let asked = std::time::Instant::now();
     admin.post(&format!("/api/v1/imports/{number}/cancel"), &json!({})).await.expect(200);
     let run = ended(&admin, number).await;
     assert_eq!(run["import"]["state"], "cancelled", "{run}");
+    assert!(asked.elapsed() < Duration::from_secs(30), "it does not wait for the platform");
     assert_eq!(run["import"]["counters"]["hosts"]["new"], 1_000, "complete hosts are kept");
     assert_eq!(run["import"]["cancel_by"], "users/admin");
     let step = run["steps"].as_array().expect("steps").last().expect("one").clone();

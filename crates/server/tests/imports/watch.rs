@@ -83,22 +83,20 @@ testkit::both_servers!(what_takes_too_long_or_was_left_behind_is_seen, |server| 
     let admin = server.admin().await;
     let id = instance(&admin, &simulator).await;
     let now = server.app().clock.now();
-    let run = move |seconds: i64| {
-        server.app().database.write(move |tx| {
-            let start = store::imports::Start {
-                instance: domain::id::InstanceId(id),
-                kind: domain::import::Kind::HostDetection,
-                cause: store::imports::Cause::People,
-                actor: "users/admin",
-                source: "",
-            };
-            let name = format!("import/{id}");
-            let lease = store::lease::acquire(tx, &name, uuid::Uuid::new_v4(), now, seconds)?;
-            Ok((store::imports::start(tx, start, now)?, lease.is_some()))
-        })
-    };
     // Somewhere a run is at work for nine hours.
-    let (at_work, held) = run(10 * 3_600).await.expect("it begins");
+    let begun = server.app().database.write(move |tx| {
+        let start = store::imports::Start {
+            instance: domain::id::InstanceId(id),
+            kind: domain::import::Kind::HostDetection,
+            cause: store::imports::Cause::People,
+            actor: "users/admin",
+            source: "",
+        };
+        let name = format!("import/{id}");
+        let lease = store::lease::acquire(tx, &name, uuid::Uuid::new_v4(), now, 10 * 3_600)?;
+        Ok((store::imports::start(tx, start, now)?, lease.is_some()))
+    });
+    let (at_work, held) = begun.await.expect("it begins");
     assert!(held);
     server.clock.advance(9 * 3_600);
     let admin = server.admin().await;

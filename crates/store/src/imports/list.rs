@@ -74,6 +74,7 @@ pub const FIELDS: Fields = Fields {
                 "knowledge_base",
                 "knowledge_base_full",
                 "host_detection",
+                "comprehensive",
                 "host_list",
                 "setup",
                 "option_profiles",

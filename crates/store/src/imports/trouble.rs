@@ -97,7 +97,7 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<TroubleRow>>
                            WHERE o.instance_id = r.instance_id AND o.id > r.id
                              AND ((o.kind = r.kind AND o.state IN ('complete', 'failed'))
                                   OR (o.state = 'complete' AND (o.kind = 'everything'
-                                      OR (r.kind = 'everything' AND o.kind = 'host_detection')))))",
+                                      OR (r.kind = 'everything' AND o.kind IN ('host_detection', 'comprehensive'))))))",
         &[&now.plus_seconds(-REMEMBERED_SECONDS)],
     )?;
     found.extend(tx.all::<TroubleRow>(

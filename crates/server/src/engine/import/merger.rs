@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::imports::{self, Counters, Outcome, Queued, Run, Start, Step};
 use store::lease::{self, Lease};
-use store::{detections, scores, vulnerabilities};
+use store::{detections, scores, unseen, vulnerabilities};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -40,6 +40,7 @@ pub struct Merger {
     digest: [u8; 32],
     notes: BTreeSet<&'static str>,
     described: usize,
+    full: bool,
     step: Step,
     lease: Lease,
     cancelled: CancellationToken,
@@ -109,6 +110,7 @@ impl Merger {
             digest: [0; 32],
             notes: BTreeSet::new(),
             described: 0,
+            full: false,
             step: Step::default(),
             lease,
             cancelled,
@@ -170,6 +172,37 @@ impl Merger {
         Ok(())
     }
 
+    /// From now on all that is known of a host is merged at once: what is missing is not reported any more.
+    pub fn compare(&mut self) {
+        self.full = true;
+    }
+
+    /// Decide whether what a full pull did not show counts; gives what the run says of it.
+    ///
+    /// # Errors
+    /// [`Error::Store`], also where the lease was lost.
+    pub async fn settle(&mut self) -> Result<String, Error> {
+        let (run, lease, now) = (self.run.clone(), self.lease.clone(), self.app.clock.now());
+        let shown = unseen::shown(&self.counters);
+        let settled = self.app.database.write_bulk(move |tx| {
+            lease::hold(tx, &lease)?;
+            let expected = unseen::expected(tx, &run)?;
+            let counts = domain::import::whole(shown, expected);
+            Ok((expected, counts, unseen::settle(tx, &run, counts, now)?))
+        });
+        Ok(match settled.await? {
+            (expected, false, _) => format!(
+                "it showed {shown} hosts where {expected} were expected: the account may see less than before, so nothing is \
+                 marked as not reported any more"
+            ),
+            (_, true, 0) => String::new(),
+            (_, true, 1) => "1 open detection is not reported any more; it is marked, not closed".to_owned(),
+            (_, true, count) => {
+                format!("{count} open detections are not reported any more; they are marked, not closed")
+            }
+        })
+    }
+
     /// Have the run's record say this at its end, once.
     pub fn note(&mut self, remark: &'static str) {
         self.notes.insert(remark);
@@ -201,12 +234,16 @@ impl Merger {
             return Ok(());
         }
         let (run, lease, before, now) = (self.run.clone(), self.lease.clone(), self.counters, self.app.clock.now());
+        let full = self.full;
         let merged = self
             .app
             .database
             .write_bulk(move |tx| {
                 lease::hold(tx, &lease)?;
                 let merged = detections::merge(tx, &run, &batch.machines, now)?;
+                if full {
+                    unseen::compare(tx, &run, &batch.machines, now)?;
+                }
                 let mut counters = before;
                 counters.add(&merged.counters);
                 imports::progress(tx, &run, &counters)?;

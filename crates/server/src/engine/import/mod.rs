@@ -13,6 +13,7 @@ mod merger;
 pub mod platform;
 mod queue;
 mod schedule;
+mod setup;
 pub mod watch;
 
 pub use queue::ask;
@@ -42,6 +43,8 @@ pub enum What {
     KnowledgeBaseFull,
     /// Detections by processing time, and the vulnerabilities they name.
     HostDetection,
+    /// All detections of all hosts.
+    Comprehensive,
     /// Every host, with names, tags and scan times.
     HostList,
     /// Option profiles, appliances, asset groups.
