@@ -37,6 +37,7 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(housekeeping::run(app.clone()));
     tasks.spawn(agents::flush(app.clone()));
     tasks.spawn(rescan::run(app.clone()));
+    tasks.spawn(rescan::follow_resolved(app.clone()));
     tasks.spawn(mail::run(app.clone()));
     tasks.spawn(import::schedule(app.clone()));
     tasks.spawn(after::run(app.clone()));

@@ -1,7 +1,7 @@
 //! `/instances`: the set-up of a subscription of a scanner, its connection, and imports begun now.
 
 use super::frame::{Show, again, faults, frame, sentence};
-use super::{exposure, imports, scanners};
+use super::{exposure, imports, rescan_policy, scanners};
 use crate::api;
 use crate::app::App;
 use crate::http::flash::{self, Flash};
@@ -223,7 +223,8 @@ async fn page(
         let to = format!("/instances/{}/import", known.instance.id);
         let runs = crate::pages::lists::address("/imports", &[("q", &format!("instance.id:{}", known.instance.id))]);
         let import = Button::post("Import now", to).icon("database-import").unless(files.or(imports.clone()));
-        vec![import, Button::go("Its imports", runs).icon("history")]
+        let rescans = rescan_policy::change(who, known.instance.id);
+        vec![import, rescans, Button::go("Its imports", runs).icon("history")]
     });
     Ok(IntegrationPage {
         shell,

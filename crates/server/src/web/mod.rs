@@ -34,6 +34,7 @@ pub mod new_job;
 pub mod password;
 mod people;
 pub mod rescan;
+pub mod rescan_policy;
 pub mod retirement;
 pub mod scan;
 pub mod scanners;
@@ -90,6 +91,7 @@ pub fn routes() -> Router<App> {
         .merge(asset::routes())
         .merge(tags::routes())
         .merge(rescan::routes())
+        .merge(rescan_policy::routes())
         .merge(scans::routes())
         .merge(scan::routes())
         .merge(scanners::routes())
