@@ -12,11 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 mod join;
 mod permit;
 mod place;
+mod queue;
+mod retry;
 mod verdict;
 
 pub use join::{CallOff, Leaving, Waiting, call_off, coalesce};
 pub use permit::{DefaultProfile, Situation, permitted, unscannable};
 pub use place::{Appliance, EXTERNAL, Place, Why, choose, chosen};
+pub use queue::{Line, Policy, Turn, Waits};
+pub use retry::{RETRIES_MAX, Retry, may_retry};
 pub use verdict::{Evidence, Verdict, judge};
 
 /// Addresses in one child at most.
@@ -158,6 +162,50 @@ pub enum Told {
     Error,
     /// Not in the scanner's list.
     Absent,
+}
+
+/// What the scanner says of a launch that it has several times: it has ended once all have, well where one did, and its
+/// results are there once those of all that finished are.
+#[must_use]
+pub fn together(told: &[Told]) -> Told {
+    let any = |wanted: Told| told.contains(&wanted);
+    if told.is_empty() {
+        Told::Absent
+    } else if any(Told::Going) {
+        Told::Going
+    } else if any(Told::Finished { processed: false }) {
+        Told::Finished { processed: false }
+    } else if any(Told::Finished { processed: true }) {
+        Told::Finished { processed: true }
+    } else if any(Told::Cancelled) {
+        Told::Cancelled
+    } else {
+        Told::Error
+    }
+}
+
+/// How long the results of a scan that was cancelled at the scanner are waited for, in seconds.
+pub const CUT_SECONDS: i64 = 3_600;
+
+/// What becomes of a scan that was cancelled at the scanner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// What it found by then may still be processed.
+    Wait,
+    /// It is: it is taken in.
+    Pull,
+    /// Nothing came.
+    End,
+}
+
+/// What becomes of a scan that was first seen cancelled at `seen_at`: what it found by then counts, once it is processed.
+#[must_use]
+pub fn cut(processed: bool, seen_at: Timestamp, now: Timestamp) -> Cut {
+    match processed {
+        true => Cut::Pull,
+        false if now < seen_at.plus_seconds(CUT_SECONDS) => Cut::Wait,
+        false => Cut::End,
+    }
 }
 
 /// What happens to a child.

@@ -52,6 +52,15 @@ fn a_rescan_is_requested_followed_and_shown() {
         (offer["allowed"].as_bool(), offer["default_profile"]["title"].as_str()),
         (Some(true), Some("Initial Options"))
     );
+    let plan = json(folder, &["scans", "request", item, "--preview"], "");
+    assert_eq!((&plan["items"], &plan["scans"][0]["address_count"]), (&1.into(), &1.into()), "{plan}");
+    let rules = json(folder, &["scans", "rules", "--by-group", "false"], "");
+    assert_eq!(rules["by_group"], false);
+    let policy = json(folder, &["scans", "policy", "1", "--running", "3", "--zone", "Europe/Rome"], "");
+    assert_eq!(
+        (&policy["running_max"], &policy["zone"], &policy["launches_max"]),
+        (&3.into(), &"Europe/Rome".into(), &10.into())
+    );
     let output = run(folder, &["scans", "request", item, "--wait", "-o", "json"], "");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("the scan request is being processed: VSCAN0000001"), "{said}");
@@ -63,6 +72,7 @@ fn a_rescan_is_requested_followed_and_shown() {
         String::from_utf8(run(folder, &["scans", "list", "-q", "state:complete", "-o", "csv"], "").stdout).unwrap();
     assert!(listed.contains("VSCAN0000001,complete,1/1,1,1 still present,Qualys,admin,"), "{listed}");
     fails(folder, &["scans", "cancel", "VSCAN0000001"], 5, "the scan has ended");
+    fails(folder, &["scans", "retry", "VSCAN0000001"], 5, "nothing of it came to nothing");
     fails(folder, &["scans", "show", "VSCAN0000009"], 4, "there is no scan VSCAN0000009");
     fails(folder, &["scans", "request", item, "--profile", "None such"], 1, "has no option profile None such");
 }

@@ -149,10 +149,15 @@ both_servers!(a_scoped_administrator_changes_nobody_who_sees_more, |server| asyn
 both_servers!(no_scoped_account_changes_what_concerns_every_asset, |server| async move {
     let pace = json!({ "first_seconds": 60, "longest_seconds": 300, "search_seconds": 60 });
     let instance = json!({ "name": "mine", "api_url": "https://127.0.0.1:1", "username": "u", "password": "p" });
+    let policy = json!({ "policy": {
+        "from": "00:00", "until": "00:00", "zone": "UTC", "running_max": 9, "launches_max": 9, "launches_seconds": 9
+    } });
     let attempts = [
         ("PUT", "/api/v1/settings/follow-up", json!({ "check_minutes": 60, "formula": "quell" })),
         ("PUT", "/api/v1/settings/retention", json!({ "days": 401 })),
         ("PUT", "/api/v1/settings/rescan-pace", json!({ "pace": pace })),
+        ("PUT", "/api/v1/settings/rescan-rules", json!({ "rules": { "by_group": true } })),
+        ("PUT", "/api/v1/instances/1/rescan-policy", policy),
         ("PUT", "/api/v1/approvals/policy", json!({ "from_class": 3 })),
         ("POST", "/api/v1/mail/test", json!({ "recipient": "a@example.org" })),
         ("POST", "/api/v1/mail/1/retry", json!({})),

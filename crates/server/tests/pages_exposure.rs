@@ -144,6 +144,28 @@ testkit::both_servers!(a_rescan_goes_from_the_button_to_the_scan_record, |server
     assert!(none.status == 422 && none.text.contains("Choose the option profile"), "{}", none.text);
     let unknown = admin.form(&form, &[("profile", "named"), ("named", "0")]).await;
     assert!(unknown.status == 422 && unknown.text.contains("has no option profile 0"), "{}", unknown.text);
+    // What would be scanned, before it is asked for; it waits for the scan window that was set.
+    let policy = format!("{instance}/rescans");
+    page(&admin, &instance, &[&format!("hx-get=\"{policy}\"")]).await;
+    page(&admin, &policy, &["id=\"q-modal\"", "Scan window from", "Time zone"]).await;
+    let numbers = [("running_max", "5"), ("launches_max", "10"), ("launches_seconds", "3600")];
+    let with = |from: &'static str, zone: &'static str| {
+        let mut fields = vec![("from", from), ("until", "00:00"), ("zone", zone)];
+        fields.extend(numbers);
+        fields
+    };
+    let wrong = admin.form(&policy, &with("00:00", "Mars/Phobos")).await;
+    assert!(wrong.status == 422 && wrong.text.contains("is not a time zone"), "{}", wrong.text);
+    assert_eq!(sent(&admin, &policy, &with("00:00", "Europe/Rome")).await, instance);
+    let plan = admin.form(&form, &[("profile", "default"), ("step", "plan")]).await;
+    assert!(
+        plan.status == 200 && plan.text.contains("Planned scans") && plan.text.contains("name=\"plan\""),
+        "{}",
+        plan.text
+    );
+    page(&admin, "/scans", &["No rescans yet", "Who may rescan"]).await;
+    page(&admin, "/settings/rescans", &["Remediation owners rescan", "by name"]).await;
+    assert_eq!(sent(&admin, "/settings/rescans", &[("by_group", "yes")]).await, "/scans");
     // S2.13, S2.14: the message, and View status.
     assert_eq!(sent(&admin, &form, &[("profile", "default"), ("key", "1")]).await, item);
     let shown = page(&admin, &item, &["The scan request is being processed", "View status"]).await;
@@ -157,6 +179,13 @@ testkit::both_servers!(a_rescan_goes_from_the_button_to_the_scan_record, |server
     page(&admin, &scan, &["Scan Summary", "Scanner source", "sse-connect=\"/scans/", "Cancel the scan"]).await;
     page(&admin, &format!("{scan}?part=scans"), &["Option profile", "Qualys &#60;EU&#62;"]).await;
     page(&admin, &format!("{scan}?part=source"), &[&number, "not yet"]).await;
+    page(&admin, &format!("{scan}?part=left"), &["Everything that was asked for is looked at."]).await;
+    // A second one who asks joins it and may leave it again.
+    let vera = server.user("vera", &["vulnerability_analyst"]).await;
+    sent(&vera, &form, &[("profile", "default")]).await;
+    page(&vera, &scan, &["admin, vera", "Leave the scan", "Cancel for everybody"]).await;
+    assert_eq!(sent(&vera, &format!("{scan}/cancel"), &[]).await, scan);
+    page(&vera, &scan, &["goes on for the others", "vera (left)"]).await;
     for _ in 0..LOOKS_MAX {
         if !page(&admin, &scan, &[]).await.contains("sse-connect") {
             break;
@@ -165,7 +194,12 @@ testkit::both_servers!(a_rescan_goes_from_the_button_to_the_scan_record, |server
         server.clock.advance(20);
         tokio::time::sleep(STEP).await;
     }
-    page(&admin, &scan, &["Complete", "its detections were imported and judged"]).await;
+    page(&admin, &scan, &["Complete", "its detections were imported and judged", "Retry what failed"]).await;
+    page(&admin, &format!("{scan}?part=unscanned"), &["No address is known that a scan has no result for."]).await;
+    let file = admin.get(&format!("{scan}/report?format=csv")).await;
+    assert!(file.status == 200 && file.text.contains(&number), "{}", file.text);
+    let again = sent(&admin, &format!("{scan}/retry?what=failed"), &[]).await;
+    page(&admin, &again, &["Nothing of it came to nothing."]).await;
     let live = admin.get(&format!("{scan}/live?part=scans")).await;
     assert_eq!(live.headers["content-type"], "text/event-stream");
     assert!(live.text.contains("event: scan") && live.text.contains("event: end"), "{}", live.text);

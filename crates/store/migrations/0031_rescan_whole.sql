@@ -20,8 +20,46 @@ CREATE TABLE scan_requester (
     scan_id {whole} NOT NULL REFERENCES scan (id),
     account_id {whole} NOT NULL,
     at {time} NOT NULL,
+    -- this person is mailed when it ends
+    mail {bool} NOT NULL,
     -- when this person called it off while others go on
     left_at {time},
     PRIMARY KEY (scan_id, account_id)
 ) {keyed};
-INSERT INTO scan_requester (scan_id, account_id, at) SELECT id, requested_by, created_at FROM scan;
+INSERT INTO scan_requester (scan_id, account_id, at, mail) SELECT id, requested_by, created_at, FALSE FROM scan;
+
+-- When rescans of an integration are launched, and how many.
+CREATE TABLE rescan_policy (
+    instance_id {whole} NOT NULL PRIMARY KEY REFERENCES integration_instance (id),
+    -- domain::rescan::Policy
+    policy {json} NOT NULL,
+    -- since when what people resolve is rescanned by itself; null for never
+    on_resolved_at {time},
+    version {whole} NOT NULL
+) {keyed};
+-- window, rate, running, inactive: what a launch waits for; empty where it waits for nothing
+ALTER TABLE scan_child ADD COLUMN waits {text} NOT NULL DEFAULT '';
+-- the scanner's references of later doubles of the same launch, separated by commas
+ALTER TABLE scan_child ADD COLUMN doubles {text} NOT NULL DEFAULT '';
+
+-- What the scanner says of the hosts of a scan, and which addresses it has no result for.
+ALTER TABLE scan_child ADD COLUMN hosts_alive {whole};
+ALTER TABLE scan_child ADD COLUMN hosts_total {whole};
+CREATE TABLE scan_unscanned (
+    child_id {whole} NOT NULL REFERENCES scan_child (id),
+    address {text} NOT NULL,
+    reason {text} NOT NULL,
+    PRIMARY KEY (child_id, address)
+) {keyed};
+
+-- Asking again for what came to nothing: how often, and launches whose targets went on to a later one.
+ALTER TABLE scan ADD COLUMN retries {whole} NOT NULL DEFAULT 0;
+ALTER TABLE scan_child ADD COLUMN retried {bool} NOT NULL DEFAULT FALSE;
+-- it was cancelled at the scanner, and what it found by then is taken in
+ALTER TABLE scan_child ADD COLUMN cut {bool} NOT NULL DEFAULT FALSE;
+
+-- Which resolutions of items were looked at for a rescan by itself.
+CREATE TABLE rescan_wish (
+    item_id {whole} NOT NULL PRIMARY KEY REFERENCES vulnerable_item (id),
+    resolved_at {time} NOT NULL
+) {keyed};

@@ -5,18 +5,24 @@
 //! through its claim, or was overtaken by a person who cancels, changes nothing.
 
 mod list;
+mod policy;
 mod request;
 mod requesters;
+mod resolved;
+mod retry;
 mod work;
 
 pub use list::{
     ExcludedRow, FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, clip, excluded, targets, verdict_counts,
 };
+pub use policy::{CHANGED, Standing, policy, set_policy, standing};
 pub use request::{
     Candidate, NewChild, NewExcluded, NewScan, NewTarget, addresses, assets, candidates, create, open_items, open_scans,
 };
 pub use requesters::{Joined, RequesterRow, UnsentRow, add_targets, join, leave, requesters, unsent};
+pub use resolved::{ResolvedRow, looked_at, resolved};
+pub use retry::{RetryRow, retry, retryable};
 pub use work::{
-    ChildRow, Judged, SightingRow, children, claim, close_targets, judge, lookup_pairs, next_due, parent, release,
-    renew, request_cancel, save, set_state, sightings,
+    ChildRow, Judged, SightingRow, UnscannedRow, children, claim, close_targets, judge, lookup_pairs, next_due, parent,
+    release, renew, request_cancel, save, set_state, set_unscanned, sightings, unscanned,
 };

@@ -89,6 +89,7 @@ fn request(tx: &mut Transaction<'_>, number: i64, items: &[i64]) -> store::Resul
         source_key: String::new(),
         profile_choice: String::new(),
         requested_by: UserId(1),
+        mail: true,
     };
     scans::create(tx, &new, &children, &[], at(10))
 }

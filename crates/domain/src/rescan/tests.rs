@@ -210,3 +210,31 @@ fn verdicts_by_table() {
         assert_eq!(judge(evidence), verdict, "{host:?} {tested:?} {presence:?}");
     }
 }
+
+#[test]
+fn a_launch_that_runs_twice_has_ended_once_both_have() {
+    use Told::{Absent, Cancelled, Error, Finished, Going};
+    let (done, stored) = (Finished { processed: true }, Finished { processed: false });
+    for (told, expected) in [
+        (&[][..], Absent),
+        (&[done], done),
+        (&[done, Going], Going),
+        (&[stored, done], stored),
+        (&[done, Cancelled], done),
+        (&[Error, done], done),
+        (&[Cancelled, Error], Cancelled),
+        (&[Error, Error], Error),
+    ] {
+        assert_eq!(together(told), expected, "{told:?}");
+    }
+}
+
+#[test]
+fn what_a_cancelled_scan_found_is_waited_for_a_while() {
+    let seen = Timestamp::default();
+    for (processed, seconds, expected) in
+        [(true, 0, Cut::Pull), (true, 9_999, Cut::Pull), (false, 3_599, Cut::Wait), (false, 3_600, Cut::End)]
+    {
+        assert_eq!(cut(processed, seen, seen.plus_seconds(seconds)), expected, "{processed} {seconds}");
+    }
+}

@@ -14,6 +14,9 @@ pub struct RescanRequest {
     /// Key or title of an option profile of the item's integration instance; absent for the default one.
     #[serde(default)]
     pub profile: Option<String>,
+    /// Mail the caller when it ends; where absent, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<bool>,
 }
 
 /// A rescan of several items: `items`, `q` or `asset`, one of them.
@@ -36,6 +39,9 @@ pub struct NewScan {
     /// Leave out the items that may not be rescanned, instead of refusing the request.
     #[serde(default)]
     pub eligible_only: bool,
+    /// Mail the caller when it ends; where absent, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<bool>,
     /// Digest of the plan that was looked at (`POST /scans/preview`); the answer says whether it is another one now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -87,6 +93,10 @@ pub struct PlannedScan {
     pub address_count: i64,
     /// Items it looks at.
     pub items: i64,
+    /// When the scan window of the integration opens; absent while it is open.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    #[serde(default)]
+    pub opens_at: Option<Timestamp>,
 }
 
 /// What came of asking.
@@ -185,7 +195,8 @@ pub struct Scan {
     pub message: String,
     /// The scanner.
     pub source: String,
-    /// Which record it was asked of, `assets/7`; absent for items that were named.
+    /// Which record it was asked of, `assets/7`, or `resolved` where it was asked because its items were; absent for items that
+    /// were named.
     #[serde(default)]
     pub asked_of: Option<String>,
     /// Option profile that was named; absent for the default.
@@ -251,6 +262,10 @@ pub struct ScanBody {
     pub leaves: bool,
     /// Whether the caller may cancel it for everybody.
     pub cancel_for_all: Permission,
+    /// Whether the caller may ask again for the scans that failed.
+    pub retry_failed: Permission,
+    /// Whether the caller may ask again for what was not reached or not tested.
+    pub retry_unreached: Permission,
     /// Everybody who asked for what it looks at.
     #[serde(default)]
     pub requesters: Vec<Requester>,
@@ -261,6 +276,31 @@ pub struct ScanBody {
     /// What it leaves out and why, within the caller's scope; the first 5,000.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// Addresses that its scans have no result for, within the caller's scope.
+    #[serde(default)]
+    pub unscanned: Vec<Unscanned>,
+}
+
+/// An address that a scan has no result for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Unscanned {
+    /// Which of the scans.
+    pub child: String,
+    /// The address.
+    pub address: String,
+    /// Why, as far as the scanner says.
+    pub reason: String,
+}
+
+/// `{"scan": …, "lines": […]}`: the result of a rescan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ScanReportBody {
+    /// `VSCAN0000001`.
+    pub scan: String,
+    /// One line per item and host, within the caller's scope.
+    pub lines: Vec<ScanSource>,
 }
 
 /// Something that a request leaves out.
@@ -307,6 +347,15 @@ pub struct CancelRequest {
     pub everybody: bool,
 }
 
+/// Asking again for what came to nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RetryRequest {
+    /// `failed`: scans that failed, were cancelled or are no longer tracked; `unreached`: what was not reached or not tested.
+    pub what: String,
+}
+
 /// May something be done, and why not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -327,8 +376,14 @@ pub struct ChildScan {
     pub state: String,
     /// What is worth knowing: the scanner's own words of an error, what is waited for.
     pub message: String,
+    /// What a scan that is not launched yet waits for: `window`, `rate`, `running` or `inactive`; absent for nothing.
+    #[serde(default)]
+    pub waits: Option<String>,
     /// The scanner's reference; absent until it gave one.
     pub reference: Option<String>,
+    /// The same of later doubles of the launch, which are waited for as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubles: Vec<String>,
     /// Title of the scan at the scanner.
     pub title: String,
     /// Integration instance.
@@ -341,6 +396,15 @@ pub struct ChildScan {
     pub profile: OptionProfile,
     /// Addresses.
     pub addresses: Vec<String>,
+    /// What it looked at went on to a later scan, because somebody asked again.
+    #[serde(default)]
+    pub retried: bool,
+    /// Hosts that answered, as the scanner counts them; absent while that is not known.
+    #[serde(default)]
+    pub hosts_alive: Option<i64>,
+    /// Hosts that were asked, as the scanner counts them.
+    #[serde(default)]
+    pub hosts_total: Option<i64>,
     /// It ended after its tracking had, and was adopted.
     pub adopted: bool,
     /// When it was launched.
@@ -434,4 +498,34 @@ pub struct Rules {
     /// A remediation owner may rescan what is assigned to one of his groups; otherwise only what is assigned to him by
     /// name.
     pub by_group: bool,
+}
+
+/// `{"policy": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct PolicyBody {
+    /// When rescans of an integration instance are launched, and how many.
+    pub policy: Policy,
+}
+
+/// When rescans of an integration instance are launched, and how many.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// When the scan window opens, `22:00`. What runs is not stopped at its end.
+    pub from: String,
+    /// When it ends, `06:00`; the same time as `from` means always.
+    pub until: String,
+    /// Time zone of both: `Europe/Rome`.
+    pub zone: String,
+    /// Scans that run at once at most, 1 to 100.
+    pub running_max: i64,
+    /// Launches at most within `launches_seconds`, 1 to 10,000.
+    pub launches_max: i64,
+    /// The time in which launches are counted, in seconds.
+    pub launches_seconds: i64,
+    /// What people resolve is rescanned by itself, in the name of who resolved it.
+    #[serde(default)]
+    pub on_resolved: bool,
 }

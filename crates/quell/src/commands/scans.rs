@@ -7,7 +7,8 @@ use crate::failure::Failure;
 use crate::output::{self, Column, Format, note};
 use protocol::api::scans::{
     CancelRequest, ChildScan, LeftOut, NewScan, OfferBody, OptionProfile, Pace, PaceBody, Plan, PlanBody, PlannedScan,
-    RequestedBody, Rules, RulesBody, Scan, ScanBody, ScanSource, ScansBody, SkippedItem,
+    Policy, PolicyBody, RequestedBody, RetryRequest, Rules, RulesBody, Scan, ScanBody, ScanSource, ScansBody,
+    SkippedItem,
 };
 use std::time::Duration;
 
@@ -40,6 +41,9 @@ pub enum Command {
         /// Key of an asset: what is open on it and may be rescanned
         #[arg(long)]
         asset: Option<i64>,
+        /// Do not mail me when it ends
+        #[arg(long)]
+        no_mail: bool,
         /// Only show what would be scanned and what would not
         #[arg(long, conflicts_with = "wait")]
         preview: bool,
@@ -67,11 +71,45 @@ pub enum Command {
         #[arg(long)]
         everybody: bool,
     },
+    /// Ask a rescan again for the scans that failed
+    Retry {
+        /// Its number, VSCAN0000001
+        number: String,
+        /// For what was not reached or not tested instead
+        #[arg(long)]
+        unreached: bool,
+    },
     /// Show who may ask for rescans, or change it
     Rules {
         /// May a remediation owner rescan what is assigned to one of his groups: true or false
         #[arg(long)]
         by_group: Option<bool>,
+    },
+    /// Show when rescans of an integration instance are launched and how many, or change it
+    Policy {
+        /// Key of the instance
+        instance: i64,
+        /// When the scan window opens, 22:00
+        #[arg(long)]
+        from: Option<String>,
+        /// When it ends, 06:00; the same time means always
+        #[arg(long)]
+        until: Option<String>,
+        /// Time zone of both, Europe/Rome
+        #[arg(long)]
+        zone: Option<String>,
+        /// Scans at once at most
+        #[arg(long)]
+        running: Option<i64>,
+        /// Launches at most within --seconds
+        #[arg(long)]
+        launches: Option<i64>,
+        /// The time in which launches are counted, in seconds
+        #[arg(long)]
+        seconds: Option<i64>,
+        /// Rescan what people resolve by itself: true or false
+        #[arg(long)]
+        on_resolved: Option<bool>,
     },
     /// Show how often running scans are looked at, or change it
     Pace {
@@ -101,7 +139,7 @@ const SCANS: &[Column<Scan>] = &[
 const CHILDREN: &[Column<ChildScan>] = &[
     ("SCAN", |child| child.name.clone()),
     ("STATE", |child| child.state.clone()),
-    ("REFERENCE", |child| child.reference.clone().unwrap_or_default()),
+    ("REFERENCE", |child| child.reference.iter().chain(&child.doubles).cloned().collect::<Vec<_>>().join(" ")),
     ("INSTANCE", |child| child.instance.clone()),
     ("APPLIANCE", |child| child.appliance.clone()),
     ("PROFILE", |child| child.profile.title.clone()),
@@ -176,8 +214,9 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let offer: OfferBody = client.get(&path(&["items", &item, "rescan"]), &[]).await?;
             offered(format, &offer)
         }
-        Command::Request { items, query, asset, preview, profile, eligible_only, wait: waiting } => {
-            let new = NewScan { items, q: query, asset, profile, eligible_only, plan: None };
+        Command::Request { items, query, asset, no_mail, preview, profile, eligible_only, wait: waiting } => {
+            let new =
+                NewScan { items, q: query, asset, profile, eligible_only, plan: None, mail: no_mail.then_some(false) };
             if preview {
                 let body: PlanBody = client.post(&path(&["scans", "preview"]), &new).await?;
                 return planned(format, &body.plan);
@@ -199,6 +238,11 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             }
             show(format, &shown)
         }
+        Command::Retry { number, unreached } => {
+            let request = RetryRequest { what: if unreached { "unreached" } else { "failed" }.to_owned() };
+            let shown: ScanBody = client.post(&path(&["scans", &number, "retry"]), &request).await?;
+            show(format, &shown)
+        }
         Command::Rules { by_group } => {
             let address = path(&["settings", "rescan-rules"]);
             let body: RulesBody = match by_group {
@@ -207,6 +251,35 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             };
             let words = if body.rules.by_group { "by name or by group" } else { "by name only" };
             output::record(format, &body.rules, &[("owners rescan what is assigned", words.to_owned())])
+        }
+        Command::Policy { instance, from, until, zone, running, launches, seconds, on_resolved } => {
+            let address = path(&["instances", &instance.to_string(), "rescan-policy"]);
+            let mut body: PolicyBody = client.get(&address, &[]).await?;
+            let given = from.is_some() || until.is_some() || zone.is_some();
+            if given || on_resolved.is_some() || running.is_some() || launches.is_some() || seconds.is_some() {
+                let old = body.policy;
+                let policy = Policy {
+                    from: from.unwrap_or(old.from),
+                    until: until.unwrap_or(old.until),
+                    zone: zone.unwrap_or(old.zone),
+                    running_max: running.unwrap_or(old.running_max),
+                    launches_max: launches.unwrap_or(old.launches_max),
+                    launches_seconds: seconds.unwrap_or(old.launches_seconds),
+                    on_resolved: on_resolved.unwrap_or(old.on_resolved),
+                };
+                body = client.put(&address, &PolicyBody { policy }).await?;
+            }
+            let policy = &body.policy;
+            let always = policy.from == policy.until;
+            let window = if always { "always".to_owned() } else { format!("{} to {}", policy.from, policy.until) };
+            let fields = [
+                ("scan window", window),
+                ("time zone", policy.zone.clone()),
+                ("scans at once", policy.running_max.to_string()),
+                ("launches", format!("{} in {} s", policy.launches_max, policy.launches_seconds)),
+                ("resolved items", if policy.on_resolved { "rescanned by itself" } else { "on demand" }.to_owned()),
+            ];
+            output::record(format, policy, &fields)
         }
         Command::Pace { first, longest, search } => pace(&client, [first, longest, search], format).await,
     }

@@ -19,8 +19,10 @@ async fn a_rescan_is_walked_from_the_item_to_its_record() {
     browser.open(&world.server.url(""), &format!("/items/{}", first.number)).await;
     browser.sign_in("admin", ADMIN_PASSWORD).await;
 
-    inactive_then_active(&browser, &world, first).await;
+    // Without a default profile nothing can be rescanned, whatever else is set up.
     default_profile(&browser, &world).await;
+    browser.go(&format!("/items/{}", first.number)).await;
+    inactive_then_active(&browser, &world, first).await;
     let scan = modal_to_record(&browser, first).await;
     details(&browser, &world, &scan).await;
     several_children(&browser, &world, second, third).await;

@@ -3,17 +3,21 @@
 use super::items::matching;
 use super::{assets, items};
 use crate::app::App;
-use crate::engine::rescan::{self, Pace, ProfileChoice, Request, Rules, Source};
-use crate::http::{Caller, Error, ListQuery};
+use crate::engine::rescan::{self, Pace, ProfileChoice, Request, Retry, Rules, Source};
+use crate::http::conditional::etag;
+use crate::http::{Caller, Error, IfMatch, ListQuery};
 use crate::views;
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Query, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use domain::access::{Action, Record};
-use domain::id::AssetId;
+use domain::id::{AssetId, InstanceId};
 use domain::number::{Number, Series};
 use domain::rescan::ITEMS_MAX;
 use protocol::api::scans as body;
+use serde::Deserialize;
 use store::scans;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,9 +30,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(preview))
         .routes(routes!(index, create))
         .routes(routes!(show))
+        .routes(routes!(report))
         .routes(routes!(cancel))
+        .routes(routes!(retry))
         .routes(routes!(pace, set_pace))
         .routes(routes!(rules, set_rules))
+        .routes(routes!(policy, set_policy))
 }
 
 /// A scan's ordinal from its number in a path.
@@ -88,9 +95,9 @@ async fn rescan(
 ) -> Result<(StatusCode, Json<body::RequestedBody>), Error> {
     let asker = caller.clone();
     let item = app.database.try_read(move |tx| items::known(tx, &asker, Action::ItemsView, &number)).await?;
-    let profile = choice(request.profile);
+    let (profile, mail) = (choice(request.profile), request.mail.unwrap_or(true));
     let source = Source::Items(vec![item.number()]);
-    ask(&app, &caller, Request { source, profile, eligible_only: false, seen: None }).await
+    ask(&app, &caller, Request { source, profile, eligible_only: false, seen: None, mail }).await
 }
 
 /// Show whether and how what is open on an asset can be rescanned
@@ -122,8 +129,8 @@ async fn rescan_asset(
     Json(request): Json<body::RescanRequest>,
 ) -> Result<(StatusCode, Json<body::RequestedBody>), Error> {
     let source = asset(&app, &caller, id).await?;
-    let profile = choice(request.profile);
-    ask(&app, &caller, Request { source, profile, eligible_only: true, seen: None }).await
+    let (profile, mail) = (choice(request.profile), request.mail.unwrap_or(true));
+    ask(&app, &caller, Request { source, profile, eligible_only: true, seen: None, mail }).await
 }
 
 async fn asset(app: &App, caller: &Caller, id: i64) -> Result<Source, Error> {
@@ -179,7 +186,8 @@ async fn wanted(app: &App, caller: &Caller, new: body::NewScan) -> Result<Reques
         ([], None, Some(id)) => asset(app, caller, id).await?,
         _ => return Err(Error::field("items", "one_source", "give one of items, q and asset")),
     };
-    Ok(Request { source, profile: choice(new.profile), eligible_only: new.eligible_only, seen: new.plan })
+    let (profile, mail) = (choice(new.profile), new.mail.unwrap_or(true));
+    Ok(Request { source, profile, eligible_only: new.eligible_only, seen: new.plan, mail })
 }
 
 fn numbers(items: &[String]) -> Result<Vec<Number>, Error> {
@@ -204,6 +212,46 @@ async fn show(
     Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
 }
 
+/// In which form a result is wanted.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScanReportQuery {
+    /// `json` (default) or `csv`.
+    pub format: String,
+}
+
+/// Download the result of a rescan
+///
+/// One line per item and host that the caller may know of, with its verdict.
+#[utoipa::path(get, path = "/scans/{number}/report", tag = "scans", params(("number" = String, Path), ScanReportQuery),
+    responses((status = OK, body = body::ScanReportBody)))]
+async fn report(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    Query(query): Query<ScanReportQuery>,
+) -> Result<Response, Error> {
+    download(&app, &caller, &number, &query.format).await
+}
+
+/// A result as an attachment, for the API and the pages.
+///
+/// # Errors
+/// Not found, a missing permission; 422 for an unknown form.
+pub async fn download(app: &App, caller: &Caller, number: &str, format: &str) -> Result<Response, Error> {
+    let (asker, ordinal) = (caller.clone(), ordinal(number)?);
+    let report = app.database.try_read(move |tx| views::scans::report(tx, &asker, ordinal)).await?;
+    let (kind, ending, text) = match format {
+        "" | "json" => ("application/json", "json", serde_json::to_string(&report).map_err(Error::internal)?),
+        "csv" => ("text/csv; charset=utf-8", "csv", views::scans::report_csv(&report)),
+        _ => return Err(Error::field("format", "bad_format", "a report is `json` or `csv`")),
+    };
+    let name = format!("attachment; filename=\"{}-report.{ending}\"", report.scan);
+    let name = HeaderValue::try_from(name).map_err(Error::internal)?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(kind)), (CONTENT_DISPOSITION, name)], text).into_response())
+}
+
 /// Cancel a rescan
 ///
 /// Nothing more is launched, and what runs is stopped at the scanner. Results being pulled are still pulled. Where others
@@ -220,6 +268,26 @@ async fn cancel(
     let ordinal = ordinal(&number)?;
     let everybody = request.is_some_and(|Json(request)| request.everybody);
     rescan::cancel(&app, &caller, ordinal, everybody).await?;
+    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
+}
+
+/// Ask a rescan again
+///
+/// For the scans that failed, or for what was not reached or not tested. The rescan gets new scans and is open again; whether
+/// an item may be rescanned is asked anew. At most five times.
+#[utoipa::path(post, path = "/scans/{number}/retry", tag = "scans", params(("number" = String, Path)),
+    request_body = body::RetryRequest, responses((status = OK, body = body::ScanBody),
+    (status = CONFLICT, description = "`scan_open`, `nothing_to_retry`, `retries_used`, as of an item")))]
+async fn retry(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    Json(request): Json<body::RetryRequest>,
+) -> Result<Json<body::ScanBody>, Error> {
+    let ordinal = ordinal(&number)?;
+    let unknown = || Error::field("what", "unknown", "what is failed or unreached");
+    let what = Retry::parse(&request.what).ok_or_else(unknown)?;
+    rescan::retry(&app, &caller, ordinal, what).await?;
     Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
 }
 
@@ -272,4 +340,32 @@ async fn set_rules(
     let body::Rules { by_group } = given.rules;
     rescan::set_rules(&app, &caller, Rules { by_group }).await?;
     Ok(Json(given))
+}
+
+type Tagged = ([(HeaderName, HeaderValue); 1], Json<body::PolicyBody>);
+
+/// Show when rescans of an integration instance are launched
+#[utoipa::path(get, path = "/instances/{id}/rescan-policy", tag = "scans", params(("id" = i64, Path)),
+    responses((status = OK, body = body::PolicyBody)))]
+async fn policy(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Result<Tagged, Error> {
+    let (policy, version) = rescan::policy(&app, &caller, InstanceId(id)).await?;
+    Ok((etag(version), Json(body::PolicyBody { policy: views::scans::policy(&policy) })))
+}
+
+/// Change when rescans of an integration instance are launched
+///
+/// What waits asks again at once; what runs goes on.
+#[utoipa::path(put, path = "/instances/{id}/rescan-policy", tag = "scans", params(("id" = i64, Path)),
+    request_body = body::PolicyBody, responses((status = OK, body = body::PolicyBody),
+    (status = PRECONDITION_FAILED, description = "`changed_meanwhile`")))]
+async fn set_policy(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    IfMatch(seen): IfMatch,
+    Json(given): Json<body::PolicyBody>,
+) -> Result<Tagged, Error> {
+    let policy = views::scans::policy_of(&given.policy)?;
+    let version = rescan::set_policy(&app, &caller, InstanceId(id), policy.clone(), seen).await?;
+    Ok((etag(version), Json(body::PolicyBody { policy: views::scans::policy(&policy) })))
 }

@@ -39,6 +39,7 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(agents::flush(app.clone()));
     tasks.spawn(rescan::run(app.clone()));
     tasks.spawn(crate::platforms::keep(app.clone()));
+    tasks.spawn(rescan::follow_resolved(app.clone()));
     tasks.spawn(mail::run(app.clone()));
     tasks.spawn(import::schedule(app.clone()));
     tasks.spawn(import::watch::run(app.clone()));

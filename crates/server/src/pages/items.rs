@@ -166,6 +166,8 @@ pub struct RescanPage {
     pub chosen: String,
     /// Whether one is named rather than the default used.
     pub specify: bool,
+    /// Whether who asks is mailed when it ends.
+    pub mail: bool,
     /// What is wrong.
     pub faults: Faults,
     /// Unique per dialog, so that a second press asks for nothing twice.

@@ -134,9 +134,9 @@ pub struct ScanLive {
     pub line: String,
     /// Something to know: time-out, refusal, waiting for the scanner.
     pub note: Option<String>,
-    /// Details, Scans, Source, Left out.
+    /// Details, Scans, Source, Left out, Hosts not scanned.
     pub tabs: Vec<Tab>,
-    /// Which part is shown: 0 to 3.
+    /// Which part is shown: 0 to 4.
     pub part: usize,
     /// Number, scanner source, state, tracking.
     pub facts: Vec<Fact>,
@@ -152,6 +152,8 @@ pub struct ScanLive {
     pub sources: Vec<SourceRow>,
     /// What is left out.
     pub left_out: Vec<LeftOutRow>,
+    /// Addresses without a result, each with its scan and the reason.
+    pub unscanned: Vec<(String, String, String)>,
     /// What happened.
     pub log: Vec<Entry>,
 }

@@ -1,14 +1,16 @@
 //! Rescan requests as bodies.
 
 use super::number;
-use crate::engine::rescan::{self, CallOff, Offer, Plan, Planned, Requested, Skipped};
+use crate::engine::rescan::{self, CallOff, Offer, Plan, Planned, Requested, Retry, Skipped};
 use crate::http::{Caller, Error};
 use domain::access::Action;
 use domain::id::{InstanceId, ScanId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
-use domain::rescan::EXTERNAL;
+use domain::rescan::{EXTERNAL, Policy};
 use protocol::api::scans as body;
+use protocol::spreadsheet;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use store::Transaction;
 use store::instances::{self, Appliance, Profile};
@@ -91,12 +93,10 @@ pub fn summary(tx: &mut Transaction<'_>, caller: &Caller, row: ScanRow) -> Resul
 /// Not found, a missing permission.
 pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<body::ScanBody, Error> {
     let row = rescan::load(tx, caller, ordinal)?;
-    let permission = |decided: &Result<CallOff, Refusal>| body::Permission {
-        allowed: decided.is_ok(),
-        reason: decided.as_ref().err().map(|refusal| refusal.sentence.clone()),
-    };
     let own = rescan::may_cancel(tx, caller, &row, false)?;
-    let cancel_for_all = permission(&rescan::may_cancel(tx, caller, &row, true)?);
+    let cancel_for_all = permission(&rescan::may_cancel(tx, caller, &row, true)?.map(|_| ()));
+    let retry_failed = permission(&rescan::may_retry(tx, caller, &row, Retry::Failed)?);
+    let retry_unreached = permission(&rescan::may_retry(tx, caller, &row, Retry::Unreached)?);
     let requesters = scans::requesters(tx, row.id)?.into_iter().map(|one| body::Requester {
         name: one.name,
         at: one.at,
@@ -122,17 +122,90 @@ pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<b
             child(row, addresses, &places)
         })
         .collect();
+    let mut unscanned = scans::unscanned(tx, row.id)?;
+    if clipped {
+        let seen: BTreeSet<(i64, &str)> = targets.iter().map(|row| (row.child, row.address.as_str())).collect();
+        unscanned.retain(|row| seen.contains(&(row.child, row.address.as_str())));
+    }
+    let unscanned = unscanned.into_iter().map(|row| body::Unscanned {
+        child: format!("{name}/{}", row.child),
+        address: row.address,
+        reason: row.reason,
+    });
+    let unscanned = unscanned.collect();
     let excluded = scans::excluded(tx, row.id, &caller.actor, SOURCES_MAX)?;
     Ok(body::ScanBody {
         scan: summary(tx, caller, row)?,
-        cancel: permission(&own),
         leaves: own == Ok(CallOff::Leave),
+        cancel: permission(&own.map(|_| ())),
         cancel_for_all,
+        retry_failed,
+        retry_unreached,
         requesters: requesters.collect(),
         children: launches,
         sources: targets.into_iter().map(|row| source(row, &name)).collect(),
         left_out: excluded.into_iter().map(left_out).collect(),
+        unscanned,
     })
+}
+
+/// The result of one request, line by line, all of it.
+///
+/// # Errors
+/// Not found, a missing permission.
+pub fn report(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<body::ScanReportBody, Error> {
+    let row = rescan::load(tx, caller, ordinal)?;
+    let scan = row.number().to_string();
+    let targets = scans::targets(tx, row.id, &caller.actor, i64::MAX)?;
+    let lines = targets.into_iter().map(|row| source(row, &scan)).collect();
+    Ok(body::ScanReportBody { scan, lines })
+}
+
+/// A result as CSV that a spreadsheet opens without harm.
+#[must_use]
+pub fn report_csv(report: &body::ScanReportBody) -> String {
+    const HEAD: [&str; 14] = [
+        "scan",
+        "item",
+        "qid",
+        "title",
+        "asset",
+        "address",
+        "verdict",
+        "reason",
+        "judged_at",
+        "state",
+        "substate",
+        "mitigation",
+        "inherent",
+        "residual",
+    ];
+    let mut text = format!("{}\n", HEAD.join(","));
+    for line in &report.lines {
+        let cells = [
+            line.child.clone(),
+            line.item.clone(),
+            line.qid.to_string(),
+            line.title.clone(),
+            line.asset.clone(),
+            line.address.clone(),
+            line.verdict.clone().unwrap_or_default(),
+            line.reason.clone(),
+            line.judged_at.map(|at| at.to_string()).unwrap_or_default(),
+            line.state.clone(),
+            line.substate.clone(),
+            line.mitigation.clone(),
+            line.inherent.to_string(),
+            line.residual.to_string(),
+        ];
+        text.push_str(&spreadsheet::line(cells.into_iter().map(Cow::Owned)));
+    }
+    text
+}
+
+fn permission(decided: &Result<(), Refusal>) -> body::Permission {
+    let reason = decided.as_ref().err().map(|refusal| refusal.sentence.clone());
+    body::Permission { allowed: reason.is_none(), reason }
 }
 
 fn left_out(row: ExcludedRow) -> body::LeftOut {
@@ -181,11 +254,16 @@ fn child(row: ChildRow, addresses: Vec<String>, places: &Places) -> body::ChildS
             complete: known.is_none_or(|profile| profile.complete),
         },
         addresses,
+        doubles: row.doubles().map(str::to_owned).collect(),
         reference: (!row.reference.is_empty()).then_some(row.reference),
         message: row.message,
+        waits: (!row.waits.is_empty()).then_some(row.waits),
         title: row.request_key,
         network_id: row.network_id,
         adopted: row.adopted,
+        retried: row.retried,
+        hosts_alive: row.hosts_alive,
+        hosts_total: row.hosts_total,
         launched_at: row.launched_at,
         finished_at: row.finished_at,
         ended_at: row.ended_at,
@@ -280,6 +358,7 @@ pub fn plan(plan: &Plan) -> body::Plan {
             addresses: launch.addresses.iter().take(ADDRESSES_NAMED).cloned().collect(),
             address_count: whole(launch.addresses.len()),
             items: whole(items.len()),
+            opens_at: planned.opens_at,
         }
     };
     body::Plan {
@@ -290,4 +369,43 @@ pub fn plan(plan: &Plan) -> body::Plan {
         open: open(&plan.open),
         left_out: plan.skipped.iter().map(skipped).collect(),
     }
+}
+
+/// A policy as a body.
+#[must_use]
+pub fn policy(policy: &Policy) -> body::Policy {
+    let time = |minute: i64| format!("{:02}:{:02}", minute.div_euclid(60), minute.rem_euclid(60));
+    body::Policy {
+        from: time(policy.window_from),
+        until: time(policy.window_until),
+        zone: policy.zone.clone(),
+        running_max: policy.running_max,
+        launches_max: policy.launches_max,
+        launches_seconds: policy.launches_seconds,
+        on_resolved: policy.on_resolved,
+    }
+}
+
+/// A policy from a body.
+///
+/// # Errors
+/// 422 for what is no time of the day.
+pub fn policy_of(given: &body::Policy) -> Result<Policy, Error> {
+    let minute = |field: &str, text: &str| {
+        let parts = text.trim().split_once(':');
+        let whole = |part: &str| part.parse::<i64>().ok().filter(|_| part.len() == 2);
+        let minute = parts.and_then(|(hour, minute)| Some((whole(hour)?, whole(minute)?)));
+        let minute = minute.filter(|(hour, minute)| (0..24).contains(hour) && (0..60).contains(minute));
+        let wrong = || Error::field(field, "bad_time", "give a time of the day, 00:00 to 23:59");
+        minute.map(|(hour, minute)| hour * 60 + minute).ok_or_else(wrong)
+    };
+    Ok(Policy {
+        window_from: minute("from", &given.from)?,
+        window_until: minute("until", &given.until)?,
+        zone: given.zone.trim().to_owned(),
+        running_max: given.running_max,
+        launches_max: given.launches_max,
+        launches_seconds: given.launches_seconds,
+        on_resolved: given.on_resolved,
+    })
 }

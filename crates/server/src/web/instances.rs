@@ -1,7 +1,7 @@
 //! `/instances`: the set-up of a subscription of a scanner, its connection, and imports begun now.
 
 use super::frame::{Show, again, faults, frame, sentence};
-use super::{exposure, imports, marks, scanners};
+use super::{exposure, imports, marks, rescan_policy, scanners};
 use crate::api;
 use crate::app::App;
 use crate::connect::qualys::{Endpoint, Versions};
@@ -329,6 +329,7 @@ async fn page(
             let rows =
                 crate::pages::lists::address("/appliances", &[("q", &format!("instance.id:{}", known.instance.id))]);
             actions.push(Button::go("Its appliances", rows).icon("radar"));
+            actions.push(rescan_policy::change(who, known.instance.id));
             let place = format!("/instances/{}/place", known.instance.id);
             actions.push(
                 Button::show("Which appliance serves an address?", place).icon("help").unless(configures.clone()),

@@ -38,6 +38,7 @@ pub mod new_job;
 pub mod password;
 mod people;
 pub mod rescan;
+pub mod rescan_policy;
 pub mod retirement;
 pub mod scan;
 pub mod scanners;
@@ -98,6 +99,7 @@ pub fn routes() -> Router<App> {
         .merge(asset::routes())
         .merge(tags::routes())
         .merge(rescan::routes())
+        .merge(rescan_policy::routes())
         .merge(scans::routes())
         .merge(scan::routes())
         .merge(scanners::routes())

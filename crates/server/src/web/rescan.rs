@@ -71,6 +71,7 @@ impl Asked {
 struct Given {
     named: String,
     specify: bool,
+    mail: bool,
     wrong: Vec<Fault>,
     refused: Option<String>,
     plan: Option<PlanPart>,
@@ -95,9 +96,14 @@ impl Dialog {
 }
 
 impl Given {
+    /// Before anything was chosen.
+    fn new() -> Given {
+        Given { mail: true, ..Given::default() }
+    }
+
     fn sent(fields: &Fields) -> Given {
         let (named, specify) = (fields.one("named").to_owned(), fields.one("profile") == "named");
-        Given { named, specify, ..Given::default() }
+        Given { named, specify, mail: fields.one("mail") == "on", ..Given::default() }
     }
 
     fn choice(&self) -> Result<ProfileChoice, Fault> {
@@ -232,6 +238,7 @@ async fn page(app: &App, who: &PageActor, dialog: Dialog, given: Given) -> Resul
         profiles: seen.profiles(),
         chosen: given.named,
         specify: given.specify,
+        mail: given.mail,
         faults: Faults(given.wrong),
         key: Uuid::now_v7().simple().to_string(),
         reason,
@@ -255,7 +262,8 @@ async fn ask(app: &App, who: &PageActor, dialog: Dialog, fields: &Fields) -> Res
     };
     let seen = Some(fields.one("plan").to_owned()).filter(|seen| !seen.is_empty());
     let eligible_only = dialog.numbers.len() > 1;
-    let request = Request { source: dialog.source(), profile, eligible_only, seen };
+    let mail = given.mail;
+    let request = Request { source: dialog.source(), profile, eligible_only, seen, mail };
     let failed = if fields.one("step") == "plan" {
         match rescan::preview(app, who, request).await {
             Ok(found) => {
@@ -300,6 +308,9 @@ fn planned(plan: &Plan) -> PlanPart {
         if more > 0 {
             addresses = format!("{addresses} and {more} more");
         }
+        if let Some(at) = scan.opens_at {
+            place = format!("{place}. It waits for the scan window, which opens at {at}");
+        }
         let online = scan.appliance_status.is_empty() || scan.appliance_status.eq_ignore_ascii_case("online");
         PlanRow {
             place,
@@ -327,7 +338,7 @@ fn of_one(number: String) -> Dialog {
 }
 
 async fn of_item(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    Ok(Show(page(&app, &who, of_one(number), Given::default()).await?).into_response())
+    Ok(Show(page(&app, &who, of_one(number), Given::new()).await?).into_response())
 }
 
 async fn rescan_item(
@@ -352,7 +363,7 @@ async fn on_asset(app: &App, who: &PageActor, id: i64) -> Result<Dialog, Error> 
 
 async fn of_asset(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
     let dialog = on_asset(&app, &who, id).await?;
-    Ok(Show(page(&app, &who, dialog, Given::default()).await?).into_response())
+    Ok(Show(page(&app, &who, dialog, Given::new()).await?).into_response())
 }
 
 async fn rescan_asset(
@@ -407,7 +418,7 @@ async fn wanted(app: &App, who: &PageActor, asked: &Asked) -> Result<Vec<String>
 
 async fn of_several(State(app): State<App>, who: PageActor, Query(asked): Query<Asked>) -> Result<Response, Error> {
     let (numbers, given) = match wanted(&app, &who, &asked).await {
-        Ok(numbers) => (numbers, Given::default()),
+        Ok(numbers) => (numbers, Given::new()),
         Err(Error::Refused(refusal)) => {
             (Vec::new(), Given { refused: Some(exposure::refused(&refusal)), ..Given::default() })
         }

@@ -4,9 +4,9 @@ use super::frame::{Show, frame};
 use super::rescan::{NAMED_MAX, too_many};
 use super::scans::{bar, state, verdict, verdicts};
 use super::{exposure, marks};
-use crate::api::scans::ordinal;
+use crate::api::scans::{ScanReportQuery, download, ordinal};
 use crate::app::App;
-use crate::engine::rescan::{self, CallOff};
+use crate::engine::rescan::{self, CallOff, Retry};
 use crate::http::flash::{self, Flash};
 use crate::http::{Caller, Error, PageActor};
 use crate::pages::jobs::CountPart;
@@ -23,7 +23,7 @@ use domain::number::Number;
 use domain::score::Mitigation;
 use domain::time::Timestamp;
 use futures_util::{Stream, stream};
-use protocol::api::scans::{ChildScan, LeftOut, Requester, ScanBody, ScanSource};
+use protocol::api::scans::{ChildScan, LeftOut, Permission, Requester, ScanBody, ScanSource};
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -35,7 +35,11 @@ const STREAM_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
-    Router::new().route("/scans/{number}", get(show)).route("/scans/{number}/cancel", post(cancel))
+    Router::new()
+        .route("/scans/{number}", get(show))
+        .route("/scans/{number}/cancel", post(cancel))
+        .route("/scans/{number}/retry", post(retry))
+        .route("/scans/{number}/report", get(report))
 }
 
 /// What stays open.
@@ -56,6 +60,7 @@ impl Part {
             "scans" => 1,
             "source" => 2,
             "left" => 3,
+            "unscanned" => 4,
             _ => 0,
         }
     }
@@ -98,7 +103,17 @@ fn menu(body: &ScanBody) -> Menu {
     let again = Button::show("Rescan again", address("/rescan", &[("items", &digits.join(","))])).icon("radar");
     let going = body.scan.ended_at.is_none().then(|| "It is still under way.".to_owned()).or(crowd);
     let to = format!("/scans/{number}/cancel");
-    let mut actions = vec![again.unless(going)];
+    let result = Button::go("Download the result", format!("/scans/{number}/report?format=csv")).icon("download");
+    let retry = |verb: &str, what: &str, permission: &Permission| {
+        let to = format!("/scans/{number}/retry?what={what}");
+        Button::post(verb, to).icon("refresh").unless(permission.reason.as_deref().map(super::frame::sentence))
+    };
+    let mut actions = vec![
+        again.unless(going),
+        retry("Retry what failed", "failed", &body.retry_failed),
+        retry("Retry what was not reached", "unreached", &body.retry_unreached),
+        result,
+    ];
     if body.leaves {
         actions.push(Button::post("Leave the scan", &to).icon("player-stop").asking(
             format!("Leave {number}"),
@@ -115,6 +130,40 @@ fn menu(body: &ScanBody) -> Menu {
         .unless(reason.reason.as_deref().map(super::frame::sentence));
     actions.push(cancel);
     Menu { text: Some("Actions"), ..Menu::dots("scan-actions", format!("Actions for {number}"), actions) }
+}
+
+/// What is asked again.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Again {
+    #[serde(default)]
+    what: String,
+}
+
+async fn retry(
+    State(app): State<App>,
+    who: PageActor,
+    Path(number): Path<String>,
+    Query(again): Query<Again>,
+) -> Result<Response, Error> {
+    let what = Retry::parse(&again.what).ok_or_else(|| Error::NotFound(format!("scan {number}")))?;
+    let here = format!("/scans/{number}");
+    match rescan::retry(&app, &who, ordinal(&number)?, what).await {
+        Ok(()) => Ok(flash::redirect(&here, Some(Flash::done(format!("{number} is asked again."))))),
+        Err(Error::Refused(refusal)) => {
+            let said = Flash { failed: true, ..Flash::done(exposure::refused(&refusal)) };
+            Ok(flash::redirect(&here, Some(said)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn report(
+    State(app): State<App>,
+    who: PageActor,
+    Path(number): Path<String>,
+    Query(query): Query<ScanReportQuery>,
+) -> Result<Response, Error> {
+    download(&app, &who, &number, &query.format).await
 }
 
 /// For whom it is called off.
@@ -162,6 +211,7 @@ fn filled(body: &ScanBody, part: usize, now: Timestamp) -> ScanLive {
             tab(1, "Scans", Some(body.children.len()), "scans"),
             tab(2, "Source", Some(body.sources.len()), "source"),
             tab(3, "Left out", Some(body.left_out.len()), "left"),
+            tab(4, "Hosts not scanned", Some(body.unscanned.len()), "unscanned"),
         ],
         part,
         facts: facts(body),
@@ -182,6 +232,11 @@ fn filled(body: &ScanBody, part: usize, now: Timestamp) -> ScanLive {
         children: body.children.iter().map(child).collect(),
         sources: body.sources.iter().map(source).collect(),
         left_out: body.left_out.iter().map(left_out).collect(),
+        unscanned: body
+            .unscanned
+            .iter()
+            .map(|one| (one.address.clone(), one.child.clone(), super::frame::sentence(&one.reason)))
+            .collect(),
         log: log(body, now),
     }
 }
@@ -228,7 +283,13 @@ fn facts(body: &ScanBody) -> Vec<Fact> {
         Fact::new("Requested", Value::When(exposure::exact(scan.requested_at))),
     ];
     if let Some(asked_of) = &scan.asked_of {
-        facts.push(Fact::new("Asked of", Value::link("the asset", format!("/{asked_of}"))));
+        facts.push(Fact::new(
+            "Asked of",
+            match asked_of.as_str() {
+                rescan::RESOLVED => Value::text("what was resolved"),
+                asset => Value::link("the asset", format!("/{asset}")),
+            },
+        ));
     }
     facts.extend(scan.ended_at.map(|at| Fact::new("Ended", Value::When(exposure::exact(at)))));
     facts
@@ -260,10 +321,19 @@ fn child(child: &ChildScan) -> ChildRow {
     if !child.network_id.is_empty() {
         place = format!("{place} · network {}", child.network_id);
     }
-    let detail = match (child.adopted, child.ended_at) {
+    let mut detail = match (child.adopted, child.ended_at) {
         (true, Some(_)) => "Ended after tracking did, and was taken in late.".to_owned(),
         _ => super::frame::sentence(&child.message),
     };
+    if child.retried {
+        detail = format!("{detail} Asked again by a later scan.").trim_start().to_owned();
+    }
+    if let (Some(alive), Some(total)) = (child.hosts_alive, child.hosts_total) {
+        detail = format!("{detail} {alive} of {total} hosts answered.").trim_start().to_owned();
+    }
+    if !child.doubles.is_empty() {
+        detail = format!("{detail} Launched more than once: {} ran as well.", child.doubles.join(", "));
+    }
     ChildRow {
         number: child.name.clone(),
         reference: child.reference.clone().unwrap_or_default(),

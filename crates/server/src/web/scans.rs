@@ -49,6 +49,7 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
         list.tab(label, q, None);
     }
     let shell = frame(&app, &who, Section::Scans, "Scan records").await?;
+    let shell = shell.action(super::rescan_policy::change_rules(&who));
     Ok(Show(ScansPage { shell, list, rows }).into_response())
 }
 

@@ -10,5 +10,6 @@
 
 mod asking;
 mod outcomes;
+mod queue;
 mod trouble;
 mod world;

@@ -30,6 +30,20 @@ testkit::both_servers!(s2_16_what_is_gone_closes_and_what_is_there_stays, |serve
     assert_eq!(verdict(&done, there), "still_present", "{done}");
     assert_eq!(verdict(&done, dead), "not_reached", "{done}");
     assert_eq!(world.launches(), 2);
+    // The address that gave no result is named, and the hosts are counted.
+    let unscanned = done["unscanned"].as_array().expect("a list");
+    let source = done["sources"].as_array().expect("a list").iter().find(|one| one["item"] == dead.number.as_str());
+    assert_eq!(unscanned.len(), 1, "{done}");
+    assert_eq!(unscanned[0]["address"], source.expect("it is looked at")["address"], "{done}");
+    let total: i64 = (0..2).filter_map(|at| done["children"][at]["hosts_total"].as_i64()).sum();
+    assert_eq!(total, 3, "{done}");
+    // The same as a file.
+    let json = world.admin.get(&format!("/api/v1/scans/{scan}/report")).await.expect(200);
+    assert_eq!((json["lines"].as_array().map(Vec::len), &json["scan"]), (Some(3), &json!(scan)), "{json}");
+    let csv = world.admin.get(&format!("/api/v1/scans/{scan}/report?format=csv")).await;
+    assert_eq!((csv.status, csv.text.lines().count()), (200, 4), "{}", csv.text);
+    assert!(csv.text.lines().any(|line| line.contains(&gone.number) && line.contains(",fixed,")), "{}", csv.text);
+    assert_eq!(world.admin.get(&format!("/api/v1/scans/{scan}/report?format=xls")).await.status, 422);
 
     // S2.20: the item is closed by the import, which asked for exactly these hosts and vulnerabilities.
     let shown = world.admin.get(&format!("/api/v1/items/{}", gone.number)).await.expect(200);
@@ -171,3 +185,124 @@ async fn a_scan_that_fails_at_the_scanner_says_so() {
     let done = world.ended(&scan).await;
     assert_eq!((done["scan"]["state"].as_str(), verdict(&done, item)), (Some("complete"), "not_reached"), "{done}");
 }
+
+testkit::both_servers!(who_asked_is_mailed_at_the_end_with_what_he_may_see, |server| async move {
+    let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;
+    let items = world.items(2).await;
+    let people = world.server.admin().await;
+    let owner = world.server.user("rita", &["remediation_owner"]).await;
+    for name in ["admin", "rita"] {
+        let email = json!({ "email": format!("{name}@example.org") });
+        people.patch(&format!("/api/v1/users/{name}"), &email).await.expect(200);
+    }
+    let assign = json!({ "assignee": "rita" });
+    world.admin.post(&format!("/api/v1/items/{}/assignment", items[0].number), &assign).await.expect(200);
+    let scan = number(&world.rescan(&[&items[0], &items[1]], None).await);
+    owner.post(&format!("/api/v1/items/{}/rescan", items[0].number), &json!({})).await.expect(200);
+    world.ended(&scan).await;
+    let letters: Vec<(String, String)> = world
+        .server
+        .app()
+        .database
+        .read(|tx| {
+            tx.all(
+                "SELECT m.recipient, n.facts FROM mail m JOIN mail_notice n ON n.id = m.notice_id
+                 WHERE n.kind = 'scan' ORDER BY m.recipient",
+                &[],
+            )
+        })
+        .await
+        .expect("the letters");
+    let counted = |facts: &str| -> i64 {
+        let facts: serde_json::Value = serde_json::from_str(facts).expect("facts");
+        let rows = facts["about"]["rows"].as_array().expect("rows").clone();
+        let verdicts = rows.iter().filter(|row| row[0] != "Scans");
+        verdicts.map(|row| row[1].as_str().expect("a count").parse::<i64>().expect("a number")).sum()
+    };
+    let told: Vec<(&str, i64)> = letters.iter().map(|(to, facts)| (to.as_str(), counted(facts))).collect();
+    assert_eq!(told, [("admin@example.org", 2), ("rita@example.org", 1)], "{letters:?}");
+    assert!(letters.iter().all(|(_, facts)| facts.contains(&scan)), "{letters:?}");
+    // Who does not want it is left alone.
+    world.advance(60);
+    let path = format!("/api/v1/items/{}/rescan", items[1].number);
+    let quiet = number(&world.admin.post(&path, &json!({ "mail": false })).await.expect(201));
+    world.ended(&quiet).await;
+    let count = world
+        .server
+        .app()
+        .database
+        .read(|tx| tx.scalar::<i64>("SELECT count(*) FROM mail_notice WHERE kind = 'scan'", &[]))
+        .await
+        .expect("a count");
+    assert_eq!(count, 2);
+});
+
+testkit::both_servers!(what_failed_or_was_not_reached_is_asked_again_in_the_same_record, |server| async move {
+    let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;
+    let items = world.items(2).await;
+    let [there, dead] = &items[..] else { panic!("{items:?}") };
+    world.advance(3_600);
+    world.simulator.set_next_outcome(Outcome::Error);
+    let scan = number(&world.rescan(&[there], None).await);
+    let path = format!("/api/v1/scans/{scan}/retry");
+    let failed = json!({ "what": "failed" });
+    assert_eq!(world.admin.post(&path, &failed).await.code(), "scan_open");
+    let done = world.ended(&scan).await;
+    assert_eq!((&done["scan"]["state"], &done["retry_failed"]["allowed"]), (&json!("error"), &json!(true)), "{done}");
+    assert_eq!(done["retry_unreached"]["allowed"], false, "{done}");
+    let reader = world.server.user("rolf", &["read_only"]).await;
+    assert_eq!(reader.post(&path, &failed).await.status, 403);
+    let owner = world.server.user("rita", &["remediation_owner"]).await;
+    assert_eq!(owner.post(&path, &failed).await.code(), "nothing_to_retry", "nothing of it is hers");
+    assert_eq!(world.admin.post(&path, &json!({ "what": "all" })).await.status, 422);
+    let again = world.admin.post(&path, &failed).await.expect(200);
+    assert_eq!(again["scan"]["state"], "queued", "{again}");
+    assert_eq!(again["scan"]["children"], json!({ "total": 1, "completed": 0, "failed": 0, "open": 1 }), "{again}");
+    let done = world.ended(&scan).await;
+    assert_eq!((done["scan"]["state"].as_str(), verdict(&done, there)), (Some("complete"), "still_present"), "{done}");
+    let names: Vec<_> = (0..2).map(|at| done["children"][at]["retried"].as_bool()).collect();
+    assert_eq!(names, [Some(true), Some(false)], "{done}");
+
+    // A host that is down, then up again.
+    world.advance(60);
+    world.simulator.set_alive(dead.host, false);
+    let scan = number(&world.rescan(&[dead], None).await);
+    let path = format!("/api/v1/scans/{scan}/retry");
+    let done = world.ended(&scan).await;
+    assert_eq!(verdict(&done, dead), "not_reached", "{done}");
+    world.simulator.set_alive(dead.host, true);
+    world.advance(60);
+    world.admin.post(&path, &json!({ "what": "unreached" })).await.expect(200);
+    let done = world.ended(&scan).await;
+    assert_eq!(verdict(&done, dead), "still_present", "{done}");
+    assert_eq!(done["scan"]["children"]["total"], 2, "{done}");
+    assert_eq!(world.admin.post(&path, &json!({ "what": "unreached" })).await.code(), "nothing_to_retry");
+});
+
+testkit::both_servers!(what_a_scan_found_before_it_was_cancelled_at_the_scanner_is_taken_in, |server| async move {
+    let world = World::ready(server, Options { hosts: 12, ..Options::default() }).await;
+    // One scan: hosts of one network.
+    let mut items = Vec::new();
+    for item in world.items(4).await {
+        let asset = world.admin.get(&format!("/api/v1/assets/{}", item.asset)).await.expect(200);
+        if asset["asset"]["network_id"].as_str().is_none_or(|network| network.is_empty() || network == "0") {
+            items.push(item);
+        }
+    }
+    assert!(items.len() > 1, "{items:?}");
+    for item in &items {
+        world.simulator.set_fixed(item.host, item.qid, true);
+    }
+    world.advance(3_600);
+    world.simulator.set_next_outcome(Outcome::Partial);
+    let all: Vec<_> = items.iter().collect();
+    let scan = number(&world.rescan(&all, None).await);
+    let done = world.ended(&scan).await;
+    assert_eq!(done["scan"]["state"], "cancelled", "{done}");
+    let verdicts: Vec<&str> = items.iter().map(|item| verdict(&done, item)).collect();
+    assert!(verdicts.contains(&"fixed") && verdicts.contains(&"not_reached"), "{verdicts:?}");
+    for (item, verdict) in items.iter().zip(&verdicts) {
+        let shown = world.admin.get(&format!("/api/v1/items/{}", item.number)).await.expect(200);
+        assert_eq!(shown["item"]["state"] == "closed", *verdict == "fixed", "{} {verdict}: {shown}", item.number);
+    }
+});

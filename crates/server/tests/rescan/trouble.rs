@@ -195,3 +195,53 @@ testkit::both_servers!(two_replicas_launch_once, |server| async move {
     assert_eq!(world.launches(), 3);
     other.abort();
 });
+
+testkit::both_servers!(a_later_double_is_found_followed_to_its_end_and_reported, |server| async move {
+    let world = World::ready(server, options()).await;
+    let item = &world.items(1).await[0];
+    world.advance(3_600);
+    // The answer is lost, and the platform does not show the scan while it is searched for.
+    world.simulator.set_fault_plan(vec![Fault::next("scan", FaultKind::Cut { after: 40 })]);
+    let scan = number(&world.rescan(&[item], None).await);
+    world
+        .until(&scan, |scan| scan["children"][0]["message"].as_str().is_some_and(|text| text.contains("no answer")))
+        .await;
+    let first = world.simulator.scans()[0].reference.clone();
+    let title = world.simulator.scans()[0].title.clone();
+    world.simulator.state().change_scan(&first, |scan, _| scan.title = "not shown yet".to_owned());
+    world.turning(&scan, 20, |scan| scan["children"][0]["reference"].is_string()).await;
+    assert_eq!(world.simulator.scans().len(), 2, "launched twice: nobody could know");
+    let second = world.simulator.scans().into_iter().map(|scan| scan.reference).find(|one| *one != first);
+    let second = second.expect("the double");
+    world.simulator.state().change_scan(&first, |scan, _| scan.title = title);
+
+    let shown = world.turning(&scan, 20, |scan| !scan["children"][0]["doubles"].is_null()).await;
+    assert_eq!(shown["children"][0]["reference"], first.as_str(), "the earliest is followed: {shown}");
+    assert_eq!(shown["children"][0]["doubles"], json!([second]), "{shown}");
+    let done = world.ended(&scan).await;
+    assert_eq!((done["scan"]["state"].as_str(), verdict(&done, item)), (Some("complete"), "still_present"), "{done}");
+    assert!(world.simulator.scans().iter().all(|scan| scan.state.word() == "Finished"), "both have ended before it");
+    let audit = world.admin.get("/api/v1/audit?q=scan.double").await;
+    assert_eq!(audit.text.matches("scan.double").count(), 1, "{}", audit.text);
+
+    // Called off, both are stopped.
+    world.simulator.set_fault_plan(vec![Fault::next("scan", FaultKind::Cut { after: 40 })]);
+    let scan = number(&world.rescan(&[item], None).await);
+    world
+        .until(&scan, |scan| scan["children"][0]["message"].as_str().is_some_and(|text| text.contains("no answer")))
+        .await;
+    let third = world.simulator.scans().into_iter().find(|scan| scan.state.word() != "Finished").expect("launched");
+    world.simulator.state().change_scan(&third.reference, |scan, _| scan.title = "not shown yet".to_owned());
+    world.turning(&scan, 20, |scan| scan["children"][0]["reference"].is_string()).await;
+    world.simulator.state().change_scan(&third.reference, |scan, _| scan.title.clone_from(&third.title));
+    world.admin.post(&format!("/api/v1/scans/{scan}/cancel"), &json!({})).await.expect(200);
+    let stopped = |scan: &serde_json::Value| {
+        scan["children"][0]["message"].as_str().is_some_and(|text| text.contains("stopped at the scanner"))
+    };
+    // One of them may store its results already, which the platform does not interrupt: it is tried again until it has ended.
+    world.turning(&scan, 20, stopped).await;
+    let ours: Vec<_> = world.simulator.scans().into_iter().filter(|scan| scan.title == third.title).collect();
+    let states: Vec<&str> = ours.iter().map(|scan| scan.state.word()).collect();
+    assert!(states.contains(&"Canceled"), "{states:?}");
+    assert!(states.len() == 2 && states.iter().all(|state| ["Canceled", "Finished"].contains(state)), "{states:?}");
+});

@@ -40,10 +40,11 @@ pub const FIELDS: Fields = Fields {
 
 const SELECT: &str = "s.id, s.number, s.state, s.message, s.scanner AS product, coalesce(k.name, s.scanner) AS scanner,
     s.source, s.source_key, s.profile_choice, s.requested_by, coalesce(o.name, '') AS requester, s.created_at, s.ended_at,
-    (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id) AS children,
+    s.retries,
+    (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id AND NOT c.retried) AS children,
     (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id AND c.state = 'complete') AS completed,
-    (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id AND c.state IN ('error', 'timed_out', 'cancelled'))
-        AS failed,
+    (SELECT count(*) FROM scan_child c WHERE c.scan_id = s.id AND c.state IN ('error', 'timed_out', 'cancelled')
+        AND NOT c.retried) AS failed,
     (SELECT count(DISTINCT t.item_id) FROM scan_target t WHERE t.scan_id = s.id) AS items";
 
 const FROM: &str = "scan s LEFT JOIN scanner k ON k.product = s.scanner LEFT JOIN account o ON o.id = s.requested_by";
@@ -123,7 +124,9 @@ record! {
         pub created_at: Timestamp,
         /// When it ended.
         pub ended_at: Option<Timestamp>,
-        /// Launches.
+        /// How often it was asked again.
+        pub retries: i64,
+        /// Launches, without those whose targets went on to a later one.
         pub children: i64,
         /// Of these: complete.
         pub completed: i64,

@@ -138,6 +138,8 @@ pub struct NewScan {
     pub profile_choice: String,
     /// Who asks.
     pub requested_by: UserId,
+    /// This person is mailed when it ends.
+    pub mail: bool,
 }
 
 /// Something that a request does not look at.
@@ -236,36 +238,20 @@ pub fn create(
             &scan.source_key,
         ],
     )?;
-    let mut targets = Vec::new();
-    for (ordinal, child) in (1_i64..).zip(children) {
-        let child_id: ChildScanId = tx.insert(
-            "INSERT INTO scan_child (scan_id, ordinal, instance_id, appliance, network_id, profile_key, profile_title,
-                 addresses, request_key, state, reference, message, attempts, looks, failures, adopted, tracking_until,
-                 next_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', '', 0, 0, 0, FALSE, $11, $12) RETURNING id",
-            &[
-                &id,
-                &ordinal,
-                &child.instance,
-                &child.appliance,
-                &child.network,
-                &child.profile_key,
-                &child.profile_title,
-                &child.addresses.join(","),
-                &child.request_key,
-                &Child::Planned,
-                &child.tracking_until,
-                &now,
-            ],
-        )?;
-        targets.extend(child.targets.iter().map(|target| StagedTarget {
-            child_id,
-            item_id: target.item,
-            source_host_id: target.source_host,
-            address: &target.address,
-        }));
-    }
-    join(tx, id, scan.requested_by, now)?;
+    let ids = insert_children(tx, id, 1, children, now)?;
+    let targets: Vec<StagedTarget<'_>> = ids
+        .iter()
+        .zip(children)
+        .flat_map(|(child, new)| {
+            new.targets.iter().map(|target| StagedTarget {
+                child_id: *child,
+                item_id: target.item,
+                source_host_id: target.source_host,
+                address: &target.address,
+            })
+        })
+        .collect();
+    join(tx, id, scan.requested_by, scan.mail, now)?;
     tx.stage(&targets)?;
     tx.execute(
         "INSERT INTO scan_target (scan_id, child_id, item_id, source_host_id, address, verdict, reason)
@@ -289,4 +275,38 @@ pub fn create(
         &[&id],
     )?;
     Ok(id)
+}
+
+/// Write launches down without their targets, due at once.
+pub(super) fn insert_children(
+    tx: &mut Transaction<'_>,
+    scan: ScanId,
+    first: i64,
+    children: &[NewChild],
+    now: Timestamp,
+) -> Result<Vec<ChildScanId>> {
+    let mut ids = Vec::with_capacity(children.len());
+    for (ordinal, child) in (first..).zip(children) {
+        ids.push(tx.insert(
+            "INSERT INTO scan_child (scan_id, ordinal, instance_id, appliance, network_id, profile_key, profile_title,
+                 addresses, request_key, state, reference, message, attempts, looks, failures, adopted, tracking_until,
+                 next_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', '', 0, 0, 0, FALSE, $11, $12) RETURNING id",
+            &[
+                &scan,
+                &ordinal,
+                &child.instance,
+                &child.appliance,
+                &child.network,
+                &child.profile_key,
+                &child.profile_title,
+                &child.addresses.join(","),
+                &child.request_key,
+                &Child::Planned,
+                &child.tracking_until,
+                &now,
+            ],
+        )?);
+    }
+    Ok(ids)
 }

@@ -14,6 +14,8 @@ record! {
         pub name: String,
         /// When.
         pub at: Timestamp,
+        /// This person is mailed when it ends.
+        pub mail: bool,
         /// When this person called it off while others go on.
         pub left_at: Option<Timestamp>,
     }
@@ -25,23 +27,24 @@ record! {
 /// See [`Error`](crate::Error).
 pub fn requesters(tx: &mut Transaction<'_>, scan: ScanId) -> Result<Vec<RequesterRow>> {
     tx.all(
-        "SELECT r.account_id, coalesce(a.name, '') AS name, r.at, r.left_at
+        "SELECT r.account_id, coalesce(a.name, '') AS name, r.at, r.mail, r.left_at
          FROM scan_requester r LEFT JOIN account a ON a.id = r.account_id
          WHERE r.scan_id = $1 ORDER BY r.at, r.account_id",
         &[&scan],
     )
 }
 
-/// This person wants the request, from now on where he had called it off. `false` where he did already.
+/// This person wants the request, from now on where he had called it off, and wants mail when it ends or not. `false` where he
+/// wanted it already.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn join(tx: &mut Transaction<'_>, scan: ScanId, account: UserId, now: Timestamp) -> Result<bool> {
+pub fn join(tx: &mut Transaction<'_>, scan: ScanId, account: UserId, mail: bool, now: Timestamp) -> Result<bool> {
     let joined = tx.execute(
-        "INSERT INTO scan_requester (scan_id, account_id, at) VALUES ($1, $2, $3)
-         ON CONFLICT (scan_id, account_id) DO UPDATE SET left_at = NULL
+        "INSERT INTO scan_requester (scan_id, account_id, at, mail) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (scan_id, account_id) DO UPDATE SET left_at = NULL, mail = excluded.mail
          WHERE scan_requester.left_at IS NOT NULL",
-        &[&scan, &account, &now],
+        &[&scan, &account, &now, &mail],
     )?;
     Ok(joined == 1)
 }

@@ -39,8 +39,12 @@ record! {
         pub state: Child,
         /// The scanner's reference; empty until it gave one.
         pub reference: String,
+        /// The same of later doubles of the launch, separated by commas.
+        pub doubles: String,
         /// What is worth knowing; mostly empty.
         pub message: String,
+        /// What a launch that is not sent waits for; empty where it waits for nothing.
+        pub waits: String,
         /// Launches tried.
         pub attempts: u32,
         /// Looks taken at the running scan.
@@ -63,6 +67,14 @@ record! {
         pub tracking_until: Timestamp,
         /// Ordinal of the import run that pulled the results.
         pub run_number: Option<i64>,
+        /// Hosts that answered, as the scanner counts them; absent while that is not known.
+        pub hosts_alive: Option<i64>,
+        /// Hosts that were asked, as the scanner counts them.
+        pub hosts_total: Option<i64>,
+        /// It was cancelled at the scanner, and what it found by then is taken in.
+        pub cut: bool,
+        /// Its targets went on to a later launch.
+        pub retried: bool,
         /// When there is something to do for it.
         pub next_at: Option<Timestamp>,
         /// Under which claim it is held.
@@ -74,6 +86,11 @@ impl ChildRow {
     /// Its addresses.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         self.addresses.split(',').filter(|address| !address.is_empty())
+    }
+
+    /// The scanner's references of later doubles of it.
+    pub fn doubles(&self) -> impl Iterator<Item = &str> {
+        self.doubles.split(',').filter(|reference| !reference.is_empty())
     }
 
     /// Its name, for people and logs: `VSCAN0000001/2`.
@@ -90,9 +107,10 @@ impl ChildRow {
 pub fn children(tx: &mut Transaction<'_>, scan: ScanId) -> Result<Vec<ChildRow>> {
     tx.all(
         "SELECT c.id, c.scan_id, s.number, c.ordinal, c.instance_id, c.appliance, c.network_id, c.profile_key,
-             c.profile_title, c.addresses, c.request_key, c.state, c.reference, c.message, c.attempts, c.looks,
+             c.profile_title, c.addresses, c.request_key, c.state, c.reference, c.doubles, c.message, c.waits, c.attempts, c.looks,
              c.failures, c.adopted, c.launching_at, c.launched_at, c.scanner_launched_at, c.finished_at, c.ended_at,
-             c.tracking_until, c.run_number, c.next_at, c.claim
+             c.tracking_until, c.run_number, c.hosts_alive, c.hosts_total, c.cut, c.retried, c.next_at,
+             c.claim
          FROM scan_child c JOIN scan s ON s.id = c.scan_id WHERE c.scan_id = $1 ORDER BY c.ordinal",
         &[&scan],
     )
@@ -115,9 +133,10 @@ pub fn claim(tx: &mut Transaction<'_>, claim: Uuid, now: Timestamp, seconds: i64
     let Some((id,)) = claimed else { return Ok(None) };
     tx.optional(
         "SELECT c.id, c.scan_id, s.number, c.ordinal, c.instance_id, c.appliance, c.network_id, c.profile_key,
-             c.profile_title, c.addresses, c.request_key, c.state, c.reference, c.message, c.attempts, c.looks,
+             c.profile_title, c.addresses, c.request_key, c.state, c.reference, c.doubles, c.message, c.waits, c.attempts, c.looks,
              c.failures, c.adopted, c.launching_at, c.launched_at, c.scanner_launched_at, c.finished_at, c.ended_at,
-             c.tracking_until, c.run_number, c.next_at, c.claim
+             c.tracking_until, c.run_number, c.hosts_alive, c.hosts_total, c.cut, c.retried, c.next_at,
+             c.claim
          FROM scan_child c JOIN scan s ON s.id = c.scan_id WHERE c.id = $1",
         &[&id],
     )
@@ -133,7 +152,9 @@ pub fn save(tx: &mut Transaction<'_>, child: &ChildRow, keep_until: Option<Times
     let saved = tx.execute(
         "UPDATE scan_child SET state = $3, reference = $4, message = $5, attempts = $6, looks = $7, failures = $8,
              adopted = $9, launching_at = $10, launched_at = $11, scanner_launched_at = $12, finished_at = $13,
-             ended_at = $14, tracking_until = $15, run_number = $16, next_at = $17, claim = $18, claimed_until_at = $19
+             ended_at = $14, tracking_until = $15, run_number = $16, next_at = $17, claim = $18, claimed_until_at = $19,
+             waits = $20, doubles = $21, hosts_alive = $22, hosts_total = $23,
+             cut = $24
          WHERE id = $1 AND claim = $2",
         &[
             &child.id,
@@ -155,6 +176,11 @@ pub fn save(tx: &mut Transaction<'_>, child: &ChildRow, keep_until: Option<Times
             &child.next_at,
             &kept,
             &keep_until,
+            &child.waits,
+            &child.doubles,
+            &child.hosts_alive,
+            &child.hosts_total,
+            &child.cut,
         ],
     )?;
     Ok(saved == 1)
@@ -355,6 +381,54 @@ pub fn close_targets(
     tx.execute(
         "UPDATE scan_target SET verdict = $2, reason = $3, judged_at = $4 WHERE child_id = $1 AND verdict = ''",
         &[&child, &verdict, &reason, &judged_at],
+    )?;
+    Ok(())
+}
+
+record! {
+    /// An address that a scan has no result for.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct UnscannedRow {
+        /// Place of its launch among those of the request, from 1.
+        pub child: i64,
+        /// The address.
+        pub address: String,
+        /// Why, as far as the scanner says.
+        pub reason: String,
+    }
+}
+
+/// The addresses of a request that its scans have no result for.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn unscanned(tx: &mut Transaction<'_>, scan: ScanId) -> Result<Vec<UnscannedRow>> {
+    tx.all(
+        "SELECT c.ordinal AS child, u.address, u.reason FROM scan_unscanned u JOIN scan_child c ON c.id = u.child_id
+         WHERE c.scan_id = $1 ORDER BY c.ordinal, u.address",
+        &[&scan],
+    )
+}
+
+struct StagedUnscanned<'u> {
+    address: &'u str,
+    reason: &'u str,
+}
+stage!(StagedUnscanned<'_> as "scan_unscanned_batch" { address: &'static str, reason: &'static str });
+
+/// Write down which addresses a scan has no result for, each with the reason, instead of what was known.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn set_unscanned(tx: &mut Transaction<'_>, child: ChildScanId, rows: &[(String, String)]) -> Result<()> {
+    tx.execute("DELETE FROM scan_unscanned WHERE child_id = $1", &[&child])?;
+    let staged: Vec<StagedUnscanned<'_>> =
+        rows.iter().map(|(address, reason)| StagedUnscanned { address, reason }).collect();
+    tx.stage(&staged)?;
+    tx.execute(
+        "INSERT INTO scan_unscanned (child_id, address, reason)
+         SELECT $1, address, min(reason) FROM scan_unscanned_batch GROUP BY address",
+        &[&child],
     )?;
     Ok(())
 }

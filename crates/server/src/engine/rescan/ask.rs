@@ -1,17 +1,17 @@
 //! Asking for a rescan, and calling one off.
 
-use super::plan::{self, Plan, Planned, ProfileChoice, Request, Skipped};
+use super::plan::{self, Plan, Planned, ProfileChoice, Request, Skipped, Source};
 use crate::app::App;
 use crate::http::{Caller, Error};
 use domain::access::{Action, AssetScope, Cover, Record};
-use domain::id::{ScanId, SourceHostId};
+use domain::id::{ItemId, ScanId, SourceHostId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
-use domain::rescan::{self, CallOff, Launch, Leaving};
+use domain::rescan::{self, CallOff, Launch, Leaving, Retry};
 use domain::time::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use store::audit;
-use store::scans::{self, NewChild, NewScan, NewTarget, ScanRow};
+use store::scans::{self, NewChild, NewScan, NewTarget, RetryRow, ScanRow};
 use store::{Transaction, assets, numbers};
 use uuid::Uuid;
 
@@ -37,8 +37,8 @@ pub struct Requested {
 /// # Errors
 /// As [`request`].
 pub async fn preview(app: &App, caller: &Caller, request: Request) -> Result<Plan, Error> {
-    let caller = caller.clone();
-    app.database.try_read(move |tx| plan::plan(tx, &caller, &request)).await
+    let (caller, now) = (caller.clone(), app.clock.now());
+    app.database.try_read(move |tx| plan::plan(tx, &caller, &request, now)).await
 }
 
 /// Ask for a rescan. An item that an open request looks at already is not launched again.
@@ -54,18 +54,18 @@ pub async fn request(app: &App, caller: &Caller, request: Request) -> Result<Req
     Ok(requested)
 }
 
-fn request_in(
+pub(super) fn request_in(
     tx: &mut Transaction<'_>,
     caller: &Caller,
     request: &Request,
     now: Timestamp,
 ) -> Result<Requested, Error> {
-    let plan = plan::plan(tx, caller, request)?;
+    let plan = plan::plan(tx, caller, request, now)?;
     let changed = request.seen.as_ref().is_some_and(|seen| *seen != plan.digest);
     scans::add_targets(tx, &plan.joined)?;
     for other in plan.open.iter().map(|(_, scan)| *scan).collect::<BTreeSet<_>>() {
         let row = scans::by_number(tx, other.ordinal)?;
-        if scans::join(tx, row.id, caller.user, now)? {
+        if scans::join(tx, row.id, caller.user, request.mail, now)? {
             note(tx, caller, "scan.join", other, serde_json::Value::Null, now)?;
         }
     }
@@ -76,7 +76,7 @@ fn request_in(
         return Ok(Requested { scan: latest, id: row.id, new: false, open, skipped, changed });
     }
     let scan = numbers::next(tx, Series::Scan)?;
-    let children = children(tx, scan, &plan.launches, now)?;
+    let children = children(tx, scan, 1, &plan.launches, now)?;
     let (source, source_key) = request.source.words();
     let new = NewScan {
         number: scan.ordinal,
@@ -88,6 +88,7 @@ fn request_in(
             ProfileChoice::Named(word) => word.clone(),
         },
         requested_by: caller.user,
+        mail: request.mail,
     };
     let id = scans::create(tx, &new, &children, &plan.excluded(), now)?;
     let detail = serde_json::json!({
@@ -115,11 +116,12 @@ fn note(
 fn children(
     tx: &mut Transaction<'_>,
     scan: Number,
+    first: i64,
     launches: &[Planned],
     now: Timestamp,
 ) -> Result<Vec<NewChild>, Error> {
     let mut children = Vec::with_capacity(launches.len());
-    for (ordinal, planned) in (1..).zip(launches) {
+    for (ordinal, planned) in (first..).zip(launches) {
         let launch = &planned.launch;
         let addresses: HashMap<SourceHostId, String> = addresses(tx, launch)?;
         let hours = store::instances::one(tx, launch.instance)?.tracking_hours;
@@ -240,4 +242,72 @@ pub async fn cancel(app: &App, caller: &Caller, ordinal: i64, everybody: bool) -
     app.wake.notify("scan", id.0);
     app.wake.notify("rescan", 0);
     Ok(done)
+}
+
+/// What of a request the caller may ask again: the targets.
+fn again(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    scan: &ScanRow,
+    what: Retry,
+) -> store::Result<Result<Vec<RetryRow>, Refusal>> {
+    let own = Record::assigned_to(Some(caller.user), None);
+    if let Err(reason) = caller.decide(Action::Rescan, &own).ok() {
+        return Ok(Err(reason.into()));
+    }
+    let rows = scans::retryable(tx, scan.id, &caller.actor, what)?;
+    Ok(rescan::may_retry(scan.ended_at.is_some(), scan.retries, rows.len()).map(|()| rows))
+}
+
+/// May the caller ask a request again?
+///
+/// # Errors
+/// A failure of the store. The refusal is the inner value.
+pub fn may_retry(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    scan: &ScanRow,
+    what: Retry,
+) -> store::Result<Result<(), Refusal>> {
+    Ok(again(tx, caller, scan, what)?.map(|_| ()))
+}
+
+/// Ask again for what came to nothing: the request gets new launches and is open again. Whether an item may be rescanned is
+/// asked anew, item by item.
+///
+/// # Errors
+/// Not found, a missing permission, `scan_open`, `nothing_to_retry`, `retries_used`, and what [`request`] refuses.
+pub async fn retry(app: &App, caller: &Caller, ordinal: i64, what: Retry) -> Result<(), Error> {
+    let (caller, now) = (caller.clone(), app.clock.now());
+    let retried = app.database.try_write(move |tx| {
+        let scan = super::load(tx, &caller, ordinal)?;
+        caller.may(Action::Rescan, &Record::assigned_to(Some(caller.user), None))?;
+        let rows = again(tx, &caller, &scan, what)??;
+        let only: BTreeSet<(ItemId, SourceHostId)> = rows.iter().map(|row| (row.item_id, row.source_host_id)).collect();
+        let numbers: BTreeSet<i64> = rows.iter().map(|row| row.number).collect();
+        let items = numbers.into_iter().map(|ordinal| Number { series: Series::Item, ordinal }).collect();
+        let profile = match scan.profile_choice.as_str() {
+            "" => ProfileChoice::Default,
+            word => ProfileChoice::Named(word.to_owned()),
+        };
+        let source = Source::Items(items);
+        let request = Request { source, profile, eligible_only: true, seen: None, mail: true };
+        let plan = plan::plan_of(tx, &caller, &request, Some(&only), now)?;
+        if plan.launches.is_empty() {
+            let why = "all of it is looked at by another rescan already";
+            return Err(Refusal::new("open_scan", why).into());
+        }
+        let first = i64::try_from(scans::children(tx, scan.id)?.len()).unwrap_or(i64::MAX - 1) + 1;
+        let children = children(tx, scan.number(), first, &plan.launches, now)?;
+        scans::retry(tx, scan.id, &children, now)?;
+        scans::join(tx, scan.id, caller.user, true, now)?;
+        super::judge::parent(tx, scan.id, now)?;
+        let detail = serde_json::json!({ "items": plan.items, "launches": children.len() });
+        note(tx, &caller, "scan.retry", scan.number(), detail, now)?;
+        Ok::<_, Error>(scan.id)
+    });
+    let id = retried.await?;
+    app.wake.notify("scan", id.0);
+    app.wake.notify("rescan", 0);
+    Ok(())
 }

@@ -2,11 +2,14 @@
 
 use domain::detection::{Presence, Status};
 use domain::id::ScanId;
+use domain::mail::{About, Facts, Kind};
+use domain::number::{Number, Series};
 use domain::rescan::{self, Child, Evidence, State, Verdict};
 use domain::time::Timestamp;
-use store::Transaction;
 use store::audit::{self, Entry};
+use store::mails::{self, Notice};
 use store::scans::{self, ChildRow, Judged, SightingRow};
+use store::{Transaction, accounts};
 
 /// Judge the targets of a launch by what the pull brought.
 pub(super) fn targets(tx: &mut Transaction<'_>, child: &ChildRow, now: Timestamp) -> store::Result<()> {
@@ -57,7 +60,8 @@ fn reason(verdict: Verdict, scanned: Option<Timestamp>, tested: Option<Timestamp
 /// Bring the state of a request up to date with its launches, and write its end into the audit.
 pub(super) fn parent(tx: &mut Transaction<'_>, scan: ScanId, now: Timestamp) -> store::Result<()> {
     let (number, before) = scans::parent(tx, scan)?;
-    let children = scans::children(tx, scan)?;
+    let mut children = scans::children(tx, scan)?;
+    children.retain(|child| !child.retried);
     let states: Vec<Child> = children.iter().map(|child| child.state).collect();
     let state = rescan::parent(&states);
     let ended = states.iter().all(|child| child.ended());
@@ -66,6 +70,7 @@ pub(super) fn parent(tx: &mut Transaction<'_>, scan: ScanId, now: Timestamp) -> 
     scans::set_state(tx, scan, state, &message, ended.then_some(now))?;
     if ended && before != state {
         note_end(tx, number, state, &children, now)?;
+        mail_end(tx, scan, number, state, &children, now)?;
     }
     Ok(())
 }
@@ -79,9 +84,44 @@ fn note_end(
 ) -> store::Result<()> {
     let complete = children.iter().filter(|child| child.state == Child::Complete).count();
     let detail = serde_json::json!({ "state": state, "complete": complete, "failed": children.len() - complete });
-    let series = domain::number::Series::Scan;
-    let resource = format!("scans/{}", domain::number::Number { series, ordinal: number });
+    let resource = format!("scans/{}", Number { series: Series::Scan, ordinal: number });
     audit::append(tx, &Entry { at: now, actor: "engine/rescan", action: "scan.end", resource: &resource, detail })?;
+    Ok(())
+}
+
+/// Tell those who want to know that a request has ended. Each letter counts what its reader may see.
+fn mail_end(
+    tx: &mut Transaction<'_>,
+    scan: ScanId,
+    number: i64,
+    state: State,
+    children: &[ChildRow],
+    now: Timestamp,
+) -> store::Result<()> {
+    let number = Number { series: Series::Scan, ordinal: number };
+    let complete = children.iter().filter(|child| child.state == Child::Complete).count();
+    for one in scans::requesters(tx, scan)?.into_iter().filter(|one| one.mail && one.left_at.is_none()) {
+        let Some(account) = accounts::by_id(tx, one.account_id)? else { continue };
+        if !account.active || account.email.is_empty() {
+            continue;
+        }
+        let counts = scans::verdict_counts(tx, &[scan], &account.actor(None))?;
+        let counted = counts.iter().map(|row| (Verdict::title(&row.verdict).to_owned(), row.count.to_string()));
+        let mut rows = vec![("Scans".to_owned(), format!("{complete} of {} complete", children.len()))];
+        rows.extend(counted);
+        let words = state.as_str().replace('_', " ");
+        let about = About {
+            subject: format!("{number} has ended: {words}"),
+            lead: format!("The rescan {number} has ended: {words}."),
+            rows,
+            page: format!("/scans/{number}"),
+            why: "You asked for this rescan, and for mail when it ends.".to_owned(),
+        };
+        let facts = Facts { at: Some(now), about, ..Facts::default() };
+        let key = format!("scans/{}/{}/{}", scan.0, now.micros(), account.id.0);
+        let notice = Notice { key: &key, kind: Kind::Scan, job: None, facts: &facts };
+        mails::put(tx, &notice, &[account.email], now)?;
+    }
     Ok(())
 }
 

@@ -12,15 +12,17 @@ mod ask;
 mod judge;
 mod offer;
 mod plan;
+mod resolved;
 mod scanner;
 mod settings;
 mod work;
 
-pub use ask::{Requested, cancel, may_cancel, preview, request};
-pub use domain::rescan::{CallOff, Pace};
+pub use ask::{Requested, cancel, may_cancel, may_retry, preview, request, retry};
+pub use domain::rescan::{CallOff, Pace, Retry};
 pub use offer::{Offer, available, nowhere, of_asset, of_assets, offer, offer_of_asset, unavailable};
-pub use plan::{Plan, Planned, ProfileChoice, Request, Skipped, Source};
-pub use settings::{PACE, RULES, Rules, pace, rules, set_pace, set_rules};
+pub use plan::{Plan, Planned, ProfileChoice, RESOLVED, Request, Skipped, Source};
+pub use resolved::run as follow_resolved;
+pub use settings::{PACE, RULES, Rules, pace, policy, rules, set_pace, set_policy, set_rules};
 
 use crate::app::App;
 use crate::http::{Caller, Error};

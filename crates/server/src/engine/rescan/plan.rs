@@ -7,6 +7,7 @@ use domain::id::{AssetId, InstanceId, ItemId, SourceHostId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::rescan::{self, ITEMS_MAX, Launch, Target, Waiting};
+use domain::time::Timestamp;
 use protocol::problem::FieldError;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +31,8 @@ pub enum Source {
     Items(Vec<Number>),
     /// What is open on an asset and may be rescanned.
     Asset(AssetId),
+    /// Items that somebody resolved.
+    Resolved(Vec<Number>),
 }
 
 impl Source {
@@ -38,9 +41,13 @@ impl Source {
         match self {
             Source::Items(_) => ("vulnerable_item", String::new()),
             Source::Asset(asset) => ("asset", format!("assets/{asset}")),
+            Source::Resolved(_) => ("vulnerable_item", RESOLVED.to_owned()),
         }
     }
 }
+
+/// What a record says of which it was asked because its items were resolved.
+pub const RESOLVED: &str = "resolved";
 
 /// What somebody asks for.
 #[derive(Clone, Debug)]
@@ -53,6 +60,8 @@ pub struct Request {
     pub eligible_only: bool,
     /// Digest of the plan that was looked at before; none where nobody looked.
     pub seen: Option<String>,
+    /// Mail the caller when it ends, where his account has an address.
+    pub mail: bool,
 }
 
 /// An item, or one host of it, that is left out.
@@ -79,6 +88,8 @@ pub struct Planned {
     pub status: String,
     /// The option profile.
     pub profile: Profile,
+    /// When the scan window of the integration opens; none while it is open.
+    pub opens_at: Option<Timestamp>,
 }
 
 /// What a request would do.
@@ -108,7 +119,18 @@ type Items = BTreeMap<i64, Vec<Candidate>>;
 /// # Errors
 /// A missing permission, an item that may not be rescanned (409 with its reason for one item, 422 naming each for
 /// several), no item, more than fit, an unknown profile.
-pub fn plan(tx: &mut Transaction<'_>, caller: &Caller, request: &Request) -> Result<Plan, Error> {
+pub fn plan(tx: &mut Transaction<'_>, caller: &Caller, request: &Request, now: Timestamp) -> Result<Plan, Error> {
+    plan_of(tx, caller, request, None, now)
+}
+
+/// The same for some hosts of the items only; nothing of it joins another request then.
+pub(super) fn plan_of(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    request: &Request,
+    only: Option<&BTreeSet<(ItemId, SourceHostId)>>,
+    now: Timestamp,
+) -> Result<Plan, Error> {
     let mut judge = Judge::new(tx, caller)?;
     let (mut items, mut skipped) = eligible(tx, caller, &mut judge, request)?;
     let ids: HashMap<i64, ItemId> =
@@ -126,13 +148,21 @@ pub fn plan(tx: &mut Transaction<'_>, caller: &Caller, request: &Request) -> Res
         let refusal = rescan::unscannable(&row.address, &row.tracking)?;
         Some(Skipped { item: number(Series::Item, row.number), host: row.source_host_id, refusal })
     }));
-    let (targets, profiles) = targets(&judge, &items, &request.profile)?;
-    let (targets, joined) = coalesced(tx, targets)?;
+    let (mut targets, profiles) = targets(&judge, &items, &request.profile)?;
+    let (targets, joined) = if let Some(only) = only {
+        targets.retain(|target| only.contains(&(target.item, target.source_host)));
+        (targets, Vec::new())
+    } else {
+        coalesced(tx, targets)?
+    };
     let of_item: HashMap<ItemId, i64> = ids.iter().map(|(ordinal, item)| (*item, *ordinal)).collect();
     let taken: BTreeSet<(i64, i64)> =
         joined.iter().filter_map(|(scan, joined)| Some((*of_item.get(&joined.item)?, *scan))).collect();
     already.extend(taken.iter().map(|(item, scan)| (number(Series::Item, *item), number(Series::Scan, *scan))));
-    let launches = launches(&judge, &targets, &profiles);
+    let mut launches = launches(&judge, &targets, &profiles);
+    for planned in &mut launches {
+        planned.opens_at = scans::policy(tx, planned.launch.instance)?.0.opens_at(now);
+    }
     let launched: BTreeSet<ItemId> = targets.iter().map(|target| target.item).collect();
     let product = items.values().flatten().next().map(|row| row.product.clone()).unwrap_or_default();
     let mut plan = Plan {
@@ -199,7 +229,7 @@ pub(super) fn nothing() -> Error {
 /// The ordinals of what is to be looked at, each once.
 fn wanted(tx: &mut Transaction<'_>, caller: &Caller, source: &Source) -> Result<BTreeSet<i64>, Error> {
     match source {
-        Source::Items(items) => {
+        Source::Items(items) | Source::Resolved(items) => {
             let wanted: BTreeSet<i64> = items.iter().map(|item| item.ordinal).collect();
             if wanted.is_empty() {
                 return Err(nothing());
@@ -263,7 +293,7 @@ fn eligible(
             super::of_asset(tx, caller, asset)??;
             Err(refused(skipped))
         }
-        Source::Items(_) if none || !request.eligible_only => Err(refused(skipped)),
+        Source::Items(_) | Source::Resolved(_) if none || !request.eligible_only => Err(refused(skipped)),
         _ => Ok((items, skipped)),
     }
 }
@@ -340,7 +370,7 @@ fn launches(judge: &Judge<'_>, targets: &[Target], profiles: &Profiles) -> Vec<P
         let scanner = judge.scanners.get(&launch.instance)?;
         let (appliance, status) = scanner.appliance(&launch.appliance);
         let profile = profiles.get(&(launch.instance, launch.profile.clone()))?.clone();
-        Some(Planned { instance: scanner.instance.name.clone(), appliance, status, profile, launch })
+        Some(Planned { instance: scanner.instance.name.clone(), appliance, status, profile, opens_at: None, launch })
     });
     planned.collect()
 }

@@ -100,7 +100,9 @@ pub(super) fn words(report: &ScanReport, told: Told) -> String {
         (Told::Finished { processed: false }, _) => format!("finished{more}; the scanner processes its results"),
         (Told::Finished { processed: true }, _) => format!("finished{more}; its results are being pulled"),
         (Told::Cancelled, _) => {
-            format!("the scan was cancelled at the scanner{more}; what it found by then comes with the next import")
+            format!(
+                "the scan was cancelled at the scanner{more}; what it found by then is taken in once it is processed"
+            )
         }
         (Told::Error, _) => format!("the scan ended with an error at the scanner{more}"),
         (_, Some(ScanState::Queued)) => "waiting at the scanner".to_owned(),

@@ -3,9 +3,10 @@
 use crate::app::App;
 use crate::http::{Caller, Error};
 use domain::access::{Action, Record};
-use domain::rescan::Pace;
+use domain::id::InstanceId;
+use domain::rescan::{Pace, Policy};
 use serde::{Deserialize, Serialize};
-use store::{Transaction, settings};
+use store::{Transaction, scans, settings};
 
 /// The setting's name.
 pub const PACE: &str = "rescan.pace";
@@ -64,4 +65,44 @@ pub async fn set_rules(app: &App, caller: &Caller, rules: Rules) -> Result<(), E
     let (author, now) = (caller.author(), app.clock.now());
     app.database.write(move |tx| settings::put(tx, &author, RULES, &rules, None, now)).await?;
     Ok(())
+}
+
+/// When rescans of an instance are launched, and how often that was changed.
+///
+/// # Errors
+/// A missing permission, not found.
+pub async fn policy(app: &App, caller: &Caller, instance: InstanceId) -> Result<(Policy, i64), Error> {
+    caller.may(Action::IntegrationsView, &Record::default())?;
+    app.database
+        .try_read(move |tx| {
+            crate::instances::known(tx, instance)?;
+            Ok::<_, Error>(scans::policy(tx, instance)?)
+        })
+        .await
+}
+
+/// Change that; `seen` is the version the caller has seen. Gives the new one.
+///
+/// # Errors
+/// A missing permission, not found, 412, 422 with the field that cannot be kept.
+pub async fn set_policy(
+    app: &App,
+    caller: &Caller,
+    instance: InstanceId,
+    policy: Policy,
+    seen: Option<i64>,
+) -> Result<i64, Error> {
+    caller.may(Action::IntegrationConfigure, &Record::default())?;
+    policy.validate().map_err(|(field, refusal)| Error::field(field, refusal.code, refusal.sentence))?;
+    let (author, now) = (caller.author(), app.clock.now());
+    let changed = app.database.try_write(move |tx| {
+        crate::instances::known(tx, instance)?;
+        scans::set_policy(tx, &author, instance, &policy, seen, now).map_err(|error| match error {
+            store::Error::Conflict(what) if what == scans::CHANGED => crate::http::conditional::changed_meanwhile(),
+            error => error.into(),
+        })
+    });
+    let version = changed.await?;
+    app.wake.notify("rescan", 0);
+    Ok(version)
 }

@@ -6,13 +6,18 @@
 use super::judge;
 use super::scanner::{self, Failed, instant, sign_out, timed, told, words};
 use crate::app::App;
-use crate::connect::qualys::{Client, LaunchRequest, LaunchedScan, ProfileChoice, ScanQuery, ScannerChoice};
+use crate::connect::qualys::{Client, ScanQuery};
 use crate::engine::import::{self, import_targeted};
-use domain::rescan::{self, ADOPTION_DAYS, Child, EXTERNAL, Event, Pace, Told};
+use domain::rescan::{self, ADOPTION_DAYS, Child, Cut, Event, Pace, Told};
 use domain::time::Timestamp;
+use intake::qualys::scan_fetch::ScanResult;
 use intake::qualys::scans::ScanReport;
+use std::net::IpAddr;
+use store::Transaction;
+use store::audit::{self, Entry};
 use store::scans::{self, ChildRow};
-use store::{Transaction, instances, scanners};
+
+mod launch;
 
 /// How far back the scanner's list is searched for a title before the intent, because clocks differ.
 const SEARCH_BACK_SECONDS: i64 = 24 * 3_600;
@@ -27,32 +32,20 @@ const BACKOFF_SECONDS_MAX: i64 = 900;
 /// Pause while another import of the instance runs, in seconds.
 const IMPORT_WAIT_SECONDS: i64 = 5;
 
-/// What a launch says that waits for its scanner.
-const INACTIVE: &str = "the scanner was deactivated; the scan is launched once it is active again";
-
-/// What became of the intent to launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Intent {
-    /// It is written down.
-    Durable,
-    /// Somebody else holds the launch.
-    Lost,
-    /// The scanner is not active.
-    Held,
-}
-
 /// A launch at work.
 struct Work<'a> {
     app: &'a App,
     pace: Pace,
     child: ChildRow,
+    /// Doubles of the launch that nobody knew of.
+    found: Vec<String>,
 }
 
 /// Do what is due for a claimed launch.
 pub(super) async fn work(app: &App, child: ChildRow) -> store::Result<()> {
     let pace = app.database.read(super::pace).await?;
     let state = child.state;
-    let work = Work { app, pace, child };
+    let work = Work { app, pace, child, found: Vec::new() };
     match state {
         Child::Planned => work.launch().await,
         Child::Launching => work.find().await,
@@ -100,11 +93,12 @@ impl Work<'_> {
 
     /// Save, give the claim back, and bring the request up to date.
     async fn save(self) -> store::Result<()> {
-        let (child, now) = (self.child, self.app.clock.now());
+        let (child, found, now) = (self.child, self.found, self.app.clock.now());
         self.app
             .database
             .write(move |tx| {
                 if scans::save(tx, &child, None)? {
+                    note_doubles(tx, &child, &found, now)?;
                     explain_targets(tx, &child, now)?;
                     judge::parent(tx, child.scan_id, now)?;
                 }
@@ -125,161 +119,12 @@ impl Work<'_> {
         self.save().await
     }
 
-    /// Planned: write the intent down, then launch.
-    async fn launch(mut self) -> store::Result<()> {
-        if rescan::tracking_ended(self.child.tracking_until, self.now()) {
-            let message = format!("the scan could not be launched in time: {}", self.child.message);
-            return self.fail(Event::LaunchRefused, message).await;
-        }
-        let client = match self.client().await {
-            Ok(client) => client,
-            Err(failed) => return self.not_launched(failed).await,
-        };
-        if self.child.attempts > 0 {
-            // An earlier try may have worked after all, however late the scanner shows it.
-            match self.search(&client).await {
-                Ok(Some(report)) => return self.launched(report.reference, instant(report.launched_at)).await,
-                Ok(None) => {}
-                Err(failed) => return self.not_launched(failed).await,
-            }
-        }
-        match self.intend().await? {
-            Intent::Durable => {}
-            Intent::Lost => return Ok(()),
-            Intent::Held => {
-                sign_out(&client).await;
-                INACTIVE.clone_into(&mut self.child.message);
-                self.next_in(self.pace.longest_seconds);
-                return self.save().await;
-            }
-        }
-        let request = self.order();
-        let answer = timed(client.launch_scan(&request)).await;
-        sign_out(&client).await;
-        match answer {
-            Ok(LaunchedScan { reference, .. }) => self.launched(reference, None).await,
-            Err(Failed::Lost(reason)) => {
-                self.child.message = format!("the launch got no answer, looking for it at the scanner: {reason}");
-                self.next_in(self.search_pause());
-                self.save().await
-            }
-            Err(failed) => self.not_launched(failed).await,
-        }
-    }
-
-    /// The intent is durable before the scanner hears of it. Whether the scanner is still active is looked at in the same
-    /// transaction: what was asked for before it was deactivated is not launched after.
-    async fn intend(&mut self) -> store::Result<Intent> {
-        let now = self.now();
-        let mut intended = self.child.clone();
-        intended.state = rescan::step(intended.state, Event::Launching);
-        intended.launching_at = Some(now);
-        intended.attempts += 1;
-        intended.next_at = Some(now);
-        let (child, until) = (intended.clone(), now.plus_seconds(super::CLAIM_SECONDS));
-        let written = self.app.database.write(move |tx| {
-            if !scanners::active_at(tx, child.instance_id)? {
-                return Ok(Intent::Held);
-            }
-            Ok(if scans::save(tx, &child, Some(until))? { Intent::Durable } else { Intent::Lost })
-        });
-        let written = written.await?;
-        if written == Intent::Durable {
-            self.child = intended;
-        }
-        Ok(written)
-    }
-
-    fn order(&self) -> LaunchRequest {
-        let child = &self.child;
-        let profile = child.profile_key.parse().map(ProfileChoice::Id);
-        let scanner = match child.appliance.as_str() {
-            EXTERNAL | "0" | "" => ScannerChoice::External,
-            key => key.parse().map_or_else(|_| ScannerChoice::Name(key.to_owned()), ScannerChoice::Id),
-        };
-        LaunchRequest {
-            title: child.request_key.clone(),
-            profile: profile.unwrap_or_else(|_| ProfileChoice::Title(child.profile_title.clone())),
-            ips: child.addresses().map(str::to_owned).collect(),
-            network_id: child.network_id.parse().ok(),
-            scanner,
-            priority: None,
-        }
-    }
-
-    /// The launch certainly did not happen.
-    async fn not_launched(mut self, failed: Failed) -> store::Result<()> {
-        if let Failed::Refused(text) = failed {
-            return self.fail(Event::LaunchRefused, text).await;
-        }
-        self.step(Event::NotLaunched);
-        self.failed_for_now(&failed);
-        self.save().await
-    }
-
-    async fn launched(mut self, reference: String, at: Option<Timestamp>) -> store::Result<()> {
-        let (now, instance) = (self.now(), self.child.instance_id);
-        let hours = self.app.database.read(move |tx| instances::one(tx, instance)).await?.tracking_hours;
-        tracing::info!(scan.name = self.child.name(), "the scan {} was launched as {reference}", self.child.name());
-        // A launch found from Planned has its intent behind it as well.
-        self.step(Event::Launching);
-        self.step(Event::Launched);
-        let child = &mut self.child;
-        child.reference = reference;
-        child.message = String::new();
-        child.launched_at = Some(now);
-        child.scanner_launched_at = at;
-        (child.looks, child.failures) = (0, 0);
-        child.tracking_until = now.plus_seconds(hours.saturating_mul(3_600));
-        self.next_in(self.pace.next_look_seconds(0));
-        self.save().await
-    }
-
-    fn search_pause(&self) -> i64 {
-        (self.pace.search_seconds / 8).clamp(1, 15)
-    }
-
     /// Ask the scanner something and sign out again.
     async fn ask<T>(&self, call: impl AsyncFnOnce(&Client) -> Result<T, Failed>) -> Result<T, Failed> {
         let client = self.client().await?;
         let answer = call(&client).await;
         sign_out(&client).await;
         answer
-    }
-
-    /// The scan of our title at the scanner.
-    async fn search(&self, client: &Client) -> Result<Option<ScanReport>, Failed> {
-        let since = self.child.launching_at.map(|at| at.plus_seconds(-SEARCH_BACK_SECONDS));
-        let query = ScanQuery { launched_after: since, ..ScanQuery::default() };
-        let ours = |scan: &ScanReport| {
-            scan.title.as_deref().is_some_and(|title| rescan::titled(title, &self.child.request_key))
-        };
-        Ok(timed(client.list_scans(&query)).await?.into_iter().find(ours))
-    }
-
-    /// Launching: nobody knows whether the scanner heard of it. Look for the title before anything else.
-    async fn find(mut self) -> store::Result<()> {
-        match self.ask(async |client| self.search(client).await).await {
-            Ok(Some(report)) => self.launched(report.reference, instant(report.launched_at)).await,
-            Ok(None) => {
-                let since = self.child.launching_at.unwrap_or_else(|| self.now());
-                if self.now() >= since.plus_seconds(self.pace.search_seconds) {
-                    self.child.message = "the scanner does not know the scan; it is launched again".to_owned();
-                    self.step(Event::NotLaunched);
-                    self.next_in(0);
-                } else {
-                    self.next_in(self.search_pause());
-                }
-                self.save().await
-            }
-            Err(failed) => {
-                if rescan::tracking_ended(self.child.tracking_until, self.now()) {
-                    return self.time_out().await;
-                }
-                self.failed_for_now(&failed);
-                self.save().await
-            }
-        }
     }
 
     /// The tracking ends, the scan does not (S2.18, S2.19).
@@ -292,11 +137,39 @@ impl Work<'_> {
         self.save().await
     }
 
-    /// What the scanner says of the scan; `None` where it does not list it.
-    async fn report(&self) -> Result<Option<ScanReport>, Failed> {
-        let query = ScanQuery { reference: Some(self.child.reference.clone()), ..ScanQuery::default() };
-        let reports = self.ask(async |client| timed(client.list_scans(&query)).await).await?;
-        Ok(reports.into_iter().find(|report| report.reference == self.child.reference))
+    /// What the scanner says of the scan, and of doubles of it, the earliest first; empty where it lists none. Only what was
+    /// sent more than once can have doubles.
+    async fn reports(&self) -> Result<Vec<ScanReport>, Failed> {
+        let child = &self.child;
+        let query = if child.attempts < 2 {
+            ScanQuery { reference: Some(child.reference.clone()), ..ScanQuery::default() }
+        } else {
+            let since = child.launching_at.map(|at| at.plus_seconds(-SEARCH_BACK_SECONDS));
+            ScanQuery { launched_after: since, ..ScanQuery::default() }
+        };
+        let mut reports = self.ask(async |client| timed(client.list_scans(&query)).await).await?;
+        let ours = |scan: &ScanReport| {
+            let titled = || scan.title.as_deref().is_some_and(|title| rescan::titled(title, &child.request_key));
+            scan.reference == child.reference || child.attempts > 1 && titled()
+        };
+        reports.retain(ours);
+        reports.sort_by(|one, other| (one.launched_at, &one.reference).cmp(&(other.launched_at, &other.reference)));
+        Ok(reports)
+    }
+
+    /// Of several scans of one launch the earliest is followed; the others are remembered and said.
+    fn follow_first(&mut self, reports: &[ScanReport]) {
+        let Some((first, others)) = reports.split_first() else { return };
+        let known: Vec<String> =
+            self.child.doubles().chain([self.child.reference.as_str()]).map(str::to_owned).collect();
+        let found = reports.iter().map(|report| &report.reference).filter(|reference| !known.contains(reference));
+        self.found.extend(found.cloned());
+        self.child.reference.clone_from(&first.reference);
+        self.child.scanner_launched_at = instant(first.launched_at).or(self.child.scanner_launched_at);
+        if !others.is_empty() {
+            let others: Vec<&str> = others.iter().map(|report| report.reference.as_str()).collect();
+            self.child.doubles = others.join(",");
+        }
     }
 
     /// Running or finished: look at it.
@@ -304,16 +177,16 @@ impl Work<'_> {
         if rescan::tracking_ended(self.child.tracking_until, self.now()) {
             return self.time_out().await;
         }
-        match self.report().await {
-            Ok(Some(report)) => self.told(&report).await,
-            Ok(None) if self.child.failures + 1 >= MISSING_MAX => {
+        match self.reports().await {
+            Ok(reports) if !reports.is_empty() => self.told(&reports).await,
+            Ok(_) if self.child.failures + 1 >= MISSING_MAX => {
                 let message = "the scanner does not list the scan any more".to_owned();
                 self.fail(Event::Looked(Told::Absent), message).await
             }
             Err(Failed::Refused(text)) if self.child.failures + 1 >= MISSING_MAX => {
                 self.fail(Event::Looked(Told::Error), text).await
             }
-            Ok(None) => {
+            Ok(_) => {
                 self.failed_for_now(&Failed::Later("the scanner does not list the scan yet".to_owned(), 0));
                 self.save().await
             }
@@ -324,19 +197,31 @@ impl Work<'_> {
         }
     }
 
-    async fn told(mut self, report: &ScanReport) -> store::Result<()> {
-        let told = told(report);
+    async fn told(mut self, reports: &[ScanReport]) -> store::Result<()> {
+        let told = told_of(reports);
         let now = self.now();
+        self.follow_first(reports);
         let child = &mut self.child;
         child.failures = 0;
         child.looks += 1;
-        child.scanner_launched_at = instant(report.launched_at).or(child.scanner_launched_at);
-        if matches!(told, Told::Finished { .. }) {
+        if matches!(told, Told::Finished { .. } | Told::Cancelled) {
             child.finished_at = child.finished_at.or(Some(now));
         }
-        child.message = words(report, told);
+        child.message = words_of(reports, told);
         let looks = child.looks;
-        self.step(Event::Looked(told));
+        let mut seen = told;
+        if told == Told::Cancelled {
+            let processed = reports.iter().any(|report| report.processed);
+            match rescan::cut(processed, child.finished_at.unwrap_or(now), now) {
+                Cut::Wait => {
+                    self.next_in(self.pace.first_seconds);
+                    return self.save().await;
+                }
+                Cut::Pull => (child.cut, seen) = (true, Told::Finished { processed: true }),
+                Cut::End => {}
+            }
+        }
+        self.step(Event::Looked(seen));
         match self.child.state {
             Child::Pulling => self.next_in(0),
             // Results are processed soon after the end.
@@ -382,16 +267,41 @@ impl Work<'_> {
         }
     }
 
+    /// What the scan reached, once: what it does not say is a remark, no failure.
+    async fn reached(&mut self) -> Option<Vec<(String, String)>> {
+        let reference = self.child.reference.clone();
+        match self.ask(async |client| timed(client.fetch_scan(&reference)).await).await {
+            Ok(result) => {
+                (self.child.hosts_alive, self.child.hosts_total) = (result.active_hosts, result.total_hosts);
+                let addresses = self.child.addresses().filter(|address| !result.reached.contains_key(*address));
+                Some(addresses.map(|address| (address.to_owned(), unscanned(&result, address))).collect())
+            }
+            Err(failed) => {
+                let name = self.child.name();
+                tracing::info!(scan.name = name, "what the scan {name} reached is not known: {}", failed.text());
+                None
+            }
+        }
+    }
+
     /// Verdicts, the end of the launch and the state of the request in one transaction.
     async fn judged(mut self, run: Option<i64>) -> store::Result<()> {
+        let unscanned = self.reached().await;
         self.child.run_number = run.or(self.child.run_number);
-        self.child.message = if self.child.adopted { "ended after its tracking had".to_owned() } else { String::new() };
-        self.step(Event::Pulled);
+        self.child.message = match (self.child.cut, self.child.adopted) {
+            (true, _) => "the scan was cancelled at the scanner; what it found by then was taken in".to_owned(),
+            (false, true) => "ended after its tracking had".to_owned(),
+            (false, false) => String::new(),
+        };
+        self.step(if self.child.cut { Event::Cancel } else { Event::Pulled });
         let (child, now) = (self.child, self.app.clock.now());
         self.app
             .database
             .write(move |tx| {
                 if scans::save(tx, &child, None)? {
+                    if let Some(unscanned) = &unscanned {
+                        scans::set_unscanned(tx, child.id, unscanned)?;
+                    }
                     judge::targets(tx, &child, now)?;
                     judge::parent(tx, child.scan_id, now)?;
                 }
@@ -419,11 +329,11 @@ impl Work<'_> {
             }
             return self.save().await;
         }
-        match self.report().await {
-            Ok(Some(report)) => {
-                let at = instant(report.launched_at);
-                self.child.scanner_launched_at = at.or(self.child.scanner_launched_at);
-                match told(&report) {
+        match self.reports().await {
+            Ok(reports) if !reports.is_empty() => {
+                self.follow_first(&reports);
+                let told = told_of(&reports);
+                match told {
                     Told::Finished { processed: true } => {
                         self.step(Event::Adopted);
                         (self.child.adopted, self.child.ended_at) = (true, None);
@@ -434,14 +344,14 @@ impl Work<'_> {
                         self.next_in(0);
                     }
                     Told::Cancelled | Told::Error => {
-                        self.child.message = format!("tracking ended; {}", words(&report, told(&report)));
+                        self.child.message = format!("tracking ended; {}", words_of(&reports, told));
                         self.child.next_at = None;
                     }
                     Told::Going | Told::Finished { .. } | Told::Absent => {}
                 }
                 self.save().await
             }
-            Ok(None) | Err(_) => self.save().await,
+            Ok(_) | Err(_) => self.save().await,
         }
     }
 
@@ -461,14 +371,29 @@ impl Work<'_> {
                 Err(failed) => return self.not_stopped(failed).await,
             }
         }
-        let reference = self.child.reference.clone();
-        match self.ask(async |client| timed(client.cancel_scan(&reference)).await).await {
-            Ok(()) => {
-                self.child.message.push_str("; stopped at the scanner");
-                self.rest().await
+        // Of what was sent more than once everything that still goes on is stopped.
+        let mut references = vec![self.child.reference.clone()];
+        if self.child.attempts > 1 {
+            match self.reports().await {
+                Ok(reports) if !reports.is_empty() => {
+                    self.follow_first(&reports);
+                    let going = reports.iter().filter(|report| told(report) == Told::Going);
+                    references = going.map(|report| report.reference.clone()).collect();
+                }
+                Ok(_) => {}
+                Err(failed) => return self.not_stopped(failed).await,
             }
-            Err(failed) => self.not_stopped(failed).await,
         }
+        let mut failed = None;
+        for reference in references {
+            let stopped = self.ask(async |client| timed(client.cancel_scan(&reference)).await).await;
+            failed = failed.or(stopped.err());
+        }
+        if let Some(failed) = failed {
+            return self.not_stopped(failed).await;
+        }
+        self.child.message.push_str("; stopped at the scanner");
+        self.rest().await
     }
 
     async fn not_stopped(mut self, failed: Failed) -> store::Result<()> {
@@ -481,6 +406,51 @@ impl Work<'_> {
         }
         self.save().await
     }
+}
+
+/// Why a scan has no result for an address, as far as the scanner says: its lists hold addresses and ranges.
+fn unscanned(result: &ScanResult, address: &str) -> String {
+    let named = |list: &String| {
+        list.split(',').map(str::trim).any(|part| match part.split_once('-') {
+            None => part == address,
+            Some((low, high)) => {
+                let whole = |text: &str| text.trim().parse::<IpAddr>().ok();
+                let within = (whole(low), whole(address), whole(high));
+                matches!(within, (Some(low), Some(at), Some(high)) if (low..=high).contains(&at))
+            }
+        })
+    };
+    let which = result.not_scanned.iter().find(|(_, list)| named(list)).map(|(key, _)| key.to_ascii_lowercase());
+    match which {
+        Some(key) if key.contains("alive") => "the host did not answer".to_owned(),
+        Some(key) if key.contains("exclu") => "the scanner leaves the address out".to_owned(),
+        _ => "the scan has no result for the address".to_owned(),
+    }
+}
+
+/// What the scanner says of all scans of one launch.
+fn told_of(reports: &[ScanReport]) -> Told {
+    let each: Vec<Told> = reports.iter().map(told).collect();
+    rescan::together(&each)
+}
+
+/// What is worth saying of them: the words of the first that is where they all are.
+fn words_of(reports: &[ScanReport], all: Told) -> String {
+    let which = reports.iter().find(|report| told(report) == all);
+    which.map(|report| words(report, all)).unwrap_or_default()
+}
+
+/// A launch that runs twice is said in the audit, once for each double.
+fn note_doubles(tx: &mut Transaction<'_>, child: &ChildRow, found: &[String], now: Timestamp) -> store::Result<()> {
+    let name = child.name();
+    let resource = format!("scans/{}", name.split('/').next().unwrap_or_default());
+    for reference in found {
+        tracing::warn!(scan.name = name, "the scan {name} was launched twice; {reference} is its double");
+        let detail = serde_json::json!({ "scan": name, "double": reference, "followed": child.reference });
+        let (actor, action) = ("engine/rescan", "scan.double");
+        audit::append(tx, &Entry { at: now, actor, action, resource: &resource, detail })?;
+    }
+    Ok(())
 }
 
 /// What the targets of a launch hear that ends without a pull.

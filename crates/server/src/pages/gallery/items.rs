@@ -139,6 +139,7 @@ pub(super) fn pages(out: &Path) {
         ],
         chosen: String::new(),
         specify: false,
+        mail: true,
         faults: Faults::default(),
         key: "0193".into(),
         reason: None,

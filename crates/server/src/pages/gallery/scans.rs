@@ -55,6 +55,7 @@ fn scan_live(part: usize) -> scans::ScanLive {
             ended: (at < 2).then(|| when(9)),
         })
         .collect(),
+        unscanned: vec![("10.20.4.7".into(), "VSCAN0000187/1".into(), "The host did not answer.".into())],
         left_out: vec![scans::LeftOutRow {
             number: "VIT0004214".into(),
             href: "item.html".into(),

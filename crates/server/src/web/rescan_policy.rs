@@ -1,0 +1,134 @@
+//! `/instances/1/rescans`: when rescans of an integration are launched, and how many; `/settings/rescans`: who may ask.
+
+use super::eliminations::denied;
+use super::frame::{Show, again, faults, frame};
+use crate::app::App;
+use crate::engine::rescan::{self, Rules};
+use crate::http::flash::{self, Flash};
+use crate::http::form::Fields;
+use crate::http::{Caller, Error, PageActor};
+use crate::pages::Section;
+use crate::pages::forms::{Choice, DialogPage, Fault, Faults, Field};
+use crate::pages::lists::Action as Button;
+use crate::views;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use domain::access::{Action, Record};
+use domain::id::InstanceId;
+use protocol::api::scans::Policy;
+
+/// The routes of this noun.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/instances/{id}/rescans", get(form).post(keep))
+        .route("/settings/rescans", get(rules).post(keep_rules))
+}
+
+/// The way to the policy of an instance.
+pub(super) fn change(who: &Caller, instance: InstanceId) -> Button {
+    let denied = denied(&who.decide(Action::IntegrationConfigure, &Record::default()));
+    Button::show("When rescans run", format!("/instances/{instance}/rescans")).icon("clock").unless(denied)
+}
+
+/// The way to who may ask.
+pub(super) fn change_rules(who: &Caller) -> Button {
+    let denied = denied(&who.decide(Action::SettingsChange, &Record::default()));
+    Button::show("Who may rescan", "/settings/rescans").icon("users").unless(denied)
+}
+
+async fn page(app: &App, who: &PageActor, id: i64, given: &Policy, faults: Vec<Fault>) -> Result<DialogPage, Error> {
+    let shell = frame(app, who, Section::Scanners, "When rescans run").await?.under("Scanners", "/scanners");
+    let number = |name: &str, label: &str, value: i64| {
+        Field::typed("number", name, label, value.to_string()).required().faulted(&faults)
+    };
+    let fields = vec![
+        Field::typed("time", "from", "Scan window from", &given.from).required().focus().faulted(&faults),
+        Field::typed("time", "until", "Scan window until", &given.until)
+            .required()
+            .help("The same time twice means always; what runs is not stopped")
+            .faulted(&faults),
+        Field::line("zone", "Time zone", &given.zone).required().help("Such as Europe/Rome").faulted(&faults),
+        number("running_max", "Scans at once at most", given.running_max),
+        number("launches_max", "Launches at most", given.launches_max),
+        number("launches_seconds", "within so many seconds", given.launches_seconds),
+        Field::select(
+            "on_resolved",
+            "What people resolve",
+            if given.on_resolved { "yes" } else { "no" },
+            vec![Choice::new("no", "is rescanned when somebody asks"), Choice::new("yes", "is rescanned by itself")],
+        ),
+    ];
+    Ok(DialogPage {
+        shell,
+        to: format!("/instances/{id}/rescans"),
+        text: "Rescans are launched in this window only, everybody in turn. What waits says so on its record."
+            .to_owned(),
+        fields,
+        faults: Faults(faults),
+        verb: "Save",
+        back: format!("/instances/{id}"),
+    })
+}
+
+async fn form(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
+    who.may(Action::IntegrationConfigure, &Record::default())?;
+    let (policy, _) = rescan::policy(&app, &who, InstanceId(id)).await?;
+    Ok(Show(page(&app, &who, id, &views::scans::policy(&policy), Vec::new()).await?).into_response())
+}
+
+async fn keep(State(app): State<App>, who: PageActor, Path(id): Path<i64>, fields: Fields) -> Result<Response, Error> {
+    who.may(Action::IntegrationConfigure, &Record::default())?;
+    // What is no number is none that can be kept.
+    let number = |name: &str| fields.one(name).parse::<i64>().unwrap_or(0);
+    let given = Policy {
+        from: fields.one("from").to_owned(),
+        until: fields.one("until").to_owned(),
+        zone: fields.one("zone").to_owned(),
+        running_max: number("running_max"),
+        launches_max: number("launches_max"),
+        launches_seconds: number("launches_seconds"),
+        on_resolved: fields.one("on_resolved") == "yes",
+    };
+    let kept = match views::scans::policy_of(&given) {
+        Ok(policy) => rescan::set_policy(&app, &who, InstanceId(id), policy, None).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    match kept {
+        Ok(()) => Ok(flash::redirect(&format!("/instances/{id}"), Some(Flash::done("Saved when rescans run.")))),
+        Err(error) => {
+            let faults = faults(error, |field| field)?;
+            Ok(again(page(&app, &who, id, &given, faults).await?))
+        }
+    }
+}
+
+async fn rules(State(app): State<App>, who: PageActor) -> Result<Response, Error> {
+    who.may(Action::SettingsChange, &Record::default())?;
+    let Rules { by_group } = app.database.read(rescan::rules).await?;
+    let shell = frame(&app, &who, Section::Scans, "Who may rescan").await?.under("Scan records", "/scans");
+    let choices = vec![
+        Choice::new("yes", "What is assigned to them or to one of their groups"),
+        Choice::new("no", "What is assigned to them by name"),
+    ];
+    let field = Field::select("by_group", "Remediation owners rescan", if by_group { "yes" } else { "no" }, choices);
+    let page = DialogPage {
+        shell,
+        to: "/settings/rescans".to_owned(),
+        text: "Vulnerability analysts and administrators rescan every item in their scope.".to_owned(),
+        fields: vec![field.focus()],
+        faults: Faults(Vec::new()),
+        verb: "Save",
+        back: "/scans".to_owned(),
+    };
+    Ok(Show(page).into_response())
+}
+
+async fn keep_rules(State(app): State<App>, who: PageActor, fields: Fields) -> Result<Response, Error> {
+    let by_group = fields.one("by_group") == "yes";
+    rescan::set_rules(&app, &who, Rules { by_group }).await?;
+    let words = if by_group { "by name or by group" } else { "by name only" };
+    let said = Flash::done(format!("Remediation owners rescan what is assigned to them {words}."));
+    Ok(flash::redirect("/scans", Some(said)))
+}
