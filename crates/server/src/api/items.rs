@@ -1,6 +1,7 @@
 //! Vulnerable items: the list, one item, what stands behind its score, and what people change of it.
 
 use crate::app::App;
+use crate::engine::exceptions::Judged;
 use crate::http::{Caller, Error, ListQuery};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -333,7 +334,7 @@ pub(crate) fn all_judged(
     caller: &Caller,
     action: Action,
     numbers: &[String],
-) -> Result<Vec<(String, Result<ItemRow, Error>)>, Error> {
+) -> Result<Vec<Judged>, Error> {
     let mut seen = BTreeSet::new();
     let once: Vec<String> = numbers.iter().filter(|number| seen.insert(*number)).cloned().collect();
     let mut found = Vec::new();

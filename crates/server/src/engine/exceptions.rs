@@ -70,6 +70,9 @@ fn lapse(tx: &mut Transaction<'_>, mails: bool, now: Timestamp) -> Result<(), Er
     Ok(())
 }
 
+/// A number, and the item of it where the caller may do with it what was asked.
+pub type Judged = (String, Result<ItemRow, Error>);
+
 /// An item that a request leaves out, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
@@ -111,7 +114,7 @@ pub fn ask(
     tx: &mut Transaction<'_>,
     caller: &Caller,
     wanted: &Wanted,
-    judged: Vec<(String, Result<ItemRow, Error>)>,
+    judged: Vec<Judged>,
     mails: bool,
     now: Timestamp,
 ) -> Result<Asked, Error> {
@@ -150,10 +153,7 @@ pub fn ask(
 /// Not found, or a missing permission.
 pub fn known(tx: &mut Transaction<'_>, caller: &Caller, action: Action, number: &str) -> Result<ExceptionRow, Error> {
     let missing = || Error::NotFound(format!("exception {number}"));
-    let ordinal = match number.parse::<Number>() {
-        Ok(Number { series: Series::Exception, ordinal }) => ordinal,
-        _ => return Err(missing()),
-    };
+    let Ok(Number { series: Series::Exception, ordinal }) = number.parse::<Number>() else { return Err(missing()) };
     let row = requests::one(tx, &caller.actor, ordinal).map_err(|error| match error {
         store::Error::NotFound => missing(),
         error => error.into(),
