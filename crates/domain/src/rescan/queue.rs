@@ -190,7 +190,10 @@ impl Waits {
                 format!("waiting: as many scans as the integration allows were launched lately; next at {until}")
             }
             Waits::Running => "waiting for its turn: as many scans run as the integration allows".to_owned(),
-            Waits::Inactive => "the scanner was deactivated; the scan is launched once it is active again".to_owned(),
+            Waits::Inactive => {
+                "the scanner was deactivated or the integration disabled; the scan is launched once it works again"
+                    .to_owned()
+            }
         }
     }
 }
