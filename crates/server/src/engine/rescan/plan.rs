@@ -313,8 +313,11 @@ fn refused(mut skipped: Vec<Skipped>) -> Error {
     Error::Invalid(named.collect())
 }
 
+/// Targets of launches of one's own, and what goes with the launch of another request of this ordinal.
+type Coalesced = (Vec<Target>, Vec<(i64, Joined)>);
+
 /// What launches that were never sent take in: the rest, and each of these with the ordinal of its request.
-fn coalesced(tx: &mut Transaction<'_>, targets: Vec<Target>) -> store::Result<(Vec<Target>, Vec<(i64, Joined)>)> {
+fn coalesced(tx: &mut Transaction<'_>, targets: Vec<Target>) -> store::Result<Coalesced> {
     let (mut waiting, mut numbers) = (Vec::new(), Vec::new());
     for instance in super::each_once(targets.iter().map(|target| target.instance)) {
         for row in scans::unsent(tx, instance)? {
