@@ -43,7 +43,7 @@ fn spawn(command: &mut Command) -> Running {
 }
 
 /// The lines a process prints, for what it says when it is ready.
-fn said(process: &mut Running) -> impl FnMut(&str) -> String {
+fn said(process: &mut Running) -> impl FnMut(&str) -> String + use<> {
     let mut lines = BufReader::new(process.0.stdout.take().expect("its output")).lines().map_while(Result::ok);
     move |what| {
         let found = lines.find_map(|line| line.split_once(what).map(|(_, value)| value.trim().to_owned()));

@@ -360,11 +360,12 @@ pub fn delete(tx: &mut Transaction<'_>, actor: &str, id: InstanceId, version: i6
         "DELETE FROM search_list_qid WHERE list_id IN (SELECT l.id FROM search_list l WHERE l.instance_id = $1)",
         &[&id],
     )?;
-    for table in
-        ["search_list", "option_profile_list", "import_trouble", "integration", "rescan_policy", "platform_quota"]
-    {
-        tx.execute(&format!("DELETE FROM {table} WHERE instance_id = $1"), &[&id])?;
-    }
+    tx.execute("DELETE FROM search_list WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM option_profile_list WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM import_trouble WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM integration WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM rescan_policy WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM platform_quota WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM option_profile WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM appliance WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM appliance_row WHERE instance_id = $1", &[&id])?;

@@ -39,14 +39,16 @@ fn the_first_of_several_reasons_is_always_the_same() {
         stamped: false,
         closed: true,
         connected: false,
+        enabled: false,
         addresses: 0,
         profile: DefaultProfile::Unset,
     };
     let mut codes = Vec::new();
-    let mends: [fn(&mut Situation<'_>); 7] = [
+    let mends: [fn(&mut Situation<'_>); 8] = [
         |all| all.product = "qualys",
         |all| all.active = true,
         |all| all.connected = true,
+        |all| all.enabled = true,
         |all| all.stamped = true,
         |all| all.closed = false,
         |all| all.addresses = 1,
@@ -62,6 +64,7 @@ fn the_first_of_several_reasons_is_always_the_same() {
             "source_not_supported",
             "scanner_inactive",
             "source_not_connected",
+            "instance_disabled",
             "source_not_stamped",
             "record_closed",
             "nothing_to_scan",
