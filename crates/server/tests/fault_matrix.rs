@@ -102,6 +102,8 @@ async fn import(server: &TestServer, admin: &Client, instance: i64) -> Value {
 }
 
 type Rows = BTreeSet<(i64, i64, String)>;
+/// A host, and of a weakness of it: QID, port and state.
+type Known = (String, Option<i64>, Option<i64>, Option<String>);
 
 /// What the platform holds of each host: QID, port and state of every weakness.
 fn truth(simulator: &Simulator) -> BTreeMap<String, Rows> {
@@ -120,7 +122,7 @@ fn truth(simulator: &Simulator) -> BTreeMap<String, Rows> {
 
 /// The same as this server knows it.
 async fn known(server: &TestServer, instance: i64) -> BTreeMap<String, Rows> {
-    let rows: Vec<(String, Option<i64>, Option<i64>, Option<String>)> = server
+    let rows: Vec<Known> = server
         .app()
         .database
         .read(move |tx| {

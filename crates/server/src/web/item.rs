@@ -175,23 +175,26 @@ fn actions(who: &PageActor, seen: &Seen, number: &str) -> Vec<Button> {
     let asset = [seen.item.asset_id.0];
     let chosen = choice::Choice::of(&[seen.item.qid]).on(&asset);
     let over = (seen.item.state == ItemState::Closed).then(|| "A closed item has nothing left to mitigate.".to_owned());
-    let mut actions = vec![
+    // What is used most stands at the upper right (S2.10).
+    let mut actions = Vec::new();
+    if seen.item.owner_id != Some(who.user) {
+        let to = format!("/items/{number}/assign-to-me");
+        actions.push(Button::post("Assign to me", to).icon("user").unless(assign.clone()));
+    }
+    actions.extend([
+        Button::show("Assign", format!("/items/{number}/assignment")).icon("user-plus").unless(assign),
+        Button::show("Request exception", format!("/items/{number}/exception")).icon("clock-off").unless(except),
+        Button::show("Change state", format!("/items/{number}/state")).icon("pencil").unless(change),
+        Button::post("Mitigate Now", chosen.address())
+            .icon("shield-half")
+            .key('m')
+            .unless(over.or_else(|| eliminations::cannot_mitigate(who, &seen.possible, Some(&asset)))),
         Button::show("Rescan", format!("/items/{number}/rescan"))
             .icon("radar")
             .key('r')
             .primary()
             .unless(seen.refused.as_ref().map(exposure::refused)),
-        Button::post("Mitigate Now", chosen.address())
-            .icon("shield-half")
-            .key('m')
-            .unless(over.or_else(|| eliminations::cannot_mitigate(who, &seen.possible, Some(&asset)))),
-        Button::show("Change state", format!("/items/{number}/state")).icon("pencil").unless(change),
-        Button::show("Request exception", format!("/items/{number}/exception")).icon("clock-off").unless(except),
-        Button::show("Assign", format!("/items/{number}/assignment")).icon("user-plus").unless(assign.clone()),
-    ];
-    if seen.item.owner_id != Some(who.user) {
-        actions.push(Button::post("Assign to me", format!("/items/{number}/assign-to-me")).icon("user").unless(assign));
-    }
+    ]);
     actions
 }
 
