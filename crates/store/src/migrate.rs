@@ -155,7 +155,9 @@ mod tests {
             let ends = code.matches("{strict}").count() + code.matches("{keyed}").count();
             assert_eq!(tables, ends, "{name}: every CREATE TABLE ends in {{strict}} or {{keyed}}");
             let unknown = translate(Engine::Sqlite, &code);
-            assert!(!unknown.contains('{'), "{name}: unknown brace");
+            // JSON has braces, too, but no word follows them.
+            let word = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
+            assert!(!unknown.split('{').skip(1).any(word), "{name}: unknown brace");
             assert!(!code.contains("now()") && !code.contains("CURRENT_"), "{name}: time is a parameter");
         }
     }

@@ -14,6 +14,7 @@ testkit::both_servers!(a_disabled_instance_neither_imports_nor_rescans_and_keeps
     let at = instance(&admin, &simulator).await;
     admin.patch("/api/v1/scanners/qualys", &json!({ "active": true })).await.expect(200);
     import(&admin, &at, "everything").await;
+    admin.patch(&at, &json!({ "default_profile": "510001" })).await.expect(200);
     let items = admin.get("/api/v1/items?q=is:open&limit=1").await.expect(200);
     let number = items["items"][0]["number"].as_str().expect("an item").to_owned();
     let ask = json!({ "items": [number], "profile": "510001" });
@@ -100,6 +101,7 @@ testkit::both_servers!(a_deactivated_scanner_keeps_its_source_and_refuses_rescan
     let at = instance(&admin, &simulator).await;
     admin.patch("/api/v1/scanners/qualys", &json!({ "active": true })).await.expect(200);
     import(&admin, &at, "everything").await;
+    admin.patch(&at, &json!({ "default_profile": "510001" })).await.expect(200);
     let list = admin.get("/api/v1/items?q=is:open&limit=1").await.expect(200);
     let number = list["items"][0]["number"].as_str().expect("an item").to_owned();
     let active = |active: bool| json!({ "active": active });

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 /// How long an instance stays taken after its server died, in seconds.
 const LEASE_SECONDS: i64 = 90;
-/// How often a living server renews that.
-const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// How often a living server renews that, in seconds.
+const RENEW_SECONDS: i64 = 20;
 /// How often it looks whether the run is to stop.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rows that could not be used and are described one by one; the rest is only counted.
@@ -403,10 +403,12 @@ fn millis(since: Instant) -> i64 {
 
 /// Keep the lease while the run is at work, and look whether somebody stops it.
 async fn renew(app: App, run: i64, lease: Lease, stop: CancellationToken, cancelled: CancellationToken) {
-    let mut renewed = Instant::now();
+    // By the clock that the lease is measured by.
+    let mut renewed = app.clock.now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
+            () = app.clock.sleep_until(renewed.plus_seconds(RENEW_SECONDS)) => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         if !cancelled.is_cancelled() {
@@ -416,11 +418,12 @@ async fn renew(app: App, run: i64, lease: Lease, stop: CancellationToken, cancel
                 Err(error) => tracing::warn!("whether an import is to stop could not be seen: {error}"),
             }
         }
-        if renewed.elapsed() < RENEW_EVERY {
+        let now = app.clock.now();
+        if now < renewed.plus_seconds(RENEW_SECONDS) {
             continue;
         }
-        renewed = Instant::now();
-        let (lease, now) = (lease.clone(), app.clock.now());
+        renewed = now;
+        let lease = lease.clone();
         match app.database.write(move |tx| lease::renew(tx, &lease, now, LEASE_SECONDS)).await {
             Ok(Some(_)) => {}
             Ok(None) => return,
