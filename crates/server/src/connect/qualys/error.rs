@@ -23,7 +23,11 @@ pub struct Reply {
 
 impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HTTP {}", self.status)?;
+        match self.status {
+            // Nothing was asked: an earlier answer said so.
+            0 => f.write_str("known from an earlier answer")?,
+            status => write!(f, "HTTP {status}")?,
+        }
         if let Some(code) = &self.code {
             write!(f, ", code {code}")?;
         }
