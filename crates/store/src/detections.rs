@@ -9,7 +9,7 @@ mod seen;
 
 use crate::hosts::{self, HostSeen, Placed, RowDigest};
 use crate::imports::{Counters, Run};
-use crate::items::{self, Observed};
+use crate::items::{self, Followed, Observed};
 use crate::vulnerabilities::{self, Reference};
 use crate::{Result, Transaction, record, stage};
 use domain::detection::Dated;
@@ -162,7 +162,9 @@ pub fn merge(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: Tim
     let touched: Vec<ItemId> = touched.into_iter().filter(|item| !made.is_new(*item)).collect();
     let cause = run.number.to_string();
     let mut items = items::roll_up(tx, run, &touched, &cause, now, &mut counters)?;
-    items.extend(made.new_items());
+    let new: Vec<ItemId> = made.new_items().collect();
+    items::follow(tx, &Followed { new: &new, changed: &items, by: &cause }, now)?;
+    items.extend(new);
     Ok(Merged { counters, digest, items })
 }
 
@@ -460,7 +462,9 @@ pub fn estimate_again(
             &[],
         )?;
         let items: Vec<ItemId> = items.into_iter().collect();
-        items::roll_up(tx, run, &items, &run.number.to_string(), now, counters)?;
+        let cause = run.number.to_string();
+        let changed = items::roll_up(tx, run, &items, &cause, now, counters)?;
+        items::follow(tx, &Followed { new: &[], changed: &changed, by: &cause }, now)?;
     }
     let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) == ESTIMATED_MAX;
     Ok(rows.last().map(|row| row.0).filter(|_| full))

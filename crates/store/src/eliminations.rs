@@ -1,6 +1,6 @@
 //! What joins vulnerabilities, assets and agents when a job is made or a fix was verified.
 
-use crate::items::LifeOf;
+use crate::items::{self, LifeOf};
 use crate::{Result, Scalar, Transaction, record};
 use domain::asset::Platform;
 use domain::id::{AssetId, ItemId, VulnerabilityId};
@@ -116,16 +116,8 @@ pub fn save_workflow(
     cause: &str,
     now: Timestamp,
 ) -> Result<()> {
-    tx.execute(
-        "UPDATE vulnerable_item SET state = $2, substate = $3, resolved_at = $4, updated_at = $5, state_cause = $6
-         WHERE id = $1",
-        &[&item, &after.state, &after.substate, &after.resolved_at, &now, &Cause::Agent(cause.to_owned()).text()],
-    )?;
-    tx.execute(
-        "INSERT INTO item_history (item_id, at, what, before, after, cause) VALUES ($1, $2, 'state', $3, $4, $5)",
-        &[&item, &now, &before.state, &after.state, &cause],
-    )?;
-    Ok(())
+    let change = items::Change { item, before, after };
+    items::apply(tx, &[change], &Cause::Agent(cause.to_owned()), cause, now)
 }
 
 /// QID and title of vulnerabilities.

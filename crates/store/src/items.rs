@@ -2,6 +2,7 @@
 
 mod change;
 pub mod exceptions;
+mod follow;
 mod found;
 mod life;
 mod list;
@@ -9,8 +10,9 @@ mod many;
 mod merge;
 
 pub use change::{ChangeError, assign, group_exists, set_state};
+pub(crate) use follow::{Followed, follow};
 pub use found::{Found, found_on};
-pub(crate) use life::LifeOf;
+pub(crate) use life::{Change, LifeOf, apply};
 pub(crate) use list::STATUS;
 pub use list::{
     DetectionRow, FIELDS, HistoryLine, ItemRow, LIST, ScoreLine, access, detections, history, one, score_history,

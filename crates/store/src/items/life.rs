@@ -1,5 +1,6 @@
 //! Changes of items that no import makes: what people, decisions, time and agents do to their states.
 
+use super::follow::{Followed, follow};
 use super::merge::{HistoryRow, words, write_history};
 use crate::{Result, Transaction, record, stage};
 use domain::id::ItemId;
@@ -95,7 +96,9 @@ pub(crate) fn apply(
         &[&now, &cause.text()],
     )?;
     let lines: Vec<HistoryRow> = changes.iter().map(|change| line(change)).collect();
-    write_history(tx, &lines, by, now)
+    write_history(tx, &lines, by, now)?;
+    let changed: Vec<ItemId> = changes.iter().map(|change| change.item).collect();
+    follow(tx, &Followed { new: &[], changed: &changed, by }, now)
 }
 
 fn line(change: &Change) -> HistoryRow {

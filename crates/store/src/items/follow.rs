@@ -1,0 +1,27 @@
+//! What follows when items were made or went to another state, in the transaction that did it: one place that every writer of
+//! items calls, so that nothing that hangs on them can be forgotten by one of them.
+
+use crate::{Result, Transaction};
+use domain::id::ItemId;
+use domain::time::Timestamp;
+
+/// What a writer did to items.
+pub(crate) struct Followed<'a> {
+    /// They did not exist before.
+    pub(crate) new: &'a [ItemId],
+    /// Their state, score or sightings changed.
+    pub(crate) changed: &'a [ItemId],
+    /// Who did it, as the history says it.
+    pub(crate) by: &'a str,
+}
+
+/// Let everything that hangs on items follow them.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+#[expect(clippy::unnecessary_wraps, reason = "due dates, assignment rules and remediation tasks hang on here")]
+pub(crate) fn follow(_tx: &mut Transaction<'_>, followed: &Followed<'_>, _now: Timestamp) -> Result<()> {
+    let Followed { new, changed, by } = followed;
+    tracing::trace!(new = new.len(), changed = changed.len(), by, "items followed");
+    Ok(())
+}
