@@ -78,6 +78,12 @@ impl World {
         }
     }
 
+    /// How many imports there were.
+    pub async fn imports(&self) -> usize {
+        let runs = self.api.get("/api/v1/imports?limit=200").await.expect(200);
+        runs["imports"].as_array().expect("a list").len()
+    }
+
     /// Turn both clocks.
     pub fn advance(&self, seconds: i64) {
         self.simulator.step_clock(jiff::SignedDuration::from_secs(seconds));
