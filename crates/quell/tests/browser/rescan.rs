@@ -36,6 +36,7 @@ async fn a_rescan_is_walked_from_the_item_to_its_record() {
     let (scan, reference) = step!(s2_12_a_named_profile_is_used(&browser, &world, third));
     step!(s2_18_tracking_ends_with_its_period(&browser, &world, &scan, &reference));
     step!(s2_19_the_scan_goes_on_and_is_taken_in_late(&browser, &world, &scan, &reference));
+    step!(s2_20_what_the_platform_closed_arrives_with_the_next_import(&browser, &world, first));
     browser.close().await;
 }
 
@@ -316,4 +317,22 @@ async fn s2_19_the_scan_goes_on_and_is_taken_in_late(browser: &Browser, world: &
     assert_eq!(browser.read(PARENT).await, "Complete");
     browser.see("Ended after tracking did").await;
     browser.shot("taken-in-late").await;
+}
+
+/// What a scan has seen that nobody asked Quell for closes the item with the next import by schedule.
+async fn s2_20_what_the_platform_closed_arrives_with_the_next_import(browser: &Browser, world: &World, item: &Found) {
+    let page = format!("/items/{}", item.number);
+    browser.go(&page).await;
+    browser.see_in("#details", "Open").await;
+    world.simulator.set_fixed(item.host, item.qid, true);
+    assert!(world.simulator.scan_by_others(item.host));
+    browser.go(&format!("/instances/{}", world.instance)).await;
+    browser.click(&format!("a[href='/instances/{}/schedule']", world.instance)).await;
+    browser.wait("the schedules", "document.querySelectorAll('main tbody tr').length > 3").await;
+    browser.shot("schedules").await;
+    world.by_schedule(browser, "host_detection").await;
+    browser.go(&page).await;
+    browser.see_in("#details", "Closed").await;
+    browser.see_in("#details", "Fixed").await;
+    browser.shot("closed-by-the-next-import").await;
 }

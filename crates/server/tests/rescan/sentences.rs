@@ -237,16 +237,7 @@ testkit::both_servers!(s2_20_what_the_platform_closed_arrives_with_the_next_sche
     let done = world.ended(&scan).await;
     assert_eq!(verdict(&done, item), "still_present", "{done}");
     world.simulator.set_fixed(item.host, item.qid, true);
-    let address = done["sources"][0]["address"].as_str().expect("an address").to_owned();
-    let launch = reqwest::Client::new()
-        .post(format!("{}/api/2.0/fo/scan/", world.simulator.api_url()))
-        .basic_auth(world.simulator.username(), Some(world.simulator.password()))
-        .header("X-Requested-With", "somebody else")
-        .form(&[("action", "launch"), ("scan_title", "theirs"), ("ip", address.as_str()), ("option_id", "510001")])
-        .send()
-        .await
-        .expect("an answer");
-    assert!(launch.status().is_success(), "{}", launch.text().await.unwrap_or_default());
+    assert!(world.simulator.scan_by_others(item.host));
     for _ in 0..60 {
         world.advance(20);
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
