@@ -72,6 +72,7 @@ pub mod overview;
 pub mod proposals;
 pub mod quotas;
 pub mod record;
+pub mod remediation;
 pub mod report;
 pub mod retention;
 pub mod rollouts;
