@@ -66,6 +66,7 @@ pub mod lease;
 pub mod list;
 pub mod mails;
 pub mod migrate;
+pub mod notes;
 pub mod numbers;
 pub mod outbox;
 pub mod overview;

@@ -13,8 +13,8 @@ mod settle;
 
 pub use change::{add, assign, delete, remove, rename, set_state, split};
 pub use list::{
-    CHANGED, FIELDS, HistoryLine, LIST, TaskRow, access, clip, counts, history, items_of, life, one, open_items_of,
-    outranking, read, tasks_of,
+    FIELDS, HistoryLine, LIST, TaskRow, access, clip, counts, history, items_of, life, one, open_items_of, outranking,
+    read, tasks_of,
 };
 pub use make::{Made, NewTasks, Split, create, open_tasks_of};
 pub(crate) use settle::{follow, rescored};

@@ -1,12 +1,13 @@
 //! What people change of tasks: their state, who has them, what they hold.
 
 use super::down::down;
-use super::list::{CHANGED, TaskRow, life, open_items_of};
+use super::list::{TaskRow, life, open_items_of};
 use super::make::{Split, finish, split_off};
 use super::members::{Pair, join, leave};
 use super::settle::{Line, members, words, write_history};
 use crate::audit::{self, Entry};
 use crate::items::{self, ChangeError, HistoryRow, assigned};
+use crate::settings::CHANGED;
 use crate::{Error, Result, Transaction};
 use domain::id::{ItemId, RemediationTaskId, UserId};
 use domain::item::State;

@@ -12,9 +12,6 @@ use domain::remediation::{Counts, Life, Origin, Substate, moves, rank};
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
 
-/// The name in [`Error::Conflict`](crate::Error::Conflict) where somebody else changed the task first.
-pub const CHANGED: &str = "task_changed";
-
 /// What tasks can be asked for.
 pub const FIELDS: Fields = Fields {
     fields: &[
