@@ -28,6 +28,7 @@ pub mod notes;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
+pub mod scan_records;
 pub mod scanners;
 pub mod scans;
 pub mod schedules;
@@ -79,6 +80,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(tasks::routes())
         .merge(task_changes::routes())
         .merge(notes::routes())
+        .merge(scan_records::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());
