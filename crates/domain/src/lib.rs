@@ -11,6 +11,7 @@ pub mod contact;
 pub mod control;
 pub mod detection;
 pub mod dry_run;
+pub mod effort;
 pub mod exception;
 pub mod filter;
 pub mod id;

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod catalogue;
+pub mod efforts;
 pub mod exceptions;
 pub mod exposure;
 pub mod follow;

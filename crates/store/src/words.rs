@@ -4,8 +4,8 @@
 
 use crate::{newtype_value, text_value};
 use domain::id::{
-    AgentKey, AssetId, ChildScanId, DetectionId, ExceptionId, GroupId, InstanceId, ItemId, JobId, RunId, ScanId,
-    SourceHostId, TaskId, UserId, VulnerabilityId,
+    AgentKey, AssetId, AssignmentRuleId, ChildScanId, DetectionId, EffortId, ExceptionId, GroupId, InstanceId, ItemId,
+    JobId, RunId, ScanId, SourceHostId, TaskId, TopicId, UserId, VulnerabilityId,
 };
 use domain::time::Timestamp;
 
@@ -16,8 +16,10 @@ macro_rules! keys {
 keys!(
     AgentKey,
     AssetId,
+    AssignmentRuleId,
     ChildScanId,
     DetectionId,
+    EffortId,
     ExceptionId,
     GroupId,
     InstanceId,
@@ -27,6 +29,7 @@ keys!(
     ScanId,
     SourceHostId,
     TaskId,
+    TopicId,
     UserId,
     VulnerabilityId,
 );
@@ -41,6 +44,7 @@ text_value!(domain::rollout::run::RunState, |word| word.as_str(), |text| domain:
 text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(text));
 text_value!(domain::exception::Kind, |word| word.as_str(), |text| domain::exception::Kind::parse(text));
 text_value!(domain::exception::State, |word| word.as_str(), |text| domain::exception::State::parse(text));
+text_value!(domain::effort::State, |word| word.as_str(), |text| domain::effort::State::parse(text));
 text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
 text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));
 text_value!(domain::mitigation::Coverage, |word| word.as_str(), |text| domain::mitigation::Coverage::parse(text));

@@ -11,6 +11,7 @@ mod catalogue_details;
 mod catalogue_install;
 mod complete;
 mod dry_run;
+mod efforts;
 mod exceptions;
 mod follow;
 mod import;
@@ -96,6 +97,9 @@ enum Command {
     /// Vulnerable items
     #[command(subcommand)]
     Items(items::Command),
+    /// Remediation efforts: frozen sets of items that are worked off together
+    #[command(subcommand)]
+    Efforts(efforts::Command),
     /// Exceptions: items put off for a time or called false positives, on request and by a decision
     #[command(subcommand)]
     Exceptions(exceptions::Command),
@@ -193,6 +197,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
+        Command::Efforts(command) => efforts::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,

@@ -15,6 +15,7 @@ pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
+pub mod efforts;
 pub mod exceptions;
 pub mod follow;
 pub mod history;
@@ -73,6 +74,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(items::routes())
         .merge(item_changes::routes())
         .merge(exceptions::routes())
+        .merge(efforts::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

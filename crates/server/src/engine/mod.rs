@@ -10,6 +10,7 @@ pub mod checks;
 pub mod crowd;
 pub mod dispatch;
 pub mod dry_run;
+pub mod efforts;
 pub mod evidence;
 pub mod exceptions;
 pub mod follow;
@@ -45,4 +46,5 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(import::watch::run(app.clone()));
     tasks.spawn(after::run(app.clone()));
     tasks.spawn(exceptions::run(app.clone()));
+    tasks.spawn(efforts::run(app.clone()));
 }

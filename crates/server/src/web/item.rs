@@ -25,6 +25,7 @@ use domain::time::Timestamp;
 use protocol::api::catalogue::NoMitigation;
 use protocol::api::exposure::Assignment;
 use std::collections::BTreeMap;
+use store::efforts::{self, EffortRow};
 use store::items::exceptions::{self as requests, ExceptionRow};
 use store::items::{HistoryLine, ItemRow};
 use store::overview::Possible;
@@ -58,6 +59,7 @@ struct Seen {
     refused: Option<Refusal>,
     unaskable: Option<Refusal>,
     exceptions: Vec<ExceptionRow>,
+    effort: Option<EffortRow>,
     scans: Vec<ScanRow>,
 }
 
@@ -76,6 +78,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, number: &str) -> Result<Seen,
         refused,
         unaskable: exceptions::askable(domain::exception::Kind::Deferral, &item, &open).err(),
         exceptions: exceptions_of(tx, who, &item)?,
+        effort: effort_of(tx, who, &item)?,
         access: store::items::access(tx, &who.actor, &item)?,
         detections: store::items::detections(tx, item.id)?,
         behind: scores::drill_down(tx, item.id)?,
@@ -107,6 +110,13 @@ fn exceptions_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> R
     query.order = list::Order::parse("-number");
     query.limit = SCAN_LINES;
     Ok(list::page(tx, &requests::LIST, requests::clip(&who.actor), &query)?.rows)
+}
+
+/// The effort that holds the item.
+fn effort_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> Result<Option<EffortRow>, Error> {
+    let wanted = domain::filter::parse(&format!("is:open and item:{}", item.number), &efforts::FIELDS);
+    let query = list::Query::new(wanted.map_err(Error::internal)?, domain::filter::Context::at(Timestamp::default()));
+    Ok(list::page(tx, &efforts::LIST, efforts::clip(&who.actor), &query)?.rows.into_iter().next())
 }
 
 fn exception_line(row: &ExceptionRow, now: Timestamp) -> ExceptionLine {
@@ -220,6 +230,10 @@ fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
         Fact::new("Assigned to", Value::text(if item.owner.is_empty() { "nobody" } else { &item.owner })),
         Fact::new("Group", Value::text(&item.group_name)),
     ];
+    facts.extend(seen.effort.as_ref().map(|effort| {
+        let name = format!("{} {}", effort.number(), effort.title);
+        Fact::new("Effort", Value::link(name, format!("/efforts/{}", effort.number())))
+    }));
     // With the other acts there is no room for it beside Rescan, which stands at the upper right (S2.10).
     if item.state != ItemState::Closed && eliminations::cannot_view(who).is_none() {
         let chosen = choice::Choice::of(&[item.qid]).on(&[item.asset_id.0]);
@@ -318,9 +332,9 @@ fn logged(line: &HistoryLine, now: Timestamp) -> Entry {
 }
 
 /// People and groups to choose from; `None` where there are too many for a list.
-type Choices = (Option<Vec<Choice>>, Option<Vec<Choice>>);
+pub(super) type Choices = (Option<Vec<Choice>>, Option<Vec<Choice>>);
 
-fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
+pub(super) fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
     let any = domain::filter::parse("", accounts::USERS.fields).map_err(Error::internal)?;
     let mut query = list::Query::new(any, domain::filter::Context::at(now));
     query.order = list::Order::parse("name");
@@ -337,7 +351,7 @@ fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
     Ok((people, listed(named.collect(), "No group", groups.next_cursor.is_some())))
 }
 
-fn chosen(name: &str, label: &str, value: &str, choices: Option<Vec<Choice>>) -> Field {
+pub(super) fn chosen(name: &str, label: &str, value: &str, choices: Option<Vec<Choice>>) -> Field {
     match choices {
         Some(choices) => Field::select(name, label, value, choices),
         None => Field::line(name, label, value).autocomplete("off"),

@@ -80,6 +80,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
     let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
     let moves = exposure::reason(&actor.decide(Action::ItemTransition, &own(&actor)));
     let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &own(&actor)));
+    let makes = exposure::reason(&actor.decide(Action::TaskEdit, &own(&actor)));
     list.columns.pick = true;
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
     list.bulk = vec![
@@ -88,6 +89,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
             .icon("shield-half")
             .unless(eliminations::cannot_view(&actor)),
         Button::post("Change state", "/items/state").icon("pencil").unless(moves),
+        Button::post("New effort", "/items/effort").icon("target").unless(makes),
         Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes),
     ];

@@ -10,6 +10,7 @@ pub mod asset;
 pub mod assets;
 pub mod audit;
 pub mod choice;
+mod efforts;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
@@ -90,6 +91,7 @@ pub fn routes() -> Router<App> {
         .merge(audit::routes())
         .merge(follow::routes())
         .merge(mail::routes())
+        .merge(efforts::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
         .merge(items::routes())

@@ -7,6 +7,7 @@ use crate::list::{List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::{Action, Actor, Record as AccessRecord, reach};
 use domain::asset::Platform;
+use domain::effort::State as Effort;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, DetectionId, InstanceId, ItemId, UserId, VulnerabilityId};
 use domain::item::{State, Substate, Workflow};
@@ -45,6 +46,10 @@ pub const FIELDS: Fields = Fields {
         Field { name: "closed", kind: Kind::Instant, doc: "closed" },
         Field { name: "deferred_until", kind: Kind::Instant, doc: "end of its deferral" },
         Field { name: "exception", kind: Kind::Name, doc: "number of a request about it, VCA0000001" },
+        Field { name: "effort", kind: Kind::Name, doc: "number of an effort it belongs to, REF0000001" },
+        Field { name: "effort.state", kind: Kind::Words(Effort::WORDS), doc: "how an effort it belongs to stands" },
+        Field { name: "assigned_by", kind: Kind::Name, doc: "what assigned it: person, or rule:4" },
+        Field { name: "assigned", kind: Kind::Instant, doc: "last assigned" },
         Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
     ],
     flags: &[
@@ -60,6 +65,12 @@ pub const FIELDS: Fields = Fields {
         Flag { name: "deferred", field: "state", words: &["deferred"], doc: "put off for a time" },
         Flag { name: "fixed", field: "substate", words: &["fixed"], doc: "found gone by the scanner" },
         Flag { name: "mitigated", field: "mitigation", words: &["mitigated"], doc: "every CVE is mitigated" },
+        Flag {
+            name: "in_effort",
+            field: "effort.state",
+            words: &["filling", "active"],
+            doc: "in an effort that is not over",
+        },
         Flag { name: "drifted", field: "mitigation", words: &["drifted"], doc: "a control was changed" },
     ],
     free: &["title", "asset", "cve"],
@@ -177,6 +188,19 @@ pub const LIST: List = List {
             "('VCA' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
                             ELSE CAST(r.number AS TEXT) END)",
         ),
+        Column::many(
+            "effort",
+            "effort_item em JOIN effort e ON e.id = em.effort_id WHERE em.item_id = i.id",
+            "('REF' || CASE WHEN e.number < 10000000 THEN substr(CAST(10000000 + e.number AS TEXT), 2)
+                            ELSE CAST(e.number AS TEXT) END)",
+        ),
+        Column::many(
+            "effort.state",
+            "effort_item em JOIN effort e ON e.id = em.effort_id WHERE em.item_id = i.id",
+            "e.state",
+        ),
+        Column::one("assigned_by", "nullif(i.assigned_by, '')"),
+        Column::one("assigned", "i.assigned_at"),
         Column::one("updated", "i.updated_at"),
     ],
     sorts: &[
