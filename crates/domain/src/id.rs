@@ -51,6 +51,10 @@ keys! {
     TopicId;
     /// A rule that assigns items.
     AssignmentRuleId;
+    /// A set of items for one owner or group (VUL).
+    RemediationTaskId;
+    /// A rule that puts items into such tasks.
+    TaskRuleId;
     /// A rescan request (VSCAN).
     ScanId;
     /// A child of a rescan request: one launch at the scanner.

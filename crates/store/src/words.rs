@@ -5,7 +5,7 @@
 use crate::{newtype_value, text_value};
 use domain::id::{
     AgentKey, AssetId, AssignmentRuleId, ChildScanId, DetectionId, EffortId, ExceptionId, GroupId, InstanceId, ItemId,
-    JobId, RunId, ScanId, SourceHostId, TaskId, TopicId, UserId, VulnerabilityId,
+    JobId, RemediationTaskId, RunId, ScanId, SourceHostId, TaskId, TaskRuleId, TopicId, UserId, VulnerabilityId,
 };
 use domain::time::Timestamp;
 
@@ -25,10 +25,12 @@ keys!(
     InstanceId,
     ItemId,
     JobId,
+    RemediationTaskId,
     RunId,
     ScanId,
     SourceHostId,
     TaskId,
+    TaskRuleId,
     TopicId,
     UserId,
     VulnerabilityId,
@@ -44,6 +46,10 @@ text_value!(domain::rollout::run::RunState, |word| word.as_str(), |text| domain:
 text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(text));
 text_value!(domain::exception::Kind, |word| word.as_str(), |text| domain::exception::Kind::parse(text));
 text_value!(domain::exception::State, |word| word.as_str(), |text| domain::exception::State::parse(text));
+text_value!(domain::remediation::Origin, |word| word.as_str(), |text| domain::remediation::Origin::parse(text));
+text_value!(domain::remediation::Substate, |word| word.as_str(), |text| Some(domain::remediation::Substate::parse(
+    text
+)));
 text_value!(domain::effort::State, |word| word.as_str(), |text| domain::effort::State::parse(text));
 text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
 text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));

@@ -25,6 +25,7 @@ pub mod item_changes;
 pub mod items;
 pub mod jobs;
 pub mod mail;
+pub mod notes;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
@@ -35,6 +36,8 @@ pub mod selection;
 pub mod server;
 pub mod session;
 pub mod tags;
+pub mod task_changes;
+pub mod tasks;
 pub mod tokens;
 pub mod vulnerabilities;
 
@@ -75,6 +78,9 @@ fn routes() -> OpenApiRouter<App> {
         .merge(item_changes::routes())
         .merge(exceptions::routes())
         .merge(efforts::routes())
+        .merge(tasks::routes())
+        .merge(task_changes::routes())
+        .merge(notes::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

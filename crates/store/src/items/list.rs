@@ -50,6 +50,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "effort.state", kind: Kind::Words(Effort::WORDS), doc: "how an effort it belongs to stands" },
         Field { name: "assigned_by", kind: Kind::Name, doc: "what assigned it: person, or rule:4" },
         Field { name: "assigned", kind: Kind::Instant, doc: "last assigned" },
+        Field { name: "task", kind: Kind::Name, doc: "number of a remediation task it is in, VUL0000001" },
         Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
     ],
     flags: &[
@@ -201,6 +202,12 @@ pub const LIST: List = List {
         ),
         Column::one("assigned_by", "nullif(i.assigned_by, '')"),
         Column::one("assigned", "i.assigned_at"),
+        Column::many(
+            "task",
+            "remediation_item x JOIN remediation_task r ON r.id = x.task_id WHERE x.item_id = i.id",
+            "('VUL' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
+                            ELSE CAST(r.number AS TEXT) END)",
+        ),
         Column::one("updated", "i.updated_at"),
     ],
     sorts: &[
