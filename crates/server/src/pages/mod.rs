@@ -15,6 +15,7 @@ pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
+pub mod auto_close;
 pub mod eliminations;
 pub mod errors;
 pub mod exceptions;

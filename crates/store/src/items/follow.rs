@@ -1,6 +1,7 @@
 //! What follows when items were made or went to another state, in the transaction that did it: one place that every writer of
 //! items calls, so that nothing that hangs on them can be forgotten by one of them.
 
+use super::due;
 use crate::{Result, Transaction};
 use domain::id::ItemId;
 use domain::time::Timestamp;
@@ -19,9 +20,8 @@ pub(crate) struct Followed<'a> {
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-#[expect(clippy::unnecessary_wraps, reason = "due dates, assignment rules and remediation tasks hang on here")]
-pub(crate) fn follow(_tx: &mut Transaction<'_>, followed: &Followed<'_>, _now: Timestamp) -> Result<()> {
+pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<()> {
     let Followed { new, changed, by } = followed;
-    tracing::trace!(new = new.len(), changed = changed.len(), by, "items followed");
+    due::follow(tx, new, changed, by, now)?;
     Ok(())
 }
