@@ -44,6 +44,9 @@ text_value!(domain::task::State, |word| word.as_str(), |text| domain::task::Stat
 text_value!(domain::progress::Progress, |word| word.as_str(), |text| Some(domain::progress::Progress::parse(text)));
 text_value!(domain::rollout::run::RunState, |word| word.as_str(), |text| domain::rollout::run::RunState::parse(text));
 text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(text));
+text_value!(domain::autoclose::Kind, |word| word.as_str(), |text| domain::autoclose::Kind::parse(text));
+text_value!(domain::due::Ending, |word| word.as_str(), |text| domain::due::Ending::parse(text));
+text_value!(domain::score::Band, |word| word.as_str(), |text| domain::score::Band::parse(text));
 text_value!(domain::exception::Kind, |word| word.as_str(), |text| domain::exception::Kind::parse(text));
 text_value!(domain::exception::State, |word| word.as_str(), |text| domain::exception::State::parse(text));
 text_value!(domain::remediation::Origin, |word| word.as_str(), |text| domain::remediation::Origin::parse(text));

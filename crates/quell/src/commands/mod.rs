@@ -6,6 +6,7 @@ mod agents;
 mod appliances;
 mod approvals;
 mod assets;
+mod auto_close;
 mod catalogue;
 mod catalogue_details;
 mod catalogue_install;
@@ -23,6 +24,7 @@ mod login;
 mod mail;
 mod recover;
 mod rollout;
+mod rules;
 mod scanners;
 mod scans;
 mod schedules;
@@ -103,6 +105,9 @@ enum Command {
     /// Exceptions: items put off for a time or called false positives, on request and by a decision
     #[command(subcommand)]
     Exceptions(exceptions::Command),
+    /// Rules of vulnerability response: due dates, deferrals, what closes items
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Rescans: ask the scanner to look again, and see what it found
     #[command(subcommand)]
     Scans(scans::Command),
@@ -199,6 +204,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Items(command) => items::run(command, &context).await,
         Command::Efforts(command) => efforts::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
+        Command::Rules(command) => rules::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Controls(command) => follow::controls(command, &context).await,

@@ -154,6 +154,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
         marks: marked(&seen.item),
         change: marks::change(&seen.item),
         actions: actions(&who, &seen, &number),
+        why: why(&seen.item, now),
         facts: facts(&who, &seen, now),
         detections: seen.detections.iter().map(|row| detection(row, &seen.item)).collect(),
         controls: controls(&seen.behind),
@@ -216,11 +217,14 @@ fn stuck(item: &ItemRow) -> Option<String> {
     reasons?.into_iter().nth(1).map(|refusal| exposure::refused(&refusal))
 }
 
+/// Why the item is in its state and what would change it, as sentences.
+fn why(item: &ItemRow, now: Timestamp) -> String {
+    api::items::reasons(item, now).iter().map(|why| sentence(why)).collect::<Vec<_>>().join(" ")
+}
+
 fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     let item = &seen.item;
-    let why: Vec<String> = api::items::reasons(item, now).iter().map(|why| sentence(why)).collect();
     let mut facts = vec![
-        Fact::new("Why", Value::text(why.join(" "))),
         Fact::new("Asset", Value::link(&item.asset, format!("/assets/{}", item.asset_id))),
         Fact::new("Address", Value::code(&item.ip)),
         Fact::new("Vulnerability", Value::link(format!("QID {}", item.qid), format!("/vulnerabilities/{}", item.qid))),
@@ -237,7 +241,7 @@ fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     // With the other acts there is no room for it beside Rescan, which stands at the upper right (S2.10).
     if item.state != ItemState::Closed && eliminations::cannot_view(who).is_none() {
         let chosen = choice::Choice::of(&[item.qid]).on(&[item.asset_id.0]);
-        facts.insert(4, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
+        facts.insert(3, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
     }
     let cves = seen.vulnerability.as_ref().map(|known| known.cves.as_slice()).unwrap_or_default();
     if !cves.is_empty() {
@@ -250,6 +254,10 @@ fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     facts.extend(when("First seen", first));
     facts.extend(when("Last seen", item.last_found_at));
     facts.extend(when("Opened", Some(item.opened_at)));
+    if item.due_at.is_some() {
+        facts.extend(when("Due", item.due_at));
+        facts.push(Fact::new("Target", Value::Chip(marks::target(item.target(now), item.due_at))));
+    }
     facts.extend(when("Deferred until", item.granted_until_at.filter(|_| item.state == ItemState::Deferred)));
     facts.extend(when("Resolved", item.resolved_at));
     facts.extend(when("Closed", item.closed_at));

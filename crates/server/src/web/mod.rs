@@ -9,8 +9,10 @@ pub mod approvals;
 pub mod asset;
 pub mod assets;
 pub mod audit;
+mod auto_close;
 pub mod choice;
 mod efforts;
+mod due;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
@@ -23,6 +25,7 @@ pub mod imports;
 pub mod instances;
 pub mod item;
 mod item_changes;
+mod item_settings;
 pub mod items;
 pub mod job;
 mod job_cves;
@@ -96,6 +99,9 @@ pub fn routes() -> Router<App> {
         .merge(exception_answers::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
+        .merge(due::routes())
+        .merge(auto_close::routes())
+        .merge(item_settings::routes())
         .merge(item::routes())
         .merge(assets::routes())
         .merge(asset::routes())

@@ -7,6 +7,7 @@ use crate::list::{List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::{Action, Actor, Record as AccessRecord, reach};
 use domain::asset::Platform;
+use domain::due::{Ending, Target};
 use domain::effort::State as Effort;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, DetectionId, InstanceId, ItemId, UserId, VulnerabilityId};
@@ -44,6 +45,9 @@ pub const FIELDS: Fields = Fields {
         Field { name: "opened", kind: Kind::Instant, doc: "last opened" },
         Field { name: "seen", kind: Kind::Instant, doc: "last found by the scanner" },
         Field { name: "closed", kind: Kind::Instant, doc: "closed" },
+        Field { name: "due", kind: Kind::Instant, doc: "its due date" },
+        Field { name: "target", kind: Kind::Words(Target::WORDS), doc: "how it stands with its due date" },
+        Field { name: "overdue", kind: Kind::Truth, doc: "not closed, and late" },
         Field { name: "deferred_until", kind: Kind::Instant, doc: "end of its deferral" },
         Field { name: "exception", kind: Kind::Name, doc: "number of a request about it, VCA0000001" },
         Field { name: "effort", kind: Kind::Name, doc: "number of an effort it belongs to, REF0000001" },
@@ -112,6 +116,26 @@ macro_rules! status {
     };
 }
 
+/// Whether an item `i` is late: [`domain::due::target`] of one that is not closed.
+macro_rules! overdue {
+    () => {
+        "i.state NOT IN ('closed', 'in_review', 'deferred', 'resolved') AND i.due_at IS NOT NULL AND i.due_at < {now}"
+    };
+}
+
+/// [`domain::due::target`] of an item `i`: held to it by a test on both engines.
+macro_rules! target {
+    () => {
+        concat!(
+            "(CASE WHEN i.state = 'closed' THEN CASE WHEN i.due_ending IN ('met', 'missed') THEN i.due_ending ELSE 'none' END
+               WHEN i.due_at IS NULL OR i.state IN ('in_review', 'deferred', 'resolved') THEN 'none'
+               WHEN ",
+            overdue!(),
+            " THEN 'missed' WHEN i.due_soon_at <= {now} THEN 'approaching' ELSE 'in_flight' END)"
+        )
+    };
+}
+
 /// The newest job about the weakness of an item `i` on its asset, drafts and deleted ones left out.
 macro_rules! last_job {
     () => {
@@ -136,7 +160,7 @@ const SELECT: &str = concat!(
     a.platform, i.instance_id, n.name AS instance, n.product, coalesce(s.name, '') AS source, i.state, i.substate,
     i.mitigation, i.inherent, i.residual, i.score_source, i.owner_id, coalesce(o.name, '') AS owner, i.group_name,
     i.reopened, i.opened_at, i.resolved_at, i.closed_at, i.last_found_at, i.updated_at, i.state_cause, i.granted_what,
-    i.granted_until_at, ",
+    i.granted_until_at, i.due_at, i.due_soon_at, i.due_ending, ",
     status!(),
     " AS status, ",
     last_job!(),
@@ -182,6 +206,9 @@ pub const LIST: List = List {
         Column::one("opened", "i.opened_at"),
         Column::one("seen", "i.last_found_at"),
         Column::one("closed", "i.closed_at"),
+        Column::one("due", "i.due_at"),
+        Column::one("target", target!()),
+        Column::one("overdue", concat!("(", overdue!(), ")")),
         Column::one("deferred_until", "CASE WHEN i.state = 'deferred' THEN i.granted_until_at END"),
         Column::many(
             "exception",
@@ -224,6 +251,7 @@ pub const LIST: List = List {
         Sort::whole("opened", "i.opened_at"),
         Sort::whole("seen", "i.last_found_at").or_null(),
         Sort::whole("closed", "i.closed_at").or_null(),
+        Sort::whole("due", "i.due_at").or_null(),
         Sort::whole("updated", "i.updated_at"),
     ],
 };
@@ -296,6 +324,12 @@ record! {
         pub granted_what: Substate,
         /// Until when that holds.
         pub granted_until_at: Option<Timestamp>,
+        /// The last moment of its due date.
+        pub due_at: Option<Timestamp>,
+        /// From when on it is approaching that.
+        pub due_soon_at: Option<Timestamp>,
+        /// What it reached when it closed.
+        pub due_ending: Ending,
         /// How far its removal has come.
         pub status: Progress,
         /// Ordinal of the newest job about it.
@@ -308,6 +342,12 @@ impl ItemRow {
     #[must_use]
     pub fn number(&self) -> Number {
         Number { series: Series::Item, ordinal: self.number }
+    }
+
+    /// How it stands with its due date.
+    #[must_use]
+    pub fn target(&self, now: Timestamp) -> Target {
+        super::due::shown(self.due_at, self.due_soon_at, self.due_ending, self.state, now)
     }
 
     /// Its workflow part, as the domain decides on it.
@@ -421,7 +461,7 @@ record! {
     pub struct HistoryLine {
         /// When.
         pub at: Timestamp,
-        /// `state`, `deferral`, `mitigation`, `assignment`, `verdict` or `score`.
+        /// `state`, `deferral`, `due`, `mitigation`, `assignment`, `verdict` or `score`.
         pub what: String,
         /// Before.
         pub before: String,
