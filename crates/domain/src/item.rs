@@ -282,6 +282,14 @@ pub fn roll_up(item: Workflow, seen: Sightings, now: Timestamp) -> Workflow {
     }
 }
 
+/// The same where a deferral that still holds is not taken up `again` by an item that closed or was resolved: then it opens.
+#[must_use]
+pub fn roll_up_by(item: Workflow, seen: Sightings, again: bool, now: Timestamp) -> Workflow {
+    let after = roll_up(item, seen, now);
+    let taken_up = after.state == State::Deferred && item.state != State::Deferred;
+    if taken_up && !again { Workflow { granted: None, ..after.to(State::Open, Substate::None) } } else { after }
+}
+
 fn refuse<T>(code: &'static str, sentence: &str) -> Result<T, Refusal> {
     Err(Refusal::new(code, sentence))
 }

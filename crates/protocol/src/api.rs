@@ -5,7 +5,10 @@
 //! so that an older client can show a newer server's words.
 
 pub mod accounts;
+pub mod auto_close;
 pub mod catalogue;
+pub mod efforts;
+pub mod due;
 pub mod exceptions;
 pub mod exposure;
 pub mod follow;

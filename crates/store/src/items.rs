@@ -1,6 +1,7 @@
 //! Vulnerable items: a vulnerability on an asset as one integration instance reports it, the thing people work on.
 
 mod change;
+pub mod due;
 pub mod exceptions;
 mod follow;
 mod found;
@@ -8,6 +9,8 @@ mod life;
 mod list;
 mod many;
 mod merge;
+pub mod settings;
+pub mod stale;
 
 pub(crate) use change::assigned;
 pub use change::{ChangeError, assign, group_exists, kept_by, set_state};

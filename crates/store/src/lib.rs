@@ -52,6 +52,7 @@ pub mod database;
 pub mod detections;
 pub mod dialect;
 pub mod dry_runs;
+pub mod efforts;
 pub mod eliminations;
 pub mod error;
 pub mod filter;

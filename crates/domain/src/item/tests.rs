@@ -146,3 +146,14 @@ fn words_go_there_and_back() {
     }
     assert!(Substate::DEFERRALS.into_iter().all(|substate| Substate::WORDS.contains(&substate.as_str())));
 }
+
+#[test]
+fn a_deferral_is_taken_up_again_only_where_that_is_wanted() {
+    let open = seen(Presence::Open, 40);
+    let closed = before("CD");
+    assert_eq!(roll_up_by(closed, open, true, at(NOW)), roll_up(closed, open, at(NOW)));
+    let opened = roll_up_by(closed, open, false, at(NOW));
+    assert_eq!((opened.state, opened.granted, opened.reopened), (State::Open, None, 1));
+    // What is deferred stays so.
+    assert_eq!(roll_up_by(before("DE"), open, false, at(NOW)), before("DE"));
+}

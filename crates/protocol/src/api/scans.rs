@@ -450,6 +450,13 @@ pub struct ScanSource {
     pub state: String,
     /// Why it is in it; empty mostly.
     pub substate: String,
+    /// Its remediation target status: `none`, `in_flight`, `approaching`, `missed` or `met`.
+    #[serde(default)]
+    pub target: String,
+    /// Its due date; absent where it has none.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub due_at: Option<Timestamp>,
     /// What the controls in force do: `none`, `partial`, `mitigated`, `drifted`.
     pub mitigation: String,
     /// Score before any mitigation.

@@ -6,11 +6,13 @@ mod agents;
 mod appliances;
 mod approvals;
 mod assets;
+mod auto_close;
 mod catalogue;
 mod catalogue_details;
 mod catalogue_install;
 mod complete;
 mod dry_run;
+mod efforts;
 mod exceptions;
 mod follow;
 mod import;
@@ -22,6 +24,7 @@ mod login;
 mod mail;
 mod recover;
 mod rollout;
+mod rules;
 mod scanners;
 mod scans;
 mod schedules;
@@ -96,9 +99,15 @@ enum Command {
     /// Vulnerable items
     #[command(subcommand)]
     Items(items::Command),
+    /// Remediation efforts: frozen sets of items that are worked off together
+    #[command(subcommand)]
+    Efforts(efforts::Command),
     /// Exceptions: items put off for a time or called false positives, on request and by a decision
     #[command(subcommand)]
     Exceptions(exceptions::Command),
+    /// Rules of vulnerability response: due dates, deferrals, what closes items
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Rescans: ask the scanner to look again, and see what it found
     #[command(subcommand)]
     Scans(scans::Command),
@@ -193,7 +202,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
+        Command::Efforts(command) => efforts::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
+        Command::Rules(command) => rules::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Controls(command) => follow::controls(command, &context).await,

@@ -160,6 +160,7 @@ const SOURCES: &[Column<ScanSource>] = &[
     ("TITLE", |source| source.title.clone()),
     ("ASSET", |source| source.asset.clone()),
     ("STATE", |source| source.state.clone()),
+    ("TARGET", |source| source.target.clone()),
     ("SCORE", |source| source.residual.to_string()),
     ("VERDICT", |source| source.verdict.clone().unwrap_or_else(|| "waiting".to_owned())),
     ("REASON", |source| source.reason.clone()),

@@ -15,12 +15,16 @@ pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
+pub mod efforts;
+pub mod auto_close;
+pub mod due;
 pub mod exceptions;
 pub mod follow;
 pub mod history;
 pub mod imports;
 pub mod instances;
 pub mod item_changes;
+pub mod item_settings;
 pub mod items;
 pub mod jobs;
 pub mod mail;
@@ -76,7 +80,11 @@ fn routes() -> OpenApiRouter<App> {
         .merge(tags::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
+        .merge(due::routes())
+        .merge(item_settings::routes())
+        .merge(auto_close::routes())
         .merge(exceptions::routes())
+        .merge(efforts::routes())
         .merge(tasks::routes())
         .merge(task_changes::routes())
         .merge(notes::routes())

@@ -224,8 +224,8 @@ async fn show(
     caller: Caller,
     Path(number): Path<String>,
 ) -> Result<Json<body::ScanBody>, Error> {
-    let ordinal = ordinal(&number)?;
-    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
+    let (ordinal, now) = (ordinal(&number)?, app.clock.now());
+    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal, now)).await?))
 }
 
 /// In which form a result is wanted.
@@ -256,8 +256,8 @@ async fn report(
 /// # Errors
 /// Not found, a missing permission; 422 for an unknown form.
 pub async fn download(app: &App, caller: &Caller, number: &str, format: &str) -> Result<Response, Error> {
-    let (asker, ordinal) = (caller.clone(), ordinal(number)?);
-    let report = app.database.try_read(move |tx| views::scans::report(tx, &asker, ordinal)).await?;
+    let (asker, ordinal, now) = (caller.clone(), ordinal(number)?, app.clock.now());
+    let report = app.database.try_read(move |tx| views::scans::report(tx, &asker, ordinal, now)).await?;
     let (kind, ending, text) = match format {
         "" | "json" => ("application/json", "json", serde_json::to_string(&report).map_err(Error::internal)?),
         "csv" => ("text/csv; charset=utf-8", "csv", views::scans::report_csv(&report)),
@@ -281,10 +281,10 @@ async fn cancel(
     Path(number): Path<String>,
     request: Option<Json<body::CancelRequest>>,
 ) -> Result<Json<body::ScanBody>, Error> {
-    let ordinal = ordinal(&number)?;
+    let (ordinal, now) = (ordinal(&number)?, app.clock.now());
     let everybody = request.is_some_and(|Json(request)| request.everybody);
     rescan::cancel(&app, &caller, ordinal, everybody).await?;
-    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
+    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal, now)).await?))
 }
 
 /// Ask a rescan again
@@ -300,11 +300,11 @@ async fn retry(
     Path(number): Path<String>,
     Json(request): Json<body::RetryRequest>,
 ) -> Result<Json<body::ScanBody>, Error> {
-    let ordinal = ordinal(&number)?;
+    let (ordinal, now) = (ordinal(&number)?, app.clock.now());
     let unknown = || Error::field("what", "unknown", "what is failed or unreached");
     let what = Retry::parse(&request.what).ok_or_else(unknown)?;
     rescan::retry(&app, &caller, ordinal, what).await?;
-    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
+    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal, now)).await?))
 }
 
 /// Show the pace of rescans

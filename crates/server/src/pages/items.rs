@@ -9,12 +9,13 @@ use super::shell::Shell;
 use askama::Template;
 
 /// The columns of the list.
-pub const COLUMNS: [Column; 8] = [
+pub const COLUMNS: [Column; 9] = [
     Column::sorted("Number", "q-w4", "number"),
     Column::sorted("Vulnerability and asset", "", "title"),
     Column::sorted("State", "q-w5", "state"),
     Column::sorted("Status", "q-w5w", "mitigation"),
     Column::sorted("Score", "q-w4", "score"),
+    Column::sorted("Due", "q-w4", "due"),
     Column::new("Source", "q-w2"),
     Column::sorted("Assigned to", "q-w4", "assignee"),
     Column::new("", "q-w1"),
@@ -43,6 +44,10 @@ pub struct ItemRow {
     pub job: Option<(String, String)>,
     /// Its score.
     pub change: Change,
+    /// How it stands with its due date; none without one.
+    pub target: Option<Chip>,
+    /// Its due date.
+    pub due: Option<When>,
     /// The product that stands in its source field; empty until the scanner is active and has imported.
     pub source: String,
     /// Who works on it.
@@ -128,6 +133,8 @@ pub struct ItemPage {
     pub change: Change,
     /// At the upper right: Rescan first (S2.10), then the legal transitions.
     pub actions: Vec<Action>,
+    /// Why it is in its state, and what would change it.
+    pub why: String,
     /// The asset, the vulnerability, source, owner, dates, task.
     pub facts: Vec<Fact>,
     /// The occurrences.

@@ -15,6 +15,8 @@ pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
+pub mod efforts;
+pub mod auto_close;
 pub mod eliminations;
 pub mod errors;
 pub mod exceptions;

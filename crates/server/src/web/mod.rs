@@ -9,7 +9,10 @@ pub mod approvals;
 pub mod asset;
 pub mod assets;
 pub mod audit;
+mod auto_close;
 pub mod choice;
+mod efforts;
+mod due;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
@@ -22,6 +25,7 @@ pub mod imports;
 pub mod instances;
 pub mod item;
 mod item_changes;
+mod item_settings;
 pub mod items;
 pub mod job;
 mod job_cves;
@@ -90,10 +94,14 @@ pub fn routes() -> Router<App> {
         .merge(audit::routes())
         .merge(follow::routes())
         .merge(mail::routes())
+        .merge(efforts::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
+        .merge(due::routes())
+        .merge(auto_close::routes())
+        .merge(item_settings::routes())
         .merge(item::routes())
         .merge(assets::routes())
         .merge(asset::routes())

@@ -4,16 +4,17 @@
 //! written, set by set. An item is made at the first sight of an open weakness: what a scanner only ever reported as
 //! fixed is kept as a detection without an item.
 
-use super::exceptions;
 use super::life::{columns, granted};
+use super::{due, exceptions, settings};
 use crate::imports::{Counters, Run};
 use crate::{Result, Transaction, numbers, record, scores, stage};
 use domain::detection::{Presence, Status};
+use domain::due::{Due, Of};
 use domain::id::{AssetId, ItemId, VulnerabilityId};
 use domain::item::why::Cause;
 use domain::item::{self, Sightings, State, Substate, Workflow};
 use domain::number::Series;
-use domain::score::Source;
+use domain::score::{Band, Source};
 use domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -57,10 +58,13 @@ struct ItemRow {
     inherent: i64,
     score_source: Source,
     last_found_at: Option<Timestamp>,
+    due_band: Option<Band>,
+    due_at: Option<Timestamp>,
+    due_soon_at: Option<Timestamp>,
 }
 stage!(ItemRow as "item_batch" {
     number: i64, vulnerability_id: VulnerabilityId, asset_id: AssetId, inherent: i64, score_source: Source,
-    last_found_at: Option<Timestamp>,
+    last_found_at: Option<Timestamp>, due_band: Option<Band>, due_at: Option<Timestamp>, due_soon_at: Option<Timestamp>,
 });
 
 /// What the detections of an item say together.
@@ -118,10 +122,13 @@ pub(crate) fn ensure(
     }
     let count = i64::try_from(missing.len()).unwrap_or(i64::MAX);
     let first = numbers::range(tx, Series::Item, count)?;
+    // Written with the row, as nearly every new item keeps what its first score says: see `follow`.
+    let kept = due::kept(tx)?;
     let rows: Vec<ItemRow> = (first..)
         .zip(&missing)
         .map(|(number, ((asset, vulnerability), sum))| {
             let (inherent, source) = sum.score.unwrap_or((1, Source::Estimated));
+            let due = domain::due::after(&kept.days, Due::UNSET, Of::new(inherent, now), now);
             ItemRow {
                 number,
                 vulnerability_id: *vulnerability,
@@ -129,18 +136,22 @@ pub(crate) fn ensure(
                 inherent: i64::from(inherent),
                 score_source: source,
                 last_found_at: sum.last_found_at,
+                due_band: due.band,
+                due_at: due.at,
+                due_soon_at: due.soon,
             }
         })
         .collect();
     tx.stage(&rows)?;
     let made: Vec<(ItemId, VulnerabilityId, AssetId)> = tx.all(
         "INSERT INTO vulnerable_item (number, vulnerability_id, asset_id, instance_id, state, substate, mitigation,
-             inherent, residual, score_source, group_name, reopened, opened_at, last_found_at, updated_at, run_id, state_cause)
+             inherent, residual, score_source, group_name, reopened, opened_at, last_found_at, updated_at, run_id, state_cause,
+             due_band, due_from_at, due_at, due_soon_at, due_rev)
          SELECT number, vulnerability_id, asset_id, $1, 'open', '', 'none', inherent, inherent, score_source, '', 0, $2,
-             last_found_at, $2, $3, $4
+             last_found_at, $2, $3, $4, due_band, $2, due_at, due_soon_at, $5
          FROM item_batch ORDER BY number
          RETURNING id, vulnerability_id, asset_id",
-        &[&run.instance, &now, &run.id, &Cause::Import(run.number.to_string()).text()],
+        &[&run.instance, &now, &run.id, &Cause::Import(run.number.to_string()).text(), &kept.rev()],
     )?;
     counters.items.new += made.len() as u64;
     for (id, vulnerability, asset) in made {
@@ -235,6 +246,7 @@ pub(crate) fn roll_up(
     }
     let ids: Vec<i64> = items.iter().map(|item| item.0).collect();
     let sums = sums(tx, &ids)?;
+    let again = settings::defer_again(tx)?;
     let before: Vec<Before> = tx.all(
         "SELECT id, state, substate, resolved_at, reopened, inherent, score_source, opened_at, closed_at, last_found_at,
              granted_what, granted_until_at
@@ -244,7 +256,7 @@ pub(crate) fn roll_up(
     let (mut rows, mut history, mut rescored, mut closed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for item in &before {
         let Some(sum) = sums.get(&item.id) else { continue };
-        let after = after(item, sum, now);
+        let after = after(item, sum, again, now);
         if after.state != item.state || after.substate != item.substate {
             history.push(HistoryRow {
                 item_id: item.id,
@@ -306,7 +318,7 @@ fn sums(tx: &mut Transaction<'_>, items: &[i64]) -> Result<HashMap<ItemId, Sum>>
     Ok(sums)
 }
 
-fn after(item: &Before, sum: &Sum, now: Timestamp) -> AfterRow {
+fn after(item: &Before, sum: &Sum, again: bool, now: Timestamp) -> AfterRow {
     let workflow = Workflow {
         state: item.state,
         substate: item.substate,
@@ -315,7 +327,7 @@ fn after(item: &Before, sum: &Sum, now: Timestamp) -> AfterRow {
         granted: granted(item.granted_what, item.granted_until_at),
     };
     let seen = Sightings { presence: sum.presence, last_found_at: sum.last_found_at };
-    let next = item::roll_up(workflow, seen, now);
+    let next = item::roll_up_by(workflow, seen, again, now);
     let (granted_what, granted_until_at) = columns(next.granted);
     // Without an open detection the last known score stays, so that a closed item still says how bad it was.
     let (inherent, score_source) = sum.score.unwrap_or((item.inherent, item.score_source));

@@ -5,6 +5,7 @@
 
 mod administration;
 mod assets;
+mod efforts;
 mod exceptions;
 mod follow;
 mod home;
@@ -25,6 +26,7 @@ fn every_page_renders_within_the_rules() {
     jobs::pages(&out);
     items::pages(&out);
     scans::pages(&out);
+    efforts::pages(&out);
     exceptions::pages(&out);
     assets::pages(&out);
     assets::agents(&out);
