@@ -36,6 +36,7 @@ pub mod server;
 pub mod session;
 pub mod tags;
 pub mod task_changes;
+pub mod task_rules;
 pub mod tasks;
 pub mod tokens;
 pub mod vulnerabilities;
@@ -78,6 +79,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(exceptions::routes())
         .merge(tasks::routes())
         .merge(task_changes::routes())
+        .merge(task_rules::routes())
         .merge(notes::routes())
         .merge(scans::routes())
         .merge(follow::routes())

@@ -17,6 +17,7 @@ pub enum Section {
     Jobs,
     FollowUp,
     Approvals,
+    Tasks,
     Exceptions,
     Scans,
     Imports,
@@ -47,6 +48,7 @@ const NAV: &[Group] = &[
     (
         "Response",
         &[
+            (Section::Tasks, "Remediation tasks", "/tasks", "checklist"),
             (Section::Jobs, "Mitigation jobs", "/jobs", "player-play"),
             (Section::FollowUp, "Follow-up", "/follow-up", "shield-check"),
             (Section::Approvals, "Approvals", "/approvals", "clipboard-check"),

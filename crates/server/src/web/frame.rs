@@ -35,6 +35,7 @@ const PLACES: &[(Section, Action)] = &[
     (Section::Eliminations, Action::CatalogueView),
     (Section::Jobs, Action::JobsView),
     (Section::Approvals, Action::JobsView),
+    (Section::Tasks, Action::TasksView),
     (Section::Exceptions, Action::ItemsView),
     (Section::Scans, Action::ScansView),
     (Section::Imports, Action::IntegrationsView),

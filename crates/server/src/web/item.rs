@@ -1,7 +1,7 @@
 //! `/items/VIT0000001`: one vulnerable item, who works on it and its state.
 
 use super::frame::{Show, again, faults, frame, sentence};
-use super::{choice, eliminations, exceptions as exception_pages, exposure, marks, scans};
+use super::{choice, eliminations, exceptions as exception_pages, exposure, marks, notes, scans};
 use crate::api;
 use crate::app::App;
 use crate::engine::{exceptions, rescan};
@@ -9,7 +9,7 @@ use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
 use crate::pages::forms::{DialogPage, Faults};
-use crate::pages::items::{DetectionRow, ExceptionLine, ItemPage, ScanLine};
+use crate::pages::items::{DetectionRow, ExceptionLine, ItemPage, ScanLine, TaskLine};
 use crate::pages::lists::Action as Button;
 use crate::pages::sanitise::{self, Clean};
 use crate::pages::{Change, Chip, Choice, Entry, Fact, Fault, Field, Section, Severity, Tone, Value};
@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::item::State as ItemState;
 use domain::mitigation::ControlState;
+use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use protocol::api::catalogue::NoMitigation;
@@ -27,7 +28,9 @@ use protocol::api::exposure::Assignment;
 use std::collections::BTreeMap;
 use store::items::exceptions::{self as requests, ExceptionRow};
 use store::items::{HistoryLine, ItemRow};
+use store::notes::NoteRow;
 use store::overview::Possible;
+use store::remediation::OfItem;
 use store::scans::ScanRow;
 use store::scores::DrillDown;
 use store::vulnerabilities::Vulnerability;
@@ -37,6 +40,9 @@ use store::{Transaction, accounts, list, overview, scores, vulnerabilities};
 const LOG_LINES: i64 = 50;
 /// Rescans on the page.
 const SCAN_LINES: u32 = 8;
+
+/// Notes on the page.
+pub(super) const NOTE_LINES: i64 = 50;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -58,6 +64,8 @@ struct Seen {
     refused: Option<Refusal>,
     unaskable: Option<Refusal>,
     exceptions: Vec<ExceptionRow>,
+    tasks: Vec<OfItem>,
+    notes: Vec<NoteRow>,
     scans: Vec<ScanRow>,
 }
 
@@ -76,6 +84,8 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, number: &str) -> Result<Seen,
         refused,
         unaskable: exceptions::askable(domain::exception::Kind::Deferral, &item, &open).err(),
         exceptions: exceptions_of(tx, who, &item)?,
+        tasks: store::remediation::tasks_of(tx, item.id)?,
+        notes: store::notes::about(tx, &format!("items/{}", item.number()), NOTE_LINES)?,
         access: store::items::access(tx, &who.actor, &item)?,
         detections: store::items::detections(tx, item.id)?,
         behind: scores::drill_down(tx, item.id)?,
@@ -119,6 +129,18 @@ fn exception_line(row: &ExceptionRow, now: Timestamp) -> ExceptionLine {
     }
 }
 
+fn task_line(row: &OfItem) -> TaskLine {
+    let number = Number { series: Series::RemediationTask, ordinal: row.number }.to_string();
+    let who: Vec<&str> = [row.owner.as_str(), &row.group_name].into_iter().filter(|name| !name.is_empty()).collect();
+    TaskLine {
+        href: format!("/tasks/{number}"),
+        number,
+        state: marks::state(row.state.as_str(), ""),
+        title: row.title.clone(),
+        who: if who.is_empty() { "nobody".to_owned() } else { who.join(", ") },
+    }
+}
+
 /// A rescan with what it said of the item, as the item's history remembers it.
 fn scan_line(scan: &ScanRow, history: &[HistoryLine], now: Timestamp) -> ScanLine {
     let number = scan.number().to_string();
@@ -150,6 +172,9 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
         remedies: remedies(&seen),
         unsound: unsound(&seen),
         exceptions: seen.exceptions.iter().map(|row| exception_line(row, now)).collect(),
+        tasks: seen.tasks.iter().map(task_line).collect(),
+        notes: notes::lines(&seen.notes, now),
+        note: notes::button(&who, &seen.access, "items", &number),
         scans: seen.scans.iter().map(|scan| scan_line(scan, &seen.history, now)).collect(),
         texts: texts(seen.vulnerability.as_ref()),
         log: seen.history.iter().map(|line| logged(line, now)).collect(),
@@ -208,7 +233,7 @@ fn stuck(item: &ItemRow) -> Option<String> {
 
 fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     let item = &seen.item;
-    let why: Vec<String> = api::items::reasons(item, now).iter().map(|why| sentence(why)).collect();
+    let why: Vec<String> = api::items::reasons(item, &seen.tasks, now).iter().map(|why| sentence(why)).collect();
     let mut facts = vec![
         Fact::new("Why", Value::text(why.join(" "))),
         Fact::new("Asset", Value::link(&item.asset, format!("/assets/{}", item.asset_id))),
@@ -318,9 +343,9 @@ fn logged(line: &HistoryLine, now: Timestamp) -> Entry {
 }
 
 /// People and groups to choose from; `None` where there are too many for a list.
-type Choices = (Option<Vec<Choice>>, Option<Vec<Choice>>);
+pub(super) type Choices = (Option<Vec<Choice>>, Option<Vec<Choice>>);
 
-fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
+pub(super) fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
     let any = domain::filter::parse("", accounts::USERS.fields).map_err(Error::internal)?;
     let mut query = list::Query::new(any, domain::filter::Context::at(now));
     query.order = list::Order::parse("name");
@@ -337,7 +362,7 @@ fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
     Ok((people, listed(named.collect(), "No group", groups.next_cursor.is_some())))
 }
 
-fn chosen(name: &str, label: &str, value: &str, choices: Option<Vec<Choice>>) -> Field {
+pub(super) fn chosen(name: &str, label: &str, value: &str, choices: Option<Vec<Choice>>) -> Field {
     match choices {
         Some(choices) => Field::select(name, label, value, choices),
         None => Field::line(name, label, value).autocomplete("off"),

@@ -80,6 +80,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
     let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
     let moves = exposure::reason(&actor.decide(Action::ItemTransition, &own(&actor)));
     let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &own(&actor)));
+    let tasks = exposure::reason(&actor.decide(Action::TaskEdit, &Record::default()));
     list.columns.pick = true;
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
     list.bulk = vec![
@@ -89,6 +90,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
             .unless(eliminations::cannot_view(&actor)),
         Button::post("Change state", "/items/state").icon("pencil").unless(moves),
         Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
+        Button::post("Make a task", "/items/task").icon("checklist").unless(tasks),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes),
     ];
     let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?;
