@@ -41,6 +41,7 @@ pub mod server;
 pub mod session;
 pub mod tags;
 pub mod task_changes;
+pub mod task_rules;
 pub mod tasks;
 pub mod tokens;
 pub mod vulnerabilities;
@@ -87,6 +88,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(efforts::routes())
         .merge(tasks::routes())
         .merge(task_changes::routes())
+        .merge(task_rules::routes())
         .merge(notes::routes())
         .merge(scan_records::routes())
         .merge(scans::routes())

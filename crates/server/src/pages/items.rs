@@ -102,6 +102,32 @@ pub struct ExceptionLine {
     pub at: When,
 }
 
+/// A remediation task that holds it.
+#[derive(Debug, Clone)]
+pub struct TaskLine {
+    /// Its number.
+    pub number: String,
+    /// Its page.
+    pub href: String,
+    /// How it stands.
+    pub state: Chip,
+    /// Its title.
+    pub title: String,
+    /// Who works on it.
+    pub who: String,
+}
+
+/// A note about a record.
+#[derive(Debug, Clone)]
+pub struct NoteLine {
+    /// What.
+    pub text: String,
+    /// Who wrote it.
+    pub by: String,
+    /// When.
+    pub at: When,
+}
+
 /// A rescan that covered it.
 #[derive(Debug, Clone)]
 pub struct ScanLine {
@@ -147,6 +173,12 @@ pub struct ItemPage {
     pub unsound: Vec<protocol::api::catalogue::NoMitigation>,
     /// The exceptions.
     pub exceptions: Vec<ExceptionLine>,
+    /// The remediation tasks.
+    pub tasks: Vec<TaskLine>,
+    /// The notes, newest first.
+    pub notes: Vec<NoteLine>,
+    /// Writes another.
+    pub note: Action,
     /// The rescans.
     pub scans: Vec<ScanLine>,
     /// What the scanner says about it.

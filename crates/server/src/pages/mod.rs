@@ -34,6 +34,7 @@ pub mod selection;
 pub mod sign_in;
 pub mod summary;
 pub mod tags;
+pub mod tasks;
 pub mod users;
 pub mod vulnerabilities;
 pub mod wizard;

@@ -36,6 +36,7 @@ const PLACES: &[(Section, Action)] = &[
     (Section::Jobs, Action::JobsView),
     (Section::Approvals, Action::JobsView),
     (Section::Efforts, Action::TasksView),
+    (Section::Tasks, Action::TasksView),
     (Section::Exceptions, Action::ItemsView),
     (Section::Scans, Action::ScansView),
     (Section::Imports, Action::IntegrationsView),

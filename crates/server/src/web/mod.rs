@@ -39,6 +39,7 @@ pub mod mail;
 pub mod marks;
 pub mod mitigations;
 pub mod new_job;
+pub mod notes;
 pub mod password;
 mod people;
 pub mod rescan;
@@ -52,6 +53,9 @@ pub mod scores;
 pub mod sign_in;
 pub mod summary;
 pub mod tags;
+pub mod task;
+pub mod task_changes;
+pub mod tasks;
 pub mod tokens;
 pub mod upload;
 pub mod users;
@@ -103,6 +107,10 @@ pub fn routes() -> Router<App> {
         .merge(auto_close::routes())
         .merge(item_settings::routes())
         .merge(item::routes())
+        .merge(tasks::routes())
+        .merge(task::routes())
+        .merge(task_changes::routes())
+        .merge(notes::routes())
         .merge(assets::routes())
         .merge(asset::routes())
         .merge(tags::routes())
