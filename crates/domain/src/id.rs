@@ -45,6 +45,10 @@ keys! {
     TaskId;
     /// A request to put items off or to call them false positives (VCA).
     ExceptionId;
+    /// A rule about detections that nobody has to work on.
+    ExclusionRuleId;
+    /// Two assets that were joined.
+    AssetMergeId;
     /// A rescan request (VSCAN).
     ScanId;
     /// A child of a rescan request: one launch at the scanner.

@@ -12,6 +12,7 @@ pub mod control;
 pub mod detection;
 pub mod dry_run;
 pub mod exception;
+pub mod exclusion;
 pub mod filter;
 pub mod id;
 pub mod import;

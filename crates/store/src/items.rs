@@ -19,4 +19,4 @@ pub use list::{
     visible,
 };
 pub use many::{access_of, assign_all, give, numbered, ordinals, set_states};
-pub(crate) use merge::{Ensured, HistoryRow, Observed, ensure, roll_up, write_history};
+pub(crate) use merge::{Ensured, HistoryRow, Observed, Origin, ensure, roll_up, write_history};

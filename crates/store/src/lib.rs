@@ -54,6 +54,7 @@ pub mod dialect;
 pub mod dry_runs;
 pub mod eliminations;
 pub mod error;
+pub mod exclusion;
 pub mod filter;
 pub mod hosts;
 pub mod idempotency;

@@ -4,8 +4,8 @@
 
 use crate::{newtype_value, text_value};
 use domain::id::{
-    AgentKey, AssetId, ChildScanId, DetectionId, ExceptionId, GroupId, InstanceId, ItemId, JobId, RunId, ScanId,
-    SourceHostId, TaskId, UserId, VulnerabilityId,
+    AgentKey, AssetId, AssetMergeId, ChildScanId, DetectionId, ExceptionId, ExclusionRuleId, GroupId, InstanceId,
+    ItemId, JobId, RunId, ScanId, SourceHostId, TaskId, UserId, VulnerabilityId,
 };
 use domain::time::Timestamp;
 
@@ -16,9 +16,11 @@ macro_rules! keys {
 keys!(
     AgentKey,
     AssetId,
+    AssetMergeId,
     ChildScanId,
     DetectionId,
     ExceptionId,
+    ExclusionRuleId,
     GroupId,
     InstanceId,
     ItemId,
