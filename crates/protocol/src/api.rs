@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod catalogue;
 pub mod exceptions;
+pub mod exclusion;
 pub mod exposure;
 pub mod follow;
 pub mod integrations;

@@ -16,7 +16,8 @@ use domain::filter::{Context, Filter, parse};
 use domain::id::{DetectionId, ExclusionRuleId, InstanceId};
 use domain::time::Timestamp;
 pub(crate) use facts::{Place, facts};
-pub use pass::{LOOKED_MAX, PassRow, begin, last, running, step};
+use pass::begin;
+pub use pass::{LOOKED_MAX, PassRow, last, running, step};
 use serde::{Deserialize, Serialize};
 
 /// The name of the settings beside the rules.
@@ -35,7 +36,7 @@ pub struct Settings {
     pub confirmed_only: Vec<InstanceId>,
 }
 
-/// Whether the row is excluded as it is stored, `potential` worked out as [`domain::exclusion::certainty`] does.
+/// How sure the scanner is, as [`domain::exclusion::certainty`] has it.
 const KIND: &str = "CASE WHEN d.kind IN ('confirmed', 'potential') THEN d.kind
                          WHEN v.kind = 'potential' THEN 'potential' ELSE 'confirmed' END";
 
@@ -114,6 +115,12 @@ record! {
 #[must_use]
 pub fn of_rule(rule: i64) -> Option<Sql> {
     Some(Sql::new("d.excluded_by = ").bind(&rule))
+}
+
+/// The condition that clips [`LIST`] to weaknesses.
+#[must_use]
+pub fn weak() -> Option<Sql> {
+    Some(Sql::new(WEAK))
 }
 
 record! {
@@ -305,6 +312,16 @@ fn renumber(tx: &mut Transaction<'_>, order: &[ExclusionRuleId]) -> Result<()> {
         tx.execute("UPDATE exclusion_rule SET position = $2 WHERE id = $1 AND position <> $2", &[id, &position])?;
     }
     Ok(())
+}
+
+/// Go through what is known again because a person asked for it.
+///
+/// # Errors
+/// See [`Error`].
+pub fn begin_by(tx: &mut Transaction<'_>, actor: &str, now: Timestamp) -> Result<()> {
+    let (action, resource, detail) = ("exclusion.apply", "exclusion", serde_json::json!({}));
+    audit::append(tx, &Entry { at: now, actor, action, resource, detail })?;
+    begin(tx, actor, now)
 }
 
 /// What a condition is about, among all that is known.

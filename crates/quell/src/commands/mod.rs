@@ -12,6 +12,7 @@ mod catalogue_install;
 mod complete;
 mod dry_run;
 mod exceptions;
+mod exclusion;
 mod follow;
 mod import;
 mod imports;
@@ -99,6 +100,9 @@ enum Command {
     /// Exceptions: items put off for a time or called false positives, on request and by a decision
     #[command(subcommand)]
     Exceptions(exceptions::Command),
+    /// What is excluded: detections that nobody has to work on
+    #[command(subcommand)]
+    Exclusion(exclusion::Command),
     /// Rescans: ask the scanner to look again, and see what it found
     #[command(subcommand)]
     Scans(scans::Command),
@@ -194,6 +198,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
+        Command::Exclusion(command) => exclusion::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Controls(command) => follow::controls(command, &context).await,

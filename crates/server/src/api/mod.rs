@@ -16,6 +16,7 @@ pub mod approvals;
 pub mod assets;
 pub mod audit;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod history;
 pub mod imports;
@@ -73,6 +74,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(items::routes())
         .merge(item_changes::routes())
         .merge(exceptions::routes())
+        .merge(exclusion::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

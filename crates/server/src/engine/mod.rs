@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod dry_run;
 pub mod evidence;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod gather;
 pub mod housekeeping;
@@ -45,4 +46,5 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(import::watch::run(app.clone()));
     tasks.spawn(after::run(app.clone()));
     tasks.spawn(exceptions::run(app.clone()));
+    tasks.spawn(exclusion::run(app.clone()));
 }

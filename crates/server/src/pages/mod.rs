@@ -18,6 +18,7 @@ pub mod audit;
 pub mod eliminations;
 pub mod errors;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod history;
 pub mod home;

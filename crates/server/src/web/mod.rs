@@ -13,6 +13,7 @@ pub mod choice;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
+pub mod exclusion;
 pub mod expect;
 pub mod exposure;
 pub mod follow;
@@ -92,6 +93,7 @@ pub fn routes() -> Router<App> {
         .merge(mail::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
+        .merge(exclusion::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
         .merge(item::routes())

@@ -53,7 +53,7 @@ record! {
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn begin(tx: &mut Transaction<'_>, actor: &str, now: Timestamp) -> Result<()> {
+pub(super) fn begin(tx: &mut Transaction<'_>, actor: &str, now: Timestamp) -> Result<()> {
     tx.execute("UPDATE exclusion_pass SET state = 'superseded', ended_at = $1 WHERE state = 'running'", &[&now])?;
     tx.execute(
         "INSERT INTO exclusion_pass (state, asked_by, asked_at, cursor_key, looked, excluded, included, items_made, items_closed)
