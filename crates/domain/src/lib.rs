@@ -15,6 +15,7 @@ pub mod exception;
 pub mod exclusion;
 pub mod filter;
 pub mod id;
+pub mod identity;
 pub mod import;
 pub mod item;
 pub mod job;
