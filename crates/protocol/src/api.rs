@@ -7,9 +7,10 @@
 pub mod accounts;
 pub mod auto_close;
 pub mod catalogue;
-pub mod efforts;
 pub mod due;
+pub mod efforts;
 pub mod exceptions;
+pub mod exclusion;
 pub mod exposure;
 pub mod follow;
 pub mod integrations;

@@ -132,6 +132,7 @@ fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow, now: Timestamp
         score_source: row.score_source.as_str().to_owned(),
         results: row.results,
         ignored: row.ignored,
+        excluded: row.excluded,
         times_found: row.times_found,
         first_found_at: row.first_found_at,
         last_found_at: row.last_found_at,

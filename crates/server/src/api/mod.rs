@@ -15,10 +15,11 @@ pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
-pub mod efforts;
 pub mod auto_close;
 pub mod due;
+pub mod efforts;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod history;
 pub mod imports;
@@ -91,6 +92,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(task_rules::routes())
         .merge(notes::routes())
         .merge(scan_records::routes())
+        .merge(exclusion::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

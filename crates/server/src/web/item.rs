@@ -299,6 +299,9 @@ fn detection(row: &store::items::DetectionRow, item: &ItemRow) -> DetectionRow {
     for part in [&row.fqdn, &row.service_instance].into_iter().filter(|part| !part.is_empty()) {
         place = format!("{place} {part}");
     }
+    if !row.excluded.is_empty() {
+        place = format!("{place} (excluded: {})", row.excluded);
+    }
     let gone = matches!(row.status.as_str(), "fixed" | "stale");
     let after = if gone { row.inherent } else { row.inherent.min(item.residual) };
     DetectionRow {

@@ -11,11 +11,12 @@ pub mod assets;
 pub mod audit;
 mod auto_close;
 pub mod choice;
-mod efforts;
 mod due;
+mod efforts;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
+pub mod exclusion;
 pub mod expect;
 pub mod exposure;
 pub mod follow;
@@ -101,6 +102,7 @@ pub fn routes() -> Router<App> {
         .merge(efforts::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
+        .merge(exclusion::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
         .merge(due::routes())
