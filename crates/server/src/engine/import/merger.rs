@@ -3,6 +3,7 @@
 use super::Error;
 use super::batch::Batch;
 use crate::app::App;
+use crate::failpoint;
 use domain::id::{InstanceId, VulnerabilityId};
 use domain::time::Timestamp;
 use intake::summary::Rejection;
@@ -250,6 +251,7 @@ impl Merger {
                 Ok(merged)
             })
             .await?;
+        failpoint::hit("import.merged");
         self.counters.add(&merged.counters);
         self.digest = imports::chain(&self.digest, &merged.digest);
         self.app.wake.notify("import", self.run.id);
@@ -370,6 +372,7 @@ impl Merger {
         }
         let (run, lease, counters, digest) = (self.run.clone(), self.lease.clone(), self.counters, self.digest);
         let now = self.app.clock.now();
+        failpoint::hit("import.before_finish");
         let cancelled = matches!(outcome, Err(Error::Cancelled));
         let failed = outcome.as_ref().err().map(|error| (error.reason(), error.kind()));
         let remark = outcome.as_ref().map(String::as_str).unwrap_or_default();
@@ -391,6 +394,7 @@ impl Merger {
                 lease::release(tx, &lease)
             })
             .await?;
+        failpoint::hit("import.finished");
         self.app.wake.notify("import", self.run.id);
         self.app.wake.notify("instance", self.run.instance.0);
         outcome.map(|_| counters)

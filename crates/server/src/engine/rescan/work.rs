@@ -8,6 +8,7 @@ use super::scanner::{self, Failed, instant, sign_out, timed, told, words};
 use crate::app::App;
 use crate::connect::qualys::{Client, ScanQuery};
 use crate::engine::import::{self, import_targeted};
+use crate::failpoint;
 use domain::rescan::{self, ADOPTION_DAYS, Child, Cut, Event, Pace, Told};
 use domain::time::Timestamp;
 use intake::qualys::scan_fetch::ScanResult;
@@ -198,6 +199,7 @@ impl Work<'_> {
     }
 
     async fn told(mut self, reports: &[ScanReport]) -> store::Result<()> {
+        failpoint::hit("rescan.looked");
         let told = told_of(reports);
         let now = self.now();
         self.follow_first(reports);
@@ -229,7 +231,12 @@ impl Work<'_> {
             Child::Running => self.next_in(self.pace.next_look_seconds(looks)),
             _ => {}
         }
-        self.save().await
+        let processed = self.child.state == Child::Pulling;
+        self.save().await?;
+        if processed {
+            failpoint::hit("rescan.finished");
+        }
+        Ok(())
     }
 
     /// Pulling: exactly these hosts and vulnerabilities, through the import, then the verdicts.
@@ -245,8 +252,12 @@ impl Work<'_> {
         }
         let scan = self.child.name();
         let source = format!("scans/{}", scan.split('/').next().unwrap_or_default());
+        failpoint::hit("rescan.pull_begun");
         match import_targeted(self.app, self.child.instance_id, hosts, qids, source).await {
-            Ok((number, _)) => self.judged(Some(number.ordinal)).await,
+            Ok((number, _)) => {
+                failpoint::hit("rescan.pulled");
+                self.judged(Some(number.ordinal)).await
+            }
             Err(import::Error::Stopping) => Ok(()),
             Err(import::Error::Refused(refusal)) if refusal.code == import::RUNNING => {
                 self.child.message = "waiting for another import of the instance to end".to_owned();
@@ -287,6 +298,7 @@ impl Work<'_> {
     /// Verdicts, the end of the launch and the state of the request in one transaction.
     async fn judged(mut self, run: Option<i64>) -> store::Result<()> {
         let unscanned = self.reached().await;
+        failpoint::hit("rescan.fetched");
         self.child.run_number = run.or(self.child.run_number);
         self.child.message = match (self.child.cut, self.child.adopted) {
             (true, _) => "the scan was cancelled at the scanner; what it found by then was taken in".to_owned(),
@@ -308,6 +320,7 @@ impl Work<'_> {
                 Ok(())
             })
             .await?;
+        failpoint::hit("rescan.judged");
         self.app.wake.notify("item", 0);
         Ok(())
     }
