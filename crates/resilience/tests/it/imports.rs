@@ -21,14 +21,14 @@ fn killed_at_every_point(engine: Engine, test: &str) {
         site.start(Some(point));
         let number = site.ask("host_detection");
         site.after_death(point);
+        site.outage(1_000);
+        site.start(None);
+        site.complete("host_detection");
         if let Some(number) = number {
             let run = site.ended(&number);
             let expected = if *point == "import.finished" { "complete" } else { "failed" };
             assert_eq!(run["state"], expected, "{point}: {run}");
         }
-        site.outage(1_000);
-        site.start(None);
-        site.complete("host_detection");
         site.agrees(point);
         site.cursors(point);
         eprintln!("killed at {point}: {:?}", site.runs());
@@ -67,6 +67,8 @@ fn killed_at_random(engine: Engine, test: &str) {
     let Some(mut site) = Site::new(engine, test, FAST) else { return };
     let mut dice = Dice::new();
     let (mut items, mut rescans) = (site.items(), 0);
+    // A platform that is a little slow, so that there is time to die in.
+    site.slow(40);
     for kill in 1..=wanted {
         // The world changes at the beginning of an outage that is longer than what imports ask for again.
         site.server.take();
@@ -87,7 +89,9 @@ fn killed_at_random(engine: Engine, test: &str) {
         if dice.below(3) == 0 {
             site.change(&mut dice, 2);
         }
-        std::thread::sleep(Duration::from_millis(dice.below(1_500)));
+        // Most of an import is over within a second; a rescan takes longer.
+        let longest = if dice.below(4) == 0 { 2_500 } else { 700 };
+        std::thread::sleep(Duration::from_millis(dice.below(longest)));
         site.cursors(&format!("kill {kill}"));
         site.server.as_mut().unwrap().kill();
         if kill % REST_AFTER == 0 || kill == wanted {

@@ -128,9 +128,9 @@ impl Site {
         self.instance = made["instance"]["id"].as_i64().unwrap();
         let pace = json!({ "pace": { "first_seconds": 1, "longest_seconds": 1, "search_seconds": setup.search_seconds } });
         self.api.must(Method::PUT, "/api/v1/settings/rescan-pace", Some(&pace));
-        let policy = json!({
+        let policy = json!({ "policy": {
             "from": "00:00", "until": "00:00", "zone": "UTC", "running_max": 100, "launches_max": 10_000, "launches_seconds": 60,
-        });
+        } });
         let path = format!("/api/v1/instances/{}/rescan-policy", self.instance);
         self.api.must(Method::PUT, &path, Some(&policy));
         // An import from before the scanner is active does not stamp the source; the second one does.
@@ -199,6 +199,14 @@ impl Site {
         let text = response.body_mut().read_to_string().unwrap();
         assert_eq!(response.status().as_u16(), 200, "{what}: {text}");
         text
+    }
+
+    /// Let the platform take so long before each answer, in milliseconds.
+    pub fn slow(&self, ms: u64) {
+        let plan = json!([{ "kind": "delay", "ms": ms, "times": 0 }]);
+        let request = Request::builder().method("PUT").uri(format!("{}/sim/faults", self.platform));
+        let response = self.http.run(request.body(plan.to_string()).unwrap()).unwrap();
+        assert_eq!(response.status().as_u16(), 200);
     }
 
     /// Every scan of the simulator.
@@ -341,7 +349,7 @@ impl Site {
 
     /// Open items of the demo set that the default profile tests.
     pub fn items(&mut self) -> Vec<Item> {
-        let path = "/api/v1/items?q=is:open+qid<901000&limit=200";
+        let path = "/api/v1/items?q=is:open+qid%3C901000&limit=200";
         let list = self.api.must(Method::GET, path, None);
         let mut found = Vec::new();
         for item in list["items"].as_array().unwrap() {
