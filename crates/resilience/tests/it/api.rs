@@ -29,10 +29,8 @@ impl Api {
 
     /// One request; an error is a connection that broke.
     pub fn call(&mut self, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header("x-csrf-token", &self.csrf);
+        let request =
+            Request::builder().method(method).uri(format!("{}{path}", self.base)).header("x-csrf-token", &self.csrf);
         let request = match self.token.as_str() {
             "" => request.header("cookie", &self.cookie),
             token => request.header("authorization", format!("Bearer {token}")),

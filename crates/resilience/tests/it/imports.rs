@@ -51,7 +51,8 @@ fn at_rest(site: &mut Site, what: &str) {
     site.outage(OUTAGE);
     site.start(None);
     for scan in site.all_scanned() {
-        let states = scan["children"].as_array().unwrap().iter().map(|child| child["state"].as_str().unwrap_or_default());
+        let states =
+            scan["children"].as_array().unwrap().iter().map(|child| child["state"].as_str().unwrap_or_default());
         assert!(states.clone().all(|state| state == "complete"), "{what}: {:?} {scan}", states.collect::<Vec<_>>());
     }
     site.complete("host_detection");

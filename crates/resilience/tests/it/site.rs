@@ -78,7 +78,8 @@ impl Site {
         let simulator = Process::start(&mut command, &log);
         let said = until("an address of the simulator", 60, || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            text.lines().find_map(|line| serde_json::from_str::<Value>(line).ok().filter(|said| said["api_url"].is_string()))
+            text.lines()
+                .find_map(|line| serde_json::from_str::<Value>(line).ok().filter(|said| said["api_url"].is_string()))
         });
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -118,7 +119,8 @@ impl Site {
             None => Database::sqlite(self.folder.path().join("server/quell.db")).unwrap(),
         });
         let hosts: Value = serde_json::from_str(&self.simulator("GET", "hosts")).unwrap();
-        let host = |host: &Value| Host { id: host["id"].as_i64().unwrap(), ip: host["ip"].as_str().unwrap().to_owned() };
+        let host =
+            |host: &Value| Host { id: host["id"].as_i64().unwrap(), ip: host["ip"].as_str().unwrap().to_owned() };
         self.hosts = hosts.as_array().unwrap().iter().map(host).collect();
         let new = json!({
             "name": "Qualys", "api_url": said["api_url"], "username": said["username"], "password": said["password"],
@@ -126,7 +128,8 @@ impl Site {
         });
         let made = self.api.must(Method::POST, "/api/v1/instances", Some(&new));
         self.instance = made["instance"]["id"].as_i64().unwrap();
-        let pace = json!({ "pace": { "first_seconds": 1, "longest_seconds": 1, "search_seconds": setup.search_seconds } });
+        let pace =
+            json!({ "pace": { "first_seconds": 1, "longest_seconds": 1, "search_seconds": setup.search_seconds } });
         self.api.must(Method::PUT, "/api/v1/settings/rescan-pace", Some(&pace));
         let policy = json!({ "policy": {
             "from": "00:00", "until": "00:00", "zone": "UTC", "running_max": 100, "launches_max": 10_000, "launches_seconds": 60,
@@ -258,7 +261,9 @@ impl Site {
         let mut response = self.http.run(request).unwrap();
         let text = response.body_mut().read_to_string().unwrap();
         assert!(text.contains("scan launched"), "{text}");
-        until("a scan of others", 60, || self.scans()[known..].iter().all(|scan| scan["processed"] == true).then_some(()));
+        until("a scan of others", 60, || {
+            self.scans()[known..].iter().all(|scan| scan["processed"] == true).then_some(())
+        });
     }
 
     /// What the platform holds of each host.
@@ -306,7 +311,10 @@ impl Site {
         for (host, rows) in &truth {
             let missing: Vec<_> = rows.difference(&known[host]).collect();
             let wrong: Vec<_> = known[host].difference(rows).collect();
-            assert!(missing.is_empty() && wrong.is_empty(), "{what}: host {host}: not known {missing:?}, known {wrong:?}");
+            assert!(
+                missing.is_empty() && wrong.is_empty(),
+                "{what}: host {host}: not known {missing:?}, known {wrong:?}"
+            );
         }
     }
 
@@ -399,9 +407,10 @@ impl Site {
 
     /// How many runs ended in each state.
     pub fn runs(&self) -> BTreeMap<String, i64> {
-        let read = self.database.as_ref().unwrap().read_blocking(|tx| {
-            tx.all::<(String, i64)>("SELECT state, count(*) FROM import_run GROUP BY state", &[])
-        });
+        let read =
+            self.database.as_ref().unwrap().read_blocking(|tx| {
+                tx.all::<(String, i64)>("SELECT state, count(*) FROM import_run GROUP BY state", &[])
+            });
         read.unwrap().into_iter().collect()
     }
 }

@@ -17,15 +17,8 @@ const FILE: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\" ?><HOST_LIST_VM_DET
 /// Bring everything into the state of a case; gives what it is about: a number, or a key.
 pub async fn prepare(world: &mut World, action: &str, role: &str, relation: &str, state: &str) -> String {
     world.made += 1;
-    let states = [
-        "open",
-        "under_investigation",
-        "awaiting_implementation",
-        "in_review",
-        "deferred",
-        "resolved",
-        "closed",
-    ];
+    let states =
+        ["open", "under_investigation", "awaiting_implementation", "in_review", "deferred", "resolved", "closed"];
     let of_item = states.into_iter().find(|known| *known == state).unwrap_or("open");
     match action {
         "item_state" | "item_assign" | "exception_request" => {
@@ -67,9 +60,11 @@ pub async fn prepare(world: &mut World, action: &str, role: &str, relation: &str
 
 /// No request for an exception waits for an answer any more.
 async fn forget_requests(world: &World) {
-    let put = world.server.app().database.write(|tx| {
-        tx.execute("UPDATE exception_request SET state = 'withdrawn' WHERE state = 'requested'", &[])
-    });
+    let put = world
+        .server
+        .app()
+        .database
+        .write(|tx| tx.execute("UPDATE exception_request SET state = 'withdrawn' WHERE state = 'requested'", &[]));
     put.await.unwrap();
 }
 
@@ -86,7 +81,8 @@ async fn exception(world: &World, role: &str, relation: &str, state: &str) -> St
         new["reason"] = json!("risk_accepted");
         new["until"] = json!(until);
     }
-    let asker = if relation == "requester" && role_may_ask(role) { world.client(role, relation) } else { world.asker.clone() };
+    let asker =
+        if relation == "requester" && role_may_ask(role) { world.client(role, relation) } else { world.asker.clone() };
     let made = asker.post("/api/v1/exceptions", &new).await.expect(201);
     let number = made["exception"]["number"].as_str().unwrap().to_owned();
     let decided = match state {
@@ -111,7 +107,7 @@ async fn scan(world: &World, role: &str, relation: &str, state: &str) -> String 
     // What an earlier case left is over.
     let over = world.server.app().database.write(|tx| {
         tx.execute("UPDATE scan_child SET state = 'complete', ended_at = launching_at, next_at = NULL", &[])?;
-        tx.execute("UPDATE scan SET state = 'complete', ended_at = requested_at WHERE ended_at IS NULL", &[])
+        tx.execute("UPDATE scan SET state = 'complete', ended_at = created_at WHERE ended_at IS NULL", &[])
     });
     over.await.unwrap();
     let refused = FaultKind::ErrorWith200 { code: 1905 };
@@ -224,7 +220,7 @@ pub async fn act(world: &World, action: &str, who: &Who, subject: &str) -> Reply
         }
         "import_cancel" => who.post(&format!("/api/v1/imports/{subject}/cancel"), &json!({})).await,
         "import_file" => {
-            let request = who.request(Method::POST, "/api/v1/imports/files?name=hosts.xml");
+            let request = who.request(Method::POST, "/api/v1/imports/files?name=hosts.xml&instance=Simulated");
             let request = request.header("content-type", "application/octet-stream").body(FILE);
             let reply = who.send(request).await;
             if let Some(number) = reply.json["import"]["number"].as_str() {

@@ -58,18 +58,8 @@ impl World {
         });
         let made = admin.post("/api/v1/instances", &new).await.expect(201);
         let instance = made["instance"]["id"].as_i64().unwrap();
-        let mut world = World {
-            server,
-            simulator,
-            admin,
-            asker,
-            reader,
-            people,
-            instance,
-            item: String::new(),
-            asset: 0,
-            made: 0,
-        };
+        let mut world =
+            World { server, simulator, admin, asker, reader, people, instance, item: String::new(), asset: 0, made: 0 };
         world.import("everything").await;
         world.admin.patch("/api/v1/scanners/qualys", &json!({ "active": true })).await.expect(200);
         world.import("everything").await;

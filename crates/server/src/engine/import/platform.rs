@@ -11,7 +11,7 @@ use super::{Error, Request, What};
 use crate::app::App;
 use crate::connect::qualys::{Client, DetectionQuery, HostQuery, KnowledgeBaseQuery, Page, Pages};
 use crate::failpoint;
-use crate::instances::connect;
+use crate::instances::{connect, importable};
 use crate::platforms::Purpose;
 use domain::id::InstanceId;
 use domain::number::Number;
@@ -78,10 +78,7 @@ pub async fn start(app: &App, request: Request) -> Result<Started, Error> {
 /// # Errors
 /// [`Error::Refused`] `instance_disabled`, or where it has no connection.
 pub async fn connection(app: &App, instance: InstanceId) -> Result<Client, Error> {
-    if app.database.read(move |tx| instances::one(tx, instance)).await?.disabled {
-        let why = "this integration instance is disabled: it neither imports nor rescans";
-        return Err(domain::refusal::Refusal::new("instance_disabled", why).into());
-    }
+    importable(&app.database.read(move |tx| instances::one(tx, instance)).await?)?;
     Ok(connect(app, instance, Purpose::Import).await?)
 }
 

@@ -210,6 +210,10 @@ impl Work<'_> {
             child.finished_at = child.finished_at.or(Some(now));
         }
         child.message = words_of(reports, told);
+        if let Some(dropped) = dropped(child, reports) {
+            let apart = if child.message.is_empty() { "" } else { "; " };
+            child.message = format!("{}{apart}{dropped}", child.message);
+        }
         let looks = child.looks;
         let mut seen = told;
         if told == Told::Cancelled {
@@ -423,22 +427,47 @@ impl Work<'_> {
 
 /// Why a scan has no result for an address, as far as the scanner says: its lists hold addresses and ranges.
 fn unscanned(result: &ScanResult, address: &str) -> String {
-    let named = |list: &String| {
-        list.split(',').map(str::trim).any(|part| match part.split_once('-') {
-            None => part == address,
-            Some((low, high)) => {
-                let whole = |text: &str| text.trim().parse::<IpAddr>().ok();
-                let within = (whole(low), whole(address), whole(high));
-                matches!(within, (Some(low), Some(at), Some(high)) if (low..=high).contains(&at))
-            }
-        })
-    };
-    let which = result.not_scanned.iter().find(|(_, list)| named(list)).map(|(key, _)| key.to_ascii_lowercase());
+    let which = result.not_scanned.iter().find(|(_, list)| names(list, address));
+    let which = which.map(|(key, _)| key.to_ascii_lowercase());
     match which {
+        None if result.target.as_ref().is_some_and(|target| left_out(target, address)) => LEFT_OUT.to_owned(),
         Some(key) if key.contains("alive") => "the host did not answer".to_owned(),
         Some(key) if key.contains("exclu") => "the scanner leaves the address out".to_owned(),
         _ => "the scan has no result for the address".to_owned(),
     }
+}
+
+/// Why an address that was sent has no result: the scanner drops those outside of its user's scope without a word.
+const LEFT_OUT: &str = "the scanner did not take the address into the scan";
+
+/// An address, or a range of them.
+fn range(part: &str) -> Option<(IpAddr, IpAddr)> {
+    let whole = |text: &str| text.trim().parse::<IpAddr>().ok();
+    match part.split_once('-') {
+        None => whole(part).map(|at| (at, at)),
+        Some((low, high)) => Some((whole(low)?, whole(high)?)),
+    }
+}
+
+/// Does a list of addresses and ranges, as the scanner writes it, hold this address?
+fn names(list: &str, address: &str) -> bool {
+    let Ok(at) = address.parse::<IpAddr>() else { return false };
+    list.split(',').filter_map(range).any(|(low, high)| (low..=high).contains(&at))
+}
+
+/// Is the address certainly no target of a scan? A target that is more than addresses, as names and groups, leaves it open.
+fn left_out(target: &str, address: &str) -> bool {
+    let parts = || target.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts().next().is_some() && parts().all(|part| range(part).is_some()) && !names(target, address)
+}
+
+/// What the scanner did not take of the addresses that were sent, as a sentence; nothing where it took them all.
+fn dropped(child: &ChildRow, reports: &[ScanReport]) -> Option<String> {
+    let target = reports.iter().find(|report| report.reference == child.reference)?.target.as_ref()?;
+    let missing: Vec<&str> = child.addresses().filter(|address| left_out(target, address)).collect();
+    let (first, rest) = missing.split_first()?;
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    Some(format!("the scanner did not take {first}{more} into the scan"))
 }
 
 /// What the scanner says of all scans of one launch.
