@@ -19,7 +19,8 @@ pub use list::{
 };
 pub use policy::{CHANGED, Standing, policy, set_policy, standing};
 pub use request::{
-    Candidate, NewChild, NewExcluded, NewScan, NewTarget, addresses, assets, candidates, create, open_items, open_scans,
+    Candidate, NewChild, NewExcluded, NewScan, NewTarget, addresses, assets, candidates, create, expected_seconds,
+    open_items, open_scans,
 };
 pub use requesters::{Joined, RequesterRow, UnsentRow, add_targets, join, leave, requesters, unsent};
 pub use resolved::{ResolvedRow, looked_at, resolved};

@@ -106,6 +106,30 @@ pub struct PlannedScan {
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     #[serde(default)]
     pub opens_at: Option<Timestamp>,
+    /// The same on the clocks of the window's own time zone: `2026-12-02 22:00 Europe/Rome`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_local: Option<String>,
+    /// How long scans of about this size took lately, in seconds; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_expected: Option<i64>,
+    /// The first 50 vulnerabilities that the option profile does not look for, or of which that cannot be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untested: Vec<Untested>,
+    /// How many there are.
+    #[serde(default)]
+    pub untested_count: i64,
+}
+
+/// A vulnerability that a rescan is asked for and would not test.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Untested {
+    /// The scanner's number.
+    pub qid: i64,
+    /// `no`, or `unknown` where it cannot be told.
+    pub tests: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What came of asking.
@@ -180,6 +204,9 @@ pub struct OptionProfile {
     pub title: String,
     /// It looks for every vulnerability. Others test a list of some: what is not on it comes back as not tested.
     pub complete: bool,
+    /// In the offer of one item: that it does not look for what the item is about, or that this cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// `{"scans": […], "next": …}`.

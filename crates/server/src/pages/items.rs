@@ -199,6 +199,8 @@ pub struct RescanPage {
     pub facts: Vec<Fact>,
     /// The default profile of the integration instance; none when none was chosen at set-up.
     pub default_profile: Option<String>,
+    /// What should be known before it is used.
+    pub warning: Option<String>,
     /// The profiles one may name instead.
     pub profiles: Vec<Choice>,
     /// The one named before.
@@ -241,8 +243,8 @@ pub struct PlanPart {
 pub struct PlanRow {
     /// What it runs on: instance, appliance, network.
     pub place: String,
-    /// What speaks against it.
-    pub warning: Option<String>,
+    /// When it begins, how long it takes, what it will not test: what is worth knowing before.
+    pub notes: Vec<String>,
     /// The option profile.
     pub profile: String,
     /// The first addresses, and how many more.

@@ -149,6 +149,13 @@ pub fn faults(error: Error, field: impl Fn(&str) -> &str) -> Result<Vec<Fault>, 
     Ok(errors.iter().map(fault).collect())
 }
 
+/// What a form says whose record somebody else has changed meanwhile; nothing for other errors.
+#[must_use]
+pub fn stale(error: &Error) -> Option<Vec<Fault>> {
+    let text = "Somebody else has changed this meanwhile. Here is what holds now: make your change again.";
+    (error.to_problem().code == "changed_meanwhile").then(|| vec![Fault::new("", text)])
+}
+
 /// A message of the API (lower case, no full stop) as a sentence.
 #[must_use]
 pub fn sentence(message: &str) -> String {

@@ -22,6 +22,7 @@ use domain::access::Action;
 use domain::id::{AssetId, InstanceId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
+use domain::search_list::Tests;
 use protocol::api::scans::{BEING_PROCESSED, Plan, PlannedScan};
 use serde::Deserialize;
 use std::collections::btree_map::Entry;
@@ -178,6 +179,14 @@ impl Seen {
         }
     }
 
+    /// What should be known before one item is scanned with the default profile.
+    fn warning(&self) -> Option<String> {
+        let offer = self.offers.values().next().filter(|_| self.items.len() == 1)?;
+        let default = offer.default.as_ref()?;
+        let warning = offer.warnings.get(&default.key)?.warning(&default.title, offer.qid)?;
+        Some(sentence(&warning))
+    }
+
     /// The profiles to choose from: of several subscriptions those that each has, by title.
     fn profiles(&self) -> Vec<Choice> {
         let Some(first) = self.offers.values().next() else { return Vec::new() };
@@ -186,7 +195,11 @@ impl Seen {
             |title: &str| self.offers.values().all(|offer| offer.profiles.iter().any(|profile| profile.title == title));
         let fits = first.profiles.iter().filter(|profile| everywhere(&profile.title));
         fits.map(|profile| {
-            let note = if profile.complete { "" } else { " (looks for some vulnerabilities only)" };
+            let note = match first.warnings.get(&profile.key).filter(|_| self.items.len() == 1) {
+                Some(Tests::No(_)) => format!(" (does not look for QID {})", first.qid),
+                _ if !profile.complete => " (looks for some vulnerabilities only)".to_owned(),
+                _ => String::new(),
+            };
             Choice::new(if single { &profile.key } else { &profile.title }, format!("{}{note}", profile.title))
         })
         .collect()
@@ -261,6 +274,7 @@ async fn page(app: &App, who: &PageActor, dialog: Dialog, given: Given) -> Resul
         to,
         facts: seen.facts(),
         default_profile: seen.default(),
+        warning: seen.warning(),
         profiles: seen.profiles(),
         chosen: given.named,
         specify: given.specify,
@@ -325,6 +339,15 @@ async fn ask(app: &App, who: &PageActor, dialog: Dialog, fields: &Fields) -> Res
     Ok(again(page(app, who, dialog, given).await?))
 }
 
+/// A length of time, to the minute where it is longer than that.
+fn span(seconds: i64) -> String {
+    match seconds {
+        1 => "1 second".to_owned(),
+        ..90 => format!("{seconds} seconds"),
+        _ => format!("{} minutes", (seconds + 30).div_euclid(60)),
+    }
+}
+
 /// The plan as the dialog shows it.
 fn planned(plan: &Plan) -> PlanPart {
     let row = |scan: &PlannedScan| {
@@ -337,17 +360,23 @@ fn planned(plan: &Plan) -> PlanPart {
         if more > 0 {
             addresses = format!("{addresses} and {more} more");
         }
-        if let Some(at) = scan.opens_at {
-            place = format!("{place}. It waits for the scan window, which opens at {at}");
+        let mut notes = Vec::new();
+        if let (Some(at), Some(local)) = (scan.opens_at, &scan.opens_local) {
+            notes.push(format!("It waits for the scan window, which opens at {local} ({at})."));
+        }
+        if let Some(seconds) = scan.seconds_expected {
+            notes.push(format!("Scans of this size took about {} lately.", span(seconds)));
         }
         let online = scan.appliance_status.is_empty() || scan.appliance_status.eq_ignore_ascii_case("online");
-        PlanRow {
-            place,
-            warning: (!online).then(|| format!("The scanner says that this appliance is {}.", scan.appliance_status)),
-            profile: scan.profile.title.clone(),
-            addresses,
-            items: scan.items,
+        if !online {
+            notes.push(format!("The scanner says that this appliance is {}.", scan.appliance_status));
         }
+        notes.extend(scan.untested.iter().take(LEFT_OUT_MAX).map(|one| sentence(&one.reason)));
+        let unnamed = scan.untested_count - i64::try_from(scan.untested.len().min(LEFT_OUT_MAX)).unwrap_or(0);
+        if unnamed > 0 {
+            notes.push(format!("The same holds for {} more vulnerabilities.", count(unnamed)));
+        }
+        PlanRow { place, notes, profile: scan.profile.title.clone(), addresses, items: scan.items }
     };
     let open = plan.open.iter().map(|one| (one.item.clone(), format!("{} looks at it already.", one.scan)));
     let hosts = plan.left_out.iter().filter(|one| one.host.is_some());

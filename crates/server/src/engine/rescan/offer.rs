@@ -7,11 +7,12 @@ use domain::item::State;
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::rescan::{self, Appliance, DefaultProfile, Place, Situation};
-use std::collections::HashMap;
+use domain::search_list::Tests;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use store::instances::{self, Instance, Profile};
 use store::scans::{self, Candidate};
-use store::{Transaction, assets, scanners};
+use store::{Transaction, assets, scanners, search_lists};
 
 /// Items that are looked at in one statement, where one that can be rescanned is enough: mostly the first ones are.
 const CHUNK_FIRST: usize = 10;
@@ -19,7 +20,7 @@ const CHUNK_FIRST: usize = 10;
 const CHUNK: usize = 200;
 
 /// What the rescan dialog of an item shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Offer {
     /// Why it cannot be rescanned; `None` where it can.
     pub refusal: Option<Refusal>,
@@ -27,6 +28,11 @@ pub struct Offer {
     pub default: Option<Profile>,
     /// The profiles to choose from.
     pub profiles: Vec<Profile>,
+    /// What should be known before a rescan with a profile, by its key: that it does not look for what the item is about, or that
+    /// this cannot be told.
+    pub warnings: BTreeMap<String, Tests>,
+    /// The scanner's number of what the item is about.
+    pub qid: i64,
     /// The request that looks at the item already.
     pub open_scan: Option<Number>,
 }
@@ -170,14 +176,21 @@ pub(super) fn offer_by(tx: &mut Transaction<'_>, mut judge: Judge<'_>, item: i64
     let refusal = judge.permitted(&rows).err().map(Refusal::from);
     let known = rows.first().and_then(|first| Some((first, judge.scanners.remove(&first.instance_id)?)));
     let Some((first, scanner)) = known else {
-        return Ok(Offer { refusal, default: None, profiles: Vec::new(), open_scan: None });
+        return Ok(Offer { refusal, ..Offer::default() });
     };
     let reached = rows.iter().find(|row| !row.address.is_empty()).unwrap_or(first);
     let default = scanner.place(&reached.address, &reached.network_id).profile;
     let default = default.and_then(|word| scanner.profile(word)).cloned();
     let open_scan = scans::open_scans(tx, &[first.item_id])?.first().map(|(_, scan)| *scan);
     let open_scan = open_scan.map(|ordinal| Number { series: Series::Scan, ordinal });
-    Ok(Offer { refusal, default, profiles: scanner.profiles, open_scan })
+    let (qid, mut warnings) = (first.qid, BTreeMap::new());
+    for profile in &scanner.profiles {
+        match search_lists::tests(tx, first.instance_id, &profile.key, qid)? {
+            Tests::Yes => {}
+            tests => _ = warnings.insert(profile.key.clone(), tests),
+        }
+    }
+    Ok(Offer { refusal, default, profiles: scanner.profiles, warnings, qid, open_scan })
 }
 
 /// What the rescan dialog of an asset shows: that of its worst item which can be rescanned.
@@ -187,8 +200,9 @@ pub(super) fn offer_by(tx: &mut Transaction<'_>, mut judge: Judge<'_>, item: i64
 pub fn offer_of_asset(tx: &mut Transaction<'_>, caller: &Caller, asset: AssetId) -> store::Result<Offer> {
     let mut judge = Judge::new(tx, caller)?;
     match best_of_asset(tx, &mut judge, asset)? {
-        Ok(item) => Ok(Offer { open_scan: None, ..offer(tx, caller, item)? }),
-        Err(refusal) => Ok(Offer { refusal: Some(refusal), default: None, profiles: Vec::new(), open_scan: None }),
+        // What one of its items is about says nothing of the others: the plan does.
+        Ok(item) => Ok(Offer { open_scan: None, warnings: BTreeMap::new(), ..offer(tx, caller, item)? }),
+        Err(refusal) => Ok(Offer { refusal: Some(refusal), ..Offer::default() }),
     }
 }
 

@@ -8,6 +8,7 @@ use domain::id::{AssetId, InstanceId, ItemId, SourceHostId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::rescan::{self, ITEMS_MAX, Launch, Target, Waiting};
+use domain::search_list::Tests;
 use domain::time::Timestamp;
 use protocol::problem::FieldError;
 use sha2::{Digest as _, Sha256};
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use store::Transaction;
 use store::instances::Profile;
 use store::scans::{self, Candidate, Joined, NewExcluded};
+use store::search_lists;
 
 /// Which option profile to scan with (S2.11, S2.12).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +96,12 @@ pub struct Planned {
     pub profile: Profile,
     /// When the scan window of the integration opens; none while it is open.
     pub opens_at: Option<Timestamp>,
+    /// The time zone of that window.
+    pub zone: String,
+    /// How long scans of this size took lately, in seconds; none where there was none.
+    pub seconds: Option<i64>,
+    /// What the profile does not look for although it is asked for, and what cannot be told.
+    pub untested: Vec<(i64, Tests)>,
 }
 
 /// What a request would do.
@@ -167,8 +175,9 @@ pub(super) fn plan_of(
         joined.iter().filter_map(|(scan, joined)| Some((*of_item.get(&joined.item)?, *scan))).collect();
     already.extend(taken.iter().map(|(item, scan)| (number(Series::Item, *item), number(Series::Scan, *scan))));
     let mut launches = launches(&judge, &targets, &profiles);
+    let qids: HashMap<ItemId, i64> = items.values().flatten().map(|row| (row.item_id, row.qid)).collect();
     for planned in &mut launches {
-        planned.opens_at = scans::policy(tx, planned.launch.instance)?.0.opens_at(now);
+        foresee(tx, planned, &qids, now)?;
     }
     let launched: BTreeSet<ItemId> = targets.iter().map(|target| target.item).collect();
     let product = items.values().flatten().next().map(|row| row.product.clone()).unwrap_or_default();
@@ -184,6 +193,23 @@ pub(super) fn plan_of(
     };
     plan.digest = plan.recognised();
     Ok(plan)
+}
+
+/// What is worth knowing of a launch before it is sent.
+fn foresee(
+    tx: &mut Transaction<'_>,
+    planned: &mut Planned,
+    qids: &HashMap<ItemId, i64>,
+    now: Timestamp,
+) -> store::Result<()> {
+    let launch = &planned.launch;
+    let policy = scans::policy(tx, launch.instance)?.0;
+    planned.opens_at = policy.opens_at(now);
+    planned.zone = policy.zone;
+    planned.seconds = scans::expected_seconds(tx, launch.instance, launch.addresses.len())?;
+    let wanted: Vec<i64> = launch.targets.iter().filter_map(|(item, _)| qids.get(item).copied()).collect();
+    planned.untested = search_lists::untested(tx, launch.instance, &launch.profile, &wanted)?;
+    Ok(())
 }
 
 impl Plan {
@@ -392,7 +418,9 @@ fn launches(judge: &Judge<'_>, targets: &[Target], profiles: &Profiles) -> Vec<P
         let scanner = judge.scanners.get(&launch.instance)?;
         let (appliance, status) = scanner.appliance(&launch.appliance);
         let profile = profiles.get(&(launch.instance, launch.profile.clone()))?.clone();
-        Some(Planned { instance: scanner.instance.name.clone(), appliance, status, profile, opens_at: None, launch })
+        let instance = scanner.instance.name.clone();
+        let (zone, untested) = (String::new(), Vec::new());
+        Some(Planned { launch, instance, appliance, status, profile, opens_at: None, zone, seconds: None, untested })
     });
     planned.collect()
 }
