@@ -45,6 +45,10 @@ keys! {
     TaskId;
     /// A request to put items off or to call them false positives (VCA).
     ExceptionId;
+    /// A set of items for one owner or group (VUL).
+    RemediationTaskId;
+    /// A rule that puts items into such tasks.
+    TaskRuleId;
     /// A rescan request (VSCAN).
     ScanId;
     /// A child of a rescan request: one launch at the scanner.

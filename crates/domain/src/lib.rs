@@ -25,6 +25,7 @@ pub mod number;
 pub mod printable;
 pub mod progress;
 pub mod refusal;
+pub mod remediation;
 pub mod rescan;
 pub mod result;
 pub mod risk;

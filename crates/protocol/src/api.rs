@@ -18,3 +18,4 @@ pub mod rollout;
 pub mod scans;
 pub mod selection;
 pub mod tags;
+pub mod tasks;

@@ -44,6 +44,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0032_imports_whole", include_str!("../migrations/0032_imports_whole.sql")),
     ("0033_scanners_whole", include_str!("../migrations/0033_scanners_whole.sql")),
     ("0034_due_and_stale", include_str!("../migrations/0034_due_and_stale.sql")),
+    ("0035_remediation", include_str!("../migrations/0035_remediation.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

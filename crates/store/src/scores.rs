@@ -6,7 +6,7 @@
 mod predict;
 
 use crate::items::{HistoryRow, due, write_history};
-use crate::{Result, Sql, Transaction, record, scope, stage};
+use crate::{Result, Sql, Transaction, record, remediation, scope, stage};
 use domain::access::AssetScope;
 use domain::id::{AssetId, ItemId, JobId, VulnerabilityId};
 use domain::mitigation::{ControlState, Coverage};
@@ -223,7 +223,9 @@ fn write(tx: &mut Transaction<'_>, changed: &[Changed], cause: &str, now: Timest
             after: one.mitigation.as_str().to_owned(),
         })
         .collect();
-    write_history(tx, &words, cause, now)
+    write_history(tx, &words, cause, now)?;
+    let scored: Vec<ItemId> = scored.iter().map(|one| one.item_id).collect();
+    remediation::rescored(tx, &scored, cause, now)
 }
 
 /// Every item of these assets: what a control on one of them can change.

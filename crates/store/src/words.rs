@@ -4,8 +4,8 @@
 
 use crate::{newtype_value, text_value};
 use domain::id::{
-    AgentKey, AssetId, ChildScanId, DetectionId, ExceptionId, GroupId, InstanceId, ItemId, JobId, RunId, ScanId,
-    SourceHostId, TaskId, UserId, VulnerabilityId,
+    AgentKey, AssetId, ChildScanId, DetectionId, ExceptionId, GroupId, InstanceId, ItemId, JobId, RemediationTaskId,
+    RunId, ScanId, SourceHostId, TaskId, TaskRuleId, UserId, VulnerabilityId,
 };
 use domain::time::Timestamp;
 
@@ -23,10 +23,12 @@ keys!(
     InstanceId,
     ItemId,
     JobId,
+    RemediationTaskId,
     RunId,
     ScanId,
     SourceHostId,
     TaskId,
+    TaskRuleId,
     UserId,
     VulnerabilityId,
 );
@@ -44,6 +46,10 @@ text_value!(domain::due::Ending, |word| word.as_str(), |text| domain::due::Endin
 text_value!(domain::score::Band, |word| word.as_str(), |text| domain::score::Band::parse(text));
 text_value!(domain::exception::Kind, |word| word.as_str(), |text| domain::exception::Kind::parse(text));
 text_value!(domain::exception::State, |word| word.as_str(), |text| domain::exception::State::parse(text));
+text_value!(domain::remediation::Origin, |word| word.as_str(), |text| domain::remediation::Origin::parse(text));
+text_value!(domain::remediation::Substate, |word| word.as_str(), |text| Some(domain::remediation::Substate::parse(
+    text
+)));
 text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
 text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));
 text_value!(domain::mitigation::Coverage, |word| word.as_str(), |text| domain::mitigation::Coverage::parse(text));

@@ -76,7 +76,7 @@ pub(crate) fn body(caller: &Caller, row: ItemRow, now: Timestamp) -> Item {
 }
 
 /// The ordinal of an item's number; none for what is no such number.
-fn ordinal(number: &str) -> Option<i64> {
+pub(super) fn ordinal(number: &str) -> Option<i64> {
     let number = number.parse::<Number>().ok()?;
     (number.series == Series::Item).then_some(number.ordinal)
 }

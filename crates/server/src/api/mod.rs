@@ -27,6 +27,7 @@ pub mod item_settings;
 pub mod items;
 pub mod jobs;
 pub mod mail;
+pub mod notes;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
@@ -37,6 +38,8 @@ pub mod selection;
 pub mod server;
 pub mod session;
 pub mod tags;
+pub mod task_changes;
+pub mod tasks;
 pub mod tokens;
 pub mod vulnerabilities;
 
@@ -79,6 +82,9 @@ fn routes() -> OpenApiRouter<App> {
         .merge(item_settings::routes())
         .merge(auto_close::routes())
         .merge(exceptions::routes())
+        .merge(tasks::routes())
+        .merge(task_changes::routes())
+        .merge(notes::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

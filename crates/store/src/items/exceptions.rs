@@ -355,7 +355,7 @@ pub fn settle(tx: &mut Transaction<'_>, request: &ExceptionRow, ending: &Ending<
 }
 
 /// These items have closed: what is asked about them is overtaken, and a request of which nothing is left is obsolete.
-pub(super) fn overtaken(tx: &mut Transaction<'_>, items: &[i64], cause: &str, now: Timestamp) -> Result<()> {
+pub(crate) fn overtaken(tx: &mut Transaction<'_>, items: &[i64], cause: &str, now: Timestamp) -> Result<()> {
     if items.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //! items calls, so that nothing that hangs on them can be forgotten by one of them.
 
 use super::due;
-use crate::{Result, Transaction};
+use crate::{Result, Transaction, remediation};
 use domain::id::ItemId;
 use domain::time::Timestamp;
 
@@ -21,7 +21,7 @@ pub(crate) struct Followed<'a> {
 /// # Errors
 /// See [`Error`](crate::Error).
 pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<()> {
-    let Followed { new, changed, by } = followed;
-    due::follow(tx, new, changed, by, now)?;
+    due::follow(tx, followed.new, followed.changed, followed.by, now)?;
+    remediation::follow(tx, followed, now)?;
     Ok(())
 }

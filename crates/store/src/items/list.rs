@@ -49,6 +49,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "overdue", kind: Kind::Truth, doc: "not closed, and late" },
         Field { name: "deferred_until", kind: Kind::Instant, doc: "end of its deferral" },
         Field { name: "exception", kind: Kind::Name, doc: "number of a request about it, VCA0000001" },
+        Field { name: "task", kind: Kind::Name, doc: "number of a remediation task it is in, VUL0000001" },
         Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
     ],
     flags: &[
@@ -202,6 +203,12 @@ pub const LIST: List = List {
             "exception",
             "exception_item x JOIN exception_request r ON r.id = x.request_id WHERE x.item_id = i.id",
             "('VCA' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
+                            ELSE CAST(r.number AS TEXT) END)",
+        ),
+        Column::many(
+            "task",
+            "remediation_item x JOIN remediation_task r ON r.id = x.task_id WHERE x.item_id = i.id",
+            "('VUL' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
                             ELSE CAST(r.number AS TEXT) END)",
         ),
         Column::one("updated", "i.updated_at"),

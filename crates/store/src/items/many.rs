@@ -21,6 +21,14 @@ pub fn numbered(tx: &mut Transaction<'_>, ordinals: &[i64]) -> Result<Vec<ItemRo
     LIST.rows(tx, Sql::new("i.number {in ").bind(&ordinals).text("}"))
 }
 
+/// The items with these keys, in order; unknown ones are left out.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn of_keys(tx: &mut Transaction<'_>, keys: &[i64]) -> Result<Vec<ItemRow>> {
+    LIST.rows(tx, Sql::new("i.id {in ").bind(&keys).text("}"))
+}
+
 /// The ordinals of the items with these keys, in order.
 ///
 /// # Errors

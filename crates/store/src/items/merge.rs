@@ -287,6 +287,7 @@ pub(crate) fn roll_up(
              reopened = b.reopened, inherent = b.inherent, score_source = b.score_source, opened_at = b.opened_at,
              closed_at = b.closed_at, last_found_at = b.last_found_at, granted_what = b.granted_what,
              granted_until_at = b.granted_until_at, updated_at = $1, run_id = $2,
+             own_state = CASE WHEN b.state <> vulnerable_item.state THEN b.state ELSE vulnerable_item.own_state END,
              state_cause = CASE WHEN b.state <> vulnerable_item.state OR b.substate <> vulnerable_item.substate THEN $3
                                 ELSE vulnerable_item.state_cause END
          FROM item_state_batch b WHERE vulnerable_item.id = b.id",
