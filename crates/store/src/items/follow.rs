@@ -21,8 +21,7 @@ pub(crate) struct Followed<'a> {
 /// # Errors
 /// See [`Error`](crate::Error).
 pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<()> {
-    let Followed { new, changed, by } = followed;
-    due::follow(tx, new, changed, by, now)?;
+    due::follow(tx, followed.new, followed.changed, followed.by, now)?;
     remediation::follow(tx, followed, now)?;
     Ok(())
 }
