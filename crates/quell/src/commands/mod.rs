@@ -22,11 +22,13 @@ mod login;
 mod mail;
 mod recover;
 mod rollout;
+mod rules;
 mod scanners;
 mod scans;
 mod schedules;
 mod serve;
 mod tags;
+mod tasks;
 mod tokens;
 mod users;
 mod vulnerabilities;
@@ -96,6 +98,12 @@ enum Command {
     /// Vulnerable items
     #[command(subcommand)]
     Items(items::Command),
+    /// Remediation tasks: sets of items for one owner or group; notes about records
+    #[command(subcommand)]
+    Tasks(tasks::Command),
+    /// Rules of vulnerability response
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Exceptions: items put off for a time or called false positives, on request and by a decision
     #[command(subcommand)]
     Exceptions(exceptions::Command),
@@ -193,6 +201,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
+        Command::Tasks(command) => tasks::run(command, &context).await,
+        Command::Rules(command) => rules::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,

@@ -22,6 +22,7 @@ pub enum Section {
     Scans,
     Imports,
     Scanners,
+    TaskRules,
     Agents,
     Users,
     Tokens,
@@ -61,6 +62,7 @@ const NAV: &[Group] = &[
         &[
             (Section::Imports, "Imports", "/imports", "database-import"),
             (Section::Scanners, "Scanners", "/scanners", "plug-connected"),
+            (Section::TaskRules, "Task rules", "/rules/tasks", "adjustments-horizontal"),
             (Section::Agents, "Agents", "/agents", "device-desktop-cog"),
         ],
     ),

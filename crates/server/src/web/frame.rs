@@ -40,6 +40,7 @@ const PLACES: &[(Section, Action)] = &[
     (Section::Scans, Action::ScansView),
     (Section::Imports, Action::IntegrationsView),
     (Section::Scanners, Action::IntegrationsView),
+    (Section::TaskRules, Action::RuleEdit),
     (Section::Agents, Action::AgentsView),
     (Section::Users, Action::UsersView),
     (Section::Mail, Action::SettingsView),

@@ -90,7 +90,8 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
             .unless(eliminations::cannot_view(&actor)),
         Button::post("Change state", "/items/state").icon("pencil").unless(moves),
         Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
-        Button::post("Make a task", "/items/task").icon("checklist").unless(tasks),
+        Button::post("Make a task", "/items/task").icon("checklist").unless(tasks.clone()),
+        Button::post("Add to a task", "/items/to-task").icon("plus").unless(tasks),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes),
     ];
     let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?;
