@@ -1,6 +1,7 @@
 //! Vulnerable items: a vulnerability on an asset as one integration instance reports it, the thing people work on.
 
 mod change;
+pub mod due;
 pub mod exceptions;
 mod follow;
 mod found;
@@ -8,6 +9,8 @@ mod life;
 mod list;
 mod many;
 mod merge;
+pub mod settings;
+pub mod stale;
 
 pub(crate) use change::assigned;
 pub use change::{ChangeError, assign, group_exists, kept_by, set_state};
@@ -20,4 +23,4 @@ pub use list::{
     visible,
 };
 pub use many::{access_of, assign_all, give, numbered, of_keys, ordinals, set_states};
-pub(crate) use merge::{Ensured, HistoryRow, Observed, ensure, roll_up, words, write_history};
+pub(crate) use merge::{Ensured, HistoryRow, Observed, Origin, ensure, roll_up, words, write_history};

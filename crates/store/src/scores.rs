@@ -5,7 +5,7 @@
 
 mod predict;
 
-use crate::items::{HistoryRow, write_history};
+use crate::items::{HistoryRow, due, write_history};
 use crate::{Result, Sql, Transaction, record, remediation, scope, stage};
 use domain::access::AssetScope;
 use domain::id::{AssetId, ItemId, JobId, VulnerabilityId};
@@ -211,6 +211,8 @@ fn write(tx: &mut Transaction<'_>, changed: &[Changed], cause: &str, now: Timest
             &[&now, &cause],
         )?;
     }
+    let risen: Vec<ItemId> = changed.iter().filter(|one| one.before < one.after).map(|one| one.item).collect();
+    due::rescored(tx, &risen, cause, now)?;
     let words: Vec<HistoryRow> = changed
         .iter()
         .filter(|one| one.mitigation_before != one.mitigation)

@@ -262,6 +262,8 @@ fn show(format: Format, body: &RemediationTaskBody) -> Result<(), Failure> {
     fields.push(("DESCRIPTION", task.description.clone()));
     fields.push(("MADE", format!("{} by {}", task.created_at, task.created_by)));
     fields.extend(task.rule.iter().map(|rule| ("RULE", rule.clone())));
+    fields.extend(task.effort.iter().map(|effort| ("EFFORT", effort.clone())));
+    fields.extend(task.due_met.iter().map(|met| ("IN TIME", if met == "met" { "yes" } else { "no" }.to_owned())));
     fields.extend(task.split_from.iter().map(|from| ("SPLIT FROM", from.clone())));
     fields.extend(task.deferred_until.map(|until| ("DEFERRED UNTIL", until.to_string())));
     fields.extend(task.closed_at.map(|at| ("CLOSED", at.to_string())));

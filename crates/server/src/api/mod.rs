@@ -15,12 +15,17 @@ pub mod appliances;
 pub mod approvals;
 pub mod assets;
 pub mod audit;
+pub mod auto_close;
+pub mod due;
+pub mod efforts;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod history;
 pub mod imports;
 pub mod instances;
 pub mod item_changes;
+pub mod item_settings;
 pub mod items;
 pub mod jobs;
 pub mod mail;
@@ -28,6 +33,7 @@ pub mod notes;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
+pub mod scan_records;
 pub mod scanners;
 pub mod scans;
 pub mod schedules;
@@ -76,11 +82,17 @@ fn routes() -> OpenApiRouter<App> {
         .merge(tags::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
+        .merge(due::routes())
+        .merge(item_settings::routes())
+        .merge(auto_close::routes())
         .merge(exceptions::routes())
+        .merge(efforts::routes())
         .merge(tasks::routes())
         .merge(task_changes::routes())
         .merge(task_rules::routes())
         .merge(notes::routes())
+        .merge(scan_records::routes())
+        .merge(exclusion::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

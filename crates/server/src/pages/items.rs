@@ -9,12 +9,13 @@ use super::shell::Shell;
 use askama::Template;
 
 /// The columns of the list.
-pub const COLUMNS: [Column; 8] = [
+pub const COLUMNS: [Column; 9] = [
     Column::sorted("Number", "q-w4", "number"),
     Column::sorted("Vulnerability and asset", "", "title"),
     Column::sorted("State", "q-w5", "state"),
     Column::sorted("Status", "q-w5w", "mitigation"),
     Column::sorted("Score", "q-w4", "score"),
+    Column::sorted("Due", "q-w4", "due"),
     Column::new("Source", "q-w2"),
     Column::sorted("Assigned to", "q-w4", "assignee"),
     Column::new("", "q-w1"),
@@ -43,6 +44,10 @@ pub struct ItemRow {
     pub job: Option<(String, String)>,
     /// Its score.
     pub change: Change,
+    /// How it stands with its due date; none without one.
+    pub target: Option<Chip>,
+    /// Its due date.
+    pub due: Option<When>,
     /// The product that stands in its source field; empty until the scanner is active and has imported.
     pub source: String,
     /// Who works on it.
@@ -154,6 +159,8 @@ pub struct ItemPage {
     pub change: Change,
     /// At the upper right: Rescan first (S2.10), then the legal transitions.
     pub actions: Vec<Action>,
+    /// Why it is in its state, and what would change it.
+    pub why: String,
     /// The asset, the vulnerability, source, owner, dates, task.
     pub facts: Vec<Fact>,
     /// The occurrences.
@@ -192,6 +199,8 @@ pub struct RescanPage {
     pub facts: Vec<Fact>,
     /// The default profile of the integration instance; none when none was chosen at set-up.
     pub default_profile: Option<String>,
+    /// What should be known before it is used.
+    pub warning: Option<String>,
     /// The profiles one may name instead.
     pub profiles: Vec<Choice>,
     /// The one named before.
@@ -234,8 +243,8 @@ pub struct PlanPart {
 pub struct PlanRow {
     /// What it runs on: instance, appliance, network.
     pub place: String,
-    /// What speaks against it.
-    pub warning: Option<String>,
+    /// When it begins, how long it takes, what it will not test: what is worth knowing before.
+    pub notes: Vec<String>,
     /// The option profile.
     pub profile: String,
     /// The first addresses, and how many more.

@@ -8,6 +8,9 @@ use domain::id::{InstanceId, ScanId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::rescan::{EXTERNAL, Policy};
+use domain::search_list::Tests;
+use domain::time::Timestamp;
+use jiff::tz::TimeZone;
 use protocol::api::scans as body;
 use protocol::spreadsheet;
 use std::borrow::Cow;
@@ -22,6 +25,8 @@ use store::scans::{self, ChildRow, ExcludedRow, ScanRow, TargetRow, VerdictCount
 const SOURCES_MAX: i64 = 5_000;
 /// Addresses named of one scan of a plan at most.
 const ADDRESSES_NAMED: usize = 20;
+/// Vulnerabilities named that a scan of a plan would not test.
+const UNTESTED_NAMED: usize = 50;
 
 /// A page of requests within the caller's scope.
 ///
@@ -91,7 +96,7 @@ pub fn summary(tx: &mut Transaction<'_>, caller: &Caller, row: ScanRow) -> Resul
 ///
 /// # Errors
 /// Not found, a missing permission.
-pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<body::ScanBody, Error> {
+pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64, now: Timestamp) -> Result<body::ScanBody, Error> {
     let row = rescan::load(tx, caller, ordinal)?;
     let own = rescan::may_cancel(tx, caller, &row, false)?;
     let cancel_for_all = permission(&rescan::may_cancel(tx, caller, &row, true)?.map(|_| ()));
@@ -143,7 +148,7 @@ pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<b
         retry_unreached,
         requesters: requesters.collect(),
         children: launches,
-        sources: targets.into_iter().map(|row| source(row, &name)).collect(),
+        sources: targets.into_iter().map(|row| source(row, &name, now)).collect(),
         left_out: excluded.into_iter().map(left_out).collect(),
         unscanned,
     })
@@ -153,18 +158,23 @@ pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<b
 ///
 /// # Errors
 /// Not found, a missing permission.
-pub fn report(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<body::ScanReportBody, Error> {
+pub fn report(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    ordinal: i64,
+    now: Timestamp,
+) -> Result<body::ScanReportBody, Error> {
     let row = rescan::load(tx, caller, ordinal)?;
     let scan = row.number().to_string();
     let targets = scans::targets(tx, row.id, &caller.actor, i64::MAX)?;
-    let lines = targets.into_iter().map(|row| source(row, &scan)).collect();
+    let lines = targets.into_iter().map(|row| source(row, &scan, now)).collect();
     Ok(body::ScanReportBody { scan, lines })
 }
 
 /// A result as CSV that a spreadsheet opens without harm.
 #[must_use]
 pub fn report_csv(report: &body::ScanReportBody) -> String {
-    const HEAD: [&str; 14] = [
+    const HEAD: [&str; 16] = [
         "scan",
         "item",
         "qid",
@@ -176,6 +186,8 @@ pub fn report_csv(report: &body::ScanReportBody) -> String {
         "judged_at",
         "state",
         "substate",
+        "target",
+        "due_at",
         "mitigation",
         "inherent",
         "residual",
@@ -194,6 +206,8 @@ pub fn report_csv(report: &body::ScanReportBody) -> String {
             line.judged_at.map(|at| at.to_string()).unwrap_or_default(),
             line.state.clone(),
             line.substate.clone(),
+            line.target.clone(),
+            line.due_at.map(|at| at.to_string()).unwrap_or_default(),
             line.mitigation.clone(),
             line.inherent.to_string(),
             line.residual.to_string(),
@@ -252,6 +266,7 @@ fn child(row: ChildRow, addresses: Vec<String>, places: &Places) -> body::ChildS
             key: row.profile_key.clone(),
             title: row.profile_title.clone(),
             complete: known.is_none_or(|profile| profile.complete),
+            warning: None,
         },
         addresses,
         doubles: row.doubles().map(str::to_owned).collect(),
@@ -272,8 +287,10 @@ fn child(row: ChildRow, addresses: Vec<String>, places: &Places) -> body::ChildS
     }
 }
 
-fn source(row: TargetRow, scan: &str) -> body::ScanSource {
+fn source(row: TargetRow, scan: &str, now: Timestamp) -> body::ScanSource {
     body::ScanSource {
+        target: row.target(now).as_str().to_owned(),
+        due_at: row.due_at,
         item: row.number().to_string(),
         asset: row.asset,
         asset_id: row.asset_id.0,
@@ -293,18 +310,23 @@ fn source(row: TargetRow, scan: &str) -> body::ScanSource {
 }
 
 fn profile(profile: Profile) -> body::OptionProfile {
-    body::OptionProfile { key: profile.key, title: profile.title, complete: profile.complete }
+    body::OptionProfile { key: profile.key, title: profile.title, complete: profile.complete, warning: None }
 }
 
 /// What the rescan dialog shows.
 #[must_use]
 pub fn offer(offer: Offer) -> body::OfferBody {
+    let (warnings, qid) = (offer.warnings, offer.qid);
+    let warned = |known: Profile| {
+        let warning = warnings.get(&known.key).and_then(|tests| tests.warning(&known.title, qid));
+        body::OptionProfile { warning, ..profile(known) }
+    };
     body::OfferBody {
         allowed: offer.refusal.is_none(),
         code: offer.refusal.as_ref().map(|refusal| refusal.code.to_owned()),
         reason: offer.refusal.map(|refusal| refusal.sentence),
-        default_profile: offer.default.map(profile),
-        profiles: offer.profiles.into_iter().map(profile).collect(),
+        default_profile: offer.default.map(warned),
+        profiles: offer.profiles.into_iter().map(warned).collect(),
         open_scan: offer.open_scan.map(|scan| scan.to_string()),
     }
 }
@@ -359,6 +381,10 @@ pub fn plan(plan: &Plan) -> body::Plan {
             address_count: whole(launch.addresses.len()),
             items: whole(items.len()),
             opens_at: planned.opens_at,
+            opens_local: planned.opens_at.map(|at| civil(at, &planned.zone)),
+            seconds_expected: planned.seconds,
+            untested: planned.untested.iter().take(UNTESTED_NAMED).filter_map(|one| untested(planned, one)).collect(),
+            untested_count: whole(planned.untested.len()),
         }
     };
     body::Plan {
@@ -369,6 +395,18 @@ pub fn plan(plan: &Plan) -> body::Plan {
         open: open(&plan.open),
         left_out: plan.skipped.iter().map(skipped).collect(),
     }
+}
+
+/// What a scan of a plan would not test.
+fn untested(planned: &Planned, (qid, tests): &(i64, Tests)) -> Option<body::Untested> {
+    let reason = tests.warning(&planned.profile.title, *qid)?;
+    Some(body::Untested { qid: *qid, tests: tests.as_str().to_owned(), reason })
+}
+
+/// An instant on the clocks of a zone, with its name.
+fn civil(at: Timestamp, zone: &str) -> String {
+    let zoned = at.to_jiff().in_tz(zone).unwrap_or_else(|_| at.to_jiff().to_zoned(TimeZone::UTC));
+    format!("{} {zone}", zoned.strftime("%Y-%m-%d %H:%M"))
 }
 
 /// A policy as a body.

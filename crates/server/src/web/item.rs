@@ -26,6 +26,7 @@ use domain::time::Timestamp;
 use protocol::api::catalogue::NoMitigation;
 use protocol::api::exposure::Assignment;
 use std::collections::BTreeMap;
+use store::efforts::{self, EffortRow};
 use store::items::exceptions::{self as requests, ExceptionRow};
 use store::items::{HistoryLine, ItemRow};
 use store::notes::NoteRow;
@@ -64,6 +65,7 @@ struct Seen {
     refused: Option<Refusal>,
     unaskable: Option<Refusal>,
     exceptions: Vec<ExceptionRow>,
+    effort: Option<EffortRow>,
     tasks: Vec<OfItem>,
     notes: Vec<NoteRow>,
     scans: Vec<ScanRow>,
@@ -84,6 +86,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, number: &str) -> Result<Seen,
         refused,
         unaskable: exceptions::askable(domain::exception::Kind::Deferral, &item, &open).err(),
         exceptions: exceptions_of(tx, who, &item)?,
+        effort: effort_of(tx, who, &item)?,
         tasks: store::remediation::tasks_of(tx, item.id)?,
         notes: store::notes::about(tx, &format!("items/{}", item.number()), NOTE_LINES)?,
         access: store::items::access(tx, &who.actor, &item)?,
@@ -117,6 +120,13 @@ fn exceptions_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> R
     query.order = list::Order::parse("-number");
     query.limit = SCAN_LINES;
     Ok(list::page(tx, &requests::LIST, requests::clip(&who.actor), &query)?.rows)
+}
+
+/// The effort that holds the item.
+fn effort_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> Result<Option<EffortRow>, Error> {
+    let wanted = domain::filter::parse(&format!("is:open and item:{}", item.number), &efforts::FIELDS);
+    let query = list::Query::new(wanted.map_err(Error::internal)?, domain::filter::Context::at(Timestamp::default()));
+    Ok(list::page(tx, &efforts::LIST, efforts::clip(&who.actor), &query)?.rows.into_iter().next())
 }
 
 fn exception_line(row: &ExceptionRow, now: Timestamp) -> ExceptionLine {
@@ -166,6 +176,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
         marks: marked(&seen.item),
         change: marks::change(&seen.item),
         actions: actions(&who, &seen, &number),
+        why: why(&seen.item, &seen.tasks, now),
         facts: facts(&who, &seen, now),
         detections: seen.detections.iter().map(|row| detection(row, &seen.item)).collect(),
         controls: controls(&seen.behind),
@@ -231,11 +242,14 @@ fn stuck(item: &ItemRow) -> Option<String> {
     reasons?.into_iter().nth(1).map(|refusal| exposure::refused(&refusal))
 }
 
+/// Why the item is in its state and what would change it, as sentences.
+fn why(item: &ItemRow, tasks: &[OfItem], now: Timestamp) -> String {
+    api::items::reasons(item, tasks, now).iter().map(|why| sentence(why)).collect::<Vec<_>>().join(" ")
+}
+
 fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     let item = &seen.item;
-    let why: Vec<String> = api::items::reasons(item, &seen.tasks, now).iter().map(|why| sentence(why)).collect();
     let mut facts = vec![
-        Fact::new("Why", Value::text(why.join(" "))),
         Fact::new("Asset", Value::link(&item.asset, format!("/assets/{}", item.asset_id))),
         Fact::new("Address", Value::code(&item.ip)),
         Fact::new("Vulnerability", Value::link(format!("QID {}", item.qid), format!("/vulnerabilities/{}", item.qid))),
@@ -245,10 +259,14 @@ fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
         Fact::new("Assigned to", Value::text(if item.owner.is_empty() { "nobody" } else { &item.owner })),
         Fact::new("Group", Value::text(&item.group_name)),
     ];
+    facts.extend(seen.effort.as_ref().map(|effort| {
+        let name = format!("{} {}", effort.number(), effort.title);
+        Fact::new("Effort", Value::link(name, format!("/efforts/{}", effort.number())))
+    }));
     // With the other acts there is no room for it beside Rescan, which stands at the upper right (S2.10).
     if item.state != ItemState::Closed && eliminations::cannot_view(who).is_none() {
         let chosen = choice::Choice::of(&[item.qid]).on(&[item.asset_id.0]);
-        facts.insert(4, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
+        facts.insert(3, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
     }
     let cves = seen.vulnerability.as_ref().map(|known| known.cves.as_slice()).unwrap_or_default();
     if !cves.is_empty() {
@@ -261,6 +279,10 @@ fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     facts.extend(when("First seen", first));
     facts.extend(when("Last seen", item.last_found_at));
     facts.extend(when("Opened", Some(item.opened_at)));
+    if item.due_at.is_some() {
+        facts.extend(when("Due", item.due_at));
+        facts.push(Fact::new("Target", Value::Chip(marks::target(item.target(now), item.due_at))));
+    }
     facts.extend(when("Deferred until", item.granted_until_at.filter(|_| item.state == ItemState::Deferred)));
     facts.extend(when("Resolved", item.resolved_at));
     facts.extend(when("Closed", item.closed_at));
@@ -276,6 +298,9 @@ fn detection(row: &store::items::DetectionRow, item: &ItemRow) -> DetectionRow {
     };
     for part in [&row.fqdn, &row.service_instance].into_iter().filter(|part| !part.is_empty()) {
         place = format!("{place} {part}");
+    }
+    if !row.excluded.is_empty() {
+        place = format!("{place} (excluded: {})", row.excluded);
     }
     let gone = matches!(row.status.as_str(), "fixed" | "stale");
     let after = if gone { row.inherent } else { row.inherent.min(item.residual) };

@@ -9,10 +9,14 @@ pub mod approvals;
 pub mod asset;
 pub mod assets;
 pub mod audit;
+mod auto_close;
 pub mod choice;
+mod due;
+mod efforts;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
+pub mod exclusion;
 pub mod expect;
 pub mod exposure;
 pub mod follow;
@@ -22,6 +26,7 @@ pub mod imports;
 pub mod instances;
 pub mod item;
 mod item_changes;
+mod item_settings;
 pub mod items;
 pub mod job;
 mod job_cves;
@@ -95,10 +100,15 @@ pub fn routes() -> Router<App> {
         .merge(audit::routes())
         .merge(follow::routes())
         .merge(mail::routes())
+        .merge(efforts::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
+        .merge(exclusion::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
+        .merge(due::routes())
+        .merge(auto_close::routes())
+        .merge(item_settings::routes())
         .merge(item::routes())
         .merge(tasks::routes())
         .merge(task::routes())

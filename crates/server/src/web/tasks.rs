@@ -18,6 +18,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::access::{Action, Record};
+use domain::number::{Number, Series};
 use domain::remediation::group::GroupBy;
 use domain::remediation::{Existing, Origin};
 use domain::time::Timestamp;
@@ -69,6 +70,7 @@ fn views(list: &mut List) {
         ("Open", "is:open"),
         ("Assigned to me", "is:open and assignee:me"),
         ("Nobody's", "is:open and not has:assignee and not has:group"),
+        ("Overdue", "is:open and due:<now"),
         ("In review", "is:in_review"),
         ("Deferred", "is:deferred"),
         ("Resolved", "is:resolved"),
@@ -89,7 +91,10 @@ pub(super) fn origin(row: &TaskRow) -> String {
         Origin::Hand => format!("made by {}", exposure::by(&row.created_by)),
         Origin::Rule if row.rule.is_empty() => "made by a rule that is gone".to_owned(),
         Origin::Rule => format!("made by the rule {}", row.rule),
-        Origin::Effort => "made for an effort".to_owned(),
+        Origin::Effort => match row.effort {
+            Some(ordinal) => format!("made for {}", Number { series: Series::Effort, ordinal }),
+            None => "made for an effort".to_owned(),
+        },
         Origin::Split => "split from another".to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! What follows when items were made or went to another state, in the transaction that did it: one place that every writer of
 //! items calls, so that nothing that hangs on them can be forgotten by one of them.
 
+use super::due;
 use crate::{Result, Transaction, remediation};
 use domain::id::ItemId;
 use domain::time::Timestamp;
@@ -20,6 +21,8 @@ pub(crate) struct Followed<'a> {
 /// # Errors
 /// See [`Error`](crate::Error).
 pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<()> {
-    remediation::follow(tx, followed, now)?;
-    Ok(())
+    let Followed { new, changed, by } = followed;
+    due::follow(tx, new, changed, by, now)?;
+    let moved = remediation::follow(tx, followed, now)?;
+    due::follow(tx, &[], &moved, by, now)
 }
