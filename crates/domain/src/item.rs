@@ -385,6 +385,9 @@ pub fn answered(item: Workflow, answer: Answer) -> Option<Workflow> {
             Some(Workflow { granted: Some(granted), ..item.to(State::Closed, granted.what) })
         }
         (State::InReview | State::Deferred, Answer::Granted(granted)) if granted.what != Substate::FalsePositive => {
+            // Of two deferrals that overlap the later end counts.
+            let before = item.granted.filter(|_| item.state == State::Deferred).and_then(|before| before.until);
+            let granted = Granted { until: granted.until.max(before), ..granted };
             Some(Workflow { granted: Some(granted), ..item.to(State::Deferred, granted.what) })
         }
         // A longer deferral that was refused leaves the one there is.

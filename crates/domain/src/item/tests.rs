@@ -134,6 +134,10 @@ fn what_opens_an_item_counts_and_forgets_what_was_granted() {
     // What is granted anew counts from then on.
     let longer = happens("granted:deferral", before("DE")).unwrap();
     assert_eq!(longer.granted.and_then(|granted| granted.until), Some(at(200)));
+    // Of two deferrals that overlap the later end counts.
+    let shorter = Granted { what: Substate::Other, until: Some(at(150)) };
+    let both = answered(longer, Answer::Granted(shorter)).unwrap();
+    assert_eq!((both.substate, both.granted.and_then(|granted| granted.until)), (Substate::Other, Some(at(200))));
     // What its detections say meanwhile is not lost when a false positive is revoked.
     let gone = revoked(before("CQ"), seen(Presence::Fixed, 5), at(NOW)).unwrap();
     assert_eq!((gone.state, gone.substate, gone.reopened, gone.granted), (State::Closed, Substate::Fixed, 0, None));

@@ -26,6 +26,8 @@ pub struct RemediationTask {
     pub origin: String,
     /// Name of the rule that made it, while there is that rule.
     pub rule: Option<String>,
+    /// The effort it was made for.
+    pub effort: Option<String>,
     /// The task it was split from.
     pub split_from: Option<String>,
     /// Deferred: the earliest end of its items' deferrals.
@@ -34,6 +36,8 @@ pub struct RemediationTask {
     /// The earliest due date of its open items.
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub due_at: Option<Timestamp>,
+    /// Whether it closed in time: `missed` where one of its items missed its date, else `met` where one met it; absent without dates.
+    pub due_met: Option<String>,
     /// When it became Resolved.
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub resolved_at: Option<Timestamp>,

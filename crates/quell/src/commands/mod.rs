@@ -31,6 +31,8 @@ mod scans;
 mod schedules;
 mod serve;
 mod tags;
+mod task_rules;
+mod tasks;
 mod tokens;
 mod users;
 mod vulnerabilities;
@@ -100,6 +102,9 @@ enum Command {
     /// Vulnerable items
     #[command(subcommand)]
     Items(items::Command),
+    /// Remediation tasks: sets of items for one owner or group; notes about records
+    #[command(subcommand)]
+    Tasks(tasks::Command),
     /// Remediation efforts: frozen sets of items that are worked off together
     #[command(subcommand)]
     Efforts(efforts::Command),
@@ -206,6 +211,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
+        Command::Tasks(command) => tasks::run(command, &context).await,
         Command::Efforts(command) => efforts::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
         Command::Rules(command) => rules::run(command, &context).await,

@@ -35,6 +35,7 @@ pub mod selection;
 pub mod sign_in;
 pub mod summary;
 pub mod tags;
+pub mod task_rules;
 pub mod tasks;
 pub mod users;
 pub mod vulnerabilities;

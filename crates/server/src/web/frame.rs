@@ -42,6 +42,7 @@ const PLACES: &[(Section, Action)] = &[
     (Section::Imports, Action::IntegrationsView),
     (Section::Scanners, Action::IntegrationsView),
     (Section::Rules, Action::RuleEdit),
+    (Section::TaskRules, Action::RuleEdit),
     (Section::Agents, Action::AgentsView),
     (Section::Users, Action::UsersView),
     (Section::Mail, Action::SettingsView),

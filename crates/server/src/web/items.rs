@@ -93,6 +93,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes.clone()),
         Button::post("Assign", "/items/assign").icon("user-plus").unless(changes),
         Button::post("Make a task", "/items/task").icon("checklist").unless(makes.clone()),
+        Button::post("Add to a task", "/items/to-task").icon("plus").unless(makes.clone()),
         Button::post("New effort", "/items/effort").icon("target").unless(makes),
     ];
     let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?.action(super::due::way(&actor));

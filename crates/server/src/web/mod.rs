@@ -56,6 +56,7 @@ pub mod summary;
 pub mod tags;
 pub mod task;
 pub mod task_changes;
+pub mod task_rules;
 pub mod tasks;
 pub mod tokens;
 pub mod upload;
@@ -112,6 +113,7 @@ pub fn routes() -> Router<App> {
         .merge(tasks::routes())
         .merge(task::routes())
         .merge(task_changes::routes())
+        .merge(task_rules::routes())
         .merge(notes::routes())
         .merge(assets::routes())
         .merge(asset::routes())

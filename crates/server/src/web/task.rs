@@ -183,6 +183,13 @@ fn facts(task: &TaskRow) -> Vec<Fact> {
     }
     let when = |label, at: Option<Timestamp>| at.map(|at| Fact::new(label, Value::When(exposure::exact(at))));
     facts.extend(when("Due", task.due_at));
+    if !task.due_met.is_empty() {
+        facts.push(Fact::new("In time", Value::text(if task.due_met == "met" { "yes" } else { "no" })));
+    }
+    if let Some(ordinal) = task.effort {
+        let number = Number { series: Series::Effort, ordinal };
+        facts.push(Fact::new("Effort", Value::link(number.to_string(), format!("/efforts/{number}"))));
+    }
     facts.extend(when("Deferred until", task.until_at));
     facts.extend(when("Made", Some(task.created_at)));
     facts.extend(when("Resolved", task.resolved_at));

@@ -8,7 +8,7 @@ use crate::api;
 use crate::app::App;
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
-use crate::http::{Error, ListQuery, PageActor};
+use crate::http::{Error, IfMatch, ListQuery, PageActor};
 use crate::pages::forms::{DialogPage, Faults};
 use crate::pages::lists::{Action as Button, List, address};
 use crate::pages::tasks::{COLUMNS, TaskRow as Line, TasksPage};
@@ -18,10 +18,11 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::access::{Action, Record};
+use domain::number::{Number, Series};
 use domain::remediation::group::GroupBy;
 use domain::remediation::{Existing, Origin};
 use domain::time::Timestamp;
-use protocol::api::tasks::NewRemediationTasks;
+use protocol::api::tasks::{NewRemediationTasks, RemediationTaskItems};
 use store::list;
 use store::remediation::{self, TaskRow};
 
@@ -30,7 +31,9 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/tasks", get(index))
         .route("/tasks/new", get(new_form).post(make))
+        .route("/tasks/fill", get(fill_form).post(fill))
         .route("/items/task", post(of_rows))
+        .route("/items/to-task", post(of_rows_to))
 }
 
 async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Result<Response, Error> {
@@ -67,6 +70,7 @@ fn views(list: &mut List) {
         ("Open", "is:open"),
         ("Assigned to me", "is:open and assignee:me"),
         ("Nobody's", "is:open and not has:assignee and not has:group"),
+        ("Overdue", "is:open and due:<now"),
         ("In review", "is:in_review"),
         ("Deferred", "is:deferred"),
         ("Resolved", "is:resolved"),
@@ -87,7 +91,10 @@ pub(super) fn origin(row: &TaskRow) -> String {
         Origin::Hand => format!("made by {}", exposure::by(&row.created_by)),
         Origin::Rule if row.rule.is_empty() => "made by a rule that is gone".to_owned(),
         Origin::Rule => format!("made by the rule {}", row.rule),
-        Origin::Effort => "made for an effort".to_owned(),
+        Origin::Effort => match row.effort {
+            Some(ordinal) => format!("made for {}", Number { series: Series::Effort, ordinal }),
+            None => "made for an effort".to_owned(),
+        },
         Origin::Split => "split from another".to_owned(),
     }
 }
@@ -205,4 +212,68 @@ async fn make(
         Err(error) => faults(error, |field| field)?,
     };
     Ok(again(page(&app, &who, &chosen, &new, wrong).await?))
+}
+
+async fn of_rows_to(_who: PageActor, fields: Fields) -> Result<Response, Error> {
+    Ok(picked(&fields, "/tasks/fill"))
+}
+
+async fn numbers(app: &App, who: &PageActor, chosen: &Chosen) -> Result<Vec<String>, Error> {
+    match chosen.q.as_str() {
+        "" => Ok(named(chosen)),
+        q => api::items::matching(app, who, q, domain::remediation::ITEMS_MAX).await,
+    }
+}
+
+async fn fill_page(
+    app: &App,
+    who: &PageActor,
+    chosen: &Chosen,
+    number: &str,
+    wrong: Vec<Fault>,
+) -> Result<DialogPage, Error> {
+    who.may(Action::TaskEdit, &Record::default())?;
+    let count = numbers(app, who, chosen).await?.len();
+    let of = if count == 1 { "1 item".to_owned() } else { format!("{count} items") };
+    let shell = frame(app, who, Section::Tasks, "Add to a remediation task").await?;
+    Ok(DialogPage {
+        shell: shell.under("Vulnerable items", "/items"),
+        to: address("/tasks/fill", &[("items", &chosen.items), ("q", &chosen.q)]),
+        text: format!("{of}, which stay in the tasks they are in. Closed ones cannot be added."),
+        fields: vec![
+            Field::line("number", "Number of the task", number)
+                .required()
+                .mono()
+                .placeholder("VUL0000001")
+                .faulted(&wrong),
+        ],
+        faults: Faults(wrong),
+        verb: "Add",
+        back: address("/items", &[("q", &chosen.q)]),
+    })
+}
+
+async fn fill_form(State(app): State<App>, who: PageActor, Query(chosen): Query<Chosen>) -> Result<Response, Error> {
+    Ok(Show(fill_page(&app, &who, &chosen, "", Vec::new()).await?).into_response())
+}
+
+async fn fill(
+    State(app): State<App>,
+    who: PageActor,
+    Query(chosen): Query<Chosen>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let number = fields.one("number").to_uppercase();
+    let add = numbers(&app, &who, &chosen).await?;
+    let given = RemediationTaskItems { add, ..RemediationTaskItems::default() };
+    let wrong = match api::task_changes::hold(&app, &who, number.clone(), given, IfMatch(None)).await {
+        Ok(task) => {
+            let said = Flash::done(format!("{number} holds {} items.", task.items));
+            return Ok(flash::redirect(&format!("/tasks/{number}"), Some(said)));
+        }
+        Err(Error::Refused(refusal)) => vec![Fault::new("number", exposure::refused(&refusal))],
+        Err(Error::NotFound(what)) => vec![Fault::new("number", format!("There is no {what}."))],
+        Err(error) => faults(error, |_| "number")?,
+    };
+    Ok(again(fill_page(&app, &who, &chosen, &number, wrong).await?))
 }

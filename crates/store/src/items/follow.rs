@@ -21,7 +21,8 @@ pub(crate) struct Followed<'a> {
 /// # Errors
 /// See [`Error`](crate::Error).
 pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<()> {
-    due::follow(tx, followed.new, followed.changed, followed.by, now)?;
-    remediation::follow(tx, followed, now)?;
-    Ok(())
+    let Followed { new, changed, by } = followed;
+    due::follow(tx, new, changed, by, now)?;
+    let moved = remediation::follow(tx, followed, now)?;
+    due::follow(tx, &[], &moved, by, now)
 }

@@ -143,7 +143,8 @@ pub(super) fn take_back_items(
     tx.execute("UPDATE remediation_item SET assigned = FALSE WHERE task_id {in $1} AND assigned", &[&keys])?;
     let items: Vec<i64> = rows.iter().map(|(item, ..)| item.0).collect();
     tx.execute(
-        "UPDATE vulnerable_item SET owner_id = NULL, group_name = '', updated_at = $2 WHERE id {in $1}",
+        "UPDATE vulnerable_item SET owner_id = NULL, group_name = '', assigned_by = '', assigned_at = NULL, updated_at = $2
+         WHERE id {in $1}",
         &[&items, &now],
     )?;
     let line = |(item_id, owner, group): &(ItemId, String, String)| HistoryRow {
@@ -169,7 +170,7 @@ pub(super) fn assign_items(
          FROM remediation_item x JOIN remediation_task t ON t.id = x.task_id
          JOIN vulnerable_item i ON i.id = x.item_id LEFT JOIN account o ON o.id = t.owner_id
          WHERE x.task_id {in $1} AND x.state <> 'closed' AND (t.owner_id IS NOT NULL OR t.group_name <> '')
-           AND i.owner_id IS NULL AND i.group_name = ''
+           AND i.owner_id IS NULL AND i.group_name = '' AND i.assigned_by <> 'person'
          GROUP BY i.id, o.name, t.group_name ORDER BY i.id, 2",
         &[&keys],
     )?;

@@ -110,6 +110,19 @@ pub(super) fn pages(out: &Path) {
             what: "Risk accepted".into(),
             at: when(9_000),
         }],
+        tasks: vec![items::TaskLine {
+            number: "VUL0000012".into(),
+            href: "task.html".into(),
+            state: Chip::new(Tone::Run, "Under investigation"),
+            title: "OpenSSH: web-team".into(),
+            who: "web-team".into(),
+        }],
+        notes: vec![items::NoteLine {
+            text: "Called the team: they restart on Friday.".into(),
+            by: "mara".into(),
+            at: when(300),
+        }],
+        note: Action::show("Write a note", "/x").icon("file-text"),
         scans: vec![items::ScanLine {
             number: "VSCAN0002041".into(),
             href: "scan.html".into(),

@@ -14,6 +14,7 @@ mod jobs;
 mod operations;
 mod sample;
 mod scans;
+mod tasks;
 mod vulnerabilities;
 mod wizard;
 
@@ -28,6 +29,7 @@ fn every_page_renders_within_the_rules() {
     scans::pages(&out);
     efforts::pages(&out);
     exceptions::pages(&out);
+    tasks::pages(&out);
     assets::pages(&out);
     assets::agents(&out);
     operations::pages(&out);
