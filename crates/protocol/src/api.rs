@@ -5,10 +5,11 @@
 //! so that an older client can show a newer server's words.
 
 pub mod accounts;
+pub mod assignment;
 pub mod auto_close;
 pub mod catalogue;
-pub mod efforts;
 pub mod due;
+pub mod efforts;
 pub mod exceptions;
 pub mod exposure;
 pub mod follow;

@@ -14,10 +14,11 @@ pub mod agents;
 pub mod appliances;
 pub mod approvals;
 pub mod assets;
+pub mod assignment;
 pub mod audit;
-pub mod efforts;
 pub mod auto_close;
 pub mod due;
+pub mod efforts;
 pub mod exceptions;
 pub mod follow;
 pub mod history;
@@ -82,6 +83,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(due::routes())
         .merge(item_settings::routes())
         .merge(auto_close::routes())
+        .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(efforts::routes())
         .merge(tasks::routes())

@@ -8,11 +8,12 @@ pub mod appliances;
 pub mod approvals;
 pub mod asset;
 pub mod assets;
+mod assignment;
 pub mod audit;
 mod auto_close;
 pub mod choice;
-mod efforts;
 mod due;
+mod efforts;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
@@ -95,6 +96,7 @@ pub fn routes() -> Router<App> {
         .merge(follow::routes())
         .merge(mail::routes())
         .merge(efforts::routes())
+        .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
         .merge(items::routes())

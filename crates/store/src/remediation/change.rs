@@ -126,7 +126,7 @@ pub fn assign(
 /// Items that have the assignment that their task gave them lose it, so that they go with its next one.
 fn take_back_items(tx: &mut Transaction<'_>, task: &TaskRow, by: &str, now: Timestamp) -> Result<()> {
     let rows: Vec<(ItemId,)> = tx.all(
-        "UPDATE vulnerable_item SET owner_id = NULL, group_name = '', updated_at = $4
+        "UPDATE vulnerable_item SET owner_id = NULL, group_name = '', assigned_by = '', assigned_at = $4, updated_at = $4
          WHERE id IN (SELECT x.item_id FROM remediation_item x WHERE x.task_id = $1 AND x.assigned AND x.state <> 'closed')
            AND (owner_id = $2 OR owner_id IS NULL AND $2 IS NULL) AND group_name = $3
          RETURNING id",

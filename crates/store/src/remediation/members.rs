@@ -157,10 +157,11 @@ pub(super) fn assign(tx: &mut Transaction<'_>, pairs: &[Pair], now: Timestamp) -
     for pairs in pairs.chunks(super::settle::PORTION) {
         stage_pairs(tx, pairs)?;
         tx.execute(
-            "UPDATE vulnerable_item SET owner_id = t.owner_id, group_name = t.group_name, updated_at = $1
+            "UPDATE vulnerable_item SET owner_id = t.owner_id, group_name = t.group_name, assigned_by = $2, assigned_at = $1,
+                 updated_at = $1
              FROM remediation_pair_batch b JOIN remediation_task t ON t.id = b.task_id
              WHERE vulnerable_item.id = b.item_id",
-            &[&now],
+            &[&now, &domain::assignment::BY_TASK],
         )?;
         tx.execute(
             "UPDATE remediation_item SET assigned = TRUE
