@@ -55,6 +55,10 @@ keys! {
     RemediationTaskId;
     /// A rule that puts items into such tasks.
     TaskRuleId;
+    /// A rule about detections that nobody has to work on.
+    ExclusionRuleId;
+    /// Two assets that were joined.
+    AssetMergeId;
     /// A rescan request (VSCAN).
     ScanId;
     /// A child of a rescan request: one launch at the scanner.

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod due;
 pub mod efforts;
 pub mod exceptions;
+pub mod exclusion;
 pub mod exposure;
 pub mod follow;
 pub mod integrations;

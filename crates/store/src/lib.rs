@@ -56,6 +56,7 @@ pub mod dry_runs;
 pub mod efforts;
 pub mod eliminations;
 pub mod error;
+pub mod exclusion;
 pub mod filter;
 pub mod hosts;
 pub mod idempotency;

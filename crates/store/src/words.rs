@@ -4,8 +4,9 @@
 
 use crate::{newtype_value, text_value};
 use domain::id::{
-    AgentKey, AssetId, AssignmentRuleId, ChildScanId, DetectionId, EffortId, ExceptionId, GroupId, InstanceId, ItemId,
-    JobId, RemediationTaskId, RunId, ScanId, SourceHostId, TaskId, TaskRuleId, TopicId, UserId, VulnerabilityId,
+    AgentKey, AssetId, AssetMergeId, AssignmentRuleId, ChildScanId, DetectionId, EffortId, ExceptionId,
+    ExclusionRuleId, GroupId, InstanceId, ItemId, JobId, RemediationTaskId, RunId, ScanId, SourceHostId, TaskId,
+    TaskRuleId, TopicId, UserId, VulnerabilityId,
 };
 use domain::time::Timestamp;
 
@@ -17,10 +18,12 @@ keys!(
     AgentKey,
     AssetId,
     AssignmentRuleId,
+    AssetMergeId,
     ChildScanId,
     DetectionId,
     EffortId,
     ExceptionId,
+    ExclusionRuleId,
     GroupId,
     InstanceId,
     ItemId,

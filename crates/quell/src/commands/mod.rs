@@ -15,6 +15,7 @@ mod complete;
 mod dry_run;
 mod efforts;
 mod exceptions;
+mod exclusion;
 mod follow;
 mod import;
 mod imports;
@@ -109,6 +110,9 @@ enum Command {
     /// Rules of vulnerability response: due dates, deferrals, what closes items
     #[command(subcommand)]
     Rules(rules::Command),
+    /// What is excluded: detections that nobody has to work on
+    #[command(subcommand)]
+    Exclusion(exclusion::Command),
     /// Rescans: ask the scanner to look again, and see what it found
     #[command(subcommand)]
     Scans(scans::Command),
@@ -206,6 +210,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Efforts(command) => efforts::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
         Command::Rules(command) => rules::run(command, &context).await,
+        Command::Exclusion(command) => exclusion::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Controls(command) => follow::controls(command, &context).await,

@@ -14,6 +14,7 @@ pub mod due;
 pub mod efforts;
 pub mod evidence;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod gather;
 pub mod housekeeping;
@@ -52,4 +53,5 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(efforts::run(app.clone()));
     tasks.spawn(due::run(app.clone()));
     tasks.spawn(stale::run(app.clone()));
+    tasks.spawn(exclusion::run(app.clone()));
 }

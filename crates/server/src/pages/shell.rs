@@ -18,6 +18,7 @@ pub enum Section {
     FollowUp,
     Approvals,
     Efforts,
+    Tasks,
     Exceptions,
     Scans,
     Imports,
@@ -49,6 +50,7 @@ const NAV: &[Group] = &[
     (
         "Response",
         &[
+            (Section::Tasks, "Remediation tasks", "/tasks", "checklist"),
             (Section::Jobs, "Mitigation jobs", "/jobs", "player-play"),
             (Section::FollowUp, "Follow-up", "/follow-up", "shield-check"),
             (Section::Approvals, "Approvals", "/approvals", "clipboard-check"),

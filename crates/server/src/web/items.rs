@@ -89,10 +89,11 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
             .icon("shield-half")
             .unless(eliminations::cannot_view(&actor)),
         Button::post("Change state", "/items/state").icon("pencil").unless(moves),
-        Button::post("New effort", "/items/effort").icon("target").unless(makes),
         Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes.clone()),
         Button::post("Assign", "/items/assign").icon("user-plus").unless(changes),
+        Button::post("Make a task", "/items/task").icon("checklist").unless(makes.clone()),
+        Button::post("New effort", "/items/effort").icon("target").unless(makes),
     ];
     let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?.action(super::due::way(&actor));
     Ok(Show(ItemsPage { shell, list, rows }).into_response())

@@ -17,6 +17,7 @@ mod efforts;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
+pub mod exclusion;
 pub mod expect;
 pub mod exposure;
 pub mod follow;
@@ -40,6 +41,7 @@ pub mod mail;
 pub mod marks;
 pub mod mitigations;
 pub mod new_job;
+pub mod notes;
 pub mod password;
 mod people;
 pub mod rescan;
@@ -53,6 +55,9 @@ pub mod scores;
 pub mod sign_in;
 pub mod summary;
 pub mod tags;
+pub mod task;
+pub mod task_changes;
+pub mod tasks;
 pub mod tokens;
 pub mod upload;
 pub mod users;
@@ -99,12 +104,17 @@ pub fn routes() -> Router<App> {
         .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
+        .merge(exclusion::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
         .merge(due::routes())
         .merge(auto_close::routes())
         .merge(item_settings::routes())
         .merge(item::routes())
+        .merge(tasks::routes())
+        .merge(task::routes())
+        .merge(task_changes::routes())
+        .merge(notes::routes())
         .merge(assets::routes())
         .merge(asset::routes())
         .merge(tags::routes())

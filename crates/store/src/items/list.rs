@@ -55,6 +55,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "assigned_by", kind: Kind::Name, doc: "what assigned it: person, or rule:4" },
         Field { name: "assigned", kind: Kind::Instant, doc: "last assigned" },
         Field { name: "task", kind: Kind::Name, doc: "number of a remediation task it is in, VUL0000001" },
+        Field { name: "excluded", kind: Kind::Truth, doc: "all that is known of it is excluded" },
         Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
     ],
     flags: &[
@@ -148,6 +149,9 @@ macro_rules! last_job {
 /// [`domain::progress::of`] as an expression on a row `i` with an item's keys, state, substate and mitigation.
 pub(crate) const STATUS: &str = status!();
 
+const EXCLUDED: &str = "(EXISTS (SELECT 1 FROM detection d WHERE d.item_id = i.id AND d.excluded_by IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM detection d WHERE d.item_id = i.id AND d.excluded_by IS NULL))";
+
 const FROM: &str = "vulnerable_item i
     JOIN vulnerability v ON v.id = i.vulnerability_id
     JOIN asset a ON a.id = i.asset_id
@@ -235,6 +239,7 @@ pub const LIST: List = List {
             "('VUL' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
                             ELSE CAST(r.number AS TEXT) END)",
         ),
+        Column::one("excluded", EXCLUDED),
         Column::one("updated", "i.updated_at"),
     ],
     sorts: &[
@@ -427,6 +432,8 @@ record! {
         pub results: String,
         /// Ignored at the scanner.
         pub ignored: bool,
+        /// What excludes it: the name of a rule, `confirmed only`, or empty.
+        pub excluded: String,
         /// How often it was seen.
         pub times_found: i64,
         /// First sighting.
@@ -447,9 +454,12 @@ record! {
 pub fn detections(tx: &mut Transaction<'_>, item: ItemId) -> Result<Vec<DetectionRow>> {
     tx.all(
         "SELECT d.id, h.host_key, d.unique_id, d.kind, d.protocol, d.port, d.fqdn, d.service_instance, d.status, d.qds,
-             d.inherent, d.score_source, d.results, d.ignored, d.times_found, d.first_found_at, d.last_found_at,
+             d.inherent, d.score_source, d.results, d.ignored,
+             CASE WHEN d.excluded_by IS NULL THEN '' WHEN d.excluded_by = 0 THEN 'confirmed only'
+                  ELSE coalesce(x.name, 'a rule that is gone') END AS excluded, d.times_found, d.first_found_at, d.last_found_at,
              d.last_fixed_at, d.last_test_at
          FROM detection d JOIN source_host h ON h.id = d.source_host_id
+         LEFT JOIN exclusion_rule x ON x.id = d.excluded_by
          WHERE d.item_id = $1 ORDER BY d.protocol, d.port, d.id LIMIT 1000",
         &[&item],
     )

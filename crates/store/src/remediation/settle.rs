@@ -5,6 +5,7 @@
 
 use super::down::down;
 use super::members::mirror;
+use super::rules::regroup;
 use crate::items::Followed;
 use crate::{Error, Result, Transaction, record, stage};
 use domain::id::{ItemId, RemediationTaskId};
@@ -21,11 +22,13 @@ const ROUNDS_MAX: usize = 8;
 
 /// Let tasks follow items that were made or changed, and items their tasks; gives the items that a task moved.
 pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<Vec<ItemId>> {
-    let items: BTreeSet<ItemId> = followed.changed.iter().copied().collect();
+    let Followed { new, changed, by } = followed;
+    let (mut items, tasks) = regroup(tx, new, changed, by, now)?;
+    items.extend(changed.iter().copied());
     if items.is_empty() || !any(tx)? {
         return Ok(Vec::new());
     }
-    settle(tx, items, BTreeSet::new(), followed.by, now)
+    settle(tx, items, tasks, by, now)
 }
 
 /// Let tasks follow items whose scores changed.

@@ -135,6 +135,7 @@ pub(super) fn pages(out: &Path) {
             Fact::new("Addresses", Value::code("10.20.4.1")),
         ],
         default_profile: Some("Quell verification".into()),
+        warning: None,
         profiles: vec![
             Choice::new("1", "Quell verification"),
             Choice::new("2", "Initial options"),
@@ -153,7 +154,10 @@ pub(super) fn pages(out: &Path) {
             digest: "0193".into(),
             scans: vec![items::PlanRow {
                 place: "Qualys EU · scanner-fra-1 · network 5".into(),
-                warning: Some("The scanner says that this appliance is Offline.".into()),
+                notes: vec![
+                    "Scans of this size took about 12 minutes lately.".into(),
+                    "The scanner says that this appliance is Offline.".into(),
+                ],
                 profile: "Quell verification".into(),
                 addresses: "10.20.4.1, 10.20.4.2 and 7 more".into(),
                 items: 9,
