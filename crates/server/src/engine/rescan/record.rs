@@ -156,7 +156,14 @@ pub fn offer_of_record(
 ) -> Result<Offer, Error> {
     match best(tx, caller, number, eligible_only)? {
         Ok(item) => Ok(Offer { open_scan: None, ..offer_in_record(tx, caller, item)? }),
-        Err(refusal) => Ok(Offer { refusal: Some(refusal), default: None, profiles: Vec::new(), open_scan: None }),
+        Err(refusal) => Ok(Offer {
+            refusal: Some(refusal),
+            default: None,
+            profiles: Vec::new(),
+            warnings: std::collections::BTreeMap::new(),
+            qid: 0,
+            open_scan: None,
+        }),
     }
 }
 
