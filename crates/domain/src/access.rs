@@ -310,6 +310,8 @@ pub fn may(actor: &Actor, action: Action, record: &Record) -> Decision {
     }
     match reach(actor, action) {
         Reach::Nothing => return Decision::Denied(Reason::RoleMissing(action)),
+        // What does not exist for the actor is not said to be somebody else's either.
+        Reach::Related(_) if record.cover == Cover::Nothing => return Decision::Denied(Reason::OutOfScope),
         Reach::Related(wanted) if !wanted.meets(record.relations(actor)) => {
             return Decision::Denied(missing(wanted));
         }

@@ -33,6 +33,20 @@ impl Tests {
             Tests::Unknown => "unknown",
         }
     }
+
+    /// What somebody should know before a rescan with the profile of this title: nothing where it looks for the vulnerability.
+    #[must_use]
+    pub fn warning(&self, profile: &str, qid: i64) -> Option<String> {
+        match self {
+            Tests::Yes => None,
+            Tests::No(list) => Some(format!(
+                "the option profile {profile} does not look for QID {qid}, because of its search list {list}; the scan will not test it"
+            )),
+            Tests::Unknown => Some(format!(
+                "whether the option profile {profile} looks for QID {qid} cannot be told: its search lists are not known here"
+            )),
+        }
+    }
 }
 
 /// Whether a profile looks for a vulnerability. `complete` says that it looks for all of them but those left out. What is

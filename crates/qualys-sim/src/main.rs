@@ -47,6 +47,9 @@ struct Arguments {
     /// Parallel calls per end point
     #[arg(long, default_value_t = 2)]
     concurrency: u32,
+    /// Hosts on a page at most, whatever a call asks for; 0 means as many as it asks for
+    #[arg(long, default_value_t = 0)]
+    page_hosts: u64,
     /// A subscription without the networks feature
     #[arg(long)]
     no_networks: bool,
@@ -79,7 +82,11 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         scan_speed: arguments.scan_speed,
         limits: Limits { rate: arguments.rate_limit, concurrency: arguments.concurrency, ..Limits::default() },
         truth: arguments.truth,
-        switches: Switches { networks: !arguments.no_networks, ..Switches::default() },
+        switches: Switches {
+            networks: !arguments.no_networks,
+            page_hosts: arguments.page_hosts,
+            ..Switches::default()
+        },
         ..Options::default()
     };
     if arguments.write_truth {

@@ -60,6 +60,8 @@ pub struct Switches {
     pub obeys_close: bool,
     /// JSON scan results arrive labelled as HTML, as some platforms do.
     pub results_labelled_html: bool,
+    /// Hosts on a page at most, whatever a call asks for; 0 for as many as it asks for. For tests that need many pages.
+    pub page_hosts: u64,
 }
 
 impl Default for Switches {
@@ -83,6 +85,7 @@ impl Default for Switches {
             portal_protection: false,
             obeys_close: true,
             results_labelled_html: false,
+            page_hosts: 0,
         }
     }
 }

@@ -10,6 +10,8 @@ pub enum Clock {
     /// The machine's clock.
     #[default]
     System,
+    /// The machine's clock and so many seconds on top of it: for a test that restarts a server as if it had been down for long.
+    Ahead(i64),
     /// A clock turned by hand: tests and simulations.
     Hand(HandClock),
 }
@@ -40,6 +42,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match self {
             Clock::System => system_now(),
+            Clock::Ahead(seconds) => system_now().plus_seconds(*seconds),
             Clock::Hand(hand) => *hand.0.borrow(),
         }
     }
@@ -47,8 +50,8 @@ impl Clock {
     /// Wait until `instant`. Returns at once when it has passed.
     pub async fn sleep_until(&self, instant: Timestamp) {
         match self {
-            Clock::System => {
-                let micros = instant.micros().saturating_sub(system_now().micros());
+            Clock::System | Clock::Ahead(_) => {
+                let micros = instant.micros().saturating_sub(self.now().micros());
                 tokio::time::sleep(Duration::from_micros(u64::try_from(micros).unwrap_or(0))).await;
             }
             Clock::Hand(hand) => {

@@ -209,6 +209,39 @@ pub fn quota(row: store::quotas::Quota) -> Quota {
     }
 }
 
+/// May an import from the platform of this instance begin? The same for the button, the schedule and the API.
+///
+/// # Errors
+/// `files_only`, `instance_disabled`.
+pub fn importable(instance: &Instance) -> Result<(), Refusal> {
+    enabled(instance)?;
+    connected(instance)
+}
+
+/// Has this instance a connection to a scanner?
+///
+/// # Errors
+/// `files_only`.
+pub fn connected(instance: &Instance) -> Result<(), Refusal> {
+    if instance.files_only() {
+        let why = "this integration instance is filled from files; it has no connection to a scanner";
+        return Err(Refusal::new("files_only", why));
+    }
+    Ok(())
+}
+
+/// Does this instance take anything in at all, also from a file?
+///
+/// # Errors
+/// `instance_disabled`.
+pub fn enabled(instance: &Instance) -> Result<(), Refusal> {
+    if instance.disabled {
+        let why = "this integration instance is disabled: it neither imports nor rescans";
+        return Err(Refusal::new("instance_disabled", why));
+    }
+    Ok(())
+}
+
 /// Delete an instance that never imported anything; `seen` is the version the caller has seen.
 ///
 /// # Errors

@@ -400,6 +400,30 @@ pub fn forget_rejections(tx: &mut Transaction<'_>, before: Timestamp, limit: i64
     )
 }
 
+/// Forget runs that ended before an instant, at most `limit` of them, but the last of each kind of an instance and those a rescan
+/// names; gives how many that were.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn forget_runs(tx: &mut Transaction<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    let old: Vec<(i64,)> = tx.all(
+        "SELECT r.id FROM import_run r
+         WHERE r.ended_at < $1
+           AND EXISTS (SELECT 1 FROM import_run o WHERE o.instance_id = r.instance_id AND o.kind = r.kind AND o.id > r.id
+                       AND (o.state = 'complete' OR r.state <> 'complete'))
+           AND NOT EXISTS (SELECT 1 FROM scan_child c WHERE c.run_number = r.number)
+         ORDER BY r.id LIMIT $2",
+        &[&before, &limit],
+    )?;
+    let old: Vec<i64> = old.into_iter().map(|(id,)| id).collect();
+    if old.is_empty() {
+        return Ok(0);
+    }
+    tx.execute("DELETE FROM import_step WHERE run_id {in $1}", &[&old])?;
+    tx.execute("DELETE FROM import_rejection WHERE run_id {in $1}", &[&old])?;
+    tx.execute("DELETE FROM import_run WHERE id {in $1}", &[&old])
+}
+
 /// The digest of what a run wrote so far, and of the rows of its next batch.
 #[must_use]
 pub fn chain(before: &[u8; 32], batch: &[u8; 32]) -> [u8; 32] {

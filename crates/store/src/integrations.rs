@@ -151,6 +151,30 @@ pub fn set_interval(
     beside(tx, instance)
 }
 
+/// Turn on what a rescan needs to be told of: option profiles, appliances and search lists, once a day. Of the instances of this
+/// product whose imports come by a schedule at all; what is on already stays as it is.
+///
+/// # Errors
+/// See [`Error`].
+pub fn turn_on_for_rescans(tx: &mut Transaction<'_>, actor: &str, product: &str, now: Timestamp) -> Result<()> {
+    let instances: Vec<(InstanceId,)> = tx.all(
+        "SELECT id FROM integration_instance WHERE product = $1 AND auth <> 'files' AND NOT disabled ORDER BY id",
+        &[&product],
+    )?;
+    for (instance,) in instances {
+        let rows = of(tx, instance)?;
+        if rows.iter().all(|row| row.cadence() == Cadence::Off) {
+            continue;
+        }
+        let needed = [Kind::OptionProfiles, Kind::Appliances, Kind::SearchLists];
+        for row in rows.iter().filter(|row| needed.contains(&row.kind) && row.cadence() == Cadence::Off) {
+            write(tx, actor, row, &row.kind.proposed(0), now)?;
+        }
+        beside(tx, instance)?;
+    }
+    Ok(())
+}
+
 fn interval(rows: &[Integration]) -> Option<i64> {
     let detections = rows.iter().find(|row| row.kind == Kind::HostDetection)?;
     match detections.cadence() {

@@ -23,4 +23,4 @@ pub use list::{
     visible,
 };
 pub use many::{access_of, assign_all, give, numbered, of_keys, ordinals, set_states};
-pub(crate) use merge::{Ensured, HistoryRow, Observed, ensure, roll_up, words, write_history};
+pub(crate) use merge::{Ensured, HistoryRow, Observed, Origin, ensure, roll_up, words, write_history};

@@ -9,12 +9,13 @@ mod grouping;
 mod list;
 mod make;
 mod members;
+pub mod rules;
 mod settle;
 
 pub use change::{add, assign, delete, remove, rename, set_state, split};
 pub use list::{
-    FIELDS, HistoryLine, LIST, TaskRow, access, clip, counts, history, items_of, life, one, open_items_of, outranking,
-    read, tasks_of,
+    FIELDS, HistoryLine, LIST, OfItem, TaskRow, access, clip, counts, history, items_of, life, one, open_items_of,
+    outranking, read, tasks_of,
 };
 pub use make::{Made, NewTasks, Split, create, open_tasks_of};
 pub(crate) use settle::{follow, rescored};

@@ -4,6 +4,7 @@ use crate::{Result, Transaction, last_per_key, record, stage};
 use domain::id::InstanceId;
 use domain::search_list::{Listed, Tests};
 use domain::time::Timestamp;
+use std::collections::BTreeSet;
 
 /// A list as the scanner tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,11 +100,10 @@ pub fn replace_named(tx: &mut Transaction<'_>, instance: InstanceId, named: Vec<
 }
 
 record! {
-    struct Holds {
+    struct Listing {
         title: String,
         excluded: bool,
         told: bool,
-        holds: bool,
     }
 }
 
@@ -113,24 +113,51 @@ record! {
 /// # Errors
 /// See [`Error`](crate::Error).
 pub fn tests(tx: &mut Transaction<'_>, instance: InstanceId, profile_key: &str, qid: i64) -> Result<Tests> {
+    Ok(untested(tx, instance, profile_key, &[qid])?.pop().map_or(Tests::Yes, |(_, tests)| tests))
+}
+
+/// The same for several vulnerabilities: those that the profile would not look for, and those of which that cannot be told, in
+/// order; what it looks for is absent.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn untested(
+    tx: &mut Transaction<'_>,
+    instance: InstanceId,
+    profile_key: &str,
+    qids: &[i64],
+) -> Result<Vec<(i64, Tests)>> {
+    let qids: Vec<i64> = qids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let complete: Option<(bool,)> = tx.optional(
         "SELECT complete FROM option_profile WHERE instance_id = $1 AND key = $2",
         &[&instance, &profile_key],
     )?;
-    let Some((complete,)) = complete else { return Ok(Tests::Unknown) };
+    let Some((complete,)) = complete else { return Ok(qids.into_iter().map(|qid| (qid, Tests::Unknown)).collect()) };
     // Lists of one title are one: a static and a dynamic one may share it.
-    let named: Vec<Holds> = tx.all(
+    let named: Vec<Listing> = tx.all(
         "SELECT p.title, p.excluded,
-             EXISTS (SELECT 1 FROM search_list l WHERE l.instance_id = p.instance_id AND l.title = p.title AND l.told) AS told,
-             EXISTS (SELECT 1 FROM search_list l JOIN search_list_qid q ON q.list_id = l.id AND q.qid = $3
-                     WHERE l.instance_id = p.instance_id AND l.title = p.title) AS holds
+             EXISTS (SELECT 1 FROM search_list l WHERE l.instance_id = p.instance_id AND l.title = p.title AND l.told) AS told
          FROM option_profile_list p WHERE p.instance_id = $1 AND p.profile_key = $2 ORDER BY p.title, p.excluded",
-        &[&instance, &profile_key, &qid],
+        &[&instance, &profile_key],
     )?;
-    let listed = named.into_iter().map(|one| Listed {
-        title: one.title,
-        excluded: one.excluded,
-        holds: one.told.then_some(one.holds),
+    if named.is_empty() && complete {
+        return Ok(Vec::new());
+    }
+    let held: Vec<(String, i64)> = tx.all(
+        "SELECT DISTINCT l.title, q.qid FROM search_list l JOIN search_list_qid q ON q.list_id = l.id
+         WHERE l.instance_id = $1 AND q.qid {in $3}
+           AND EXISTS (SELECT 1 FROM option_profile_list p
+                       WHERE p.instance_id = l.instance_id AND p.profile_key = $2 AND p.title = l.title)",
+        &[&instance, &profile_key, &qids],
+    )?;
+    let held: BTreeSet<(String, i64)> = held.into_iter().collect();
+    let judged = qids.into_iter().map(|qid| {
+        let listed = named.iter().map(|one| Listed {
+            title: one.title.clone(),
+            excluded: one.excluded,
+            holds: one.told.then(|| held.contains(&(one.title.clone(), qid))),
+        });
+        (qid, domain::search_list::tests(complete, &listed.collect::<Vec<_>>()))
     });
-    Ok(domain::search_list::tests(complete, &listed.collect::<Vec<_>>()))
+    Ok(judged.filter(|(_, tests)| *tests != Tests::Yes).collect())
 }

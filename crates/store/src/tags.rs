@@ -3,7 +3,9 @@
 //! A tag exists as soon as an asset carries it; a row of the table `tag` says more of it.
 
 use crate::audit::{self, Entry};
-use crate::{Result, Sql, Transaction, record, scope};
+use crate::detections::Machine;
+use crate::imports::Run;
+use crate::{Result, Sql, Transaction, last_per_key, record, scope, stage};
 use domain::access::AssetScope;
 use domain::tag::Tree;
 use domain::time::Timestamp;
@@ -117,6 +119,39 @@ pub fn weigh(tx: &mut Transaction<'_>, assets: &[i64]) -> Result<()> {
         &[&assets],
     )?;
     Ok(())
+}
+
+struct ToldRow {
+    host_key: String,
+    criticality: i64,
+}
+stage!(ToldRow as "told_criticality_batch" { host_key: String, criticality: i64 });
+
+/// What a scanner says of how much machines matter, after they were merged: the base on which tags and people build. Of several hosts
+/// of one asset the one that matters most counts; a report that says nothing changes nothing.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn rebase(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine]) -> Result<()> {
+    let told = machines.iter().filter_map(|machine| {
+        let criticality = i64::from(machine.host.criticality?.clamp(1, 5));
+        Some(ToldRow { host_key: machine.host.host_key.clone(), criticality })
+    });
+    let told = last_per_key(told.collect(), |row: &ToldRow| row.host_key.clone());
+    if told.is_empty() {
+        return Ok(());
+    }
+    tx.stage(&told)?;
+    let changed: Vec<(i64,)> = tx.all(
+        "UPDATE asset SET criticality_base = b.told
+         FROM (SELECT h.asset_id AS asset_id, max(t.criticality) AS told FROM told_criticality_batch t
+               JOIN source_host h ON h.instance_id = $1 AND h.host_key = t.host_key GROUP BY h.asset_id) b
+         WHERE asset.id = b.asset_id AND coalesce(asset.criticality_base, asset.criticality) <> b.told
+         RETURNING asset.id",
+        &[&run.instance],
+    )?;
+    let changed: Vec<i64> = changed.into_iter().map(|(id,)| id).collect();
+    if changed.is_empty() { Ok(()) } else { weigh(tx, &changed) }
 }
 
 /// As [`weigh`], after an import: nothing to do while no tag says how much it matters.

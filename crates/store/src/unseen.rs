@@ -18,14 +18,31 @@ struct HostRow {
 }
 stage!(HostRow as "shown_host_batch" { host_key: String });
 
-/// Compare what is known of these hosts with all that a full pull said of them, after it was merged. What is there again is
-/// marked no more; what is missing is remembered for [`settle`].
+/// What any other pull shows is there again: it is marked no more. Cheap where nothing of these hosts is marked.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-pub fn compare(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: Timestamp) -> Result<()> {
+pub fn shown_again(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine]) -> Result<()> {
+    stage_hosts(tx, machines)?;
+    let marked: bool = tx.scalar(
+        "SELECT EXISTS (SELECT 1 FROM shown_host_batch b
+                        JOIN source_host h ON h.instance_id = $1 AND h.host_key = b.host_key
+                        JOIN detection d ON d.source_host_id = h.id AND d.unseen > 0)",
+        &[&run.instance],
+    )?;
+    if !marked {
+        return Ok(());
+    }
+    stage_shown(tx, machines)?;
+    unmark(tx, run)
+}
+
+fn stage_hosts(tx: &mut Transaction<'_>, machines: &[Machine]) -> Result<()> {
     let hosts = machines.iter().map(|machine| HostRow { host_key: machine.host.host_key.clone() }).collect();
-    tx.stage(&last_per_key(hosts, |row: &HostRow| row.host_key.clone()))?;
+    tx.stage(&last_per_key(hosts, |row: &HostRow| row.host_key.clone()))
+}
+
+fn stage_shown(tx: &mut Transaction<'_>, machines: &[Machine]) -> Result<()> {
     let shown = machines
         .iter()
         .flat_map(|machine| {
@@ -33,12 +50,10 @@ pub fn compare(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: T
             machine.detections.iter().map(move |row| ShownRow { host_key: key.clone(), qid: row.qid })
         })
         .collect();
-    tx.stage(&last_per_key(shown, |row: &ShownRow| (row.host_key.clone(), row.qid)))?;
-    tx.execute(
-        "UPDATE source_host SET full_at = $2
-         WHERE instance_id = $1 AND host_key IN (SELECT host_key FROM shown_host_batch)",
-        &[&run.instance, &now],
-    )?;
+    tx.stage(&last_per_key(shown, |row: &ShownRow| (row.host_key.clone(), row.qid)))
+}
+
+fn unmark(tx: &mut Transaction<'_>, run: &Run) -> Result<()> {
     tx.execute(
         "UPDATE detection SET unseen = 0, unseen_since_at = NULL, unseen_run = 0
          WHERE (unseen > 0 OR unseen_run <> 0)
@@ -49,6 +64,23 @@ pub fn compare(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: T
                        WHERE h.id = detection.source_host_id AND v.id = detection.vulnerability_id)",
         &[&run.instance, &run.product],
     )?;
+    Ok(())
+}
+
+/// Compare what is known of these hosts with all that a full pull said of them, after it was merged. What is there again is
+/// marked no more; what is missing is remembered for [`settle`].
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn compare(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: Timestamp) -> Result<()> {
+    stage_hosts(tx, machines)?;
+    stage_shown(tx, machines)?;
+    tx.execute(
+        "UPDATE source_host SET full_at = $2
+         WHERE instance_id = $1 AND host_key IN (SELECT host_key FROM shown_host_batch)",
+        &[&run.instance, &now],
+    )?;
+    unmark(tx, run)?;
     tx.execute(
         "UPDATE detection SET unseen_run = $3
          WHERE item_id IS NOT NULL AND status NOT IN ('fixed', 'stale')

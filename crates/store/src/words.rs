@@ -4,8 +4,9 @@
 
 use crate::{newtype_value, text_value};
 use domain::id::{
-    AgentKey, AssetId, ChildScanId, DetectionId, ExceptionId, GroupId, InstanceId, ItemId, JobId, RemediationTaskId,
-    RunId, ScanId, SourceHostId, TaskId, TaskRuleId, UserId, VulnerabilityId,
+    AgentKey, AssetId, AssetMergeId, AssignmentRuleId, ChildScanId, DetectionId, EffortId, ExceptionId,
+    ExclusionRuleId, GroupId, InstanceId, ItemId, JobId, RemediationTaskId, RunId, ScanId, SourceHostId, TaskId,
+    TaskRuleId, TopicId, UserId, VulnerabilityId,
 };
 use domain::time::Timestamp;
 
@@ -16,9 +17,13 @@ macro_rules! keys {
 keys!(
     AgentKey,
     AssetId,
+    AssignmentRuleId,
+    AssetMergeId,
     ChildScanId,
     DetectionId,
+    EffortId,
     ExceptionId,
+    ExclusionRuleId,
     GroupId,
     InstanceId,
     ItemId,
@@ -29,6 +34,7 @@ keys!(
     SourceHostId,
     TaskId,
     TaskRuleId,
+    TopicId,
     UserId,
     VulnerabilityId,
 );
@@ -50,6 +56,8 @@ text_value!(domain::remediation::Origin, |word| word.as_str(), |text| domain::re
 text_value!(domain::remediation::Substate, |word| word.as_str(), |text| Some(domain::remediation::Substate::parse(
     text
 )));
+text_value!(domain::assignment::Kind, |word| word.as_str(), |text| domain::assignment::Kind::parse(text));
+text_value!(domain::effort::State, |word| word.as_str(), |text| domain::effort::State::parse(text));
 text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
 text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));
 text_value!(domain::mitigation::Coverage, |word| word.as_str(), |text| domain::mitigation::Coverage::parse(text));

@@ -3,10 +3,14 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
     clippy::allow_attributes,
     reason = "a test stops where something is missing"
 )]
 
+#[path = "remediation/histories.rs"]
+mod histories;
 #[path = "remediation/world.rs"]
 mod world;
 

@@ -361,6 +361,9 @@ pub struct Detection {
     pub results: String,
     /// Ignored at the scanner.
     pub ignored: bool,
+    /// What excludes it: the name of a rule, `confirmed only`; empty where it counts.
+    #[serde(default)]
+    pub excluded: String,
     /// How often it was seen.
     pub times_found: i64,
     /// First sighting.

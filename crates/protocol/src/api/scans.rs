@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What the interface says once a rescan was asked for (S2.13).
 pub const BEING_PROCESSED: &str = "the scan request is being processed";
 
-/// A rescan of one item. An empty body means the default option profile.
+/// A rescan of one record. An empty body means the default option profile.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -17,9 +17,12 @@ pub struct RescanRequest {
     /// Mail the caller when it ends; where absent, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<bool>,
+    /// Of a remediation task or an effort: leave out the items of other products instead of refusing them all.
+    #[serde(default)]
+    pub eligible_only: bool,
 }
 
-/// A rescan of several items: `items`, `q` or `asset`, one of them.
+/// A rescan of several items: `items`, `q`, `asset`, `task` or `effort`, one of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -33,6 +36,12 @@ pub struct NewScan {
     /// Key of an asset: what is open on it and may be rescanned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<i64>,
+    /// Number of a remediation task: what is open in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Number of an effort: what is open in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
     /// Key or title of an option profile; absent for the default one.
     #[serde(default)]
     pub profile: Option<String>,
@@ -97,6 +106,30 @@ pub struct PlannedScan {
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     #[serde(default)]
     pub opens_at: Option<Timestamp>,
+    /// The same on the clocks of the window's own time zone: `2026-12-02 22:00 Europe/Rome`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_local: Option<String>,
+    /// How long scans of about this size took lately, in seconds; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_expected: Option<i64>,
+    /// The first 50 vulnerabilities that the option profile does not look for, or of which that cannot be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untested: Vec<Untested>,
+    /// How many there are.
+    #[serde(default)]
+    pub untested_count: i64,
+}
+
+/// A vulnerability that a rescan is asked for and would not test.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Untested {
+    /// The scanner's number.
+    pub qid: i64,
+    /// `no`, or `unknown` where it cannot be told.
+    pub tests: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What came of asking.
@@ -171,6 +204,9 @@ pub struct OptionProfile {
     pub title: String,
     /// It looks for every vulnerability. Others test a list of some: what is not on it comes back as not tested.
     pub complete: bool,
+    /// In the offer of one item: that it does not look for what the item is about, or that this cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// `{"scans": […], "next": …}`.

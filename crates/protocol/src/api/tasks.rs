@@ -26,6 +26,8 @@ pub struct RemediationTask {
     pub origin: String,
     /// Name of the rule that made it, while there is that rule.
     pub rule: Option<String>,
+    /// The effort it was made for.
+    pub effort: Option<String>,
     /// The task it was split from.
     pub split_from: Option<String>,
     /// Deferred: the earliest end of its items' deferrals.
@@ -34,6 +36,8 @@ pub struct RemediationTask {
     /// The earliest due date of its open items.
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub due_at: Option<Timestamp>,
+    /// Whether it closed in time: `missed` where one of its items missed its date, else `met` where one met it; absent without dates.
+    pub due_met: Option<String>,
     /// When it became Resolved.
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub resolved_at: Option<Timestamp>,
@@ -249,4 +253,131 @@ pub struct NotesBody {
 pub struct NewNote {
     /// 1 to 10,000 characters.
     pub text: String,
+}
+
+/// A task rule: which items of an import are put into tasks, by what they are grouped, who gets the tasks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TaskRule {
+    /// Key.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// It is applied to imports.
+    pub active: bool,
+    /// Lower ones first.
+    pub position: i64,
+    /// Which items, in their query language; empty for all.
+    pub condition: String,
+    /// What they are grouped by: `asset`, `vulnerability`, `category`, `severity`, `band`, `group`, `assignee`, `platform`,
+    /// `network`, `instance` or `tag:PREFIX`.
+    pub group_by: Vec<String>,
+    /// `item` (the group of the items), `fixed` (the group and person below) or one of the fields, whose value names a group.
+    pub assign: String,
+    /// The group that gets the tasks, where that is fixed.
+    pub group: Option<String>,
+    /// Sign-in name of who gets them, where that is fixed.
+    pub assignee: Option<String>,
+    /// What its tasks are called, before what their items share.
+    pub title: String,
+    /// The import in which it had made 10,000 tasks and stopped; absent for none.
+    pub stopped_in: Option<String>,
+    /// Its tasks that are not closed.
+    pub open_tasks: i64,
+}
+
+/// `{"rule": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TaskRuleBody {
+    /// The rule.
+    pub rule: TaskRule,
+}
+
+/// `{"rules": […], "first_only": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TaskRulesBody {
+    /// The rules in order.
+    pub rules: Vec<TaskRule>,
+    /// Only the first rule that matches an item takes it; else every one does.
+    pub first_only: bool,
+}
+
+/// A task rule to be made, or what becomes of one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewTaskRule {
+    /// Its name, at most 160 characters.
+    pub name: String,
+    /// It is applied to imports.
+    #[serde(default)]
+    pub active: bool,
+    /// Lower ones first, 1 to 1,000.
+    #[serde(default)]
+    pub position: i64,
+    /// Which items, in their query language; empty for all.
+    #[serde(default)]
+    pub condition: String,
+    /// What they are grouped by, at most six.
+    #[serde(default)]
+    pub group_by: Vec<String>,
+    /// `item`, `fixed` or one of the fields; `item` where it is empty.
+    #[serde(default)]
+    pub assign: String,
+    /// The group that gets the tasks, where that is fixed.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Sign-in name of who gets them, where that is fixed.
+    #[serde(default)]
+    pub assignee: Option<String>,
+    /// What its tasks are called, at most 80 characters.
+    #[serde(default)]
+    pub title: String,
+}
+
+/// What a rule would make of the items there are now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TaskRuleTrialBody {
+    /// Open items that match, of the first 100,000.
+    pub items: i64,
+    /// Tasks they would be in.
+    pub tasks: i64,
+    /// The first 50 of these, largest first.
+    pub first: Vec<TaskRuleTrialTask>,
+}
+
+/// A task that a rule would make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TaskRuleTrialTask {
+    /// Its title.
+    pub title: String,
+    /// Its items.
+    pub items: i64,
+}
+
+/// What came of applying a rule to the items there are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TaskRuleAppliedBody {
+    /// Open tasks that nobody had done anything with, which were deleted.
+    pub deleted: i64,
+    /// Open ones that stayed, because somebody had.
+    pub kept: i64,
+    /// Items that were put into tasks.
+    pub items: i64,
+    /// Tasks of the rule that are not closed now.
+    pub tasks: i64,
+}
+
+/// Whether only the first rule that matches an item takes it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TaskRuleMode {
+    /// Only the first; else every one does.
+    pub first_only: bool,
 }

@@ -160,7 +160,7 @@ pub(crate) fn answer(call: &Call) -> Result<Reply, Refusal> {
     call.params.check(&[SELECTION, DETECTION, newest])?;
     call.params.at_most_one(&["severities", "qids"])?;
     call.params.at_most_one(&["include_search_list_titles", "include_search_list_ids"])?;
-    let selection = Selection::read(&call.params, call.now)?;
+    let selection = Selection::read(call)?;
     let mut candidates = selection.candidates(&call.app.world);
     if call.fault == Some(FaultKind::DuplicateHost)
         && let Some(before) = call.params.number("id_min").map(|id| call.app.world.fleet().first_from(id))

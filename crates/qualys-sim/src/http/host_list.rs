@@ -36,7 +36,7 @@ pub(crate) fn answer(call: &Call) -> Result<Reply, Refusal> {
         return Err(call.unknown_action(action));
     }
     call.params.check(&[SELECTION, LIST])?;
-    let selection = Selection::read(&call.params, call.now)?;
+    let selection = Selection::read(call)?;
     let shape = Shape::read(call);
     let candidates = selection.candidates(&call.app.world);
     let hosts = Hosts { call: call.clone(), selection, shape, candidates };

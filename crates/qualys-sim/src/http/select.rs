@@ -1,5 +1,6 @@
 //! Which hosts a call means: the selection parameters that host list and host list detection share.
 
+use super::call::Call;
 use super::params::{Kind, Known, Params};
 use super::reply::Refusal;
 use crate::detections::Record;
@@ -86,9 +87,19 @@ struct Tags {
     exclude_all: bool,
 }
 
+/// Hosts per page as the call asks for, and no more than the subscription gives; 0 means all.
+fn page_hosts(params: &Params, most: u64) -> u64 {
+    match (params.number("truncation_limit").unwrap_or(PAGE_DEFAULT), most) {
+        (asked, 0) => asked,
+        (0, most) => most,
+        (asked, most) => asked.min(most),
+    }
+}
+
 impl Selection {
     /// Reads the selection of a call whose parameters were checked.
-    pub(crate) fn read(params: &Params, now: Timestamp) -> Result<Self, Refusal> {
+    pub(crate) fn read(call: &Call) -> Result<Self, Refusal> {
+        let (params, now) = (&call.params, call.now);
         params.at_most_one(&["ag_ids", "ag_titles"])?;
         params.at_most_one(&["vm_scan_since", "no_vm_scan_since"])?;
         let uses_tags = params.flag("use_tags", false);
@@ -131,7 +142,7 @@ impl Selection {
                 from: params.date("vm_processed_after").into_iter().collect(),
                 until: params.date("vm_processed_before").into_iter().collect(),
             },
-            limit: params.number("truncation_limit").unwrap_or(PAGE_DEFAULT),
+            limit: page_hosts(params, call.app.world.options.switches.page_hosts),
         })
     }
 

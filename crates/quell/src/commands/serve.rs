@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output::{line, note};
 use server::config::Layer;
 use server::config::smtp::{PASSWORD_VARIABLE, Password, Security, SmtpLayer};
-use server::{Server, telemetry};
+use server::{Clock, Server, telemetry};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -140,14 +140,16 @@ impl Arguments {
 /// # Errors
 /// Where it cannot start.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut clock = Clock::System;
     if arguments.allow_failpoints {
         server::failpoint::allow().map_err(Failure::Said)?;
+        clock = server::failpoint::clock().map_err(Failure::Said)?;
     }
     let config = arguments.resolve()?;
     telemetry::start(&config.log).map_err(Failure::Said)?;
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| Failure::internal("cannot wait for signals", error))?;
-    let server = Server::start(config).await.map_err(|error| Failure::Failed(Box::new(error)))?;
+    let server = Server::start_with(config, clock).await.map_err(|error| Failure::Failed(Box::new(error)))?;
     let site = server.app.site.clone();
     line(&format!("people:          {}", site.public_url))?;
     line(&format!("agents:          {}", site.agent_url))?;

@@ -12,6 +12,8 @@ pub struct Api {
     base: String,
     cookie: String,
     csrf: String,
+    /// A token instead of the session, for who goes on longer than a session lives; none while it is empty.
+    token: String,
 }
 
 impl Api {
@@ -22,16 +24,17 @@ impl Api {
             .max_idle_connections(0)
             .build();
         let base = format!("http://127.0.0.1:{port}");
-        Self { http: config.into(), base, cookie: String::new(), csrf: String::new() }
+        Self { http: config.into(), base, cookie: String::new(), csrf: String::new(), token: String::new() }
     }
 
     /// One request; an error is a connection that broke.
     pub fn call(&mut self, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header("cookie", &self.cookie)
-            .header("x-csrf-token", &self.csrf);
+        let request =
+            Request::builder().method(method).uri(format!("{}{path}", self.base)).header("x-csrf-token", &self.csrf);
+        let request = match self.token.as_str() {
+            "" => request.header("cookie", &self.cookie),
+            token => request.header("authorization", format!("Bearer {token}")),
+        };
         let sent = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json").body(body.to_string()).unwrap();
@@ -72,5 +75,12 @@ impl Api {
         let body = json!({ "password": once, "new_password": "a password for crash tests" });
         let session = self.must(Method::POST, "/api/v1/me/password", Some(&body));
         self.csrf = session["session"]["csrf_token"].as_str().unwrap().to_owned();
+    }
+
+    /// Go on with a token that may do everything.
+    pub fn take_token(&mut self) {
+        let new = json!({ "name": "crash", "scopes": ["all"], "days": 366 });
+        let made = self.must(Method::POST, "/api/v1/tokens", Some(&new));
+        self.token = made["secret"].as_str().unwrap().to_owned();
     }
 }

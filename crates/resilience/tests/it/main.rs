@@ -5,7 +5,11 @@
 //! SIGKILL, at every named failpoint and at seeded random instants, and started again. What has to hold afterwards is in
 //! [`invariants`], by the names of `fleet-execution.md` section 6.6.
 //!
-//! `QUELL_CRASH_ROUNDS` sets the number of random instants (default 50), `QUELL_CRASH_SEED` their seed.
+//! Rescans and imports are killed as well, with a simulated platform in a process of its own ([`site`]): a scan is launched once and
+//! never lost, and what the server knows is what the platform holds.
+//!
+//! `QUELL_CRASH_ROUNDS` sets the number of random instants (default 50), `QUELL_CRASH_SEED` their seed; `QUELL_CRASH_KILLS` the kills
+//! during imports and rescans (default 10; `cargo xtask bench kills` makes 200).
 
 #![allow(
     clippy::unwrap_used,
@@ -17,9 +21,12 @@
 
 mod api;
 mod crash;
+mod imports;
 mod invariants;
 mod power;
 mod processes;
 mod rollback;
+mod scans;
+mod site;
 mod watch;
 mod world;

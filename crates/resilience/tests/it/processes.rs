@@ -7,10 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The folder with the binaries of this build, built if they are not there or not up to date.
+/// The folder with the binaries of this build, built if they are not there or not up to date. `QUELL_CRASH_BINARIES` names a folder
+/// whose binaries are used as they are.
 pub fn binaries() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
+        if let Some(folder) = std::env::var_os("QUELL_CRASH_BINARIES") {
+            return PathBuf::from(folder);
+        }
         let test = std::env::current_exe().unwrap();
         let folder = test.parent().and_then(Path::parent).unwrap().to_owned();
         // The same selection as the test command's own build: then nothing is built twice.

@@ -65,7 +65,7 @@ pub fn throw_away(order: &PublicKey) -> Bundle {
     catalogue::ephemeral::Ephemeral::make(order, &entries, 1, agent::clock::wall(), 24 * 3600).unwrap().bundle
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

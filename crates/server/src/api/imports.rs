@@ -330,7 +330,7 @@ where
 /// Begin the import of a good file and leave it to itself; gives the run's number.
 ///
 /// # Errors
-/// 409 `import_running`.
+/// 409 `import_running`, `instance_disabled`.
 pub(crate) async fn begin(app: &App, caller: &Caller, instance: &str, checked: file::Checked) -> Result<Number, Error> {
     let started = file::start(app, &caller.author(), instance, checked).await?;
     let number = started.number;
@@ -351,7 +351,7 @@ pub(crate) async fn begin(app: &App, caller: &Caller, instance: &str, checked: f
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = ACCEPTED, body = FileImportBody), (status = OK, description = "the report of a dry run"),
     (status = UNPROCESSABLE_ENTITY, description = "`truncated`, `not_well_formed`, `entity_refused`, `refused`, ..."),
-    (status = CONFLICT, description = "`import_running`")))]
+    (status = CONFLICT, description = "`import_running`, `instance_disabled`")))]
 async fn load(
     State(app): State<App>,
     caller: Caller,

@@ -9,6 +9,7 @@ use domain::access::{Action, Record};
 use domain::item::{State as ItemState, why};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
+use domain::remediation::why::of_item;
 use domain::time::Timestamp;
 use protocol::api::exposure::{
     Assignment, Detection, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemWhyBody, ItemsBody, Score, ScoreBody,
@@ -17,6 +18,7 @@ use protocol::api::exposure::{
 use std::collections::{BTreeMap, BTreeSet};
 use store::accounts::Account;
 use store::items::{self, ChangeError, ItemRow};
+use store::remediation::{self, OfItem};
 use store::{Transaction, list, scores, vulnerabilities};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -130,6 +132,7 @@ fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow, now: Timestamp
         score_source: row.score_source.as_str().to_owned(),
         results: row.results,
         ignored: row.ignored,
+        excluded: row.excluded,
         times_found: row.times_found,
         first_found_at: row.first_found_at,
         last_found_at: row.last_found_at,
@@ -231,9 +234,14 @@ async fn history(
     Ok(Json(ItemHistoryBody { history: lines.await?.into_iter().map(line).collect() }))
 }
 
-/// Why an item is in its state, and what would change it.
-pub(crate) fn reasons(item: &ItemRow, now: Timestamp) -> Vec<String> {
-    why::why(item.workflow(), &why::Cause::parse(&item.state_cause), now)
+/// Why an item is in its state, and what would change it: its own cause, and what its tasks do to it.
+pub(crate) fn reasons(item: &ItemRow, tasks: &[OfItem], now: Timestamp) -> Vec<String> {
+    let own = tasks.first().map_or(item.state, |task| task.own_state);
+    let of = |task: &OfItem| (Number { series: Series::RemediationTask, ordinal: task.number }.to_string(), task.state);
+    let by_tasks = of_item(own, &tasks.iter().map(of).collect::<Vec<_>>());
+    // What set its own state does not explain another one.
+    let cause = if own == item.state { why::Cause::parse(&item.state_cause) } else { why::Cause::Unknown };
+    by_tasks.into_iter().chain(why::why(item.workflow(), &cause, now)).collect()
 }
 
 /// Show why an item is in its state
@@ -242,12 +250,17 @@ pub(crate) fn reasons(item: &ItemRow, now: Timestamp) -> Vec<String> {
 #[utoipa::path(get, path = "/items/{number}/why", tag = "items", params(("number" = String, Path)),
     responses((status = OK, body = ItemWhyBody)))]
 async fn why(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ItemWhyBody>, Error> {
-    let item = app.database.try_read(move |tx| known(tx, &caller, Action::ItemsView, &number)).await?;
+    let read = app.database.try_read(move |tx| {
+        let item = known(tx, &caller, Action::ItemsView, &number)?;
+        let tasks = remediation::tasks_of(tx, item.id)?;
+        Ok::<_, Error>((item, tasks))
+    });
+    let (item, tasks) = read.await?;
     let some = |word: &str| (!word.is_empty()).then(|| word.to_owned());
     Ok(Json(ItemWhyBody {
         state: item.state.as_str().to_owned(),
         substate: some(item.substate.as_str()),
-        why: reasons(&item, app.clock.now()),
+        why: reasons(&item, &tasks, app.clock.now()),
     }))
 }
 

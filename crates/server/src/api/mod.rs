@@ -14,10 +14,13 @@ pub mod agents;
 pub mod appliances;
 pub mod approvals;
 pub mod assets;
+pub mod assignment;
 pub mod audit;
 pub mod auto_close;
 pub mod due;
+pub mod efforts;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod history;
 pub mod imports;
@@ -31,6 +34,7 @@ pub mod notes;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
+pub mod scan_records;
 pub mod scanners;
 pub mod scans;
 pub mod schedules;
@@ -39,6 +43,7 @@ pub mod server;
 pub mod session;
 pub mod tags;
 pub mod task_changes;
+pub mod task_rules;
 pub mod tasks;
 pub mod tokens;
 pub mod vulnerabilities;
@@ -81,10 +86,15 @@ fn routes() -> OpenApiRouter<App> {
         .merge(due::routes())
         .merge(item_settings::routes())
         .merge(auto_close::routes())
+        .merge(assignment::routes())
         .merge(exceptions::routes())
+        .merge(efforts::routes())
         .merge(tasks::routes())
         .merge(task_changes::routes())
+        .merge(task_rules::routes())
         .merge(notes::routes())
+        .merge(scan_records::routes())
+        .merge(exclusion::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use domain::access::{Action, Record};
 use protocol::api::integrations::{Scanner, ScannerBody, ScannerChange, ScannersBody};
-use store::scanners;
+use store::{integrations, scanners};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -70,7 +70,9 @@ pub(crate) async fn set_active(
     let (author, now) = (caller.author(), app.clock.now());
     let row = app.database.try_write(move |tx| {
         known(tx, &product)?;
-        scanners::set_active(tx, &author, &product, active, now)?;
+        if scanners::set_active(tx, &author, &product, active, now)? && active {
+            integrations::turn_on_for_rescans(tx, &author, &product, now)?;
+        }
         known(tx, &product)
     });
     let row = row.await?;
@@ -80,7 +82,8 @@ pub(crate) async fn set_active(
 
 /// Activate or deactivate a scanner
 ///
-/// Rescans become available after the next import of an instance.
+/// Rescans become available after the next import of an instance. The schedules that a rescan needs (option profiles, appliances,
+/// search lists) are turned on where imports come by a schedule at all.
 #[utoipa::path(patch, path = "/scanners/{product}", tag = "scanners", params(("product" = String, Path)),
     request_body = ScannerChange, responses((status = OK, body = ScannerBody)))]
 async fn change(

@@ -22,6 +22,8 @@ const LOOKS_PER_SWEEP: u32 = 200;
 const TOKENS_KEPT_SECONDS: i64 = 7 * 86_400;
 /// Seconds the rows that an import could not use are described after its end: 90 days. Their number is kept for ever.
 const REJECTIONS_KEPT_SECONDS: i64 = 90 * 86_400;
+/// How long the record of an import stays after its end.
+const RUNS_KEPT_SECONDS: i64 = 400 * 86_400;
 /// Imports whose descriptions are removed in one transaction.
 const REJECTED_RUNS_MAX: i64 = 500;
 /// The lease of sealing, and how long it is taken for, in seconds.
@@ -97,5 +99,7 @@ pub async fn sweep(app: &App) -> store::Result<u64> {
     let ended = app.database.write(move |tx| tokens::forget_before(tx, ended)).await?;
     let before = now.plus_seconds(-REJECTIONS_KEPT_SECONDS);
     let rejections = app.database.write(move |tx| imports::forget_rejections(tx, before, REJECTED_RUNS_MAX)).await?;
-    Ok(gone + answers + ended + rejections + evidence::sweep(app).await?)
+    let before = now.plus_seconds(-RUNS_KEPT_SECONDS);
+    let runs = app.database.write(move |tx| imports::forget_runs(tx, before, REJECTED_RUNS_MAX)).await?;
+    Ok(gone + answers + ended + rejections + runs + evidence::sweep(app).await?)
 }

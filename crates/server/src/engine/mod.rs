@@ -11,8 +11,10 @@ pub mod crowd;
 pub mod dispatch;
 pub mod dry_run;
 pub mod due;
+pub mod efforts;
 pub mod evidence;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod gather;
 pub mod housekeeping;
@@ -48,6 +50,8 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(import::watch::run(app.clone()));
     tasks.spawn(after::run(app.clone()));
     tasks.spawn(exceptions::run(app.clone()));
+    tasks.spawn(efforts::run(app.clone()));
     tasks.spawn(due::run(app.clone()));
     tasks.spawn(stale::run(app.clone()));
+    tasks.spawn(exclusion::run(app.clone()));
 }

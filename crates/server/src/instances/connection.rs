@@ -60,10 +60,7 @@ async fn shared(app: &App, id: InstanceId) -> Result<(Instance, Config, Shared),
     let read =
         app.database.read(move |tx| Ok((instances::one(tx, id)?, instances::secret(tx, id)?, quotas::of(tx, id)?)));
     let (instance, sealed, quotas) = read.await?;
-    if instance.files_only() {
-        let why = "this integration instance is filled from files; it has no connection to a scanner";
-        return Err(Refusal::new("files_only", why).into());
-    }
+    super::connected(&instance)?;
     let password = app.keys.sealer.open(&purpose(id), &sealed)?;
     let config = config(app, &instance, password)?;
     let like = Like {

@@ -102,6 +102,32 @@ pub struct ExceptionLine {
     pub at: When,
 }
 
+/// A remediation task that holds it.
+#[derive(Debug, Clone)]
+pub struct TaskLine {
+    /// Its number.
+    pub number: String,
+    /// Its page.
+    pub href: String,
+    /// How it stands.
+    pub state: Chip,
+    /// Its title.
+    pub title: String,
+    /// Who works on it.
+    pub who: String,
+}
+
+/// A note about a record.
+#[derive(Debug, Clone)]
+pub struct NoteLine {
+    /// What.
+    pub text: String,
+    /// Who wrote it.
+    pub by: String,
+    /// When.
+    pub at: When,
+}
+
 /// A rescan that covered it.
 #[derive(Debug, Clone)]
 pub struct ScanLine {
@@ -147,6 +173,12 @@ pub struct ItemPage {
     pub unsound: Vec<protocol::api::catalogue::NoMitigation>,
     /// The exceptions.
     pub exceptions: Vec<ExceptionLine>,
+    /// The remediation tasks.
+    pub tasks: Vec<TaskLine>,
+    /// The notes, newest first.
+    pub notes: Vec<NoteLine>,
+    /// Writes another.
+    pub note: Action,
     /// The rescans.
     pub scans: Vec<ScanLine>,
     /// What the scanner says about it.
@@ -167,6 +199,8 @@ pub struct RescanPage {
     pub facts: Vec<Fact>,
     /// The default profile of the integration instance; none when none was chosen at set-up.
     pub default_profile: Option<String>,
+    /// What should be known before it is used.
+    pub warning: Option<String>,
     /// The profiles one may name instead.
     pub profiles: Vec<Choice>,
     /// The one named before.
@@ -209,8 +243,8 @@ pub struct PlanPart {
 pub struct PlanRow {
     /// What it runs on: instance, appliance, network.
     pub place: String,
-    /// What speaks against it.
-    pub warning: Option<String>,
+    /// When it begins, how long it takes, what it will not test: what is worth knowing before.
+    pub notes: Vec<String>,
     /// The option profile.
     pub profile: String,
     /// The first addresses, and how many more.

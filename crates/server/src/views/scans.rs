@@ -8,7 +8,9 @@ use domain::id::{InstanceId, ScanId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::rescan::{EXTERNAL, Policy};
+use domain::search_list::Tests;
 use domain::time::Timestamp;
+use jiff::tz::TimeZone;
 use protocol::api::scans as body;
 use protocol::spreadsheet;
 use std::borrow::Cow;
@@ -23,6 +25,8 @@ use store::scans::{self, ChildRow, ExcludedRow, ScanRow, TargetRow, VerdictCount
 const SOURCES_MAX: i64 = 5_000;
 /// Addresses named of one scan of a plan at most.
 const ADDRESSES_NAMED: usize = 20;
+/// Vulnerabilities named that a scan of a plan would not test.
+const UNTESTED_NAMED: usize = 50;
 
 /// A page of requests within the caller's scope.
 ///
@@ -262,6 +266,7 @@ fn child(row: ChildRow, addresses: Vec<String>, places: &Places) -> body::ChildS
             key: row.profile_key.clone(),
             title: row.profile_title.clone(),
             complete: known.is_none_or(|profile| profile.complete),
+            warning: None,
         },
         addresses,
         doubles: row.doubles().map(str::to_owned).collect(),
@@ -305,18 +310,23 @@ fn source(row: TargetRow, scan: &str, now: Timestamp) -> body::ScanSource {
 }
 
 fn profile(profile: Profile) -> body::OptionProfile {
-    body::OptionProfile { key: profile.key, title: profile.title, complete: profile.complete }
+    body::OptionProfile { key: profile.key, title: profile.title, complete: profile.complete, warning: None }
 }
 
 /// What the rescan dialog shows.
 #[must_use]
 pub fn offer(offer: Offer) -> body::OfferBody {
+    let (warnings, qid) = (offer.warnings, offer.qid);
+    let warned = |known: Profile| {
+        let warning = warnings.get(&known.key).and_then(|tests| tests.warning(&known.title, qid));
+        body::OptionProfile { warning, ..profile(known) }
+    };
     body::OfferBody {
         allowed: offer.refusal.is_none(),
         code: offer.refusal.as_ref().map(|refusal| refusal.code.to_owned()),
         reason: offer.refusal.map(|refusal| refusal.sentence),
-        default_profile: offer.default.map(profile),
-        profiles: offer.profiles.into_iter().map(profile).collect(),
+        default_profile: offer.default.map(warned),
+        profiles: offer.profiles.into_iter().map(warned).collect(),
         open_scan: offer.open_scan.map(|scan| scan.to_string()),
     }
 }
@@ -371,6 +381,10 @@ pub fn plan(plan: &Plan) -> body::Plan {
             address_count: whole(launch.addresses.len()),
             items: whole(items.len()),
             opens_at: planned.opens_at,
+            opens_local: planned.opens_at.map(|at| civil(at, &planned.zone)),
+            seconds_expected: planned.seconds,
+            untested: planned.untested.iter().take(UNTESTED_NAMED).filter_map(|one| untested(planned, one)).collect(),
+            untested_count: whole(planned.untested.len()),
         }
     };
     body::Plan {
@@ -381,6 +395,18 @@ pub fn plan(plan: &Plan) -> body::Plan {
         open: open(&plan.open),
         left_out: plan.skipped.iter().map(skipped).collect(),
     }
+}
+
+/// What a scan of a plan would not test.
+fn untested(planned: &Planned, (qid, tests): &(i64, Tests)) -> Option<body::Untested> {
+    let reason = tests.warning(&planned.profile.title, *qid)?;
+    Some(body::Untested { qid: *qid, tests: tests.as_str().to_owned(), reason })
+}
+
+/// An instant on the clocks of a zone, with its name.
+fn civil(at: Timestamp, zone: &str) -> String {
+    let zoned = at.to_jiff().in_tz(zone).unwrap_or_else(|_| at.to_jiff().to_zoned(TimeZone::UTC));
+    format!("{} {zone}", zoned.strftime("%Y-%m-%d %H:%M"))
 }
 
 /// A policy as a body.

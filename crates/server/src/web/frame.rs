@@ -35,11 +35,14 @@ const PLACES: &[(Section, Action)] = &[
     (Section::Eliminations, Action::CatalogueView),
     (Section::Jobs, Action::JobsView),
     (Section::Approvals, Action::JobsView),
+    (Section::Efforts, Action::TasksView),
+    (Section::Tasks, Action::TasksView),
     (Section::Exceptions, Action::ItemsView),
     (Section::Scans, Action::ScansView),
     (Section::Imports, Action::IntegrationsView),
     (Section::Scanners, Action::IntegrationsView),
     (Section::Rules, Action::RuleEdit),
+    (Section::TaskRules, Action::RuleEdit),
     (Section::Agents, Action::AgentsView),
     (Section::Users, Action::UsersView),
     (Section::Mail, Action::SettingsView),
@@ -145,6 +148,13 @@ pub fn faults(error: Error, field: impl Fn(&str) -> &str) -> Result<Vec<Fault>, 
         Fault::new(field(name), sentence(&error.message))
     };
     Ok(errors.iter().map(fault).collect())
+}
+
+/// What a form says whose record somebody else has changed meanwhile; nothing for other errors.
+#[must_use]
+pub fn stale(error: &Error) -> Option<Vec<Fault>> {
+    let text = "Somebody else has changed this meanwhile. Here is what holds now: make your change again.";
+    (error.to_problem().code == "changed_meanwhile").then(|| vec![Fault::new("", text)])
 }
 
 /// A message of the API (lower case, no full stop) as a sentence.

@@ -318,10 +318,10 @@ async fn page(
     let at = |what: &str| known.map(|known| format!("/instances/{}{what}", known.instance.id));
     let connected = known.is_some_and(|known| !known.instance.files_only());
     let actions = known.map(|known| {
-        let files = known.instance.files_only().then(|| "It is filled from files.".to_owned());
+        let unready = logic::importable(&known.instance).err().map(|refusal| exposure::refused(&refusal));
         let to = format!("/instances/{}/import", known.instance.id);
         let runs = crate::pages::lists::address("/imports", &[("q", &format!("instance.id:{}", known.instance.id))]);
-        let import = Button::post("Import now", to).icon("database-import").unless(files.or(imports.clone()));
+        let import = Button::post("Import now", to).icon("database-import").unless(imports.clone().or(unready));
         let schedule = Button::go("When imports come", format!("/instances/{}/schedule", known.instance.id));
         let like = format!("/instances/new?like={}", known.instance.id);
         let mut actions = vec![import, schedule.icon("calendar"), Button::go("Its imports", runs).icon("history")];

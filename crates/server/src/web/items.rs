@@ -80,6 +80,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
     let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
     let moves = exposure::reason(&actor.decide(Action::ItemTransition, &own(&actor)));
     let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &own(&actor)));
+    let makes = exposure::reason(&actor.decide(Action::TaskEdit, &own(&actor)));
     list.columns.pick = true;
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
     list.bulk = vec![
@@ -91,6 +92,9 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
         Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes.clone()),
         Button::post("Assign", "/items/assign").icon("user-plus").unless(changes),
+        Button::post("Make a task", "/items/task").icon("checklist").unless(makes.clone()),
+        Button::post("Add to a task", "/items/to-task").icon("plus").unless(makes.clone()),
+        Button::post("New effort", "/items/effort").icon("target").unless(makes),
     ];
     let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?.action(super::due::way(&actor));
     Ok(Show(ItemsPage { shell, list, rows }).into_response())

@@ -1,7 +1,7 @@
 //! `/instances/1/rescans`: when rescans of an integration are launched, and how many; `/settings/rescans`: who may ask.
 
 use super::eliminations::denied;
-use super::frame::{Show, again, faults, frame};
+use super::frame::{Show, again, faults, frame, stale};
 use crate::app::App;
 use crate::engine::rescan::{self, Rules};
 use crate::http::flash::{self, Flash};
@@ -12,12 +12,13 @@ use crate::pages::forms::{Choice, DialogPage, Fault, Faults, Field};
 use crate::pages::lists::Action as Button;
 use crate::views;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use domain::access::{Action, Record};
 use domain::id::InstanceId;
 use protocol::api::scans::Policy;
+use serde::Deserialize;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -38,7 +39,19 @@ pub(super) fn change_rules(who: &Caller) -> Button {
     Button::show("Who may rescan", "/settings/rescans").icon("users").unless(denied)
 }
 
-async fn page(app: &App, who: &PageActor, id: i64, given: &Policy, faults: Vec<Fault>) -> Result<DialogPage, Error> {
+/// Which version of the policy the form was filled from.
+#[derive(Debug, Deserialize)]
+struct Seen {
+    seen: Option<i64>,
+}
+
+async fn page(
+    app: &App,
+    who: &PageActor,
+    id: i64,
+    (given, version): (&Policy, Option<i64>),
+    faults: Vec<Fault>,
+) -> Result<DialogPage, Error> {
     let shell = frame(app, who, Section::Scanners, "When rescans run").await?.under("Scanners", "/scanners");
     let number = |name: &str, label: &str, value: i64| {
         Field::typed("number", name, label, value.to_string()).required().faulted(&faults)
@@ -62,7 +75,8 @@ async fn page(app: &App, who: &PageActor, id: i64, given: &Policy, faults: Vec<F
     ];
     Ok(DialogPage {
         shell,
-        to: format!("/instances/{id}/rescans"),
+        to: version
+            .map_or_else(|| format!("/instances/{id}/rescans"), |seen| format!("/instances/{id}/rescans?seen={seen}")),
         text: "Rescans are launched in this window only, everybody in turn. What waits says so on its record."
             .to_owned(),
         fields,
@@ -74,11 +88,18 @@ async fn page(app: &App, who: &PageActor, id: i64, given: &Policy, faults: Vec<F
 
 async fn form(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
     who.may(Action::IntegrationConfigure, &Record::default())?;
-    let (policy, _) = rescan::policy(&app, &who, InstanceId(id)).await?;
-    Ok(Show(page(&app, &who, id, &views::scans::policy(&policy), Vec::new()).await?).into_response())
+    let (policy, version) = rescan::policy(&app, &who, InstanceId(id)).await?;
+    let kept = views::scans::policy(&policy);
+    Ok(Show(page(&app, &who, id, (&kept, Some(version)), Vec::new()).await?).into_response())
 }
 
-async fn keep(State(app): State<App>, who: PageActor, Path(id): Path<i64>, fields: Fields) -> Result<Response, Error> {
+async fn keep(
+    State(app): State<App>,
+    who: PageActor,
+    Path(id): Path<i64>,
+    Query(Seen { seen }): Query<Seen>,
+    fields: Fields,
+) -> Result<Response, Error> {
     who.may(Action::IntegrationConfigure, &Record::default())?;
     // What is no number is none that can be kept.
     let number = |name: &str| fields.one(name).parse::<i64>().unwrap_or(0);
@@ -92,14 +113,19 @@ async fn keep(State(app): State<App>, who: PageActor, Path(id): Path<i64>, field
         on_resolved: fields.one("on_resolved") == "yes",
     };
     let kept = match views::scans::policy_of(&given) {
-        Ok(policy) => rescan::set_policy(&app, &who, InstanceId(id), policy, None).await.map(|_| ()),
+        Ok(policy) => rescan::set_policy(&app, &who, InstanceId(id), policy, seen).await.map(|_| ()),
         Err(error) => Err(error),
     };
     match kept {
         Ok(()) => Ok(flash::redirect(&format!("/instances/{id}"), Some(Flash::done("Saved when rescans run.")))),
         Err(error) => {
+            if let Some(said) = stale(&error) {
+                let (policy, version) = rescan::policy(&app, &who, InstanceId(id)).await?;
+                let kept = views::scans::policy(&policy);
+                return Ok(again(page(&app, &who, id, (&kept, Some(version)), said).await?));
+            }
             let faults = faults(error, |field| field)?;
-            Ok(again(page(&app, &who, id, &given, faults).await?))
+            Ok(again(page(&app, &who, id, (&given, seen), faults).await?))
         }
     }
 }

@@ -66,7 +66,10 @@ async fn index(State(app): State<App>, who: PageActor) -> Result<Response, Error
     });
     let rows = read.await?.into_iter().map(|(scanner, used)| row(scanner, &used, now)).collect();
     let shell = frame(&app, &who, Section::Scanners, "Scanners").await?;
-    let shell = shell.action(Button::go("Appliances", "/appliances").icon("radar"));
+    let denied = exposure::reason(&who.decide(Action::RuleEdit, &Record::default()));
+    let shell = shell
+        .action(Button::go("What is excluded", "/exclusion").icon("filter").unless(denied))
+        .action(Button::go("Appliances", "/appliances").icon("radar"));
     let columns = Columns {
         columns: COLUMNS.to_vec(),
         pick: false,
@@ -152,7 +155,7 @@ fn note(scanner: &Scanner) -> String {
 
 fn integration(used: Used, denied: Option<String>, now: Timestamp) -> IntegrationRow {
     let Used { instance, run, profile } = used;
-    let files = instance.files_only().then(|| "It is filled from files and has no connection.".to_owned());
+    let unready = crate::instances::importable(&instance).err().map(|refusal| exposure::refused(&refusal));
     IntegrationRow {
         href: format!("/instances/{}", instance.id),
         address: if instance.files_only() { "files".to_owned() } else { instance.api_url },
@@ -162,7 +165,7 @@ fn integration(used: Used, denied: Option<String>, now: Timestamp) -> Integratio
         profile,
         import: Button::post("Import now", format!("/instances/{}/import", instance.id))
             .icon("database-import")
-            .unless(files.or(denied)),
+            .unless(denied.or(unready)),
         name: instance.name,
     }
 }

@@ -1,6 +1,6 @@
 //! `/instances/{id}/schedule`: when imports of each kind come, with the next times shown before anything is kept.
 
-use super::frame::{Show, again, faults, frame};
+use super::frame::{Show, again, faults, frame, stale};
 use super::{exposure, instances};
 use crate::api::schedules as api;
 use crate::app::App;
@@ -54,6 +54,7 @@ async fn index(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> R
     let (rows, instance) = read.await?;
     let configures = exposure::reason(&who.decide(Action::IntegrationConfigure, &Record::default()));
     let imports = exposure::reason(&who.decide(Action::ImportRun, &Record::default()));
+    let unready = logic::importable(&instance).err().map(|refusal| exposure::refused(&refusal));
     let now = app.clock.now();
     let row = |row: &Integration| {
         let (cadence, kind) = (row.cadence(), row.kind);
@@ -69,7 +70,7 @@ async fn index(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> R
                 .unless(configures.clone()),
             import: Button::post("Import now", format!("/instances/{id}/import/{}", kind.as_str()))
                 .icon("database-import")
-                .unless(imports.clone()),
+                .unless(imports.clone().or_else(|| unready.clone())),
         }
     };
     let shell = frame(&app, &who, Section::Scanners, "When imports come").await?;
@@ -261,8 +262,12 @@ async fn keep(
             Ok(flash::redirect(&format!("/instances/{id}/schedule"), Some(said)))
         }
         Err(error) => {
-            let wrong = field(error)?;
             let row = row(&app, id, kind).await?;
+            if let Some(said) = stale(&error) {
+                let kept = api::cadence_body(&row.cadence());
+                return Ok(again(page(&app, &who, (id, kind), &row, Some((&kept, said, row.version))).await?));
+            }
+            let wrong = field(error)?;
             let version = seen.unwrap_or(row.version);
             Ok(again(page(&app, &who, (id, kind), &row, Some((&given, wrong, version))).await?))
         }

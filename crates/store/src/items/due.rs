@@ -4,7 +4,7 @@
 
 use super::merge::{HistoryRow, write_history};
 use crate::settings::{self, Setting};
-use crate::{Result, Sql, Transaction, record, stage};
+use crate::{Result, Sql, Transaction, record, remediation, stage};
 use domain::due::{self, Days, Due, Ending, Of, Target};
 use domain::id::ItemId;
 use domain::item::{State, Substate};
@@ -178,7 +178,9 @@ fn write(tx: &mut Transaction<'_>, kept: &Kept, rows: Vec<(DueOf, Due)>, by: &st
         .filter(|(row, due)| row.due_at.is_some() && row.due_at != due.at)
         .map(|(row, due)| HistoryRow { item_id: row.id, what: "due", before: said(row.due_at), after: said(due.at) })
         .collect();
-    write_history(tx, &lines, by, now)
+    write_history(tx, &lines, by, now)?;
+    let dated: Vec<ItemId> = rows.iter().filter(|(row, due)| row.due_at != due.at).map(|(row, _)| row.id).collect();
+    remediation::rescored(tx, &dated, by, now)
 }
 
 /// Whether items wait to be reckoned by the days that hold now.

@@ -8,6 +8,7 @@ use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::{Action, Actor, Record as AccessRecord, reach};
 use domain::asset::Platform;
 use domain::due::{Ending, Target};
+use domain::effort::State as Effort;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, DetectionId, InstanceId, ItemId, UserId, VulnerabilityId};
 use domain::item::{State, Substate, Workflow};
@@ -49,7 +50,12 @@ pub const FIELDS: Fields = Fields {
         Field { name: "overdue", kind: Kind::Truth, doc: "not closed, and late" },
         Field { name: "deferred_until", kind: Kind::Instant, doc: "end of its deferral" },
         Field { name: "exception", kind: Kind::Name, doc: "number of a request about it, VCA0000001" },
+        Field { name: "effort", kind: Kind::Name, doc: "number of an effort it belongs to, REF0000001" },
+        Field { name: "effort.state", kind: Kind::Words(Effort::WORDS), doc: "how an effort it belongs to stands" },
+        Field { name: "assigned_by", kind: Kind::Name, doc: "what assigned it: person, or rule:4" },
+        Field { name: "assigned", kind: Kind::Instant, doc: "last assigned" },
         Field { name: "task", kind: Kind::Name, doc: "number of a remediation task it is in, VUL0000001" },
+        Field { name: "excluded", kind: Kind::Truth, doc: "all that is known of it is excluded" },
         Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
     ],
     flags: &[
@@ -65,6 +71,12 @@ pub const FIELDS: Fields = Fields {
         Flag { name: "deferred", field: "state", words: &["deferred"], doc: "put off for a time" },
         Flag { name: "fixed", field: "substate", words: &["fixed"], doc: "found gone by the scanner" },
         Flag { name: "mitigated", field: "mitigation", words: &["mitigated"], doc: "every CVE is mitigated" },
+        Flag {
+            name: "in_effort",
+            field: "effort.state",
+            words: &["filling", "active"],
+            doc: "in an effort that is not over",
+        },
         Flag { name: "drifted", field: "mitigation", words: &["drifted"], doc: "a control was changed" },
     ],
     free: &["title", "asset", "cve"],
@@ -137,6 +149,9 @@ macro_rules! last_job {
 /// [`domain::progress::of`] as an expression on a row `i` with an item's keys, state, substate and mitigation.
 pub(crate) const STATUS: &str = status!();
 
+const EXCLUDED: &str = "(EXISTS (SELECT 1 FROM detection d WHERE d.item_id = i.id AND d.excluded_by IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM detection d WHERE d.item_id = i.id AND d.excluded_by IS NULL))";
+
 const FROM: &str = "vulnerable_item i
     JOIN vulnerability v ON v.id = i.vulnerability_id
     JOIN asset a ON a.id = i.asset_id
@@ -206,11 +221,25 @@ pub const LIST: List = List {
                             ELSE CAST(r.number AS TEXT) END)",
         ),
         Column::many(
+            "effort",
+            "effort_item em JOIN effort e ON e.id = em.effort_id WHERE em.item_id = i.id",
+            "('REF' || CASE WHEN e.number < 10000000 THEN substr(CAST(10000000 + e.number AS TEXT), 2)
+                            ELSE CAST(e.number AS TEXT) END)",
+        ),
+        Column::many(
+            "effort.state",
+            "effort_item em JOIN effort e ON e.id = em.effort_id WHERE em.item_id = i.id",
+            "e.state",
+        ),
+        Column::one("assigned_by", "nullif(i.assigned_by, '')"),
+        Column::one("assigned", "i.assigned_at"),
+        Column::many(
             "task",
             "remediation_item x JOIN remediation_task r ON r.id = x.task_id WHERE x.item_id = i.id",
             "('VUL' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
                             ELSE CAST(r.number AS TEXT) END)",
         ),
+        Column::one("excluded", EXCLUDED),
         Column::one("updated", "i.updated_at"),
     ],
     sorts: &[
@@ -403,6 +432,8 @@ record! {
         pub results: String,
         /// Ignored at the scanner.
         pub ignored: bool,
+        /// What excludes it: the name of a rule, `confirmed only`, or empty.
+        pub excluded: String,
         /// How often it was seen.
         pub times_found: i64,
         /// First sighting.
@@ -423,9 +454,12 @@ record! {
 pub fn detections(tx: &mut Transaction<'_>, item: ItemId) -> Result<Vec<DetectionRow>> {
     tx.all(
         "SELECT d.id, h.host_key, d.unique_id, d.kind, d.protocol, d.port, d.fqdn, d.service_instance, d.status, d.qds,
-             d.inherent, d.score_source, d.results, d.ignored, d.times_found, d.first_found_at, d.last_found_at,
+             d.inherent, d.score_source, d.results, d.ignored,
+             CASE WHEN d.excluded_by IS NULL THEN '' WHEN d.excluded_by = 0 THEN 'confirmed only'
+                  ELSE coalesce(x.name, 'a rule that is gone') END AS excluded, d.times_found, d.first_found_at, d.last_found_at,
              d.last_fixed_at, d.last_test_at
          FROM detection d JOIN source_host h ON h.id = d.source_host_id
+         LEFT JOIN exclusion_rule x ON x.id = d.excluded_by
          WHERE d.item_id = $1 ORDER BY d.protocol, d.port, d.id LIMIT 1000",
         &[&item],
     )

@@ -4,7 +4,7 @@ use super::down::down;
 use super::list::{TaskRow, life, open_items_of};
 use super::make::{Split, finish, split_off};
 use super::members::{Pair, join, leave};
-use super::settle::{Line, members, words, write_history};
+use super::settle::{Line, PORTION, members, words, write_history};
 use crate::audit::{self, Entry};
 use crate::items::{self, ChangeError, HistoryRow, assigned};
 use crate::settings::CHANGED;
@@ -104,13 +104,13 @@ pub fn assign(
     if id == task.owner_id && group == task.group_name {
         return Ok(());
     }
+    take_back_items(tx, &[task.id], by, now)?;
     let changed = tx.execute(
         "UPDATE remediation_task SET owner_id = $3, group_name = $4, touched = TRUE, updated_at = $5, version = version + 1
          WHERE id = $1 AND version = $2",
         &[&task.id, &task.version, &id, &group, &now],
     )?;
     one_changed(changed)?;
-    take_back_items(tx, task, by, now)?;
     assign_items(tx, &[task.id], by, now)?;
     let line = Line {
         task_id: task.id,
@@ -124,23 +124,36 @@ pub fn assign(
 }
 
 /// Items that have the assignment that their task gave them lose it, so that they go with its next one.
-fn take_back_items(tx: &mut Transaction<'_>, task: &TaskRow, by: &str, now: Timestamp) -> Result<()> {
-    let rows: Vec<(ItemId,)> = tx.all(
-        "UPDATE vulnerable_item SET owner_id = NULL, group_name = '', updated_at = $4
-         WHERE id IN (SELECT x.item_id FROM remediation_item x WHERE x.task_id = $1 AND x.assigned AND x.state <> 'closed')
-           AND (owner_id = $2 OR owner_id IS NULL AND $2 IS NULL) AND group_name = $3
-         RETURNING id",
-        &[&task.id, &task.owner_id, &task.group_name, &now],
+pub(super) fn take_back_items(
+    tx: &mut Transaction<'_>,
+    tasks: &[RemediationTaskId],
+    by: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let keys: Vec<i64> = tasks.iter().map(|task| task.0).collect();
+    let rows: Vec<(ItemId, String, String)> = tx.all(
+        "SELECT DISTINCT i.id, coalesce(o.name, '') AS owner, i.group_name
+         FROM remediation_item x JOIN remediation_task t ON t.id = x.task_id
+         JOIN vulnerable_item i ON i.id = x.item_id LEFT JOIN account o ON o.id = i.owner_id
+         WHERE x.task_id {in $1} AND x.assigned AND x.state <> 'closed' AND i.group_name = t.group_name
+           AND (i.owner_id = t.owner_id OR i.owner_id IS NULL AND t.owner_id IS NULL)
+         ORDER BY i.id",
+        &[&keys],
     )?;
-    tx.execute("UPDATE remediation_item SET assigned = FALSE WHERE task_id = $1 AND assigned", &[&task.id])?;
-    let before = assigned(&task.owner, &task.group_name);
-    let line = |(item_id,): &(ItemId,)| HistoryRow {
+    tx.execute("UPDATE remediation_item SET assigned = FALSE WHERE task_id {in $1} AND assigned", &[&keys])?;
+    let items: Vec<i64> = rows.iter().map(|(item, ..)| item.0).collect();
+    tx.execute(
+        "UPDATE vulnerable_item SET owner_id = NULL, group_name = '', assigned_by = '', assigned_at = NULL, updated_at = $2
+         WHERE id {in $1}",
+        &[&items, &now],
+    )?;
+    let line = |(item_id, owner, group): &(ItemId, String, String)| HistoryRow {
         item_id: *item_id,
         what: "assignment",
-        before: before.clone(),
+        before: assigned(owner, group),
         after: String::new(),
     };
-    items::write_history(tx, &rows.iter().map(line).collect::<Vec<_>>(), by, now)
+    item_lines(tx, &rows.iter().map(line).collect::<Vec<_>>(), by, now)
 }
 
 /// The open items of these tasks that nobody has are given to whoever has the task.
@@ -157,7 +170,7 @@ pub(super) fn assign_items(
          FROM remediation_item x JOIN remediation_task t ON t.id = x.task_id
          JOIN vulnerable_item i ON i.id = x.item_id LEFT JOIN account o ON o.id = t.owner_id
          WHERE x.task_id {in $1} AND x.state <> 'closed' AND (t.owner_id IS NOT NULL OR t.group_name <> '')
-           AND i.owner_id IS NULL AND i.group_name = ''
+           AND i.owner_id IS NULL AND i.group_name = '' AND i.assigned_by <> 'person'
          GROUP BY i.id, o.name, t.group_name ORDER BY i.id, 2",
         &[&keys],
     )?;
@@ -174,7 +187,11 @@ pub(super) fn assign_items(
         before: String::new(),
         after: assigned(owner, group),
     };
-    items::write_history(tx, &rows.iter().map(line).collect::<Vec<_>>(), by, now)
+    item_lines(tx, &rows.iter().map(line).collect::<Vec<_>>(), by, now)
+}
+
+fn item_lines(tx: &mut Transaction<'_>, lines: &[HistoryRow], by: &str, now: Timestamp) -> Result<()> {
+    lines.chunks(PORTION).try_for_each(|lines| items::write_history(tx, lines, by, now))
 }
 
 /// Give a task another title and description.

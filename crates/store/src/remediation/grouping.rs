@@ -50,14 +50,14 @@ fn tag(prefix: &str) -> Sql {
     sql.bind(&prefix).text(")) = ").bind(&prefix).text("), '')")
 }
 
-/// The open items of a condition on the items' list, with their values in these fields.
-pub(super) fn grouped(tx: &mut Transaction<'_>, fields: &[Field], condition: Sql) -> Result<Vec<Grouped>> {
+/// The first open items of a condition on the items' list, with their values in these fields.
+pub(super) fn grouped(tx: &mut Transaction<'_>, fields: &[Field], condition: Sql, most: i64) -> Result<Vec<Grouped>> {
     let mut sql = Sql::new("SELECT i.id, i.group_name");
     for n in 0..FIELDS_MAX {
         sql = sql.append(fields.get(n).map_or_else(|| pair("''", "''"), columns));
     }
     let sql = sql.text(" FROM ").text(ITEMS.from).text(" WHERE i.state <> 'closed' AND ").append(condition);
-    tx.all_built(&sql.text(" ORDER BY i.id"))
+    tx.all_built(&sql.text(" ORDER BY i.id LIMIT ").bind(&most))
 }
 
 /// Items that belong together.

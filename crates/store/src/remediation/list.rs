@@ -23,7 +23,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "group", kind: Kind::Name, doc: "which group works on it" },
         Field { name: "origin", kind: Kind::Words(Origin::WORDS), doc: "what made it" },
         Field { name: "rule", kind: Kind::Name, doc: "name of the rule that made it" },
-        Field { name: "effort", kind: Kind::Number, doc: "key of the effort it was made for" },
+        Field { name: "effort", kind: Kind::Name, doc: "number of the effort it was made for, REF0000001" },
         Field { name: "item", kind: Kind::Number, doc: "the digits of the number of one of its items" },
         Field { name: "asset", kind: Kind::Name, doc: "name of one of its assets" },
         Field { name: "qid", kind: Kind::Number, doc: "the scanner's number of one of its vulnerabilities" },
@@ -31,6 +31,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "open_items", kind: Kind::Number, doc: "how many of them are not closed" },
         Field { name: "score", kind: Kind::Number, doc: "highest score of its open items" },
         Field { name: "due", kind: Kind::Instant, doc: "earliest due date of its open items" },
+        Field { name: "due_met", kind: Kind::Words(&["met", "missed"]), doc: "whether it closed in time" },
         Field { name: "until", kind: Kind::Instant, doc: "earliest end of its deferrals" },
         Field { name: "created", kind: Kind::Instant, doc: "made" },
         Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
@@ -58,15 +59,18 @@ const FROM: &str = "remediation_task t
 
 const SELECT: &str = "t.id, t.number, t.title, t.description, t.state, t.substate, t.before_review, t.owner_id,
     coalesce(o.name, '') AS owner, t.group_name, t.origin, t.rule_id, coalesce(u.name, '') AS rule, t.effort_id,
+    (SELECT e.number FROM effort e WHERE e.id = t.effort_id) AS effort,
     (SELECT p.number FROM remediation_task p WHERE p.id = t.split_from) AS split_from, t.until_at, t.due_at, t.due_met,
     t.resolved_at, t.closed_at, t.state_cause, s.items, s.items_open, s.items_deferred, s.score, t.touched, t.created_by,
     t.created_at, t.updated_at, t.version";
 
-/// `number` with its letters and at least seven digits.
-macro_rules! vul {
-    ($number:literal) => {
+/// The text of a number with its letters and at least seven digits.
+macro_rules! named {
+    ($letters:literal, $number:literal) => {
         concat!(
-            "('VUL' || CASE WHEN ",
+            "('",
+            $letters,
+            "' || CASE WHEN ",
             $number,
             " < 10000000 THEN substr(CAST(10000000 + ",
             $number,
@@ -85,7 +89,7 @@ pub const LIST: List = List {
     key: "t.id",
     fields: &FIELDS,
     columns: &[
-        Column::one("number", vul!("t.number")),
+        Column::one("number", named!("VUL", "t.number")),
         Column::one("title", "t.title"),
         Column::one("state", "t.state"),
         Column::one("substate", "nullif(t.substate, '')"),
@@ -93,7 +97,7 @@ pub const LIST: List = List {
         Column::one("group", "nullif(t.group_name, '')"),
         Column::one("origin", "t.origin"),
         Column::one("rule", "u.name"),
-        Column::one("effort", "t.effort_id"),
+        Column::many("effort", "effort e WHERE e.id = t.effort_id", named!("REF", "e.number")),
         Column::many(
             "item",
             "remediation_item x JOIN vulnerable_item i ON i.id = x.item_id WHERE x.task_id = t.id",
@@ -115,6 +119,7 @@ pub const LIST: List = List {
         Column::one("open_items", "s.items_open"),
         Column::one("score", "s.score"),
         Column::one("due", "t.due_at"),
+        Column::one("due_met", "nullif(t.due_met, '')"),
         Column::one("until", "t.until_at"),
         Column::one("created", "t.created_at"),
         Column::one("updated", "t.updated_at"),
@@ -167,6 +172,8 @@ record! {
         pub rule: String,
         /// The effort it was made for.
         pub effort_id: Option<i64>,
+        /// Ordinal of that effort's number.
+        pub effort: Option<i64>,
         /// Ordinal of the task it was split from.
         pub split_from: Option<i64>,
         /// Deferred: the earliest end of its items' deferrals.

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Tasks that an entry of the audit names.
-const NAMED_MAX: usize = 50;
+pub(super) const NAMED_MAX: usize = 50;
 
 /// What tasks are to be made.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub fn create(
         .collect();
     let mut rows = Vec::new();
     for keys in wanted.chunks(PORTION) {
-        rows.extend(grouped(tx, &fields, Sql::new("i.id {in ").bind(&keys).text("}"))?);
+        rows.extend(grouped(tx, &fields, Sql::new("i.id {in ").bind(&keys).text("}"), i64::MAX)?);
     }
     let used: BTreeSet<ItemId> = rows.iter().map(|row| row.item).collect();
     let by_group = fields.contains(&Field::Group);

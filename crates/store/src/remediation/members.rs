@@ -1,6 +1,6 @@
 //! Which items a task holds, and the counts of their states: the two are only ever changed together.
 
-use crate::{Result, Transaction, stage};
+use crate::{Result, Transaction, record, stage};
 use domain::id::{ItemId, RemediationTaskId};
 use domain::item::{State, Substate};
 use domain::time::Timestamp;
@@ -31,10 +31,26 @@ struct MirrorRow {
     state: State,
     substate: Substate,
     score: i64,
+    due_at: Option<Timestamp>,
 }
 stage!(MirrorRow as "remediation_mirror_batch" {
-    task_id: RemediationTaskId, item_id: ItemId, state: State, substate: Substate, score: i64,
+    task_id: RemediationTaskId, item_id: ItemId, state: State, substate: Substate, score: i64, due_at: Option<Timestamp>,
 });
+
+record! {
+    struct Mirrored {
+        task_id: RemediationTaskId,
+        item_id: ItemId,
+        was_state: State,
+        was_substate: Substate,
+        was_score: i64,
+        was_due: Option<Timestamp>,
+        state: State,
+        substate: Substate,
+        score: i64,
+        due_at: Option<Timestamp>,
+    }
+}
 
 /// By how much the counts of tasks change.
 #[derive(Default)]
@@ -80,8 +96,8 @@ pub(super) fn join(tx: &mut Transaction<'_>, pairs: &[Pair], now: Timestamp) -> 
     stage_pairs(tx, pairs)?;
     let put: Vec<(RemediationTaskId, ItemId, State, Substate)> = tx.all(
         "INSERT INTO remediation_item (task_id, item_id, state, substate, score, due_at, assigned, added_at)
-         SELECT b.task_id, b.item_id, i.state, i.substate, CASE WHEN i.state = 'closed' THEN 0 ELSE i.residual END, NULL,
-             FALSE, $1
+         SELECT b.task_id, b.item_id, i.state, i.substate, CASE WHEN i.state = 'closed' THEN 0 ELSE i.residual END,
+             CASE WHEN i.state = 'closed' THEN NULL ELSE i.due_at END, FALSE, $1
          FROM remediation_pair_batch b JOIN vulnerable_item i ON i.id = b.item_id WHERE true
          ON CONFLICT (task_id, item_id) DO NOTHING
          RETURNING task_id, item_id, state, substate",
@@ -117,32 +133,33 @@ pub(super) fn leave(tx: &mut Transaction<'_>, pairs: &[Pair]) -> Result<Vec<Pair
 
 /// Bring what tasks have of these items, and their counts, to what the items are; gives the tasks that this may change.
 pub(super) fn mirror(tx: &mut Transaction<'_>, items: &[i64]) -> Result<BTreeSet<RemediationTaskId>> {
-    type Row = (RemediationTaskId, ItemId, State, Substate, i64, State, Substate, i64);
-    let rows: Vec<Row> = tx.all(
-        "SELECT x.task_id, x.item_id, x.state, x.substate, x.score, i.state AS is_state, i.substate AS is_substate,
-             CASE WHEN i.state = 'closed' THEN 0 ELSE i.residual END AS is_score
+    let rows: Vec<Mirrored> = tx.all(
+        "SELECT x.task_id, x.item_id, x.state AS was_state, x.substate AS was_substate, x.score AS was_score,
+             x.due_at AS was_due, i.state, i.substate, CASE WHEN i.state = 'closed' THEN 0 ELSE i.residual END AS score,
+             CASE WHEN i.state = 'closed' THEN NULL ELSE i.due_at END AS due_at
          FROM remediation_item x JOIN vulnerable_item i ON i.id = x.item_id
          WHERE x.item_id {in $1} ORDER BY x.task_id, x.item_id",
         &[&items],
     )?;
     let (mut touched, mut changed, mut deltas) = (BTreeSet::new(), Vec::new(), Deltas::default());
-    for (task_id, item_id, was_state, was_substate, was_score, state, substate, score) in rows {
+    for row in rows {
+        let Mirrored { task_id, item_id, state, substate, score, due_at, .. } = row;
         // The end of a deferral can change without its state.
         if state == State::Deferred {
             touched.insert(task_id);
         }
-        if (was_state, was_substate, was_score) == (state, substate, score) {
+        if (row.was_state, row.was_substate, row.was_score, row.was_due) == (state, substate, score, due_at) {
             continue;
         }
         touched.insert(task_id);
-        deltas.add(task_id, was_state, was_substate, -1);
+        deltas.add(task_id, row.was_state, row.was_substate, -1);
         deltas.add(task_id, state, substate, 1);
-        changed.push(MirrorRow { task_id, item_id, state, substate, score });
+        changed.push(MirrorRow { task_id, item_id, state, substate, score, due_at });
     }
     for rows in changed.chunks(super::settle::PORTION) {
         tx.stage(rows)?;
         tx.execute(
-            "UPDATE remediation_item SET state = b.state, substate = b.substate, score = b.score
+            "UPDATE remediation_item SET state = b.state, substate = b.substate, score = b.score, due_at = b.due_at
              FROM remediation_mirror_batch b
              WHERE remediation_item.task_id = b.task_id AND remediation_item.item_id = b.item_id",
             &[],
@@ -157,7 +174,9 @@ pub(super) fn assign(tx: &mut Transaction<'_>, pairs: &[Pair], now: Timestamp) -
     for pairs in pairs.chunks(super::settle::PORTION) {
         stage_pairs(tx, pairs)?;
         tx.execute(
-            "UPDATE vulnerable_item SET owner_id = t.owner_id, group_name = t.group_name, updated_at = $1
+            "UPDATE vulnerable_item SET owner_id = t.owner_id, group_name = t.group_name, updated_at = $1, assigned_at = $1,
+                 assigned_by = 'task:VUL' || CASE WHEN t.number < 10000000 THEN substr(CAST(10000000 + t.number AS TEXT), 2)
+                                                  ELSE CAST(t.number AS TEXT) END
              FROM remediation_pair_batch b JOIN remediation_task t ON t.id = b.task_id
              WHERE vulnerable_item.id = b.item_id",
             &[&now],

@@ -5,6 +5,7 @@
 
 use super::down::down;
 use super::members::mirror;
+use super::rules::regroup;
 use crate::items::Followed;
 use crate::{Error, Result, Transaction, record, stage};
 use domain::id::{ItemId, RemediationTaskId};
@@ -21,14 +22,16 @@ const ROUNDS_MAX: usize = 8;
 
 /// Let tasks follow items that were made or changed, and items their tasks; gives the items that a task moved.
 pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<Vec<ItemId>> {
-    let items: BTreeSet<ItemId> = followed.changed.iter().copied().collect();
+    let Followed { new, changed, by } = followed;
+    let (mut items, tasks) = regroup(tx, new, changed, by, now)?;
+    items.extend(changed.iter().copied());
     if items.is_empty() || !any(tx)? {
         return Ok(Vec::new());
     }
-    settle(tx, items, BTreeSet::new(), followed.by, now)
+    settle(tx, items, tasks, by, now)
 }
 
-/// Let tasks follow items whose scores changed.
+/// Let tasks follow items whose scores or due dates changed.
 pub(crate) fn rescored(tx: &mut Transaction<'_>, items: &[ItemId], by: &str, now: Timestamp) -> Result<()> {
     if items.is_empty() || !any(tx)? {
         return Ok(());
@@ -95,6 +98,7 @@ record! {
         score: i64,
         highest: i64,
         due_at: Option<Timestamp>,
+        due_met: String,
         earliest: Option<Timestamp>,
     }
 }
@@ -126,11 +130,12 @@ struct TaskAfter {
     items_deferred: i64,
     score: i64,
     due_at: Option<Timestamp>,
+    due_met: String,
 }
 stage!(TaskAfter as "remediation_task_batch" {
     id: RemediationTaskId, state: State, substate: Substate, before_review: State, until_at: Option<Timestamp>,
     resolved_at: Option<Timestamp>, closed_at: Option<Timestamp>, items: i64, items_open: i64, items_deferred: i64,
-    score: i64, due_at: Option<Timestamp>,
+    score: i64, due_at: Option<Timestamp>, due_met: String,
 });
 
 pub(super) struct Line {
@@ -192,13 +197,14 @@ fn up(
     let ends = ends_of(tx, &counts)?;
     let rows: Vec<TaskOf> = tx.all(
         "SELECT t.id, t.state, t.substate, t.before_review, t.until_at, t.resolved_at, t.closed_at, t.owner_id, t.group_name,
-             t.items, t.items_open, t.items_deferred, t.score, t.due_at,
+             t.items, t.items_open, t.items_deferred, t.score, t.due_at, t.due_met,
              coalesce((SELECT max(x.score) FROM remediation_item x WHERE x.task_id = t.id), 0) AS highest,
              (SELECT min(x.due_at) FROM remediation_item x WHERE x.task_id = t.id) AS earliest
          FROM remediation_task t WHERE t.id {in $1} ORDER BY t.id",
         &[&keys],
     )?;
     let nothing = Counts::default();
+    let met = met(tx, &counts)?;
     let (mut after, mut lines, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for task in &rows {
         let counts = counts.get(&task.id).unwrap_or(&nothing);
@@ -224,6 +230,11 @@ fn up(
             items_deferred: counts.of(State::Deferred),
             score: task.highest,
             due_at: task.earliest,
+            due_met: match (life.state, next.state) {
+                (State::Closed, _) => task.due_met.clone(),
+                (_, State::Closed) => met.get(&task.id).copied().unwrap_or_default().to_owned(),
+                _ => String::new(),
+            },
         };
         if next != life || differs(task, &row) {
             after.push(row);
@@ -237,7 +248,7 @@ fn up(
                                     THEN $2 ELSE remediation_task.state_cause END,
                  state = b.state, substate = b.substate, before_review = b.before_review, until_at = b.until_at,
                  resolved_at = b.resolved_at, closed_at = b.closed_at, items = b.items, items_open = b.items_open,
-                 items_deferred = b.items_deferred, score = b.score, due_at = b.due_at, updated_at = $1
+                 items_deferred = b.items_deferred, score = b.score, due_at = b.due_at, due_met = b.due_met, updated_at = $1
              FROM remediation_task_batch b WHERE remediation_task.id = b.id",
             &[&now, &Cause::Items(by.to_owned()).text()],
         )?;
@@ -249,6 +260,30 @@ fn up(
 fn differs(task: &TaskOf, after: &TaskAfter) -> bool {
     (task.items, task.items_open, task.items_deferred, task.score, task.due_at)
         != (after.items, after.items_open, after.items_deferred, after.score, after.due_at)
+}
+
+/// Whether tasks whose items all closed met their due dates: missed where one item missed its own, else met where one met it.
+fn met(
+    tx: &mut Transaction<'_>,
+    counts: &BTreeMap<RemediationTaskId, Counts>,
+) -> Result<BTreeMap<RemediationTaskId, &'static str>> {
+    let over: Vec<i64> =
+        counts.iter().filter(|(_, counts)| counts.open() == 0 && counts.all() > 0).map(|(task, _)| task.0).collect();
+    if over.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(RemediationTaskId, i64)> = tx.all(
+        "SELECT x.task_id, max(CASE i.due_ending WHEN 'missed' THEN 2 WHEN 'met' THEN 1 ELSE 0 END)
+         FROM remediation_item x JOIN vulnerable_item i ON i.id = x.item_id
+         WHERE x.task_id {in $1} GROUP BY x.task_id",
+        &[&over],
+    )?;
+    let word = |(task, found): (RemediationTaskId, i64)| match found {
+        2 => Some((task, "missed")),
+        1 => Some((task, "met")),
+        _ => None,
+    };
+    Ok(rows.into_iter().filter_map(word).collect())
 }
 
 /// The earliest end of the deferrals in each of those tasks of which every open item is deferred.

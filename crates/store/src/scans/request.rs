@@ -28,6 +28,8 @@ record! {
         pub asset_id: AssetId,
         /// Its integration instance.
         pub instance_id: InstanceId,
+        /// The scanner's number of what it is about.
+        pub qid: i64,
         /// The instance's product.
         pub product: String,
         /// The instance has a connection to the scanner.
@@ -55,11 +57,12 @@ record! {
 /// See [`Error`](crate::Error).
 pub fn candidates(tx: &mut Transaction<'_>, numbers: &[i64]) -> Result<Vec<Candidate>> {
     tx.all(
-        "SELECT i.id AS item_id, i.number, i.state, i.owner_id, i.group_name, i.asset_id, i.instance_id, n.product,
+        "SELECT i.id AS item_id, i.number, i.state, i.owner_id, i.group_name, i.asset_id, i.instance_id, v.qid, n.product,
              n.auth <> 'files' AS connected, NOT n.disabled AS enabled, n.source_stamped_at IS NOT NULL AS stamped,
              coalesce(s.active, FALSE) AS active, h.id AS source_host_id, coalesce(h.ip, '') AS address,
              coalesce(h.network_id, '') AS network_id, coalesce(h.tracking, '') AS tracking
          FROM vulnerable_item i
+         JOIN vulnerability v ON v.id = i.vulnerability_id
          JOIN integration_instance n ON n.id = i.instance_id
          LEFT JOIN scanner s ON s.product = n.product
          LEFT JOIN (SELECT DISTINCT d.item_id, d.source_host_id FROM detection d
@@ -84,6 +87,25 @@ pub fn open_items(tx: &mut Transaction<'_>, asset: AssetId, seen_by: Option<&Act
     }
     let rows: Vec<(i64,)> = tx.all_built(&sql.text(" ORDER BY i.residual DESC, i.id LIMIT ").bind(&limit))?;
     Ok(rows.into_iter().map(|(number,)| number).collect())
+}
+
+/// How long scans of about so many addresses took lately, in seconds: the middle one of the last ten that ended; `None` where there
+/// was none.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn expected_seconds(tx: &mut Transaction<'_>, instance: InstanceId, addresses: usize) -> Result<Option<i64>> {
+    let size = i64::try_from(addresses).unwrap_or(i64::MAX / 2);
+    let mut took: Vec<(i64,)> = tx.all(
+        "SELECT finished_at - coalesce(scanner_launched_at, launched_at) AS took FROM scan_child
+         WHERE instance_id = $1 AND state = 'complete' AND finished_at > coalesce(scanner_launched_at, launched_at)
+           AND 2 * (length(addresses) - length(replace(addresses, ',', '')) + 1) >= $2
+           AND length(addresses) - length(replace(addresses, ',', '')) + 1 <= 2 * $2
+         ORDER BY finished_at DESC LIMIT 10",
+        &[&instance, &size],
+    )?;
+    took.sort_unstable();
+    Ok(took.get(took.len() / 2).map(|(micros,)| micros.div_euclid(1_000_000).max(1)))
 }
 
 /// The addresses of these hosts.

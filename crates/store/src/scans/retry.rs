@@ -54,7 +54,7 @@ stage!(StagedMove<'_> as "scan_retry_batch" {
 });
 
 /// Give a request new launches, to which their targets go on; a launch that has none left counts no more. One that is no
-/// longer tracked is not looked at any more then.
+/// longer tracked is looked at all the same: what it finds is taken in when it ends.
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
@@ -82,8 +82,7 @@ pub fn retry(tx: &mut Transaction<'_>, scan: ScanId, children: &[NewChild], now:
         &[&scan],
     )?;
     tx.execute(
-        "UPDATE scan_child SET retried = TRUE,
-             next_at = CASE WHEN state = 'timed_out' THEN NULL ELSE next_at END
+        "UPDATE scan_child SET retried = TRUE
          WHERE scan_id = $1 AND state IN ('error', 'timed_out', 'cancelled')
            AND NOT EXISTS (SELECT 1 FROM scan_target t WHERE t.child_id = scan_child.id)",
         &[&scan],

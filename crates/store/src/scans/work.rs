@@ -266,11 +266,13 @@ pub fn set_state(
 pub fn lookup_pairs(tx: &mut Transaction<'_>, child: ChildScanId) -> Result<Vec<(String, bool, String, i64)>> {
     tx.all(
         "SELECT DISTINCT h.host_key, h.keyed, t.address, v.qid
-         FROM scan_target t
+         FROM scan_child c
+         JOIN scan_target t ON t.child_id = c.id OR (c.retried AND t.scan_id = c.scan_id
+             AND ',' || c.addresses || ',' LIKE '%,' || t.address || ',%')
          JOIN source_host h ON h.id = t.source_host_id
          JOIN vulnerable_item i ON i.id = t.item_id
          JOIN vulnerability v ON v.id = i.vulnerability_id
-         WHERE t.child_id = $1 ORDER BY 1, 4",
+         WHERE c.id = $1 ORDER BY 1, 4",
         &[&child],
     )
 }

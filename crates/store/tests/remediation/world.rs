@@ -44,7 +44,7 @@ pub fn import(db: &Database, now: i64, rows: &[(i64, i64, &'static str)]) {
                 host_key: host.to_string(),
                 keyed: true,
                 netbios: format!("host{host}"),
-                ip: format!("10.0.0.{host}"),
+                ip: format!("10.0.{}.{}", host / 200, host % 200 + 1),
                 ..HostSeen::default()
             },
             detections: Vec::new(),
@@ -221,4 +221,29 @@ pub fn holds(db: &Database) {
         })
         .unwrap();
     assert_eq!(off, 0, "what tasks have of their items is what these are");
+}
+
+/// Forget everything that tests make.
+pub fn clear(db: &Database) {
+    db.write_blocking(|tx| {
+        tx.execute("DELETE FROM remediation_history", &[])?;
+        tx.execute("DELETE FROM remediation_count", &[])?;
+        tx.execute("DELETE FROM remediation_item", &[])?;
+        tx.execute("DELETE FROM remediation_task", &[])?;
+        tx.execute("UPDATE task_rule SET active = FALSE", &[])?;
+        tx.execute("UPDATE number_series SET next = 1 WHERE prefix = 'VUL'", &[])?;
+        tx.execute("DELETE FROM exception_item", &[])?;
+        tx.execute("DELETE FROM exception_request", &[])?;
+        tx.execute("DELETE FROM item_history", &[])?;
+        tx.execute("DELETE FROM score_history", &[])?;
+        tx.execute("DELETE FROM detection_history", &[])?;
+        tx.execute("DELETE FROM detection", &[])?;
+        tx.execute("DELETE FROM vulnerable_item", &[])?;
+        tx.execute("DELETE FROM source_host", &[])?;
+        tx.execute("DELETE FROM asset", &[])?;
+        tx.execute("DELETE FROM vulnerability_cve", &[])?;
+        tx.execute("DELETE FROM vulnerability", &[])?;
+        Ok(())
+    })
+    .unwrap();
 }

@@ -5,8 +5,8 @@ use super::batch::{self, Wanted};
 use super::merger::{DESCRIBED_MAX, Merger};
 use crate::app::App;
 use crate::http::limits::UPLOAD_BYTES_MAX;
+use crate::instances::enabled;
 use axum::body::Bytes;
-use domain::id::InstanceId;
 use domain::number::Number;
 use futures_util::{Stream, StreamExt as _};
 use intake::file::FileReport;
@@ -106,11 +106,16 @@ where
 /// Begin the import of a good file into the instance of this name, which is made where there is none.
 ///
 /// # Errors
-/// [`Error::Refused`] while another import of the instance runs, or where the name belongs to another product.
+/// [`Error::Refused`] while another import of the instance runs, where it is disabled, or where the name belongs to another product.
 pub async fn start(app: &App, actor: &str, instance: &str, checked: Checked) -> Result<Started, Error> {
     let (name, author, now) = (instance.to_owned(), actor.to_owned(), app.clock.now());
-    let instance: InstanceId =
-        app.database.write(move |tx| instances::for_files(tx, &author, &name, "qualys", now)).await?;
+    let known = app.database.write(move |tx| {
+        let id = instances::for_files(tx, &author, &name, "qualys", now)?;
+        instances::one(tx, id)
+    });
+    let known = known.await?;
+    enabled(&known)?;
+    let instance = known.id;
     let source = checked.upload.name.clone();
     let start = Start { instance, kind: Kind::File, cause: Cause::People, actor, source: &source };
     let merger = Merger::start(app, start).await?;

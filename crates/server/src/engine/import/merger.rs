@@ -3,15 +3,16 @@
 use super::Error;
 use super::batch::Batch;
 use crate::app::App;
+use crate::failpoint;
 use domain::id::{InstanceId, VulnerabilityId};
 use domain::time::Timestamp;
 use intake::summary::Rejection;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::imports::{self, Counters, Outcome, Queued, Run, Start, Step};
+use store::imports::{self, Counters, Kind, Outcome, Queued, Run, Start, Step};
 use store::lease::{self, Lease};
-use store::{detections, scores, unseen, vulnerabilities};
+use store::{detections, scores, tags, unseen, vulnerabilities};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -40,11 +41,22 @@ pub struct Merger {
     digest: [u8; 32],
     notes: BTreeSet<&'static str>,
     described: usize,
-    full: bool,
+    pull: Pull,
     step: Step,
     lease: Lease,
     cancelled: CancellationToken,
     _renewing: DropGuard,
+}
+
+/// What a run says of what it does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pull {
+    /// Nothing: a part of what the platform holds, and as it is now.
+    Part,
+    /// That it is not reported any more.
+    Whole,
+    /// Nothing, and what it shows may be old.
+    File,
 }
 
 /// What the names of all leases of imports begin with.
@@ -75,7 +87,7 @@ impl Merger {
             })
             .await?;
         let (run, lease) = begun.ok_or_else(super::running)?;
-        Ok(Self::at_work(app, run, lease))
+        Ok(Self::at_work(app, run, lease, kind))
     }
 
     /// Begin what has waited longest of an instance, in one transaction: of several replicas one does. `None` where nothing
@@ -96,10 +108,10 @@ impl Merger {
             };
             Ok(Some((imports::begin(tx, instance, &queued, now)?, lease, queued)))
         });
-        Ok(begun.await?.map(|(run, lease, queued)| (Self::at_work(app, run, lease), queued)))
+        Ok(begun.await?.map(|(run, lease, queued)| (Self::at_work(app, run, lease, queued.kind), queued)))
     }
 
-    fn at_work(app: &App, run: Run, lease: Lease) -> Merger {
+    fn at_work(app: &App, run: Run, lease: Lease, kind: Kind) -> Merger {
         let (stop, cancelled) = (CancellationToken::new(), CancellationToken::new());
         tokio::spawn(renew(app.clone(), run.id, lease.clone(), stop.clone(), cancelled.clone()));
         app.wake.notify("import", run.id);
@@ -110,7 +122,7 @@ impl Merger {
             digest: [0; 32],
             notes: BTreeSet::new(),
             described: 0,
-            full: false,
+            pull: if kind == Kind::File { Pull::File } else { Pull::Part },
             step: Step::default(),
             lease,
             cancelled,
@@ -174,7 +186,7 @@ impl Merger {
 
     /// From now on all that is known of a host is merged at once: what is missing is not reported any more.
     pub fn compare(&mut self) {
-        self.full = true;
+        self.pull = Pull::Whole;
     }
 
     /// Decide whether what a full pull did not show counts; gives what the run says of it.
@@ -234,15 +246,18 @@ impl Merger {
             return Ok(());
         }
         let (run, lease, before, now) = (self.run.clone(), self.lease.clone(), self.counters, self.app.clock.now());
-        let full = self.full;
+        let pull = self.pull;
         let merged = self
             .app
             .database
             .write_bulk(move |tx| {
                 lease::hold(tx, &lease)?;
                 let merged = detections::merge(tx, &run, &batch.machines, now)?;
-                if full {
-                    unseen::compare(tx, &run, &batch.machines, now)?;
+                tags::rebase(tx, &run, &batch.machines)?;
+                match pull {
+                    Pull::Whole => unseen::compare(tx, &run, &batch.machines, now)?,
+                    Pull::Part => unseen::shown_again(tx, &run, &batch.machines)?,
+                    Pull::File => {}
                 }
                 let mut counters = before;
                 counters.add(&merged.counters);
@@ -250,6 +265,7 @@ impl Merger {
                 Ok(merged)
             })
             .await?;
+        failpoint::hit("import.merged");
         self.counters.add(&merged.counters);
         self.digest = imports::chain(&self.digest, &merged.digest);
         self.app.wake.notify("import", self.run.id);
@@ -370,6 +386,7 @@ impl Merger {
         }
         let (run, lease, counters, digest) = (self.run.clone(), self.lease.clone(), self.counters, self.digest);
         let now = self.app.clock.now();
+        failpoint::hit("import.before_finish");
         let cancelled = matches!(outcome, Err(Error::Cancelled));
         let failed = outcome.as_ref().err().map(|error| (error.reason(), error.kind()));
         let remark = outcome.as_ref().map(String::as_str).unwrap_or_default();
@@ -391,6 +408,7 @@ impl Merger {
                 lease::release(tx, &lease)
             })
             .await?;
+        failpoint::hit("import.finished");
         self.app.wake.notify("import", self.run.id);
         self.app.wake.notify("instance", self.run.instance.0);
         outcome.map(|_| counters)

@@ -10,7 +10,8 @@ use super::merger::Merger;
 use super::{Error, Request, What};
 use crate::app::App;
 use crate::connect::qualys::{Client, DetectionQuery, HostQuery, KnowledgeBaseQuery, Page, Pages};
-use crate::instances::connect;
+use crate::failpoint;
+use crate::instances::{connect, importable};
 use crate::platforms::Purpose;
 use domain::id::InstanceId;
 use domain::number::Number;
@@ -77,10 +78,7 @@ pub async fn start(app: &App, request: Request) -> Result<Started, Error> {
 /// # Errors
 /// [`Error::Refused`] `instance_disabled`, or where it has no connection.
 pub async fn connection(app: &App, instance: InstanceId) -> Result<Client, Error> {
-    if app.database.read(move |tx| instances::one(tx, instance)).await?.disabled {
-        let why = "this integration instance is disabled: it neither imports nor rescans";
-        return Err(domain::refusal::Refusal::new("instance_disabled", why).into());
-    }
+    importable(&app.database.read(move |tx| instances::one(tx, instance)).await?)?;
     Ok(connect(app, instance, Purpose::Import).await?)
 }
 
@@ -97,6 +95,7 @@ impl Started {
     /// What ended it early; complete hosts are kept, no cursor has moved.
     pub async fn run(self) -> Result<Counters, Error> {
         let Started { app, client, mut merger, what, .. } = self;
+        failpoint::hit("import.begun");
         let instance = merger.run.instance;
         let client = match client {
             Some(client) => client,
@@ -271,6 +270,7 @@ impl Work {
             merge_page(merger, page).await?;
             if let (Some(next), Some(until)) = (next, until) {
                 merger.reached(&next.to_string(), until).await?;
+                failpoint::hit("import.reached");
             }
         }
         Ok(until)
@@ -316,7 +316,10 @@ impl Work {
                 vulnerabilities::placeholders(tx, &product, after, asked_before, BACKFILL_QIDS)
             };
             let ids = self.app.database.read(unknown).await?;
-            let Some(last) = ids.last().copied() else { return Ok(()) };
+            let Some(last) = ids.last().copied() else {
+                failpoint::hit("import.back_filled");
+                return Ok(());
+            };
             if after == 0 {
                 merger.step("back_fill").await?;
             }
@@ -331,6 +334,7 @@ impl Work {
 
 /// Merge a page that is known to be good; gives the scanner's ids of the hosts on it.
 async fn merge_page(merger: &mut Merger, mut page: Page) -> Result<Vec<i64>, Error> {
+    failpoint::hit("import.page");
     let summary = &page.summary;
     merger.count(1, summary.hosts + summary.detections + summary.vulnerabilities, page.bytes()).await?;
     merger.reject(summary, &summary.rejections).await?;

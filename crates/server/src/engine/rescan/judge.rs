@@ -109,6 +109,10 @@ fn mail_end(
         let counted = counts.iter().map(|row| (Verdict::title(&row.verdict).to_owned(), row.count.to_string()));
         let mut rows = vec![("Scans".to_owned(), format!("{complete} of {} complete", children.len()))];
         rows.extend(counted);
+        rows.extend(children.iter().filter(|child| !child.doubles.is_empty()).map(|child| {
+            let all: Vec<&str> = [child.reference.as_str()].into_iter().chain(child.doubles()).collect();
+            ("Launched twice".to_owned(), format!("{}: {}", child.name(), all.join(", ")))
+        }));
         let words = state.as_str().replace('_', " ");
         let about = About {
             subject: format!("{number} has ended: {words}"),

@@ -2,11 +2,13 @@
 //! itself are made of the same plan.
 
 use super::offer::{Denial, Judge, Scanner};
+use super::record;
 use crate::http::{Caller, Error};
 use domain::id::{AssetId, InstanceId, ItemId, SourceHostId};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::rescan::{self, ITEMS_MAX, Launch, Target, Waiting};
+use domain::search_list::Tests;
 use domain::time::Timestamp;
 use protocol::problem::FieldError;
 use sha2::{Digest as _, Sha256};
@@ -14,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use store::Transaction;
 use store::instances::Profile;
 use store::scans::{self, Candidate, Joined, NewExcluded};
+use store::search_lists;
 
 /// Which option profile to scan with (S2.11, S2.12).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub enum Source {
     Items(Vec<Number>),
     /// What is open on an asset and may be rescanned.
     Asset(AssetId),
+    /// What is open in a remediation task or an effort.
+    Record(Number),
     /// Items that somebody resolved.
     Resolved(Vec<Number>),
 }
@@ -41,6 +46,7 @@ impl Source {
         match self {
             Source::Items(_) => ("vulnerable_item", String::new()),
             Source::Asset(asset) => ("asset", format!("assets/{asset}")),
+            Source::Record(number) => record::words(*number),
             Source::Resolved(_) => ("vulnerable_item", RESOLVED.to_owned()),
         }
     }
@@ -90,6 +96,12 @@ pub struct Planned {
     pub profile: Profile,
     /// When the scan window of the integration opens; none while it is open.
     pub opens_at: Option<Timestamp>,
+    /// The time zone of that window.
+    pub zone: String,
+    /// How long scans of this size took lately, in seconds; none where there was none.
+    pub seconds: Option<i64>,
+    /// What the profile does not look for although it is asked for, and what cannot be told.
+    pub untested: Vec<(i64, Tests)>,
 }
 
 /// What a request would do.
@@ -132,6 +144,9 @@ pub(super) fn plan_of(
     now: Timestamp,
 ) -> Result<Plan, Error> {
     let mut judge = Judge::new(tx, caller)?;
+    if matches!(request.source, Source::Record(_)) {
+        judge = judge.following();
+    }
     let (mut items, mut skipped) = eligible(tx, caller, &mut judge, request)?;
     let ids: HashMap<i64, ItemId> =
         items.iter().filter_map(|(number, rows)| Some((*number, rows.first()?.item_id))).collect();
@@ -160,8 +175,9 @@ pub(super) fn plan_of(
         joined.iter().filter_map(|(scan, joined)| Some((*of_item.get(&joined.item)?, *scan))).collect();
     already.extend(taken.iter().map(|(item, scan)| (number(Series::Item, *item), number(Series::Scan, *scan))));
     let mut launches = launches(&judge, &targets, &profiles);
+    let qids: HashMap<ItemId, i64> = items.values().flatten().map(|row| (row.item_id, row.qid)).collect();
     for planned in &mut launches {
-        planned.opens_at = scans::policy(tx, planned.launch.instance)?.0.opens_at(now);
+        foresee(tx, planned, &qids, now)?;
     }
     let launched: BTreeSet<ItemId> = targets.iter().map(|target| target.item).collect();
     let product = items.values().flatten().next().map(|row| row.product.clone()).unwrap_or_default();
@@ -177,6 +193,23 @@ pub(super) fn plan_of(
     };
     plan.digest = plan.recognised();
     Ok(plan)
+}
+
+/// What is worth knowing of a launch before it is sent.
+fn foresee(
+    tx: &mut Transaction<'_>,
+    planned: &mut Planned,
+    qids: &HashMap<ItemId, i64>,
+    now: Timestamp,
+) -> store::Result<()> {
+    let launch = &planned.launch;
+    let policy = scans::policy(tx, launch.instance)?.0;
+    planned.opens_at = policy.opens_at(now);
+    planned.zone = policy.zone;
+    planned.seconds = scans::expected_seconds(tx, launch.instance, launch.addresses.len())?;
+    let wanted: Vec<i64> = launch.targets.iter().filter_map(|(item, _)| qids.get(item).copied()).collect();
+    planned.untested = search_lists::untested(tx, launch.instance, &launch.profile, &wanted)?;
+    Ok(())
 }
 
 impl Plan {
@@ -227,8 +260,9 @@ pub(super) fn nothing() -> Error {
 }
 
 /// The ordinals of what is to be looked at, each once.
-fn wanted(tx: &mut Transaction<'_>, caller: &Caller, source: &Source) -> Result<BTreeSet<i64>, Error> {
-    match source {
+fn wanted(tx: &mut Transaction<'_>, caller: &Caller, request: &Request) -> Result<BTreeSet<i64>, Error> {
+    let eligible_only = request.eligible_only;
+    match &request.source {
         Source::Items(items) | Source::Resolved(items) => {
             let wanted: BTreeSet<i64> = items.iter().map(|item| item.ordinal).collect();
             if wanted.is_empty() {
@@ -255,6 +289,13 @@ fn wanted(tx: &mut Transaction<'_>, caller: &Caller, source: &Source) -> Result<
             }
             Ok(found.into_iter().collect())
         }
+        Source::Record(number) => {
+            let found = record::wanted(tx, caller, *number)?;
+            if !eligible_only {
+                record::whole(tx, caller, *number)?;
+            }
+            Ok(found.into_iter().collect())
+        }
     }
 }
 
@@ -265,7 +306,7 @@ fn eligible(
     judge: &mut Judge<'_>,
     request: &Request,
 ) -> Result<(Items, Vec<Skipped>), Error> {
-    let wanted = wanted(tx, caller, &request.source)?;
+    let wanted = wanted(tx, caller, request)?;
     let ordinals: Vec<i64> = wanted.iter().copied().collect();
     let rows = scans::candidates(tx, &ordinals)?;
     judge.learn(tx, &rows)?;
@@ -291,6 +332,10 @@ fn eligible(
     match request.source {
         Source::Asset(asset) if none => {
             super::of_asset(tx, caller, asset)??;
+            Err(refused(skipped))
+        }
+        Source::Record(number) if none => {
+            super::of_record(tx, caller, number, request.eligible_only)??;
             Err(refused(skipped))
         }
         Source::Items(_) | Source::Resolved(_) if none || !request.eligible_only => Err(refused(skipped)),
@@ -373,7 +418,9 @@ fn launches(judge: &Judge<'_>, targets: &[Target], profiles: &Profiles) -> Vec<P
         let scanner = judge.scanners.get(&launch.instance)?;
         let (appliance, status) = scanner.appliance(&launch.appliance);
         let profile = profiles.get(&(launch.instance, launch.profile.clone()))?.clone();
-        Some(Planned { instance: scanner.instance.name.clone(), appliance, status, profile, opens_at: None, launch })
+        let instance = scanner.instance.name.clone();
+        let (zone, untested) = (String::new(), Vec::new());
+        Some(Planned { launch, instance, appliance, status, profile, opens_at: None, zone, seconds: None, untested })
     });
     planned.collect()
 }

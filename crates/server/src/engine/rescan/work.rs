@@ -8,6 +8,7 @@ use super::scanner::{self, Failed, instant, sign_out, timed, told, words};
 use crate::app::App;
 use crate::connect::qualys::{Client, ScanQuery};
 use crate::engine::import::{self, import_targeted};
+use crate::failpoint;
 use domain::rescan::{self, ADOPTION_DAYS, Child, Cut, Event, Pace, Told};
 use domain::time::Timestamp;
 use intake::qualys::scan_fetch::ScanResult;
@@ -198,6 +199,7 @@ impl Work<'_> {
     }
 
     async fn told(mut self, reports: &[ScanReport]) -> store::Result<()> {
+        failpoint::hit("rescan.looked");
         let told = told_of(reports);
         let now = self.now();
         self.follow_first(reports);
@@ -208,6 +210,10 @@ impl Work<'_> {
             child.finished_at = child.finished_at.or(Some(now));
         }
         child.message = words_of(reports, told);
+        if let Some(dropped) = dropped(child, reports) {
+            let apart = if child.message.is_empty() { "" } else { "; " };
+            child.message = format!("{}{apart}{dropped}", child.message);
+        }
         let looks = child.looks;
         let mut seen = told;
         if told == Told::Cancelled {
@@ -229,7 +235,12 @@ impl Work<'_> {
             Child::Running => self.next_in(self.pace.next_look_seconds(looks)),
             _ => {}
         }
-        self.save().await
+        let processed = self.child.state == Child::Pulling;
+        self.save().await?;
+        if processed {
+            failpoint::hit("rescan.finished");
+        }
+        Ok(())
     }
 
     /// Pulling: exactly these hosts and vulnerabilities, through the import, then the verdicts.
@@ -245,8 +256,12 @@ impl Work<'_> {
         }
         let scan = self.child.name();
         let source = format!("scans/{}", scan.split('/').next().unwrap_or_default());
+        failpoint::hit("rescan.pull_begun");
         match import_targeted(self.app, self.child.instance_id, hosts, qids, source).await {
-            Ok((number, _)) => self.judged(Some(number.ordinal)).await,
+            Ok((number, _)) => {
+                failpoint::hit("rescan.pulled");
+                self.judged(Some(number.ordinal)).await
+            }
             Err(import::Error::Stopping) => Ok(()),
             Err(import::Error::Refused(refusal)) if refusal.code == import::RUNNING => {
                 self.child.message = "waiting for another import of the instance to end".to_owned();
@@ -287,6 +302,7 @@ impl Work<'_> {
     /// Verdicts, the end of the launch and the state of the request in one transaction.
     async fn judged(mut self, run: Option<i64>) -> store::Result<()> {
         let unscanned = self.reached().await;
+        failpoint::hit("rescan.fetched");
         self.child.run_number = run.or(self.child.run_number);
         self.child.message = match (self.child.cut, self.child.adopted) {
             (true, _) => "the scan was cancelled at the scanner; what it found by then was taken in".to_owned(),
@@ -308,6 +324,7 @@ impl Work<'_> {
                 Ok(())
             })
             .await?;
+        failpoint::hit("rescan.judged");
         self.app.wake.notify("item", 0);
         Ok(())
     }
@@ -410,22 +427,47 @@ impl Work<'_> {
 
 /// Why a scan has no result for an address, as far as the scanner says: its lists hold addresses and ranges.
 fn unscanned(result: &ScanResult, address: &str) -> String {
-    let named = |list: &String| {
-        list.split(',').map(str::trim).any(|part| match part.split_once('-') {
-            None => part == address,
-            Some((low, high)) => {
-                let whole = |text: &str| text.trim().parse::<IpAddr>().ok();
-                let within = (whole(low), whole(address), whole(high));
-                matches!(within, (Some(low), Some(at), Some(high)) if (low..=high).contains(&at))
-            }
-        })
-    };
-    let which = result.not_scanned.iter().find(|(_, list)| named(list)).map(|(key, _)| key.to_ascii_lowercase());
+    let which = result.not_scanned.iter().find(|(_, list)| names(list, address));
+    let which = which.map(|(key, _)| key.to_ascii_lowercase());
     match which {
+        None if result.target.as_ref().is_some_and(|target| left_out(target, address)) => LEFT_OUT.to_owned(),
         Some(key) if key.contains("alive") => "the host did not answer".to_owned(),
         Some(key) if key.contains("exclu") => "the scanner leaves the address out".to_owned(),
         _ => "the scan has no result for the address".to_owned(),
     }
+}
+
+/// Why an address that was sent has no result: the scanner drops those outside of its user's scope without a word.
+const LEFT_OUT: &str = "the scanner did not take the address into the scan";
+
+/// An address, or a range of them.
+fn range(part: &str) -> Option<(IpAddr, IpAddr)> {
+    let whole = |text: &str| text.trim().parse::<IpAddr>().ok();
+    match part.split_once('-') {
+        None => whole(part).map(|at| (at, at)),
+        Some((low, high)) => Some((whole(low)?, whole(high)?)),
+    }
+}
+
+/// Does a list of addresses and ranges, as the scanner writes it, hold this address?
+fn names(list: &str, address: &str) -> bool {
+    let Ok(at) = address.parse::<IpAddr>() else { return false };
+    list.split(',').filter_map(range).any(|(low, high)| (low..=high).contains(&at))
+}
+
+/// Is the address certainly no target of a scan? A target that is more than addresses, as names and groups, leaves it open.
+fn left_out(target: &str, address: &str) -> bool {
+    let parts = || target.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts().next().is_some() && parts().all(|part| range(part).is_some()) && !names(target, address)
+}
+
+/// What the scanner did not take of the addresses that were sent, as a sentence; nothing where it took them all.
+fn dropped(child: &ChildRow, reports: &[ScanReport]) -> Option<String> {
+    let target = reports.iter().find(|report| report.reference == child.reference)?.target.as_ref()?;
+    let missing: Vec<&str> = child.addresses().filter(|address| left_out(target, address)).collect();
+    let (first, rest) = missing.split_first()?;
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    Some(format!("the scanner did not take {first}{more} into the scan"))
 }
 
 /// What the scanner says of all scans of one launch.

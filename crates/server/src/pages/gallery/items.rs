@@ -110,6 +110,19 @@ pub(super) fn pages(out: &Path) {
             what: "Risk accepted".into(),
             at: when(9_000),
         }],
+        tasks: vec![items::TaskLine {
+            number: "VUL0000012".into(),
+            href: "task.html".into(),
+            state: Chip::new(Tone::Run, "Under investigation"),
+            title: "OpenSSH: web-team".into(),
+            who: "web-team".into(),
+        }],
+        notes: vec![items::NoteLine {
+            text: "Called the team: they restart on Friday.".into(),
+            by: "mara".into(),
+            at: when(300),
+        }],
+        note: Action::show("Write a note", "/x").icon("file-text"),
         scans: vec![items::ScanLine {
             number: "VSCAN0002041".into(),
             href: "scan.html".into(),
@@ -135,6 +148,7 @@ pub(super) fn pages(out: &Path) {
             Fact::new("Addresses", Value::code("10.20.4.1")),
         ],
         default_profile: Some("Quell verification".into()),
+        warning: None,
         profiles: vec![
             Choice::new("1", "Quell verification"),
             Choice::new("2", "Initial options"),
@@ -153,7 +167,10 @@ pub(super) fn pages(out: &Path) {
             digest: "0193".into(),
             scans: vec![items::PlanRow {
                 place: "Qualys EU · scanner-fra-1 · network 5".into(),
-                warning: Some("The scanner says that this appliance is Offline.".into()),
+                notes: vec![
+                    "Scans of this size took about 12 minutes lately.".into(),
+                    "The scanner says that this appliance is Offline.".into(),
+                ],
                 profile: "Quell verification".into(),
                 addresses: "10.20.4.1, 10.20.4.2 and 7 more".into(),
                 items: 9,

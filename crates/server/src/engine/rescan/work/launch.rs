@@ -4,6 +4,7 @@ use super::{SEARCH_BACK_SECONDS, Work};
 use crate::connect::qualys::{Client, LaunchRequest, LaunchedScan, ProfileChoice, ScanQuery, ScannerChoice};
 use crate::engine::rescan::CLAIM_SECONDS;
 use crate::engine::rescan::scanner::{Failed, instant, sign_out, timed};
+use crate::failpoint;
 use domain::rescan::{self, EXTERNAL, Event, Line, Pace, Turn, Waits};
 use domain::time::Timestamp;
 use intake::qualys::scans::ScanReport;
@@ -65,8 +66,9 @@ impl Work<'_> {
                 Err(failed) => return self.not_launched(failed).await,
             }
         }
+        failpoint::hit("rescan.before_intent");
         match self.intend().await? {
-            Intent::Durable => {}
+            Intent::Durable => failpoint::hit("rescan.intent"),
             Intent::Lost => return Ok(()),
             Intent::Held(why, until) => {
                 sign_out(&client).await;
@@ -75,6 +77,7 @@ impl Work<'_> {
         }
         let request = self.order();
         let answer = timed(client.launch_scan(&request)).await;
+        failpoint::hit("rescan.called");
         sign_out(&client).await;
         match answer {
             Ok(LaunchedScan { reference, .. }) => self.launched(reference, None).await,
@@ -165,7 +168,9 @@ impl Work<'_> {
         (child.looks, child.failures) = (0, 0);
         child.tracking_until = now.plus_seconds(hours.saturating_mul(3_600));
         self.next_in(self.pace.next_look_seconds(0));
-        self.save().await
+        self.save().await?;
+        failpoint::hit("rescan.launched");
+        Ok(())
     }
 
     pub(super) fn search_pause(&self) -> i64 {
