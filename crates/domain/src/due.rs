@@ -245,7 +245,7 @@ fn ended(due: Due, of: Of, now: Timestamp) -> Ending {
 #[must_use]
 pub fn again(days: &Days, due: Due, of: Of, now: Timestamp) -> Due {
     match (of.state, due.ending, due.band, due.from) {
-        (State::Closed, ..) | (State::Deferred, ..) => after(days, due, of, now),
+        (State::Closed | State::Deferred, ..) => after(days, due, of, now),
         (_, Ending::Open, Some(band), Some(from)) => Due::runs(days, band, from),
         _ => after(days, due, of, now),
     }

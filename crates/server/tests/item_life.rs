@@ -245,7 +245,7 @@ testkit::both_servers!(what_nothing_reports_closes_and_any_report_opens_it, |ser
     world.import(&[(12, 92, "Active", 50, world.day(99))]).await;
     world.covered(Some(world.day(100))).await;
     let tried = world.run(id, json!({ "dry_run": true })).await;
-    let judged = json!({ "instance": "Files", "open": 2, "matched": 1, "held": null, "reason": null });
+    let judged = json!({ "instance": "Files (Qualys)", "open": 2, "matched": 1, "held": null, "reason": null });
     assert_eq!(tried["dry_run"], json!([judged]), "{tried}");
     assert_eq!(world.items("is:closed").await.len(), 0, "a dry run changes nothing");
     world.run(id, json!({})).await;

@@ -16,7 +16,8 @@ use domain::time::Timestamp;
 use protocol::problem::FieldError;
 use std::time::Duration;
 use store::items::stale::{self, Looked, NewRun, Rule, Wanted};
-use store::{Transaction, lease, settings};
+use store::lease::{self, Lease};
+use store::{Transaction, settings};
 use uuid::Uuid;
 
 /// Pause between two looks without a wake-up.
@@ -56,11 +57,18 @@ pub async fn look(app: &App, holder: Uuid) -> Result<i64, Error> {
         let now = app.clock.now();
         app.database.write(move |tx| stale::first_seen(tx, now)).await?;
     }
-    for rule in rules {
-        let Some(author) = wanted(&rule, app.clock.now()) else { continue };
-        let Some(count) = go_through(app, holder, &rule, &author).await? else { break };
+    let now = app.clock.now();
+    let wanted: Vec<(Rule, String)> =
+        rules.into_iter().filter_map(|rule| wanted(&rule, now).map(|author| (rule, author))).collect();
+    if wanted.is_empty() {
+        return Ok(0);
+    }
+    let Some(lease) = app.database.write(move |tx| mine(tx, holder, now)).await? else { return Ok(0) };
+    for (rule, author) in wanted {
+        let Some(count) = go_through(app, holder, &rule, &author).await? else { return Ok(closed) };
         closed += count;
     }
+    app.database.write(move |tx| lease::release(tx, &lease)).await?;
     Ok(closed)
 }
 
@@ -72,7 +80,7 @@ async fn go_through(app: &App, holder: Uuid, rule: &Rule, author: &str) -> Resul
         let (one, by) = (judged.clone(), author.to_owned());
         let of = rule.clone();
         let run = app.database.write(move |tx| {
-            if !mine(tx, holder, now)? {
+            if mine(tx, holder, now)?.is_none() {
                 return Ok(None);
             }
             let held = one.refused.as_ref().map(|refusal| (refusal.code, refusal.sentence.as_str()));
@@ -84,6 +92,10 @@ async fn go_through(app: &App, holder: Uuid, rule: &Rule, author: &str) -> Resul
             closed += close(app, holder, rule, (run, &judged, author), bound).await?;
         }
     }
+    // What was cut off goes on after the next start.
+    if app.stopping.is_cancelled() {
+        return Ok(None);
+    }
     let of = rule.clone();
     app.database.write(move |tx| stale::ran(tx, &of, now)).await?;
     if closed > 0 {
@@ -93,9 +105,10 @@ async fn go_through(app: &App, holder: Uuid, rule: &Rule, author: &str) -> Resul
     Ok(Some(closed))
 }
 
-fn mine(tx: &mut Transaction<'_>, holder: Uuid, now: Timestamp) -> store::Result<bool> {
+/// The right to go through the rules, for a while from now on; none where another replica has it.
+fn mine(tx: &mut Transaction<'_>, holder: Uuid, now: Timestamp) -> store::Result<Option<Lease>> {
     let (name, seconds) = LEASE;
-    Ok(lease::acquire(tx, name, holder, now, seconds)?.is_some())
+    lease::acquire(tx, name, holder, now, seconds)
 }
 
 async fn close(
@@ -109,8 +122,8 @@ async fn close(
     while !app.stopping.is_cancelled() {
         let (of, by, instance, now) = (rule.clone(), author.to_owned(), judged.instance.id, app.clock.now());
         let last = app.database.write_bulk(move |tx| match mine(tx, holder, now)? {
-            true => stale::close(tx, &of, (run, instance, &by), bound, after, now),
-            false => Ok(None),
+            Some(_) => stale::close(tx, &of, (run, instance, &by), bound, after, now),
+            None => Ok(None),
         });
         let Some(last) = last.await? else { break };
         after = last;
