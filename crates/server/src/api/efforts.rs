@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use domain::access::{Action, Record};
 use domain::effort;
 use domain::number::{Number, Series};
+use domain::time::Timestamp;
 use protocol::api::efforts as body;
 use protocol::api::exposure::{Assignment, ItemHistoryLine};
 use protocol::problem::FieldError;
@@ -62,9 +63,14 @@ pub(crate) fn own(caller: &Caller) -> Record {
     Record { assignee: Some(caller.user), ..Record::default() }
 }
 
-fn full(tx: &mut Transaction<'_>, caller: &Caller, row: &EffortRow) -> Result<(i64, body::EffortBody), Error> {
+fn full(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    row: &EffortRow,
+    now: Timestamp,
+) -> Result<(i64, body::EffortBody), Error> {
     let rows = store_efforts::items_of(tx, &caller.actor, row.id, ITEMS_SHOWN)?;
-    let items = rows.into_iter().map(|row| items::body(caller, row)).collect();
+    let items = rows.into_iter().map(|row| items::body(caller, row, now)).collect();
     Ok((row.version, body::EffortBody { effort: body(row), items }))
 }
 
@@ -86,9 +92,10 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
 #[utoipa::path(get, path = "/efforts/{number}", tag = "efforts", params(("number" = String, Path)),
     responses((status = OK, body = body::EffortBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
+    let now = app.clock.now();
     let shown = app.database.try_read(move |tx| {
         let row = efforts::known(tx, &caller, Action::TasksView, &number)?;
-        full(tx, &caller, &row)
+        full(tx, &caller, &row, now)
     });
     let (version, body) = shown.await?;
     Ok((etag(version), Json(body)))
@@ -258,7 +265,7 @@ pub(crate) async fn edit(
         };
         store_efforts::change(tx, &caller.author(), &row, &change, now)?;
         let row = store_efforts::one(tx, &caller.actor, row.number)?;
-        full(tx, &caller, &row)
+        full(tx, &caller, &row, now)
     });
     changed.await
 }
@@ -298,7 +305,7 @@ pub(crate) async fn end(
         effort::may_change(row.state)?;
         store_efforts::end(tx, &caller.author(), &row, now)?;
         let row = store_efforts::one(tx, &caller.actor, row.number)?;
-        full(tx, &caller, &row)
+        full(tx, &caller, &row, now)
     });
     let ended = ended.await?;
     app.wake.notify("item", 0);

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(offer_of_task, rescan_task))
+    OpenApiRouter::new().routes(routes!(offer_of_task, rescan_task)).routes(routes!(offer_of_effort, rescan_effort))
 }
 
 /// Which items of a record are asked for.
@@ -78,4 +78,33 @@ async fn rescan_task(
     Json(request): Json<body::RescanRequest>,
 ) -> Result<Asked, Error> {
     rescan(app, caller, number(Series::RemediationTask, &text)?, request).await
+}
+
+/// Show whether and how what is open in an effort can be rescanned
+#[utoipa::path(get, path = "/efforts/{number}/rescan", tag = "scans", params(("number" = String, Path), Eligible),
+    responses((status = OK, body = body::OfferBody)))]
+async fn offer_of_effort(
+    State(app): State<App>,
+    caller: Caller,
+    Path(text): Path<String>,
+    Query(Eligible { eligible_only }): Query<Eligible>,
+) -> Result<Json<body::OfferBody>, Error> {
+    offer(app, caller, number(Series::Effort, &text)?, eligible_only).await
+}
+
+/// Rescan what is open in an effort
+///
+/// Whoever leads it may. Closed items and those that cannot be scanned are left out, each with its reason; items of other products
+/// refuse it, unless `eligible_only` leaves them out, too.
+#[utoipa::path(post, path = "/efforts/{number}/rescan", tag = "scans", params(("number" = String, Path)),
+    request_body = body::RescanRequest, responses((status = CREATED, body = body::RequestedBody),
+    (status = OK, body = body::RequestedBody), (status = CONFLICT, description = "as of an item; `record_closed`, \
+    `mixed_sources`, `nothing_open`, `too_many_items`")))]
+async fn rescan_effort(
+    State(app): State<App>,
+    caller: Caller,
+    Path(text): Path<String>,
+    Json(request): Json<body::RescanRequest>,
+) -> Result<Asked, Error> {
+    rescan(app, caller, number(Series::Effort, &text)?, request).await
 }

@@ -8,7 +8,7 @@ use super::vulnerabilities::TOTAL_MAX;
 use super::{exposure, marks};
 use crate::api;
 use crate::app::App;
-use crate::engine::efforts;
+use crate::engine::{efforts, rescan};
 use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, IfMatch, ListQuery, PageActor};
@@ -23,6 +23,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::effort::{self, State as At};
+use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use protocol::api::efforts::{EffortChange, NewEffort};
 use serde::Deserialize;
@@ -107,6 +108,8 @@ fn line(row: &EffortRow, now: Timestamp) -> Line {
 struct Seen {
     row: EffortRow,
     access: Record,
+    /// Why nothing in it can be rescanned.
+    unscannable: Option<Refusal>,
     items: Vec<ItemRow>,
     history: Vec<EffortLine>,
 }
@@ -117,6 +120,7 @@ async fn look(app: &App, who: &PageActor, number: &str) -> Result<Seen, Error> {
         let row = efforts::known(tx, &asker, Action::TasksView, &number)?;
         Ok::<_, Error>(Seen {
             access: store_efforts::access(tx, &asker.actor, &row)?,
+            unscannable: rescan::of_record(tx, &asker, row.number(), false)?.err(),
             items: store_efforts::items_of(tx, &asker.actor, row.id, ITEMS_SHOWN)?,
             history: store_efforts::history(tx, row.id, LOG_LINES)?,
             row,
@@ -133,7 +137,7 @@ fn items(row: &EffortRow, also: &str) -> String {
 }
 
 async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    let Seen { row, access, items: rows, history } = look(&app, &who, &number).await?;
+    let Seen { row, access, unscannable, items: rows, history } = look(&app, &who, &number).await?;
     let now = app.clock.now();
     let number = row.number().to_string();
     let shell = frame(&app, &who, Section::Efforts, number.clone()).await?.under("Efforts", "/efforts");
@@ -141,7 +145,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
         shell,
         title: row.title.clone(),
         marks: vec![state(row.state)],
-        actions: actions(&who, &row, &access),
+        actions: actions(&who, &row, &access, unscannable.as_ref()),
         description: row.description.clone(),
         bar: bar(&row).tall(),
         counts: vec![
@@ -165,12 +169,12 @@ fn unchangeable(who: &PageActor, row: &EffortRow, access: &Record) -> Option<Str
     denied.or_else(|| effort::may_change(row.state).err().map(|refusal| exposure::refused(&refusal)))
 }
 
-fn actions(who: &PageActor, row: &EffortRow, access: &Record) -> Vec<Button> {
+fn actions(who: &PageActor, row: &EffortRow, access: &Record, unscannable: Option<&Refusal>) -> Vec<Button> {
     let here = |verb: &str| format!("/efforts/{}/{verb}", row.number());
     let refused = unchangeable(who, row, access);
     // What was seen is what is ended: the version stands in the button's address.
     let end = address(&here("end"), &[("seen", &row.version.to_string())]);
-    vec![
+    let mut actions = vec![
         Button::show("Change", here("change")).icon("pencil").unless(refused.clone()),
         Button::post("End effort", end)
             .icon("ban")
@@ -181,7 +185,9 @@ fn actions(who: &PageActor, row: &EffortRow, access: &Record) -> Vec<Button> {
                 "End effort",
             )
             .unless(refused),
-    ]
+    ];
+    actions.extend(super::rescan::buttons(&format!("efforts/{}", row.number()), unscannable));
+    actions
 }
 
 fn facts(row: &EffortRow) -> Vec<Fact> {

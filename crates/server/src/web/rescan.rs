@@ -11,7 +11,7 @@ use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
 use crate::pages::forms::Faults;
 use crate::pages::items::{PlanPart, PlanRow, RescanPage};
-use crate::pages::lists::address;
+use crate::pages::lists::{Action as Button, address};
 use crate::pages::{Choice, Fact, Fault, Section, Value, count};
 use crate::views;
 use axum::Router;
@@ -44,6 +44,7 @@ pub fn routes() -> Router<App> {
         .route("/items/rescan", post(of_rows))
         .route("/assets/{id}/rescan", get(of_asset).post(rescan_asset))
         .route("/tasks/{number}/rescan", get(of_task).post(rescan_task))
+        .route("/efforts/{number}/rescan", get(of_effort).post(rescan_effort))
         .route("/rescan", get(of_several).post(rescan_several))
 }
 
@@ -443,10 +444,22 @@ struct Part {
     eligible: bool,
 }
 
-fn of_record(number: Number, noun: &str, Part { eligible }: Part) -> Dialog {
+fn of_record(series: Series, text: &str, Part { eligible }: Part) -> Result<Dialog, Error> {
+    let number = api::scan_records::number(series, text)?;
+    let noun = if series == Series::Effort { "efforts" } else { "tasks" };
     let back = format!("/{noun}/{number}");
     let to = format!("{back}/rescan{}", if eligible { "?eligible=true" } else { "" });
-    Dialog { numbers: Vec::new(), whole: Whole::Record { number, eligible_only: eligible }, to, back }
+    Ok(Dialog { numbers: Vec::new(), whole: Whole::Record { number, eligible_only: eligible }, to, back })
+}
+
+/// Rescan among the actions of a record that holds items. Where items of other products are in the way, those of Qualys alone can be
+/// asked for.
+pub(super) fn buttons(record: &str, refused: Option<&Refusal>) -> Vec<Button> {
+    let to = format!("/{record}/rescan");
+    let mixed = refused.is_some_and(|refusal| refusal.code == rescan::MIXED);
+    let part = mixed.then(|| Button::show("Rescan those of Qualys", format!("{to}?eligible=true")).icon("radar"));
+    let whole = Button::show("Rescan", to).icon("radar").key('r').primary().unless(refused.map(exposure::refused));
+    part.into_iter().chain([whole]).collect()
 }
 
 async fn of_task(
@@ -455,7 +468,7 @@ async fn of_task(
     Path(text): Path<String>,
     Query(part): Query<Part>,
 ) -> Result<Response, Error> {
-    let dialog = of_record(api::scan_records::number(Series::RemediationTask, &text)?, "tasks", part);
+    let dialog = of_record(Series::RemediationTask, &text, part)?;
     Ok(Show(page(&app, &who, dialog, Given::new()).await?).into_response())
 }
 
@@ -466,7 +479,28 @@ async fn rescan_task(
     Query(part): Query<Part>,
     fields: Fields,
 ) -> Result<Response, Error> {
-    let dialog = of_record(api::scan_records::number(Series::RemediationTask, &text)?, "tasks", part);
+    let dialog = of_record(Series::RemediationTask, &text, part)?;
+    ask(&app, &who, dialog, &fields).await
+}
+
+async fn of_effort(
+    State(app): State<App>,
+    who: PageActor,
+    Path(text): Path<String>,
+    Query(part): Query<Part>,
+) -> Result<Response, Error> {
+    let dialog = of_record(Series::Effort, &text, part)?;
+    Ok(Show(page(&app, &who, dialog, Given::new()).await?).into_response())
+}
+
+async fn rescan_effort(
+    State(app): State<App>,
+    who: PageActor,
+    Path(text): Path<String>,
+    Query(part): Query<Part>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let dialog = of_record(Series::Effort, &text, part)?;
     ask(&app, &who, dialog, &fields).await
 }
 

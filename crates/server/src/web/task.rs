@@ -4,6 +4,7 @@ use super::frame::{Show, frame, sentence};
 use super::{exposure, marks, notes, tasks};
 use crate::api;
 use crate::app::App;
+use crate::engine::rescan;
 use crate::http::{Error, PageActor};
 use crate::pages::lists::{Action as Button, address};
 use crate::pages::tasks::{ItemRow as ItemLine, TaskPage};
@@ -36,6 +37,8 @@ pub fn routes() -> Router<App> {
 struct Seen {
     task: TaskRow,
     access: Record,
+    /// Why nothing in it can be rescanned.
+    unscannable: Option<Refusal>,
     why: Vec<String>,
     items: Vec<ItemRow>,
     notes: Vec<NoteRow>,
@@ -46,6 +49,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, number: &str) -> Result<Seen,
     let task = api::tasks::known(tx, who, Action::TasksView, number)?;
     Ok(Seen {
         access: remediation::access(tx, &who.actor, &task)?,
+        unscannable: rescan::of_record(tx, who, task.number(), false)?.err(),
         why: api::tasks::reasons(tx, &task)?,
         items: items_of(tx, who, &task)?,
         notes: store::notes::about(tx, &task.resource(), super::item::NOTE_LINES)?,
@@ -148,6 +152,7 @@ fn actions(who: &PageActor, seen: &Seen) -> Vec<Button> {
         Button::show("Request exception", open).icon("clock-off").unless(except),
         Button::show("Change state", to("state")).icon("pencil").unless(change),
     ]);
+    actions.extend(super::rescan::buttons(&task.resource(), seen.unscannable.as_ref()));
     actions
 }
 

@@ -1,19 +1,22 @@
 //! The items of a record that holds some, as a rescan of it asks for them.
 
 use crate::{Result, Sql, Transaction};
-use domain::id::RemediationTaskId;
+use domain::id::{EffortId, RemediationTaskId};
 
 /// What holds items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// A remediation task.
     Task(RemediationTaskId),
+    /// An effort.
+    Effort(EffortId),
 }
 
 impl Holder {
     fn parts(self) -> (&'static str, i64) {
         match self {
             Holder::Task(task) => ("remediation_item x ON x.item_id = i.id AND x.task_id", task.0),
+            Holder::Effort(effort) => ("effort_item x ON x.item_id = i.id AND x.effort_id", effort.0),
         }
     }
 }

@@ -5,13 +5,15 @@ use super::offer::{self, Denial, Judge, Offer};
 use super::plan::MISSING;
 use crate::http::{Caller, Error};
 use domain::access::Record;
+use domain::effort;
 use domain::id::UserId;
 use domain::item::State;
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::rescan::{ITEMS_MAX, PRODUCT};
+use std::collections::BTreeMap;
 use store::scans::{self, Holder};
-use store::{Transaction, remediation};
+use store::{Transaction, efforts, remediation};
 
 /// A record that holds items.
 pub(super) struct Held {
@@ -38,6 +40,17 @@ pub(super) fn load(tx: &mut Transaction<'_>, caller: &Caller, number: Number) ->
                 group: task.group_name.clone(),
                 record: remediation::access(tx, &caller.actor, &task)?,
                 closed: task.state == State::Closed,
+            })
+        }
+        Series::Effort => {
+            let effort = efforts::one(tx, &caller.actor, number.ordinal)?;
+            Ok(Held {
+                holder: Holder::Effort(effort.id),
+                noun: "effort",
+                owner: effort.owner_id,
+                group: effort.group_name.clone(),
+                record: efforts::access(tx, &caller.actor, &effort)?,
+                closed: effort.state == effort::State::Inactive,
             })
         }
         _ => Err(Error::NotFound(format!("record {number}"))),
@@ -155,8 +168,9 @@ pub fn offer_of_record(
     eligible_only: bool,
 ) -> Result<Offer, Error> {
     match best(tx, caller, number, eligible_only)? {
-        Ok(item) => Ok(Offer { open_scan: None, ..offer_in_record(tx, caller, item)? }),
-        Err(refusal) => Ok(Offer { refusal: Some(refusal), default: None, profiles: Vec::new(), open_scan: None }),
+        // What one of its items is about says nothing of the others: the plan does.
+        Ok(item) => Ok(Offer { open_scan: None, warnings: BTreeMap::new(), ..offer_in_record(tx, caller, item)? }),
+        Err(refusal) => Ok(Offer { refusal: Some(refusal), ..Offer::default() }),
     }
 }
 
