@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod approval;
 pub mod asset;
+pub mod assignment;
 pub mod autoclose;
 pub mod contact;
 pub mod control;

@@ -5,6 +5,7 @@
 //! so that an older client can show a newer server's words.
 
 pub mod accounts;
+pub mod assignment;
 pub mod auto_close;
 pub mod catalogue;
 pub mod due;

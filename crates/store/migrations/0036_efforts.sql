@@ -1,11 +1,11 @@
 -- Remediation efforts, the rules that assign items, watch topics, and who is to be told by mail.
 
--- who assigned an item: empty for nobody, person, rule:4, task:VUL0000001; and when
+-- what assigned an item: empty for nothing, person (who may have given it to nobody), task, rule:4; and when
 ALTER TABLE vulnerable_item ADD COLUMN assigned_by {text} NOT NULL DEFAULT '';
 ALTER TABLE vulnerable_item ADD COLUMN assigned_at {time};
 UPDATE vulnerable_item SET assigned_by = 'person' WHERE owner_id IS NOT NULL OR group_name <> '';
-CREATE INDEX vulnerable_item_owner ON vulnerable_item (owner_id, id);
-CREATE INDEX vulnerable_item_group ON vulnerable_item (group_name, id);
+CREATE INDEX vulnerable_item_owner ON vulnerable_item (owner_id, id) WHERE owner_id IS NOT NULL;
+CREATE INDEX vulnerable_item_assigned ON vulnerable_item (assigned_by, id) WHERE assigned_by <> '';
 
 CREATE TABLE assignment_rule (
     id {id},
@@ -22,8 +22,6 @@ CREATE TABLE assignment_rule (
     user_id {whole},
     -- tag: what the asset's tag begins with, the rest of it names the group
     tag_prefix {text} NOT NULL,
-    -- items it has assigned
-    assigned {whole} NOT NULL,
     -- counts the changes: the entity tag
     version {whole} NOT NULL
 ) {strict};

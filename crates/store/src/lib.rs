@@ -45,6 +45,7 @@ pub mod agents;
 pub mod appliances;
 pub mod approvals;
 pub mod assets;
+pub mod assignment;
 pub mod audit;
 pub mod catalogue;
 pub mod controls;

@@ -56,6 +56,7 @@ text_value!(domain::remediation::Origin, |word| word.as_str(), |text| domain::re
 text_value!(domain::remediation::Substate, |word| word.as_str(), |text| Some(domain::remediation::Substate::parse(
     text
 )));
+text_value!(domain::assignment::Kind, |word| word.as_str(), |text| domain::assignment::Kind::parse(text));
 text_value!(domain::effort::State, |word| word.as_str(), |text| domain::effort::State::parse(text));
 text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
 text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));

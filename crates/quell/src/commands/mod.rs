@@ -6,6 +6,7 @@ mod agents;
 mod appliances;
 mod approvals;
 mod assets;
+mod assignment;
 mod auto_close;
 mod catalogue;
 mod catalogue_details;

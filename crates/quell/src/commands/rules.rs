@@ -1,6 +1,6 @@
 //! `quell rules`: rules of vulnerability response.
 
-use super::{Context, auto_close, task_rules};
+use super::{Context, assignment, auto_close, task_rules};
 use crate::client::path;
 use crate::failure::Failure;
 use crate::output;
@@ -11,6 +11,9 @@ use reqwest::Method;
 /// What can be done with rules.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Rules that give new and reopened items to somebody
+    #[command(subcommand)]
+    Assignment(assignment::Command),
     /// Rules that close items which nothing reports any more
     #[command(subcommand)]
     AutoClose(auto_close::Command),
@@ -59,6 +62,7 @@ pub enum Command {
 pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
     match command {
+        Command::Assignment(command) => assignment::run(command, context).await,
         Command::AutoClose(command) => auto_close::run(command, context).await,
         Command::Tasks(command) => task_rules::run(command, context).await,
         Command::Deferrals { again, days_max } => {

@@ -247,8 +247,8 @@ async fn s2_16_the_parent_is_complete_when_its_children_are(
 async fn s2_17_the_source_names_item_asset_vulnerability_and_states(browser: &Browser, gone: &Found, there: &Found) {
     browser.click("#q-live .q-tabs a[href$='part=source']").await;
     browser.wait("the source", "document.querySelectorAll('#q-live tbody tr').length === 2").await;
-    for (item, state, remediation, verdict) in
-        [(gone, "Closed", "Fixed", "Fixed"), (there, "Open", "None", "Still present")]
+    for (item, state, remediation, mitigation, verdict) in
+        [(gone, "Closed", "Target met", "Fixed", "Fixed"), (there, "Open", "In-flight", "None", "Still present")]
     {
         let row = format!(
             "[...document.querySelectorAll('#q-live tbody tr')].find(row => \
@@ -258,7 +258,7 @@ async fn s2_17_the_source_names_item_asset_vulnerability_and_states(browser: &Br
         let cells = browser.script(&format!("return [...{row}.cells].map(cell => cell.innerText.trim())")).await;
         assert_eq!(cells[1], item.name.as_str(), "{cells}");
         assert!(cells[2].as_str().is_some_and(|text| text.contains(&item.title)), "{cells}");
-        for (at, words) in [(3, state), (4, remediation), (6, verdict)] {
+        for (at, words) in [(3, state), (4, remediation), (5, mitigation), (7, verdict)] {
             assert!(cells[at].as_str().is_some_and(|text| text.contains(words)), "{words} in {cells}");
         }
         let links = browser.script(&format!("return [...{row}.querySelectorAll('a')].map(a => a.pathname)")).await;

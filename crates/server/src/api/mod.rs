@@ -14,6 +14,7 @@ pub mod agents;
 pub mod appliances;
 pub mod approvals;
 pub mod assets;
+pub mod assignment;
 pub mod audit;
 pub mod auto_close;
 pub mod due;
@@ -85,6 +86,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(due::routes())
         .merge(item_settings::routes())
         .merge(auto_close::routes())
+        .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(efforts::routes())
         .merge(tasks::routes())

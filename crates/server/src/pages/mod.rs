@@ -14,6 +14,7 @@ pub mod agents;
 pub mod appliances;
 pub mod approvals;
 pub mod assets;
+pub mod assignment;
 pub mod audit;
 pub mod auto_close;
 pub mod efforts;

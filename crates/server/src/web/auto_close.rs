@@ -54,6 +54,7 @@ async fn index(State(app): State<App>, who: PageActor) -> Result<Response, Error
     };
     let shell = frame(&app, &who, Section::Rules, "Rules that close items")
         .await?
+        .action(super::assignment::way(&who))
         .action(super::due::way(&who))
         .action(super::item_settings::way(&who))
         .action(Button::show("Add a rule", "/rules/auto-close/new").icon("plus"));

@@ -8,6 +8,7 @@ pub mod appliances;
 pub mod approvals;
 pub mod asset;
 pub mod assets;
+mod assignment;
 pub mod audit;
 mod auto_close;
 pub mod choice;
@@ -101,6 +102,7 @@ pub fn routes() -> Router<App> {
         .merge(follow::routes())
         .merge(mail::routes())
         .merge(efforts::routes())
+        .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
         .merge(exclusion::routes())

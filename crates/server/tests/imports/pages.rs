@@ -101,7 +101,9 @@ testkit::both_servers!(a_schedule_is_tried_kept_and_begun_on_its_pages, |server|
     let form = admin.get(&format!("{path}/host_list")).await.text;
     assert!(form.contains("value=\"Europe/Rome\"") && form.contains("value=\"02:30\""), "{form}");
     let stale = admin.form(&format!("{path}/host_list"), &sunday).await;
-    assert_eq!(stale.status, 412, "somebody has changed it: {}", stale.text);
+    assert_eq!(stale.status, 422, "somebody has changed it: {}", stale.text);
+    let says = stale.text.contains("Somebody else has changed this") && stale.text.contains("value=\"2\"");
+    assert!(says && stale.text.contains("value=\"Europe/Rome\""), "with what holds now: {}", stale.text);
 
     let reader = server.user("rita", &["read_only"]).await;
     let seen = reader.get(&path).await;

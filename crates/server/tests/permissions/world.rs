@@ -75,6 +75,11 @@ impl World {
             second: String::new(),
             third: String::new(),
         };
+        // More launches than anybody would want, for many cases within the hour.
+        let policy = json!({ "policy": {
+            "from": "00:00", "until": "00:00", "zone": "UTC", "running_max": 100, "launches_max": 10_000, "launches_seconds": 60,
+        } });
+        world.admin.put(&format!("/api/v1/instances/{instance}/rescan-policy"), &policy).await.expect(200);
         world.import("everything").await;
         world.admin.patch("/api/v1/scanners/qualys", &json!({ "active": true })).await.expect(200);
         world.import("everything").await;

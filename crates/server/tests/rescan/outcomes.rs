@@ -306,3 +306,84 @@ testkit::both_servers!(what_a_scan_found_before_it_was_cancelled_at_the_scanner_
         assert_eq!(shown["item"]["state"] == "closed", *verdict == "fixed", "{} {verdict}: {shown}", item.number);
     }
 });
+
+testkit::both_servers!(a_plan_says_what_its_profile_does_not_look_for_and_how_long_it_takes, |server| async move {
+    let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;
+    let item = &world.items(1).await[0];
+    let scan = async |profile: &str| {
+        let body = json!({ "items": [item.number], "profile": profile });
+        let plan = world.admin.post("/api/v1/scans/preview", &body).await.expect(200);
+        plan["plan"]["scans"][0].clone()
+    };
+    let all = scan("510001").await;
+    assert_eq!((&all["untested_count"], &all["seconds_expected"]), (&json!(0), &json!(null)), "{all}");
+    // Its lists were not imported yet.
+    let unknown = scan("510003").await;
+    assert_eq!(
+        (&unknown["untested"][0]["qid"], &unknown["untested"][0]["tests"]),
+        (&json!(item.qid), &json!("unknown"))
+    );
+    let path = format!("/api/v1/instances/{}/imports", world.instance);
+    let begun = world.admin.post(&path, &json!({ "kind": "search_lists" })).await.expect(202);
+    let run = format!("/api/v1/imports/{}", begun["import"]["number"].as_str().expect("a number"));
+    while world.admin.get(&run).await.expect(200)["import"]["ended_at"].is_null() {
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    let path = format!("/api/v1/instances/{}/option-profiles/510003/tests/{}", world.instance, item.qid);
+    let told = world.admin.get(&path).await.expect(200);
+    let listed = scan("510003").await;
+    let offer = world.admin.get(&format!("/api/v1/items/{}/rescan", item.number)).await.expect(200);
+    let of_offer = offer["profiles"].as_array().expect("a list").iter().find(|one| one["key"] == "510003").cloned();
+    let warning = of_offer.expect("the profile")["warning"].as_str().unwrap_or_default().to_owned();
+    if told["tests"] == "no" {
+        assert_eq!(listed["untested"][0]["reason"], warning.as_str(), "{listed}");
+        assert!(warning.contains(&format!("does not look for QID {}", item.qid)), "{warning}");
+        let fields = [("step", "plan"), ("profile", "named"), ("named", "510003")];
+        let dialog = world.server.admin().await.form(&format!("/items/{}/rescan", item.number), &fields).await;
+        assert!(dialog.text.contains("the scan will not test it"), "{}", dialog.text);
+    } else {
+        assert_eq!((listed["untested_count"].as_i64(), warning.as_str()), (Some(0), ""), "{listed}");
+    }
+    // After one scan of that size it is known how long they take.
+    world.advance(3_600);
+    let number = number(&world.rescan(&[item], None).await);
+    world.ended(&number).await;
+    let after = scan("510001").await;
+    assert!(after["seconds_expected"].as_i64().is_some_and(|seconds| (60..3_600).contains(&seconds)), "{after}");
+});
+
+testkit::both_servers!(an_address_that_the_scanner_does_not_take_is_said, |server| async move {
+    let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;
+    let items = world.items(2).await;
+    assert!(world.simulator.set_dropped(items[1].host, true));
+    let address = world.simulator.host(items[1].host).expect("a host").ip.to_string();
+    world.advance(3_600);
+    let scan = number(&world.rescan(&[&items[0], &items[1]], None).await);
+    let done = world.ended(&scan).await;
+    let told = done["unscanned"].as_array().expect("a list");
+    let why = |one: &serde_json::Value| one["reason"] == "the scanner did not take the address into the scan";
+    assert!(told.iter().any(|one| one["address"] == address.as_str() && why(one)), "{address}: {done}");
+    assert_eq!((verdict(&done, &items[0]), verdict(&done, &items[1])), ("still_present", "not_reached"), "{done}");
+});
+
+testkit::both_servers!(a_scan_that_was_given_up_and_asked_again_is_followed_to_its_end, |server| async move {
+    let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;
+    let item = &world.items(1).await[0];
+    world.advance(3_600);
+    world.simulator.set_next_outcome(Outcome::NeverProcessed);
+    let scan = number(&world.rescan(&[item], None).await);
+    world.launched(&scan).await;
+    world.turning(&scan, 60, |scan| scan["children"][0]["state"] == "finished").await;
+    world.advance(24 * 3_600);
+    world.until(&scan, |scan| scan["scan"]["state"] == "timed_out").await;
+    let first = world.simulator.scans()[0].reference.clone();
+    world.admin.post(&format!("/api/v1/scans/{scan}/retry"), &json!({ "what": "failed" })).await.expect(200);
+    let done = world.turning(&scan, 20, |scan| scan["scan"]["state"] == "complete").await;
+    assert_eq!((&done["children"][0]["retried"], verdict(&done, item)), (&json!(true), "still_present"), "{done}");
+    // The first one is processed at last.
+    world.simulator.state().change_scan(&first, |scan, _| scan.outcome = Outcome::Truth);
+    let late = world.turning(&scan, 300, |scan| scan["children"][0]["state"] == "complete").await;
+    assert!(late["children"][0]["message"].as_str().is_some_and(|text| text.contains("after its tracking")), "{late}");
+    assert!(late["children"][0]["import"].is_string() || late["children"][0]["run"].is_string(), "{late}");
+    assert_eq!((late["scan"]["state"].as_str(), verdict(&late, item)), (Some("complete"), "still_present"), "{late}");
+});

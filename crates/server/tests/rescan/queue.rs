@@ -27,6 +27,10 @@ testkit::both_servers!(a_launch_waits_for_the_scan_window_and_says_so, |server| 
     world.admin.put(&path, &policy(&time(3), &time(4), 5, 10)).await.expect(200);
     let plan = world.admin.post("/api/v1/scans/preview", &json!({ "items": [item.number] })).await.expect(200);
     assert!(plan["plan"]["scans"][0]["opens_at"].is_string(), "{plan}");
+    let local = plan["plan"]["scans"][0]["opens_local"].as_str().expect("on the clocks of the window");
+    assert!(local.ends_with(&format!("{} UTC", time(3))), "{plan}");
+    let dialog = world.server.admin().await.form(&format!("/items/{}/rescan", item.number), &[("step", "plan")]).await;
+    assert!(dialog.text.contains(&format!("which opens at {local}")), "{}", dialog.text);
     let scan = number(&world.rescan(&[item], None).await);
     let held = world.until(&scan, |scan| waits(scan) == "window").await;
     assert_eq!(held["scan"]["state"], "queued", "{held}");
@@ -44,6 +48,33 @@ testkit::both_servers!(a_launch_waits_for_the_scan_window_and_says_so, |server| 
         let wrong = world.admin.put(&path, &policy(from, "00:00", 5, 10)).await;
         assert_eq!((wrong.status, wrong.json["errors"][0]["field"].as_str()), (422, Some(field)), "{}", wrong.text);
     }
+});
+
+testkit::both_servers!(a_policy_that_somebody_changed_meanwhile_is_shown_as_it_is, |server| async move {
+    let world = World::ready(server, Options { hosts: 2, ..Options::default() }).await;
+    let admin = world.server.admin().await;
+    let page = format!("/instances/{}/rescans", world.instance);
+    let form = admin.get(&page).await.text;
+    let seen = form.split("rescans?seen=").nth(1).and_then(|rest| rest.split('"').next()).expect("a version");
+    let fields = |from: &'static str| {
+        vec![
+            ("from", from),
+            ("until", "06:00"),
+            ("zone", "UTC"),
+            ("running_max", "5"),
+            ("launches_max", "10"),
+            ("launches_seconds", "3600"),
+            ("on_resolved", "no"),
+        ]
+    };
+    let to = format!("{page}?seen={seen}");
+    assert_eq!(admin.form(&to, &fields("22:00")).await.status, 303);
+    let stale = admin.form(&to, &fields("23:00")).await;
+    assert_eq!(stale.status, 422, "{}", stale.text);
+    assert!(stale.text.contains("Somebody else has changed this meanwhile"), "{}", stale.text);
+    assert!(stale.text.contains("value=\"22:00\"") && !stale.text.contains("value=\"23:00\""), "{}", stale.text);
+    let seen = stale.text.split("rescans?seen=").nth(1).and_then(|rest| rest.split('"').next()).expect("a version");
+    assert_eq!(admin.form(&format!("{page}?seen={seen}"), &fields("23:00")).await.status, 303);
 });
 
 testkit::both_servers!(no_more_run_at_once_and_no_more_are_launched_than_was_set, |server| async move {

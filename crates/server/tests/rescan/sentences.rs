@@ -211,10 +211,23 @@ testkit::both_servers!(s2_17_the_source_names_item_asset_vulnerability_and_what_
     for item in &items {
         let told = source(&before, item);
         let shown = world.admin.get(&format!("/api/v1/items/{}", item.number)).await.expect(200)["item"].clone();
-        for word in ["asset", "asset_id", "qid", "title", "state", "substate", "mitigation", "inherent", "residual"] {
+        for word in [
+            "asset",
+            "asset_id",
+            "qid",
+            "title",
+            "state",
+            "substate",
+            "target",
+            "due_at",
+            "mitigation",
+            "inherent",
+            "residual",
+        ] {
             assert_eq!(told[word], shown[word], "{word}");
         }
         assert_eq!((&told["state"], &told["verdict"]), (&json!("open"), &json!(null)), "{told}");
+        assert_eq!(told["target"], "in_flight", "{told}");
     }
     let done = world.ended(&scan).await;
     let gone = source(&done, &items[0]);
@@ -224,6 +237,13 @@ testkit::both_servers!(s2_17_the_source_names_item_asset_vulnerability_and_what_
     );
     let there = source(&done, &items[1]);
     assert_eq!((&there["state"], &there["verdict"]), (&json!("open"), &json!("still_present")), "{there}");
+    // The remediation target status: what it reached stands once it is closed.
+    assert_eq!((&gone["target"], &there["target"]), (&json!("met"), &json!("in_flight")));
+    let file = world.admin.get(&format!("/api/v1/scans/{scan}/report?format=csv")).await.text;
+    assert!(file.lines().next().is_some_and(|head| head.contains("state,substate,target,due_at")), "{file}");
+    assert!(file.contains("closed,fixed,met,") && file.contains("open,,in_flight,"), "{file}");
+    let page = world.server.admin().await.get(&format!("/scans/{scan}?part=source")).await.text;
+    assert!(page.contains("Target met") && page.contains("In-flight"), "{page}");
 });
 
 testkit::both_servers!(s2_20_what_the_platform_closed_arrives_with_the_next_scheduled_import, |server| async move {

@@ -199,6 +199,8 @@ testkit::both_servers!(two_replicas_launch_once, |server| async move {
 testkit::both_servers!(a_later_double_is_found_followed_to_its_end_and_reported, |server| async move {
     let world = World::ready(server, options()).await;
     let item = &world.items(1).await[0];
+    let email = json!({ "email": "admin@example.org" });
+    world.server.admin().await.patch("/api/v1/users/admin", &email).await.expect(200);
     world.advance(3_600);
     // The answer is lost, and the platform does not show the scan while it is searched for.
     world.simulator.set_fault_plan(vec![Fault::next("scan", FaultKind::Cut { after: 40 })]);
@@ -223,6 +225,14 @@ testkit::both_servers!(a_later_double_is_found_followed_to_its_end_and_reported,
     assert!(world.simulator.scans().iter().all(|scan| scan.state.word() == "Finished"), "both have ended before it");
     let audit = world.admin.get("/api/v1/audit?q=scan.double").await;
     assert_eq!(audit.text.matches("scan.double").count(), 1, "{}", audit.text);
+
+    let letters = world
+        .server
+        .app()
+        .database
+        .read(|tx| tx.all::<(String,)>("SELECT facts FROM mail_notice WHERE kind = 'scan'", &[]));
+    let letters = letters.await.expect("the letters");
+    assert!(letters[0].0.contains("Launched twice") && letters[0].0.contains(&second), "{letters:?}");
 
     // Called off, both are stopped.
     world.simulator.set_fault_plan(vec![Fault::next("scan", FaultKind::Cut { after: 40 })]);

@@ -5,6 +5,7 @@ use super::list::ItemRow;
 use super::merge::{HistoryRow, words, write_history};
 use crate::audit::{self, Entry};
 use crate::{Result, Transaction, remediation};
+use domain::assignment::BY_PERSON;
 use domain::id::UserId;
 use domain::item::why::Cause;
 use domain::item::{self, State};
@@ -77,8 +78,9 @@ pub fn assign(
         return Ok(());
     }
     tx.execute(
-        "UPDATE vulnerable_item SET owner_id = $2, group_name = $3, updated_at = $4 WHERE id = $1",
-        &[&item.id, &id, &group, &now],
+        "UPDATE vulnerable_item SET owner_id = $2, group_name = $3, assigned_by = $5, assigned_at = $4, updated_at = $4
+         WHERE id = $1",
+        &[&item.id, &id, &group, &now, &BY_PERSON],
     )?;
     let line = HistoryRow {
         item_id: item.id,

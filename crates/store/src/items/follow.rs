@@ -2,7 +2,7 @@
 //! items calls, so that nothing that hangs on them can be forgotten by one of them.
 
 use super::due;
-use crate::{Result, Transaction, remediation};
+use crate::{Result, Transaction, assignment, remediation};
 use domain::id::ItemId;
 use domain::time::Timestamp;
 
@@ -23,6 +23,8 @@ pub(crate) struct Followed<'a> {
 pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<()> {
     let Followed { new, changed, by } = followed;
     due::follow(tx, new, changed, by, now)?;
+    // Before tasks are grouped by whom their items are given to.
+    assignment::follow(tx, followed, now)?;
     let moved = remediation::follow(tx, followed, now)?;
     due::follow(tx, &[], &moved, by, now)
 }

@@ -5,6 +5,7 @@
 
 mod administration;
 mod assets;
+mod assignment;
 mod efforts;
 mod exceptions;
 mod follow;
@@ -27,6 +28,7 @@ fn every_page_renders_within_the_rules() {
     jobs::pages(&out);
     items::pages(&out);
     scans::pages(&out);
+    assignment::pages(&out);
     efforts::pages(&out);
     exceptions::pages(&out);
     tasks::pages(&out);
