@@ -48,6 +48,7 @@ const ICONS: &[&str] = &[
     "bug",
     "calendar",
     "check",
+    "checklist",
     "chevron-down",
     "chevron-left",
     "chevron-right",

@@ -45,11 +45,22 @@ impl Status {
             _ => Presence::Open,
         }
     }
+
+    /// The same of a detection that counts as excluded: only what would be open is left out, what is gone is gone.
+    #[must_use]
+    pub fn presence_excluded(word: &str) -> Presence {
+        match Status::presence(word) {
+            Presence::Open => Presence::Excluded,
+            other => other,
+        }
+    }
 }
 
-/// What a detection contributes to its item, in the precedence Open > Fixed > Stale.
+/// What a detection contributes to its item, in the precedence Open > Fixed > Stale > Excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Presence {
+    /// Open, but nobody has to work on it: see [`crate::exclusion`].
+    Excluded,
     /// Nobody knows any more.
     Stale,
     /// Gone.

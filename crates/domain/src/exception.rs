@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 /// Items in one request at most.
 pub const ITEMS_MAX: usize = 10_000;
-/// Days ahead that a deferral may hold at most.
+/// Days ahead that an exception may hold at most, where nobody set it otherwise.
 pub const DAYS_MAX: i64 = 366;
+/// The most that this can be set to.
+pub const DAYS_LONGEST: i64 = 3_650;
 /// Days until a request that nobody answers lapses.
 pub const ANSWER_DAYS: i64 = 30;
 /// Characters of a note or an answer at most.
@@ -131,7 +133,7 @@ pub struct Wanted {
     pub until: Option<Timestamp>,
 }
 
-/// Check what somebody typed: a deferral needs a reason of the list, a note and an end within [`DAYS_MAX`]; a false positive
+/// Check what somebody typed: a deferral needs a reason of the list, a note and an end within `days_max`; a false positive
 /// needs a note, and only who decides may say an end.
 ///
 /// # Errors
@@ -141,6 +143,7 @@ pub fn wanted(
     reason: &str,
     note: &str,
     until: Option<Timestamp>,
+    days_max: i64,
     now: Timestamp,
 ) -> Result<Wanted, Vec<Wrong>> {
     let mut wrong: Vec<Wrong> = Vec::new();
@@ -178,7 +181,7 @@ pub fn wanted(
         (Kind::FalsePositive, Some(_)) => {
             wrong.push(("until", "not_wanted", "whoever decides says how long a false positive holds".to_owned()));
         }
-        (Kind::Deferral, Some(until)) => wrong.extend(end(until, now).err()),
+        (Kind::Deferral, Some(until)) => wrong.extend(end(until, days_max, now).err()),
         (Kind::FalsePositive, None) => {}
     }
     if wrong.is_empty() { Ok(Wanted { kind, what, note, until }) } else { Err(wrong) }
@@ -205,13 +208,13 @@ pub fn note(text: &str) -> Result<String, String> {
 /// Whether something may be granted until then.
 ///
 /// # Errors
-/// What is wrong with it: not ahead of now, or further ahead than [`DAYS_MAX`].
-pub fn end(until: Timestamp, now: Timestamp) -> Result<(), Wrong> {
+/// What is wrong with it: not ahead of now, or further ahead than `days_max` days.
+pub fn end(until: Timestamp, days_max: i64, now: Timestamp) -> Result<(), Wrong> {
     if until <= now {
         return Err(("until", "past", "the end lies in the past".to_owned()));
     }
-    if until > now.plus_seconds(DAYS_MAX * DAY) {
-        return Err(("until", "too_far", format!("the end lies at most {DAYS_MAX} days ahead")));
+    if until > now.plus_seconds(days_max.saturating_mul(DAY)) {
+        return Err(("until", "too_far", format!("the end lies at most {days_max} days ahead")));
     }
     Ok(())
 }
@@ -280,7 +283,7 @@ mod tests {
     #[test]
     fn requests_by_table() {
         let fields = |kind, reason, note, until: Option<i64>| {
-            wanted(kind, reason, note, until.map(at), at(0))
+            wanted(kind, reason, note, until.map(at), DAYS_MAX, at(0))
                 .map_err(|wrong| wrong.into_iter().map(|(field, code, _)| (field, code)).collect::<Vec<_>>())
         };
         let long = "x".repeat(NOTE_CHARS_MAX + 1);
@@ -305,6 +308,12 @@ mod tests {
             let found = fields(kind, reason, note, until).err().unwrap_or_default();
             assert_eq!(found, expected, "{kind} {reason} {until:?}");
         }
+    }
+
+    #[test]
+    fn how_far_ahead_is_a_setting() {
+        assert!(end(at(30), 30, at(0)).is_ok());
+        assert_eq!(end(at(31), 30, at(0)).map_err(|(_, code, _)| code), Err("too_far"));
     }
 
     #[test]

@@ -45,6 +45,20 @@ keys! {
     TaskId;
     /// A request to put items off or to call them false positives (VCA).
     ExceptionId;
+    /// A frozen set of items that is worked off together (REF).
+    EffortId;
+    /// A saved query of items that somebody watches.
+    TopicId;
+    /// A rule that assigns items.
+    AssignmentRuleId;
+    /// A set of items for one owner or group (VUL).
+    RemediationTaskId;
+    /// A rule that puts items into such tasks.
+    TaskRuleId;
+    /// A rule about detections that nobody has to work on.
+    ExclusionRuleId;
+    /// Two assets that were joined.
+    AssetMergeId;
     /// A rescan request (VSCAN).
     ScanId;
     /// A child of a rescan request: one launch at the scanner.

@@ -98,6 +98,10 @@ pub enum Substate {
     Stale,
     /// Closed: decided to be none.
     FalsePositive,
+    /// Closed: all that is open of it is excluded.
+    Excluded,
+    /// Closed: its detections belong to the item of another asset.
+    Moved,
     /// Resolved: a fix was verified by an agent, a scan has to confirm it.
     AwaitingScan,
     /// Deferred: the risk is accepted.
@@ -114,11 +118,13 @@ pub enum Substate {
 
 impl Substate {
     /// Every substate.
-    pub const ALL: [Substate; 10] = [
+    pub const ALL: [Substate; 12] = [
         Substate::None,
         Substate::Fixed,
         Substate::Stale,
         Substate::FalsePositive,
+        Substate::Excluded,
+        Substate::Moved,
         Substate::AwaitingScan,
         Substate::RiskAccepted,
         Substate::AwaitingMaintenanceWindow,
@@ -132,6 +138,8 @@ impl Substate {
         "fixed",
         "stale",
         "false_positive",
+        "excluded",
+        "moved",
         "awaiting_scan",
         "risk_accepted",
         "awaiting_maintenance_window",
@@ -157,6 +165,8 @@ impl Substate {
             Substate::Fixed => "fixed",
             Substate::Stale => "stale",
             Substate::FalsePositive => "false_positive",
+            Substate::Excluded => "excluded",
+            Substate::Moved => "moved",
             Substate::AwaitingScan => "awaiting_scan",
             Substate::RiskAccepted => "risk_accepted",
             Substate::AwaitingMaintenanceWindow => "awaiting_maintenance_window",
@@ -180,6 +190,8 @@ impl Substate {
             Substate::Fixed => "Fixed",
             Substate::Stale => "Stale",
             Substate::FalsePositive => "False positive",
+            Substate::Excluded => "Excluded",
+            Substate::Moved => "Moved",
             Substate::AwaitingScan => "Awaiting scan",
             Substate::RiskAccepted => "Risk accepted",
             Substate::AwaitingMaintenanceWindow => "Awaiting maintenance window",
@@ -238,7 +250,12 @@ impl Workflow {
 
     /// Seen again after it was closed or resolved: deferred where that still holds, else open.
     fn seen_again(self, now: Timestamp) -> Workflow {
-        let again = Workflow { reopened: self.reopened.saturating_add(1), ..self.opened() };
+        Workflow { reopened: self.reopened.saturating_add(1), ..self }.open_again(now)
+    }
+
+    /// Deferred where that still holds, else open.
+    fn open_again(self, now: Timestamp) -> Workflow {
+        let again = self.opened();
         match self.granted.filter(|granted| granted.what != Substate::FalsePositive && granted.holds(now)) {
             Some(granted) => Workflow { granted: Some(granted), ..again.to(State::Deferred, granted.what) },
             None => again,
@@ -246,7 +263,7 @@ impl Workflow {
     }
 }
 
-/// What its detections say of an item, rolled up: the highest presence wins (Open > Fixed > Stale).
+/// What its detections say of an item, rolled up: the highest presence wins (Open > Fixed > Stale > Excluded).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sightings {
     /// The highest presence of all its detections.
@@ -262,7 +279,8 @@ impl Sightings {
 
 /// The item after an import. A closed item seen again opens, or is deferred again; a resolved one opens only when it was found
 /// *after* it was resolved; an item in work, in review or deferred stays so. A false positive stays closed as long as that was
-/// granted, whatever a scanner says.
+/// granted, whatever a scanner says. What closed because it was excluded or moved did not come back when that ends, so it opens
+/// uncounted.
 #[must_use]
 pub fn roll_up(item: Workflow, seen: Sightings, now: Timestamp) -> Workflow {
     match (seen.presence, item.state, item.substate) {
@@ -272,14 +290,24 @@ pub fn roll_up(item: Workflow, seen: Sightings, now: Timestamp) -> Workflow {
             item
         }
         (Presence::Fixed | Presence::Stale, State::Closed, Substate::FalsePositive) => item,
+        (Presence::Open, State::Closed, Substate::Excluded | Substate::Moved) => item.open_again(now),
         (Presence::Open, State::Closed, _) => item.seen_again(now),
         (Presence::Open, State::Resolved, _) if seen.last_found_at > item.resolved_at => item.seen_again(now),
         (Presence::Open, ..) => item,
         (Presence::Fixed, ..) => item.to(State::Closed, Substate::Fixed),
         // A closed item keeps its reason: nobody unlearns that it was fixed because a scanner went silent.
-        (Presence::Stale, State::Closed, _) => item,
+        (Presence::Stale | Presence::Excluded, State::Closed, _) => item,
         (Presence::Stale, ..) => item.to(State::Closed, Substate::Stale),
+        (Presence::Excluded, ..) => item.to(State::Closed, Substate::Excluded),
     }
+}
+
+/// The same where a deferral that still holds is not taken up `again` by an item that closed or was resolved: then it opens.
+#[must_use]
+pub fn roll_up_by(item: Workflow, seen: Sightings, again: bool, now: Timestamp) -> Workflow {
+    let after = roll_up(item, seen, now);
+    let taken_up = after.state == State::Deferred && item.state != State::Deferred;
+    if taken_up && !again { Workflow { granted: None, ..after.to(State::Open, Substate::None) } } else { after }
 }
 
 fn refuse<T>(code: &'static str, sentence: &str) -> Result<T, Refusal> {
@@ -357,6 +385,9 @@ pub fn answered(item: Workflow, answer: Answer) -> Option<Workflow> {
             Some(Workflow { granted: Some(granted), ..item.to(State::Closed, granted.what) })
         }
         (State::InReview | State::Deferred, Answer::Granted(granted)) if granted.what != Substate::FalsePositive => {
+            // Of two deferrals that overlap the later end counts.
+            let before = item.granted.filter(|_| item.state == State::Deferred).and_then(|before| before.until);
+            let granted = Granted { until: granted.until.max(before), ..granted };
             Some(Workflow { granted: Some(granted), ..item.to(State::Deferred, granted.what) })
         }
         // A longer deferral that was refused leaves the one there is.

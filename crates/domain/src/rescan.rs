@@ -17,7 +17,7 @@ mod retry;
 mod verdict;
 
 pub use join::{CallOff, Leaving, Waiting, call_off, coalesce};
-pub use permit::{DefaultProfile, Situation, permitted, unscannable};
+pub use permit::{DefaultProfile, PRODUCT, Situation, permitted, unscannable};
 pub use place::{Appliance, EXTERNAL, Place, Why, choose, chosen};
 pub use queue::{Line, Policy, Turn, Waits};
 pub use retry::{RETRIES_MAX, Retry, may_retry};

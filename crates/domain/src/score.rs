@@ -31,6 +31,23 @@ impl Band {
         }
     }
 
+    /// The word used in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Band::Low => "low",
+            Band::Medium => "medium",
+            Band::High => "high",
+            Band::Critical => "critical",
+        }
+    }
+
+    /// The word back to the value.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Band::Low, Band::Medium, Band::High, Band::Critical].into_iter().find(|band| band.as_str() == word)
+    }
+
     /// As people write it.
     #[must_use]
     pub fn title(self) -> &'static str {

@@ -5,8 +5,13 @@
 //! so that an older client can show a newer server's words.
 
 pub mod accounts;
+pub mod assignment;
+pub mod auto_close;
 pub mod catalogue;
+pub mod due;
+pub mod efforts;
 pub mod exceptions;
+pub mod exclusion;
 pub mod exposure;
 pub mod follow;
 pub mod integrations;
@@ -16,3 +21,4 @@ pub mod rollout;
 pub mod scans;
 pub mod selection;
 pub mod tags;
+pub mod tasks;

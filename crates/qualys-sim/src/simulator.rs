@@ -8,7 +8,8 @@ use crate::http::journal::{Journal, JournalEntry};
 use crate::http::serve::handle;
 use crate::options::Options;
 use crate::scans::{Outcome, Scan};
-use crate::state::World;
+use crate::state::{Launch, World};
+use crate::subscription::PROFILES;
 use crate::truth::Truth;
 use crate::world::{self, WorldError};
 use axum::Router;
@@ -172,6 +173,25 @@ impl Simulator {
     /// Keeps the next launched scan out of the scan list for so long; several calls queue up.
     pub fn hide_next_launch(&self, for_how_long: SignedDuration) {
         self.app.world.hide_next(for_how_long);
+    }
+
+    /// Somebody else of the subscription scans a host for everything; whether there is such a host.
+    pub fn scan_by_others(&self, host_id: u64) -> bool {
+        self.with_index(host_id, |index| {
+            let fleet = self.app.world.fleet();
+            let (address, network) = (fleet.ip_of(index), fleet.network_of(index));
+            self.app.world.launch(Launch {
+                title: "Weekly".to_owned(),
+                user: "somebody_else".to_owned(),
+                profile: PROFILES.first().map_or(0, |profile| profile.id),
+                appliances: Vec::new(),
+                network,
+                targets: vec![index],
+                target_text: address.to_string(),
+                groups: Vec::new(),
+                priority: 0,
+            });
+        })
     }
 
     /// Every finding of every host, as a full pull would tell it now: about 40 bytes each. Ordered by host, QID and port.

@@ -444,3 +444,43 @@ testkit::both_servers!(several_items_are_changed_at_once_and_the_others_counted,
     assert_eq!(browser.form(&place, &[("state", "resolved")]).await.status, 303);
     world.is(11, 93, "resolved", "").await;
 });
+
+testkit::both_servers!(what_holds_of_deferrals_is_a_setting, |server| async move {
+    let world = World::new(server).await;
+    let anna = world.person("anna", "vulnerability_analyst").await;
+    world.import(&[(11, 91, "Active"), (12, 91, "Active")]).await;
+    let one = world.number(11, 91).await;
+    let path = "/api/v1/settings/items";
+    let seen = anna.get(path).await.expect(200);
+    assert_eq!(seen["items"], json!({ "defer_again": true, "exception_days_max": 366 }));
+    let refused = anna.put(path, &json!({ "defer_again": false })).await;
+    assert_eq!((refused.status, refused.code()), (403, "role_missing"));
+    for days in [0, 3_651] {
+        let refused = world.admin.put(path, &json!({ "exception_days_max": days })).await;
+        assert_eq!((refused.status, &refused.json["errors"][0]["field"]), (422, &json!("exception_days_max")));
+    }
+    let vera = world.person("vera", "vulnerability_administrator").await;
+    let kept = vera.put(path, &json!({ "exception_days_max": 20 })).await.expect(200);
+    assert_eq!(kept["items"], json!({ "defer_again": true, "exception_days_max": 20 }), "the rest stays");
+
+    let refused = anna.post("/api/v1/exceptions", &world.deferral(&[&one], 21)).await;
+    assert_eq!((refused.status, &refused.json["errors"][0]["code"]), (422, &json!("too_far")), "{}", refused.text);
+    let number = vca(&anna.post("/api/v1/exceptions", &world.deferral(&[&one], 20)).await.expect(201));
+    // What was asked for when more was allowed is not granted any more.
+    vera.put(path, &json!({ "exception_days_max": 10 })).await.expect(200);
+    let refused = decide(&vera, &number, true).await;
+    assert_eq!((refused.status, &refused.json["errors"][0]["code"]), (422, &json!("too_far")), "{}", refused.text);
+    vera.put(path, &json!({ "exception_days_max": 366 })).await.expect(200);
+    decide(&vera, &number, true).await.expect(200);
+
+    // Found again within its time: deferred again, or open where that is not wanted.
+    world.import(&[(11, 91, "Fixed")]).await;
+    world.import(&[(11, 91, "Re-Opened")]).await;
+    world.is(11, 91, "deferred", "risk_accepted").await;
+    vera.put(path, &json!({ "defer_again": false })).await.expect(200);
+    world.import(&[(11, 91, "Active")]).await;
+    world.is(11, 91, "deferred", "risk_accepted").await;
+    world.import(&[(11, 91, "Fixed")]).await;
+    world.import(&[(11, 91, "Re-Opened")]).await;
+    world.is(11, 91, "open", "").await;
+});

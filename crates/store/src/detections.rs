@@ -9,10 +9,11 @@ mod seen;
 
 use crate::hosts::{self, HostSeen, Placed, RowDigest};
 use crate::imports::{Counters, Run};
-use crate::items::{self, Followed, Observed};
+use crate::items::{self, Followed, Observed, Origin};
 use crate::vulnerabilities::{self, Reference};
-use crate::{Result, Transaction, record, stage};
+use crate::{Result, Transaction, exclusion, record, stage};
 use domain::detection::Dated;
+use domain::exclusion::By;
 use domain::id::{AssetId, DetectionId, ItemId, SourceHostId, VulnerabilityId};
 use domain::score::{Source, estimate};
 use domain::time::Timestamp;
@@ -49,6 +50,7 @@ record! {
         status: String,
         weakness: bool,
         item_id: Option<ItemId>,
+        excluded_by: Option<i64>,
         digest: Vec<u8>,
         last_found_at: Option<Timestamp>,
         last_fixed_at: Option<Timestamp>,
@@ -85,6 +87,7 @@ struct DetectionRow<'s> {
     last_test_at: Option<Timestamp>,
     last_processed_at: Option<Timestamp>,
     digest: RowDigest,
+    excluded_by: Option<i64>,
 }
 stage!(DetectionRow<'_> as "detection_batch" {
     id: Option<DetectionId>, source_host_id: SourceHostId, vulnerability_id: VulnerabilityId, item_id: Option<ItemId>,
@@ -92,7 +95,7 @@ stage!(DetectionRow<'_> as "detection_batch" {
     kind: &'static str, severity: i64, status: &'static str, qds: Option<i64>, inherent: i64, score_source: Source,
     results: &'static str, ignored: bool, disabled: bool, times_found: i64, first_found_at: Option<Timestamp>,
     last_found_at: Option<Timestamp>, last_fixed_at: Option<Timestamp>, last_test_at: Option<Timestamp>,
-    last_processed_at: Option<Timestamp>, digest: RowDigest,
+    last_processed_at: Option<Timestamp>, digest: RowDigest, excluded_by: Option<i64>,
 });
 
 struct HistoryRow<'s> {
@@ -129,6 +132,8 @@ struct Resolved<'s> {
     /// Keeps the place it is known at.
     stays: bool,
     item: Option<ItemId>,
+    /// Why nobody has to work on it, as stored.
+    excluded: Option<i64>,
 }
 
 /// Merge a batch of complete machines: source hosts, assets, placeholders, detections, items and their scores.
@@ -147,12 +152,13 @@ pub fn merge(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: Tim
     let known = known(tx, &placed)?;
     let mut rows = resolve(&machines, &placed, &references, &known, now, &mut counters);
     let digest = rows_digest(&rows);
+    exclude(tx, run, &mut rows)?;
 
-    let wanted = observed(&rows);
-    let made = items::ensure(tx, run, &wanted, now, &mut counters)?;
+    let (wanted, origin) = (observed(&rows), Origin::import(run));
+    let made = items::ensure(tx, &origin, &wanted, now, &mut counters)?;
     for row in &mut rows {
         row.item = row.known.and_then(|known| known.item_id);
-        if row.weakness {
+        if row.weakness && row.excluded.is_none() {
             row.item = row.item.or_else(|| made.find(row.of.id, row.host.asset));
         }
     }
@@ -160,10 +166,9 @@ pub fn merge(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: Tim
     let mut touched = attach(tx, &known, &rows, &placed, &made)?;
     touched.extend(rows.iter().filter(|row| changed(row)).filter_map(|row| row.item));
     let touched: Vec<ItemId> = touched.into_iter().filter(|item| !made.is_new(*item)).collect();
-    let cause = run.number.to_string();
-    let mut items = items::roll_up(tx, run, &touched, &cause, now, &mut counters)?;
+    let mut items = items::roll_up(tx, &origin, &touched, now, &mut counters)?;
     let new: Vec<ItemId> = made.new_items().collect();
-    items::follow(tx, &Followed { new: &new, changed: &items, by: &cause }, now)?;
+    items::follow(tx, &Followed { new: &new, changed: &items, by: &origin.by }, now)?;
     items.extend(new);
     Ok(Merged { counters, digest, items })
 }
@@ -182,7 +187,7 @@ fn known(tx: &mut Transaction<'_>, placed: &HashMap<String, Placed>) -> Result<V
     hosts.sort_unstable();
     tx.all(
         "SELECT id, source_host_id, vulnerability_id, protocol, port, fqdn, service_instance, unique_id, status,
-             kind <> 'info' AS weakness, item_id, digest, last_found_at, last_fixed_at, last_test_at, last_processed_at
+             kind <> 'info' AS weakness, item_id, excluded_by, digest, last_found_at, last_fixed_at, last_test_at, last_processed_at
          FROM detection WHERE source_host_id {in $1} ORDER BY id",
         &[&hosts],
     )
@@ -225,6 +230,7 @@ fn resolve<'s>(
                 // A row that moves to a place where another row is stays put: one row per place.
                 stays: same_place.is_some_and(|other| known.is_some_and(|known| known.id != other.id)),
                 item: None,
+                excluded: known.and_then(|known| known.excluded_by),
             });
         }
     }
@@ -280,6 +286,33 @@ fn changed(row: &Resolved<'_>) -> bool {
     row.known.is_none_or(|known| known.digest != row.digest)
 }
 
+/// Judge what is new or changed by what is excluded; what is unchanged stays as it was judged. Nothing is read of the rows where
+/// nothing can be excluded.
+fn exclude(tx: &mut Transaction<'_>, run: &Run, rows: &mut [Resolved<'_>]) -> Result<()> {
+    let policy = exclusion::policy(tx)?;
+    if policy.idle(run.instance) {
+        for row in rows.iter_mut().filter(|row| changed(row)) {
+            row.excluded = None;
+        }
+        return Ok(());
+    }
+    let asked: Vec<_> = rows.iter().filter(|row| changed(row)).map(|row| (row.of.id, row.host.source_host)).collect();
+    let facts = exclusion::facts(tx, &asked)?;
+    for row in rows.iter_mut().filter(|row| changed(row)) {
+        let place = exclusion::Place {
+            instance: run.instance,
+            vulnerability: row.of.id,
+            host: row.host.source_host,
+            kind: &row.seen.kind,
+            severity: i64::from(row.seen.severity.unwrap_or(row.of.severity)),
+            port: row.seen.port,
+            protocol: &row.seen.protocol,
+        };
+        row.excluded = if row.weakness { facts.judge(&policy, &place).map(By::stored) } else { None };
+    }
+    Ok(())
+}
+
 fn rows_digest(rows: &[Resolved<'_>]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for row in rows {
@@ -299,7 +332,7 @@ fn observed(rows: &[Resolved<'_>]) -> Vec<Observed> {
             vulnerability: row.of.id,
             asset: row.host.asset,
             status: row.seen.status.clone(),
-            wanted: !row.seen.ignored && !row.seen.disabled,
+            wanted: !row.seen.ignored && !row.seen.disabled && row.excluded.is_none(),
             inherent: row.score.0,
             source: row.score.1,
             last_found_at: row.seen.last_found_at,
@@ -346,16 +379,18 @@ const UPDATE: &str = "
         score_source = b.score_source, results = b.results, ignored = b.ignored, disabled = b.disabled,
         times_found = b.times_found, first_found_at = b.first_found_at, last_found_at = b.last_found_at,
         last_fixed_at = b.last_fixed_at, last_test_at = b.last_test_at, last_processed_at = b.last_processed_at,
-        digest = b.digest, run_id = $1
+        digest = b.digest, excluded_by = b.excluded_by, run_id = $1
     FROM detection_batch b WHERE detection.id = b.id";
 
 const INSERT: &str = "
     INSERT INTO detection (instance_id, source_host_id, vulnerability_id, item_id, protocol, port, fqdn,
         service_instance, unique_id, kind, severity, status, qds, inherent, score_source, results, ignored, disabled,
-        times_found, first_found_at, last_found_at, last_fixed_at, last_test_at, last_processed_at, digest, run_id)
+        times_found, first_found_at, last_found_at, last_fixed_at, last_test_at, last_processed_at, digest, excluded_by,
+        run_id)
     SELECT $1, source_host_id, vulnerability_id, item_id, protocol, port, fqdn,
         service_instance, unique_id, kind, severity, status, qds, inherent, score_source, results, ignored, disabled,
-        times_found, first_found_at, last_found_at, last_fixed_at, last_test_at, last_processed_at, digest, $2
+        times_found, first_found_at, last_found_at, last_fixed_at, last_test_at, last_processed_at, digest,
+        excluded_by, $2
     FROM detection_batch WHERE id IS NULL";
 
 fn staged<'s>(row: &Resolved<'s>) -> DetectionRow<'s> {
@@ -390,6 +425,7 @@ fn staged<'s>(row: &Resolved<'s>) -> DetectionRow<'s> {
         last_test_at: seen.last_test_at,
         last_processed_at: seen.last_processed_at,
         digest: row.digest,
+        excluded_by: row.excluded,
     }
 }
 
@@ -407,7 +443,7 @@ fn attach(
         rows.iter().filter(|row| changed(row)).filter_map(|row| row.known.map(|known| known.id)).collect();
     let attached: Vec<AttachRow> = known
         .iter()
-        .filter(|row| row.weakness && row.item_id.is_none() && !written.contains(&row.id))
+        .filter(|row| row.weakness && row.item_id.is_none() && row.excluded_by.is_none() && !written.contains(&row.id))
         .filter_map(|row| {
             let item_id = made.find(row.vulnerability_id, *asset_of.get(&row.source_host_id)?)?;
             Some(AttachRow { detection_id: row.id, item_id })
@@ -462,9 +498,9 @@ pub fn estimate_again(
             &[],
         )?;
         let items: Vec<ItemId> = items.into_iter().collect();
-        let cause = run.number.to_string();
-        let changed = items::roll_up(tx, run, &items, &cause, now, counters)?;
-        items::follow(tx, &Followed { new: &[], changed: &changed, by: &cause }, now)?;
+        let origin = Origin::import(run);
+        let changed = items::roll_up(tx, &origin, &items, now, counters)?;
+        items::follow(tx, &Followed { new: &[], changed: &changed, by: &origin.by }, now)?;
     }
     let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) == ESTIMATED_MAX;
     Ok(rows.last().map(|row| row.0).filter(|_| full))

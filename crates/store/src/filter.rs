@@ -37,7 +37,7 @@ impl Column {
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
     /// An expression on the row, such as `item.score`. Text comes from `{text}` columns, so that letters fold and sort
-    /// alike on both engines.
+    /// alike on both engines. `{now}` in it is the moment of the question.
     One(&'static str),
     /// Several values: `from` is what follows `SELECT 1 FROM`, with a `WHERE` that ties it to the row; `value` is the
     /// expression. `Many { from: "asset_tag WHERE asset_tag.asset_id = asset.id", value: "asset_tag.name" }`
@@ -80,7 +80,7 @@ impl Compiler<'_> {
             Filter::And(members) => self.joined(members, " AND "),
             Filter::Or(members) => self.joined(members, " OR "),
             Filter::Not(inner) => Ok(Sql::new("(").append(self.compile(inner)?).text(" IS NOT TRUE)")),
-            Filter::Present { field } => self.on(field, |value| Sql::new(value).text(" IS NOT NULL")),
+            Filter::Present { field } => self.on(field, |value| value.text(" IS NOT NULL")),
             Filter::Free(text) => {
                 let pattern = contains(text);
                 let each = self.fields.free.iter().map(|field| self.on(field, |value| like(value, &pattern)));
@@ -98,7 +98,7 @@ impl Compiler<'_> {
                 };
                 self.on(field, |value| {
                     Sql::new("(")
-                        .append(self.comparison(value, from, low, None))
+                        .append(self.comparison(value.clone(), from, low, None))
                         .text(" AND ")
                         .append(self.comparison(value, to, high, None))
                         .text(")")
@@ -119,16 +119,24 @@ impl Compiler<'_> {
     }
 
     /// A condition on the value or on any of the values of a field.
-    fn on(&self, field: &str, condition: impl Fn(&'static str) -> Sql) -> Result<Sql> {
+    fn on(&self, field: &str, condition: impl Fn(Sql) -> Sql) -> Result<Sql> {
         let column = self.columns.iter().find(|column| column.field == field).ok_or_else(|| {
             Error::failed(format!("could not filter by {field}"), "the list has no column for this field")
         })?;
         Ok(match column.source {
-            Source::One(value) => condition(value),
+            Source::One(value) => condition(self.timed(value)),
             Source::Many { from, value } => {
-                Sql::new("EXISTS (SELECT 1 FROM ").text(from).text(" AND ").append(condition(value)).text(")")
+                let condition = condition(self.timed(value));
+                Sql::new("EXISTS (SELECT 1 FROM ").text(from).text(" AND ").append(condition).text(")")
             }
         })
+    }
+
+    /// An expression with the moment of the question in its place.
+    fn timed(&self, expression: &'static str) -> Sql {
+        let mut parts = expression.split("{now}");
+        let first = Sql::new(parts.next().unwrap_or_default());
+        parts.fold(first, |sql, part| sql.text("CAST(").bind(&self.context.now).text(" AS BIGINT)").text(part))
     }
 
     fn one_of(&self, field: &str, operands: &[Operand]) -> Result<Sql> {
@@ -136,7 +144,7 @@ impl Compiler<'_> {
         let plain = |operand: &Operand| matches!(operand, Operand::Number(_) | Operand::Decimal(_) | Operand::Word(_));
         self.on(field, |value| {
             if operands.iter().all(plain) {
-                let mut list = Sql::new(value).text(" IN (");
+                let mut list = value.text(" IN (");
                 for (at, operand) in operands.iter().enumerate() {
                     if at > 0 {
                         list = list.text(", ");
@@ -145,13 +153,14 @@ impl Compiler<'_> {
                 }
                 return list.text(")");
             }
-            any(operands.iter().map(|operand| self.comparison(value, Operator::Equal, operand, kind)).collect())
+            let each = |operand: &Operand| self.comparison(value.clone(), Operator::Equal, operand, kind);
+            any(operands.iter().map(each).collect())
         })
     }
 
-    fn comparison(&self, value: &'static str, operator: Operator, operand: &Operand, kind: Option<Kind>) -> Sql {
+    fn comparison(&self, value: Sql, operator: Operator, operand: &Operand, kind: Option<Kind>) -> Sql {
         match operand {
-            Operand::Text(text, Match::Exact) => Sql::new(value).text(" = ").bind(text),
+            Operand::Text(text, Match::Exact) => value.text(" = ").bind(text),
             Operand::Text(text, Match::Prefix) => like(value, &format!("{}%", escaped(text))),
             Operand::Text(text, Match::Usual) if kind == Some(Kind::Text) => like(value, &contains(text)),
             Operand::Text(text, Match::Usual) => folded(value, text),
@@ -161,15 +170,15 @@ impl Compiler<'_> {
             },
             Operand::When(when) => self.moment(value, operator, *when),
             Operand::Number(_) | Operand::Decimal(_) | Operand::Word(_) | Operand::Truth(_) => {
-                Sql::new(value).text(sign(operator)).append(bound(operand))
+                value.text(sign(operator)).append(bound(operand))
             }
         }
     }
 
-    fn moment(&self, value: &'static str, operator: Operator, when: When) -> Sql {
+    fn moment(&self, value: Sql, operator: Operator, when: When) -> Sql {
         let (from, to) = when.interval(self.context);
         let compared = |sign: &'static str, at: domain::time::Timestamp| {
-            Sql::new(value).text(sign).text("CAST(").bind(&at).text(" AS BIGINT)")
+            value.clone().text(sign).text("CAST(").bind(&at).text(" AS BIGINT)")
         };
         match operator {
             Operator::Equal => {
@@ -213,12 +222,12 @@ fn any(conditions: Vec<Sql>) -> Sql {
     sql.text(")")
 }
 
-fn folded(value: &'static str, text: &str) -> Sql {
-    Sql::new("lower(").text(value).text(") = ").bind(&text.to_ascii_lowercase())
+fn folded(value: Sql, text: &str) -> Sql {
+    Sql::new("lower(").append(value).text(") = ").bind(&text.to_ascii_lowercase())
 }
 
-fn like(value: &'static str, pattern: &str) -> Sql {
-    Sql::new("lower(").text(value).text(") LIKE ").bind(&pattern.to_ascii_lowercase()).text(" ESCAPE '\\'")
+fn like(value: Sql, pattern: &str) -> Sql {
+    Sql::new("lower(").append(value).text(") LIKE ").bind(&pattern.to_ascii_lowercase()).text(" ESCAPE '\\'")
 }
 
 fn contains(text: &str) -> String {

@@ -364,6 +364,7 @@ pub fn delete(tx: &mut Transaction<'_>, actor: &str, id: InstanceId, version: i6
     tx.execute("DELETE FROM option_profile_list WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM import_trouble WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM integration WHERE instance_id = $1", &[&id])?;
+    tx.execute("DELETE FROM auto_close_run WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM rescan_policy WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM platform_quota WHERE instance_id = $1", &[&id])?;
     tx.execute("DELETE FROM option_profile WHERE instance_id = $1", &[&id])?;

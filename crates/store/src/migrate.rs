@@ -43,6 +43,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0031_rescan_whole", include_str!("../migrations/0031_rescan_whole.sql")),
     ("0032_imports_whole", include_str!("../migrations/0032_imports_whole.sql")),
     ("0033_scanners_whole", include_str!("../migrations/0033_scanners_whole.sql")),
+    ("0034_due_and_stale", include_str!("../migrations/0034_due_and_stale.sql")),
+    ("0035_remediation", include_str!("../migrations/0035_remediation.sql")),
+    ("0036_efforts", include_str!("../migrations/0036_efforts.sql")),
+    ("0037_identity", include_str!("../migrations/0037_identity.sql")),
 ];
 
 /// Bring the database up to this program; gives how many migrations were applied.

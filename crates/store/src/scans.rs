@@ -4,6 +4,7 @@
 //! it; a worker claims it for a while, and everything it saves is bound to that claim, so that a worker that slept
 //! through its claim, or was overtaken by a person who cancels, changes nothing.
 
+mod held;
 mod list;
 mod policy;
 mod request;
@@ -12,6 +13,7 @@ mod resolved;
 mod retry;
 mod work;
 
+pub use held::{Holder, held_items, held_open};
 pub use list::{
     ExcludedRow, FIELDS, LIST, ScanRow, TargetRow, VerdictCount, by_number, clip, excluded, targets, verdict_counts,
 };

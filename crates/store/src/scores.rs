@@ -5,8 +5,8 @@
 
 mod predict;
 
-use crate::items::{HistoryRow, write_history};
-use crate::{Result, Sql, Transaction, record, scope, stage};
+use crate::items::{HistoryRow, due, write_history};
+use crate::{Result, Sql, Transaction, record, remediation, scope, stage};
 use domain::access::AssetScope;
 use domain::id::{AssetId, ItemId, JobId, VulnerabilityId};
 use domain::mitigation::{ControlState, Coverage};
@@ -211,6 +211,8 @@ fn write(tx: &mut Transaction<'_>, changed: &[Changed], cause: &str, now: Timest
             &[&now, &cause],
         )?;
     }
+    let risen: Vec<ItemId> = changed.iter().filter(|one| one.before < one.after).map(|one| one.item).collect();
+    due::rescored(tx, &risen, cause, now)?;
     let words: Vec<HistoryRow> = changed
         .iter()
         .filter(|one| one.mitigation_before != one.mitigation)
@@ -221,7 +223,9 @@ fn write(tx: &mut Transaction<'_>, changed: &[Changed], cause: &str, now: Timest
             after: one.mitigation.as_str().to_owned(),
         })
         .collect();
-    write_history(tx, &words, cause, now)
+    write_history(tx, &words, cause, now)?;
+    let scored: Vec<ItemId> = scored.iter().map(|one| one.item_id).collect();
+    remediation::rescored(tx, &scored, cause, now)
 }
 
 /// Every item of these assets: what a control on one of them can change.

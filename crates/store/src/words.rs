@@ -4,8 +4,9 @@
 
 use crate::{newtype_value, text_value};
 use domain::id::{
-    AgentKey, AssetId, ChildScanId, DetectionId, ExceptionId, GroupId, InstanceId, ItemId, JobId, RunId, ScanId,
-    SourceHostId, TaskId, UserId, VulnerabilityId,
+    AgentKey, AssetId, AssetMergeId, AssignmentRuleId, ChildScanId, DetectionId, EffortId, ExceptionId,
+    ExclusionRuleId, GroupId, InstanceId, ItemId, JobId, RemediationTaskId, RunId, ScanId, SourceHostId, TaskId,
+    TaskRuleId, TopicId, UserId, VulnerabilityId,
 };
 use domain::time::Timestamp;
 
@@ -16,17 +17,24 @@ macro_rules! keys {
 keys!(
     AgentKey,
     AssetId,
+    AssignmentRuleId,
+    AssetMergeId,
     ChildScanId,
     DetectionId,
+    EffortId,
     ExceptionId,
+    ExclusionRuleId,
     GroupId,
     InstanceId,
     ItemId,
     JobId,
+    RemediationTaskId,
     RunId,
     ScanId,
     SourceHostId,
     TaskId,
+    TaskRuleId,
+    TopicId,
     UserId,
     VulnerabilityId,
 );
@@ -39,8 +47,17 @@ text_value!(domain::task::State, |word| word.as_str(), |text| domain::task::Stat
 text_value!(domain::progress::Progress, |word| word.as_str(), |text| Some(domain::progress::Progress::parse(text)));
 text_value!(domain::rollout::run::RunState, |word| word.as_str(), |text| domain::rollout::run::RunState::parse(text));
 text_value!(domain::item::State, |word| word.as_str(), |text| domain::item::State::parse(text));
+text_value!(domain::autoclose::Kind, |word| word.as_str(), |text| domain::autoclose::Kind::parse(text));
+text_value!(domain::due::Ending, |word| word.as_str(), |text| domain::due::Ending::parse(text));
+text_value!(domain::score::Band, |word| word.as_str(), |text| domain::score::Band::parse(text));
 text_value!(domain::exception::Kind, |word| word.as_str(), |text| domain::exception::Kind::parse(text));
 text_value!(domain::exception::State, |word| word.as_str(), |text| domain::exception::State::parse(text));
+text_value!(domain::remediation::Origin, |word| word.as_str(), |text| domain::remediation::Origin::parse(text));
+text_value!(domain::remediation::Substate, |word| word.as_str(), |text| Some(domain::remediation::Substate::parse(
+    text
+)));
+text_value!(domain::assignment::Kind, |word| word.as_str(), |text| domain::assignment::Kind::parse(text));
+text_value!(domain::effort::State, |word| word.as_str(), |text| domain::effort::State::parse(text));
 text_value!(domain::rescan::State, |word| word.as_str(), |text| domain::rescan::State::parse(text));
 text_value!(domain::rescan::Child, |word| word.as_str(), |text| domain::rescan::Child::parse(text));
 text_value!(domain::mitigation::Coverage, |word| word.as_str(), |text| domain::mitigation::Coverage::parse(text));

@@ -423,7 +423,7 @@ fn actor(role: Role, scope: AssetScope) -> Actor {
 
 /// A request about each item that nothing is asked for yet.
 fn exceptions_of_every_item(tx: &mut store::Transaction<'_>, actor: &Actor) -> store::Result<()> {
-    let wanted = domain::exception::wanted("deferral", "other", "why", Some(at(86_400)), at(3)).unwrap();
+    let wanted = domain::exception::wanted("deferral", "other", "why", Some(at(86_400)), 366, at(3)).unwrap();
     for row in store::items::numbered(tx, &[1, 2, 3])? {
         if let Ok(after) = domain::item::ask(row.workflow(), wanted.kind) {
             exceptions::request(tx, actor, &wanted, &[(row, after)], at(3))?;

@@ -71,7 +71,13 @@ fn job_author(action: Action) -> Reach {
 
 fn vulnerability_analyst(action: Action) -> Reach {
     match action {
-        A::ItemTransition | A::ItemAssign | A::ExceptionRequest | A::TaskEdit | A::Rescan => Reach::Everything,
+        A::ItemTransition
+        | A::ItemAssign
+        | A::ExceptionRequest
+        | A::TaskEdit
+        | A::TaskSplit
+        | A::NoteAdd
+        | A::Rescan => Reach::Everything,
         _ => if_any(looks_at_work(action)),
     }
 }
@@ -91,9 +97,14 @@ fn vulnerability_administrator(action: Action) -> Reach {
 
 fn remediation_owner(action: Action) -> Reach {
     match action {
-        A::ItemsView | A::TasksView | A::ItemTransition | A::ItemAssign | A::ExceptionRequest | A::Rescan => {
-            Reach::Related(Relations::ASSIGNED)
-        }
+        A::ItemsView
+        | A::TasksView
+        | A::ItemTransition
+        | A::ItemAssign
+        | A::ExceptionRequest
+        | A::TaskSplit
+        | A::NoteAdd
+        | A::Rescan => Reach::Related(Relations::ASSIGNED),
         A::ScansView => Reach::Everything,
         _ => if_any(looks_at_jobs(action)),
     }

@@ -254,6 +254,10 @@ actions! {
     ItemAssign "item_assign" Items "assign vulnerable items",
     /// Make or change remediation tasks, efforts and watch topics.
     TaskEdit "task_edit" Items "create or edit remediation tasks",
+    /// Split a remediation task.
+    TaskSplit "task_split" Items "split remediation tasks",
+    /// Write a note about a record.
+    NoteAdd "note_add" Items "write notes",
     /// Ask that an item be put off for a time, or be called a false positive.
     ExceptionRequest "exception_request" Items "request deferrals and false positives",
     /// Grant or refuse what somebody else asked for.

@@ -4,7 +4,7 @@ use super::{State, Substate, Workflow};
 use crate::time::Timestamp;
 
 /// What set the state of an item, as it is stored: `import:VINTRUN0000001`, `person:ada`, `exception:VCA0000001`, `agent:MJ0000001`,
-/// `rule:assets not scanned for 90 days`, `time:`.
+/// `rule:assets not scanned for 90 days`, `exclusion:`, `time:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// An import, by its number.
@@ -17,6 +17,8 @@ pub enum Cause {
     Agent(String),
     /// An auto-close rule, by its name.
     Rule(String),
+    /// A change of what is excluded.
+    Exclusion,
     /// The end of what was granted.
     Time,
     /// Set before causes were kept.
@@ -33,6 +35,7 @@ impl Cause {
             Cause::Exception(number) => format!("exception:{number}"),
             Cause::Agent(about) => format!("agent:{about}"),
             Cause::Rule(name) => format!("rule:{name}"),
+            Cause::Exclusion => "exclusion:".to_owned(),
             Cause::Time => "time:".to_owned(),
             Cause::Unknown => String::new(),
         }
@@ -49,6 +52,7 @@ impl Cause {
             "exception" => Cause::Exception(argument),
             "agent" => Cause::Agent(argument),
             "rule" => Cause::Rule(argument),
+            "exclusion" => Cause::Exclusion,
             "time" => Cause::Time,
             _ => Cause::Unknown,
         }
@@ -67,6 +71,7 @@ impl Cause {
             Cause::Exception(number) => format!("it follows from {number}"),
             Cause::Agent(about) => format!("an agent verified a fix ({about})"),
             Cause::Rule(name) => format!("the auto-close rule \"{name}\" set it"),
+            Cause::Exclusion => "it follows from a change of what is excluded".to_owned(),
             Cause::Time => "what was granted to it ended".to_owned(),
             Cause::Unknown => return None,
         })
@@ -102,6 +107,12 @@ pub fn why(item: Workflow, cause: &Cause, now: Timestamp) -> Vec<String> {
             (None, Some(_)) => "no import opens it; revoking the exception does".to_owned(),
             (None, None) => "its time is over: it is about to be what its detections say".to_owned(),
         },
+        (State::Closed, Substate::Excluded) => {
+            "all that is open of it is excluded; it opens when something is found that is not".to_owned()
+        }
+        (State::Closed, Substate::Moved) => {
+            "what was found belongs to the item of another asset now; it opens when that is undone".to_owned()
+        }
         (State::Closed, _) => match until {
             Some(until) => format!("an import that finds it again defers it again {until}"),
             None => "an import that finds it again opens it".to_owned(),
@@ -133,6 +144,8 @@ mod tests {
             (State::Closed, Substate::Fixed, None, "finds it again opens it"),
             (State::Closed, Substate::Fixed, until(Substate::Other, 60), "defers it again until"),
             (State::Closed, Substate::Fixed, until(Substate::Other, -60), "finds it again opens it"),
+            (State::Closed, Substate::Excluded, None, "found that is not"),
+            (State::Closed, Substate::Moved, None, "when that is undone"),
             (State::Closed, Substate::FalsePositive, until(Substate::FalsePositive, 60), "no import opens it until"),
             (State::Closed, Substate::FalsePositive, until(Substate::FalsePositive, -60), "its time is over"),
             (
@@ -155,6 +168,7 @@ mod tests {
             Cause::Exception("VCA0000001".to_owned()),
             Cause::Agent("MJ0000001: verified".to_owned()),
             Cause::Rule("a:b".to_owned()),
+            Cause::Exclusion,
             Cause::Time,
             Cause::Unknown,
         ] {

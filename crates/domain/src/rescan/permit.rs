@@ -2,6 +2,9 @@
 
 use crate::refusal::Refusal;
 
+/// The product whose items can be rescanned (S2.05).
+pub const PRODUCT: &str = "qualys";
+
 /// The default option profile for where an item is scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultProfile<'a> {
@@ -40,7 +43,7 @@ pub struct Situation<'a> {
 /// `source_not_supported`, `scanner_inactive`, `source_not_connected`, `instance_disabled`, `source_not_stamped`,
 /// `record_closed`, `nothing_to_scan`, `no_default_profile`.
 pub fn permitted(situation: Situation<'_>) -> Result<(), Refusal> {
-    if situation.product != "qualys" {
+    if situation.product != PRODUCT {
         return Err(Refusal::new(
             "source_not_supported",
             "the item does not come from Qualys; only Qualys items can be rescanned",

@@ -101,7 +101,7 @@ pub fn judge(evidence: Evidence) -> Verdict {
     match (evidence.presence, evidence.mitigation) {
         (Presence::Fixed, _) => Verdict::Fixed,
         (Presence::Stale, _) => Verdict::NotTested,
-        (Presence::Open, Mitigation::Mitigated) => Verdict::StillPresentMitigated,
-        (Presence::Open, _) => Verdict::StillPresent,
+        (Presence::Open | Presence::Excluded, Mitigation::Mitigated) => Verdict::StillPresentMitigated,
+        (Presence::Open | Presence::Excluded, _) => Verdict::StillPresent,
     }
 }

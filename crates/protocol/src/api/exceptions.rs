@@ -124,3 +124,32 @@ pub struct Revocation {
     /// Why, 1 to 2,000 characters.
     pub answer: String,
 }
+
+/// `{"items": …}`: what holds of deferrals and exceptions.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemSettingsBody {
+    /// What holds now.
+    pub items: ItemSettings,
+}
+
+/// What holds of deferrals and exceptions.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ItemSettings {
+    /// A deferred item that closed and is found again within its time is deferred again; else it opens.
+    pub defer_again: bool,
+    /// Days ahead that an exception may hold at most.
+    pub exception_days_max: i64,
+}
+
+/// What becomes of them; what is absent stays.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ItemSettingsChange {
+    /// As above.
+    pub defer_again: Option<bool>,
+    /// As above, 1 to 3,650.
+    pub exception_days_max: Option<i64>,
+}

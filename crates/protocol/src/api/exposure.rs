@@ -322,6 +322,13 @@ pub struct Item {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub deferred_until: Option<Timestamp>,
+    /// Its due date: the last moment in time; absent where it has none.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub due_at: Option<Timestamp>,
+    /// How it stands with that, the remediation target status: `none`, `in_flight`, `approaching`, `missed` or `met`.
+    #[serde(default)]
+    pub target: String,
 }
 
 /// One occurrence of a vulnerability.
@@ -354,6 +361,9 @@ pub struct Detection {
     pub results: String,
     /// Ignored at the scanner.
     pub ignored: bool,
+    /// What excludes it: the name of a rule, `confirmed only`; empty where it counts.
+    #[serde(default)]
+    pub excluded: String,
     /// How often it was seen.
     pub times_found: i64,
     /// First sighting.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What the interface says once a rescan was asked for (S2.13).
 pub const BEING_PROCESSED: &str = "the scan request is being processed";
 
-/// A rescan of one item. An empty body means the default option profile.
+/// A rescan of one record. An empty body means the default option profile.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -17,9 +17,12 @@ pub struct RescanRequest {
     /// Mail the caller when it ends; where absent, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<bool>,
+    /// Of a remediation task or an effort: leave out the items of other products instead of refusing them all.
+    #[serde(default)]
+    pub eligible_only: bool,
 }
 
-/// A rescan of several items: `items`, `q` or `asset`, one of them.
+/// A rescan of several items: `items`, `q`, `asset`, `task` or `effort`, one of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -33,6 +36,12 @@ pub struct NewScan {
     /// Key of an asset: what is open on it and may be rescanned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<i64>,
+    /// Number of a remediation task: what is open in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Number of an effort: what is open in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
     /// Key or title of an option profile; absent for the default one.
     #[serde(default)]
     pub profile: Option<String>,
@@ -468,6 +477,13 @@ pub struct ScanSource {
     pub state: String,
     /// Why it is in it; empty mostly.
     pub substate: String,
+    /// Its remediation target status: `none`, `in_flight`, `approaching`, `missed` or `met`.
+    #[serde(default)]
+    pub target: String,
+    /// Its due date; absent where it has none.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub due_at: Option<Timestamp>,
     /// What the controls in force do: `none`, `partial`, `mitigated`, `drifted`.
     pub mitigation: String,
     /// Score before any mitigation.

@@ -92,6 +92,8 @@ const COLUMNS: &[Column<Item>] = &[
             format!("{} (was {})", item.residual, item.inherent)
         }
     }),
+    ("DUE", |item| item.due_at.map(|due| due.to_string()).unwrap_or_default()),
+    ("TARGET", |item| item.target.clone()),
     ("SOURCE", |item| item.source.clone().unwrap_or_default()),
     ("ASSIGNED TO", |item| [&item.assignee, &item.group].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ")),
 ];

@@ -6,12 +6,16 @@ mod agents;
 mod appliances;
 mod approvals;
 mod assets;
+mod assignment;
+mod auto_close;
 mod catalogue;
 mod catalogue_details;
 mod catalogue_install;
 mod complete;
 mod dry_run;
+mod efforts;
 mod exceptions;
+mod exclusion;
 mod follow;
 mod import;
 mod imports;
@@ -22,11 +26,14 @@ mod login;
 mod mail;
 mod recover;
 mod rollout;
+mod rules;
 mod scanners;
 mod scans;
 mod schedules;
 mod serve;
 mod tags;
+mod task_rules;
+mod tasks;
 mod tokens;
 mod users;
 mod vulnerabilities;
@@ -96,9 +103,21 @@ enum Command {
     /// Vulnerable items
     #[command(subcommand)]
     Items(items::Command),
+    /// Remediation tasks: sets of items for one owner or group; notes about records
+    #[command(subcommand)]
+    Tasks(tasks::Command),
+    /// Remediation efforts: frozen sets of items that are worked off together
+    #[command(subcommand)]
+    Efforts(efforts::Command),
     /// Exceptions: items put off for a time or called false positives, on request and by a decision
     #[command(subcommand)]
     Exceptions(exceptions::Command),
+    /// Rules of vulnerability response: due dates, deferrals, what closes items
+    #[command(subcommand)]
+    Rules(rules::Command),
+    /// What is excluded: detections that nobody has to work on
+    #[command(subcommand)]
+    Exclusion(exclusion::Command),
     /// Rescans: ask the scanner to look again, and see what it found
     #[command(subcommand)]
     Scans(scans::Command),
@@ -193,7 +212,11 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Assets(command) => assets::run(command, &context).await,
         Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
+        Command::Tasks(command) => tasks::run(command, &context).await,
+        Command::Efforts(command) => efforts::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
+        Command::Rules(command) => rules::run(command, &context).await,
+        Command::Exclusion(command) => exclusion::run(command, &context).await,
         Command::Scans(command) => scans::run(command, &context).await,
         Command::Jobs(command) => jobs::run(command, &context).await,
         Command::Controls(command) => follow::controls(command, &context).await,

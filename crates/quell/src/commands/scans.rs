@@ -25,22 +25,29 @@ pub enum Command {
         /// Its number, VSCAN0000001
         number: String,
     },
-    /// Show whether an item can be rescanned, and the option profiles to choose from
+    /// Show whether an item, a remediation task or an effort can be rescanned, and the option profiles to choose from
     Offer {
-        /// Number of the item, VIT0000001
-        item: String,
+        /// Number of the item, the task or the effort: VIT0000001, VUL0000001, REF0000001
+        record: String,
     },
     /// Ask the scanner to look again at items
+    #[command(group(clap::ArgGroup::new("source").required(true)))]
     Request {
         /// Numbers of the items, VIT0000001
-        #[arg(required_unless_present_any = ["query", "asset"], conflicts_with_all = ["query", "asset"], value_delimiter = ',')]
+        #[arg(group = "source", value_delimiter = ',')]
         items: Vec<String>,
         /// All items that match this query, as "is:open platform:linux"
-        #[arg(short = 'q', long, conflicts_with = "asset")]
+        #[arg(group = "source", short = 'q', long)]
         query: Option<String>,
         /// Key of an asset: what is open on it and may be rescanned
-        #[arg(long)]
+        #[arg(group = "source", long)]
         asset: Option<i64>,
+        /// Number of a remediation task: what is open in it
+        #[arg(group = "source", long)]
+        task: Option<String>,
+        /// Number of an effort: what is open in it
+        #[arg(group = "source", long)]
+        effort: Option<String>,
         /// Do not mail me when it ends
         #[arg(long)]
         no_mail: bool,
@@ -153,6 +160,7 @@ const SOURCES: &[Column<ScanSource>] = &[
     ("TITLE", |source| source.title.clone()),
     ("ASSET", |source| source.asset.clone()),
     ("STATE", |source| source.state.clone()),
+    ("TARGET", |source| source.target.clone()),
     ("SCORE", |source| source.residual.to_string()),
     ("VERDICT", |source| source.verdict.clone().unwrap_or_else(|| "waiting".to_owned())),
     ("REASON", |source| source.reason.clone()),
@@ -210,13 +218,29 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             output::list(format, &scans, SCANS)
         }
         Command::Show { number } => show(format, &read(&client, &number).await?),
-        Command::Offer { item } => {
-            let offer: OfferBody = client.get(&path(&["items", &item, "rescan"]), &[]).await?;
+        Command::Offer { record } => {
+            let noun = match record.get(..3) {
+                Some("VUL") => "tasks",
+                Some("REF") => "efforts",
+                _ => "items",
+            };
+            let offer: OfferBody = client.get(&path(&[noun, &record, "rescan"]), &[]).await?;
             offered(format, &offer)
         }
-        Command::Request { items, query, asset, no_mail, preview, profile, eligible_only, wait: waiting } => {
-            let new =
-                NewScan { items, q: query, asset, profile, eligible_only, plan: None, mail: no_mail.then_some(false) };
+        Command::Request {
+            items,
+            query,
+            asset,
+            task,
+            effort,
+            no_mail,
+            preview,
+            profile,
+            eligible_only,
+            wait: waiting,
+        } => {
+            let mail = no_mail.then_some(false);
+            let new = NewScan { items, q: query, asset, task, effort, profile, eligible_only, plan: None, mail };
             if preview {
                 let body: PlanBody = client.post(&path(&["scans", "preview"]), &new).await?;
                 return planned(format, &body.plan);

@@ -78,6 +78,33 @@ impl World {
         }
     }
 
+    /// Turn the clocks until a scheduled import of a kind has come and ended, and the scans of before are over.
+    pub async fn by_schedule(&self, browser: &Browser, kind: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.simulator.scans().iter().any(|scan| !scan.has_ended()) {
+            self.glance(browser, 30).await;
+            assert!(Instant::now() < until, "scans do not end");
+        }
+        let begun = self.server.clock.now().to_string();
+        loop {
+            let runs = self.api.get("/api/v1/imports?limit=50").await.expect(200);
+            let come = |run: &&Value| {
+                run["kind"] == kind && run["state"] == "complete" && run["started_at"].as_str() > Some(begun.as_str())
+            };
+            if runs["imports"].as_array().expect("a list").iter().any(|run| come(&run)) {
+                return;
+            }
+            self.glance(browser, 60).await;
+            assert!(Instant::now() < until, "no import by schedule comes: {runs}");
+        }
+    }
+
+    /// How many imports there were.
+    pub async fn imports(&self) -> usize {
+        let runs = self.api.get("/api/v1/imports?limit=200").await.expect(200);
+        runs["imports"].as_array().expect("a list").len()
+    }
+
     /// Turn both clocks.
     pub fn advance(&self, seconds: i64) {
         self.simulator.step_clock(jiff::SignedDuration::from_secs(seconds));
@@ -161,10 +188,14 @@ impl World {
             child["state"].as_str().is_some_and(|state| ["planned", "launching", "pulling"].contains(&state))
         };
         let gently = scan["children"].as_array().is_some_and(|children| children.iter().any(busy));
-        self.advance(if gently { seconds.min(1) } else { seconds });
-        // Somebody who looks is not idle: his session goes on.
-        browser.script("return fetch('/scans').then(reply => reply.status)").await;
+        self.glance(browser, if gently { seconds.min(1) } else { seconds }).await;
         scan
+    }
+
+    /// Turn both clocks; somebody who looks is not idle, so his session goes on.
+    async fn glance(&self, browser: &Browser, seconds: i64) {
+        self.advance(seconds);
+        browser.script("return fetch('/scans').then(reply => reply.status)").await;
     }
 
     /// Requests to the scanner that stop a scan.

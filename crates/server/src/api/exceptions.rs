@@ -15,6 +15,7 @@ use protocol::api::exceptions as body;
 use protocol::api::scans::SkippedItem;
 use protocol::problem::FieldError;
 use store::items::exceptions::{self as requests, Ending, ExceptionRow};
+use store::items::settings;
 use store::{Transaction, list};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -61,9 +62,14 @@ pub(crate) fn own(caller: &Caller) -> Record {
     Record { assignee: Some(caller.user), ..Record::default() }
 }
 
-fn full(tx: &mut Transaction<'_>, caller: &Caller, row: &ExceptionRow) -> Result<(i64, body::ExceptionBody), Error> {
+fn full(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    row: &ExceptionRow,
+    now: Timestamp,
+) -> Result<(i64, body::ExceptionBody), Error> {
     let rows = requests::items_of(tx, &caller.actor, row, ITEMS_SHOWN)?;
-    let items = rows.into_iter().map(|row| items::body(caller, row)).collect();
+    let items = rows.into_iter().map(|row| items::body(caller, row, now)).collect();
     Ok((row.version, body::ExceptionBody { exception: body(row), items }))
 }
 
@@ -84,9 +90,10 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
 #[utoipa::path(get, path = "/exceptions/{number}", tag = "exceptions", params(("number" = String, Path)),
     responses((status = OK, body = body::ExceptionBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Tagged, Error> {
+    let now = app.clock.now();
     let shown = app.database.try_read(move |tx| {
         let row = exceptions::known(tx, &caller, Action::ItemsView, &number)?;
-        full(tx, &caller, &row)
+        full(tx, &caller, &row, now)
     });
     let (version, body) = shown.await?;
     Ok((etag(version), Json(body)))
@@ -99,7 +106,8 @@ async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>
 pub(crate) async fn ask(app: &App, caller: &Caller, new: body::NewException) -> Result<Asked, Error> {
     caller.may(Action::ExceptionRequest, &own(caller))?;
     let now = app.clock.now();
-    let wanted = exception::wanted(&new.kind, &new.reason, &new.note, new.until, now).map_err(|wrong| {
+    let days_max = app.database.read(settings::exception_days_max).await?;
+    let wanted = exception::wanted(&new.kind, &new.reason, &new.note, new.until, days_max, now).map_err(|wrong| {
         Error::Invalid(wrong.into_iter().map(|(field, code, why)| FieldError::new(field, code, why)).collect())
     })?;
     let numbers = match new.q.as_deref().filter(|_| new.items.is_empty()) {
@@ -154,13 +162,17 @@ pub(crate) async fn answer(
         exception::may_decide(row.state, row.requested_by, caller.user)?;
         seen.check(row.version)?;
         let said = said(&given.answer, given.approve)?;
-        let until = if given.approve { granted_until(&row, given.until, now)? } else { row.until_at };
+        let until = if given.approve {
+            granted_until(&row, given.until, settings::exception_days_max(tx)?, now)?
+        } else {
+            row.until_at
+        };
         let to = if given.approve { At::Approved } else { At::Rejected };
         let author = caller.author();
         let ending = Ending { to, until, answer: &said, by: Some(caller.user), author: &author };
         exceptions::end(tx, &row, &ending, mails, now)?;
         let row = requests::one(tx, &caller.actor, row.number)?;
-        full(tx, &caller, &row)
+        full(tx, &caller, &row, now)
     });
     let done = done.await?;
     app.wake.notify("item", 0);
@@ -176,7 +188,12 @@ fn said(answer: &str, may_be_empty: bool) -> Result<String, Error> {
 }
 
 /// Until when it is granted: a deferral as it was asked for, a false positive as who decides says.
-fn granted_until(row: &ExceptionRow, given: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+fn granted_until(
+    row: &ExceptionRow,
+    given: Option<Timestamp>,
+    days_max: i64,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Error> {
     let until = match (row.kind, given) {
         (Kind::Deferral, Some(_)) => {
             let why = "a deferral is granted until the time that was asked for, or rejected";
@@ -186,7 +203,7 @@ fn granted_until(row: &ExceptionRow, given: Option<Timestamp>, now: Timestamp) -
         (Kind::FalsePositive, given) => given,
     };
     if let Some(until) = until {
-        exception::end(until, now).map_err(|(field, code, why)| Error::field(field, code, why))?;
+        exception::end(until, days_max, now).map_err(|(field, code, why)| Error::field(field, code, why))?;
     }
     Ok(until)
 }
@@ -226,7 +243,7 @@ pub(crate) async fn take_back(app: &App, caller: &Caller, number: String) -> Res
             Ending { to: At::Withdrawn, until: row.until_at, answer: "", by: Some(caller.user), author: &author };
         exceptions::end(tx, &row, &ending, false, now)?;
         let row = requests::one(tx, &caller.actor, row.number)?;
-        full(tx, &caller, &row)
+        full(tx, &caller, &row, now)
     });
     let done = done.await?;
     app.wake.notify("item", 0);
@@ -261,7 +278,7 @@ pub(crate) async fn undo(
         let answer = said(&answer, false)?;
         requests::revoke(tx, &row, &caller.author(), &answer, now)?;
         let row = requests::one(tx, &caller.actor, row.number)?;
-        full(tx, &caller, &row)
+        full(tx, &caller, &row, now)
     });
     let done = done.await?;
     app.wake.notify("item", 0);

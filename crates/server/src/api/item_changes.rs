@@ -6,11 +6,12 @@ use crate::http::{Caller, Error};
 use axum::Json;
 use axum::extract::State;
 use domain::access::Action;
+use domain::id::ItemId;
 use domain::item::State as ItemState;
 use domain::time::Timestamp;
 use protocol::api::exposure::{Assignment, ItemChanges, ItemsChangedBody, RefusedCount};
 use std::collections::BTreeSet;
-use store::{Transaction, items};
+use store::{Transaction, items, remediation};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -99,9 +100,14 @@ fn change_batch(
     }
     match gets {
         Gets::State(to) => {
+            let keys: Vec<ItemId> = rows.iter().map(|row| row.id).collect();
+            let mut kept = remediation::outranking(tx, &keys, *to)?;
             let mut changes = Vec::new();
             for row in rows {
                 match domain::item::change_state(row.workflow(), *to, now) {
+                    Ok(_) if kept.contains_key(&row.id) => {
+                        refused.extend(kept.remove(&row.id).map(|task| items::kept_by(task, *to).into()));
+                    }
                     Ok(after) => changes.push((row, after)),
                     Err(refusal) => refused.push(refusal.into()),
                 }

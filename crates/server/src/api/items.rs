@@ -9,6 +9,7 @@ use domain::access::{Action, Record};
 use domain::item::{State as ItemState, why};
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
+use domain::remediation::why::of_item;
 use domain::time::Timestamp;
 use protocol::api::exposure::{
     Assignment, Detection, Item, ItemBody, ItemHistoryBody, ItemHistoryLine, ItemWhyBody, ItemsBody, Score, ScoreBody,
@@ -17,6 +18,7 @@ use protocol::api::exposure::{
 use std::collections::{BTreeMap, BTreeSet};
 use store::accounts::Account;
 use store::items::{self, ChangeError, ItemRow};
+use store::remediation::{self, OfItem};
 use store::{Transaction, list, scores, vulnerabilities};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -39,10 +41,12 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// An item as the API says it.
-pub(crate) fn body(caller: &Caller, row: ItemRow) -> Item {
+pub(crate) fn body(caller: &Caller, row: ItemRow, now: Timestamp) -> Item {
     let jobs = caller.decide(Action::JobsView, &Record::default()).allowed();
     let some = |text: String| (!text.is_empty()).then_some(text);
     Item {
+        target: row.target(now).as_str().to_owned(),
+        due_at: row.due_at,
         number: row.number().to_string(),
         qid: row.qid,
         title: row.title,
@@ -74,7 +78,7 @@ pub(crate) fn body(caller: &Caller, row: ItemRow) -> Item {
 }
 
 /// The ordinal of an item's number; none for what is no such number.
-fn ordinal(number: &str) -> Option<i64> {
+pub(super) fn ordinal(number: &str) -> Option<i64> {
     let number = number.parse::<Number>().ok()?;
     (number.series == Series::Item).then_some(number.ordinal)
 }
@@ -98,17 +102,20 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
     // Somebody who sees only what is assigned to him has a list, and it is clipped to that.
     let any = Record { assignee: Some(caller.user), ..Record::default() };
     caller.may(Action::ItemsView, &any)?;
-    let query = query.of_list(&items::FIELDS, "-score", app.clock.now(), &caller.name)?;
-    let asker = caller.clone();
+    let (asker, now) = (caller.clone(), app.clock.now());
+    let query = query.of_list(&items::FIELDS, "-score", now, &caller.name)?;
     let page = app.database.try_read(move |tx| {
         let clip = items::visible(&caller.actor, Action::ItemsView);
         list::page::<ItemRow>(tx, &items::LIST, clip, &query).map_err(Error::from)
     });
     let page = page.await?;
-    Ok(Json(ItemsBody { items: page.rows.into_iter().map(|row| body(&asker, row)).collect(), next: page.next_cursor }))
+    Ok(Json(ItemsBody {
+        items: page.rows.into_iter().map(|row| body(&asker, row, now)).collect(),
+        next: page.next_cursor,
+    }))
 }
 
-fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow) -> Result<ItemBody, Error> {
+fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow, now: Timestamp) -> Result<ItemBody, Error> {
     let cves: Vec<String> = vulnerabilities::cves(tx, item.vulnerability_id)?.into_iter().map(|cve| cve.cve).collect();
     let no_sound_mitigation = crate::views::catalogue::no_mitigation(cves.iter().map(String::as_str));
     let detections = items::detections(tx, item.id)?.into_iter().map(|row| Detection {
@@ -125,6 +132,7 @@ fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow) -> Result<Item
         score_source: row.score_source.as_str().to_owned(),
         results: row.results,
         ignored: row.ignored,
+        excluded: row.excluded,
         times_found: row.times_found,
         first_found_at: row.first_found_at,
         last_found_at: row.last_found_at,
@@ -132,16 +140,17 @@ fn full(tx: &mut Transaction<'_>, caller: &Caller, item: ItemRow) -> Result<Item
         last_test_at: row.last_test_at,
     });
     let detections = detections.collect();
-    Ok(ItemBody { item: body(caller, item), cves, no_sound_mitigation, detections })
+    Ok(ItemBody { item: body(caller, item, now), cves, no_sound_mitigation, detections })
 }
 
 /// Show an item
 #[utoipa::path(get, path = "/items/{number}", tag = "items", params(("number" = String, Path)),
     responses((status = OK, body = ItemBody)))]
 async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ItemBody>, Error> {
+    let now = app.clock.now();
     let shown = app.database.try_read(move |tx| {
         let item = known(tx, &caller, Action::ItemsView, &number)?;
-        full(tx, &caller, item)
+        full(tx, &caller, item, now)
     });
     Ok(Json(shown.await?))
 }
@@ -225,9 +234,14 @@ async fn history(
     Ok(Json(ItemHistoryBody { history: lines.await?.into_iter().map(line).collect() }))
 }
 
-/// Why an item is in its state, and what would change it.
-pub(crate) fn reasons(item: &ItemRow, now: Timestamp) -> Vec<String> {
-    why::why(item.workflow(), &why::Cause::parse(&item.state_cause), now)
+/// Why an item is in its state, and what would change it: its own cause, and what its tasks do to it.
+pub(crate) fn reasons(item: &ItemRow, tasks: &[OfItem], now: Timestamp) -> Vec<String> {
+    let own = tasks.first().map_or(item.state, |task| task.own_state);
+    let of = |task: &OfItem| (Number { series: Series::RemediationTask, ordinal: task.number }.to_string(), task.state);
+    let by_tasks = of_item(own, &tasks.iter().map(of).collect::<Vec<_>>());
+    // What set its own state does not explain another one.
+    let cause = if own == item.state { why::Cause::parse(&item.state_cause) } else { why::Cause::Unknown };
+    by_tasks.into_iter().chain(why::why(item.workflow(), &cause, now)).collect()
 }
 
 /// Show why an item is in its state
@@ -236,12 +250,17 @@ pub(crate) fn reasons(item: &ItemRow, now: Timestamp) -> Vec<String> {
 #[utoipa::path(get, path = "/items/{number}/why", tag = "items", params(("number" = String, Path)),
     responses((status = OK, body = ItemWhyBody)))]
 async fn why(State(app): State<App>, caller: Caller, Path(number): Path<String>) -> Result<Json<ItemWhyBody>, Error> {
-    let item = app.database.try_read(move |tx| known(tx, &caller, Action::ItemsView, &number)).await?;
+    let read = app.database.try_read(move |tx| {
+        let item = known(tx, &caller, Action::ItemsView, &number)?;
+        let tasks = remediation::tasks_of(tx, item.id)?;
+        Ok::<_, Error>((item, tasks))
+    });
+    let (item, tasks) = read.await?;
     let some = |word: &str| (!word.is_empty()).then(|| word.to_owned());
     Ok(Json(ItemWhyBody {
         state: item.state.as_str().to_owned(),
         substate: some(item.substate.as_str()),
-        why: reasons(&item, app.clock.now()),
+        why: reasons(&item, &tasks, app.clock.now()),
     }))
 }
 
@@ -257,7 +276,7 @@ pub(crate) async fn give(app: &App, caller: &Caller, number: String, given: Assi
         let owner = owner.as_ref().map(|account| (account.id, account.name.as_str()));
         items::assign(tx, &caller.author(), &item, owner, &group, now)?;
         let item = items::one(tx, item.number)?;
-        full(tx, &caller, item)
+        full(tx, &caller, item, now)
     });
     let body = changed.await?;
     app.wake.notify("item", 0);
@@ -441,7 +460,7 @@ pub(crate) async fn set_state(app: &App, caller: &Caller, number: String, state:
             ChangeError::Store(error) => error.into(),
         })?;
         let item = items::one(tx, item.number)?;
-        full(tx, &caller, item)
+        full(tx, &caller, item, now)
     });
     let body = changed.await?;
     app.wake.notify("item", 0);

@@ -14,19 +14,27 @@ pub mod agents;
 pub mod appliances;
 pub mod approvals;
 pub mod assets;
+pub mod assignment;
 pub mod audit;
+pub mod auto_close;
+pub mod due;
+pub mod efforts;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod history;
 pub mod imports;
 pub mod instances;
 pub mod item_changes;
+pub mod item_settings;
 pub mod items;
 pub mod jobs;
 pub mod mail;
+pub mod notes;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
+pub mod scan_records;
 pub mod scanners;
 pub mod scans;
 pub mod schedules;
@@ -34,6 +42,9 @@ pub mod selection;
 pub mod server;
 pub mod session;
 pub mod tags;
+pub mod task_changes;
+pub mod task_rules;
+pub mod tasks;
 pub mod tokens;
 pub mod vulnerabilities;
 
@@ -72,7 +83,18 @@ fn routes() -> OpenApiRouter<App> {
         .merge(tags::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
+        .merge(due::routes())
+        .merge(item_settings::routes())
+        .merge(auto_close::routes())
+        .merge(assignment::routes())
         .merge(exceptions::routes())
+        .merge(efforts::routes())
+        .merge(tasks::routes())
+        .merge(task_changes::routes())
+        .merge(task_rules::routes())
+        .merge(notes::routes())
+        .merge(scan_records::routes())
+        .merge(exclusion::routes())
         .merge(scans::routes())
         .merge(follow::routes())
         .merge(mail::routes());

@@ -1,7 +1,7 @@
 //! Rescans: may an item be rescanned, ask for it, follow it, call it off.
 
 use super::items::matching;
-use super::{assets, items};
+use super::{assets, items, scan_records};
 use crate::app::App;
 use crate::engine::rescan::{self, Pace, ProfileChoice, Request, Retry, Rules, Source};
 use crate::http::conditional::etag;
@@ -64,14 +64,18 @@ async fn offer(
     Ok(Json(views::scans::offer(offer.await?)))
 }
 
-fn choice(profile: Option<String>) -> ProfileChoice {
+pub(super) fn choice(profile: Option<String>) -> ProfileChoice {
     match profile.filter(|profile| !profile.is_empty()) {
         Some(profile) => ProfileChoice::Named(profile),
         None => ProfileChoice::Default,
     }
 }
 
-async fn ask(app: &App, caller: &Caller, request: Request) -> Result<(StatusCode, Json<body::RequestedBody>), Error> {
+pub(super) async fn ask(
+    app: &App,
+    caller: &Caller,
+    request: Request,
+) -> Result<(StatusCode, Json<body::RequestedBody>), Error> {
     let requested = rescan::request(app, caller, request).await?;
     let status = if requested.new { StatusCode::CREATED } else { StatusCode::OK };
     let asker = caller.clone();
@@ -165,8 +169,9 @@ async fn preview(
 
 /// Rescan several items
 ///
-/// Those of `items`, all that match `q`, or what is open on an `asset`. All of them have to be open and from an active
-/// scanner; `eligible_only` leaves the others out, as `asset` does.
+/// Those of `items`, all that match `q`, or what is open on an `asset` or in a `task` or an `effort`. All of them have to be open
+/// and from an active scanner; `eligible_only` leaves the others out, as `asset`, `task` and `effort` do, of which the latter two
+/// still refuse items of other products without it.
 #[utoipa::path(post, path = "/scans", tag = "scans", request_body = body::NewScan,
     responses((status = CREATED, body = body::RequestedBody), (status = OK, body = body::RequestedBody)))]
 async fn create(
@@ -180,14 +185,25 @@ async fn create(
 
 /// What a body asks for.
 async fn wanted(app: &App, caller: &Caller, new: body::NewScan) -> Result<Request, Error> {
-    let source = match (new.items.as_slice(), new.q.as_deref(), new.asset) {
-        (_, None, None) => Source::Items(numbers(&new.items)?),
-        ([], Some(q), None) => Source::Items(numbers(&matching(app, caller, q, ITEMS_MAX).await?)?),
-        ([], None, Some(id)) => asset(app, caller, id).await?,
-        _ => return Err(Error::field("items", "one_source", "give one of items, q and asset")),
+    let record = match (new.task.as_deref(), new.effort.as_deref()) {
+        (None, None) => None,
+        (Some(task), None) => Some(scan_records::number(Series::RemediationTask, task)?),
+        (None, Some(effort)) => Some(scan_records::number(Series::Effort, effort)?),
+        (Some(_), Some(_)) => return Err(one_source()),
+    };
+    let source = match (new.items.as_slice(), new.q.as_deref(), new.asset, record) {
+        (_, None, None, None) => Source::Items(numbers(&new.items)?),
+        ([], Some(q), None, None) => Source::Items(numbers(&matching(app, caller, q, ITEMS_MAX).await?)?),
+        ([], None, Some(id), None) => asset(app, caller, id).await?,
+        ([], None, None, Some(record)) => Source::Record(record),
+        _ => return Err(one_source()),
     };
     let (profile, mail) = (choice(new.profile), new.mail.unwrap_or(true));
     Ok(Request { source, profile, eligible_only: new.eligible_only, seen: new.plan, mail })
+}
+
+fn one_source() -> Error {
+    Error::field("items", "one_source", "give one of items, q, asset, task and effort")
 }
 
 fn numbers(items: &[String]) -> Result<Vec<Number>, Error> {
@@ -208,8 +224,8 @@ async fn show(
     caller: Caller,
     Path(number): Path<String>,
 ) -> Result<Json<body::ScanBody>, Error> {
-    let ordinal = ordinal(&number)?;
-    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
+    let (ordinal, now) = (ordinal(&number)?, app.clock.now());
+    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal, now)).await?))
 }
 
 /// In which form a result is wanted.
@@ -240,8 +256,8 @@ async fn report(
 /// # Errors
 /// Not found, a missing permission; 422 for an unknown form.
 pub async fn download(app: &App, caller: &Caller, number: &str, format: &str) -> Result<Response, Error> {
-    let (asker, ordinal) = (caller.clone(), ordinal(number)?);
-    let report = app.database.try_read(move |tx| views::scans::report(tx, &asker, ordinal)).await?;
+    let (asker, ordinal, now) = (caller.clone(), ordinal(number)?, app.clock.now());
+    let report = app.database.try_read(move |tx| views::scans::report(tx, &asker, ordinal, now)).await?;
     let (kind, ending, text) = match format {
         "" | "json" => ("application/json", "json", serde_json::to_string(&report).map_err(Error::internal)?),
         "csv" => ("text/csv; charset=utf-8", "csv", views::scans::report_csv(&report)),
@@ -265,10 +281,10 @@ async fn cancel(
     Path(number): Path<String>,
     request: Option<Json<body::CancelRequest>>,
 ) -> Result<Json<body::ScanBody>, Error> {
-    let ordinal = ordinal(&number)?;
+    let (ordinal, now) = (ordinal(&number)?, app.clock.now());
     let everybody = request.is_some_and(|Json(request)| request.everybody);
     rescan::cancel(&app, &caller, ordinal, everybody).await?;
-    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
+    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal, now)).await?))
 }
 
 /// Ask a rescan again
@@ -284,11 +300,11 @@ async fn retry(
     Path(number): Path<String>,
     Json(request): Json<body::RetryRequest>,
 ) -> Result<Json<body::ScanBody>, Error> {
-    let ordinal = ordinal(&number)?;
+    let (ordinal, now) = (ordinal(&number)?, app.clock.now());
     let unknown = || Error::field("what", "unknown", "what is failed or unreached");
     let what = Retry::parse(&request.what).ok_or_else(unknown)?;
     rescan::retry(&app, &caller, ordinal, what).await?;
-    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal)).await?))
+    Ok(Json(app.database.try_read(move |tx| views::scans::show(tx, &caller, ordinal, now)).await?))
 }
 
 /// Show the pace of rescans

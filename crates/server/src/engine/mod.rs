@@ -10,12 +10,16 @@ pub mod checks;
 pub mod crowd;
 pub mod dispatch;
 pub mod dry_run;
+pub mod due;
+pub mod efforts;
 pub mod evidence;
 pub mod exceptions;
+pub mod exclusion;
 pub mod follow;
 pub mod gather;
 pub mod housekeeping;
 pub mod import;
+pub mod item_settings;
 pub mod jobs;
 pub mod mail;
 pub mod orders;
@@ -26,6 +30,7 @@ pub mod retire;
 pub mod rollouts;
 pub mod runs;
 pub mod selection;
+pub mod stale;
 pub mod tags;
 pub mod waves;
 
@@ -45,4 +50,8 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(import::watch::run(app.clone()));
     tasks.spawn(after::run(app.clone()));
     tasks.spawn(exceptions::run(app.clone()));
+    tasks.spawn(efforts::run(app.clone()));
+    tasks.spawn(due::run(app.clone()));
+    tasks.spawn(stale::run(app.clone()));
+    tasks.spawn(exclusion::run(app.clone()));
 }

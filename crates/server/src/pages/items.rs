@@ -9,12 +9,13 @@ use super::shell::Shell;
 use askama::Template;
 
 /// The columns of the list.
-pub const COLUMNS: [Column; 8] = [
+pub const COLUMNS: [Column; 9] = [
     Column::sorted("Number", "q-w4", "number"),
     Column::sorted("Vulnerability and asset", "", "title"),
     Column::sorted("State", "q-w5", "state"),
     Column::sorted("Status", "q-w5w", "mitigation"),
     Column::sorted("Score", "q-w4", "score"),
+    Column::sorted("Due", "q-w4", "due"),
     Column::new("Source", "q-w2"),
     Column::sorted("Assigned to", "q-w4", "assignee"),
     Column::new("", "q-w1"),
@@ -43,6 +44,10 @@ pub struct ItemRow {
     pub job: Option<(String, String)>,
     /// Its score.
     pub change: Change,
+    /// How it stands with its due date; none without one.
+    pub target: Option<Chip>,
+    /// Its due date.
+    pub due: Option<When>,
     /// The product that stands in its source field; empty until the scanner is active and has imported.
     pub source: String,
     /// Who works on it.
@@ -97,6 +102,32 @@ pub struct ExceptionLine {
     pub at: When,
 }
 
+/// A remediation task that holds it.
+#[derive(Debug, Clone)]
+pub struct TaskLine {
+    /// Its number.
+    pub number: String,
+    /// Its page.
+    pub href: String,
+    /// How it stands.
+    pub state: Chip,
+    /// Its title.
+    pub title: String,
+    /// Who works on it.
+    pub who: String,
+}
+
+/// A note about a record.
+#[derive(Debug, Clone)]
+pub struct NoteLine {
+    /// What.
+    pub text: String,
+    /// Who wrote it.
+    pub by: String,
+    /// When.
+    pub at: When,
+}
+
 /// A rescan that covered it.
 #[derive(Debug, Clone)]
 pub struct ScanLine {
@@ -128,6 +159,8 @@ pub struct ItemPage {
     pub change: Change,
     /// At the upper right: Rescan first (S2.10), then the legal transitions.
     pub actions: Vec<Action>,
+    /// Why it is in its state, and what would change it.
+    pub why: String,
     /// The asset, the vulnerability, source, owner, dates, task.
     pub facts: Vec<Fact>,
     /// The occurrences.
@@ -140,6 +173,12 @@ pub struct ItemPage {
     pub unsound: Vec<protocol::api::catalogue::NoMitigation>,
     /// The exceptions.
     pub exceptions: Vec<ExceptionLine>,
+    /// The remediation tasks.
+    pub tasks: Vec<TaskLine>,
+    /// The notes, newest first.
+    pub notes: Vec<NoteLine>,
+    /// Writes another.
+    pub note: Action,
     /// The rescans.
     pub scans: Vec<ScanLine>,
     /// What the scanner says about it.

@@ -97,8 +97,10 @@ pub struct SourceRow {
     pub qid: String,
     /// The item's state.
     pub state: Chip,
-    /// Its remediation status.
+    /// Its remediation status: how it stands with its due date.
     pub remediation: Chip,
+    /// What controls do, or that it is fixed.
+    pub mitigation: Chip,
     /// Its score.
     pub change: Change,
     /// Fixed, still present, host not reached, not tested; nothing yet.

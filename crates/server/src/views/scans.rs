@@ -96,7 +96,7 @@ pub fn summary(tx: &mut Transaction<'_>, caller: &Caller, row: ScanRow) -> Resul
 ///
 /// # Errors
 /// Not found, a missing permission.
-pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<body::ScanBody, Error> {
+pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64, now: Timestamp) -> Result<body::ScanBody, Error> {
     let row = rescan::load(tx, caller, ordinal)?;
     let own = rescan::may_cancel(tx, caller, &row, false)?;
     let cancel_for_all = permission(&rescan::may_cancel(tx, caller, &row, true)?.map(|_| ()));
@@ -148,7 +148,7 @@ pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<b
         retry_unreached,
         requesters: requesters.collect(),
         children: launches,
-        sources: targets.into_iter().map(|row| source(row, &name)).collect(),
+        sources: targets.into_iter().map(|row| source(row, &name, now)).collect(),
         left_out: excluded.into_iter().map(left_out).collect(),
         unscanned,
     })
@@ -158,18 +158,23 @@ pub fn show(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<b
 ///
 /// # Errors
 /// Not found, a missing permission.
-pub fn report(tx: &mut Transaction<'_>, caller: &Caller, ordinal: i64) -> Result<body::ScanReportBody, Error> {
+pub fn report(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    ordinal: i64,
+    now: Timestamp,
+) -> Result<body::ScanReportBody, Error> {
     let row = rescan::load(tx, caller, ordinal)?;
     let scan = row.number().to_string();
     let targets = scans::targets(tx, row.id, &caller.actor, i64::MAX)?;
-    let lines = targets.into_iter().map(|row| source(row, &scan)).collect();
+    let lines = targets.into_iter().map(|row| source(row, &scan, now)).collect();
     Ok(body::ScanReportBody { scan, lines })
 }
 
 /// A result as CSV that a spreadsheet opens without harm.
 #[must_use]
 pub fn report_csv(report: &body::ScanReportBody) -> String {
-    const HEAD: [&str; 14] = [
+    const HEAD: [&str; 16] = [
         "scan",
         "item",
         "qid",
@@ -181,6 +186,8 @@ pub fn report_csv(report: &body::ScanReportBody) -> String {
         "judged_at",
         "state",
         "substate",
+        "target",
+        "due_at",
         "mitigation",
         "inherent",
         "residual",
@@ -199,6 +206,8 @@ pub fn report_csv(report: &body::ScanReportBody) -> String {
             line.judged_at.map(|at| at.to_string()).unwrap_or_default(),
             line.state.clone(),
             line.substate.clone(),
+            line.target.clone(),
+            line.due_at.map(|at| at.to_string()).unwrap_or_default(),
             line.mitigation.clone(),
             line.inherent.to_string(),
             line.residual.to_string(),
@@ -278,8 +287,10 @@ fn child(row: ChildRow, addresses: Vec<String>, places: &Places) -> body::ChildS
     }
 }
 
-fn source(row: TargetRow, scan: &str) -> body::ScanSource {
+fn source(row: TargetRow, scan: &str, now: Timestamp) -> body::ScanSource {
     body::ScanSource {
+        target: row.target(now).as_str().to_owned(),
+        due_at: row.due_at,
         item: row.number().to_string(),
         asset: row.asset,
         asset_id: row.asset_id.0,

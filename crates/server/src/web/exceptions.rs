@@ -184,7 +184,7 @@ fn facts(row: &ExceptionRow) -> Vec<Fact> {
     facts
 }
 
-fn item_line(item: &ItemRow) -> ItemLine {
+pub(super) fn item_line(item: &ItemRow) -> ItemLine {
     ItemLine {
         number: item.number().to_string(),
         href: format!("/items/{}", item.number()),

@@ -1,7 +1,7 @@
 //! `/items/VIT0000001`: one vulnerable item, who works on it and its state.
 
 use super::frame::{Show, again, faults, frame, sentence};
-use super::{choice, eliminations, exceptions as exception_pages, exposure, marks, scans};
+use super::{choice, eliminations, exceptions as exception_pages, exposure, marks, notes, scans};
 use crate::api;
 use crate::app::App;
 use crate::engine::{exceptions, rescan};
@@ -9,7 +9,7 @@ use crate::http::flash::{self, Flash};
 use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
 use crate::pages::forms::{DialogPage, Faults};
-use crate::pages::items::{DetectionRow, ExceptionLine, ItemPage, ScanLine};
+use crate::pages::items::{DetectionRow, ExceptionLine, ItemPage, ScanLine, TaskLine};
 use crate::pages::lists::Action as Button;
 use crate::pages::sanitise::{self, Clean};
 use crate::pages::{Change, Chip, Choice, Entry, Fact, Fault, Field, Section, Severity, Tone, Value};
@@ -20,14 +20,18 @@ use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::item::State as ItemState;
 use domain::mitigation::ControlState;
+use domain::number::{Number, Series};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use protocol::api::catalogue::NoMitigation;
 use protocol::api::exposure::Assignment;
 use std::collections::BTreeMap;
+use store::efforts::{self, EffortRow};
 use store::items::exceptions::{self as requests, ExceptionRow};
 use store::items::{HistoryLine, ItemRow};
+use store::notes::NoteRow;
 use store::overview::Possible;
+use store::remediation::OfItem;
 use store::scans::ScanRow;
 use store::scores::DrillDown;
 use store::vulnerabilities::Vulnerability;
@@ -37,6 +41,9 @@ use store::{Transaction, accounts, list, overview, scores, vulnerabilities};
 const LOG_LINES: i64 = 50;
 /// Rescans on the page.
 const SCAN_LINES: u32 = 8;
+
+/// Notes on the page.
+pub(super) const NOTE_LINES: i64 = 50;
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
@@ -58,6 +65,9 @@ struct Seen {
     refused: Option<Refusal>,
     unaskable: Option<Refusal>,
     exceptions: Vec<ExceptionRow>,
+    effort: Option<EffortRow>,
+    tasks: Vec<OfItem>,
+    notes: Vec<NoteRow>,
     scans: Vec<ScanRow>,
 }
 
@@ -76,6 +86,9 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, number: &str) -> Result<Seen,
         refused,
         unaskable: exceptions::askable(domain::exception::Kind::Deferral, &item, &open).err(),
         exceptions: exceptions_of(tx, who, &item)?,
+        effort: effort_of(tx, who, &item)?,
+        tasks: store::remediation::tasks_of(tx, item.id)?,
+        notes: store::notes::about(tx, &format!("items/{}", item.number()), NOTE_LINES)?,
         access: store::items::access(tx, &who.actor, &item)?,
         detections: store::items::detections(tx, item.id)?,
         behind: scores::drill_down(tx, item.id)?,
@@ -109,6 +122,13 @@ fn exceptions_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> R
     Ok(list::page(tx, &requests::LIST, requests::clip(&who.actor), &query)?.rows)
 }
 
+/// The effort that holds the item.
+fn effort_of(tx: &mut Transaction<'_>, who: &PageActor, item: &ItemRow) -> Result<Option<EffortRow>, Error> {
+    let wanted = domain::filter::parse(&format!("is:open and item:{}", item.number), &efforts::FIELDS);
+    let query = list::Query::new(wanted.map_err(Error::internal)?, domain::filter::Context::at(Timestamp::default()));
+    Ok(list::page(tx, &efforts::LIST, efforts::clip(&who.actor), &query)?.rows.into_iter().next())
+}
+
 fn exception_line(row: &ExceptionRow, now: Timestamp) -> ExceptionLine {
     ExceptionLine {
         number: row.number().to_string(),
@@ -116,6 +136,18 @@ fn exception_line(row: &ExceptionRow, now: Timestamp) -> ExceptionLine {
         state: exception_pages::state(row.state),
         what: row.what.title().to_owned(),
         at: exposure::near(row.requested_at, now),
+    }
+}
+
+fn task_line(row: &OfItem) -> TaskLine {
+    let number = Number { series: Series::RemediationTask, ordinal: row.number }.to_string();
+    let who: Vec<&str> = [row.owner.as_str(), &row.group_name].into_iter().filter(|name| !name.is_empty()).collect();
+    TaskLine {
+        href: format!("/tasks/{number}"),
+        number,
+        state: marks::state(row.state.as_str(), ""),
+        title: row.title.clone(),
+        who: if who.is_empty() { "nobody".to_owned() } else { who.join(", ") },
     }
 }
 
@@ -144,12 +176,16 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
         marks: marked(&seen.item),
         change: marks::change(&seen.item),
         actions: actions(&who, &seen, &number),
+        why: why(&seen.item, &seen.tasks, now),
         facts: facts(&who, &seen, now),
         detections: seen.detections.iter().map(|row| detection(row, &seen.item)).collect(),
         controls: controls(&seen.behind),
         remedies: remedies(&seen),
         unsound: unsound(&seen),
         exceptions: seen.exceptions.iter().map(|row| exception_line(row, now)).collect(),
+        tasks: seen.tasks.iter().map(task_line).collect(),
+        notes: notes::lines(&seen.notes, now),
+        note: notes::button(&who, &seen.access, "items", &number),
         scans: seen.scans.iter().map(|scan| scan_line(scan, &seen.history, now)).collect(),
         texts: texts(seen.vulnerability.as_ref()),
         log: seen.history.iter().map(|line| logged(line, now)).collect(),
@@ -206,11 +242,14 @@ fn stuck(item: &ItemRow) -> Option<String> {
     reasons?.into_iter().nth(1).map(|refusal| exposure::refused(&refusal))
 }
 
+/// Why the item is in its state and what would change it, as sentences.
+fn why(item: &ItemRow, tasks: &[OfItem], now: Timestamp) -> String {
+    api::items::reasons(item, tasks, now).iter().map(|why| sentence(why)).collect::<Vec<_>>().join(" ")
+}
+
 fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     let item = &seen.item;
-    let why: Vec<String> = api::items::reasons(item, now).iter().map(|why| sentence(why)).collect();
     let mut facts = vec![
-        Fact::new("Why", Value::text(why.join(" "))),
         Fact::new("Asset", Value::link(&item.asset, format!("/assets/{}", item.asset_id))),
         Fact::new("Address", Value::code(&item.ip)),
         Fact::new("Vulnerability", Value::link(format!("QID {}", item.qid), format!("/vulnerabilities/{}", item.qid))),
@@ -220,10 +259,14 @@ fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
         Fact::new("Assigned to", Value::text(if item.owner.is_empty() { "nobody" } else { &item.owner })),
         Fact::new("Group", Value::text(&item.group_name)),
     ];
+    facts.extend(seen.effort.as_ref().map(|effort| {
+        let name = format!("{} {}", effort.number(), effort.title);
+        Fact::new("Effort", Value::link(name, format!("/efforts/{}", effort.number())))
+    }));
     // With the other acts there is no room for it beside Rescan, which stands at the upper right (S2.10).
     if item.state != ItemState::Closed && eliminations::cannot_view(who).is_none() {
         let chosen = choice::Choice::of(&[item.qid]).on(&[item.asset_id.0]);
-        facts.insert(4, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
+        facts.insert(3, Fact::new("Eliminations", Value::link("View Risk Elimination", chosen.eliminations())));
     }
     let cves = seen.vulnerability.as_ref().map(|known| known.cves.as_slice()).unwrap_or_default();
     if !cves.is_empty() {
@@ -236,6 +279,10 @@ fn facts(who: &PageActor, seen: &Seen, now: Timestamp) -> Vec<Fact> {
     facts.extend(when("First seen", first));
     facts.extend(when("Last seen", item.last_found_at));
     facts.extend(when("Opened", Some(item.opened_at)));
+    if item.due_at.is_some() {
+        facts.extend(when("Due", item.due_at));
+        facts.push(Fact::new("Target", Value::Chip(marks::target(item.target(now), item.due_at))));
+    }
     facts.extend(when("Deferred until", item.granted_until_at.filter(|_| item.state == ItemState::Deferred)));
     facts.extend(when("Resolved", item.resolved_at));
     facts.extend(when("Closed", item.closed_at));
@@ -251,6 +298,9 @@ fn detection(row: &store::items::DetectionRow, item: &ItemRow) -> DetectionRow {
     };
     for part in [&row.fqdn, &row.service_instance].into_iter().filter(|part| !part.is_empty()) {
         place = format!("{place} {part}");
+    }
+    if !row.excluded.is_empty() {
+        place = format!("{place} (excluded: {})", row.excluded);
     }
     let gone = matches!(row.status.as_str(), "fixed" | "stale");
     let after = if gone { row.inherent } else { row.inherent.min(item.residual) };
@@ -318,9 +368,9 @@ fn logged(line: &HistoryLine, now: Timestamp) -> Entry {
 }
 
 /// People and groups to choose from; `None` where there are too many for a list.
-type Choices = (Option<Vec<Choice>>, Option<Vec<Choice>>);
+pub(super) type Choices = (Option<Vec<Choice>>, Option<Vec<Choice>>);
 
-fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
+pub(super) fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
     let any = domain::filter::parse("", accounts::USERS.fields).map_err(Error::internal)?;
     let mut query = list::Query::new(any, domain::filter::Context::at(now));
     query.order = list::Order::parse("name");
@@ -337,7 +387,7 @@ fn choices(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Choices, Error> {
     Ok((people, listed(named.collect(), "No group", groups.next_cursor.is_some())))
 }
 
-fn chosen(name: &str, label: &str, value: &str, choices: Option<Vec<Choice>>) -> Field {
+pub(super) fn chosen(name: &str, label: &str, value: &str, choices: Option<Vec<Choice>>) -> Field {
     match choices {
         Some(choices) => Field::select(name, label, value, choices),
         None => Field::line(name, label, value).autocomplete("off"),

@@ -80,6 +80,7 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
     let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
     let moves = exposure::reason(&actor.decide(Action::ItemTransition, &own(&actor)));
     let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &own(&actor)));
+    let makes = exposure::reason(&actor.decide(Action::TaskEdit, &own(&actor)));
     list.columns.pick = true;
     let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
     list.bulk = vec![
@@ -89,9 +90,13 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
             .unless(eliminations::cannot_view(&actor)),
         Button::post("Change state", "/items/state").icon("pencil").unless(moves),
         Button::post("Request exception", "/items/exception").icon("clock-off").unless(excepts),
-        Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes),
+        Button::post("Assign to me", "/items/assign-to-me").icon("user").unless(changes.clone()),
+        Button::post("Assign", "/items/assign").icon("user-plus").unless(changes),
+        Button::post("Make a task", "/items/task").icon("checklist").unless(makes.clone()),
+        Button::post("Add to a task", "/items/to-task").icon("plus").unless(makes.clone()),
+        Button::post("New effort", "/items/effort").icon("target").unless(makes),
     ];
-    let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?;
+    let shell = frame(&app, &actor, Section::Items, "Vulnerable items").await?.action(super::due::way(&actor));
     Ok(Show(ItemsPage { shell, list, rows }).into_response())
 }
 
@@ -101,6 +106,8 @@ fn views(list: &mut List) {
         ("Open", "is:open"),
         ("Critical and high", "is:open and score:>=70"),
         ("Assigned to me", "is:open and assignee:me"),
+        ("Overdue", "is:overdue"),
+        ("Due this week", "target:[in_flight, approaching] and due:<now+7d"),
         ("Mitigated", "is:open and is:mitigated"),
         ("Drifted", "is:drifted"),
         ("In review", "is:in_review"),
@@ -140,6 +147,15 @@ fn views(list: &mut List) {
             ("Mitigated", "status:mitigated", None, None),
             ("Drifted", "status:drifted", None, None),
             ("Fixed", "status:fixed", None, None),
+        ],
+    );
+    list.facet(
+        "Target",
+        &[
+            ("In-flight", "target:in_flight", None, None),
+            ("Approaching", "target:approaching", None, None),
+            ("Missed", "target:missed", None, None),
+            ("Met", "target:met", None, None),
         ],
     );
     list.facet(
@@ -187,6 +203,8 @@ fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>,
         progress: marks::progress(item.status),
         job: marks::last_job(who, item.last_job),
         change: marks::change(item),
+        target: item.due_at.map(|due| marks::target(item.target(now), Some(due))),
+        due: item.due_at.map(|due| exposure::near(due, now)),
         source: item.source.clone(),
         assignee: match item.owner.as_str() {
             "" => item.group_name.clone(),

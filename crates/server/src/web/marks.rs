@@ -4,6 +4,7 @@ use crate::http::Caller;
 use crate::pages::chips::{Change, Chip, Tone, When};
 use crate::pages::records::Entry;
 use domain::access::{Action, Record};
+use domain::due::Target;
 use domain::item::State;
 use domain::progress::Progress;
 use domain::rescan::Verdict;
@@ -68,6 +69,22 @@ pub fn state(word: &str, why: &str) -> Chip {
         Chip::new(tone, word)
     } else {
         Chip::new(tone, format!("{word} · {}", words(why).to_lowercase()))
+    }
+}
+
+/// How an item stands with its due date.
+#[must_use]
+pub fn target(target: Target, due: Option<Timestamp>) -> Chip {
+    let chip = match target {
+        Target::None => Chip::new(Tone::Idle, target.title()),
+        Target::InFlight => Chip::new(Tone::Ok, target.title()).with_icon("clock"),
+        Target::Approaching => Chip::new(Tone::Warn, target.title()),
+        Target::Missed => Chip::new(Tone::Fail, target.title()),
+        Target::Met => Chip::new(Tone::Ok, target.title()),
+    };
+    match due {
+        Some(due) => chip.titled(format!("Due {}", due.to_jiff().strftime("%-d %b %Y %H:%M UTC"))),
+        None => chip,
     }
 }
 

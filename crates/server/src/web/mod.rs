@@ -8,11 +8,16 @@ pub mod appliances;
 pub mod approvals;
 pub mod asset;
 pub mod assets;
+mod assignment;
 pub mod audit;
+mod auto_close;
 pub mod choice;
+mod due;
+mod efforts;
 pub mod eliminations;
 mod exception_answers;
 pub mod exceptions;
+pub mod exclusion;
 pub mod expect;
 pub mod exposure;
 pub mod follow;
@@ -22,6 +27,7 @@ pub mod imports;
 pub mod instances;
 pub mod item;
 mod item_changes;
+mod item_settings;
 pub mod items;
 pub mod job;
 mod job_cves;
@@ -35,6 +41,7 @@ pub mod mail;
 pub mod marks;
 pub mod mitigations;
 pub mod new_job;
+pub mod notes;
 pub mod password;
 mod people;
 pub mod rescan;
@@ -48,6 +55,10 @@ pub mod scores;
 pub mod sign_in;
 pub mod summary;
 pub mod tags;
+pub mod task;
+pub mod task_changes;
+pub mod task_rules;
+pub mod tasks;
 pub mod tokens;
 pub mod upload;
 pub mod users;
@@ -90,11 +101,22 @@ pub fn routes() -> Router<App> {
         .merge(audit::routes())
         .merge(follow::routes())
         .merge(mail::routes())
+        .merge(efforts::routes())
+        .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())
+        .merge(exclusion::routes())
         .merge(items::routes())
         .merge(item_changes::routes())
+        .merge(due::routes())
+        .merge(auto_close::routes())
+        .merge(item_settings::routes())
         .merge(item::routes())
+        .merge(tasks::routes())
+        .merge(task::routes())
+        .merge(task_changes::routes())
+        .merge(task_rules::routes())
+        .merge(notes::routes())
         .merge(assets::routes())
         .merge(asset::routes())
         .merge(tags::routes())

@@ -1,5 +1,5 @@
-//! Asking for a rescan: of one item at `/items/VIT0000001/rescan`, of an asset at `/assets/7/rescan`, of several at
-//! `/rescan?items=1,2` or `/rescan?q=platform:linux` (S2.10-S2.14).
+//! Asking for a rescan: of one item at `/items/VIT0000001/rescan`, of an asset at `/assets/7/rescan`, of a remediation task at
+//! `/tasks/VUL0000001/rescan`, of several at `/rescan?items=1,2` or `/rescan?q=platform:linux` (S2.10-S2.14).
 
 use super::exposure;
 use super::frame::{Show, again, faults, frame, sentence};
@@ -11,7 +11,7 @@ use crate::http::form::Fields;
 use crate::http::{Error, PageActor};
 use crate::pages::forms::Faults;
 use crate::pages::items::{PlanPart, PlanRow, RescanPage};
-use crate::pages::lists::address;
+use crate::pages::lists::{Action as Button, address};
 use crate::pages::{Choice, Fact, Fault, Section, Value, count};
 use crate::views;
 use axum::Router;
@@ -28,7 +28,7 @@ use serde::Deserialize;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use store::Transaction;
-use store::items::ItemRow;
+use store::items::{self, ItemRow};
 use store::scans;
 use uuid::Uuid;
 
@@ -43,6 +43,8 @@ pub fn routes() -> Router<App> {
         .route("/items/{number}/rescan", get(of_item).post(rescan_item))
         .route("/items/rescan", post(of_rows))
         .route("/assets/{id}/rescan", get(of_asset).post(rescan_asset))
+        .route("/tasks/{number}/rescan", get(of_task).post(rescan_task))
+        .route("/efforts/{number}/rescan", get(of_effort).post(rescan_effort))
         .route("/rescan", get(of_several).post(rescan_several))
 }
 
@@ -82,16 +84,28 @@ struct Given {
 #[derive(Clone, Debug)]
 struct Dialog {
     numbers: Vec<String>,
-    asset: Option<AssetId>,
+    whole: Whole,
     to: String,
     back: String,
 }
 
+/// What the items of a dialog are asked for as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// Themselves.
+    Items,
+    /// What is open on an asset.
+    Asset(AssetId),
+    /// What a record holds; perhaps without the items of other products.
+    Record { number: Number, eligible_only: bool },
+}
+
 impl Dialog {
     fn source(&self) -> Source {
-        match self.asset {
-            Some(asset) => Source::Asset(asset),
-            None => Source::Items(self.numbers.iter().filter_map(|number| number.parse().ok()).collect()),
+        match self.whole {
+            Whole::Asset(asset) => Source::Asset(asset),
+            Whole::Record { number, .. } => Source::Record(number),
+            Whole::Items => Source::Items(self.numbers.iter().filter_map(|number| number.parse().ok()).collect()),
         }
     }
 }
@@ -123,10 +137,18 @@ struct Seen {
     left_out: Vec<(String, String)>,
 }
 
-fn look(tx: &mut Transaction<'_>, who: &PageActor, numbers: &[String]) -> Result<Seen, Error> {
-    let found = api::items::all_known(tx, who, Action::ItemsView, numbers)?;
-    let ordinals: Vec<i64> = found.iter().map(|item| item.number).collect();
-    let refused = rescan::unavailable(tx, who, &ordinals)?;
+fn look(tx: &mut Transaction<'_>, who: &PageActor, numbers: &[String], whole: Whole) -> Result<Seen, Error> {
+    let (found, refused) = if let Whole::Record { number, .. } = whole {
+        let judged = rescan::items_of_record(tx, who, number)?;
+        let ordinals: Vec<i64> = judged.iter().map(|(item, _)| *item).collect();
+        let refused = judged.into_iter().filter_map(|(item, refusal)| Some((item, refusal?))).collect();
+        (items::numbered(tx, &ordinals)?, refused)
+    } else {
+        let found = api::items::all_known(tx, who, Action::ItemsView, numbers)?;
+        let ordinals: Vec<i64> = found.iter().map(|item| item.number).collect();
+        let refused = rescan::unavailable(tx, who, &ordinals)?;
+        (found, refused)
+    };
     let left_out = found.iter().filter_map(|item| {
         refused.get(&item.number).map(|refusal| (item.number().to_string(), exposure::refused(refusal)))
     });
@@ -137,7 +159,10 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, numbers: &[String]) -> Result
     let mut offers = BTreeMap::new();
     for item in &items {
         if let Entry::Vacant(place) = offers.entry(item.instance_id) {
-            place.insert(rescan::offer(tx, who, item.number)?);
+            place.insert(match whole {
+                Whole::Record { .. } => rescan::offer_in_record(tx, who, item.number)?,
+                Whole::Items | Whole::Asset(_) => rescan::offer(tx, who, item.number)?,
+            });
         }
     }
     Ok(Seen { items, offers, left_out })
@@ -220,25 +245,27 @@ impl Seen {
 }
 
 async fn page(app: &App, who: &PageActor, dialog: Dialog, given: Given) -> Result<RescanPage, Error> {
-    let Dialog { numbers, asset, to, back } = dialog;
+    let Dialog { numbers, whole, to, back } = dialog;
     let (asker, asked) = (who.clone(), numbers.len());
-    let title = match (asset, numbers.as_slice()) {
-        (None, []) => "Rescan".to_owned(),
-        (None, [one]) => format!("Rescan {one}"),
-        (None, several) => format!("Rescan {} items", several.len()),
-        (Some(_), _) => "Rescan the asset".to_owned(),
+    let title = match (whole, numbers.as_slice()) {
+        (Whole::Items, []) => "Rescan".to_owned(),
+        (Whole::Items, [one]) => format!("Rescan {one}"),
+        (Whole::Items, several) => format!("Rescan {} items", several.len()),
+        (Whole::Asset(_), _) => "Rescan the asset".to_owned(),
+        (Whole::Record { number, .. }, _) => format!("Rescan {number}"),
     };
     let read = app.database.try_read(move |tx| {
-        let refused = match asset {
-            Some(asset) => rescan::of_asset(tx, &asker, asset)?.err(),
-            None => None,
+        let refused = match whole {
+            Whole::Asset(asset) => rescan::of_asset(tx, &asker, asset)?.err(),
+            Whole::Record { number, eligible_only } => rescan::of_record(tx, &asker, number, eligible_only)?.err(),
+            Whole::Items => None,
         };
-        Ok::<_, Error>((look(tx, &asker, &numbers)?, refused))
+        Ok::<_, Error>((look(tx, &asker, &numbers, whole)?, refused))
     });
     let (seen, refused) = read.await?;
     let refused = given.refused.or_else(|| refused.as_ref().map(exposure::refused));
-    let reason = refused.or_else(|| seen.reason(asked));
-    let named = asset.is_some() || asked > 1;
+    let reason = refused.or_else(|| seen.reason(asked).filter(|_| whole == Whole::Items));
+    let named = whole != Whole::Items || asked > 1;
     let (left, mut left_out) = (seen.left_out.len(), seen.left_out.clone());
     left_out.truncate(if named { LEFT_OUT_MAX } else { 0 });
     let unnamed = if named { left - left_out.len() } else { 0 };
@@ -275,7 +302,10 @@ async fn ask(app: &App, who: &PageActor, dialog: Dialog, fields: &Fields) -> Res
         }
     };
     let seen = Some(fields.one("plan").to_owned()).filter(|seen| !seen.is_empty());
-    let eligible_only = dialog.numbers.len() > 1;
+    let eligible_only = match dialog.whole {
+        Whole::Record { eligible_only, .. } => eligible_only,
+        Whole::Items | Whole::Asset(_) => dialog.numbers.len() > 1,
+    };
     let mail = given.mail;
     let request = Request { source: dialog.source(), profile, eligible_only, seen, mail };
     let failed = if fields.one("step") == "plan" {
@@ -363,7 +393,7 @@ fn planned(plan: &Plan) -> PlanPart {
 
 fn of_one(number: String) -> Dialog {
     let (to, back) = (format!("/items/{number}/rescan"), format!("/items/{number}"));
-    Dialog { numbers: vec![number], asset: None, to, back }
+    Dialog { numbers: vec![number], whole: Whole::Items, to, back }
 }
 
 async fn of_item(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
@@ -387,7 +417,8 @@ async fn on_asset(app: &App, who: &PageActor, id: i64) -> Result<Dialog, Error> 
         Ok::<_, Error>(scans::open_items(tx, asset, Some(&asker.actor), domain::rescan::ITEMS_MAX)?)
     });
     let numbers = read.await?.into_iter().map(|ordinal| Number { series: Series::Item, ordinal }.to_string()).collect();
-    Ok(Dialog { numbers, asset: Some(asset), to: format!("/assets/{id}/rescan"), back: format!("/assets/{id}") })
+    let (to, back) = (format!("/assets/{id}/rescan"), format!("/assets/{id}"));
+    Ok(Dialog { numbers, whole: Whole::Asset(asset), to, back })
 }
 
 async fn of_asset(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
@@ -402,6 +433,74 @@ async fn rescan_asset(
     fields: Fields,
 ) -> Result<Response, Error> {
     let dialog = on_asset(&app, &who, id).await?;
+    ask(&app, &who, dialog, &fields).await
+}
+
+/// Which items of a record, as an address says it.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Part {
+    /// Those of other products are left out.
+    #[serde(default)]
+    eligible: bool,
+}
+
+fn of_record(series: Series, text: &str, Part { eligible }: Part) -> Result<Dialog, Error> {
+    let number = api::scan_records::number(series, text)?;
+    let noun = if series == Series::Effort { "efforts" } else { "tasks" };
+    let back = format!("/{noun}/{number}");
+    let to = format!("{back}/rescan{}", if eligible { "?eligible=true" } else { "" });
+    Ok(Dialog { numbers: Vec::new(), whole: Whole::Record { number, eligible_only: eligible }, to, back })
+}
+
+/// Rescan among the actions of a record that holds items. Where items of other products are in the way, those of Qualys alone can be
+/// asked for.
+pub(super) fn buttons(record: &str, refused: Option<&Refusal>) -> Vec<Button> {
+    let to = format!("/{record}/rescan");
+    let mixed = refused.is_some_and(|refusal| refusal.code == rescan::MIXED);
+    let part = mixed.then(|| Button::show("Rescan those of Qualys", format!("{to}?eligible=true")).icon("radar"));
+    let whole = Button::show("Rescan", to).icon("radar").key('r').primary().unless(refused.map(exposure::refused));
+    part.into_iter().chain([whole]).collect()
+}
+
+async fn of_task(
+    State(app): State<App>,
+    who: PageActor,
+    Path(text): Path<String>,
+    Query(part): Query<Part>,
+) -> Result<Response, Error> {
+    let dialog = of_record(Series::RemediationTask, &text, part)?;
+    Ok(Show(page(&app, &who, dialog, Given::new()).await?).into_response())
+}
+
+async fn rescan_task(
+    State(app): State<App>,
+    who: PageActor,
+    Path(text): Path<String>,
+    Query(part): Query<Part>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let dialog = of_record(Series::RemediationTask, &text, part)?;
+    ask(&app, &who, dialog, &fields).await
+}
+
+async fn of_effort(
+    State(app): State<App>,
+    who: PageActor,
+    Path(text): Path<String>,
+    Query(part): Query<Part>,
+) -> Result<Response, Error> {
+    let dialog = of_record(Series::Effort, &text, part)?;
+    Ok(Show(page(&app, &who, dialog, Given::new()).await?).into_response())
+}
+
+async fn rescan_effort(
+    State(app): State<App>,
+    who: PageActor,
+    Path(text): Path<String>,
+    Query(part): Query<Part>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let dialog = of_record(Series::Effort, &text, part)?;
     ask(&app, &who, dialog, &fields).await
 }
 
@@ -453,7 +552,7 @@ async fn of_several(State(app): State<App>, who: PageActor, Query(asked): Query<
         }
         Err(error) => return Err(error),
     };
-    let dialog = Dialog { numbers, asset: None, to: asked.here(), back: asked.back() };
+    let dialog = Dialog { numbers, whole: Whole::Items, to: asked.here(), back: asked.back() };
     Ok(Show(page(&app, &who, dialog, given).await?).into_response())
 }
 
@@ -464,6 +563,6 @@ async fn rescan_several(
     fields: Fields,
 ) -> Result<Response, Error> {
     let numbers = wanted(&app, &who, &asked).await?;
-    let dialog = Dialog { numbers, asset: None, to: asked.here(), back: asked.back() };
+    let dialog = Dialog { numbers, whole: Whole::Items, to: asked.here(), back: asked.back() };
     ask(&app, &who, dialog, &fields).await
 }

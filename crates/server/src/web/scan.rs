@@ -19,6 +19,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use domain::due::Target;
 use domain::number::Number;
 use domain::score::Mitigation;
 use domain::time::Timestamp;
@@ -67,8 +68,8 @@ impl Part {
 }
 
 async fn look(app: &App, who: &Caller, number: &str) -> Result<ScanBody, Error> {
-    let (asker, ordinal) = (who.clone(), ordinal(number)?);
-    app.database.try_read(move |tx| views::scans::show(tx, &asker, ordinal)).await
+    let (asker, ordinal, now) = (who.clone(), ordinal(number)?, app.clock.now());
+    app.database.try_read(move |tx| views::scans::show(tx, &asker, ordinal, now)).await
 }
 
 async fn show(
@@ -349,7 +350,7 @@ fn child(child: &ChildScan) -> ChildRow {
 
 fn source(source: &ScanSource) -> SourceRow {
     let mitigation = Mitigation::parse(&source.mitigation);
-    let remediation = match source.substate.as_str() {
+    let mitigated = match source.substate.as_str() {
         "fixed" => Chip::new(Tone::Ok, "Fixed"),
         _ => marks::mitigation(mitigation).unwrap_or_else(|| Chip::new(Tone::Idle, "None")),
     };
@@ -363,7 +364,8 @@ fn source(source: &ScanSource) -> SourceRow {
         title: source.title.clone(),
         qid: source.qid.to_string(),
         state: marks::state(&source.state, &source.substate),
-        remediation,
+        remediation: marks::target(Target::parse(&source.target), source.due_at),
+        mitigation: mitigated,
         change: Change::new(Some(i64::from(source.inherent)), Some(i64::from(source.residual)))
             .linked(format!("/items/{}/score", source.item)),
         verdict: found.map(|chip| if reason.is_empty() { chip } else { chip.titled(reason) }),

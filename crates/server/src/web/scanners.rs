@@ -66,7 +66,10 @@ async fn index(State(app): State<App>, who: PageActor) -> Result<Response, Error
     });
     let rows = read.await?.into_iter().map(|(scanner, used)| row(scanner, &used, now)).collect();
     let shell = frame(&app, &who, Section::Scanners, "Scanners").await?;
-    let shell = shell.action(Button::go("Appliances", "/appliances").icon("radar"));
+    let denied = exposure::reason(&who.decide(Action::RuleEdit, &Record::default()));
+    let shell = shell
+        .action(Button::go("What is excluded", "/exclusion").icon("filter").unless(denied))
+        .action(Button::go("Appliances", "/appliances").icon("radar"));
     let columns = Columns {
         columns: COLUMNS.to_vec(),
         pick: false,

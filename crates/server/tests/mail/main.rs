@@ -63,6 +63,7 @@ macro_rules! both_mailed {
 }
 
 mod agents;
+mod exceptions;
 mod faults;
 
 async fn rows(server: &TestServer) -> Vec<MailRow> {

@@ -11,5 +11,6 @@
 mod asking;
 mod outcomes;
 mod queue;
+mod sentences;
 mod trouble;
 mod world;

@@ -4,10 +4,12 @@ use super::life::{Change, apply};
 use super::list::ItemRow;
 use super::merge::{HistoryRow, words, write_history};
 use crate::audit::{self, Entry};
-use crate::{Result, Transaction};
+use crate::{Result, Transaction, remediation};
+use domain::assignment::BY_PERSON;
 use domain::id::UserId;
 use domain::item::why::Cause;
 use domain::item::{self, State};
+use domain::number::Number;
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 
@@ -35,6 +37,9 @@ pub fn set_state(
 ) -> Result<(), ChangeError> {
     let before = item.workflow();
     let after = item::change_state(before, to, now)?;
+    if let Some(task) = remediation::outranking(tx, &[item.id], to)?.remove(&item.id) {
+        return Err(kept_by(task, to).into());
+    }
     apply(tx, &[Change { item: item.id, before, after }], &Cause::author(actor), actor, now)?;
     let detail = serde_json::json!({
         "before": words(before.state, before.substate), "after": words(after.state, after.substate),
@@ -42,6 +47,18 @@ pub fn set_state(
     let resource = format!("items/{}", item.number());
     audit::append(tx, &Entry { at: now, actor, action: "item.state", resource: &resource, detail })?;
     Ok(())
+}
+
+/// Why a person's change of an item would not be seen: a task counts more.
+#[must_use]
+pub fn kept_by(task: (Number, State), to: State) -> Refusal {
+    let (number, state) = task;
+    let why = format!(
+        "{number} is {}, which counts more than {}; change that task, or take the item out of it",
+        state.title(),
+        to.title()
+    );
+    Refusal::new("task_counts_more", why)
 }
 
 /// Give an item to a person, a group, both or nobody. Nothing happens where it is so already.
@@ -61,8 +78,9 @@ pub fn assign(
         return Ok(());
     }
     tx.execute(
-        "UPDATE vulnerable_item SET owner_id = $2, group_name = $3, updated_at = $4 WHERE id = $1",
-        &[&item.id, &id, &group, &now],
+        "UPDATE vulnerable_item SET owner_id = $2, group_name = $3, assigned_by = $5, assigned_at = $4, updated_at = $4
+         WHERE id = $1",
+        &[&item.id, &id, &group, &now, &BY_PERSON],
     )?;
     let line = HistoryRow {
         item_id: item.id,
@@ -87,6 +105,6 @@ pub fn group_exists(tx: &mut Transaction<'_>, group: &str) -> Result<bool> {
 }
 
 /// Whom an item is assigned to, as its history says it.
-pub(super) fn assigned(owner: &str, group: &str) -> String {
+pub(crate) fn assigned(owner: &str, group: &str) -> String {
     [owner, group].into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
 }

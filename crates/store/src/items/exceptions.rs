@@ -354,8 +354,8 @@ pub fn settle(tx: &mut Transaction<'_>, request: &ExceptionRow, ending: &Ending<
         .map(|_| ())
 }
 
-/// These items have closed: what is asked about them is overtaken, and a request of which nothing is left is obsolete.
-pub(super) fn overtaken(tx: &mut Transaction<'_>, items: &[i64], cause: &str, now: Timestamp) -> Result<()> {
+/// These items have closed, or their task is Resolved: what is asked about them is overtaken, and a request of which nothing is left is obsolete.
+pub(crate) fn overtaken(tx: &mut Transaction<'_>, items: &[i64], cause: &str, now: Timestamp) -> Result<()> {
     if items.is_empty() {
         return Ok(());
     }
@@ -379,13 +379,12 @@ pub(super) fn overtaken(tx: &mut Transaction<'_>, items: &[i64], cause: &str, no
          RETURNING number",
         &[&asked, &now],
     )?;
+    // A person who resolves a task overtakes what is asked about its items.
+    let actor = if cause.starts_with("users/") { cause } else { "engine/import" };
     for (ordinal,) in over {
         let resource = format!("exceptions/{}", Number { series: Series::Exception, ordinal });
         let detail = serde_json::json!({ "state": State::Obsolete, "cause": cause });
-        audit::append(
-            tx,
-            &Entry { at: now, actor: "engine/import", action: "exception.end", resource: &resource, detail },
-        )?;
+        audit::append(tx, &Entry { at: now, actor, action: "exception.end", resource: &resource, detail })?;
     }
     Ok(())
 }

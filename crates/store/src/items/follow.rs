@@ -1,7 +1,8 @@
 //! What follows when items were made or went to another state, in the transaction that did it: one place that every writer of
 //! items calls, so that nothing that hangs on them can be forgotten by one of them.
 
-use crate::{Result, Transaction};
+use super::due;
+use crate::{Result, Transaction, assignment, remediation};
 use domain::id::ItemId;
 use domain::time::Timestamp;
 
@@ -19,9 +20,11 @@ pub(crate) struct Followed<'a> {
 ///
 /// # Errors
 /// See [`Error`](crate::Error).
-#[expect(clippy::unnecessary_wraps, reason = "due dates, assignment rules and remediation tasks hang on here")]
-pub(crate) fn follow(_tx: &mut Transaction<'_>, followed: &Followed<'_>, _now: Timestamp) -> Result<()> {
+pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<()> {
     let Followed { new, changed, by } = followed;
-    tracing::trace!(new = new.len(), changed = changed.len(), by, "items followed");
-    Ok(())
+    due::follow(tx, new, changed, by, now)?;
+    // Before tasks are grouped by whom their items are given to.
+    assignment::follow(tx, followed, now)?;
+    let moved = remediation::follow(tx, followed, now)?;
+    due::follow(tx, &[], &moved, by, now)
 }

@@ -87,7 +87,7 @@ pub(crate) fn apply(
         .collect();
     tx.stage(&rows)?;
     tx.execute(
-        "UPDATE vulnerable_item SET state = b.state, substate = b.substate, resolved_at = b.resolved_at,
+        "UPDATE vulnerable_item SET state = b.state, own_state = b.state, substate = b.substate, resolved_at = b.resolved_at,
              granted_what = b.granted_what, granted_until_at = b.granted_until_at,
              opened_at = CASE WHEN b.reopened > vulnerable_item.reopened THEN $1 ELSE vulnerable_item.opened_at END,
              closed_at = CASE WHEN b.state = 'closed' THEN coalesce(vulnerable_item.closed_at, $1) ELSE NULL END,

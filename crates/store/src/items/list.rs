@@ -7,6 +7,8 @@ use crate::list::{List, Sort};
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::{Action, Actor, Record as AccessRecord, reach};
 use domain::asset::Platform;
+use domain::due::{Ending, Target};
+use domain::effort::State as Effort;
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, DetectionId, InstanceId, ItemId, UserId, VulnerabilityId};
 use domain::item::{State, Substate, Workflow};
@@ -43,8 +45,17 @@ pub const FIELDS: Fields = Fields {
         Field { name: "opened", kind: Kind::Instant, doc: "last opened" },
         Field { name: "seen", kind: Kind::Instant, doc: "last found by the scanner" },
         Field { name: "closed", kind: Kind::Instant, doc: "closed" },
+        Field { name: "due", kind: Kind::Instant, doc: "its due date" },
+        Field { name: "target", kind: Kind::Words(Target::WORDS), doc: "how it stands with its due date" },
+        Field { name: "overdue", kind: Kind::Truth, doc: "not closed, and late" },
         Field { name: "deferred_until", kind: Kind::Instant, doc: "end of its deferral" },
         Field { name: "exception", kind: Kind::Name, doc: "number of a request about it, VCA0000001" },
+        Field { name: "effort", kind: Kind::Name, doc: "number of an effort it belongs to, REF0000001" },
+        Field { name: "effort.state", kind: Kind::Words(Effort::WORDS), doc: "how an effort it belongs to stands" },
+        Field { name: "assigned_by", kind: Kind::Name, doc: "what assigned it: person, or rule:4" },
+        Field { name: "assigned", kind: Kind::Instant, doc: "last assigned" },
+        Field { name: "task", kind: Kind::Name, doc: "number of a remediation task it is in, VUL0000001" },
+        Field { name: "excluded", kind: Kind::Truth, doc: "all that is known of it is excluded" },
         Field { name: "updated", kind: Kind::Instant, doc: "last changed" },
     ],
     flags: &[
@@ -60,6 +71,12 @@ pub const FIELDS: Fields = Fields {
         Flag { name: "deferred", field: "state", words: &["deferred"], doc: "put off for a time" },
         Flag { name: "fixed", field: "substate", words: &["fixed"], doc: "found gone by the scanner" },
         Flag { name: "mitigated", field: "mitigation", words: &["mitigated"], doc: "every CVE is mitigated" },
+        Flag {
+            name: "in_effort",
+            field: "effort.state",
+            words: &["filling", "active"],
+            doc: "in an effort that is not over",
+        },
         Flag { name: "drifted", field: "mitigation", words: &["drifted"], doc: "a control was changed" },
     ],
     free: &["title", "asset", "cve"],
@@ -100,6 +117,26 @@ macro_rules! status {
     };
 }
 
+/// Whether an item `i` is late: [`domain::due::target`] of one that is not closed.
+macro_rules! overdue {
+    () => {
+        "i.state NOT IN ('closed', 'in_review', 'deferred', 'resolved') AND i.due_at IS NOT NULL AND i.due_at < {now}"
+    };
+}
+
+/// [`domain::due::target`] of an item `i`: held to it by a test on both engines.
+macro_rules! target {
+    () => {
+        concat!(
+            "(CASE WHEN i.state = 'closed' THEN CASE WHEN i.due_ending IN ('met', 'missed') THEN i.due_ending ELSE 'none' END
+               WHEN i.due_at IS NULL OR i.state IN ('in_review', 'deferred', 'resolved') THEN 'none'
+               WHEN ",
+            overdue!(),
+            " THEN 'missed' WHEN i.due_soon_at <= {now} THEN 'approaching' ELSE 'in_flight' END)"
+        )
+    };
+}
+
 /// The newest job about the weakness of an item `i` on its asset, drafts and deleted ones left out.
 macro_rules! last_job {
     () => {
@@ -111,6 +148,9 @@ macro_rules! last_job {
 
 /// [`domain::progress::of`] as an expression on a row `i` with an item's keys, state, substate and mitigation.
 pub(crate) const STATUS: &str = status!();
+
+const EXCLUDED: &str = "(EXISTS (SELECT 1 FROM detection d WHERE d.item_id = i.id AND d.excluded_by IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM detection d WHERE d.item_id = i.id AND d.excluded_by IS NULL))";
 
 const FROM: &str = "vulnerable_item i
     JOIN vulnerability v ON v.id = i.vulnerability_id
@@ -124,7 +164,7 @@ const SELECT: &str = concat!(
     a.platform, i.instance_id, n.name AS instance, n.product, coalesce(s.name, '') AS source, i.state, i.substate,
     i.mitigation, i.inherent, i.residual, i.score_source, i.owner_id, coalesce(o.name, '') AS owner, i.group_name,
     i.reopened, i.opened_at, i.resolved_at, i.closed_at, i.last_found_at, i.updated_at, i.state_cause, i.granted_what,
-    i.granted_until_at, ",
+    i.granted_until_at, i.due_at, i.due_soon_at, i.due_ending, ",
     status!(),
     " AS status, ",
     last_job!(),
@@ -170,6 +210,9 @@ pub const LIST: List = List {
         Column::one("opened", "i.opened_at"),
         Column::one("seen", "i.last_found_at"),
         Column::one("closed", "i.closed_at"),
+        Column::one("due", "i.due_at"),
+        Column::one("target", target!()),
+        Column::one("overdue", concat!("(", overdue!(), ")")),
         Column::one("deferred_until", "CASE WHEN i.state = 'deferred' THEN i.granted_until_at END"),
         Column::many(
             "exception",
@@ -177,6 +220,26 @@ pub const LIST: List = List {
             "('VCA' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
                             ELSE CAST(r.number AS TEXT) END)",
         ),
+        Column::many(
+            "effort",
+            "effort_item em JOIN effort e ON e.id = em.effort_id WHERE em.item_id = i.id",
+            "('REF' || CASE WHEN e.number < 10000000 THEN substr(CAST(10000000 + e.number AS TEXT), 2)
+                            ELSE CAST(e.number AS TEXT) END)",
+        ),
+        Column::many(
+            "effort.state",
+            "effort_item em JOIN effort e ON e.id = em.effort_id WHERE em.item_id = i.id",
+            "e.state",
+        ),
+        Column::one("assigned_by", "nullif(i.assigned_by, '')"),
+        Column::one("assigned", "i.assigned_at"),
+        Column::many(
+            "task",
+            "remediation_item x JOIN remediation_task r ON r.id = x.task_id WHERE x.item_id = i.id",
+            "('VUL' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
+                            ELSE CAST(r.number AS TEXT) END)",
+        ),
+        Column::one("excluded", EXCLUDED),
         Column::one("updated", "i.updated_at"),
     ],
     sorts: &[
@@ -193,6 +256,7 @@ pub const LIST: List = List {
         Sort::whole("opened", "i.opened_at"),
         Sort::whole("seen", "i.last_found_at").or_null(),
         Sort::whole("closed", "i.closed_at").or_null(),
+        Sort::whole("due", "i.due_at").or_null(),
         Sort::whole("updated", "i.updated_at"),
     ],
 };
@@ -265,6 +329,12 @@ record! {
         pub granted_what: Substate,
         /// Until when that holds.
         pub granted_until_at: Option<Timestamp>,
+        /// The last moment of its due date.
+        pub due_at: Option<Timestamp>,
+        /// From when on it is approaching that.
+        pub due_soon_at: Option<Timestamp>,
+        /// What it reached when it closed.
+        pub due_ending: Ending,
         /// How far its removal has come.
         pub status: Progress,
         /// Ordinal of the newest job about it.
@@ -277,6 +347,12 @@ impl ItemRow {
     #[must_use]
     pub fn number(&self) -> Number {
         Number { series: Series::Item, ordinal: self.number }
+    }
+
+    /// How it stands with its due date.
+    #[must_use]
+    pub fn target(&self, now: Timestamp) -> Target {
+        super::due::shown(self.due_at, self.due_soon_at, self.due_ending, self.state, now)
     }
 
     /// Its workflow part, as the domain decides on it.
@@ -356,6 +432,8 @@ record! {
         pub results: String,
         /// Ignored at the scanner.
         pub ignored: bool,
+        /// What excludes it: the name of a rule, `confirmed only`, or empty.
+        pub excluded: String,
         /// How often it was seen.
         pub times_found: i64,
         /// First sighting.
@@ -376,9 +454,12 @@ record! {
 pub fn detections(tx: &mut Transaction<'_>, item: ItemId) -> Result<Vec<DetectionRow>> {
     tx.all(
         "SELECT d.id, h.host_key, d.unique_id, d.kind, d.protocol, d.port, d.fqdn, d.service_instance, d.status, d.qds,
-             d.inherent, d.score_source, d.results, d.ignored, d.times_found, d.first_found_at, d.last_found_at,
+             d.inherent, d.score_source, d.results, d.ignored,
+             CASE WHEN d.excluded_by IS NULL THEN '' WHEN d.excluded_by = 0 THEN 'confirmed only'
+                  ELSE coalesce(x.name, 'a rule that is gone') END AS excluded, d.times_found, d.first_found_at, d.last_found_at,
              d.last_fixed_at, d.last_test_at
          FROM detection d JOIN source_host h ON h.id = d.source_host_id
+         LEFT JOIN exclusion_rule x ON x.id = d.excluded_by
          WHERE d.item_id = $1 ORDER BY d.protocol, d.port, d.id LIMIT 1000",
         &[&item],
     )
@@ -390,7 +471,7 @@ record! {
     pub struct HistoryLine {
         /// When.
         pub at: Timestamp,
-        /// `state`, `deferral`, `mitigation`, `assignment`, `verdict` or `score`.
+        /// `state`, `deferral`, `due`, `mitigation`, `assignment`, `verdict` or `score`.
         pub what: String,
         /// Before.
         pub before: String,

@@ -6,6 +6,7 @@ use super::merge::{HistoryRow, write_history};
 use crate::audit::{self, Entry};
 use crate::{Result, Sql, Transaction, assets};
 use domain::access::{Actor, Record as AccessRecord};
+use domain::assignment::BY_PERSON;
 use domain::id::{AssetId, UserId};
 use domain::item::why::Cause;
 use domain::item::{State, Workflow};
@@ -19,6 +20,14 @@ use std::collections::{BTreeSet, HashMap};
 pub fn numbered(tx: &mut Transaction<'_>, ordinals: &[i64]) -> Result<Vec<ItemRow>> {
     let ordinals = ordinals.to_vec();
     LIST.rows(tx, Sql::new("i.number {in ").bind(&ordinals).text("}"))
+}
+
+/// The items with these keys, in order; unknown ones are left out.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn of_keys(tx: &mut Transaction<'_>, keys: &[i64]) -> Result<Vec<ItemRow>> {
+    LIST.rows(tx, Sql::new("i.id {in ").bind(&keys).text("}"))
 }
 
 /// The ordinals of the items with these keys, in order.
@@ -86,8 +95,9 @@ pub fn assign_all(
     }
     let keys: Vec<i64> = changed.iter().map(|item| item.id.0).collect();
     tx.execute(
-        "UPDATE vulnerable_item SET owner_id = $2, group_name = $3, updated_at = $4 WHERE id {in $1}",
-        &[&keys, &id, &group, &now],
+        "UPDATE vulnerable_item SET owner_id = $2, group_name = $3, assigned_by = $5, assigned_at = $4, updated_at = $4
+         WHERE id {in $1}",
+        &[&keys, &id, &group, &now, &BY_PERSON],
     )?;
     let lines: Vec<HistoryRow> = changed
         .iter()
@@ -122,7 +132,10 @@ pub fn give(
         return Ok(());
     }
     let keys: Vec<i64> = changed.iter().map(|item| item.id.0).collect();
-    tx.execute("UPDATE vulnerable_item SET owner_id = $2, updated_at = $3 WHERE id {in $1}", &[&keys, &owner.0, &now])?;
+    tx.execute(
+        "UPDATE vulnerable_item SET owner_id = $2, assigned_by = $4, assigned_at = $3, updated_at = $3 WHERE id {in $1}",
+        &[&keys, &owner.0, &now, &BY_PERSON],
+    )?;
     let lines: Vec<HistoryRow> = changed
         .iter()
         .map(|item| HistoryRow {

@@ -4,18 +4,38 @@
 //! written, set by set. An item is made at the first sight of an open weakness: what a scanner only ever reported as
 //! fixed is kept as a detection without an item.
 
-use super::exceptions;
 use super::life::{columns, granted};
+use super::{due, exceptions, settings};
 use crate::imports::{Counters, Run};
-use crate::{Result, Transaction, numbers, record, scores, stage};
+use crate::{Result, Transaction, exclusion, numbers, record, scores, stage};
 use domain::detection::{Presence, Status};
-use domain::id::{AssetId, ItemId, VulnerabilityId};
+use domain::due::{Due, Of};
+use domain::id::{AssetId, InstanceId, ItemId, VulnerabilityId};
 use domain::item::why::Cause;
 use domain::item::{self, Sightings, State, Substate, Workflow};
 use domain::number::Series;
-use domain::score::Source;
+use domain::score::{Band, Source};
 use domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What makes or changes items.
+pub(crate) struct Origin {
+    /// Whose items are made.
+    pub(crate) instance: InstanceId,
+    /// Key of the import; none for what is no import.
+    pub(crate) run: Option<i64>,
+    /// Why, as it is stored with the item.
+    pub(crate) cause: Cause,
+    /// Who or what, as the history says it.
+    pub(crate) by: String,
+}
+
+impl Origin {
+    pub(crate) fn import(run: &Run) -> Origin {
+        let number = run.number.to_string();
+        Origin { instance: run.instance, run: Some(run.id), cause: Cause::Import(number.clone()), by: number }
+    }
+}
 
 /// One weakness of a batch that may need an item.
 pub(crate) struct Observed {
@@ -57,10 +77,13 @@ struct ItemRow {
     inherent: i64,
     score_source: Source,
     last_found_at: Option<Timestamp>,
+    due_band: Option<Band>,
+    due_at: Option<Timestamp>,
+    due_soon_at: Option<Timestamp>,
 }
 stage!(ItemRow as "item_batch" {
     number: i64, vulnerability_id: VulnerabilityId, asset_id: AssetId, inherent: i64, score_source: Source,
-    last_found_at: Option<Timestamp>,
+    last_found_at: Option<Timestamp>, due_band: Option<Band>, due_at: Option<Timestamp>, due_soon_at: Option<Timestamp>,
 });
 
 /// What the detections of an item say together.
@@ -72,10 +95,9 @@ struct Sum {
 }
 
 impl Sum {
-    const NOTHING: Sum = Sum { presence: Presence::Stale, last_found_at: None, score: None };
+    const NOTHING: Sum = Sum { presence: Presence::Excluded, last_found_at: None, score: None };
 
-    fn add(&mut self, status: &str, inherent: u8, source: Source, last_found_at: Option<Timestamp>) {
-        let presence = Status::presence(status);
+    fn add(&mut self, presence: Presence, inherent: u8, source: Source, last_found_at: Option<Timestamp>) {
         self.presence = self.presence.max(presence);
         if presence == Presence::Open {
             self.last_found_at = self.last_found_at.max(last_found_at);
@@ -89,7 +111,7 @@ impl Sum {
 /// Find or make the item of every weakness given.
 pub(crate) fn ensure(
     tx: &mut Transaction<'_>,
-    run: &Run,
+    origin: &Origin,
     observed: &[Observed],
     now: Timestamp,
     counters: &mut Counters,
@@ -102,14 +124,14 @@ pub(crate) fn ensure(
     let assets: Vec<i64> = assets.into_iter().collect();
     let known: Vec<(ItemId, VulnerabilityId, AssetId)> = tx.all(
         "SELECT id, vulnerability_id, asset_id FROM vulnerable_item WHERE asset_id {in $1} AND instance_id = $2",
-        &[&assets, &run.instance],
+        &[&assets, &origin.instance],
     )?;
     ensured.items = known.into_iter().map(|(id, vulnerability, asset)| ((vulnerability, asset), id)).collect();
     let mut missing: BTreeMap<(AssetId, VulnerabilityId), Sum> = BTreeMap::new();
     for one in observed {
         if one.wanted && ensured.find(one.vulnerability, one.asset).is_none() {
             let sum = missing.entry((one.asset, one.vulnerability)).or_insert(Sum::NOTHING);
-            sum.add(&one.status, one.inherent, one.source, one.last_found_at);
+            sum.add(Status::presence(&one.status), one.inherent, one.source, one.last_found_at);
         }
     }
     missing.retain(|_, sum| sum.presence == Presence::Open);
@@ -118,10 +140,13 @@ pub(crate) fn ensure(
     }
     let count = i64::try_from(missing.len()).unwrap_or(i64::MAX);
     let first = numbers::range(tx, Series::Item, count)?;
+    // Written with the row, as nearly every new item keeps what its first score says: see `follow`.
+    let kept = due::kept(tx)?;
     let rows: Vec<ItemRow> = (first..)
         .zip(&missing)
         .map(|(number, ((asset, vulnerability), sum))| {
             let (inherent, source) = sum.score.unwrap_or((1, Source::Estimated));
+            let due = domain::due::after(&kept.days, Due::UNSET, Of::new(inherent, now), now);
             ItemRow {
                 number,
                 vulnerability_id: *vulnerability,
@@ -129,18 +154,22 @@ pub(crate) fn ensure(
                 inherent: i64::from(inherent),
                 score_source: source,
                 last_found_at: sum.last_found_at,
+                due_band: due.band,
+                due_at: due.at,
+                due_soon_at: due.soon,
             }
         })
         .collect();
     tx.stage(&rows)?;
     let made: Vec<(ItemId, VulnerabilityId, AssetId)> = tx.all(
         "INSERT INTO vulnerable_item (number, vulnerability_id, asset_id, instance_id, state, substate, mitigation,
-             inherent, residual, score_source, group_name, reopened, opened_at, last_found_at, updated_at, run_id, state_cause)
+             inherent, residual, score_source, group_name, reopened, opened_at, last_found_at, updated_at, run_id, state_cause,
+             due_band, due_from_at, due_at, due_soon_at, due_rev)
          SELECT number, vulnerability_id, asset_id, $1, 'open', '', 'none', inherent, inherent, score_source, '', 0, $2,
-             last_found_at, $2, $3, $4
+             last_found_at, $2, $3, $4, due_band, $2, due_at, due_soon_at, $5
          FROM item_batch ORDER BY number
          RETURNING id, vulnerability_id, asset_id",
-        &[&run.instance, &now, &run.id, &Cause::Import(run.number.to_string()).text()],
+        &[&origin.instance, &now, &origin.run.unwrap_or(0), &origin.cause.text(), &kept.rev()],
     )?;
     counters.items.new += made.len() as u64;
     for (id, vulnerability, asset) in made {
@@ -149,7 +178,7 @@ pub(crate) fn ensure(
     }
     let new: Vec<ItemId> = ensured.new_items().collect();
     let controlled = scores::on_controlled_assets(tx, &new)?;
-    scores::recompute(tx, &controlled, &run.number.to_string(), now)?;
+    scores::recompute(tx, &controlled, &origin.by, now)?;
     Ok(ensured)
 }
 
@@ -224,9 +253,8 @@ pub(crate) fn write_history(tx: &mut Transaction<'_>, rows: &[HistoryRow], cause
 /// Roll the detections of these items up into them; gives the items that changed.
 pub(crate) fn roll_up(
     tx: &mut Transaction<'_>,
-    run: &Run,
+    origin: &Origin,
     items: &[ItemId],
-    cause: &str,
     now: Timestamp,
     counters: &mut Counters,
 ) -> Result<Vec<ItemId>> {
@@ -235,6 +263,7 @@ pub(crate) fn roll_up(
     }
     let ids: Vec<i64> = items.iter().map(|item| item.0).collect();
     let sums = sums(tx, &ids)?;
+    let again = settings::defer_again(tx)?;
     let before: Vec<Before> = tx.all(
         "SELECT id, state, substate, resolved_at, reopened, inherent, score_source, opened_at, closed_at, last_found_at,
              granted_what, granted_until_at
@@ -244,7 +273,7 @@ pub(crate) fn roll_up(
     let (mut rows, mut history, mut rescored, mut closed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for item in &before {
         let Some(sum) = sums.get(&item.id) else { continue };
-        let after = after(item, sum, now);
+        let after = after(item, sum, again, now);
         if after.state != item.state || after.substate != item.substate {
             history.push(HistoryRow {
                 item_id: item.id,
@@ -274,15 +303,16 @@ pub(crate) fn roll_up(
         "UPDATE vulnerable_item SET state = b.state, substate = b.substate, resolved_at = b.resolved_at,
              reopened = b.reopened, inherent = b.inherent, score_source = b.score_source, opened_at = b.opened_at,
              closed_at = b.closed_at, last_found_at = b.last_found_at, granted_what = b.granted_what,
-             granted_until_at = b.granted_until_at, updated_at = $1, run_id = $2,
+             granted_until_at = b.granted_until_at, updated_at = $1, run_id = coalesce($2, vulnerable_item.run_id),
+             own_state = CASE WHEN b.state <> vulnerable_item.state THEN b.state ELSE vulnerable_item.own_state END,
              state_cause = CASE WHEN b.state <> vulnerable_item.state OR b.substate <> vulnerable_item.substate THEN $3
                                 ELSE vulnerable_item.state_cause END
          FROM item_state_batch b WHERE vulnerable_item.id = b.id",
-        &[&now, &run.id, &Cause::Import(cause.to_owned()).text()],
+        &[&now, &origin.run, &origin.cause.text()],
     )?;
-    write_history(tx, &history, cause, now)?;
-    exceptions::overtaken(tx, &closed, cause, now)?;
-    scores::recompute(tx, &rescored, cause, now)?;
+    write_history(tx, &history, &origin.by, now)?;
+    exceptions::overtaken(tx, &closed, &origin.by, now)?;
+    scores::recompute(tx, &rescored, &origin.by, now)?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
@@ -294,18 +324,32 @@ pub(super) fn sightings(tx: &mut Transaction<'_>, items: &[i64]) -> Result<HashM
 
 fn sums(tx: &mut Transaction<'_>, items: &[i64]) -> Result<HashMap<ItemId, Sum>> {
     let mut sums: HashMap<ItemId, Sum> = HashMap::with_capacity(items.len());
+    let mut excluded: Vec<(ItemId, String, u8, Source, Option<Timestamp>)> = Vec::new();
     tx.each(
-        "SELECT item_id, status, inherent, score_source, last_found_at FROM detection WHERE item_id {in $1}",
+        "SELECT item_id, status, inherent, score_source, last_found_at, excluded_by IS NOT NULL FROM detection
+         WHERE item_id {in $1}",
         &[&items],
-        |(item, status, inherent, source, found): (ItemId, String, u8, Source, Option<Timestamp>)| {
-            sums.entry(item).or_insert(Sum::NOTHING).add(&status, inherent, source, found);
+        |(item, status, inherent, source, found, out): (ItemId, String, u8, Source, Option<Timestamp>, bool)| {
+            if out {
+                excluded.push((item, status, inherent, source, found));
+            } else {
+                let presence = Status::presence(&status);
+                sums.entry(item).or_insert(Sum::NOTHING).add(presence, inherent, source, found);
+            }
             Ok(())
         },
     )?;
+    if !excluded.is_empty() {
+        let closes = exclusion::settings(tx)?.value.close_items;
+        for (item, status, inherent, source, found) in excluded {
+            let presence = domain::exclusion::presence(&status, true, closes);
+            sums.entry(item).or_insert(Sum::NOTHING).add(presence, inherent, source, found);
+        }
+    }
     Ok(sums)
 }
 
-fn after(item: &Before, sum: &Sum, now: Timestamp) -> AfterRow {
+fn after(item: &Before, sum: &Sum, again: bool, now: Timestamp) -> AfterRow {
     let workflow = Workflow {
         state: item.state,
         substate: item.substate,
@@ -314,7 +358,7 @@ fn after(item: &Before, sum: &Sum, now: Timestamp) -> AfterRow {
         granted: granted(item.granted_what, item.granted_until_at),
     };
     let seen = Sightings { presence: sum.presence, last_found_at: sum.last_found_at };
-    let next = item::roll_up(workflow, seen, now);
+    let next = item::roll_up_by(workflow, seen, again, now);
     let (granted_what, granted_until_at) = columns(next.granted);
     // Without an open detection the last known score stays, so that a closed item still says how bad it was.
     let (inherent, score_source) = sum.score.unwrap_or((item.inherent, item.score_source));

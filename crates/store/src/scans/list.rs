@@ -4,6 +4,7 @@ use crate::filter::Column;
 use crate::list::{Clip, List, Sort};
 use crate::{Result, Sql, Transaction, items, record, scope};
 use domain::access::{Action, Actor, AssetScope};
+use domain::due::{Ending, Target};
 use domain::filter::{Field, Fields, Flag, Kind};
 use domain::id::{AssetId, ItemId, ScanId, UserId};
 use domain::item;
@@ -199,6 +200,12 @@ record! {
         pub state: item::State,
         /// Why it is in it.
         pub substate: item::Substate,
+        /// The last moment of its due date.
+        pub due_at: Option<Timestamp>,
+        /// From when on it is approaching that.
+        pub due_soon_at: Option<Timestamp>,
+        /// What it reached when it closed.
+        pub due_ending: Ending,
         /// What the controls in force do.
         pub mitigation: Mitigation,
         /// Score before any mitigation.
@@ -222,6 +229,12 @@ impl TargetRow {
     pub fn number(&self) -> Number {
         Number { series: Series::Item, ordinal: self.number }
     }
+
+    /// How the item stands with its due date.
+    #[must_use]
+    pub fn target(&self, now: Timestamp) -> Target {
+        items::due::shown(self.due_at, self.due_soon_at, self.due_ending, self.state, now)
+    }
 }
 
 /// What a request looks at among the items the actor may see, at most `limit` rows, in order of the items.
@@ -231,7 +244,7 @@ impl TargetRow {
 pub fn targets(tx: &mut Transaction<'_>, scan: ScanId, actor: &Actor, limit: i64) -> Result<Vec<TargetRow>> {
     let mut sql = Sql::new(
         "SELECT c.ordinal AS child, i.id AS item_id, i.number, i.asset_id, a.name AS asset, v.qid, v.title, i.state,
-             i.substate, i.mitigation, i.inherent, i.residual, t.address, t.verdict, t.reason, t.judged_at
+             i.substate, i.due_at, i.due_soon_at, i.due_ending, i.mitigation, i.inherent, i.residual, t.address, t.verdict, t.reason, t.judged_at
          FROM scan_target t
          JOIN scan_child c ON c.id = t.child_id
          JOIN vulnerable_item i ON i.id = t.item_id

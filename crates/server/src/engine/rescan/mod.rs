@@ -12,6 +12,7 @@ mod ask;
 mod judge;
 mod offer;
 mod plan;
+mod record;
 mod resolved;
 mod scanner;
 mod settings;
@@ -21,6 +22,7 @@ pub use ask::{Requested, cancel, may_cancel, may_retry, preview, request, retry}
 pub use domain::rescan::{CallOff, Pace, Retry};
 pub use offer::{Offer, available, nowhere, of_asset, of_assets, offer, offer_of_asset, unavailable};
 pub use plan::{Plan, Planned, ProfileChoice, RESOLVED, Request, Skipped, Source};
+pub use record::{MIXED, items_of_record, of_record, offer_in_record, offer_of_record};
 pub use resolved::run as follow_resolved;
 pub use settings::{PACE, RULES, Rules, pace, policy, rules, set_pace, set_policy, set_rules};
 

@@ -2,7 +2,7 @@
 
 use crate::http::Caller;
 use domain::access::{self, Action, AssetScope, Cover};
-use domain::id::{AssetId, InstanceId};
+use domain::id::{AssetId, InstanceId, UserId};
 use domain::item::State;
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
@@ -57,7 +57,11 @@ pub fn unavailable(tx: &mut Transaction<'_>, caller: &Caller, items: &[i64]) -> 
     refused(tx, &mut judge, items)
 }
 
-fn refused(tx: &mut Transaction<'_>, judge: &mut Judge<'_>, items: &[i64]) -> store::Result<HashMap<i64, Refusal>> {
+pub(super) fn refused(
+    tx: &mut Transaction<'_>,
+    judge: &mut Judge<'_>,
+    items: &[i64],
+) -> store::Result<HashMap<i64, Refusal>> {
     let rows = scans::candidates(tx, items)?;
     judge.learn(tx, &rows)?;
     let mut of: HashMap<i64, Vec<Candidate>> = items.iter().map(|item| (*item, Vec::new())).collect();
@@ -104,6 +108,16 @@ fn best_of_asset(
     asset: AssetId,
 ) -> store::Result<Result<i64, Refusal>> {
     let items = scans::open_items(tx, asset, None, rescan::ITEMS_MAX)?;
+    let nothing = || Refusal::new("nothing_open", "nothing is open on the asset, so there is nothing to verify");
+    Ok(best_of(tx, judge, &items)?.map_err(|reason| reason.unwrap_or_else(nothing)))
+}
+
+/// The first of these items that can be rescanned; else why the first of them cannot.
+pub(super) fn best_of(
+    tx: &mut Transaction<'_>,
+    judge: &mut Judge<'_>,
+    items: &[i64],
+) -> store::Result<Result<i64, Option<Refusal>>> {
     let (first, rest) = items.split_at(items.len().min(CHUNK_FIRST));
     let mut reason = None;
     for chunk in std::iter::once(first).chain(rest.chunks(CHUNK)) {
@@ -113,8 +127,7 @@ fn best_of_asset(
         }
         reason = reason.or_else(|| chunk.first().and_then(|worst| refused.remove(worst)));
     }
-    let nothing = || Refusal::new("nothing_open", "nothing is open on the asset, so there is nothing to verify");
-    Ok(Err(reason.unwrap_or_else(nothing)))
+    Ok(Err(reason))
 }
 
 /// Why nothing at all can be rescanned, whoever asks and whatever is chosen: no integration instance is ready for it. Of
@@ -152,8 +165,13 @@ pub fn nowhere(tx: &mut Transaction<'_>) -> store::Result<Option<Refusal>> {
 /// # Errors
 /// A failure of the store.
 pub fn offer(tx: &mut Transaction<'_>, caller: &Caller, item: i64) -> store::Result<Offer> {
+    let judge = Judge::new(tx, caller)?;
+    offer_by(tx, judge, item)
+}
+
+/// The same by a judge that knows what the item is asked for as part of.
+pub(super) fn offer_by(tx: &mut Transaction<'_>, mut judge: Judge<'_>, item: i64) -> store::Result<Offer> {
     let rows = scans::candidates(tx, &[item])?;
-    let mut judge = Judge::new(tx, caller)?;
     judge.learn(tx, &rows)?;
     let refusal = judge.permitted(&rows).err().map(Refusal::from);
     let known = rows.first().and_then(|first| Some((first, judge.scanners.remove(&first.instance_id)?)));
@@ -209,6 +227,8 @@ impl From<Denial> for Refusal {
 pub(super) struct Judge<'c> {
     caller: &'c Caller,
     by_group: bool,
+    /// The items are asked for as part of a record that he may rescan, so that only the scope is asked.
+    following: bool,
     tags: HashMap<AssetId, Vec<String>>,
     pub(super) scanners: HashMap<InstanceId, Scanner>,
 }
@@ -216,7 +236,12 @@ pub(super) struct Judge<'c> {
 impl<'c> Judge<'c> {
     pub(super) fn new(tx: &mut Transaction<'_>, caller: &'c Caller) -> store::Result<Judge<'c>> {
         let by_group = super::rules(tx)?.by_group;
-        Ok(Judge { caller, by_group, tags: HashMap::new(), scanners: HashMap::new() })
+        Ok(Judge { caller, by_group, following: false, tags: HashMap::new(), scanners: HashMap::new() })
+    }
+
+    /// The same for items of a record that the caller may rescan.
+    pub(super) fn following(self) -> Judge<'c> {
+        Judge { following: true, ..self }
     }
 
     /// Read what the decision on these rows needs.
@@ -253,7 +278,7 @@ impl<'c> Judge<'c> {
         rescan::permitted(situation).map_err(Denial::Record)
     }
 
-    /// May this person rescan it (S2.07)? Whether what is assigned to a group counts is a setting.
+    /// May this person rescan it (S2.07)?
     fn person(&self, item: &Candidate) -> Result<(), Denial> {
         let cover = if self.caller.scope == AssetScope::All {
             Cover::Whole
@@ -261,11 +286,20 @@ impl<'c> Judge<'c> {
             let tags = self.tags.get(&item.asset_id).map(Vec::as_slice).unwrap_or_default();
             self.caller.scope.cover([self.caller.scope.sees(tags.iter().map(String::as_str))])
         };
+        if self.following {
+            return if cover == Cover::Nothing { Err(Denial::Missing) } else { Ok(()) };
+        }
+        let record = access::Record::default().covered(cover);
+        self.assigned(&record, item.owner_id, &item.group_name)
+    }
+
+    /// May this person rescan what is assigned so? Whether what is assigned to a group counts is a setting.
+    pub(super) fn assigned(&self, record: &access::Record, owner: Option<UserId>, group: &str) -> Result<(), Denial> {
         let decide = |group: Option<&str>| {
-            let record = access::Record::assigned_to(item.owner_id, group).covered(cover);
+            let record = access::Record::assigned_to(owner, group).covered(record.cover);
             self.caller.decide(Action::Rescan, &record).ok()
         };
-        let whole = Some(item.group_name.as_str());
+        let whole = Some(group);
         let Err(reason) = decide(if self.by_group { whole } else { None }) else { return Ok(()) };
         Err(match reason {
             reason if reason.hides() => Denial::Missing,

@@ -2,6 +2,7 @@
 //! itself are made of the same plan.
 
 use super::offer::{Denial, Judge, Scanner};
+use super::record;
 use crate::http::{Caller, Error};
 use domain::id::{AssetId, InstanceId, ItemId, SourceHostId};
 use domain::number::{Number, Series};
@@ -33,6 +34,8 @@ pub enum Source {
     Items(Vec<Number>),
     /// What is open on an asset and may be rescanned.
     Asset(AssetId),
+    /// What is open in a remediation task or an effort.
+    Record(Number),
     /// Items that somebody resolved.
     Resolved(Vec<Number>),
 }
@@ -43,6 +46,7 @@ impl Source {
         match self {
             Source::Items(_) => ("vulnerable_item", String::new()),
             Source::Asset(asset) => ("asset", format!("assets/{asset}")),
+            Source::Record(number) => record::words(*number),
             Source::Resolved(_) => ("vulnerable_item", RESOLVED.to_owned()),
         }
     }
@@ -140,6 +144,9 @@ pub(super) fn plan_of(
     now: Timestamp,
 ) -> Result<Plan, Error> {
     let mut judge = Judge::new(tx, caller)?;
+    if matches!(request.source, Source::Record(_)) {
+        judge = judge.following();
+    }
     let (mut items, mut skipped) = eligible(tx, caller, &mut judge, request)?;
     let ids: HashMap<i64, ItemId> =
         items.iter().filter_map(|(number, rows)| Some((*number, rows.first()?.item_id))).collect();
@@ -253,8 +260,9 @@ pub(super) fn nothing() -> Error {
 }
 
 /// The ordinals of what is to be looked at, each once.
-fn wanted(tx: &mut Transaction<'_>, caller: &Caller, source: &Source) -> Result<BTreeSet<i64>, Error> {
-    match source {
+fn wanted(tx: &mut Transaction<'_>, caller: &Caller, request: &Request) -> Result<BTreeSet<i64>, Error> {
+    let eligible_only = request.eligible_only;
+    match &request.source {
         Source::Items(items) | Source::Resolved(items) => {
             let wanted: BTreeSet<i64> = items.iter().map(|item| item.ordinal).collect();
             if wanted.is_empty() {
@@ -281,6 +289,13 @@ fn wanted(tx: &mut Transaction<'_>, caller: &Caller, source: &Source) -> Result<
             }
             Ok(found.into_iter().collect())
         }
+        Source::Record(number) => {
+            let found = record::wanted(tx, caller, *number)?;
+            if !eligible_only {
+                record::whole(tx, caller, *number)?;
+            }
+            Ok(found.into_iter().collect())
+        }
     }
 }
 
@@ -291,7 +306,7 @@ fn eligible(
     judge: &mut Judge<'_>,
     request: &Request,
 ) -> Result<(Items, Vec<Skipped>), Error> {
-    let wanted = wanted(tx, caller, &request.source)?;
+    let wanted = wanted(tx, caller, request)?;
     let ordinals: Vec<i64> = wanted.iter().copied().collect();
     let rows = scans::candidates(tx, &ordinals)?;
     judge.learn(tx, &rows)?;
@@ -317,6 +332,10 @@ fn eligible(
     match request.source {
         Source::Asset(asset) if none => {
             super::of_asset(tx, caller, asset)??;
+            Err(refused(skipped))
+        }
+        Source::Record(number) if none => {
+            super::of_record(tx, caller, number, request.eligible_only)??;
             Err(refused(skipped))
         }
         Source::Items(_) | Source::Resolved(_) if none || !request.eligible_only => Err(refused(skipped)),

@@ -1,9 +1,10 @@
 //! Exceptions.
 
 use super::sample::{ago, list, save, shell, when};
+use crate::pages::auto_close::{AutoClosePage, COLUMNS as COLUMNS_OF_RULES, RuleRow, RunLine};
 use crate::pages::chips::{Change, Chip, Tone, When};
 use crate::pages::exceptions::{COLUMNS, ExceptionPage, ExceptionRow, ExceptionsPage, ItemRow};
-use crate::pages::lists::Action;
+use crate::pages::lists::{Action, Columns};
 use crate::pages::records::{Fact, Value};
 use crate::pages::shell::Section;
 use std::path::Path;
@@ -57,4 +58,31 @@ pub(super) fn pages(out: &Path) {
         all: "items.html".into(),
     };
     save(out, "exception", &page.to_string());
+
+    let page = AutoClosePage {
+        shell: shell(Section::Rules, "Rules that close items"),
+        columns: Columns {
+            columns: COLUMNS_OF_RULES.to_vec(),
+            pick: false,
+            path: "/rules/auto-close".into(),
+            q: String::new(),
+            sort: String::new(),
+            keep: Vec::new(),
+        },
+        rows: vec![RuleRow {
+            name: "Assets not scanned for 90 days".into(),
+            words: "Not scanned for 90 days".into(),
+            state: Chip::new(Tone::Ok, "Active"),
+            position: 100,
+            condition: "not asset.tag:lab".into(),
+            runs: vec![RunLine {
+                instance: "Qualys EU".into(),
+                state: Chip::new(Tone::Warn, "4,312 wait for a person"),
+                at: when(300),
+                reason: "It would close 4312 of 9000 open items.".into(),
+            }],
+            actions: vec![Action::show("Edit", "/x").icon("pencil"), Action::show("Run", "/x").icon("player-play")],
+        }],
+    };
+    save(out, "auto-close", &page.to_string());
 }

@@ -30,6 +30,8 @@ pub(super) fn pages(out: &Path) {
             progress: if before == after { Chip::new(Tone::Idle, "Open") } else { Chip::new(Tone::Mit, "Mitigated") },
             job: (before != after).then(|| ("MJ0000042".into(), "job.html".into())),
             change: Change::new(Some(*before), Some(*after)).linked("score.html"),
+            target: (at % 2 == 0).then(|| Chip::new(Tone::Warn, "Approaching")),
+            due: (at % 2 == 0).then(|| when(-2_000)),
             source: if at % 3 == 0 { String::new() } else { "Qualys".into() },
             assignee: if at % 2 == 0 { "J. Petrov".into() } else { String::new() },
             seen: Some(when(90 * (1 + i64::try_from(at).unwrap_or(0)))),
@@ -73,6 +75,7 @@ pub(super) fn pages(out: &Path) {
             Action::post("Assign to me", "/x").icon("user"),
             Action::post("Close", "/x").unless(Some("only an import closes an item".into())),
         ],
+        why: "Import VINTRUN0000042 found it so. It closes when an import no longer finds it, or when nothing reports it for long.".into(),
         facts: vec![
             Fact::new("Asset", Value::link("web-fra-01", "asset.html")),
             Fact::new("Vulnerability", Value::link("QID 38909", "vulnerability.html")),
@@ -107,6 +110,19 @@ pub(super) fn pages(out: &Path) {
             what: "Risk accepted".into(),
             at: when(9_000),
         }],
+        tasks: vec![items::TaskLine {
+            number: "VUL0000012".into(),
+            href: "task.html".into(),
+            state: Chip::new(Tone::Run, "Under investigation"),
+            title: "OpenSSH: web-team".into(),
+            who: "web-team".into(),
+        }],
+        notes: vec![items::NoteLine {
+            text: "Called the team: they restart on Friday.".into(),
+            by: "mara".into(),
+            at: when(300),
+        }],
+        note: Action::show("Write a note", "/x").icon("file-text"),
         scans: vec![items::ScanLine {
             number: "VSCAN0002041".into(),
             href: "scan.html".into(),

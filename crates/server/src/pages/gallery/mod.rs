@@ -5,6 +5,8 @@
 
 mod administration;
 mod assets;
+mod assignment;
+mod efforts;
 mod exceptions;
 mod follow;
 mod home;
@@ -13,6 +15,7 @@ mod jobs;
 mod operations;
 mod sample;
 mod scans;
+mod tasks;
 mod vulnerabilities;
 mod wizard;
 
@@ -25,7 +28,10 @@ fn every_page_renders_within_the_rules() {
     jobs::pages(&out);
     items::pages(&out);
     scans::pages(&out);
+    assignment::pages(&out);
+    efforts::pages(&out);
     exceptions::pages(&out);
+    tasks::pages(&out);
     assets::pages(&out);
     assets::agents(&out);
     operations::pages(&out);
