@@ -105,6 +105,48 @@ impl World {
         runs["imports"].as_array().expect("a list").len()
     }
 
+    /// The scanner active and the source of items, with a default profile.
+    pub async fn ready(&self) {
+        self.api.patch("/api/v1/scanners/qualys", &json!({ "active": true })).await.expect(200);
+        let profile = json!({ "default_profile": "510001" });
+        self.api.patch(&format!("/api/v1/instances/{}", self.instance), &profile).await.expect(200);
+        self.advance(60);
+        let path = format!("/api/v1/instances/{}/imports", self.instance);
+        let begun = self.api.post(&path, &json!({ "kind": "everything" })).await.expect(202);
+        self.imported(begun["import"]["number"].as_str().expect("a number")).await;
+    }
+
+    /// Give an item to somebody.
+    pub async fn assign(&self, item: &Found, name: &str) {
+        let path = format!("/api/v1/items/{}/assignment", item.number);
+        self.api.post(&path, &json!({ "assignee": name })).await.expect(200);
+    }
+
+    /// A remediation task of these items for somebody.
+    pub async fn task(&self, items: &[&Found], name: &str) -> String {
+        let numbers: Vec<&str> = items.iter().map(|item| item.number.as_str()).collect();
+        let new = json!({ "items": numbers, "title": "Patch them", "assignee": name });
+        let made = self.api.post("/api/v1/tasks", &new).await.expect(201);
+        made["tasks"][0].as_str().expect("a number").to_owned()
+    }
+
+    /// An effort of these items that somebody leads, once it is filled.
+    pub async fn effort(&self, items: &[&Found], name: &str) -> String {
+        let numbers: Vec<&str> = items.iter().map(|item| item.number.as_str()).collect();
+        let new = json!({ "items": numbers, "title": "Before the audit", "owner": name });
+        let made = self.api.post("/api/v1/efforts", &new).await.expect(201);
+        let effort = made["effort"]["number"].as_str().expect("a number").to_owned();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.api.get(&format!("/api/v1/efforts/{effort}")).await.expect(200);
+            if shown["effort"]["state"] != "filling" {
+                return effort;
+            }
+            assert!(Instant::now() < until, "{effort} is not filled: {shown}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Turn both clocks.
     pub fn advance(&self, seconds: i64) {
         self.simulator.step_clock(jiff::SignedDuration::from_secs(seconds));

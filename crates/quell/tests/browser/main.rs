@@ -28,6 +28,7 @@ mod rules;
 #[path = "../../../server/tests/acceptance/speaker.rs"]
 mod speaker;
 mod steps;
+mod workspaces;
 #[allow(dead_code, reason = "shared with the tests of pages")]
 #[path = "../../../server/tests/pages_jobs/world.rs"]
 mod world;

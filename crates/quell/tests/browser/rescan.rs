@@ -8,7 +8,7 @@ use serde_json::json;
 use testkit::server::ADMIN_PASSWORD;
 
 /// The button at the upper right of an item, where it can be pressed.
-const RESCAN: &str = ".q-record .acts a[href$='/rescan']";
+pub const RESCAN: &str = ".q-record .acts a[href$='/rescan']";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rescan_is_walked_from_the_item_to_its_record() {
@@ -41,7 +41,7 @@ async fn a_rescan_is_walked_from_the_item_to_its_record() {
 }
 
 /// Why Rescan cannot be pressed, as an expression.
-const REASON: &str = "[...document.querySelectorAll('.q-record .acts .q-reason')].find(action => \
+pub const REASON: &str = "[...document.querySelectorAll('.q-record .acts .q-reason')].find(action => \
                       action.innerText.startsWith('Rescan'))?.querySelector('[role=tooltip]').textContent";
 
 /// Shown, disabled, with the reason.

@@ -3,7 +3,6 @@
 use super::world::{World, number};
 use qualys_sim::Options;
 use serde_json::json;
-use testkit::server::TestServer;
 
 testkit::both_servers!(
     s2_02_to_s2_04_a_scanner_is_inactive_then_available_after_the_next_import,
@@ -58,9 +57,8 @@ testkit::both_servers!(an_item_in_an_open_scan_is_not_launched_again, |server| a
     assert_ne!(anew["scan"]["number"], scan.as_str(), "an ended scan is not in the way");
 });
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s2_07_a_remediation_owner_rescans_what_is_assigned_to_him() {
-    let world = World::ready(TestServer::start().await, Options { hosts: 6, ..Options::default() }).await;
+testkit::both_servers!(s2_07_a_remediation_owner_rescans_what_is_assigned_to_him, |server| async move {
+    let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;
     let items = world.items(2).await;
     let owner = world.server.user("rita", &["remediation_owner"]).await;
     let reader = world.server.user("rolf", &["read_only"]).await;
@@ -103,7 +101,7 @@ async fn s2_07_a_remediation_owner_rescans_what_is_assigned_to_him() {
     let shown = owner.post(&path, &json!({})).await.expect(200);
     assert_eq!(shown["scan"]["state"], "cancelled", "{shown}");
     assert_eq!(owner.post(&path, &json!({})).await.code(), "scan_ended");
-}
+});
 
 testkit::both_servers!(without_a_default_profile_nothing_can_be_rescanned, |server| async move {
     let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;

@@ -140,9 +140,8 @@ async fn a_mitigated_item_that_is_still_seen_keeps_its_lower_score() {
     assert_eq!(after["item"]["mitigation"], "mitigated");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s2_12_a_named_profile_that_leaves_it_out_does_not_test_it() {
-    let world = World::ready(TestServer::start().await, Options { hosts: 6, ..Options::default() }).await;
+testkit::both_servers!(s2_12_a_named_profile_that_leaves_it_out_does_not_test_it, |server| async move {
+    let world = World::ready(server, Options { hosts: 6, ..Options::default() }).await;
     let item = &world.items(1).await[0];
     world.simulator.set_fixed(item.host, item.qid, true);
     world.advance(3_600);
@@ -164,7 +163,7 @@ async fn s2_12_a_named_profile_that_leaves_it_out_does_not_test_it() {
     assert_eq!(launch.parameter("option_id"), windows["key"].as_str());
     let unknown = world.admin.post(&path, &json!({ "profile": "No such" })).await;
     assert_eq!((unknown.status, unknown.json["errors"][0]["code"].as_str()), (422, Some("unknown_profile")));
-}
+});
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scan_that_fails_at_the_scanner_says_so() {
