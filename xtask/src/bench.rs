@@ -2,7 +2,7 @@
 
 mod file;
 
-use crate::{Outcome, cargo};
+use crate::{Outcome, cargo, run as execute};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,13 @@ pub fn run(arguments: &[String]) -> Outcome {
         Some("model") => model(arguments.get(1..).unwrap_or_default()),
         Some("dispatch") => dispatch(arguments.get(1..).unwrap_or_default()),
         Some("simulation") => simulation(arguments.get(1..).unwrap_or_default()),
+        Some("kills") => kills(arguments.get(1..).unwrap_or_default()),
         Some(other) => Err(format!(
-            "there is no benchmark `{other}`; there are: idle, file, import, merge, store, model, dispatch, simulation"
+            "there is no benchmark `{other}`; there are: idle, file, import, merge, store, model, dispatch, simulation, kills"
         )),
-        None => Err("name a benchmark: idle, file, import, merge, store, model, dispatch, simulation".to_owned()),
+        None => {
+            Err("name a benchmark: idle, file, import, merge, store, model, dispatch, simulation, kills".to_owned())
+        }
     }
 }
 
@@ -81,6 +84,16 @@ fn simulation(given: &[String]) -> Outcome {
     let mut arguments = vec!["run", "--release", "--package", "simulation", "--bin", "simulation", "--"];
     arguments.extend(given.iter().map(String::as_str));
     cargo(&arguments)
+}
+
+/// Kill a server so many times while it imports and rescans, on both engines: `kills [KILLS [SEED]]`.
+fn kills(given: &[String]) -> Outcome {
+    let one = |at: usize, default: &str| given.get(at).map_or(default.to_owned(), Clone::clone);
+    let mut command = skip::cargo(env!("CARGO"));
+    command.args(["test", "--release", "--package", "resilience", "--test", "it", "--", "nothing_is_skipped"]);
+    command.args(["--nocapture", "--test-threads", "1"]);
+    command.env("QUELL_CRASH_KILLS", one(0, "200")).env("QUELL_CRASH_SEED", one(1, "1"));
+    execute(&mut command)
 }
 
 /// The reference import from a simulated platform on both engines, or on the one that is named, after hosts and detections:

@@ -17,7 +17,8 @@ const HELP: &str = "cargo xtask COMMAND
   bench NAME   measure: idle, file (1 GiB), import (a million detections from a simulated
                platform, on both engines), merge, store, model (explores the protocol),
                dispatch (a job over a thousand agents),
-               simulation (a thousand seeds of servers, agents and faults)
+               simulation (a thousand seeds of servers, agents and faults),
+               kills (200 kills of a server while it imports and rescans)
 ";
 
 /// What went wrong, in a sentence.

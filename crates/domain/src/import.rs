@@ -162,6 +162,10 @@ impl Kind {
 
 /// Seconds after which an import that is still at work is called too long: 8 hours.
 pub const LONGEST_SECONDS: i64 = 8 * 3_600;
+/// So many times may be missed before what is known counts as too old.
+pub const BEHIND_TIMES: i64 = 3;
+/// What is known may always be this old, in seconds: an hour.
+const FRESH_SECONDS: i64 = 3_600;
 /// Refusals of the sign-in, one after the other, after which the schedule asks no more: a scanner locks an account that is
 /// tried with a wrong password again and again.
 pub const SIGN_INS_MAX: usize = 3;
@@ -178,6 +182,8 @@ pub enum Trouble {
     Held,
     /// The sign-in was refused [`SIGN_INS_MAX`] times, and the schedule waits for somebody.
     SignIn,
+    /// What is known is older than [`BEHIND_TIMES`] of the times at which it should come.
+    Behind,
 }
 
 impl Trouble {
@@ -189,13 +195,14 @@ impl Trouble {
             Trouble::TooLong => "too_long",
             Trouble::Held => "held",
             Trouble::SignIn => "sign_in",
+            Trouble::Behind => "behind",
         }
     }
 
     /// The word back to the value.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Trouble::Failed, Trouble::TooLong, Trouble::Held, Trouble::SignIn]
+        [Trouble::Failed, Trouble::TooLong, Trouble::Held, Trouble::SignIn, Trouble::Behind]
             .into_iter()
             .find(|trouble| trouble.as_str() == word)
     }
@@ -210,11 +217,26 @@ impl Trouble {
             Trouble::Held => {
                 format!("{name} from {instance}: it was due again while the import before still waited for its turn.")
             }
+            Trouble::Behind => {
+                format!(
+                    "{name} from {instance}: what is known here is older than three times that it should have come."
+                )
+            }
             Trouble::SignIn => format!(
                 "{instance} refuses the sign-in: scheduled imports wait until somebody corrects the account or imports by hand."
             ),
         }
     }
+}
+
+/// Is what is known up to `until` too old for how often it should come? Never where nothing comes by itself.
+#[must_use]
+pub fn behind(cadence: &Cadence, until: Timestamp, now: Timestamp) -> bool {
+    let coming = cadence.coming(now, 2);
+    let [first, second] = coming.as_slice() else { return false };
+    let between = second.micros().saturating_sub(first.micros());
+    let most = between.saturating_mul(BEHIND_TIMES).max(FRESH_SECONDS * 1_000_000);
+    now.micros().saturating_sub(until.micros()) > most
 }
 
 /// Whether what a full pull did not show may be called unseen: not where it showed less than 80 of a hundred hosts that were

@@ -236,6 +236,9 @@ both_engines!(items_that_nobody_has_go_with_the_assignment_of_their_task, |db| {
     give(Some((bob, "bob")), "web", 20);
     let now: Vec<(String, String)> = owners();
     assert_eq!(now, [pair("bob", "web"), pair("ada", "")], "what a person gave stays");
+    let by: Vec<(String,)> =
+        db.read_blocking(|tx| tx.all("SELECT assigned_by FROM vulnerable_item ORDER BY id LIMIT 1", &[])).unwrap();
+    assert_eq!(by, [("task:VUL0000001".to_owned(),)]);
     give(None, "web", 21);
     assert_eq!(owners(), [pair("", "web"), pair("ada", "")]);
     give(None, "", 22);
@@ -269,6 +272,27 @@ both_engines!(a_task_is_deferred_and_in_review_as_its_items_are, |db| {
     set(db, 1, State::Resolved, 61);
     assert_eq!(states(db, &all), ["resolved", "resolved", "closed"]);
     assert_eq!(world::request_state(db, third), "obsolete");
+    holds(db);
+});
+
+both_engines!(a_task_is_due_when_its_first_open_item_is, |db| {
+    const DAY: i64 = 86_400;
+    import(db, 1, &[(1, 100, "active"), (1, 155, "active"), (2, 155, "active")]);
+    let all = [item(db, 1, 100), item(db, 1, 155), item(db, 2, 155)];
+    make(db, &all[..2], GroupBy::None, Existing::Keep);
+    make(db, &all[2..], GroupBy::None, Existing::Keep);
+    let due = |item: ItemId| {
+        db.read_blocking(move |tx| Ok(items::of_keys(tx, &[item.0])?.remove(0).due_at)).unwrap().expect("a due date")
+    };
+    let (later, sooner) = (due(all[0]), due(all[1]));
+    assert!(sooner < later);
+    assert_eq!(task(db, 1).due_at, Some(sooner));
+    import(db, 2, &[(1, 155, "fixed")]);
+    assert_eq!((task(db, 1).due_at, task(db, 1).due_met.as_str()), (Some(later), ""));
+    import(db, 3, &[(1, 100, "fixed")]);
+    assert_eq!((task(db, 1).due_at, task(db, 1).due_met.as_str()), (None, "met"));
+    import(db, 300 * DAY, &[(2, 155, "fixed")]);
+    assert_eq!(task(db, 2).due_met, "missed");
     holds(db);
 });
 
@@ -332,7 +356,8 @@ both_engines!(tasks_are_found_by_what_they_hold, |db| {
         ("is:closed", vec![]),
         ("host2", vec![2]),
         ("origin:hand score:>=1", vec![1, 2]),
-        ("not has:due", vec![1, 2]),
+        ("has:due due:>2020-01-01", vec![1, 2]),
+        ("has:effort", vec![]),
     ] {
         let found = db
             .read_blocking(move |tx| {

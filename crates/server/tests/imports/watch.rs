@@ -112,3 +112,33 @@ testkit::both_servers!(what_takes_too_long_or_was_left_behind_is_seen, |server| 
     assert_eq!(troubles(&admin).await, [("failed".to_owned(), "host_detection".to_owned())]);
     simulator.shutdown().await;
 });
+
+testkit::both_servers!(what_is_known_for_too_long_is_seen, |server| async move {
+    let simulator = simulator(Options { hosts: 3, ..Options::default() }).await;
+    let admin = server.admin().await;
+    let id = instance(&admin, &simulator).await;
+    let who = json!({ "name": "vera", "roles": ["vulnerability_administrator"], "email": "vera@example.org" });
+    admin.post("/api/v1/users", &who).await.expect(201);
+    import(&admin, id, "everything").await;
+    let old = server.app().clock.now().plus_seconds(-2 * 3_600);
+    let put = server
+        .app()
+        .database
+        .write(move |tx| tx.execute("UPDATE integration_instance SET host_detection_until = $1", &[&old]));
+    put.await.expect("the database works");
+    // Nothing comes by itself: nothing is late.
+    watch::look(server.app()).await.expect("it looks");
+    assert_eq!(troubles(&admin).await, []);
+    let path = format!("/api/v1/instances/{id}/schedules/host_detection");
+    admin.put(&path, &json!({ "when": "every", "minutes": 60 })).await.expect(200);
+    watch::look(server.app()).await.expect("it looks");
+    assert_eq!(troubles(&admin).await, [], "two of the times are missed, not three");
+    admin.put(&path, &json!({ "when": "every", "minutes": 15 })).await.expect(200);
+    watch::look(server.app()).await.expect("it looks");
+    assert_eq!(troubles(&admin).await, [("behind".to_owned(), "host_detection".to_owned())]);
+    assert_eq!(told(&server).await, ["import is behind: Detections from Simulated"]);
+    import(&admin, id, "host_detection").await;
+    watch::look(server.app()).await.expect("it looks");
+    assert_eq!(troubles(&admin).await, []);
+    simulator.shutdown().await;
+});

@@ -27,6 +27,12 @@ pub async fn prepare(world: &mut World, action: &str, role: &str, relation: &str
             world.items(of_item, role, relation).await;
             world.item.clone()
         }
+        "task_state" | "task_assign" | "task_split" | "task_edit" | "task_fill" | "task_make" | "note_write" => {
+            world.situation("ready").await;
+            forget_requests(world).await;
+            world.items("open", role, relation).await;
+            if action == "task_make" { world.item.clone() } else { world.task(of_item, role, relation).await }
+        }
         "exception_decide" | "exception_withdraw" | "exception_revoke" => exception(world, role, relation, state).await,
         "rescan_item" | "rescan_list" | "rescan_asset" => {
             world.items(of_item, role, relation).await;
@@ -170,6 +176,31 @@ pub async fn act(world: &World, action: &str, who: &Who, subject: &str) -> Reply
             let to = json!({ "group": "team" });
             who.post(&format!("/api/v1/items/{subject}/assignment"), &to).await
         }
+        "task_state" => {
+            let to = json!({ "state": "under_investigation" });
+            who.post(&format!("/api/v1/tasks/{subject}/state"), &to).await
+        }
+        "task_assign" => {
+            let to = json!({ "group": "team", "assignee": "asker" });
+            who.post(&format!("/api/v1/tasks/{subject}/assignment"), &to).await
+        }
+        "task_split" => who.post(&format!("/api/v1/tasks/{subject}/split"), &json!({ "items": [world.item] })).await,
+        "task_edit" => {
+            let to = json!({ "title": format!("Title {}", world.made) });
+            who.patch(&format!("/api/v1/tasks/{subject}"), &to).await
+        }
+        "task_fill" => who.post(&format!("/api/v1/tasks/{subject}/items"), &json!({ "add": [world.third] })).await,
+        "task_make" => who.post("/api/v1/tasks", &json!({ "items": [subject], "existing": "keep" })).await,
+        "note_write" => who.post(&format!("/api/v1/notes/tasks/{subject}"), &json!({ "text": "why" })).await,
+        "task_rule" => {
+            let new = json!({ "name": format!("Rule {}", world.made), "condition": "qid:1" });
+            let made = who.post("/api/v1/rules/tasks", &new).await;
+            // There may be so many only.
+            if let Some(id) = made.json["rule"]["id"].as_i64() {
+                world.admin.delete(&format!("/api/v1/rules/tasks/{id}")).await;
+            }
+            made
+        }
         "exception_request" => {
             let new = json!({ "kind": "false_positive", "note": "why", "items": [subject] });
             who.post("/api/v1/exceptions", &new).await
@@ -242,6 +273,9 @@ pub fn page(action: &str, subject: &str) -> Option<String> {
     Some(match action {
         "item_state" | "item_assign" | "exception_request" | "rescan_item" => format!("/items/{subject}"),
         "exception_decide" | "exception_revoke" => format!("/exceptions/{subject}"),
+        "task_state" | "task_assign" | "task_split" | "task_edit" | "task_fill" | "note_write" => {
+            format!("/tasks/{subject}")
+        }
         "rescan_asset" => format!("/assets/{subject}"),
         "scan_cancel" | "scan_retry" => format!("/scans/{subject}"),
         "scanner_activate" => "/scanners/qualys".to_owned(),

@@ -119,12 +119,20 @@ fn of_rescans(asked: &Asked) -> bool {
     asked.permission == "rescan"
 }
 
+fn of_tasks(asked: &Asked) -> bool {
+    asked.name.starts_with("task_") || asked.name.starts_with("note_")
+}
+
+testkit::both_servers!(tasks_notes_and_their_rules, |server| async move {
+    all_of(World::new(server).await, of_tasks).await;
+});
+
 testkit::both_servers!(items_and_exceptions, |server| async move { all_of(World::new(server).await, of_items).await });
 
 testkit::both_servers!(rescans, |server| async move { all_of(World::new(server).await, of_rescans).await });
 
 testkit::both_servers!(scanners_imports_and_settings, |server| async move {
-    all_of(World::new(server).await, |asked| !of_items(asked) && !of_rescans(asked)).await;
+    all_of(World::new(server).await, |asked| !of_items(asked) && !of_rescans(asked) && !of_tasks(asked)).await;
 });
 
 /// What a client sends with.

@@ -25,6 +25,9 @@ pub struct World {
     /// An open item, its number and its asset.
     pub item: String,
     pub asset: i64,
+    /// Two more items, which tasks hold beside it, or do not hold yet.
+    second: String,
+    pub third: String,
     /// Numbers names.
     pub made: u32,
 }
@@ -58,8 +61,20 @@ impl World {
         });
         let made = admin.post("/api/v1/instances", &new).await.expect(201);
         let instance = made["instance"]["id"].as_i64().unwrap();
-        let mut world =
-            World { server, simulator, admin, asker, reader, people, instance, item: String::new(), asset: 0, made: 0 };
+        let mut world = World {
+            server,
+            simulator,
+            admin,
+            asker,
+            reader,
+            people,
+            instance,
+            item: String::new(),
+            asset: 0,
+            made: 0,
+            second: String::new(),
+            third: String::new(),
+        };
         // More launches than anybody would want, for many cases within the hour.
         let policy = json!({ "policy": {
             "from": "00:00", "until": "00:00", "zone": "UTC", "running_max": 100, "launches_max": 10_000, "launches_seconds": 60,
@@ -71,6 +86,11 @@ impl World {
         let list = world.admin.get("/api/v1/items?q=is:open+qid%3C901000&limit=1").await.expect(200);
         world.item = list["items"][0]["number"].as_str().unwrap().to_owned();
         world.asset = list["items"][0]["asset_id"].as_i64().unwrap();
+        let more =
+            world.admin.get(&format!("/api/v1/items?q=is:open+asset.id:{}&limit=3", world.asset)).await.expect(200);
+        let more = more["items"].as_array().unwrap().iter().map(|item| item["number"].as_str().unwrap().to_owned());
+        let more: Vec<String> = more.filter(|number| *number != world.item).collect();
+        (world.second, world.third) = (more[0].clone(), more[1].clone());
         world
     }
 
@@ -132,6 +152,24 @@ impl World {
             )
         });
         put.await.unwrap();
+    }
+
+    /// A task of two open items in this state, and of this person or group.
+    pub async fn task(&self, state: &'static str, role: &str, relation: &str) -> String {
+        let new = json!({ "items": [self.item, self.second], "existing": "move", "title": "Two" });
+        let made = self.admin.post("/api/v1/tasks", &new).await.expect(201);
+        let number = made["tasks"][0].as_str().unwrap().to_owned();
+        let ordinal: i64 = number.trim_start_matches("VUL").parse().unwrap();
+        let owner = (relation == "assignee").then(|| self.person(role, relation).1);
+        let group = if relation == "group" { GROUP } else { "" };
+        let put = self.server.app().database.write(move |tx| {
+            tx.execute(
+                "UPDATE remediation_task SET state = $2, owner_id = $3, group_name = $4 WHERE number = $1",
+                &[&ordinal, &state, &owner, &group],
+            )
+        });
+        put.await.unwrap();
+        number
     }
 
     /// Scanner and instance as they were set up, and then in this state.

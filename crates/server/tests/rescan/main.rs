@@ -11,6 +11,7 @@
 mod asking;
 mod outcomes;
 mod queue;
+mod records;
 mod sentences;
 mod trouble;
 mod world;

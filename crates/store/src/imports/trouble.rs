@@ -113,6 +113,7 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<TroubleRow>>
          FROM integration g JOIN integration_instance n ON n.id = g.instance_id WHERE g.held_since_at IS NOT NULL",
         &[],
     )?);
+    found.extend(behind(tx, now)?);
     let instances: std::collections::BTreeMap<InstanceId, TroubleRow> =
         found.iter().filter(|row| row.what == Trouble::Failed).map(|row| (row.instance_id, row.clone())).collect();
     for (instance, row) in instances {
@@ -121,6 +122,43 @@ pub fn look(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<TroubleRow>>
         }
     }
     Ok(found)
+}
+
+record! {
+    struct CursorRow {
+        instance_id: InstanceId,
+        instance: String,
+        kind: Kind,
+        cadence: String,
+        until: Timestamp,
+    }
+}
+
+/// Instances that should be up to date by their schedules and are not.
+fn behind(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<TroubleRow>> {
+    let rows: Vec<CursorRow> = tx.all(
+        "SELECT g.instance_id, n.name AS instance, g.kind, g.cadence,
+             CASE WHEN g.kind = 'host_detection' THEN n.host_detection_until ELSE n.knowledge_base_until END AS until
+         FROM integration g JOIN integration_instance n ON n.id = g.instance_id
+         WHERE NOT n.disabled AND (g.kind = 'host_detection' AND n.host_detection_until IS NOT NULL
+             OR g.kind = 'knowledge_base' AND n.knowledge_base_until IS NOT NULL)
+         ORDER BY g.instance_id, g.kind",
+        &[],
+    )?;
+    let late = rows.into_iter().filter(|row| {
+        let cadence = serde_json::from_str(&row.cadence).unwrap_or_default();
+        domain::import::behind(&cadence, row.until, now)
+    });
+    let trouble = |row: CursorRow| TroubleRow {
+        instance_id: row.instance_id,
+        instance: row.instance,
+        kind: row.kind,
+        what: Trouble::Behind,
+        since_at: row.until,
+        run: 0,
+        detail: String::new(),
+    };
+    Ok(late.map(trouble).collect())
 }
 
 /// Bring what is known in line with what was found; gives what is new and what is over.

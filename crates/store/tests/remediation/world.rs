@@ -194,15 +194,18 @@ pub fn holds(db: &Database) {
         let tasks: Vec<State> = votes.iter().filter(|(of, _)| *of == item).map(|(_, state)| *state).collect();
         assert_eq!(state, effective(own, &tasks).0, "item {item}: own {own:?}, tasks {tasks:?}");
     }
-    type Counted = (i64, i64, i64, i64, i64);
+    type Counted = (i64, i64, i64, i64, i64, Option<Timestamp>);
     let (kept, counted): (Vec<Counted>, Vec<Counted>) = db
         .read_blocking(move |tx| {
-            let kept = tx
-                .all("SELECT number, items, items_open, items_deferred, score FROM remediation_task ORDER BY 1", &[])?;
+            let kept = tx.all(
+                "SELECT number, items, items_open, items_deferred, score, due_at FROM remediation_task ORDER BY 1",
+                &[],
+            )?;
             let counted = tx.all(
                 "SELECT t.number, count(i.id), coalesce(sum(CASE WHEN i.state <> 'closed' THEN 1 ELSE 0 END), 0),
                      coalesce(sum(CASE WHEN i.state = 'deferred' THEN 1 ELSE 0 END), 0),
-                     coalesce(max(CASE WHEN i.state <> 'closed' THEN i.residual ELSE 0 END), 0)
+                     coalesce(max(CASE WHEN i.state <> 'closed' THEN i.residual ELSE 0 END), 0),
+                     min(CASE WHEN i.state <> 'closed' THEN i.due_at END)
                  FROM remediation_task t LEFT JOIN remediation_item x ON x.task_id = t.id
                  LEFT JOIN vulnerable_item i ON i.id = x.item_id GROUP BY t.number ORDER BY 1",
                 &[],

@@ -277,7 +277,7 @@ pub struct ImportTrouble {
     pub instance: String,
     /// Which imports.
     pub kind: String,
-    /// `failed`, `too_long`, `held` or `sign_in`.
+    /// `failed`, `too_long`, `held`, `behind` or `sign_in`.
     pub what: String,
     /// The same in a sentence.
     pub says: String,

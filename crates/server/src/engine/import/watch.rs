@@ -72,6 +72,7 @@ fn trouble(row: &TroubleRow) -> About {
         Trouble::TooLong => format!("import takes too long: {} from {}", row.kind.name(), row.instance),
         Trouble::Held => format!("import is held up: {} from {}", row.kind.name(), row.instance),
         Trouble::SignIn => format!("{} refuses the sign-in", row.instance),
+        Trouble::Behind => format!("import is behind: {} from {}", row.kind.name(), row.instance),
     };
     About { subject, lead: row.what.says(row.kind, &row.instance), ..about(row) }
 }
