@@ -275,7 +275,7 @@ fn matching(rule: &Rule, instance: InstanceId, bound: Timestamp, now: Timestamp)
         }
     };
     let open = "EXISTS (SELECT 1 FROM detection d JOIN source_host h ON h.id = d.source_host_id
-         WHERE d.item_id = i.id AND d.status NOT IN ('fixed', 'stale') AND ";
+         WHERE d.item_id = i.id AND d.status NOT IN ('fixed', 'stale') AND d.excluded_by IS NULL AND ";
     let condition = filter::parse(&rule.condition, &FIELDS)
         .map_err(|error| Error::failed(format!("could not read the condition of the rule {}", rule.id), error))?;
     let condition = crate::filter::compile(&condition, &FIELDS, ITEMS.columns, &Context::at(now))?;
@@ -362,11 +362,13 @@ pub fn close(
     let Some(last) = keys.last().copied() else { return Ok(None) };
     tx.execute(
         "INSERT INTO detection_history (detection_id, at, before, after, run_id)
-         SELECT id, $2, status, 'stale', 0 FROM detection WHERE item_id {in $1} AND status NOT IN ('fixed', 'stale')",
+         SELECT id, $2, status, 'stale', 0 FROM detection
+         WHERE item_id {in $1} AND status NOT IN ('fixed', 'stale') AND excluded_by IS NULL",
         &[&keys, &now],
     )?;
     tx.execute(
-        "UPDATE detection SET status = 'stale', digest = $2 WHERE item_id {in $1} AND status NOT IN ('fixed', 'stale')",
+        "UPDATE detection SET status = 'stale', digest = $2
+         WHERE item_id {in $1} AND status NOT IN ('fixed', 'stale') AND excluded_by IS NULL",
         &[&keys, &Vec::<u8>::new()],
     )?;
     let closed = roll_up(tx, rule, &keys, now)?;

@@ -103,6 +103,13 @@ both_engines!(rules_leave_alone_what_they_should, |db| {
     assert_eq!(matched(db, &bad, day(10), day(100)), 1);
     let all = Rule { ignore_deferred: false, ..found.clone() };
     assert_eq!(matched(db, &all, day(10), day(100)), 3, "never what is in review");
+    let exclude = |by: Option<i64>| {
+        db.write_blocking(move |tx| tx.execute("UPDATE detection SET excluded_by = $1 WHERE port = 22", &[&by]))
+            .unwrap();
+    };
+    exclude(Some(0));
+    assert_eq!(matched(db, &found, day(10), day(100)), 3, "what nobody has to work on holds nothing open");
+    exclude(None);
 
     // A rule that somebody changed while it was gone through stops.
     let (of, run) = (found.clone(), found.clone());
