@@ -7,6 +7,7 @@ mod found;
 mod life;
 mod list;
 mod many;
+mod membership;
 mod merge;
 
 pub use change::{ChangeError, assign, group_exists, set_state};
@@ -19,4 +20,5 @@ pub use list::{
     visible,
 };
 pub use many::{access_of, assign_all, give, numbered, ordinals, set_states};
+pub(crate) use membership::{hand_back, hand_over};
 pub(crate) use merge::{Ensured, HistoryRow, Observed, Origin, ensure, roll_up, write_history};

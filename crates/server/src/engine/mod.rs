@@ -16,6 +16,7 @@ pub mod exclusion;
 pub mod follow;
 pub mod gather;
 pub mod housekeeping;
+pub mod identity;
 pub mod import;
 pub mod jobs;
 pub mod mail;

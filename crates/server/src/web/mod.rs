@@ -19,6 +19,7 @@ pub mod exposure;
 pub mod follow;
 pub mod frame;
 pub mod home;
+pub mod identity;
 pub mod imports;
 pub mod instances;
 pub mod item;
@@ -98,6 +99,7 @@ pub fn routes() -> Router<App> {
         .merge(item_changes::routes())
         .merge(item::routes())
         .merge(assets::routes())
+        .merge(identity::routes())
         .merge(asset::routes())
         .merge(tags::routes())
         .merge(rescan::routes())
