@@ -8,6 +8,8 @@
 //!
 //! [`place`] is the whole of it: the store gives it every host and asset that could count.
 
+pub mod joining;
+
 use crate::id::{AssetId, InstanceId};
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -310,6 +310,20 @@ pub fn roll_up_by(item: Workflow, seen: Sightings, again: bool, now: Timestamp) 
     if taken_up && !again { Workflow { granted: None, ..after.to(State::Open, Substate::None) } } else { after }
 }
 
+/// An item whose asset turned out to be another one's, after that one's item of the same weakness joined it: what was asked or
+/// granted for the other counts for it, too, unless somebody decided about it already. What its detections say is rolled up after.
+#[must_use]
+pub fn joined(item: Workflow, other: Workflow) -> Workflow {
+    let undecided = matches!(item.state, State::Open | State::UnderInvestigation | State::AwaitingImplementation)
+        || item.state == State::Closed && item.granted.is_none();
+    let taken = Workflow { state: other.state, substate: other.substate, granted: other.granted, ..item };
+    match (other.state, other.substate) {
+        (State::InReview | State::Deferred, _) if undecided => taken,
+        (State::Closed, Substate::FalsePositive) if undecided && item.state == State::Closed => taken,
+        _ => item,
+    }
+}
+
 fn refuse<T>(code: &'static str, sentence: &str) -> Result<T, Refusal> {
     Err(Refusal::new(code, sentence))
 }

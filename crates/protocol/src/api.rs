@@ -14,6 +14,7 @@ pub mod exceptions;
 pub mod exclusion;
 pub mod exposure;
 pub mod follow;
+pub mod identity;
 pub mod integrations;
 pub mod mail;
 pub mod response;

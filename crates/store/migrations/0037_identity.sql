@@ -39,3 +39,30 @@ CREATE TABLE exclusion_pass (
     ended_at {time}
 ) {strict};
 CREATE INDEX exclusion_pass_state ON exclusion_pass (state, id);
+
+-- a DNS name is a way of its own to find a machine; until now it stood in fqdn
+ALTER TABLE source_host ADD COLUMN dns {text} NOT NULL DEFAULT '';
+UPDATE source_host SET dns = fqdn;
+CREATE INDEX source_host_dns ON source_host (dns);
+CREATE INDEX source_host_asset_key ON source_host (instance_id, asset_key);
+-- nothing but an address is known of it
+ALTER TABLE asset ADD COLUMN placeholder {bool} NOT NULL DEFAULT FALSE;
+-- the asset it was joined into; NULL = it stands for itself
+ALTER TABLE asset ADD COLUMN merged_into {whole};
+CREATE INDEX asset_merged_into ON asset (merged_into) WHERE merged_into IS NOT NULL;
+
+-- Assets that people joined, and hosts that they gave to another asset.
+CREATE TABLE asset_merge (
+    id {id},
+    from_id {whole} NOT NULL REFERENCES asset (id),
+    into_id {whole} NOT NULL REFERENCES asset (id),
+    -- all that was moved, and how it was before: what an undo needs
+    moved {json} NOT NULL,
+    -- users/ada
+    by_name {text} NOT NULL,
+    at {time} NOT NULL,
+    -- NULL = it holds
+    undone_at {time}
+) {strict};
+CREATE INDEX asset_merge_into ON asset_merge (into_id, id);
+CREATE INDEX asset_merge_from ON asset_merge (from_id, id);

@@ -29,6 +29,7 @@ pub const FIELDS: Fields = Fields {
         Field { name: "score", kind: Kind::Number, doc: "highest residual score of them" },
         Field { name: "network", kind: Kind::Name, doc: "the scanner's network" },
         Field { name: "instance", kind: Kind::Name, doc: "integration instance that reports it" },
+        Field { name: "placeholder", kind: Kind::Truth, doc: "nothing but an address is known of it" },
         Field { name: "seen", kind: Kind::Instant, doc: "last seen by a scanner" },
     ],
     flags: &[Flag { name: "mitigable", field: "platform", words: &["windows", "linux"], doc: "mitigations exist" }],
@@ -51,7 +52,7 @@ pub const LIST: List = List {
     name: "assets",
     select: concat!(
         "a.id, a.name, a.platform, a.os, a.ip, a.fqdn, a.netbios, a.network_id, a.criticality, a.criticality_own,
-         a.zone, a.created_at, a.last_seen_at, ",
+         a.zone, a.placeholder, a.created_at, a.last_seen_at, ",
         agent!(),
         " AS agent"
     ),
@@ -75,6 +76,7 @@ pub const LIST: List = List {
             "source_host h JOIN integration_instance n ON n.id = h.instance_id WHERE h.asset_id = a.id",
             "n.name",
         ),
+        Column::one("placeholder", "a.placeholder"),
         Column::one("seen", "a.last_seen_at"),
     ],
     sorts: &[
@@ -115,6 +117,8 @@ record! {
         pub criticality_own: Option<i64>,
         /// Time zone, as its agent tells it; empty when unknown.
         pub zone: String,
+        /// Nothing but an address is known of it.
+        pub placeholder: bool,
         /// First known.
         pub created_at: Timestamp,
         /// Last seen by a scanner.
@@ -124,10 +128,10 @@ record! {
     }
 }
 
-/// The condition that clips the list to the assets of the scope.
+/// The condition that clips the list to the assets of the scope; what was joined into another asset is not in it.
 #[must_use]
 pub fn visible(assets: &AssetScope) -> Option<Sql> {
-    scope::assets(assets, "a.id")
+    scope::both(scope::assets(assets, "a.id"), Some(Sql::new("a.merged_into IS NULL")))
 }
 
 /// Those of these assets that exist inside the scope.

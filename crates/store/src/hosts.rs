@@ -10,6 +10,7 @@ use crate::{Result, Transaction, last_per_key, stage};
 use domain::asset::Platform;
 use domain::detection::Dated;
 use domain::id::{AssetId, InstanceId, SourceHostId};
+use domain::identity::{Host, only_an_address};
 use domain::time::Timestamp;
 use matching::place;
 use sha2::{Digest as _, Sha256};
@@ -33,6 +34,8 @@ pub struct HostSeen {
     pub ip: String,
     /// Fully qualified name, lower case.
     pub fqdn: String,
+    /// DNS name, lower case; the fully qualified one where the scanner gives no other.
+    pub dns: String,
     /// NetBIOS name, upper case.
     pub netbios: String,
     /// Operating system as reported.
@@ -53,17 +56,35 @@ pub struct HostSeen {
 
 impl HostSeen {
     fn name(&self) -> &str {
-        [&self.fqdn, &self.netbios, &self.ip].into_iter().find(|name| !name.is_empty()).unwrap_or(&self.host_key)
+        [&self.fqdn, &self.dns, &self.netbios, &self.ip]
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .unwrap_or(&self.host_key)
     }
 
     fn seen_at(&self, now: Timestamp) -> Timestamp {
         self.last_scan_at.max(self.last_processed_at).unwrap_or(now)
     }
 
+    /// As matching sees it.
+    fn identity(&self, instance: InstanceId) -> Host {
+        Host {
+            instance,
+            keyed: self.keyed,
+            agent_uuid: self.agent_uuid.clone(),
+            asset_key: self.asset_key.clone(),
+            fqdn: self.fqdn.clone(),
+            netbios: self.netbios.clone(),
+            dns: self.dns.clone(),
+            ip: self.ip.clone(),
+            network: self.network_id.clone(),
+        }
+    }
+
     fn digest(&self) -> RowDigest {
         let mut digest = RowHash::new();
         digest.option(self.asset_key.as_deref()).option(self.agent_uuid.as_deref());
-        for text in [&self.ip, &self.fqdn, &self.netbios, &self.os, &self.network_id, &self.tracking] {
+        for text in [&self.ip, &self.fqdn, &self.dns, &self.netbios, &self.os, &self.network_id, &self.tracking] {
             digest.text(text);
         }
         digest.whole(self.last_scan_at.map(Timestamp::micros)).whole(self.last_processed_at.map(Timestamp::micros));
@@ -138,6 +159,7 @@ struct HostRow {
     asset_key: Option<String>,
     ip: String,
     fqdn: String,
+    dns: String,
     netbios: String,
     os: String,
     network_id: String,
@@ -150,7 +172,7 @@ struct HostRow {
 }
 stage!(HostRow as "source_host_batch" {
     instance_id: InstanceId, host_key: String, keyed: bool, asset_id: AssetId, agent_uuid: Option<String>,
-    asset_key: Option<String>, ip: String, fqdn: String, netbios: String, os: String, network_id: String,
+    asset_key: Option<String>, ip: String, fqdn: String, dns: String, netbios: String, os: String, network_id: String,
     tracking: String, matched_by: &'static str, last_scan_at: Option<Timestamp>, last_processed_at: Option<Timestamp>,
     digest: RowDigest, run_id: i64,
 });
@@ -159,6 +181,8 @@ struct AssetRow {
     // position within the batch, or the key of a known asset
     n: i64,
     name: String,
+    named: bool,
+    placeholder: bool,
     platform: Platform,
     os: String,
     ip: String,
@@ -170,7 +194,7 @@ struct AssetRow {
     seen_at: Timestamp,
 }
 stage!(AssetRow as "asset_batch" {
-    n: i64, name: String, platform: Platform, os: String, ip: String, fqdn: String, netbios: String,
+    n: i64, name: String, named: bool, placeholder: bool, platform: Platform, os: String, ip: String, fqdn: String, netbios: String,
     network_id: String, criticality: i64, scanner_uuid: Option<String>, seen_at: Timestamp,
 });
 
@@ -223,7 +247,7 @@ pub fn merge(
     if changed.is_empty() {
         return Ok(placed);
     }
-    refresh_assets(tx, &changed, now)?;
+    refresh_assets(tx, run.instance, &changed, now)?;
     for (key, id, asset) in upsert(tx, run, &changed)? {
         placed.insert(key, Placed { source_host: id, asset });
     }
@@ -264,6 +288,7 @@ fn upsert(
             asset_key: host.asset_key.clone(),
             ip: host.ip.clone(),
             fqdn: host.fqdn.clone(),
+            dns: host.dns.clone(),
             netbios: host.netbios.clone(),
             os: host.os.clone(),
             network_id: host.network_id.clone(),
@@ -279,16 +304,17 @@ fn upsert(
     // A file may be silent where the API speaks: what is known is not forgotten for that. Times never go back: what was
     // scanned earlier did not get here, and a few rows of a host may have been processed earlier than others.
     tx.all(
-        "INSERT INTO source_host (instance_id, host_key, keyed, asset_id, agent_uuid, asset_key, ip, fqdn, netbios, os,
-             network_id, tracking, matched_by, last_scan_at, last_processed_at, digest, run_id)
-         SELECT instance_id, host_key, keyed, asset_id, agent_uuid, asset_key, ip, fqdn, netbios, os,
-             network_id, tracking, matched_by, last_scan_at, last_processed_at, digest, run_id
+        "INSERT INTO source_host (instance_id, host_key, keyed, asset_id, agent_uuid, asset_key, ip, fqdn, dns, netbios,
+             os, network_id, tracking, matched_by, last_scan_at, last_processed_at, digest, run_id)
+         SELECT instance_id, host_key, keyed, asset_id, agent_uuid, asset_key, ip, fqdn, dns, netbios,
+             os, network_id, tracking, matched_by, last_scan_at, last_processed_at, digest, run_id
          FROM source_host_batch WHERE true
          ON CONFLICT (instance_id, host_key) DO UPDATE SET
              agent_uuid = coalesce(excluded.agent_uuid, source_host.agent_uuid),
              asset_key = coalesce(excluded.asset_key, source_host.asset_key),
              ip = CASE WHEN excluded.ip = '' THEN source_host.ip ELSE excluded.ip END,
              fqdn = CASE WHEN excluded.fqdn = '' THEN source_host.fqdn ELSE excluded.fqdn END,
+             dns = CASE WHEN excluded.dns = '' THEN source_host.dns ELSE excluded.dns END,
              netbios = CASE WHEN excluded.netbios = '' THEN source_host.netbios ELSE excluded.netbios END,
              os = CASE WHEN excluded.os = '' THEN source_host.os ELSE excluded.os END,
              network_id = excluded.network_id,
@@ -306,11 +332,14 @@ fn upsert(
 /// Bring what people see of an asset up to its newest report. Criticality and people's tags are people's.
 fn refresh_assets(
     tx: &mut Transaction<'_>,
+    instance: InstanceId,
     changed: &[(&HostSeen, AssetId, &'static str, RowDigest)],
     now: Timestamp,
 ) -> Result<()> {
-    let rows =
-        changed.iter().filter(|(_, _, by, _)| *by != "new").map(|(host, asset, _, _)| asset_row(host, asset.0, now));
+    let rows = changed
+        .iter()
+        .filter(|(_, _, by, _)| *by != "new")
+        .map(|(host, asset, _, _)| asset_row(host, instance, asset.0, now));
     let mut rows: Vec<AssetRow> = rows.collect();
     rows.sort_by_key(|row| row.seen_at);
     let rows = last_per_key(rows, |row| row.n);
@@ -318,7 +347,8 @@ fn refresh_assets(
         tx.stage(&rows)?;
         tx.execute(
             "UPDATE asset SET
-                 name = CASE WHEN b.fqdn = '' AND b.netbios = '' THEN asset.name ELSE b.name END,
+                 name = CASE WHEN b.named THEN b.name ELSE asset.name END,
+                 placeholder = (asset.placeholder AND b.placeholder),
                  platform = CASE WHEN b.os = '' THEN asset.platform ELSE b.platform END,
                  os = CASE WHEN b.os = '' THEN asset.os ELSE b.os END,
                  ip = CASE WHEN b.ip = '' THEN asset.ip ELSE b.ip END,
@@ -334,14 +364,18 @@ fn refresh_assets(
     Ok(())
 }
 
-fn asset_row(host: &HostSeen, n: i64, now: Timestamp) -> AssetRow {
+fn asset_row(host: &HostSeen, instance: InstanceId, n: i64, now: Timestamp) -> AssetRow {
+    // People look for a machine by one name; which rule found it says the source host.
+    let qualified = [&host.fqdn, &host.dns].into_iter().find(|name| name.contains('.')).unwrap_or(&host.fqdn);
     AssetRow {
         n,
         name: host.name().to_owned(),
+        named: [&host.fqdn, &host.dns, &host.netbios].into_iter().any(|name| !name.is_empty()),
+        placeholder: only_an_address(&host.identity(instance), &host.os),
         platform: Platform::from_os(&host.os),
         os: host.os.clone(),
         ip: host.ip.clone(),
-        fqdn: host.fqdn.clone(),
+        fqdn: qualified.clone(),
         netbios: host.netbios.clone(),
         network_id: host.network_id.clone(),
         criticality: i64::from(host.criticality.unwrap_or(3).clamp(1, 5)),

@@ -8,6 +8,7 @@ mod found;
 mod life;
 mod list;
 mod many;
+mod membership;
 mod merge;
 pub mod settings;
 pub mod stale;
@@ -23,4 +24,5 @@ pub use list::{
     visible,
 };
 pub use many::{access_of, assign_all, give, numbered, of_keys, ordinals, set_states};
+pub(crate) use membership::{hand_back, hand_over};
 pub(crate) use merge::{Ensured, HistoryRow, Observed, Origin, ensure, roll_up, words, write_history};

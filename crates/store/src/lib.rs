@@ -60,6 +60,7 @@ pub mod exclusion;
 pub mod filter;
 pub mod hosts;
 pub mod idempotency;
+pub mod identity;
 pub mod imports;
 pub mod instances;
 pub mod integrations;

@@ -90,6 +90,7 @@ fn vulnerability_administrator(action: Action) -> Reach {
         | A::ExceptionDecide
         | A::RuleEdit
         | A::AssetEdit
+        | A::AssetMerge
         | A::TagEdit => Reach::Everything,
         _ => vulnerability_analyst(action),
     }

@@ -308,6 +308,8 @@ actions! {
     AgentRevoke "agent_revoke" Agents "revoke agents",
     /// Change an asset's tags or criticality.
     AssetEdit "asset_edit" Agents "edit assets",
+    /// Join assets that are one machine, take that back, and say how machines are recognised.
+    AssetMerge "asset_merge" Agents "join assets",
     /// Put tags below each other and say how much they matter.
     TagEdit "tag_edit" Agents "edit tags",
     /// Make, disable and group users, and reset their passwords.
@@ -343,6 +345,7 @@ impl Action {
                 | Action::ScannerActivate
                 | Action::IntegrationConfigure
                 | Action::ImportRun
+                | Action::AssetMerge
                 | Action::TagEdit
                 | Action::CatalogueInstall
                 | Action::SettingsChange

@@ -146,6 +146,30 @@ fn what_opens_an_item_counts_and_forgets_what_was_granted() {
 }
 
 #[test]
+fn what_was_decided_for_an_item_counts_for_the_one_it_joins() {
+    for (item, other, wanted) in [
+        ("OP", "DE", "DE"),
+        ("UI", "IR", "IR"),
+        ("OP", "UI", "OP"),
+        ("OP", "CP", "OP"),
+        ("CF", "DE", "DE"),
+        ("CF", "CQ", "CQ"),
+        ("CD", "IR", "CD"),
+        ("DE", "IR", "DE"),
+        ("IR", "DE", "IR"),
+        ("RE", "DE", "RE"),
+        ("CQ", "DE", "CQ"),
+    ] {
+        let after = joined(before(item), before(other));
+        assert_eq!(
+            (after.state, after.substate),
+            (before(wanted).state, before(wanted).substate),
+            "{other} joins {item}"
+        );
+    }
+}
+
+#[test]
 fn words_go_there_and_back() {
     for (state, word) in State::ALL.into_iter().zip(State::WORDS) {
         assert_eq!((state.as_str(), State::parse(word)), (*word, Some(state)));

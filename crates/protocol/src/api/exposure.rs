@@ -140,6 +140,9 @@ pub struct Asset {
     pub criticality_by_hand: bool,
     /// Time zone, as its agent tells it; empty when unknown.
     pub zone: String,
+    /// Nothing but an address is known of it.
+    #[serde(default)]
+    pub placeholder: bool,
     /// Tags.
     pub tags: Vec<String>,
     /// An agent of ours is on it.
@@ -165,6 +168,9 @@ pub struct Asset {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AssetSource {
+    /// Key of the source host.
+    #[serde(default)]
+    pub id: i64,
     /// Name of the instance.
     pub instance: String,
     /// The scanner's id of the host.
@@ -177,7 +183,8 @@ pub struct AssetSource {
     pub network_id: String,
     /// How the scanner tells machines apart.
     pub tracking: String,
-    /// The rule that found the asset: `agent_uuid`, `fqdn`, `netbios`, `ip` or `new`.
+    /// The rule that found the asset: `agent_uuid`, `asset_id`, `fqdn`, `netbios`, `dns` or `ip`; `new` where none did, `person`
+    /// where somebody decided.
     pub matched_by: String,
     /// Last vulnerability scan.
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]

@@ -6,11 +6,13 @@ use crate::http::{Caller, Error, ListQuery};
 use crate::views::follow as view;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use domain::access::{Action, Record};
 use domain::id::AssetId;
 use protocol::api::exposure::{Asset, AssetBody, AssetChange, AssetControl, AssetSource, AssetsBody};
 use protocol::api::follow::Risk;
 use store::assets::{self, AssetRow, Exposure};
+use store::identity::merge;
 use store::{controls, list};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -38,6 +40,7 @@ fn body(row: AssetRow, tags: Vec<String>, exposure: Exposure, risk: Risk) -> Ass
         criticality: row.criticality,
         criticality_by_hand: row.criticality_own.is_some(),
         zone: row.zone,
+        placeholder: row.placeholder,
         tags,
         agent: row.agent,
         open_items: exposure.open(),
@@ -75,7 +78,10 @@ async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Resu
     Ok(Json(AssetsBody { assets: rows.collect(), next: page.next_cursor }))
 }
 
-/// An asset that the caller may see, with its tags; otherwise it looks absent.
+/// Code of an asset that was joined into another one, which the sentence names.
+pub(crate) const MERGED: &str = "merged";
+
+/// An asset that the caller may see, with its tags; otherwise it looks absent. One that was joined into another is gone: 410.
 pub(crate) fn known(
     tx: &mut store::Transaction<'_>,
     caller: &Caller,
@@ -90,6 +96,10 @@ pub(crate) fn known(
     let tags = assets::tags(tx, &[id])?.remove(&id).unwrap_or_default();
     let cover = caller.scope.cover([caller.scope.sees(tags.iter().map(String::as_str))]);
     caller.may(action, &Record { cover, ..Record::default() })?;
+    if let Some(into) = merge::gone_to(tx, id)? {
+        let why = format!("asset {id} was joined into asset {into}");
+        return Err(Error::problem(StatusCode::GONE, MERGED, why));
+    }
     Ok((row, tags))
 }
 
@@ -97,6 +107,7 @@ fn full(tx: &mut store::Transaction<'_>, row: AssetRow, tags: Vec<String>) -> Re
     let id = row.id;
     let exposure = assets::exposure(tx, &[id])?.remove(&id).unwrap_or_default();
     let sources = assets::sources(tx, id)?.into_iter().map(|source| AssetSource {
+        id: source.id.0,
         instance: source.instance,
         host: source.host_key,
         agent_uuid: source.agent_uuid,

@@ -23,6 +23,7 @@ pub mod exceptions;
 pub mod exclusion;
 pub mod follow;
 pub mod history;
+pub mod identity;
 pub mod imports;
 pub mod instances;
 pub mod item_changes;
@@ -80,6 +81,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(schedules::routes())
         .merge(vulnerabilities::routes())
         .merge(assets::routes())
+        .merge(identity::routes())
         .merge(tags::routes())
         .merge(items::routes())
         .merge(item_changes::routes())

@@ -18,6 +18,7 @@ pub mod exclusion;
 pub mod follow;
 pub mod gather;
 pub mod housekeeping;
+pub mod identity;
 pub mod import;
 pub mod item_settings;
 pub mod jobs;

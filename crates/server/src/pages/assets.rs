@@ -181,8 +181,10 @@ pub struct AssetPage {
     pub findings: Vec<FindingRow>,
     /// How many in all, and the list.
     pub findings_total: (i64, String),
-    /// What scanners call it: instance, host id, address, matched by.
-    pub sources: Vec<(String, String, String, String)>,
+    /// What scanners call it: instance, host id, address, matched by, and giving it to another asset.
+    pub sources: Vec<(String, String, String, String, Action)>,
+    /// Hosts that people gave to it: what, when, and taking it back.
+    pub merges: Vec<(String, When, Option<Action>)>,
     /// What happened.
     pub log: Vec<Entry>,
 }

@@ -3,7 +3,7 @@
 use super::assets::{open_items, worst};
 use super::frame::{Show, again, faults, frame};
 use super::vulnerabilities::TOTAL_MAX;
-use super::{choice, eliminations, exposure, marks};
+use super::{choice, eliminations, exposure, identity, marks};
 use crate::api;
 use crate::app::App;
 use crate::engine::{follow, rescan};
@@ -13,13 +13,14 @@ use crate::http::{Error, PageActor};
 use crate::pages::assets::{AssetPage, ControlRow, FindingRow, system_icon};
 use crate::pages::forms::{DialogPage, Faults};
 use crate::pages::lists::{Action as Button, address};
-use crate::pages::{Chip, Choice, Fact, Fault, Field, Section, Tone, Value};
+use crate::pages::{Chip, Choice, Fact, Fault, Field, Section, Tone, Value, When};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use domain::access::{Action, Record};
 use domain::id::AssetId;
+use domain::identity::Rule;
 use domain::mitigation::{ControlState, Origin};
 use domain::number::Series;
 use domain::refusal::Refusal;
@@ -29,6 +30,7 @@ use protocol::api::exposure::AssetChange;
 use store::agents::AgentRow;
 use store::assets::{self, AssetRow, Exposure, SourceRow};
 use store::audit::Written;
+use store::identity::merge::{self, MergeRow};
 use store::items::ItemRow;
 use store::{Transaction, agents, audit, catalogue, controls, list};
 
@@ -58,6 +60,7 @@ struct Seen {
     findings: Vec<ItemRow>,
     total: i64,
     sources: Vec<SourceRow>,
+    merges: Vec<MergeRow>,
     log: Vec<Written>,
     risk: (i64, Formula),
     /// Why none of its open items can be rescanned.
@@ -88,6 +91,11 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, id: AssetId, now: Timestamp) 
         unscannable: rescan::of_asset(tx, who, id)?.err(),
         controls: controls_of(tx, id, &findings)?,
         sources: assets::sources(tx, id)?,
+        merges: if who.decide(Action::AssetMerge, &Record::default()).allowed() {
+            merge::into(tx, id)?
+        } else {
+            Vec::new()
+        },
         log: audit::of_resource(tx, &format!("assets/{id}"), None, LOG_LINES)?,
         findings,
         total,
@@ -117,7 +125,13 @@ fn controls_of(tx: &mut Transaction<'_>, id: AssetId, findings: &[ItemRow]) -> R
 
 async fn show(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Result<Response, Error> {
     let (asker, now) = (who.clone(), app.clock.now());
-    let seen = app.database.try_read(move |tx| look(tx, &asker, AssetId(id), now)).await?;
+    let seen = app.database.try_read(move |tx| look(tx, &asker, AssetId(id), now)).await;
+    let seen = match seen {
+        Err(Error::Problem(problem)) if problem.code == api::assets::MERGED => {
+            return moved_on(&app, AssetId(id)).await;
+        }
+        seen => seen?,
+    };
     let asset = &seen.asset;
     let shell = frame(&app, &who, Section::Assets, asset.name.clone()).await?.under("Assets", "/assets");
     let open = open_items(asset.id);
@@ -136,10 +150,18 @@ async fn show(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Re
         controls: seen.controls.iter().map(|control| control_row(&who, &seen, control, now)).collect(),
         findings: seen.findings.iter().map(finding).collect(),
         findings_total: (seen.total, address("/items", &[("q", &open)])),
-        sources: seen.sources.iter().map(source).collect(),
+        sources: seen.sources.iter().map(|row| source(&who, asset.id, row)).collect(),
+        merges: seen.merges.iter().map(|row| taken(&who, row, now)).collect(),
         log: seen.log.iter().map(|entry| exposure::activity(entry, now)).collect(),
     };
     Ok(Show(page).into_response())
+}
+
+/// An asset that was joined into another one leads there.
+async fn moved_on(app: &App, id: AssetId) -> Result<Response, Error> {
+    let into = app.database.read(move |tx| merge::gone_to(tx, id)).await?;
+    let to = into.map_or_else(|| "/assets".to_owned(), |into| format!("/assets/{into}"));
+    Ok(flash::redirect(&to, Some(Flash::done(format!("Asset {id} was joined into this one.")))))
 }
 
 fn marked(seen: &Seen) -> Vec<Chip> {
@@ -147,6 +169,9 @@ fn marked(seen: &Seen) -> Vec<Chip> {
         Some(_) => Chip::new(Tone::Ok, "Agent in place"),
         None => Chip::new(Tone::Idle, "No agent"),
     }];
+    if seen.asset.placeholder {
+        marked.push(Chip::new(Tone::Warn, "Placeholder").titled("Nothing but an address is known of it"));
+    }
     marked.extend(seen.tags.iter().map(|tag| Chip::new(Tone::Info, tag.clone()).with_icon("tag")));
     marked
 }
@@ -162,6 +187,9 @@ fn actions(who: &PageActor, seen: &Seen) -> Vec<Button> {
             .icon("shield-half")
             .unless(eliminations::cannot_view(who).or(unopened)),
         Button::show("Tags and criticality", format!("/assets/{id}/edit")).icon("tag").unless(edits),
+        Button::show("Join into another", format!("/assets/{id}/merge")).icon("server").unless(
+            identity::denied(who).or(seen.sources.is_empty().then(|| "No scanner has reported it.".to_owned())),
+        ),
     ]
 }
 
@@ -271,15 +299,31 @@ fn finding(item: &ItemRow) -> FindingRow {
     }
 }
 
-fn source(row: &SourceRow) -> (String, String, String, String) {
+/// Hosts that a person gave to the asset, and the way back.
+fn taken(who: &PageActor, row: &MergeRow, now: Timestamp) -> (String, When, Option<Button>) {
+    let by = row.by_name.strip_prefix("users/").unwrap_or(&row.by_name);
+    let what = match row.undone_at {
+        None => format!("{by} gave it hosts of {}", row.from_name),
+        Some(_) => format!("{by} gave it hosts of {}, taken back since", row.from_name),
+    };
+    let back = Button::post("Take back", format!("/assets/{}/merges/{}/undo", row.into_id, row.id))
+        .icon("arrow-back-up")
+        .asking("Take this back?", "Hosts and items are as they were, and then as their detections say.", "Take back")
+        .unless(identity::denied(who));
+    (what, exposure::near(row.at, now), row.undone_at.is_none().then_some(back))
+}
+
+fn source(who: &PageActor, asset: AssetId, row: &SourceRow) -> (String, String, String, String, Button) {
     let mut how = match row.matched_by.as_str() {
         "new" => "matched no other, so it made this asset".to_owned(),
-        rule => format!("matched by {}", rule.replace('_', " ")),
+        "person" => "given to it by somebody".to_owned(),
+        rule => format!("matched by {}", Rule::parse(rule).map_or("a rule that is gone", Rule::title)),
     };
     if let Some(at) = row.last_scan_at {
         how = format!("{how}, scanned {}", at.to_jiff().strftime("%-d %b %Y"));
     }
-    (row.instance.clone(), format!("host {}", row.host_key), row.ip.clone(), how)
+    let away = Button::show("Move", format!("/assets/{asset}/hosts/{}/move", row.id)).unless(identity::denied(who));
+    (row.instance.clone(), format!("host {}", row.host_key), row.ip.clone(), how, away)
 }
 
 /// What the form holds: criticality and the tags of people.

@@ -1,8 +1,8 @@
 //! `/assets`: the list of assets.
 
-use super::exposure;
 use super::frame::{Head, Show, frame, listed, pager};
 use super::vulnerabilities::TOTAL_MAX;
+use super::{exposure, identity};
 use crate::app::App;
 use crate::engine::rescan;
 use crate::http::{Error, ListQuery, PageActor};
@@ -61,9 +61,13 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
             })
             .collect();
     }
-    for (label, q) in
-        [("All", ""), ("With open items", "items:>0"), ("Critical", "score:>=90"), ("Without an agent", "agent:no")]
-    {
+    for (label, q) in [
+        ("All", ""),
+        ("With open items", "items:>0"),
+        ("Critical", "score:>=90"),
+        ("Without an agent", "agent:no"),
+        ("Placeholders", "is:placeholder"),
+    ] {
         list.tab(label, q, None);
     }
     list.facet(
@@ -80,7 +84,10 @@ async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Resu
         "Criticality",
         &[("5", "criticality:5", None, None), ("4", "criticality:4", None, None), ("3", "criticality:3", None, None)],
     );
-    let shell = frame(&app, &who, Section::Assets, "Assets").await?.action(Button::go("Tags", "/tags").icon("tag"));
+    let shell = frame(&app, &who, Section::Assets, "Assets")
+        .await?
+        .action(identity::matching(&who))
+        .action(Button::go("Tags", "/tags").icon("tag"));
     Ok(Show(AssetsPage { shell, formula: (formula.title(), formula.text()), list, rows }).into_response())
 }
 
@@ -122,7 +129,13 @@ fn row(asset: AssetRow, tags: Vec<String>, found: &Exposure, risk: i64, rescans:
         os: asset.os,
         tags,
         criticality: asset.criticality,
-        agent: if asset.agent { Chip::new(Tone::Ok, "In place") } else { Chip::new(Tone::Idle, "No agent") },
+        agent: if asset.placeholder {
+            Chip::new(Tone::Warn, "Placeholder").titled("Nothing but an address is known of it")
+        } else if asset.agent {
+            Chip::new(Tone::Ok, "In place")
+        } else {
+            Chip::new(Tone::Idle, "No agent")
+        },
         open: bands(found),
         open_count: found.open(),
         worst: worst(found),

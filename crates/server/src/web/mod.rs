@@ -23,6 +23,7 @@ pub mod exposure;
 pub mod follow;
 pub mod frame;
 pub mod home;
+pub mod identity;
 pub mod imports;
 pub mod instances;
 pub mod item;
@@ -118,6 +119,7 @@ pub fn routes() -> Router<App> {
         .merge(task_rules::routes())
         .merge(notes::routes())
         .merge(assets::routes())
+        .merge(identity::routes())
         .merge(asset::routes())
         .merge(tags::routes())
         .merge(rescan::routes())

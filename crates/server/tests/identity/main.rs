@@ -9,6 +9,8 @@
 )]
 
 mod exclusion;
+mod joining;
+mod unique_ids;
 
 use serde_json::Value;
 use std::time::Duration;

@@ -18,14 +18,16 @@ pub fn machine(report: HostReport) -> Machine {
     let processed = report.detections.iter().filter_map(|detection| detection.last_processed_at).max();
     let (host_key, keyed) = host_key(&report);
     let network_id = network(&report).unwrap_or_default();
-    let fqdn = report.fqdn.or(report.dns).unwrap_or_default();
+    let name = |name: &Option<String>| name.as_deref().unwrap_or_default().trim_end_matches('.').to_lowercase();
+    let (fqdn, dns) = (name(&report.fqdn), name(&report.dns));
     let host = HostSeen {
         host_key,
         keyed,
         asset_key: report.asset_id.map(|id| id.to_string()),
         agent_uuid: report.agent_uuid.map(|uuid| uuid.to_lowercase()),
         ip: report.ip.or(report.ipv6).unwrap_or_default(),
-        fqdn: fqdn.trim_end_matches('.').to_lowercase(),
+        dns: if dns.is_empty() { fqdn.clone() } else { dns },
+        fqdn,
         netbios: report.netbios.unwrap_or_default().to_uppercase(),
         os: report.os.unwrap_or_default(),
         network_id,

@@ -106,7 +106,8 @@ pub(super) fn pages(out: &Path) {
         controls: vec![control(0, "Disable ChaCha20-Poly1305 and EtM in sshd", Tone::Mit, "Effective", true), control(1, "sshd: LoginGraceTime 0", Tone::Fail, "Drifted", true), control(2, "pkexec: drop the setuid bit", Tone::Mit, "Effective", false)],
         findings: WEAK.iter().take(6).map(|(qid, title, _, before, after, _)| assets::FindingRow { number: format!("VIT000{qid}"), href: "item.html".into(), title: (*title).into(), qid: (*qid).into(), state: Chip::new(Tone::Warn, "Open"), mitigation: (before != after).then(|| Chip::new(Tone::Mit, "Mitigated")), change: Change::new(Some(*before), Some(*after)) }).collect(),
         findings_total: (14, "items.html".into()),
-        sources: vec![("Qualys EU".into(), "host 4711".into(), "10.20.4.1".into(), "matched by agent id".into())],
+        sources: vec![("Qualys EU".into(), "host 4711".into(), "10.20.4.1".into(), "matched by agent id".into(), Action::show("Move", "/assets/7/hosts/1/move"))],
+        merges: Vec::new(),
         log: vec![entry(12, Tone::Fail, "Drift: LoginGraceTime changed", "agent"), entry(42, Tone::Mit, "Control effective: Terrapin", "MJ0001187")],
     };
     save(out, "asset", &page.to_string());
