@@ -252,7 +252,21 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The stable code of this reason.
+    /// The codes of all reasons.
+    pub const CODES: [&'static str; 10] = [
+        "role_missing",
+        "not_yours",
+        "owner_only",
+        "not_assigned",
+        "out_of_scope",
+        "partly_out_of_scope",
+        "token_scope",
+        "guarded",
+        "wider_scope",
+        "account_scoped",
+    ];
+
+    /// The stable code of this reason, one of [`Reason::CODES`].
     pub fn code(&self) -> &'static str {
         match self {
             Reason::RoleMissing(_) => "role_missing",

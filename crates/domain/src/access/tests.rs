@@ -188,3 +188,20 @@ fn words_survive_a_round_trip() {
     let refused = "root".parse::<Role>().unwrap_err().to_string();
     assert!(refused.starts_with("\"root\" is not a known role; known are: super_user, "), "{refused}");
 }
+
+#[test]
+fn every_reason_has_a_code_of_the_list() {
+    let reasons = [
+        Reason::RoleMissing(Action::ItemsView),
+        Reason::NotYours,
+        Reason::OwnerOnly,
+        Reason::NotAssigned,
+        Reason::OutOfScope,
+        Reason::PartlyOutOfScope,
+        Reason::TokenScope(TokenScope::Read),
+        Reason::Guarded,
+        Reason::WiderScope,
+        Reason::Scoped,
+    ];
+    assert_eq!(reasons.map(|reason| reason.code()), Reason::CODES);
+}

@@ -337,6 +337,22 @@ fn planned(format: Format, plan: &Plan) -> Result<(), Failure> {
         note(&format!("{} is looked at by {} already", open.item, open.scan));
     }
     left_out(&plan.left_out);
+    for scan in &plan.scans {
+        let place = format!("{} on {}", scan.instance, scan.appliance);
+        if let (Some(at), Some(local)) = (scan.opens_at, &scan.opens_local) {
+            note(&format!("{place} waits for the scan window, which opens at {local} ({at})"));
+        }
+        if let Some(seconds) = scan.seconds_expected {
+            note(&format!("{place}: scans of this size took about {seconds} s lately"));
+        }
+        for one in &scan.untested {
+            note(&one.reason);
+        }
+        let unnamed = scan.untested_count - i64::try_from(scan.untested.len()).unwrap_or(0);
+        if unnamed > 0 {
+            note(&format!("the same holds for {unnamed} more vulnerabilities"));
+        }
+    }
     output::list(format, &plan.scans, PLANNED)
 }
 
@@ -385,6 +401,9 @@ fn wanting(body: &ScanBody) -> String {
 fn offered(format: Format, offer: &OfferBody) -> Result<(), Failure> {
     if format == Format::Json {
         return output::json(offer);
+    }
+    if let Some(warning) = offer.default_profile.as_ref().and_then(|profile| profile.warning.as_ref()) {
+        note(warning);
     }
     let default = offer.default_profile.as_ref().map(|profile| profile.title.clone());
     let fields = [

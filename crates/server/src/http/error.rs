@@ -65,7 +65,11 @@ impl Error {
             Error::Problem(problem) => (**problem).clone(),
             Error::Denied(reason) if reason.hides() => Problem::new(404, "not_found", "there is no such record"),
             Error::Denied(reason) => Problem::new(403, reason.code(), reason.to_string()),
-            Error::Refused(refusal) => Problem::new(409, refusal.code, refusal.sentence.clone()),
+            Error::Refused(refusal) => {
+                // A permission that is missing is 403 whichever way it is said: a button's reason is a refusal, too.
+                let status = if Reason::CODES.contains(&refusal.code) { 403 } else { 409 };
+                Problem::new(status, refusal.code, refusal.sentence.clone())
+            }
             Error::Invalid(errors) => {
                 let detail = match errors.as_slice() {
                     [one] => one.message.clone(),

@@ -21,7 +21,7 @@ pub async fn prepare(world: &mut World, action: &str, role: &str, relation: &str
         ["open", "under_investigation", "awaiting_implementation", "in_review", "deferred", "resolved", "closed"];
     let of_item = states.into_iter().find(|known| *known == state).unwrap_or("open");
     match action {
-        "item_state" | "item_assign" | "exception_request" => {
+        "item_state" | "item_assign" | "exception_request" | "note_add" => {
             world.situation("ready").await;
             forget_requests(world).await;
             world.items(of_item, role, relation).await;
@@ -201,6 +201,7 @@ pub async fn act(world: &World, action: &str, who: &Who, subject: &str) -> Reply
             }
             made
         }
+        "note_add" => who.post(&format!("/api/v1/notes/items/{subject}"), &json!({ "text": "seen" })).await,
         "exception_request" => {
             let new = json!({ "kind": "false_positive", "note": "why", "items": [subject] });
             who.post("/api/v1/exceptions", &new).await

@@ -19,7 +19,12 @@ pub const ROLES: [(&str, &str); 8] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Yes,
-    No { status: u16, code: String },
+    /// With the phrase of the permission that is missing, where it is not that of the action.
+    No {
+        status: u16,
+        code: String,
+        phrase: String,
+    },
 }
 
 /// A state that a case is in.
@@ -65,8 +70,9 @@ pub struct Table {
 }
 
 fn no(words: &[&str], line: &str) -> Answer {
-    let [status, code] = words else { panic!("a status and a code: {line}") };
-    Answer::No { status: status.parse().unwrap_or_else(|_| panic!("{line}")), code: (*code).to_owned() }
+    let [status, code, phrase @ ..] = words else { panic!("a status and a code: {line}") };
+    let status = status.parse().unwrap_or_else(|_| panic!("{line}"));
+    Answer::No { status, code: (*code).to_owned(), phrase: phrase.join(" ") }
 }
 
 impl Table {
