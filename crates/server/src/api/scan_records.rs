@@ -70,7 +70,7 @@ async fn offer_of_task(
 #[utoipa::path(post, path = "/tasks/{number}/rescan", tag = "scans", params(("number" = String, Path)),
     request_body = body::RescanRequest, responses((status = CREATED, body = body::RequestedBody),
     (status = OK, body = body::RequestedBody), (status = CONFLICT, description = "as of an item; `record_closed`, \
-    `mixed_sources`, `nothing_open`, `too_many_items`")))]
+    `mixed_sources`, `no_qualys_item`, `nothing_open`, `too_many_items`")))]
 async fn rescan_task(
     State(app): State<App>,
     caller: Caller,
@@ -99,7 +99,7 @@ async fn offer_of_effort(
 #[utoipa::path(post, path = "/efforts/{number}/rescan", tag = "scans", params(("number" = String, Path)),
     request_body = body::RescanRequest, responses((status = CREATED, body = body::RequestedBody),
     (status = OK, body = body::RequestedBody), (status = CONFLICT, description = "as of an item; `record_closed`, \
-    `mixed_sources`, `nothing_open`, `too_many_items`")))]
+    `mixed_sources`, `no_qualys_item`, `nothing_open`, `too_many_items`")))]
 async fn rescan_effort(
     State(app): State<App>,
     caller: Caller,

@@ -39,6 +39,20 @@ pub async fn prepare(world: &mut World, action: &str, role: &str, relation: &str
             world.situation(state).await;
             if action == "rescan_asset" { world.asset.to_string() } else { world.item.clone() }
         }
+        "rescan_task" => {
+            world.situation("ready").await;
+            world.items("open", role, "none").await;
+            let task = world.task(of_item, role, relation).await;
+            world.situation(state).await;
+            task
+        }
+        "rescan_effort" => {
+            world.situation("ready").await;
+            world.items("open", role, "none").await;
+            let effort = world.effort(state == "closed", role, relation).await;
+            world.situation(state).await;
+            effort
+        }
         "scan_cancel" | "scan_retry" => scan(world, role, relation, state).await,
         "instance_delete" => {
             world.situation("ready").await;
@@ -215,6 +229,8 @@ pub async fn act(world: &World, action: &str, who: &Who, subject: &str) -> Reply
             who.post(&format!("/api/v1/exceptions/{subject}/revoke"), &json!({ "answer": "wrong" })).await
         }
         "rescan_item" => who.post(&format!("/api/v1/items/{subject}/rescan"), &json!({})).await,
+        "rescan_task" => who.post(&format!("/api/v1/tasks/{subject}/rescan"), &json!({})).await,
+        "rescan_effort" => who.post(&format!("/api/v1/efforts/{subject}/rescan"), &json!({})).await,
         "rescan_list" => who.post("/api/v1/scans", &json!({ "items": [subject] })).await,
         "rescan_asset" => who.post(&format!("/api/v1/assets/{subject}/rescan"), &json!({})).await,
         "scan_cancel" => who.post(&format!("/api/v1/scans/{subject}/cancel"), &json!({ "everybody": true })).await,
@@ -278,6 +294,8 @@ pub fn page(action: &str, subject: &str) -> Option<String> {
             format!("/tasks/{subject}")
         }
         "rescan_asset" => format!("/assets/{subject}"),
+        "rescan_task" => format!("/tasks/{subject}"),
+        "rescan_effort" => format!("/efforts/{subject}"),
         "scan_cancel" | "scan_retry" => format!("/scans/{subject}"),
         "scanner_activate" => "/scanners/qualys".to_owned(),
         "instance_change" | "instance_disable" | "instance_delete" | "rescan_policy" | "connection_test" => {

@@ -172,6 +172,33 @@ impl World {
         number
     }
 
+    /// An effort of two open items, over or not, that this person or group leads.
+    pub async fn effort(&self, over: bool, role: &str, relation: &str) -> String {
+        let free = self.server.app().database.write(|tx| {
+            tx.execute("DELETE FROM effort_claim", &[])?;
+            tx.execute("UPDATE effort SET state = 'inactive'", &[])
+        });
+        free.await.unwrap();
+        let new = json!({ "items": [self.item, self.second], "title": "Two" });
+        let made = self.admin.post("/api/v1/efforts", &new).await.expect(201);
+        let number = made["effort"]["number"].as_str().unwrap().to_owned();
+        while self.admin.get(&format!("/api/v1/efforts/{number}")).await.expect(200)["effort"]["state"] == "filling" {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let ordinal: i64 = number.trim_start_matches("REF").parse().unwrap();
+        let owner = (relation == "assignee").then(|| self.person(role, relation).1);
+        let group = if relation == "group" { GROUP } else { "" };
+        let state = if over { "inactive" } else { "active" };
+        let put = self.server.app().database.write(move |tx| {
+            tx.execute(
+                "UPDATE effort SET state = $2, owner_id = $3, group_name = $4 WHERE number = $1",
+                &[&ordinal, &state, &owner, &group],
+            )
+        });
+        put.await.unwrap();
+        number
+    }
+
     /// Scanner and instance as they were set up, and then in this state.
     pub async fn situation(&self, state: &str) {
         let instance = self.instance;

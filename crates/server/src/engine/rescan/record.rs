@@ -4,7 +4,7 @@
 use super::offer::{self, Denial, Judge, Offer};
 use super::plan::MISSING;
 use crate::http::{Caller, Error};
-use domain::access::Record;
+use domain::access::{Action, Record};
 use domain::effort;
 use domain::id::UserId;
 use domain::item::State;
@@ -62,6 +62,8 @@ pub(super) fn load(tx: &mut Transaction<'_>, caller: &Caller, number: Number) ->
 /// # Errors
 /// A missing permission; the record is closed, nothing of it is open, it holds too much.
 pub(super) fn wanted(tx: &mut Transaction<'_>, caller: &Caller, number: Number) -> Result<Vec<i64>, Error> {
+    // Whose roles never allow it is told so, whether there is such a record or not.
+    caller.may(Action::Rescan, &Record::assigned_to(Some(caller.user), None))?;
     let held = load(tx, caller, number)?;
     let judge = Judge::new(tx, caller)?;
     match may(&judge, &held) {
@@ -104,7 +106,7 @@ fn mixed(noun: &str, open: i64, foreign: i64) -> Result<(), Refusal> {
         (0, _) => Ok(()),
         (_, 0) => {
             let why = format!("no item of the {noun} comes from Qualys; only Qualys items can be rescanned");
-            Err(Refusal::new("source_not_supported", why))
+            Err(Refusal::new("no_qualys_item", why))
         }
         (foreign, rest) => {
             let why = format!(
@@ -203,7 +205,7 @@ pub fn items_of_record(
 /// Whether items that are left out keep the whole record from being rescanned.
 ///
 /// # Errors
-/// `mixed_sources`, `source_not_supported`.
+/// `mixed_sources`, `no_qualys_item`.
 pub(super) fn whole(tx: &mut Transaction<'_>, caller: &Caller, number: Number) -> Result<(), Error> {
     let held = load(tx, caller, number)?;
     let (open, foreign) = scans::held_open(tx, held.holder, PRODUCT)?;
