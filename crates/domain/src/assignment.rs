@@ -182,7 +182,9 @@ mod tests {
 
     #[test]
     fn what_a_person_decided_stands() {
-        for (by, touched) in [("", true), ("rule:4", true), (BY_PERSON, false), ("task:VUL0000001", false), ("other", false)] {
+        for (by, touched) in
+            [("", true), ("rule:4", true), (BY_PERSON, false), ("task:VUL0000001", false), ("other", false)]
+        {
             assert_eq!(may_touch(by), touched, "{by}");
         }
         assert!(Kind::ALL.iter().zip(Kind::WORDS).all(|(kind, word)| Kind::parse(word) == Some(*kind)));
