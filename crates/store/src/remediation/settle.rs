@@ -24,8 +24,8 @@ const ROUNDS_MAX: usize = 8;
 pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Timestamp) -> Result<Vec<ItemId>> {
     let Followed { new, changed, by } = followed;
     let (mut items, tasks) = regroup(tx, new, changed, by, now)?;
-    items.extend(changed.iter().copied());
-    if items.is_empty() || !any(tx)? {
+    items.extend(held(tx, changed)?);
+    if items.is_empty() {
         return Ok(Vec::new());
     }
     settle(tx, items, tasks, by, now)
@@ -33,17 +33,27 @@ pub(crate) fn follow(tx: &mut Transaction<'_>, followed: &Followed<'_>, now: Tim
 
 /// Let tasks follow items whose scores or due dates changed.
 pub(crate) fn rescored(tx: &mut Transaction<'_>, items: &[ItemId], by: &str, now: Timestamp) -> Result<()> {
-    if items.is_empty() || !any(tx)? {
+    let items = held(tx, items)?;
+    if items.is_empty() {
         return Ok(());
     }
-    settle(tx, items.iter().copied().collect(), BTreeSet::new(), by, now).map(|_| ())
+    settle(tx, items, BTreeSet::new(), by, now).map(|_| ())
 }
 
-/// Whether any task holds anything.
-fn any(tx: &mut Transaction<'_>) -> Result<bool> {
-    let found: i64 =
+/// Those of these items that a task holds; one look where no task holds anything.
+fn held(tx: &mut Transaction<'_>, items: &[ItemId]) -> Result<BTreeSet<ItemId>> {
+    if items.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let any: i64 =
         tx.scalar("SELECT count(*) FROM (SELECT 1 AS one FROM remediation_item LIMIT 1) AS some_item", &[])?;
-    Ok(found > 0)
+    if any == 0 {
+        return Ok(BTreeSet::new());
+    }
+    let keys: Vec<i64> = items.iter().map(|item| item.0).collect();
+    let rows: Vec<(ItemId,)> =
+        tx.all("SELECT DISTINCT item_id FROM remediation_item WHERE item_id {in $1}", &[&keys])?;
+    Ok(rows.into_iter().map(|(item,)| item).collect())
 }
 
 /// Bring these items and tasks, and all that they move, to states that agree; gives the items that a task moved.
