@@ -22,3 +22,4 @@ pub mod scans;
 pub mod selection;
 pub mod tags;
 pub mod tasks;
+pub mod topics;

@@ -31,6 +31,7 @@ pub mod items;
 pub mod jobs;
 pub mod mail;
 pub mod notes;
+pub mod notices;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
@@ -46,6 +47,7 @@ pub mod task_changes;
 pub mod task_rules;
 pub mod tasks;
 pub mod tokens;
+pub mod topics;
 pub mod vulnerabilities;
 
 #[derive(utoipa::OpenApi)]
@@ -89,6 +91,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(efforts::routes())
+        .merge(topics::routes())
+        .merge(notices::routes())
         .merge(tasks::routes())
         .merge(task_changes::routes())
         .merge(task_rules::routes())

@@ -37,6 +37,7 @@ pub mod sign_in;
 pub mod summary;
 pub mod tags;
 pub mod tasks;
+pub mod topics;
 pub mod users;
 pub mod vulnerabilities;
 pub mod wizard;

@@ -39,6 +39,7 @@ mod job_waves;
 pub mod jobs;
 pub mod mail;
 pub mod marks;
+mod mine;
 pub mod mitigations;
 pub mod new_job;
 pub mod notes;
@@ -59,6 +60,7 @@ pub mod task;
 pub mod task_changes;
 pub mod tasks;
 pub mod tokens;
+mod topics;
 pub mod upload;
 pub mod users;
 pub mod vulnerabilities;
@@ -101,6 +103,8 @@ pub fn routes() -> Router<App> {
         .merge(follow::routes())
         .merge(mail::routes())
         .merge(efforts::routes())
+        .merge(topics::routes())
+        .merge(mine::routes())
         .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())

@@ -15,6 +15,7 @@ mod jobs;
 mod operations;
 mod sample;
 mod scans;
+mod topics;
 mod vulnerabilities;
 mod wizard;
 
@@ -29,6 +30,7 @@ fn every_page_renders_within_the_rules() {
     scans::pages(&out);
     assignment::pages(&out);
     efforts::pages(&out);
+    topics::pages(&out);
     exceptions::pages(&out);
     assets::pages(&out);
     assets::agents(&out);
