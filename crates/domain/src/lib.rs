@@ -25,6 +25,7 @@ pub mod item;
 pub mod job;
 pub mod mail;
 pub mod mitigation;
+pub mod notice;
 pub mod number;
 pub mod printable;
 pub mod progress;

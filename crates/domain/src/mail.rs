@@ -45,6 +45,10 @@ pub enum Kind {
     Agents,
     /// A deferral or false positive is asked for, or decided.
     Exception,
+    /// Items were given to somebody.
+    Assigned,
+    /// Items of somebody became overdue.
+    Overdue,
     /// A rescan has ended.
     Scan,
     /// An import failed, takes too long or was held up.
@@ -54,7 +58,7 @@ pub enum Kind {
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 12] = [
     Kind::Started,
     Kind::Reported,
     Kind::Drifted,
@@ -62,6 +66,8 @@ pub const KINDS: [Kind; 10] = [
     Kind::Review,
     Kind::Agents,
     Kind::Exception,
+    Kind::Assigned,
+    Kind::Overdue,
     Kind::Scan,
     Kind::Import,
     Kind::Test,
@@ -79,6 +85,8 @@ impl Kind {
             Kind::Review => "review",
             Kind::Agents => "agents",
             Kind::Exception => "exception",
+            Kind::Assigned => "assigned",
+            Kind::Overdue => "overdue",
             Kind::Scan => "scan",
             Kind::Import => "import",
             Kind::Test => "test",

@@ -23,3 +23,4 @@ pub mod scans;
 pub mod selection;
 pub mod tags;
 pub mod tasks;
+pub mod topics;

@@ -78,7 +78,7 @@ fn parts(kind: Kind, facts: &Facts, public_url: &Url) -> (String, Parts) {
     if kind == Kind::Agents {
         return silent(&facts.silence, time, &page("/agents"));
     }
-    if matches!(kind, Kind::Exception | Kind::Scan | Kind::Import) {
+    if matches!(kind, Kind::Exception | Kind::Assigned | Kind::Overdue | Kind::Scan | Kind::Import) {
         return about(&facts.about, time, page(&facts.about.page));
     }
     let noun = if facts.job_kind == "rollback" { "Rollback job" } else { "Mitigation job" };
@@ -366,7 +366,7 @@ mod tests {
             page: "/scans/VSCAN0000001".to_owned(),
             why: "You asked for it.".to_owned(),
         };
-        for kind in [Kind::Scan, Kind::Import, Kind::Exception] {
+        for kind in [Kind::Scan, Kind::Import, Kind::Exception, Kind::Assigned, Kind::Overdue] {
             let scan = letter(kind, &Facts { about: about.clone(), ..Facts::default() });
             assert!(!scan.subject.contains(['\r', '\n']) && scan.subject.starts_with("[Quell] VSCAN0000001 has"));
             assert!(

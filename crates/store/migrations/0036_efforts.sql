@@ -41,6 +41,15 @@ CREATE TABLE watch_topic (
     created_at {time} NOT NULL
 ) {strict};
 
+INSERT INTO watch_topic (name, description, condition, group_name, position, active, version, created_at) VALUES
+    ('Critical and high', 'Scores of 70 and above', 'is:open and score:>=70', '', 100, TRUE, 1, 0),
+    ('Overdue critical', 'Scores of 90 and above that are late', 'is:overdue and score:>=90', '', 200, TRUE, 1, 0),
+    ('Critical in no task', 'Scores of 90 and above that no remediation task holds', 'is:open and score:>=90 and not has:task', '',
+     300, TRUE, 1, 0),
+    ('Linux', 'Machines with Linux', 'is:open and platform:linux', '', 400, TRUE, 1, 0),
+    ('Windows', 'Machines with Windows', 'is:open and platform:windows', '', 500, TRUE, 1, 0),
+    ('Drifted', 'A mitigation was changed by somebody', 'is:open and is:drifted', '', 600, TRUE, 1, 0);
+
 CREATE TABLE effort (
     id {id},
     number {whole} NOT NULL,

@@ -6,7 +6,7 @@
 use crate::audit::{self, Entry};
 use crate::filter::compile;
 use crate::items::{Followed, HistoryRow, LIST, write_history};
-use crate::{Error, Result, Scalar, Sql, Transaction, assets, record, settings, stage};
+use crate::{Error, Result, Scalar, Sql, Transaction, assets, notices, record, settings, stage};
 use domain::assignment::{Facts, Given, Kind, To, given};
 use domain::filter::{Context, Filter, parse};
 use domain::id::{AssetId, AssignmentRuleId, ItemId, UserId};
@@ -377,6 +377,10 @@ fn write(tx: &mut Transaction<'_>, rows: &[GivenRow], done: &Done, by: &str, now
          FROM item_given_batch b WHERE vulnerable_item.id = b.item_id",
         &[&now],
     )?;
+    let to: BTreeSet<(Option<UserId>, &str)> = rows.iter().map(|row| (row.owner_id, row.group_name.as_str())).collect();
+    for (owner, group) in to {
+        notices::given(tx, by, owner, group, now)?;
+    }
     let mut lines: BTreeMap<&str, Vec<HistoryRow>> = BTreeMap::new();
     for row in rows {
         let line = HistoryRow {

@@ -5,7 +5,7 @@
 mod list;
 mod make;
 
-pub use list::{EffortRow, FIELDS, LIST, access, clip, items_of, one};
+pub use list::{EffortRow, FIELDS, LIST, access, active_items, clip, items_of, one};
 pub use make::{Filling, Held, NewEffort, Outcome, Wanted, create, fill, filling, holders, tally};
 
 use crate::audit::{self, Entry};

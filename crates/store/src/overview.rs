@@ -2,8 +2,10 @@
 //!
 //! Bands are those of the detection score (design, section 2); an item's band is that of its residual score.
 
+use crate::filter::compile;
 use crate::{Result, Sql, Transaction, items, record, scope};
 use domain::access::{Action, Actor, AssetScope};
+use domain::filter::{Context, Filter};
 use domain::time::Timestamp;
 
 /// What is under way.
@@ -101,6 +103,79 @@ pub fn stand(tx: &mut Transaction<'_>, actor: &Actor) -> Result<[Band; 4]> {
         Ok(())
     })?;
     Ok(bands)
+}
+
+/// Whose items are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All that the actor may see.
+    All,
+    /// The same, where the conditions may ask anything.
+    Joined,
+    /// Of these those that are assigned to him or to one of his groups.
+    Own,
+}
+
+/// How many items meet each of these conditions, in one pass over what the actor may see: the same numbers as the lists behind them.
+/// For [`Whose::All`] the conditions ask nothing of assets and vulnerabilities, so that nothing is joined.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn tally(
+    tx: &mut Transaction<'_>,
+    actor: &Actor,
+    whose: Whose,
+    of: &[Filter],
+    context: &Context,
+) -> Result<Vec<i64>> {
+    if of.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = &items::LIST;
+    let mut sql = Sql::new("SELECT ");
+    for (at, filter) in of.iter().enumerate() {
+        sql = sql.text(if at == 0 { "count(*) FILTER (WHERE " } else { ", count(*) FILTER (WHERE " });
+        sql = sql.append(compile(filter, list.fields, list.columns, context)?).text(")");
+    }
+    sql = sql.text(" FROM ").text(match whose {
+        Whose::All => "vulnerable_item i LEFT JOIN account o ON o.id = i.owner_id",
+        Whose::Joined | Whose::Own => list.from,
+    });
+    sql = sql.text(" WHERE (").append(seen(actor)).text(")");
+    if whose == Whose::Own {
+        let groups: Vec<String> = actor.groups.iter().cloned().collect();
+        sql = sql.text(" AND (i.owner_id = ").bind(&actor.user).text(" OR i.group_name {in ").bind(&groups).text("})");
+    }
+    let rows: Vec<Vec<i64>> = tx.all_built(&sql)?;
+    Ok(rows.into_iter().next().unwrap_or_default())
+}
+
+/// The groups with the most open items that the actor may see, at most `most`.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn by_group(tx: &mut Transaction<'_>, actor: &Actor, most: i64) -> Result<Vec<(String, i64)>> {
+    let sql = Sql::new(
+        "SELECT i.group_name, count(*) FROM vulnerable_item i WHERE i.state <> 'closed' AND i.group_name <> '' AND (",
+    );
+    let sql = sql.append(seen(actor)).text(") GROUP BY i.group_name ORDER BY count(*) DESC, i.group_name LIMIT ");
+    tx.all_built(&sql.bind(&most))
+}
+
+/// Days from the last opening to the closing of items that were closed since then and are, in the mean; `None` without any.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn mean_days_to_close(tx: &mut Transaction<'_>, actor: &Actor, since: Timestamp) -> Result<Option<f64>> {
+    let sql = Sql::new(
+        "SELECT count(*), CAST(coalesce(sum((i.closed_at - i.opened_at) / 1000000), 0) AS BIGINT) FROM vulnerable_item i
+         WHERE i.state = 'closed' AND i.closed_at > ",
+    );
+    let sql = sql.bind(&since).text(" AND (").append(seen(actor)).text(")");
+    let rows: Vec<(i64, i64)> = tx.all_built(&sql)?;
+    let (closed, seconds) = rows.first().copied().unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "a mean on screen")]
+    Ok((closed > 0).then(|| seconds as f64 / closed as f64 / 86_400.0))
 }
 
 /// How many items of a band were opened or closed on a day.

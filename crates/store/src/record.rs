@@ -89,6 +89,13 @@ impl<T: Field> Record for Scalar<T> {
     }
 }
 
+/// Every column of a row of whole numbers.
+impl Record for Vec<i64> {
+    fn read(row: &Row<'_>) -> Result<Self> {
+        (0..row.width()).map(|position| row.at(position)).collect()
+    }
+}
+
 macro_rules! tuple {
     ($($name:ident $position:literal),*) => {
         impl<$($name: Field),*> Record for ($($name,)*) {

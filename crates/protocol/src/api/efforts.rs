@@ -79,6 +79,9 @@ pub struct NewEffort {
     /// Instead of numbers: a condition in the query language of items; at most 100,000 are taken.
     #[serde(default)]
     pub q: Option<String>,
+    /// Instead of both: the key of a watch topic, whose condition counts.
+    #[serde(default)]
+    pub topic: Option<i64>,
     /// Sign-in name of who leads it.
     #[serde(default)]
     pub owner: Option<String>,
@@ -141,4 +144,30 @@ pub struct EffortChange {
 pub struct EffortHistoryBody {
     /// The latest 500 changes, the newest first.
     pub history: Vec<ItemHistoryLine>,
+}
+
+/// Remediation tasks to be made of an effort's items that are not closed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EffortTasks {
+    /// `none` (one task, for whoever leads the effort), `group`, `group_asset`, `group_vulnerability` or `group_band`.
+    pub group_by: String,
+    /// What becomes of items that are in an open task already: `skip` leaves them out, `keep` puts them into both.
+    #[serde(default)]
+    pub existing: Option<String>,
+}
+
+/// What was made of an effort's items.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct EffortTasksBody {
+    /// Numbers of the new tasks.
+    pub tasks: Vec<String>,
+    /// Numbers of open tasks of the effort that got items.
+    pub joined: Vec<String>,
+    /// Items in them.
+    pub items: i64,
+    /// Items that were left out.
+    pub skipped: i64,
 }

@@ -66,3 +66,36 @@ pub struct MailTest {
     /// To whom.
     pub recipient: String,
 }
+
+/// Which letters are written.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Notices {
+    /// About items that are newly assigned.
+    pub assigned: bool,
+    /// About items that became overdue.
+    pub overdue: bool,
+}
+
+/// `{"notices": …, "everybody": …}`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct NoticesBody {
+    /// What the caller wants.
+    pub notices: Notices,
+    /// What is written at all.
+    pub everybody: Notices,
+}
+
+/// Which letters are wanted; what is absent stays as it is.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NoticesChange {
+    /// About items that are newly assigned.
+    #[serde(default)]
+    pub assigned: Option<bool>,
+    /// About items that became overdue.
+    #[serde(default)]
+    pub overdue: Option<bool>,
+}

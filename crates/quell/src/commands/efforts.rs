@@ -5,7 +5,8 @@ use crate::client::{ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, Format, note};
 use protocol::api::efforts::{
-    Effort, EffortBody, EffortChange, EffortHistoryBody, EffortsBody, MadeEffortBody, NewEffort,
+    Effort, EffortBody, EffortChange, EffortHistoryBody, EffortTasks, EffortTasksBody, EffortsBody, MadeEffortBody,
+    NewEffort,
 };
 use protocol::api::exposure::ItemHistoryLine;
 
@@ -25,11 +26,14 @@ pub enum Command {
         #[arg(long)]
         title: String,
         /// Numbers of the items, VIT0000001
-        #[arg(value_delimiter = ',', required_unless_present = "matching", conflicts_with = "matching")]
+        #[arg(value_delimiter = ',', required_unless_present_any = ["matching", "topic"], conflicts_with_all = ["matching", "topic"])]
         items: Vec<String>,
         /// Instead: all items that match now, in the query language of items
         #[arg(long, value_name = "QUERY")]
         matching: Option<String>,
+        /// Instead: all items of this watch topic
+        #[arg(long, conflicts_with = "matching")]
+        topic: Option<i64>,
         /// What is to be done, and why
         #[arg(long, default_value = "")]
         description: String,
@@ -59,6 +63,17 @@ pub enum Command {
         /// Which group works on it; an empty text for none
         #[arg(long)]
         group: Option<String>,
+    },
+    /// Make remediation tasks of its items that are not closed
+    Tasks {
+        /// Its number, REF0000001
+        number: String,
+        /// One task, or one for each group (and asset, vulnerability, band of score)
+        #[arg(long, default_value = "group", value_parser = ["none", "group", "group_asset", "group_vulnerability", "group_band"])]
+        group_by: String,
+        /// What becomes of items that are in an open task already
+        #[arg(long, default_value = "skip", value_parser = ["skip", "keep"])]
+        existing: String,
     },
     /// End an effort; its active items may be taken into another one
     End {
@@ -104,13 +119,24 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
             output::list(format, &rows, COLUMNS)
         }
         Command::Show { number } => show(format, &client.get(&path(&["efforts", &number]), &[]).await?),
-        Command::Create { title, items, matching, description, owner, group, dry_run } => {
-            let new = NewEffort { title, description, items, q: matching, owner, group, dry_run };
+        Command::Create { title, items, matching, topic, description, owner, group, dry_run } => {
+            let new = NewEffort { title, description, items, q: matching, topic, owner, group, dry_run };
             made(format, &client.post(&path(&["efforts"]), &new).await?)
         }
         Command::Change { number, title, description, owner, group } => {
             let change = EffortChange { title, description, owner, group };
             show(format, &client.patch(&path(&["efforts", &number]), &change, None).await?)
+        }
+        Command::Tasks { number, group_by, existing } => {
+            let new = EffortTasks { group_by, existing: Some(existing) };
+            let body: EffortTasksBody = client.post(&path(&["efforts", &number, "tasks"]), &new).await?;
+            let fields = [
+                ("TASKS", body.tasks.join(" ")),
+                ("JOINED", body.joined.join(" ")),
+                ("ITEMS", body.items.to_string()),
+                ("LEFT OUT", body.skipped.to_string()),
+            ];
+            output::record(format, &body, &fields)
         }
         Command::End { number } => {
             let nothing = serde_json::Map::<String, serde_json::Value>::new();

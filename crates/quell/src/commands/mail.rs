@@ -4,7 +4,7 @@ use super::Context;
 use crate::client::{Client, ListArguments, path};
 use crate::failure::Failure;
 use crate::output::{self, Column, note};
-use protocol::api::mail::{Mail, MailBody, MailTest, MailsBody, MailsRetried};
+use protocol::api::mail::{Mail, MailBody, MailTest, MailsBody, MailsRetried, NoticesBody, NoticesChange};
 use std::time::Duration;
 
 /// What can be done with mail.
@@ -16,6 +16,18 @@ pub enum Command {
     Test {
         /// To whom
         address: String,
+    },
+    /// Show which letters about assigned and overdue items one gets, or choose; what is absent stays
+    Notices {
+        /// About items that are newly assigned: true or false
+        #[arg(long)]
+        assigned: Option<bool>,
+        /// About items that became overdue: true or false
+        #[arg(long)]
+        overdue: Option<bool>,
+        /// For everybody on this server
+        #[arg(long)]
+        everybody: bool,
     },
     /// Try a dead letter again now, or one that waits for its next try
     Retry {
@@ -54,6 +66,22 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::List(list) => {
             let mails = client.list(&path(&["mail"]), &list, |body: MailsBody| (body.mails, body.next)).await?;
             output::list(context.format, &mails, COLUMNS)
+        }
+        Command::Notices { assigned, overdue, everybody } => {
+            let change = NoticesChange { assigned, overdue };
+            let own = path(&["me", "notices"]);
+            let body: NoticesBody = match (assigned.or(overdue), everybody) {
+                (None, _) => client.get(&own, &[]).await?,
+                (Some(_), false) => client.patch(&own, &change, None).await?,
+                (Some(_), true) => client.put(&path(&["settings", "notices"]), &change).await?,
+            };
+            let fields = [
+                ("ASSIGNED", body.notices.assigned.to_string()),
+                ("OVERDUE", body.notices.overdue.to_string()),
+                ("ASSIGNED, EVERYBODY", body.everybody.assigned.to_string()),
+                ("OVERDUE, EVERYBODY", body.everybody.overdue.to_string()),
+            ];
+            output::record(context.format, &body, &fields)
         }
         Command::Test { address } => {
             let made: MailBody = client.post(&path(&["mail", "test"]), &MailTest { recipient: address }).await?;

@@ -35,6 +35,7 @@ mod tags;
 mod task_rules;
 mod tasks;
 mod tokens;
+mod topics;
 mod users;
 mod vulnerabilities;
 mod waiting;
@@ -109,6 +110,9 @@ enum Command {
     /// Remediation efforts: frozen sets of items that are worked off together
     #[command(subcommand)]
     Efforts(efforts::Command),
+    /// Watch topics: queries of items that people keep an eye on and make efforts of
+    #[command(subcommand)]
+    Topics(topics::Command),
     /// Exceptions: items put off for a time or called false positives, on request and by a decision
     #[command(subcommand)]
     Exceptions(exceptions::Command),
@@ -213,6 +217,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Tags(command) => tags::run(command, &context).await,
         Command::Items(command) => items::run(command, &context).await,
         Command::Tasks(command) => tasks::run(command, &context).await,
+        Command::Topics(command) => topics::run(command, &context).await,
         Command::Efforts(command) => efforts::run(command, &context).await,
         Command::Exceptions(command) => exceptions::run(command, &context).await,
         Command::Rules(command) => rules::run(command, &context).await,

@@ -11,17 +11,24 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use domain::access::{Action, Record};
 use domain::effort;
 use domain::number::{Number, Series};
+use domain::refusal::Refusal;
+use domain::remediation::group::GroupBy;
+use domain::remediation::{Existing, Origin};
 use domain::time::Timestamp;
 use protocol::api::efforts as body;
 use protocol::api::exposure::{Assignment, ItemHistoryLine};
 use protocol::problem::FieldError;
 use store::efforts::{Change, EffortRow, NewEffort, Wanted};
+use store::items::ChangeError;
+use store::remediation::{self, Made as Tasks, NewTasks};
 use store::{Transaction, efforts as store_efforts, list};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Items of an effort in one answer.
 const ITEMS_SHOWN: i64 = 100;
+/// Items of which tasks are made at once.
+const GROUPED_MAX: i64 = 10_000;
 /// Lines of history in one answer.
 const HISTORY_MAX: i64 = 500;
 
@@ -32,6 +39,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show, change))
         .routes(routes!(history))
         .routes(routes!(deactivate))
+        .routes(routes!(generate))
 }
 
 type Tagged = ([(HeaderName, HeaderValue); 1], Json<body::EffortBody>);
@@ -137,7 +145,7 @@ fn texts(title: &str, description: &str) -> Result<(String, String), Error> {
 }
 
 /// Who leads an effort and which group works on it.
-fn given_to(
+pub(super) fn given_to(
     tx: &mut Transaction<'_>,
     owner: Option<&str>,
     group: Option<&str>,
@@ -164,7 +172,24 @@ pub(crate) async fn make(app: &App, caller: &Caller, new: body::NewEffort) -> Re
         (true, "") => (String::new(), String::new()),
         _ => texts(&new.title, &new.description)?,
     };
-    let text = new.q.clone().filter(|_| new.items.is_empty());
+    if new.topic.is_some() && (new.q.is_some() || !new.items.is_empty()) {
+        return Err(Error::field("topic", "not_wanted", "name a topic, or items, or a query"));
+    }
+    let topic = match new.topic {
+        None => None,
+        Some(id) => {
+            let read = app.database.try_read(move |tx| {
+                let topic = super::topics::known(tx, id)?;
+                let filter = super::topics::condition(&topic)?;
+                Ok::<_, Error>((topic.id, filter.to_string()))
+            });
+            Some(read.await?)
+        }
+    };
+    let text = match &topic {
+        Some((_, condition)) => Some(condition.clone()),
+        None => new.q.clone().filter(|_| new.items.is_empty()),
+    };
     let query = ListQuery { q: text.clone().unwrap_or_default(), ..ListQuery::default() };
     let query = query.of_list(&store::items::FIELDS, "", app.clock.now(), &caller.name)?;
     let named: Vec<i64> = new
@@ -184,7 +209,7 @@ pub(crate) async fn make(app: &App, caller: &Caller, new: body::NewEffort) -> Re
         let made = NewEffort {
             title: &title,
             description: &description,
-            topic: None,
+            topic: topic.as_ref().map(|(id, _)| *id),
             owner: owner.map(|account| account.id),
             group: &group,
         };
@@ -327,4 +352,78 @@ async fn deactivate(
 ) -> Result<Tagged, Error> {
     let (version, body) = end(&app, &caller, number, seen).await?;
     Ok((etag(version), Json(body)))
+}
+
+/// Make remediation tasks of an effort's items that are not closed. Later calls put items into the open tasks that earlier ones made.
+///
+/// # Errors
+/// 403, 404, 409 `effort_inactive`, `effort_filling`, `too_many_items` and `nothing_to_do`, 422.
+pub(crate) async fn make_tasks(
+    app: &App,
+    caller: &Caller,
+    number: String,
+    given: body::EffortTasks,
+) -> Result<Tasks, Error> {
+    let unknown = |field: &str, words: &str| Error::field(field, "unknown", format!("this is one of {words}"));
+    let group_by = GroupBy::parse(&given.group_by).ok_or_else(|| unknown("group_by", &GroupBy::WORDS.join(", ")))?;
+    let existing = match given.existing.as_deref() {
+        None | Some("" | "skip") => Existing::Skip,
+        Some("keep") => Existing::Keep,
+        Some(_) => return Err(unknown("existing", "skip, keep")),
+    };
+    let (caller, now) = (caller.clone(), app.clock.now());
+    let made = app.database.try_write(move |tx| {
+        let row = efforts::known(tx, &caller, Action::TaskEdit, &number)?;
+        effort::may_change(row.state)?;
+        let keys = store_efforts::active_items(tx, row.id, GROUPED_MAX + 1)?;
+        if keys.len() > usize::try_from(GROUPED_MAX).unwrap_or(usize::MAX) {
+            let why =
+                format!("tasks are made of at most {GROUPED_MAX} items at once, and more of this effort are active");
+            return Err(Refusal::new("too_many_items", why).into());
+        }
+        let new = NewTasks {
+            by: &caller.author(),
+            origin: Origin::Effort,
+            effort: Some(row.id.0),
+            group_by,
+            existing,
+            title: &row.title,
+            description: &row.description,
+            // Without groups of their own there is one task, and whoever leads the effort has it.
+            assignment: (group_by == GroupBy::None).then_some((row.owner_id, row.group_name.as_str())),
+        };
+        remediation::create(tx, &new, &keys, now).map_err(|error| match error {
+            ChangeError::Refused(refusal) => Error::from(refusal),
+            ChangeError::Store(error) => error.into(),
+        })
+    });
+    let made = made.await?;
+    app.wake.notify("item", 0);
+    Ok(made)
+}
+
+/// Make remediation tasks of an effort
+///
+/// Of its items that are not closed, at most 10,000; grouped as asked. What comes back later joins the open task of its group when
+/// it is asked once more.
+#[utoipa::path(post, path = "/efforts/{number}/tasks", tag = "efforts", operation_id = "effort_tasks",
+    params(("number" = String, Path)), request_body = body::EffortTasks,
+    responses((status = CREATED, body = body::EffortTasksBody), (status = CONFLICT,
+    description = "`effort_inactive`, `effort_filling`, `too_many_items`")))]
+async fn generate(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    Json(given): Json<body::EffortTasks>,
+) -> Result<(StatusCode, Json<body::EffortTasksBody>), Error> {
+    let made = make_tasks(&app, &caller, number, given).await?;
+    let named = |numbers: &[Number]| numbers.iter().map(Number::to_string).collect();
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let body = body::EffortTasksBody {
+        tasks: named(&made.tasks),
+        joined: named(&made.joined),
+        items: count(made.items),
+        skipped: count(made.skipped),
+    };
+    Ok((StatusCode::CREATED, Json(body)))
 }

@@ -32,6 +32,7 @@ pub mod items;
 pub mod jobs;
 pub mod mail;
 pub mod notes;
+pub mod notices;
 pub mod results;
 pub mod rollouts;
 pub mod runs;
@@ -47,6 +48,7 @@ pub mod task_changes;
 pub mod task_rules;
 pub mod tasks;
 pub mod tokens;
+pub mod topics;
 pub mod vulnerabilities;
 
 #[derive(utoipa::OpenApi)]
@@ -91,6 +93,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(efforts::routes())
+        .merge(topics::routes())
+        .merge(notices::routes())
         .merge(tasks::routes())
         .merge(task_changes::routes())
         .merge(task_rules::routes())

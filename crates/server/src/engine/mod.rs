@@ -23,6 +23,7 @@ pub mod import;
 pub mod item_settings;
 pub mod jobs;
 pub mod mail;
+pub mod notices;
 pub mod orders;
 pub mod permits;
 pub mod rescan;
@@ -52,6 +53,7 @@ pub fn start(app: &App, tasks: &mut JoinSet<()>) {
     tasks.spawn(after::run(app.clone()));
     tasks.spawn(exceptions::run(app.clone()));
     tasks.spawn(efforts::run(app.clone()));
+    tasks.spawn(notices::run(app.clone()));
     tasks.spawn(due::run(app.clone()));
     tasks.spawn(stale::run(app.clone()));
     tasks.spawn(exclusion::run(app.clone()));

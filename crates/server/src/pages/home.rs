@@ -2,6 +2,7 @@
 
 use super::charts::{Areas, Spark};
 use super::chips::{Bar, Change, Chip, Tone};
+use super::exceptions::ItemRow;
 use super::shell::Shell;
 use askama::Template;
 
@@ -102,6 +103,37 @@ pub struct HomePage {
     pub next: Vec<NextRow>,
     /// What runs now.
     pub running: Vec<RunningRow>,
+    /// How the work stands: by target, state, group and so on.
+    pub panels: Vec<Panel>,
+}
+
+/// Numbers under one heading, each with the list behind it.
+#[derive(Debug, Clone)]
+pub struct Panel {
+    /// Its name in the page.
+    pub id: &'static str,
+    /// The heading.
+    pub title: &'static str,
+    /// Words, number, list.
+    pub rows: Vec<(String, i64, String)>,
+}
+
+/// What waits for whoever looks.
+#[derive(Debug, Clone, Template)]
+#[template(path = "mine.html")]
+pub struct MinePage {
+    /// The frame.
+    pub shell: Shell,
+    /// The large numbers.
+    pub stats: Vec<Stat>,
+    /// The other numbers.
+    pub panels: Vec<Panel>,
+    /// The items with the highest scores.
+    pub items: Vec<ItemRow>,
+    /// All of them, in the list of items.
+    pub all: String,
+    /// What could be done about them now.
+    pub next: Vec<NextRow>,
 }
 
 impl HomePage {

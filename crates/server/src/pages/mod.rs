@@ -38,6 +38,7 @@ pub mod summary;
 pub mod tags;
 pub mod task_rules;
 pub mod tasks;
+pub mod topics;
 pub mod users;
 pub mod vulnerabilities;
 pub mod wizard;

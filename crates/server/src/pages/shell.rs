@@ -9,6 +9,7 @@ use super::lists::Action;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the page of that name")]
 pub enum Section {
+    Mine,
     Home,
     Vulnerabilities,
     Items,
@@ -18,6 +19,7 @@ pub enum Section {
     FollowUp,
     Approvals,
     Efforts,
+    Topics,
     Tasks,
     Exceptions,
     Scans,
@@ -38,7 +40,10 @@ pub enum Section {
 type Group = (&'static str, &'static [(Section, &'static str, &'static str, &'static str)]);
 
 const NAV: &[Group] = &[
-    ("Overview", &[(Section::Home, "Dashboard", "/", "layout-dashboard")]),
+    (
+        "Overview",
+        &[(Section::Mine, "My work", "/mine", "user"), (Section::Home, "Dashboard", "/all", "layout-dashboard")],
+    ),
     (
         "Exposure",
         &[
@@ -56,6 +61,7 @@ const NAV: &[Group] = &[
             (Section::FollowUp, "Follow-up", "/follow-up", "shield-check"),
             (Section::Approvals, "Approvals", "/approvals", "clipboard-check"),
             (Section::Efforts, "Efforts", "/efforts", "target"),
+            (Section::Topics, "Watch topics", "/topics", "search"),
             (Section::Exceptions, "Exceptions", "/exceptions", "clock-off"),
             (Section::Scans, "Scan records", "/scans", "radar"),
         ],

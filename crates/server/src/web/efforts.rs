@@ -16,7 +16,7 @@ use crate::pages::chips::{Bar, count, score};
 use crate::pages::efforts::{COLUMNS, EffortPage, EffortRow as Line, EffortsPage};
 use crate::pages::forms::{DialogPage, Faults};
 use crate::pages::lists::{Action as Button, address};
-use crate::pages::{Chip, Empty, Entry, Fact, Fault, Field, Section, Tone, Value};
+use crate::pages::{Chip, Choice, Empty, Entry, Fact, Fault, Field, Section, Tone, Value};
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
@@ -24,12 +24,13 @@ use axum::routing::{get, post};
 use domain::access::{Action, Record};
 use domain::effort::{self, State as At};
 use domain::refusal::Refusal;
+use domain::remediation::group::GroupBy;
 use domain::time::Timestamp;
-use protocol::api::efforts::{EffortChange, NewEffort};
+use protocol::api::efforts::{EffortChange, EffortTasks, NewEffort};
 use serde::Deserialize;
 use store::efforts::{self as store_efforts, EffortLine, EffortRow};
 use store::items::ItemRow;
-use store::list;
+use store::{Transaction, list};
 
 /// Items on the page of an effort.
 const ITEMS_SHOWN: i64 = 100;
@@ -45,6 +46,7 @@ pub fn routes() -> Router<App> {
         .route("/efforts/{number}", get(show))
         .route("/efforts/{number}/change", get(change_form).post(change))
         .route("/efforts/{number}/end", post(end))
+        .route("/efforts/{number}/tasks", get(tasks_form).post(make_tasks))
 }
 
 /// How an effort stands.
@@ -112,6 +114,7 @@ struct Seen {
     unscannable: Option<Refusal>,
     items: Vec<ItemRow>,
     history: Vec<EffortLine>,
+    tasks: i64,
 }
 
 async fn look(app: &App, who: &PageActor, number: &str) -> Result<Seen, Error> {
@@ -123,10 +126,24 @@ async fn look(app: &App, who: &PageActor, number: &str) -> Result<Seen, Error> {
             unscannable: rescan::of_record(tx, &asker, row.number(), false)?.err(),
             items: store_efforts::items_of(tx, &asker.actor, row.id, ITEMS_SHOWN)?,
             history: store_efforts::history(tx, row.id, LOG_LINES)?,
+            tasks: tasks_of(tx, &asker, &row)?,
             row,
         })
     });
     read.await
+}
+
+/// The query text of an effort's tasks in their list.
+fn task_query(row: &EffortRow) -> String {
+    format!("effort:{}", row.id)
+}
+
+/// How many tasks were made of an effort, of those that one may see.
+fn tasks_of(tx: &mut Transaction<'_>, who: &PageActor, row: &EffortRow) -> Result<i64, Error> {
+    let list = &store::remediation::LIST;
+    let filter = domain::filter::parse(&task_query(row), list.fields).map_err(Error::internal)?;
+    let query = list::Query::new(filter, domain::filter::Context::at(row.created_at));
+    Ok(list::count(tx, list, store::remediation::clip(&who.actor), &query, TOTAL_MAX)?)
 }
 
 /// The list of the effort's items with this condition beside.
@@ -137,7 +154,7 @@ fn items(row: &EffortRow, also: &str) -> String {
 }
 
 async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
-    let Seen { row, access, unscannable, items: rows, history } = look(&app, &who, &number).await?;
+    let Seen { row, access, unscannable, items: rows, history, tasks } = look(&app, &who, &number).await?;
     let now = app.clock.now();
     let number = row.number().to_string();
     let shell = frame(&app, &who, Section::Efforts, number.clone()).await?.under("Efforts", "/efforts");
@@ -153,6 +170,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(number): Path<String>
             ("Active", row.items - row.closed, items(&row, "is:open")),
             ("Of these mitigated", row.mitigated, items(&row, "is:open and is:mitigated")),
             ("Closed", row.closed, items(&row, "is:closed")),
+            ("Remediation tasks", tasks, address("/tasks", &[("q", &task_query(&row))])),
         ],
         facts: facts(&row),
         items: rows.iter().map(item_line).collect(),
@@ -175,6 +193,7 @@ fn actions(who: &PageActor, row: &EffortRow, access: &Record, unscannable: Optio
     // What was seen is what is ended: the version stands in the button's address.
     let end = address(&here("end"), &[("seen", &row.version.to_string())]);
     let mut actions = vec![
+        Button::show("Make tasks", here("tasks")).icon("checklist").unless(refused.clone()),
         Button::show("Change", here("change")).icon("pencil").unless(refused.clone()),
         Button::post("End effort", end)
             .icon("ban")
@@ -225,6 +244,37 @@ async fn of_rows(_who: PageActor, fields: Fields) -> Result<Response, Error> {
     Ok(picked(&fields, "/efforts/new"))
 }
 
+/// Of what an effort is to be made, as an address says it.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Of {
+    /// The digits of items' numbers, separated by commas.
+    #[serde(default)]
+    items: String,
+    /// Or a query text.
+    #[serde(default)]
+    q: String,
+    /// Or the key of a watch topic.
+    topic: Option<i64>,
+}
+
+impl Of {
+    fn items(&self) -> Chosen {
+        Chosen { items: self.items.clone(), q: self.q.clone() }
+    }
+
+    fn address(&self) -> String {
+        let topic = self.topic.map(|topic| topic.to_string()).unwrap_or_default();
+        address("/efforts/new", &[("items", &self.items), ("q", &self.q), ("topic", &topic)])
+    }
+
+    fn back(&self) -> String {
+        match self.topic {
+            Some(topic) => format!("/topics/{topic}"),
+            None => address("/items", &[("q", &self.q)]),
+        }
+    }
+}
+
 /// What a form holds.
 #[derive(Clone, Debug, Default)]
 struct Typed {
@@ -253,20 +303,15 @@ async fn fields(app: &App, typed: &Typed, wrong: &[Fault]) -> Result<Vec<Field>,
 }
 
 /// Which items a dialog is about, as the API takes it.
-fn of(chosen: &Chosen) -> NewEffort {
+fn of(chosen: &Of) -> NewEffort {
     match chosen.q.as_str() {
-        "" => NewEffort { items: named(chosen), ..NewEffort::default() },
+        _ if chosen.topic.is_some() => NewEffort { topic: chosen.topic, ..NewEffort::default() },
+        "" => NewEffort { items: named(&chosen.items()), ..NewEffort::default() },
         q => NewEffort { q: Some(q.to_owned()), ..NewEffort::default() },
     }
 }
 
-async fn dialog(
-    app: &App,
-    who: &PageActor,
-    chosen: &Chosen,
-    typed: Typed,
-    wrong: Vec<Fault>,
-) -> Result<DialogPage, Error> {
+async fn dialog(app: &App, who: &PageActor, chosen: &Of, typed: Typed, wrong: Vec<Fault>) -> Result<DialogPage, Error> {
     let seen = api::efforts::make(app, who, NewEffort { dry_run: true, ..of(chosen) }).await;
     let (text, mut faults) = match seen {
         Ok(made) => {
@@ -297,12 +342,12 @@ async fn dialog(
     let shell = frame(app, who, Section::Efforts, "New effort").await?.under("Efforts", "/efforts");
     Ok(DialogPage {
         shell,
-        to: address("/efforts/new", &[("items", &chosen.items), ("q", &chosen.q)]),
+        to: chosen.address(),
         text,
         fields: fields(app, &typed, &faults).await?,
         faults: Faults(faults),
         verb: "Make effort",
-        back: address("/items", &[("q", &chosen.q)]),
+        back: chosen.back(),
     })
 }
 
@@ -310,14 +355,14 @@ fn number_of(held: &store_efforts::Held) -> String {
     domain::number::Number { series: domain::number::Series::Effort, ordinal: held.number }.to_string()
 }
 
-async fn new_form(State(app): State<App>, who: PageActor, Query(chosen): Query<Chosen>) -> Result<Response, Error> {
+async fn new_form(State(app): State<App>, who: PageActor, Query(chosen): Query<Of>) -> Result<Response, Error> {
     Ok(Show(dialog(&app, &who, &chosen, Typed::default(), Vec::new()).await?).into_response())
 }
 
 async fn make(
     State(app): State<App>,
     who: PageActor,
-    Query(chosen): Query<Chosen>,
+    Query(chosen): Query<Of>,
     fields: Fields,
 ) -> Result<Response, Error> {
     let typed = Typed::of(&fields);
@@ -414,4 +459,57 @@ async fn end(
         Err(error) => return Err(error),
     };
     Ok(flash::redirect(&format!("/efforts/{number}"), Some(said)))
+}
+
+async fn tasks_page(
+    app: &App,
+    who: &PageActor,
+    number: &str,
+    group_by: &str,
+    wrong: Vec<Fault>,
+) -> Result<DialogPage, Error> {
+    let Seen { row, access, .. } = look(app, who, number).await?;
+    who.may(Action::TaskEdit, &access)?;
+    let label = |word: &&'static str| match GroupBy::parse(word) {
+        Some(GroupBy::None) => "One task for whoever leads the effort".to_owned(),
+        _ => format!("One for each {}", word.replace('_', " and ")),
+    };
+    let choices = GroupBy::WORDS.iter().map(|word| Choice::new(*word, label(word))).collect();
+    let shell = frame(app, who, Section::Efforts, format!("Make tasks of {number}")).await?;
+    Ok(DialogPage {
+        shell: shell.under("Efforts", "/efforts").under(number, format!("/efforts/{number}")),
+        to: format!("/efforts/{number}/tasks"),
+        text: format!(
+            "Of its {} active items; those that are in an open task already are left out.",
+            count(row.items - row.closed)
+        ),
+        fields: vec![Field::select("group_by", "Tasks", group_by, choices).faulted(&wrong)],
+        faults: Faults(wrong),
+        verb: "Make tasks",
+        back: format!("/efforts/{number}"),
+    })
+}
+
+async fn tasks_form(State(app): State<App>, who: PageActor, Path(number): Path<String>) -> Result<Response, Error> {
+    Ok(Show(tasks_page(&app, &who, &number, "group", Vec::new()).await?).into_response())
+}
+
+async fn make_tasks(
+    State(app): State<App>,
+    who: PageActor,
+    Path(number): Path<String>,
+    fields: Fields,
+) -> Result<Response, Error> {
+    let group_by = fields.one("group_by").to_owned();
+    let given = EffortTasks { group_by: group_by.clone(), existing: None };
+    let wrong = match api::efforts::make_tasks(&app, &who, number.clone(), given).await {
+        Ok(made) => {
+            let (tasks, items, skipped) = (made.tasks.len(), made.items, made.skipped);
+            let text = format!("{tasks} tasks made of {items} items, {skipped} left out.");
+            return Ok(flash::redirect(&format!("/efforts/{number}"), Some(Flash::done(text))));
+        }
+        Err(Error::Refused(refusal)) => vec![Fault::new("", exposure::refused(&refusal))],
+        Err(error) => faults(error, |field| field)?,
+    };
+    Ok(again(tasks_page(&app, &who, &number, &group_by, wrong).await?))
 }

@@ -29,6 +29,7 @@ impl<T: Template> IntoResponse for Show<T> {
 
 /// Which permission shows a place in the side bar.
 const PLACES: &[(Section, Action)] = &[
+    (Section::Mine, Action::ItemsView),
     (Section::Vulnerabilities, Action::VulnerabilitiesView),
     (Section::Items, Action::ItemsView),
     (Section::Assets, Action::AssetsView),
@@ -36,6 +37,7 @@ const PLACES: &[(Section, Action)] = &[
     (Section::Jobs, Action::JobsView),
     (Section::Approvals, Action::JobsView),
     (Section::Efforts, Action::TasksView),
+    (Section::Topics, Action::TasksView),
     (Section::Tasks, Action::TasksView),
     (Section::Exceptions, Action::ItemsView),
     (Section::Scans, Action::ScansView),
@@ -77,6 +79,10 @@ pub(crate) fn plain(caller: &Caller, csrf: &str, section: Section, title: impl I
     let mut shell = Shell::new(csrf, Some(person), section, title);
     let hidden = PLACES.iter().filter(|(_, action)| reach(&caller.actor, *action) == Reach::Nothing);
     shell.hidden = hidden.map(|(section, _)| *section).collect();
+    // Who sees only what is assigned to him has no use for the whole beside it.
+    if matches!(reach(&caller.actor, Action::ItemsView), Reach::Related(_)) {
+        shell.hidden.push(Section::Home);
+    }
     shell
 }
 

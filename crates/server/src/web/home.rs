@@ -3,11 +3,12 @@
 use super::choice::Choice;
 use super::frame::{Show, frame};
 use super::jobs::status;
+use super::mine;
 use crate::app::App;
 use crate::http::{Error, PageActor};
 use crate::pages::charts::{Areas, Layer};
 use crate::pages::chips::{Bar, Change, Tone, count};
-use crate::pages::home::{HomePage, NextRow, RunningRow, Setup, StandRow, Stat};
+use crate::pages::home::{HomePage, NextRow, Panel, RunningRow, Setup, StandRow, Stat};
 use crate::pages::lists::address;
 use crate::pages::shell::{Section, Shell};
 use crate::views;
@@ -16,10 +17,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use domain::access::{Action, Actor, Reach, reach};
-use domain::filter::Filter;
+use domain::filter::{Filter, Match, Operand, Operator};
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
-use store::overview::{self, Band, DayChange, Possible, SetUp};
+use store::overview::{self, Band, DayChange, Possible, SetUp, Whose};
 use store::proposals::{self, Waiting};
 use store::{Transaction, list};
 
@@ -30,6 +31,8 @@ const DAY_MICROS: i64 = 86_400_000_000;
 const NEXT: usize = 6;
 /// Rows of "running now".
 const RUNNING: u32 = 5;
+/// Groups with a line of their own.
+const GROUPS_MAX: i64 = 10;
 /// The bands from the lowest, as [`overview::stand`] gives them: class, word, terms of the query language.
 const BANDS: [(&str, &str, &str); 4] = [
     ("low", "Low", "score:[1 .. 39]"),
@@ -40,7 +43,7 @@ const BANDS: [(&str, &str, &str); 4] = [
 
 /// The routes of this noun.
 pub fn routes() -> Router<App> {
-    Router::new().route("/", get(show))
+    Router::new().route("/", get(first)).route("/all", get(show))
 }
 
 /// What is looked up for it, in one transaction.
@@ -52,6 +55,7 @@ struct Seen {
     jobs: Vec<protocol::api::response::JobSummary>,
     waiting: Waiting,
     troubles: Vec<(String, String)>,
+    work: Work,
 }
 
 fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<Seen, Error> {
@@ -68,8 +72,125 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<See
         possible: if seen(Action::CatalogueView) { overview::possible(tx, &who.actor, None)? } else { Vec::new() },
         waiting: if seen(Action::JobsView) { proposals::waiting(tx, &who.scope, now)? } else { Waiting::default() },
         troubles: if seen(Action::IntegrationsView) { super::imports::troubles(tx)? } else { Vec::new() },
+        work: if items { work(tx, who, now)? } else { Work::default() },
         jobs: if seen(Action::JobsView) { views::jobs::list(tx, &who.caller, &query)?.rows } else { Vec::new() },
     })
+}
+
+/// How the work stands, in panels: id, heading, and of each line the words and the list behind its number.
+type Panels = &'static [(&'static str, &'static str, &'static [(&'static str, &'static str)])];
+
+const WORK: Panels = &[
+    (
+        "target",
+        "Open items by due date",
+        &[
+            ("Missed", "is:overdue"),
+            ("Approaching", "is:open and target:approaching"),
+            ("In-flight", "is:open and target:in_flight"),
+            ("Without a date", "is:open and target:none"),
+        ],
+    ),
+    (
+        "state",
+        "Items by state",
+        &[
+            ("Open", "state:open"),
+            ("Under investigation", "state:under_investigation"),
+            ("Awaiting implementation", "state:awaiting_implementation"),
+            ("In review", "state:in_review"),
+            ("Resolved", "state:resolved"),
+        ],
+    ),
+    (
+        "held",
+        "Open items by what holds them",
+        &[
+            ("In a remediation task", "is:open and has:task"),
+            ("In no task", "is:open and not has:task"),
+            ("In an effort", "is:open and is:in_effort"),
+            ("Assigned to nobody", "is:open and not has:assignee and not has:group"),
+        ],
+    ),
+    (
+        "deferred",
+        "Deferred items by reason",
+        &[
+            ("Risk accepted", "is:deferred and substate:risk_accepted"),
+            ("Awaiting maintenance window", "is:deferred and substate:awaiting_maintenance_window"),
+            ("Fix unavailable", "is:deferred and substate:fix_unavailable"),
+            ("Mitigating control in place", "is:deferred and substate:mitigating_control"),
+            ("Other", "is:deferred and substate:other"),
+        ],
+    ),
+    (
+        "flow",
+        "The last 30 days",
+        &[
+            ("Opened", "opened:>now-30d"),
+            ("Came back", "reopened:>0 and opened:>now-30d"),
+            ("Closed", "is:closed and closed:>now-30d"),
+            ("Found fixed", "is:fixed and closed:>now-30d"),
+        ],
+    ),
+];
+
+/// What is counted of the work.
+#[derive(Default)]
+struct Work {
+    numbers: Vec<i64>,
+    groups: Vec<(String, i64)>,
+    mean_days: Option<f64>,
+    decisions: Option<i64>,
+}
+
+fn work(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<Work, Error> {
+    let texts = WORK.iter().flat_map(|(_, _, lines)| lines.iter().map(|(_, q)| *q));
+    let read = |q: &str| domain::filter::parse(q, &store::items::FIELDS).map_err(Error::internal);
+    let filters: Vec<Filter> = texts.map(read).collect::<Result<_, _>>()?;
+    let context = domain::filter::Context::at(now);
+    let requests = &store::items::exceptions::LIST;
+    let open = domain::filter::parse("is:open", requests.fields).map_err(Error::internal)?;
+    let clip = store::items::exceptions::clip(&who.actor);
+    let decides = reach(&who.actor, Action::ExceptionDecide) != Reach::Nothing;
+    let waiting = list::Query::new(open, context.clone());
+    Ok(Work {
+        numbers: overview::tally(tx, &who.actor, Whose::All, &filters, &context)?,
+        groups: overview::by_group(tx, &who.actor, GROUPS_MAX)?,
+        mean_days: overview::mean_days_to_close(tx, &who.actor, now.plus_seconds(-DAYS * 86_400))?,
+        decisions: decides.then(|| list::count(tx, requests, clip, &waiting, 10_000)).transpose()?,
+    })
+}
+
+fn panels(work: &Work) -> Vec<Panel> {
+    let mut numbers = work.numbers.iter().copied();
+    let mut panels: Vec<Panel> = Vec::new();
+    if work.numbers.is_empty() {
+        return panels;
+    }
+    for (id, title, lines) in WORK.iter().copied() {
+        let rows = lines.iter().map(|(label, q)| ((*label).to_owned(), numbers.next().unwrap_or(0), items(q)));
+        panels.push(Panel { id, title, rows: rows.collect() });
+    }
+    if let (Some(days), Some((label, ..))) = (work.mean_days, panels.last_mut().and_then(|flow| flow.rows.get_mut(2))) {
+        *label = format!("{label}, after {days:.1} days in the mean");
+    }
+    if let (Some(decisions), Some(held)) = (work.decisions, panels.get_mut(2)) {
+        let waiting = ("Exceptions to decide".to_owned(), decisions, address("/exceptions", &[("q", "is:open")]));
+        held.rows.push(waiting);
+    }
+    if !work.groups.is_empty() {
+        let of = |name: &str| {
+            let operand = Operand::Text(name.to_owned(), Match::Exact);
+            Filter::Compare { field: "group", operator: Operator::Equal, operand }
+        };
+        let rows = work
+            .groups
+            .iter()
+            .map(|(name, number)| (name.clone(), *number, items(&format!("is:open and {}", of(name)))));
+        panels.push(Panel { id: "groups", title: "Open items by group", rows: rows.collect() });
+    }
+    panels
 }
 
 /// Jobs that are enabled and not over.
@@ -77,8 +198,17 @@ fn running() -> Result<Filter, Error> {
     domain::filter::parse("status:enabled", &store::jobs::FIELDS).map_err(Error::internal)
 }
 
+/// Where somebody begins: with his own work, or with the whole.
+async fn first(State(app): State<App>, who: PageActor) -> Result<Response, Error> {
+    if mine::begins_here(&who.actor) { mine::page(&app, &who).await } else { all(&app, &who).await }
+}
+
 async fn show(State(app): State<App>, who: PageActor) -> Result<Response, Error> {
-    let shell = frame(&app, &who, Section::Home, "Dashboard").await?;
+    all(&app, &who).await
+}
+
+async fn all(app: &App, who: &PageActor) -> Result<Response, Error> {
+    let shell = frame(app, who, Section::Home, "Dashboard").await?;
     let (asker, now) = (who.clone(), app.clock.now());
     let seen = app.database.try_read(move |tx| look(tx, &asker, now)).await?;
     Ok(Show(page(shell, &who.actor, &seen, now)).into_response())
@@ -95,6 +225,7 @@ fn page(shell: Shell, actor: &Actor, seen: &Seen, now: Timestamp) -> HomePage {
         stand: stand(&seen.bands),
         next: next(&seen.possible),
         running: seen.jobs.iter().map(under_way).collect(),
+        panels: panels(&seen.work),
     }
 }
 
@@ -258,7 +389,8 @@ fn next_row(rows: &[&Possible]) -> Option<NextRow> {
     })
 }
 
-fn next(possible: &[Possible]) -> Vec<NextRow> {
+/// What would help most, of what could be done.
+pub(super) fn next(possible: &[Possible]) -> Vec<NextRow> {
     let mut rows = best(possible);
     rows.sort_by_key(|row| row.drop);
     rows.truncate(NEXT);

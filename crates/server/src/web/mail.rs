@@ -93,6 +93,8 @@ fn line(app: &App, denied: Option<String>, row: MailRow) -> MailLine {
         Kind::Review => "Review due",
         Kind::Agents => "Agents not heard of",
         Kind::Exception => "Deferral or false positive",
+        Kind::Assigned => "Assigned",
+        Kind::Overdue => "Overdue",
         Kind::Scan => "Rescan ended",
         Kind::Import => "Import",
         Kind::Test => "Test",

@@ -40,6 +40,7 @@ mod job_waves;
 pub mod jobs;
 pub mod mail;
 pub mod marks;
+mod mine;
 pub mod mitigations;
 pub mod new_job;
 pub mod notes;
@@ -61,6 +62,7 @@ pub mod task_changes;
 pub mod task_rules;
 pub mod tasks;
 pub mod tokens;
+mod topics;
 pub mod upload;
 pub mod users;
 pub mod vulnerabilities;
@@ -103,6 +105,8 @@ pub fn routes() -> Router<App> {
         .merge(follow::routes())
         .merge(mail::routes())
         .merge(efforts::routes())
+        .merge(topics::routes())
+        .merge(mine::routes())
         .merge(assignment::routes())
         .merge(exceptions::routes())
         .merge(exception_answers::routes())

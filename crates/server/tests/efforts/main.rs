@@ -8,6 +8,8 @@
 )]
 
 mod assignment;
+mod homes;
+mod topics;
 mod world;
 
 use serde_json::{Value, json};
@@ -93,6 +95,36 @@ testkit::both_servers!(an_effort_is_frozen_holds_its_items_and_ends, |server| as
     let said: Vec<&str> = history["history"].as_array().unwrap().iter().map(|l| l["what"].as_str().unwrap()).collect();
     assert_eq!(said, ["state", "assignment", "title", "items"], "{history}");
     assert_eq!(history["history"][0]["cause"], "engine/efforts");
+});
+
+testkit::both_servers!(tasks_are_made_of_an_effort, |server| async move {
+    let admin = server.admin().await;
+    let anna = person(&server, "anna", "vulnerability_analyst").await;
+    import(&admin, &SIX).await;
+    let new = json!({ "title": "91", "q": "qid:91", "owner": "anna" });
+    let effort = number(&anna.post("/api/v1/efforts", &new).await.expect(201));
+    let path = format!("/api/v1/efforts/{effort}/tasks");
+    for (wrong, field) in
+        [(json!({ "group_by": "x" }), "group_by"), (json!({ "group_by": "none", "existing": "move" }), "existing")]
+    {
+        let refused = anna.post(&path, &wrong).await;
+        assert_eq!((refused.status, &refused.json["errors"][0]["field"]), (422, &json!(field)), "{}", refused.text);
+    }
+    let made = anna.post(&path, &json!({ "group_by": "none" })).await.expect(201);
+    assert_eq!((made["tasks"].as_array().unwrap().len(), &made["items"]), (1, &json!(2)), "{made}");
+    let task = anna.get(&format!("/api/v1/tasks/{}", made["tasks"][0].as_str().unwrap())).await.expect(200);
+    assert_eq!((&task["task"]["assignee"], &task["task"]["origin"]), (&json!("anna"), &json!("effort")), "{task}");
+    // Once more nothing is left to do, or both hold them.
+    let again = anna.post(&path, &json!({ "group_by": "none" })).await.expect(201);
+    assert_eq!((&again["tasks"], &again["skipped"]), (&json!([]), &json!(2)), "{again}");
+    let rolf = person(&server, "rolf", "read_only").await;
+    assert_eq!(rolf.post(&path, &json!({ "group_by": "none" })).await.code(), "role_missing");
+    let page = admin.get(&format!("/efforts/{effort}")).await.text;
+    assert!(page.contains("/tasks?q=effort%3A1") && page.contains("Make tasks"), "{page}");
+    let said = admin.form(&format!("/efforts/{effort}/tasks"), &[("group_by", "group_asset")]).await;
+    assert_eq!(said.status, 303, "{}", said.text);
+    anna.post(&format!("/api/v1/efforts/{effort}/deactivate"), &json!({})).await.expect(200);
+    assert_eq!(anna.post(&path, &json!({ "group_by": "none" })).await.code(), "effort_inactive");
 });
 
 testkit::both_servers!(of_those_who_want_an_item_one_gets_it, |server| async move {

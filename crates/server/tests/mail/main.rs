@@ -65,6 +65,7 @@ macro_rules! both_mailed {
 mod agents;
 mod exceptions;
 mod faults;
+mod notices;
 
 async fn rows(server: &TestServer) -> Vec<MailRow> {
     let read = server.app().database.read(|tx| {

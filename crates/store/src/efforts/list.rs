@@ -7,7 +7,7 @@ use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::{Action, Actor, AssetScope, Reach, Record as AccessRecord, reach};
 use domain::effort::State;
 use domain::filter::{Field, Fields, Flag, Kind};
-use domain::id::{EffortId, TopicId, UserId};
+use domain::id::{EffortId, ItemId, TopicId, UserId};
 use domain::number::{Number, Series};
 use domain::time::Timestamp;
 
@@ -167,6 +167,19 @@ pub fn items_of(tx: &mut Transaction<'_>, actor: &Actor, effort: EffortId, most:
     let keys: Vec<(i64,)> = tx.all_built(&sql.text(" ORDER BY m.item_id LIMIT ").bind(&most))?;
     let keys: Vec<i64> = keys.into_iter().map(|(key,)| key).collect();
     items::LIST.rows(tx, Sql::new("i.id {in ").bind(&keys).text("}"))
+}
+
+/// The keys of the items of an effort that are not closed, whoever asks, at most `most`.
+///
+/// # Errors
+/// See [`Error`](crate::Error).
+pub fn active_items(tx: &mut Transaction<'_>, effort: EffortId, most: i64) -> Result<Vec<ItemId>> {
+    let rows: Vec<(ItemId,)> = tx.all(
+        "SELECT i.id FROM effort_item m JOIN vulnerable_item i ON i.id = m.item_id
+         WHERE m.effort_id = $1 AND i.state <> 'closed' ORDER BY i.id LIMIT $2",
+        &[&effort, &most],
+    )?;
+    Ok(rows.into_iter().map(|(item,)| item).collect())
 }
 
 /// What a permission has to know of an effort.

@@ -4,7 +4,7 @@ use super::life::{Change, apply};
 use super::list::ItemRow;
 use super::merge::{HistoryRow, words, write_history};
 use crate::audit::{self, Entry};
-use crate::{Result, Transaction, remediation};
+use crate::{Result, Transaction, notices, remediation};
 use domain::assignment::BY_PERSON;
 use domain::id::UserId;
 use domain::item::why::Cause;
@@ -82,6 +82,7 @@ pub fn assign(
          WHERE id = $1",
         &[&item.id, &id, &group, &now, &BY_PERSON],
     )?;
+    notices::given(tx, actor, id, group, now)?;
     let line = HistoryRow {
         item_id: item.id,
         what: "assignment",

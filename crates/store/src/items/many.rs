@@ -4,7 +4,7 @@ use super::life::{Change, apply};
 use super::list::{ItemRow, LIST, record_of};
 use super::merge::{HistoryRow, write_history};
 use crate::audit::{self, Entry};
-use crate::{Result, Sql, Transaction, assets};
+use crate::{Result, Sql, Transaction, assets, notices};
 use domain::access::{Actor, Record as AccessRecord};
 use domain::assignment::BY_PERSON;
 use domain::id::{AssetId, UserId};
@@ -99,6 +99,7 @@ pub fn assign_all(
          WHERE id {in $1}",
         &[&keys, &id, &group, &now, &BY_PERSON],
     )?;
+    notices::given(tx, actor, id, group, now)?;
     let lines: Vec<HistoryRow> = changed
         .iter()
         .map(|item| HistoryRow {
@@ -136,6 +137,7 @@ pub fn give(
         "UPDATE vulnerable_item SET owner_id = $2, assigned_by = $4, assigned_at = $3, updated_at = $3 WHERE id {in $1}",
         &[&keys, &owner.0, &now, &BY_PERSON],
     )?;
+    notices::given(tx, actor, Some(owner.0), "", now)?;
     let lines: Vec<HistoryRow> = changed
         .iter()
         .map(|item| HistoryRow {

@@ -116,6 +116,11 @@ pub(super) fn pages(out: &Path) {
                 mitigate: "/x".into(),
             })
             .collect(),
+        panels: vec![home::Panel {
+            id: "target",
+            title: "Open items by due date",
+            rows: vec![("Missed".into(), 12, "items.html".into()), ("Approaching".into(), 4, "items.html".into())],
+        }],
         running: vec![
             home::RunningRow {
                 number: "MJ0001187".into(),

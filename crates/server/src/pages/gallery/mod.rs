@@ -16,6 +16,7 @@ mod operations;
 mod sample;
 mod scans;
 mod tasks;
+mod topics;
 mod vulnerabilities;
 mod wizard;
 
@@ -30,6 +31,7 @@ fn every_page_renders_within_the_rules() {
     scans::pages(&out);
     assignment::pages(&out);
     efforts::pages(&out);
+    topics::pages(&out);
     exceptions::pages(&out);
     tasks::pages(&out);
     assets::pages(&out);
