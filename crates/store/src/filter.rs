@@ -168,14 +168,14 @@ impl Compiler<'_> {
                 Some(me) => folded(value, me),
                 None => Sql::new("FALSE"),
             },
-            Operand::When(when) => self.moment(value, operator, *when),
+            Operand::When(when) => self.moment(&value, operator, *when),
             Operand::Number(_) | Operand::Decimal(_) | Operand::Word(_) | Operand::Truth(_) => {
                 value.text(sign(operator)).append(bound(operand))
             }
         }
     }
 
-    fn moment(&self, value: Sql, operator: Operator, when: When) -> Sql {
+    fn moment(&self, value: &Sql, operator: Operator, when: When) -> Sql {
         let (from, to) = when.interval(self.context);
         let compared = |sign: &'static str, at: domain::time::Timestamp| {
             value.clone().text(sign).text("CAST(").bind(&at).text(" AS BIGINT)")
