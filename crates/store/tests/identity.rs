@@ -257,17 +257,20 @@ both_engines!(hosts_find_their_assets_exactly_as_the_domain_says, |db| {
     outcome.unwrap();
 });
 
+type AssetLine = (i64, String, String, bool, Option<i64>, String, i64);
+type ItemLine = (i64, i64, String, String, i64, i64, Option<i64>, String);
+
 /// Everything that a movement touches, as text.
 fn picture(db: &Database) -> Vec<String> {
     db.read_blocking(|tx| {
         let mut lines: Vec<String> = Vec::new();
-        let assets: Vec<(i64, String, String, bool, Option<i64>, String, i64)> =
+        let assets: Vec<AssetLine> =
             tx.all("SELECT id, name, fqdn, placeholder, merged_into, os, criticality FROM asset ORDER BY id", &[])?;
         lines.extend(assets.into_iter().map(|row| format!("asset {row:?}")));
         let hosts: Vec<(String, i64, String)> =
             tx.all("SELECT host_key, asset_id, matched_by FROM source_host ORDER BY id", &[])?;
         lines.extend(hosts.into_iter().map(|row| format!("host {row:?}")));
-        let items: Vec<(i64, i64, String, String, i64, i64, Option<i64>, String)> = tx.all(
+        let items: Vec<ItemLine> = tx.all(
             "SELECT number, asset_id, state, substate, reopened, inherent, granted_until_at, granted_what
              FROM vulnerable_item ORDER BY number",
             &[],
