@@ -1,16 +1,20 @@
-//! Efforts on both engines: large ones are taken in portions, a claim holds, and what is over lets go.
+//! Efforts, notices, rules that assign, and the numbers of the homes on both engines.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::allow_attributes, reason = "a test may panic")]
 
 use domain::access::{Actor, AssetScope, Role};
+use domain::assignment::To;
 use domain::effort::State;
 use domain::filter::{Context, parse};
 use domain::id::UserId;
+use domain::notice::Kind;
 use domain::number::Number;
 use domain::time::Timestamp;
+use store::accounts::NewAccount;
 use store::efforts::{self, NewEffort, Outcome, Wanted};
 use store::list::Query;
-use store::{Database, Transaction, items};
+use store::overview::{self, Whose};
+use store::{Database, Transaction, accounts, assignment, items, notices, topics};
 use testkit::both_engines;
 
 const MANY: i64 = 11_000;
@@ -172,4 +176,161 @@ both_engines!(an_effort_lets_go_when_it_ends, |db| {
     let lines = db.read_blocking(move |tx| efforts::history(tx, id, 9)).unwrap();
     let said: Vec<(&str, &str)> = lines.iter().map(|line| (line.what.as_str(), line.after.as_str())).collect();
     assert_eq!(said, [("state", "inactive"), ("items", "3")]);
+});
+
+/// Accounts ada (1) and bob (2, kept to the tag prod) with addresses, both in the group linux.
+fn people(db: &Database) {
+    db.write_blocking(|tx| {
+        for (name, scope) in [("ada", AssetScope::All), ("bob", AssetScope::Tags(["prod".to_owned()].into()))] {
+            let new = NewAccount {
+                name: name.to_owned(),
+                full_name: String::new(),
+                email: format!("{name}@example.org"),
+                password_hash: String::new(),
+                password_temporary: false,
+                roles: [Role::RemediationOwner].into(),
+                scope,
+            };
+            accounts::create(tx, "users/x", &new, at(0))?;
+        }
+        accounts::set_group(tx, "users/x", "linux", &["ada".to_owned(), "bob".to_owned()], at(0))?;
+        Ok(())
+    })
+    .unwrap();
+}
+
+both_engines!(notices_are_collected_and_told_as_their_reader_sees_them, |db| {
+    set_up(&db, 4);
+    people(&db);
+    let rows = db.read_blocking(|tx| items::numbered(tx, &[1, 2, 3, 4])).unwrap();
+    let (own, of_group) = (rows[..2].to_vec(), rows[2..].to_vec());
+    db.write_blocking(move |tx| {
+        items::assign_all(tx, "users/x", &own, Some((UserId(1), "ada")), "", at(10))?;
+        items::assign_all(tx, "users/bob", &of_group, None, "linux", at(20))
+    })
+    .unwrap();
+    let due = db.read_blocking(notices::due).unwrap();
+    let who: Vec<(i64, Kind, Timestamp)> = due.iter().map(|due| (due.account.0, due.kind, due.at)).collect();
+    assert_eq!(who, [(1, Kind::Assigned, at(10))], "the oldest counts, and nobody tells himself");
+    let told = |due: notices::Due| {
+        db.read_blocking(move |tx| {
+            let account = accounts::by_id(tx, due.account)?.unwrap();
+            notices::told(tx, &account.actor(None), &due, 3, at(100))
+        })
+        .unwrap()
+    };
+    let seen = told(due[0]);
+    assert_eq!((seen.count, seen.items.len()), (4, 3));
+    assert!(seen.items[0].residual >= seen.items[2].residual, "the highest scores first");
+    assert!(db.write_blocking(move |tx| notices::done(tx, &due[0], true, 7)).unwrap());
+    assert!(!db.write_blocking(move |tx| notices::done(tx, &due_again(), true, 7)).unwrap(), "once");
+
+    // Overdue: each item once, for whoever has it; off is off.
+    db.write_blocking(|tx| {
+        tx.execute("UPDATE vulnerable_item SET due_at = $1", &[&at(50)])?;
+        notices::set_wishes(tx, UserId(2), notices::Wishes { assigned: true, overdue: false })
+    })
+    .unwrap();
+    assert!(!db.read_blocking(|tx| notices::any_overdue(tx, at(50))).unwrap());
+    assert!(db.read_blocking(|tx| notices::any_overdue(tx, at(51))).unwrap());
+    assert!(!db.write_blocking(|tx| notices::mark_overdue(tx, at(60))).unwrap(), "nothing more");
+    assert!(!db.read_blocking(|tx| notices::any_overdue(tx, at(61))).unwrap());
+    let due = db.read_blocking(notices::due).unwrap();
+    let who: Vec<(i64, Kind, i64, i64)> =
+        due.iter().map(|due| (due.account.0, due.kind, due.day, due.letters)).collect();
+    assert_eq!(who, [(1, Kind::Overdue, 7, 1)]);
+    assert_eq!(told(due[0]).count, 4);
+    assert_eq!(told(notices::Due { account: UserId(2), ..due[0] }).count, 0, "no asset of his");
+});
+
+/// What was told already.
+fn due_again() -> notices::Due {
+    notices::Due { account: UserId(1), kind: Kind::Assigned, at: at(10), day: 0, letters: 0 }
+}
+
+both_engines!(one_pass_counts_what_the_lists_give, |db| {
+    set_up(&db, 9);
+    people(&db);
+    let rows = db.read_blocking(|tx| items::numbered(tx, &[1, 2, 3])).unwrap();
+    db.write_blocking(move |tx| {
+        items::assign_all(tx, "users/x", &rows[..2], Some((UserId(1), "ada")), "", at(10))?;
+        items::assign_all(tx, "users/x", &rows[2..], None, "linux", at(10))?;
+        tx.execute(
+            "UPDATE vulnerable_item SET state = 'closed', substate = 'fixed', closed_at = $1 WHERE number = 9",
+            &[&at(86_400)],
+        )
+    })
+    .unwrap();
+    make(&db, wanted("score:90")).unwrap();
+    let ada = Actor { name: "ada".to_owned(), groups: ["linux".to_owned()].into(), ..anna(AssetScope::All) };
+    let context = Context { me: Some("ada".to_owned()), ..Context::at(at(90_000)) };
+    let texts = [
+        "is:open",
+        "is:overdue",
+        "target:none and is:open",
+        "has:task",
+        "is:open and is:in_effort",
+        "is:closed and closed:>now-30d",
+        "is:open and not has:assignee and not has:group",
+        "is:deferred and substate:other",
+        "reopened:>0 and opened:>now-30d",
+    ];
+    let joined =
+        ["assignee:me and is:open", "group:linux and is:open and not has:assignee", "platform:linux and qid:7"];
+    for (whose, texts) in [(Whose::All, &texts[..]), (Whose::Joined, &joined[..]), (Whose::Own, &joined[..2])] {
+        let filters: Vec<_> = texts.iter().map(|q| parse(q, &items::FIELDS).unwrap()).collect();
+        let (actor, with, of) = (ada.clone(), context.clone(), filters.clone());
+        let counted = db.read_blocking(move |tx| overview::tally(tx, &actor, whose, &of, &with)).unwrap();
+        for ((text, filter), number) in texts.iter().zip(filters).zip(counted) {
+            let query = Query::new(filter, context.clone());
+            let clip = items::visible(&ada, domain::access::Action::ItemsView);
+            let listed = db
+                .read_blocking(move |tx| Ok(store::list::count(tx, &items::LIST, clip.clone(), &query, 1_000).unwrap()))
+                .unwrap();
+            assert_eq!(number, listed, "{whose:?} {text}");
+        }
+    }
+    let (groups, mean) = db
+        .read_blocking(move |tx| Ok((overview::by_group(tx, &ada, 5)?, overview::mean_days_to_close(tx, &ada, at(0))?)))
+        .unwrap();
+    assert_eq!(groups, [("linux".to_owned(), 1)]);
+    assert!(mean.is_some_and(|days| days > 1.0));
+});
+
+both_engines!(topics_and_rules_are_kept_and_asked_again, |db| {
+    set_up(&db, 6);
+    people(&db);
+    let shipped = db.read_blocking(topics::all).unwrap();
+    assert!(!shipped.is_empty());
+    for topic in shipped {
+        parse(&topic.condition, &items::FIELDS).unwrap();
+    }
+    let to = To { kind: domain::assignment::Kind::Group, group: "linux".to_owned(), user: None, prefix: String::new() };
+    let rule = assignment::Wanted {
+        name: "linux".to_owned(),
+        active: true,
+        position: 1,
+        condition: "score:90".to_owned(),
+        to: to.clone(),
+    };
+    let made = db.write_blocking(move |tx| assignment::create(tx, "users/x", &rule, at(1))).unwrap();
+    let rows = db.read_blocking(|tx| items::numbered(tx, &[2])).unwrap();
+    db.write_blocking(move |tx| items::assign_all(tx, "users/x", &rows, None, "other", at(2))).unwrap();
+    let again =
+        |dry_run: bool| db.write_blocking(move |tx| assignment::again(tx, "users/x", None, dry_run, at(3))).unwrap();
+    for (dry_run, changed) in [(true, 2), (false, 2), (false, 0)] {
+        let done = again(dry_run);
+        assert_eq!((done.looked, done.changed.get(&made.id).copied().unwrap_or(0)), (5, changed), "{dry_run}");
+    }
+    let id = made.id;
+    let (rule, kept) =
+        db.read_blocking(move |tx| Ok((assignment::rule(tx, id)?, items::numbered(tx, &[2])?.remove(0)))).unwrap();
+    assert_eq!((rule.items, kept.group_name.as_str()), (2, "other"), "a hand's assignment stands");
+    let wanted = assignment::Wanted { name: "x".to_owned(), active: false, position: 2, condition: String::new(), to };
+    let (stale, changed) = (assignment::Rule { version: 9, ..rule.clone() }, wanted.clone());
+    let refused = db.write_blocking(move |tx| assignment::change(tx, "users/x", &stale, &changed, at(4)));
+    assert!(refused.unwrap_err().conflicts_with(store::settings::CHANGED));
+    let rule = db.write_blocking(move |tx| assignment::change(tx, "users/x", &rule, &wanted, at(4))).unwrap();
+    assert_eq!(again(true).changed.len(), 0, "nobody is asked");
+    db.write_blocking(move |tx| assignment::delete(tx, "users/x", &rule, at(5))).unwrap();
 });

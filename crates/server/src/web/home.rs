@@ -181,7 +181,7 @@ fn panels(work: &Work) -> Vec<Panel> {
     }
     if !work.groups.is_empty() {
         let of = |name: &str| {
-            let operand = Operand::Text(name.to_owned(), Match::Exact);
+            let operand = Operand::Text(name.to_owned(), Match::Usual);
             Filter::Compare { field: "group", operator: Operator::Equal, operand }
         };
         let rows = work

@@ -72,7 +72,7 @@ fn look(tx: &mut Transaction<'_>, who: &PageActor, now: Timestamp) -> Result<See
     let own: Vec<Filter> = OWN.iter().map(|(_, q)| filter(q, &items::LIST)).collect::<Result<_, _>>()?;
     let mut groups = Vec::new();
     for group in who.groups.iter().take(GROUPS_MAX) {
-        let operand = Operand::Text(group.clone(), Match::Exact);
+        let operand = Operand::Text(group.clone(), Match::Usual);
         let of_group = Filter::Compare { field: "group", operator: Operator::Equal, operand };
         groups.push(Filter::and(vec![of_group, filter("is:open and not has:assignee", &items::LIST)?]));
     }

@@ -138,7 +138,7 @@ async fn show(State(app): State<App>, who: PageActor, Path(id): Path<i64>) -> Re
 /// The list of the efforts that were made of a topic.
 fn efforts(topic: &Topic) -> String {
     use domain::filter::{Match, Operand, Operator};
-    let operand = Operand::Text(topic.name.clone(), Match::Exact);
+    let operand = Operand::Text(topic.name.clone(), Match::Usual);
     let of = Filter::Compare { field: "topic", operator: Operator::Equal, operand };
     address("/efforts", &[("q", &of.to_string())])
 }
