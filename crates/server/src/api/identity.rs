@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 type Tagged = ([(HeaderName, HeaderValue); 1], Json<MatchingBody>);
 
-fn tagged(rules: Setting<Vec<Rule>>) -> Tagged {
+fn tagged(rules: &Setting<Vec<Rule>>) -> Tagged {
     let words = rules.value.iter().map(|rule| rule.as_str().to_owned()).collect();
     (etag(rules.version), Json(MatchingBody { rules: words }))
 }
@@ -64,7 +64,7 @@ fn record(row: MergeRow) -> MergeRecord {
 #[utoipa::path(get, path = "/matching", tag = "assets", responses((status = OK, body = MatchingBody)))]
 async fn rules(State(app): State<App>, caller: Caller) -> Result<Tagged, Error> {
     caller.may(Action::AssetsView, &Record::default())?;
-    Ok(tagged(app.database.read(store::identity::rules).await?))
+    Ok(tagged(&app.database.read(store::identity::rules).await?))
 }
 
 /// Set how hosts are matched with assets
@@ -78,7 +78,7 @@ async fn set_rules(
     IfMatch(seen): IfMatch,
     Json(wanted): Json<MatchingBody>,
 ) -> Result<Tagged, Error> {
-    Ok(tagged(engine::set_rules(&app, &caller, &wanted.rules, seen).await?))
+    Ok(tagged(&engine::set_rules(&app, &caller, &wanted.rules, seen).await?))
 }
 
 /// Join an asset into another one
