@@ -85,7 +85,7 @@ impl World {
             self.glance(browser, 30).await;
             assert!(Instant::now() < until, "scans do not end");
         }
-        let begun = self.server.clock.now().to_string();
+        let begun = self.server.app().clock.now().to_string();
         loop {
             let runs = self.api.get("/api/v1/imports?limit=50").await.expect(200);
             let come = |run: &&Value| {
