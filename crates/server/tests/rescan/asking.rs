@@ -71,7 +71,7 @@ testkit::both_servers!(s2_07_a_remediation_owner_rescans_what_is_assigned_to_him
     assert_eq!((&offer["allowed"], &offer["code"]), (&json!(false), &json!("role_missing")));
     let both = json!({ "items": [items[0].number, items[1].number] });
     let refused = owner.post("/api/v1/scans", &both).await;
-    assert_eq!((refused.status, refused.code()), (409, "not_assigned"), "{}", refused.text);
+    assert_eq!((refused.status, refused.code()), (403, "not_assigned"), "{}", refused.text);
     let some = json!({ "items": [items[0].number, items[1].number], "eligible_only": true });
     let requested = owner.post("/api/v1/scans", &some).await.expect(201);
     assert_eq!(requested["skipped"][0]["code"], "not_assigned", "{requested}");
@@ -164,7 +164,7 @@ testkit::both_servers!(an_asset_is_rescanned_for_what_is_open_on_it_and_ones_own
     let offer = owner.get(&path).await.expect(200);
     assert_eq!((&offer["allowed"], &offer["code"]), (&json!(false), &json!("not_assigned")), "{offer}");
     let refused = owner.post(&path, &json!({})).await;
-    assert_eq!((refused.status, refused.code()), (409, "not_assigned"), "{}", refused.text);
+    assert_eq!((refused.status, refused.code()), (403, "not_assigned"), "{}", refused.text);
     let assign = json!({ "assignee": "rita" });
     world.admin.post(&format!("/api/v1/items/{}/assignment", item.number), &assign).await.expect(200);
     let requested = owner.post(&path, &json!({})).await.expect(201);
