@@ -283,7 +283,7 @@ fn asked(tx: &mut Transaction<'_>, now: Timestamp) -> Result<Vec<Asked>> {
                 asked.push(Asked { rule, condition });
             }
             Err(error) => {
-                tracing::warn!("the assignment rule \"{}\" cannot be read and is left out: {error}", rule.name)
+                tracing::warn!("the assignment rule \"{}\" cannot be read and is left out: {error}", rule.name);
             }
         }
     }

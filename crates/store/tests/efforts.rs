@@ -104,20 +104,20 @@ fn fill(db: &Database) -> bool {
 }
 
 both_engines!(a_large_effort_is_filled_in_portions_and_frozen, |db| {
-    set_up(&db, MANY);
-    assert_eq!(tally(&db, ""), (MANY, 0));
-    let large = make(&db, wanted("")).unwrap();
-    let first = one(&db, large);
+    set_up(db, MANY);
+    assert_eq!(tally(db, ""), (MANY, 0));
+    let large = make(db, wanted("")).unwrap();
+    let first = one(db, large);
     assert_eq!((first.state, first.items), (State::Filling, 5_000));
 
     // Between two portions somebody takes half of what is left, and new items come.
-    let other = make(&db, wanted("score:90 and not is:in_effort")).unwrap();
-    assert_eq!((one(&db, other).state, one(&db, other).items), (State::Active, 3_000));
+    let other = make(db, wanted("score:90 and not is:in_effort")).unwrap();
+    assert_eq!((one(db, other).state, one(db, other).items), (State::Active, 3_000));
     db.write_blocking(|tx| hosts(tx, MANY + 1, MANY + 20)).unwrap();
-    while fill(&db) {}
-    let (large, other) = (one(&db, large), one(&db, other));
+    while fill(db) {}
+    let (large, other) = (one(db, large), one(db, other));
     assert_eq!((large.state, large.items, other.items), (State::Active, 8_000, 3_000));
-    assert_eq!(tally(&db, ""), (20, MANY), "what came later joined nothing");
+    assert_eq!(tally(db, ""), (20, MANY), "what came later joined nothing");
     let twice: i64 = db
         .read_blocking(|tx| {
             tx.scalar(
@@ -129,7 +129,7 @@ both_engines!(a_large_effort_is_filled_in_portions_and_frozen, |db| {
     assert_eq!(twice, 0);
     let holders = db.read_blocking(|tx| efforts::holders(tx, &anna(AssetScope::All), &wanted(""), 10)).unwrap();
     assert_eq!(holders.iter().map(|held| held.number).collect::<Vec<_>>(), [large.number, other.number]);
-    assert_eq!(make(&db, wanted("asset:host-1")), None, "it is held");
+    assert_eq!(make(db, wanted("asset:host-1")), None, "it is held");
 
     // Over by itself once nothing of it is active, and not before; an item that comes back is free for another one.
     let close = |after: i64| {
@@ -152,27 +152,27 @@ both_engines!(a_large_effort_is_filled_in_portions_and_frozen, |db| {
         })
         .unwrap();
     assert_eq!((close(first), close(0)), (0, 1));
-    let over = one(&db, Number { ordinal: other.number, ..large.number() });
+    let over = one(db, Number { ordinal: other.number, ..large.number() });
     assert_eq!((over.state, over.closed, over.closed_at), (State::Inactive, 3_000, Some(at(9))));
     db.write_blocking(move |tx| tx.execute("UPDATE vulnerable_item SET state = 'open' WHERE id = $1", &[&first]))
         .unwrap();
-    let again = make(&db, wanted("score:90 and effort.state:inactive")).unwrap();
-    assert_eq!(one(&db, again).items, 1);
+    let again = make(db, wanted("score:90 and effort.state:inactive")).unwrap();
+    assert_eq!(one(db, again).items, 1);
 });
 
 both_engines!(an_effort_lets_go_when_it_ends, |db| {
-    set_up(&db, 6);
-    let first = make(&db, wanted("score:90")).unwrap();
-    let row = one(&db, first);
-    assert_eq!((row.items, tally(&db, "")), (3, (3, 3)));
+    set_up(db, 6);
+    let first = make(db, wanted("score:90")).unwrap();
+    let row = one(db, first);
+    assert_eq!((row.items, tally(db, "")), (3, (3, 3)));
     let stale = efforts::EffortRow { version: row.version - 1, ..row.clone() };
     let refused = db.write_blocking(move |tx| efforts::end(tx, "users/anna", &stale, at(3)));
     assert!(refused.unwrap_err().conflicts_with(store::settings::CHANGED));
     db.write_blocking(move |tx| efforts::end(tx, "users/anna", &row, at(3))).unwrap();
-    assert_eq!(tally(&db, ""), (6, 0));
-    let second = make(&db, wanted("")).unwrap();
-    assert_eq!((one(&db, second).items, one(&db, first).items), (6, 3), "what it had is still told");
-    let id = one(&db, first).id;
+    assert_eq!(tally(db, ""), (6, 0));
+    let second = make(db, wanted("")).unwrap();
+    assert_eq!((one(db, second).items, one(db, first).items), (6, 3), "what it had is still told");
+    let id = one(db, first).id;
     let lines = db.read_blocking(move |tx| efforts::history(tx, id, 9)).unwrap();
     let said: Vec<(&str, &str)> = lines.iter().map(|line| (line.what.as_str(), line.after.as_str())).collect();
     assert_eq!(said, [("state", "inactive"), ("items", "3")]);
@@ -200,8 +200,8 @@ fn people(db: &Database) {
 }
 
 both_engines!(notices_are_collected_and_told_as_their_reader_sees_them, |db| {
-    set_up(&db, 4);
-    people(&db);
+    set_up(db, 4);
+    people(db);
     let rows = db.read_blocking(|tx| items::numbered(tx, &[1, 2, 3, 4])).unwrap();
     let (own, of_group) = (rows[..2].to_vec(), rows[2..].to_vec());
     db.write_blocking(move |tx| {
@@ -249,8 +249,8 @@ fn due_again() -> notices::Due {
 }
 
 both_engines!(one_pass_counts_what_the_lists_give, |db| {
-    set_up(&db, 9);
-    people(&db);
+    set_up(db, 9);
+    people(db);
     let rows = db.read_blocking(|tx| items::numbered(tx, &[1, 2, 3])).unwrap();
     db.write_blocking(move |tx| {
         items::assign_all(tx, "users/x", &rows[..2], Some((UserId(1), "ada")), "", at(10))?;
@@ -261,7 +261,7 @@ both_engines!(one_pass_counts_what_the_lists_give, |db| {
         )
     })
     .unwrap();
-    make(&db, wanted("score:90")).unwrap();
+    make(db, wanted("score:90")).unwrap();
     let ada = Actor { name: "ada".to_owned(), groups: ["linux".to_owned()].into(), ..anna(AssetScope::All) };
     let context = Context { me: Some("ada".to_owned()), ..Context::at(at(90_000)) };
     let texts = [
@@ -298,8 +298,8 @@ both_engines!(one_pass_counts_what_the_lists_give, |db| {
 });
 
 both_engines!(topics_and_rules_are_kept_and_asked_again, |db| {
-    set_up(&db, 6);
-    people(&db);
+    set_up(db, 6);
+    people(db);
     let shipped = db.read_blocking(topics::all).unwrap();
     assert!(!shipped.is_empty());
     for topic in shipped {

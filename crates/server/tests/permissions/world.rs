@@ -183,7 +183,7 @@ impl World {
         let made = self.admin.post("/api/v1/efforts", &new).await.expect(201);
         let number = made["effort"]["number"].as_str().unwrap().to_owned();
         while self.admin.get(&format!("/api/v1/efforts/{number}")).await.expect(200)["effort"]["state"] == "filling" {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let ordinal: i64 = number.trim_start_matches("REF").parse().unwrap();
         let owner = (relation == "assignee").then(|| self.person(role, relation).1);

@@ -95,7 +95,7 @@ testkit::both_servers!(a_task_is_made_worked_on_and_closed_by_an_import, |server
         lines,
         [("state", "closed/fixed"), ("state", "resolved"), ("state", "under_investigation"), ("made", "open")]
     );
-    let listed = anna.get(&format!("/api/v1/items?q=task:VUL0000001+and+not+is:closed")).await.expect(200);
+    let listed = anna.get("/api/v1/items?q=task:VUL0000001+and+not+is:closed").await.expect(200);
     assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
     let _ = three;
 });

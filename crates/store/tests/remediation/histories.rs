@@ -271,8 +271,8 @@ both_engines!(a_rule_takes_what_its_condition_means_and_joins_open_tasks, |db| {
         let wanted =
             Wanted { name: "Some".to_owned(), title: "R".to_owned(), group_by: vec![Field::Asset, Field::Band] };
         let new = NewRule { wanted, active: true, position: 1, condition: condition.to_owned(), assign: Assign::Item };
-        rules::create_rule(tx, "users/ada", &new, at(0)).map(|_| ()).or_else(|error| match error {
-            ChangeError::Store(error) => Err(error),
+        rules::create_rule(tx, "users/ada", &new, at(0)).map(|_| ()).map_err(|error| match error {
+            ChangeError::Store(error) => error,
             ChangeError::Refused(refusal) => panic!("{refusal:?}"),
         })
     })
