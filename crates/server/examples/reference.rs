@@ -95,9 +95,8 @@ fn measure(client: &Client<'_>, server: u32, what: &str, kind: &str, floor: f64)
     let (begun, before) = (Instant::now(), cpu(server));
     let text = client.run(&["instances", "import", "Reference", "--kind", kind, "-o", "json"], "");
     let (wall, spent) = (begun.elapsed().as_secs_f64(), cpu(server) - before);
-    let run: Value = serde_json::from_str(&text).expect("JSON");
-    let import = &run["import"];
-    assert_eq!(import["state"], "complete", "{run}");
+    let import: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(import["state"], "complete", "{import}");
     let counters = &import["counters"]["detections"];
     let count = |kind: &str| counters[kind].as_f64().unwrap_or(0.0);
     let kinds = ["new", "updated", "unchanged", "ignored"];

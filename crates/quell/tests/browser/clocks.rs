@@ -80,6 +80,8 @@ impl World {
 
     /// Turn the clocks until a scheduled import of a kind has come and ended, and the scans of before are over.
     pub async fn by_schedule(&self, browser: &Browser, kind: &str) {
+        let schedule = format!("/api/v1/instances/{}/schedules/{kind}", self.instance);
+        self.api.put(&schedule, &json!({ "when": "every", "minutes": 60 })).await.expect(200);
         let until = Instant::now() + PATIENCE;
         while self.simulator.scans().iter().any(|scan| !scan.has_ended()) {
             self.glance(browser, 30).await;

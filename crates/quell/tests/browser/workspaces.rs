@@ -33,7 +33,8 @@ async fn an_owner_rescans_what_is_his() {
 
 /// He lands among what is his, and nothing else is offered to him.
 async fn s2_08_an_owner_works_in_a_workspace_of_his_own(browser: &Browser, mine: &Found) {
-    browser.at("/mine").await;
+    browser.at("/").await;
+    browser.see_in(".q-top h1", "My work").await;
     browser.see("My items, the highest scores first").await;
     browser.wait("his item", &format!("document.querySelector('main a[href=\"/items/{}\"]')", mine.number)).await;
     browser.check("no way to the scanners", "!document.querySelector('.q-side a[href=\"/scanners\"]')").await;
