@@ -156,6 +156,7 @@ fn floor(program: &str, hosts: &str, detections: &str, database: Option<&str>) -
 
 #[tokio::main]
 async fn main() {
+    testkit::server::provide_tls();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [quell, simulator, floor_program, hosts, detections, engine] = &arguments[..] else {
         panic!("reference QUELL QUALYS-SIM FLOOR HOSTS DETECTIONS sqlite|postgres");

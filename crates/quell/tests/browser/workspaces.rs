@@ -17,6 +17,7 @@ async fn an_owner_rescans_what_is_his() {
     let [mine, first, second, whole, other] = &items[..] else { panic!("{items:?}") };
     world.server.user("rita", &["remediation_owner"]).await;
     world.assign(mine, "rita").await;
+    world.assign(whole, "rita").await;
     let task = world.task(&[first, second], "rita").await;
     let effort = world.effort(&[whole], "rita").await;
 
