@@ -323,7 +323,7 @@ async fn s2_19_the_scan_goes_on_and_is_taken_in_late(browser: &Browser, world: &
 async fn s2_20_what_the_platform_closed_arrives_with_the_next_import(browser: &Browser, world: &World, item: &Found) {
     let page = format!("/items/{}", item.number);
     browser.go(&page).await;
-    browser.see_in("#details", "Open").await;
+    browser.see_in(".q-record .meta", "Open").await;
     world.simulator.set_fixed(item.host, item.qid, true);
     assert!(world.simulator.scan_by_others(item.host));
     browser.go(&format!("/instances/{}", world.instance)).await;
@@ -332,7 +332,6 @@ async fn s2_20_what_the_platform_closed_arrives_with_the_next_import(browser: &B
     browser.shot("schedules").await;
     world.by_schedule(browser, "host_detection").await;
     browser.go(&page).await;
-    browser.see_in("#details", "Closed").await;
-    browser.see_in("#details", "Fixed").await;
+    browser.see_in(".q-record .meta", "Closed · fixed").await;
     browser.shot("closed-by-the-next-import").await;
 }
