@@ -4,21 +4,20 @@
 //! the asset has that item already, the detections join it, and the item that is left without any closes as moved, with what hangs
 //! on it handed over. All that an undo needs is kept with the record of the movement.
 
+mod before;
+mod regroup;
+
 use super::hosts_of;
 use crate::audit::{self, Entry};
-use crate::imports::Counters;
-use crate::items::{self, Change, Followed, HistoryRow, LifeOf, Observed, Origin};
-use crate::{Error, Result, Transaction, assets, record, scores, stage};
-use domain::id::{AssetId, AssetMergeId, InstanceId, ItemId, SourceHostId, VulnerabilityId};
+use crate::{Error, Result, Transaction, assets, items, record};
+use before::Moved;
+use domain::id::{AssetId, AssetMergeId, InstanceId, ItemId, SourceHostId};
 use domain::identity::joining::{Joining, Side};
-use domain::item::why::Cause;
-use domain::item::{self, State, Substate, Workflow};
 use domain::refusal::Refusal;
-use domain::score::Source;
 use domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use regroup::regroup;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 record! {
@@ -49,56 +48,6 @@ pub struct Preview {
     pub tags: Vec<String>,
     /// What was looked at; give it back to be told where it changed meanwhile.
     pub digest: String,
-}
-
-/// What an undo needs, as it is stored.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Moved {
-    /// Hosts with the rule that had found their asset.
-    hosts: Vec<(SourceHostId, String)>,
-    /// The whole asset went.
-    whole: bool,
-    /// Items as they were: those that went, and those that were joined.
-    items: Vec<Was>,
-    /// Memberships that were handed over: request, from, to.
-    requests: Vec<(i64, ItemId, ItemId)>,
-    /// Tags of people that the asset did not have.
-    tags: Vec<String>,
-    /// Tags of people that the asset that went had.
-    own_tags: Vec<String>,
-    /// What the two assets looked like.
-    faces: Vec<Face>,
-    /// Key of the last line of history before.
-    history: i64,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Was {
-    item: ItemId,
-    asset: AssetId,
-    state: State,
-    substate: Substate,
-    resolved_at: Option<Timestamp>,
-    reopened: u32,
-    granted_what: Substate,
-    granted_until_at: Option<Timestamp>,
-    opened_at: Timestamp,
-    closed_at: Option<Timestamp>,
-    state_cause: String,
-}
-
-/// What people see of an asset, and what it is found by.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Face {
-    asset: AssetId,
-    name: String,
-    platform: String,
-    os: String,
-    ip: String,
-    fqdn: String,
-    netbios: String,
-    placeholder: bool,
-    scanner_uuid: Option<String>,
 }
 
 record! {
@@ -310,14 +259,14 @@ pub fn carry_out(tx: &mut Transaction<'_>, actor: &str, asked: &Move<'_>, now: T
         whole,
         tags: own_tags.iter().filter(|tag| !there.contains(*tag)).cloned().collect(),
         own_tags,
-        faces: faces(tx, from, into)?,
+        faces: before::faces(tx, from, into)?,
         history,
         ..Moved::default()
     };
     let pairs = pairs(tx, hosts, into)?;
     let concerned: Vec<i64> =
         pairs.iter().flat_map(|pair| [Some(pair.item), pair.meets]).flatten().map(|item| item.0).collect();
-    moved.items = was(tx, &concerned)?;
+    moved.items = before::items(tx, &concerned)?;
     tx.execute("UPDATE source_host SET asset_id = $2, matched_by = 'person' WHERE id {in $1}", &[&keys(hosts), &into])?;
     moved.requests = regroup(tx, actor, &pairs, hosts, into, now)?;
     if whole {
@@ -348,244 +297,6 @@ fn entry(
     let resource = format!("assets/{from}");
     audit::append(tx, &Entry { at: now, actor, action, resource: &resource, detail })?;
     Ok(())
-}
-
-fn was(tx: &mut Transaction<'_>, items: &[i64]) -> Result<Vec<Was>> {
-    record! {
-        struct Row {
-            id: ItemId,
-            asset_id: AssetId,
-            state: State,
-            substate: Substate,
-            resolved_at: Option<Timestamp>,
-            reopened: u32,
-            granted_what: Substate,
-            granted_until_at: Option<Timestamp>,
-            opened_at: Timestamp,
-            closed_at: Option<Timestamp>,
-            state_cause: String,
-        }
-    }
-    let items = items.to_vec();
-    let rows: Vec<Row> = tx.all(
-        "SELECT id, asset_id, state, substate, resolved_at, reopened, granted_what, granted_until_at, opened_at, closed_at,
-             state_cause
-         FROM vulnerable_item WHERE id {in $1} ORDER BY id",
-        &[&items],
-    )?;
-    let was = |row: Row| Was {
-        item: row.id,
-        asset: row.asset_id,
-        state: row.state,
-        substate: row.substate,
-        resolved_at: row.resolved_at,
-        reopened: row.reopened,
-        granted_what: row.granted_what,
-        granted_until_at: row.granted_until_at,
-        opened_at: row.opened_at,
-        closed_at: row.closed_at,
-        state_cause: row.state_cause,
-    };
-    Ok(rows.into_iter().map(was).collect())
-}
-
-record! {
-    struct Loose {
-        id: i64,
-        vulnerability_id: VulnerabilityId,
-        instance_id: InstanceId,
-        item_id: ItemId,
-        status: String,
-        inherent: u8,
-        score_source: Source,
-        last_found_at: Option<Timestamp>,
-    }
-}
-
-struct JoinRow {
-    id: i64,
-    item_id: ItemId,
-}
-stage!(JoinRow as "detection_moved_batch" { id: i64, item_id: ItemId });
-
-/// Bring items in line with where the hosts of their detections are now; gives the memberships that were handed over.
-fn regroup(
-    tx: &mut Transaction<'_>,
-    actor: &str,
-    pairs: &[Pair],
-    hosts: &[SourceHostId],
-    into: AssetId,
-    now: Timestamp,
-) -> Result<Vec<(i64, ItemId, ItemId)>> {
-    let along: Vec<i64> =
-        pairs.iter().filter(|pair| pair.meets.is_none() && !pair.stays).map(|pair| pair.item.0).collect();
-    tx.execute("UPDATE vulnerable_item SET asset_id = $2, updated_at = $3 WHERE id {in $1}", &[&along, &into, &now])?;
-    let by: BTreeMap<ItemId, &Pair> = pairs.iter().map(|pair| (pair.item, pair)).collect();
-    let apart: Vec<i64> =
-        pairs.iter().filter(|pair| pair.meets.is_some() || pair.stays).map(|pair| pair.item.0).collect();
-    let loose: Vec<Loose> = tx.all(
-        "SELECT d.id, d.vulnerability_id, d.instance_id, d.item_id, d.status, d.inherent, d.score_source, d.last_found_at
-         FROM detection d WHERE d.item_id {in $1} AND d.source_host_id {in $2} ORDER BY d.id",
-        &[&apart, &keys(hosts)],
-    )?;
-    let mut touched: BTreeMap<InstanceId, BTreeSet<ItemId>> = BTreeMap::new();
-    let (mut joined, mut parted): (Vec<JoinRow>, BTreeMap<InstanceId, Vec<&Loose>>) = (Vec::new(), BTreeMap::new());
-    for row in &loose {
-        let pair = by.get(&row.item_id).copied();
-        match pair.and_then(|pair| pair.meets) {
-            Some(meets) => joined.push(JoinRow { id: row.id, item_id: meets }),
-            None => parted.entry(row.instance_id).or_default().push(row),
-        }
-    }
-    let mut new: Vec<ItemId> = Vec::new();
-    for (instance, rows) in parted {
-        let observed: Vec<Observed> = rows
-            .iter()
-            .map(|row| Observed {
-                vulnerability: row.vulnerability_id,
-                asset: into,
-                status: row.status.clone(),
-                wanted: true,
-                inherent: row.inherent,
-                source: row.score_source,
-                last_found_at: row.last_found_at,
-            })
-            .collect();
-        let made = items::ensure(tx, &origin(instance, actor), &observed, now, &mut Counters::default())?;
-        new.extend(made.new_items());
-        // What is gone on this host alone stays with the item that knew it as open.
-        joined.extend(
-            rows.iter().filter_map(|row| Some(JoinRow { id: row.id, item_id: made.find(row.vulnerability_id, into)? })),
-        );
-    }
-    if !joined.is_empty() {
-        tx.stage(&joined)?;
-        tx.execute(
-            "UPDATE detection SET item_id = b.item_id FROM detection_moved_batch b WHERE detection.id = b.id",
-            &[],
-        )?;
-    }
-    let mut empty: Vec<(ItemId, ItemId)> = Vec::new();
-    for pair in pairs {
-        let rolled = touched.entry(pair.instance_id).or_default();
-        match (pair.meets, pair.stays) {
-            (Some(meets), false) => {
-                rolled.insert(meets);
-                empty.push((pair.item, meets));
-            }
-            (meets, _) => rolled.extend([Some(pair.item), meets].into_iter().flatten()),
-        }
-    }
-    let requests = items::hand_over(tx, &empty)?;
-    adopt(tx, actor, &empty, now)?;
-    close(tx, actor, &empty, now)?;
-    say(tx, actor, pairs, into, now)?;
-    let mut changed: Vec<ItemId> = along.iter().copied().map(ItemId).collect();
-    for (instance, items) in touched {
-        let items: Vec<ItemId> = items.into_iter().filter(|item| !new.contains(item)).collect();
-        changed.extend(items::roll_up(tx, &origin(instance, actor), &items, now, &mut Counters::default())?);
-    }
-    changed.extend(empty.iter().map(|(item, _)| *item));
-    items::follow(tx, &Followed { new: &new, changed: &changed, by: actor }, now)?;
-    let controlled = scores::on_controlled_assets(tx, &changed)?;
-    scores::recompute(tx, &controlled, actor, now)?;
-    Ok(requests)
-}
-
-fn origin(instance: InstanceId, actor: &str) -> Origin {
-    Origin { instance, run: None, cause: Cause::author(actor), by: actor.to_owned() }
-}
-
-/// What was asked or granted for an item that is left counts for the one it joined.
-fn adopt(tx: &mut Transaction<'_>, actor: &str, empty: &[(ItemId, ItemId)], now: Timestamp) -> Result<()> {
-    let keys: Vec<i64> = empty.iter().flat_map(|(item, meets)| [item.0, meets.0]).collect();
-    let lives: BTreeMap<ItemId, LifeOf> = lives(tx, &keys)?.into_iter().map(|life| (life.id, life)).collect();
-    let changes: Vec<Change> = empty
-        .iter()
-        .filter_map(|(item, meets)| {
-            let (other, before) = (lives.get(item)?.workflow(), lives.get(meets)?.workflow());
-            Some(Change { item: *meets, before, after: item::joined(before, other) })
-        })
-        .collect();
-    items::apply(tx, &changes, &Cause::author(actor), actor, now)
-}
-
-/// Close what is left without a detection.
-fn close(tx: &mut Transaction<'_>, actor: &str, empty: &[(ItemId, ItemId)], now: Timestamp) -> Result<()> {
-    let keys: Vec<i64> = empty.iter().map(|(item, _)| item.0).collect();
-    let changes: Vec<Change> = lives(tx, &keys)?
-        .into_iter()
-        .map(|life| {
-            let before = life.workflow();
-            let after = Workflow { state: State::Closed, substate: Substate::Moved, granted: None, ..before };
-            Change { item: life.id, before, after }
-        })
-        .collect();
-    items::apply(tx, &changes, &Cause::author(actor), actor, now)
-}
-
-fn lives(tx: &mut Transaction<'_>, items: &[i64]) -> Result<Vec<LifeOf>> {
-    let items = items.to_vec();
-    tx.all(
-        "SELECT id, state, substate, resolved_at, reopened, granted_what, granted_until_at FROM vulnerable_item
-         WHERE id {in $1} ORDER BY id",
-        &[&items],
-    )
-}
-
-/// A line in the history of each item: where it went, or which one it joined.
-fn say(tx: &mut Transaction<'_>, actor: &str, pairs: &[Pair], into: AssetId, now: Timestamp) -> Result<()> {
-    let name: String = tx.scalar("SELECT name FROM asset WHERE id = $1", &[&into])?;
-    let numbers: Vec<i64> = pairs.iter().filter_map(|pair| pair.meets).map(|item| item.0).collect();
-    let numbers: BTreeMap<ItemId, i64> = tx
-        .all::<(ItemId, i64)>("SELECT id, number FROM vulnerable_item WHERE id {in $1}", &[&numbers])?
-        .into_iter()
-        .collect();
-    let said = |ordinal: i64| domain::number::Number { series: domain::number::Series::Item, ordinal }.to_string();
-    let mut lines = Vec::new();
-    for pair in pairs {
-        let line = |item_id, before: String, after: String| HistoryRow { item_id, what: "asset", before, after };
-        match pair.meets.and_then(|meets| Some((meets, *numbers.get(&meets)?))) {
-            Some((meets, number)) => {
-                lines.push(line(pair.item, String::new(), format!("joined {}", said(number))));
-                lines.push(line(meets, String::new(), format!("joined by {}", said(pair.number))));
-            }
-            None => lines.push(line(pair.item, String::new(), format!("moved to {name}"))),
-        }
-    }
-    items::write_history(tx, &lines, actor, now)
-}
-
-fn faces(tx: &mut Transaction<'_>, from: AssetId, into: AssetId) -> Result<Vec<Face>> {
-    record! {
-        struct Row {
-            id: AssetId,
-            name: String,
-            platform: String,
-            os: String,
-            ip: String,
-            fqdn: String,
-            netbios: String,
-            placeholder: bool,
-            scanner_uuid: Option<String>,
-        }
-    }
-    let rows: Vec<Row> = tx.all(
-        "SELECT id, name, platform, os, ip, fqdn, netbios, placeholder, scanner_uuid FROM asset WHERE id IN ($1, $2) ORDER BY id",
-        &[&from, &into],
-    )?;
-    let face = |row: Row| Face {
-        asset: row.id,
-        name: row.name,
-        platform: row.platform,
-        os: row.os,
-        ip: row.ip,
-        fqdn: row.fqdn,
-        netbios: row.netbios,
-        placeholder: row.placeholder,
-        scanner_uuid: row.scanner_uuid,
-    };
-    Ok(rows.into_iter().map(face).collect())
 }
 
 /// An asset that is gone is found by nothing; the one that is left is called as it was, unless only an address was known of it.
@@ -654,7 +365,7 @@ pub fn undo(tx: &mut Transaction<'_>, actor: &str, row: &MergeRow, now: Timestam
     if there != i64::try_from(hosts.len()).unwrap_or(-1) || gone.is_some() || !as_left {
         return refuse("moved_since", "the hosts have been moved again since; take that back first");
     }
-    let items: Vec<i64> = moved.items.iter().map(|was| was.item.0).collect();
+    let items: Vec<i64> = moved.items.iter().map(|was| was.id.0).collect();
     let decided: bool = tx.scalar(
         "SELECT EXISTS (SELECT 1 FROM item_history WHERE item_id {in $1} AND at > $2
              AND what IN ('state', 'deferral', 'assignment') AND NOT cause LIKE 'VINTRUN%')",
@@ -664,29 +375,12 @@ pub fn undo(tx: &mut Transaction<'_>, actor: &str, row: &MergeRow, now: Timestam
         return refuse("decided_since", "somebody has decided about items of it since; move single hosts instead");
     }
     tx.execute("UPDATE asset SET merged_into = NULL WHERE id = $1", &[&row.from_id])?;
-    for face in &moved.faces {
-        tx.execute(
-            "UPDATE asset SET name = $2, platform = $3, os = $4, ip = $5, fqdn = $6, netbios = $7, placeholder = $8,
-                 scanner_uuid = $9
-             WHERE id = $1",
-            &[
-                &face.asset,
-                &face.name,
-                &face.platform,
-                &face.os,
-                &face.ip,
-                &face.fqdn,
-                &face.netbios,
-                &face.placeholder,
-                &face.scanner_uuid,
-            ],
-        )?;
-    }
+    before::put_back(tx, &moved.faces)?;
     let pairs = pairs(tx, &hosts, row.from_id)?;
     for (host, rule) in &moved.hosts {
         tx.execute("UPDATE source_host SET asset_id = $2, matched_by = $3 WHERE id = $1", &[host, &row.from_id, rule])?;
     }
-    restore(tx, &moved.items)?;
+    before::restore(tx, &moved.items)?;
     items::hand_back(tx, &moved.requests)?;
     regroup(tx, actor, &pairs, &hosts, row.from_id, now)?;
     if moved.whole {
@@ -716,52 +410,4 @@ pub enum Undo {
     /// The database.
     #[error(transparent)]
     Store(#[from] Error),
-}
-
-struct WasRow<'w> {
-    id: ItemId,
-    state: State,
-    substate: Substate,
-    resolved_at: Option<Timestamp>,
-    reopened: i64,
-    granted_what: Substate,
-    granted_until_at: Option<Timestamp>,
-    opened_at: Timestamp,
-    closed_at: Option<Timestamp>,
-    state_cause: &'w str,
-}
-stage!(WasRow<'_> as "item_was_batch" {
-    id: ItemId, state: State, substate: Substate, resolved_at: Option<Timestamp>, reopened: i64, granted_what: Substate,
-    granted_until_at: Option<Timestamp>, opened_at: Timestamp, closed_at: Option<Timestamp>, state_cause: &'static str,
-});
-
-/// Items as they were, before their detections are rolled up again.
-fn restore(tx: &mut Transaction<'_>, items: &[Was]) -> Result<()> {
-    let rows: Vec<WasRow<'_>> = items
-        .iter()
-        .map(|was| WasRow {
-            id: was.item,
-            state: was.state,
-            substate: was.substate,
-            resolved_at: was.resolved_at,
-            reopened: i64::from(was.reopened),
-            granted_what: was.granted_what,
-            granted_until_at: was.granted_until_at,
-            opened_at: was.opened_at,
-            closed_at: was.closed_at,
-            state_cause: &was.state_cause,
-        })
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    tx.stage(&rows)?;
-    tx.execute(
-        "UPDATE vulnerable_item SET state = b.state, substate = b.substate, resolved_at = b.resolved_at, reopened = b.reopened,
-             granted_what = b.granted_what, granted_until_at = b.granted_until_at, opened_at = b.opened_at,
-             closed_at = b.closed_at, state_cause = b.state_cause
-         FROM item_was_batch b WHERE vulnerable_item.id = b.id",
-        &[],
-    )?;
-    Ok(())
 }
