@@ -40,6 +40,11 @@ fn an_import_loses_nothing_at_every_failpoint_sqlite() {
     killed_at_every_point(Engine::Sqlite, "import failpoints on SQLite");
 }
 
+#[test]
+fn an_import_loses_nothing_at_every_failpoint_postgres() {
+    killed_at_every_point(Engine::Postgres, "import failpoints on PostgreSQL");
+}
+
 /// Let everything end, and compare.
 #[track_caller]
 fn at_rest(site: &mut Site, what: &str) {
