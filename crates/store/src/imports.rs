@@ -430,7 +430,8 @@ pub fn chain(before: &[u8; 32], batch: &[u8; 32]) -> [u8; 32] {
     Sha256::new().chain_update(before).chain_update(batch).finalize().into()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -3,6 +3,7 @@
 
 use crate::filter::{Column, Source};
 use crate::list::{self, List, Page, Query, Sort, SortKind};
+use crate::numbers::number_text;
 use crate::outbox::{self, Message};
 use crate::{Error, Result, Transaction, record};
 use domain::filter::{Field, Fields, Flag, Kind as FilterKind};
@@ -335,13 +336,7 @@ pub const LIST: List = List {
         Column { field: "recipient", source: Source::One("mail.recipient") },
         Column { field: "state", source: Source::One("mail.state") },
         Column { field: "kind", source: Source::One("mail_notice.kind") },
-        Column {
-            field: "job",
-            source: Source::One(
-                "('MJ' || CASE WHEN job.number < 10000000 THEN substr(CAST(10000000 + job.number AS TEXT), 2)
-                              ELSE CAST(job.number AS TEXT) END)",
-            ),
-        },
+        Column { field: "job", source: Source::One(number_text!("MJ", "job.number")) },
         Column { field: "error", source: Source::One("mail.last_error") },
         Column { field: "created", source: Source::One("mail.created_at") },
         Column { field: "sent", source: Source::One("mail.sent_at") },

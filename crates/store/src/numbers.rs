@@ -3,6 +3,24 @@
 use crate::{Result, Transaction};
 use domain::number::{Number, Series};
 
+/// SQL for the text of a number, with its letters and at least seven digits, as [`Number`] writes it.
+macro_rules! number_text {
+    ($letters:literal, $number:literal) => {
+        concat!(
+            "('",
+            $letters,
+            "' || CASE WHEN ",
+            $number,
+            " < 10000000 THEN substr(CAST(10000000 + ",
+            $number,
+            " AS TEXT), 2) ELSE CAST(",
+            $number,
+            " AS TEXT) END)"
+        )
+    };
+}
+pub(crate) use number_text;
+
 /// The next number of a series.
 ///
 /// # Errors

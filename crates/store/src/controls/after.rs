@@ -5,6 +5,7 @@
 use super::ControlRow;
 use crate::filter::Column;
 use crate::list::{List, Sort};
+use crate::numbers::number_text;
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::AssetScope;
 use domain::control::{Afterwards, Known, PutBack};
@@ -429,11 +430,7 @@ pub const LIST: List = List {
         Column::one("title", "e.title"),
         Column::one("state", "c.state"),
         Column::one("origin", "c.origin"),
-        Column::one(
-            "job",
-            "('MJ' || CASE WHEN job.number < 10000000 THEN substr(CAST(10000000 + job.number AS TEXT), 2)
-                              ELSE CAST(job.number AS TEXT) END)",
-        ),
+        Column::one("job", number_text!("MJ", "job.number")),
         Column::one("since", "c.since_at"),
         Column::one("checked", "c.checked_at"),
         Column::one("drifted", "c.drifted_at"),

@@ -9,6 +9,7 @@ mod regroup;
 
 use super::hosts_of;
 use crate::audit::{self, Entry};
+use crate::imports::hex;
 use crate::{Error, Result, Transaction, assets, items, record};
 use before::Moved;
 use domain::id::{AssetId, AssetMergeId, InstanceId, ItemId, SourceHostId};
@@ -18,7 +19,6 @@ use domain::time::Timestamp;
 use regroup::regroup;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 record! {
     /// An item that a movement concerns, with the one it meets.
@@ -199,10 +199,6 @@ pub fn preview(
         hash.update(pair.meets.map_or(0, |item| item.0).to_le_bytes());
         hash.update([u8::from(pair.stays)]);
     }
-    let digest = hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
     Ok(Preview {
         hosts: hosts.to_vec(),
         moved: count(&|pair| pair.meets.is_none() && !pair.stays),
@@ -210,7 +206,7 @@ pub fn preview(
         parted: count(&|pair| pair.stays),
         detections,
         tags: tags.into_iter().collect(),
-        digest,
+        digest: hex(hash.finalize().get(..8).unwrap_or_default()),
     })
 }
 

@@ -4,6 +4,7 @@ use super::life::granted;
 use crate::assets;
 use crate::filter::Column;
 use crate::list::{List, Sort};
+use crate::numbers::number_text;
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::{Action, Actor, Record as AccessRecord, reach};
 use domain::asset::Platform;
@@ -191,8 +192,7 @@ pub const LIST: List = List {
             "job",
             "job_target g JOIN job j ON j.id = g.job_id AND j.deleted_at IS NULL AND j.status <> 'DRAFT'
              WHERE g.vulnerability_id = i.vulnerability_id AND g.asset_id = i.asset_id",
-            "('MJ' || CASE WHEN j.number < 10000000 THEN substr(CAST(10000000 + j.number AS TEXT), 2)
-                           ELSE CAST(j.number AS TEXT) END)",
+            number_text!("MJ", "j.number"),
         ),
         Column::one("score", "i.residual"),
         Column::one("inherent", "i.inherent"),
@@ -217,14 +217,12 @@ pub const LIST: List = List {
         Column::many(
             "exception",
             "exception_item x JOIN exception_request r ON r.id = x.request_id WHERE x.item_id = i.id",
-            "('VCA' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
-                            ELSE CAST(r.number AS TEXT) END)",
+            number_text!("VCA", "r.number"),
         ),
         Column::many(
             "effort",
             "effort_item em JOIN effort e ON e.id = em.effort_id WHERE em.item_id = i.id",
-            "('REF' || CASE WHEN e.number < 10000000 THEN substr(CAST(10000000 + e.number AS TEXT), 2)
-                            ELSE CAST(e.number AS TEXT) END)",
+            number_text!("REF", "e.number"),
         ),
         Column::many(
             "effort.state",
@@ -236,8 +234,7 @@ pub const LIST: List = List {
         Column::many(
             "task",
             "remediation_item x JOIN remediation_task r ON r.id = x.task_id WHERE x.item_id = i.id",
-            "('VUL' || CASE WHEN r.number < 10000000 THEN substr(CAST(10000000 + r.number AS TEXT), 2)
-                            ELSE CAST(r.number AS TEXT) END)",
+            number_text!("VUL", "r.number"),
         ),
         Column::one("excluded", EXCLUDED),
         Column::one("updated", "i.updated_at"),

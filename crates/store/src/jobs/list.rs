@@ -2,6 +2,7 @@
 
 use crate::filter::Column;
 use crate::list::{Clip, List, Sort};
+use crate::numbers::number_text;
 use crate::{Sql, record, scope};
 use domain::access::{Actor, AssetScope};
 use domain::asset::Platform;
@@ -101,11 +102,7 @@ pub const LIST: List = List {
     key: "job.id",
     fields: &FIELDS,
     columns: &[
-        Column::one(
-            "number",
-            "('MJ' || CASE WHEN job.number < 10000000 THEN substr(CAST(10000000 + job.number AS TEXT), 2)
-                              ELSE CAST(job.number AS TEXT) END)",
-        ),
+        Column::one("number", number_text!("MJ", "job.number")),
         Column::one("title", "job.title"),
         Column::one("status", "lower(job.status)"),
         Column::one("kind", "job.kind"),

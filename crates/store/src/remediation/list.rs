@@ -2,6 +2,7 @@
 
 use crate::filter::Column;
 use crate::list::{Clip, List, Sort};
+use crate::numbers::number_text;
 use crate::{Result, Sql, Transaction, record, scope};
 use domain::access::{Action, Actor, AssetScope, Cover, Record as AccessRecord, reach};
 use domain::filter::{Field, Fields, Flag, Kind};
@@ -64,23 +65,6 @@ const SELECT: &str = "t.id, t.number, t.title, t.description, t.state, t.substat
     t.resolved_at, t.closed_at, t.state_cause, s.items, s.items_open, s.items_deferred, s.score, t.touched, t.created_by,
     t.created_at, t.updated_at, t.version";
 
-/// The text of a number with its letters and at least seven digits.
-macro_rules! named {
-    ($letters:literal, $number:literal) => {
-        concat!(
-            "('",
-            $letters,
-            "' || CASE WHEN ",
-            $number,
-            " < 10000000 THEN substr(CAST(10000000 + ",
-            $number,
-            " AS TEXT), 2) ELSE CAST(",
-            $number,
-            " AS TEXT) END)"
-        )
-    };
-}
-
 /// The list of tasks, to be read with [`clip`].
 pub const LIST: List = List {
     name: "tasks",
@@ -89,7 +73,7 @@ pub const LIST: List = List {
     key: "t.id",
     fields: &FIELDS,
     columns: &[
-        Column::one("number", named!("VUL", "t.number")),
+        Column::one("number", number_text!("VUL", "t.number")),
         Column::one("title", "t.title"),
         Column::one("state", "t.state"),
         Column::one("substate", "nullif(t.substate, '')"),
@@ -97,7 +81,7 @@ pub const LIST: List = List {
         Column::one("group", "nullif(t.group_name, '')"),
         Column::one("origin", "t.origin"),
         Column::one("rule", "u.name"),
-        Column::many("effort", "effort e WHERE e.id = t.effort_id", named!("REF", "e.number")),
+        Column::many("effort", "effort e WHERE e.id = t.effort_id", number_text!("REF", "e.number")),
         Column::many(
             "item",
             "remediation_item x JOIN vulnerable_item i ON i.id = x.item_id WHERE x.task_id = t.id",

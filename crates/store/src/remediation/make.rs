@@ -5,6 +5,7 @@ use super::list::TaskRow;
 use super::members::{Pair, join, leave};
 use super::settle::{Line, PORTION, settle, write_history};
 use crate::audit::{self, Entry};
+use crate::imports::hex;
 use crate::items::{ChangeError, Followed, follow};
 use crate::{Result, Sql, Transaction, numbers, stage};
 use domain::id::{ItemId, RemediationTaskId, TaskRuleId, UserId};
@@ -15,7 +16,6 @@ use domain::remediation::{Existing, ITEMS_MAX, MADE_MAX, Origin};
 use domain::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 /// Tasks that an entry of the audit names.
 pub(super) const NAMED_MAX: usize = 50;
@@ -222,10 +222,7 @@ fn digest(key: &str, group: &Group) -> String {
     let values: Vec<(String, &str)> =
         group.values.iter().map(|(field, value)| (field.text(), value.key.as_str())).collect();
     let text = serde_json::json!([key, values, group.group, group.owner]).to_string();
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Put each group into the open tasks of its key that have room, and make tasks for the rest.

@@ -1,5 +1,6 @@
 //! Which items a task holds, and the counts of their states: the two are only ever changed together.
 
+use crate::numbers::number_text;
 use crate::{Result, Transaction, record, stage};
 use domain::id::{ItemId, RemediationTaskId};
 use domain::item::{State, Substate};
@@ -174,11 +175,13 @@ pub(super) fn assign(tx: &mut Transaction<'_>, pairs: &[Pair], now: Timestamp) -
     for pairs in pairs.chunks(super::settle::PORTION) {
         stage_pairs(tx, pairs)?;
         tx.execute(
-            "UPDATE vulnerable_item SET owner_id = t.owner_id, group_name = t.group_name, updated_at = $1, assigned_at = $1,
-                 assigned_by = 'task:VUL' || CASE WHEN t.number < 10000000 THEN substr(CAST(10000000 + t.number AS TEXT), 2)
-                                                  ELSE CAST(t.number AS TEXT) END
-             FROM remediation_pair_batch b JOIN remediation_task t ON t.id = b.task_id
-             WHERE vulnerable_item.id = b.item_id",
+            concat!(
+                "UPDATE vulnerable_item SET owner_id = t.owner_id, group_name = t.group_name, updated_at = $1, assigned_at = $1,
+                     assigned_by = 'task:' || ",
+                number_text!("VUL", "t.number"),
+                " FROM remediation_pair_batch b JOIN remediation_task t ON t.id = b.task_id
+                 WHERE vulnerable_item.id = b.item_id"
+            ),
             &[&now],
         )?;
         tx.execute(

@@ -261,7 +261,6 @@ pub(super) fn nothing() -> Error {
 
 /// The ordinals of what is to be looked at, each once.
 fn wanted(tx: &mut Transaction<'_>, caller: &Caller, request: &Request) -> Result<BTreeSet<i64>, Error> {
-    let eligible_only = request.eligible_only;
     match &request.source {
         Source::Items(items) | Source::Resolved(items) => {
             let wanted: BTreeSet<i64> = items.iter().map(|item| item.ordinal).collect();
@@ -289,13 +288,7 @@ fn wanted(tx: &mut Transaction<'_>, caller: &Caller, request: &Request) -> Resul
             }
             Ok(found.into_iter().collect())
         }
-        Source::Record(number) => {
-            let found = record::wanted(tx, caller, *number)?;
-            if !eligible_only {
-                record::whole(tx, caller, *number)?;
-            }
-            Ok(found.into_iter().collect())
-        }
+        Source::Record(number) => Ok(record::wanted(tx, caller, *number, request.eligible_only)?.into_iter().collect()),
     }
 }
 

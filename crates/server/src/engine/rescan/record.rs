@@ -60,8 +60,13 @@ pub(super) fn load(tx: &mut Transaction<'_>, caller: &Caller, number: Number) ->
 /// What of a record is to be looked at: the ordinals of all it holds, the closed ones last and as far as they fit.
 ///
 /// # Errors
-/// A missing permission; the record is closed, nothing of it is open, it holds too much.
-pub(super) fn wanted(tx: &mut Transaction<'_>, caller: &Caller, number: Number) -> Result<Vec<i64>, Error> {
+/// A missing permission; the record is closed, nothing of it is open, it holds too much, or items of other products.
+pub(super) fn wanted(
+    tx: &mut Transaction<'_>,
+    caller: &Caller,
+    number: Number,
+    eligible_only: bool,
+) -> Result<Vec<i64>, Error> {
     // Whose roles never allow it is told so, whether there is such a record or not.
     caller.may(Action::Rescan, &Record::assigned_to(Some(caller.user), None))?;
     let held = load(tx, caller, number)?;
@@ -71,7 +76,7 @@ pub(super) fn wanted(tx: &mut Transaction<'_>, caller: &Caller, number: Number) 
         Err(Denial::Person(reason)) => return Err(reason.into()),
         Err(denial) => return Err(Refusal::from(denial).into()),
     }
-    let (open, _) = scans::held_open(tx, held.holder, PRODUCT)?;
+    let (open, foreign) = scans::held_open(tx, held.holder, PRODUCT)?;
     if open == 0 {
         return Err(nothing_open(held.noun).into());
     }
@@ -83,6 +88,7 @@ pub(super) fn wanted(tx: &mut Transaction<'_>, caller: &Caller, number: Number) 
         );
         return Err(Refusal::new("too_many_items", why).into());
     }
+    mixed(held.noun, open, foreign, eligible_only)?;
     Ok(scans::held_items(tx, held.holder, ITEMS_MAX)?)
 }
 
@@ -100,10 +106,11 @@ fn nothing_open(noun: &str) -> Refusal {
     Refusal::new("nothing_open", format!("nothing in the {noun} is open, so there is nothing to verify"))
 }
 
-/// Items of other products among those of a record keep it from being rescanned as a whole (S2.06).
-fn mixed(noun: &str, open: i64, foreign: i64) -> Result<(), Refusal> {
+/// Items of other products among those of a record keep it from being rescanned as a whole (S2.06), unless they are left out.
+fn mixed(noun: &str, open: i64, foreign: i64, eligible_only: bool) -> Result<(), Refusal> {
     match (foreign, open - foreign) {
         (0, _) => Ok(()),
+        (_, 1..) if eligible_only => Ok(()),
         (_, 0) => {
             let why = format!("no item of the {noun} comes from Qualys; only Qualys items can be rescanned");
             Err(Refusal::new("no_qualys_item", why))
@@ -150,8 +157,7 @@ fn best(
     if open == 0 {
         return Ok(Err(nothing_open(held.noun)));
     }
-    let whole = mixed(held.noun, open, foreign).err().filter(|refusal| !eligible_only || refusal.code != MIXED);
-    if let Some(refusal) = whole {
+    if let Err(refusal) = mixed(held.noun, open, foreign, eligible_only) {
         return Ok(Err(refusal));
     }
     let limit = usize::try_from(open).unwrap_or(usize::MAX).min(ITEMS_MAX);
@@ -200,16 +206,6 @@ pub fn items_of_record(
     let mut refused = offer::refused(tx, &mut judge, &items)?;
     let judged = items.into_iter().map(|item| (item, refused.remove(&item)));
     Ok(judged.filter(|(_, refusal)| refusal.as_ref().is_none_or(|refusal| refusal.code != MISSING)).collect())
-}
-
-/// Whether items that are left out keep the whole record from being rescanned.
-///
-/// # Errors
-/// `mixed_sources`, `no_qualys_item`.
-pub(super) fn whole(tx: &mut Transaction<'_>, caller: &Caller, number: Number) -> Result<(), Error> {
-    let held = load(tx, caller, number)?;
-    let (open, foreign) = scans::held_open(tx, held.holder, PRODUCT)?;
-    Ok(mixed(held.noun, open, foreign)?)
 }
 
 /// The words of a record in the database.
