@@ -128,6 +128,14 @@ pub struct Actor {
     pub token_scopes: Option<BTreeSet<TokenScope>>,
 }
 
+impl Actor {
+    /// A record that is assigned to the actor: whether he may do something at all, wherever he may.
+    #[must_use]
+    pub fn own(&self) -> Record {
+        Record::assigned_to(Some(self.user), None)
+    }
+}
+
 /// What a permission has to know of the record in question. [`Record::default`] is "no record in particular", as for
 /// creating one or opening a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

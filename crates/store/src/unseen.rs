@@ -59,9 +59,9 @@ fn unmark(tx: &mut Transaction<'_>, run: &Run) -> Result<()> {
          WHERE (unseen > 0 OR unseen_run <> 0)
            AND source_host_id IN (SELECT h.id FROM source_host h JOIN shown_host_batch b ON b.host_key = h.host_key
                                   WHERE h.instance_id = $1)
-           AND EXISTS (SELECT 1 FROM shown_batch s JOIN source_host h ON h.host_key = s.host_key
-                       JOIN vulnerability v ON v.qid = s.qid AND v.product = $2
-                       WHERE h.id = detection.source_host_id AND v.id = detection.vulnerability_id)",
+           AND (source_host_id, vulnerability_id) IN (
+               SELECT h.id, v.id FROM shown_batch s JOIN source_host h ON h.host_key = s.host_key AND h.instance_id = $1
+               JOIN vulnerability v ON v.qid = s.qid AND v.product = $2)",
         &[&run.instance, &run.product],
     )?;
     Ok(())
@@ -86,9 +86,9 @@ pub fn compare(tx: &mut Transaction<'_>, run: &Run, machines: &[Machine], now: T
          WHERE item_id IS NOT NULL AND status NOT IN ('fixed', 'stale')
            AND source_host_id IN (SELECT h.id FROM source_host h JOIN shown_host_batch b ON b.host_key = h.host_key
                                   WHERE h.instance_id = $1)
-           AND NOT EXISTS (SELECT 1 FROM shown_batch s JOIN source_host h ON h.host_key = s.host_key
-                           JOIN vulnerability v ON v.qid = s.qid AND v.product = $2
-                           WHERE h.id = detection.source_host_id AND v.id = detection.vulnerability_id)",
+           AND (source_host_id, vulnerability_id) NOT IN (
+               SELECT h.id, v.id FROM shown_batch s JOIN source_host h ON h.host_key = s.host_key AND h.instance_id = $1
+               JOIN vulnerability v ON v.qid = s.qid AND v.product = $2)",
         &[&run.instance, &run.product, &run.id],
     )?;
     Ok(())

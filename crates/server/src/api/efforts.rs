@@ -8,7 +8,7 @@ use crate::http::{Caller, Error, IfMatch, ListQuery};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use domain::access::{Action, Record};
+use domain::access::Action;
 use domain::effort;
 use domain::number::{Number, Series};
 use domain::refusal::Refusal;
@@ -66,11 +66,6 @@ pub(crate) fn body(row: &EffortRow) -> body::Effort {
     }
 }
 
-/// Somebody who sees only what is assigned to him sees the efforts that are.
-pub(crate) fn own(caller: &Caller) -> Record {
-    Record { assignee: Some(caller.user), ..Record::default() }
-}
-
 fn full(
     tx: &mut Transaction<'_>,
     caller: &Caller,
@@ -86,7 +81,7 @@ fn full(
 #[utoipa::path(get, path = "/efforts", tag = "efforts", params(ListQuery),
     responses((status = OK, body = body::EffortsBody)))]
 async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<body::EffortsBody>, Error> {
-    caller.may(Action::TasksView, &own(&caller))?;
+    caller.may(Action::TasksView, &caller.own())?;
     let query = query.of_list(&store_efforts::FIELDS, "-number", app.clock.now(), &caller.name)?;
     let page = app.database.try_read(move |tx| {
         let clip = store_efforts::clip(&caller.actor);
@@ -167,7 +162,7 @@ pub(super) fn given_to(
 /// # Errors
 /// 403, 409 `nothing_to_take` and `too_many_items`, 422.
 pub(crate) async fn make(app: &App, caller: &Caller, new: body::NewEffort) -> Result<Made, Error> {
-    caller.may(Action::TaskEdit, &own(caller))?;
+    caller.may(Action::TaskEdit, &caller.own())?;
     let (title, description) = match (new.dry_run, new.title.trim()) {
         (true, "") => (String::new(), String::new()),
         _ => texts(&new.title, &new.description)?,

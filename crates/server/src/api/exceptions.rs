@@ -8,7 +8,7 @@ use crate::http::{Caller, Error, IfMatch, ListQuery};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use domain::access::{Action, Record};
+use domain::access::Action;
 use domain::exception::{self, Kind, State as At};
 use domain::time::Timestamp;
 use protocol::api::exceptions as body;
@@ -57,11 +57,6 @@ pub(crate) fn body(row: &ExceptionRow) -> body::Exception {
     }
 }
 
-/// Somebody who sees only what is assigned to him sees the requests about that.
-pub(crate) fn own(caller: &Caller) -> Record {
-    Record { assignee: Some(caller.user), ..Record::default() }
-}
-
 fn full(
     tx: &mut Transaction<'_>,
     caller: &Caller,
@@ -77,7 +72,7 @@ fn full(
 #[utoipa::path(get, path = "/exceptions", tag = "exceptions", params(ListQuery),
     responses((status = OK, body = body::ExceptionsBody)))]
 async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<body::ExceptionsBody>, Error> {
-    caller.may(Action::ItemsView, &own(&caller))?;
+    caller.may(Action::ItemsView, &caller.own())?;
     let query = query.of_list(&requests::FIELDS, "-number", app.clock.now(), &caller.name)?;
     let page = app.database.try_read(move |tx| {
         list::page::<ExceptionRow>(tx, &requests::LIST, requests::clip(&caller.actor), &query).map_err(Error::from)
@@ -104,7 +99,7 @@ async fn show(State(app): State<App>, caller: Caller, Path(number): Path<String>
 /// # Errors
 /// 403; 409 with the first reason where all items are left out; 422 for fields that are not acceptable.
 pub(crate) async fn ask(app: &App, caller: &Caller, new: body::NewException) -> Result<Asked, Error> {
-    caller.may(Action::ExceptionRequest, &own(caller))?;
+    caller.may(Action::ExceptionRequest, &caller.own())?;
     let now = app.clock.now();
     let days_max = app.database.read(settings::exception_days_max).await?;
     let wanted = exception::wanted(&new.kind, &new.reason, &new.note, new.until, days_max, now).map_err(|wrong| {
@@ -236,7 +231,7 @@ pub(crate) async fn take_back(app: &App, caller: &Caller, number: String) -> Res
     let done = app.database.try_write(move |tx| {
         let row = exceptions::known(tx, &caller, Action::ItemsView, &number)?;
         // A token that only reads must not take anything back, and whoever lost the role keeps nothing of it.
-        caller.may(Action::ExceptionRequest, &own(&caller))?;
+        caller.may(Action::ExceptionRequest, &caller.own())?;
         exception::may_withdraw(row.state, row.requested_by, caller.user)?;
         let author = caller.author();
         let ending =

@@ -75,11 +75,6 @@ fn number(ordinal: i64) -> Number {
     Number { series: Series::RemediationTask, ordinal }
 }
 
-/// Somebody who sees only what is assigned to him sees the tasks that are.
-pub(crate) fn own(caller: &Caller) -> Record {
-    Record { assignee: Some(caller.user), ..Record::default() }
-}
-
 /// The task of this number, if the caller may do this with it; one out of sight looks absent.
 pub(crate) fn known(tx: &mut Transaction<'_>, caller: &Caller, action: Action, number: &str) -> Result<TaskRow, Error> {
     let missing = || Error::NotFound(format!("remediation task {number}"));
@@ -87,7 +82,7 @@ pub(crate) fn known(tx: &mut Transaction<'_>, caller: &Caller, action: Action, n
         return Err(missing());
     };
     // Whose roles never allow it is told so, whether there is such a task or not.
-    caller.may(action, &own(caller))?;
+    caller.may(action, &caller.own())?;
     let task = remediation::one(tx, &caller.actor, ordinal).map_err(|error| match error {
         store::Error::NotFound => missing(),
         error => error.into(),
@@ -109,7 +104,7 @@ pub(crate) fn refused(error: ChangeError) -> Error {
 #[utoipa::path(get, path = "/tasks", tag = "tasks", params(ListQuery),
     responses((status = OK, body = RemediationTasksBody)))]
 async fn index(State(app): State<App>, caller: Caller, query: ListQuery) -> Result<Json<RemediationTasksBody>, Error> {
-    caller.may(Action::TasksView, &own(&caller))?;
+    caller.may(Action::TasksView, &caller.own())?;
     let query = query.of_list(&remediation::FIELDS, "-number", app.clock.now(), &caller.name)?;
     let page = app.database.try_read(move |tx| {
         list::page::<TaskRow>(tx, &remediation::LIST, remediation::clip(&caller.actor), &query).map_err(Error::from)

@@ -1,6 +1,6 @@
 //! Watch topics: queries of items that people keep an eye on and make efforts of.
 
-use super::efforts::{given_to, own};
+use super::efforts::given_to;
 use crate::app::App;
 use crate::http::conditional::etag;
 use crate::http::{Caller, Error, IfMatch};
@@ -50,7 +50,7 @@ fn body(topic: &Topic) -> body::Topic {
 /// # Errors
 /// A missing permission.
 pub(crate) async fn all(app: &App, caller: &Caller) -> Result<Vec<body::Topic>, Error> {
-    caller.may(Action::TasksView, &own(caller))?;
+    caller.may(Action::TasksView, &caller.own())?;
     let topics = app.database.read(topics::all).await?;
     Ok(topics.iter().map(body).collect())
 }
@@ -83,7 +83,7 @@ pub(super) fn condition(topic: &Topic) -> Result<Filter, Error> {
 /// # Errors
 /// A missing permission, or no such topic.
 pub(crate) async fn one(app: &App, caller: &Caller, id: i64) -> Result<body::TopicBody, Error> {
-    caller.may(Action::TasksView, &own(caller))?;
+    caller.may(Action::TasksView, &caller.own())?;
     let (caller, now) = (caller.clone(), app.clock.now());
     app.database
         .try_read(move |tx| {

@@ -64,7 +64,7 @@ fn bar(row: &EffortRow) -> Bar {
 }
 
 async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Result<Response, Error> {
-    who.may(Action::TasksView, &api::efforts::own(&who))?;
+    who.may(Action::TasksView, &who.own())?;
     let text = "Pick items in their list, or narrow it by its query, and press New effort.";
     let empty = Empty::yet("target", "No efforts yet", text).with(Button::go("Open items", "/items?q=is%3Aopen"));
     let head = Head { path: "/efforts", noun: "efforts", columns: &COLUMNS, sort: "-number", empty };

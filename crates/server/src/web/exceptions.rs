@@ -56,7 +56,7 @@ pub(super) fn state(state: At) -> Chip {
 }
 
 async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Result<Response, Error> {
-    who.may(Action::ItemsView, &api::exceptions::own(&who))?;
+    who.may(Action::ItemsView, &who.own())?;
     let text = "Ask for one with the button of a vulnerable item, or of several in their list.";
     let empty = Empty::yet("clock-off", "No exceptions yet", text).with(Button::go("Open items", "/items?q=is%3Aopen"));
     let head = Head { path: "/exceptions", noun: "exceptions", columns: &COLUMNS, sort: "-number", empty };
@@ -148,7 +148,7 @@ fn actions(who: &PageActor, row: &ExceptionRow, access: &Record) -> Vec<Button> 
         Button::show("Reject", here("reject")).icon("ban").unless(decide),
     ];
     if row.state == At::Requested && row.requested_by == who.user {
-        let denied = exposure::reason(&who.decide(Action::ExceptionRequest, &api::exceptions::own(who)));
+        let denied = exposure::reason(&who.decide(Action::ExceptionRequest, &who.own()));
         actions.push(Button::post("Withdraw", here("withdraw")).icon("arrow-back-up").unless(denied));
     }
     if exception::may_revoke(row.kind, row.state).is_ok() {
@@ -378,7 +378,7 @@ pub(super) fn named(chosen: &Chosen) -> Vec<String> {
 }
 
 async fn several_place(app: &App, who: &PageActor, chosen: &Chosen) -> Result<Place, Error> {
-    who.may(Action::ExceptionRequest, &api::exceptions::own(who))?;
+    who.may(Action::ExceptionRequest, &who.own())?;
     let count = match chosen.q.as_str() {
         "" => named(chosen).len(),
         q => api::items::matching(app, who, q, exception::ITEMS_MAX).await?.len(),

@@ -70,7 +70,7 @@ async fn page(
     state: &str,
     wrong: Vec<Fault>,
 ) -> Result<DialogPage, Error> {
-    who.may(Action::ItemTransition, &api::exceptions::own(who))?;
+    who.may(Action::ItemTransition, &who.own())?;
     let of = counted(app, who, chosen).await?;
     let choices = GIVEN.into_iter().map(|to| Choice::new(to.as_str(), to.title())).collect();
     let shell = frame(app, who, Section::Items, "Change the state").await?.under("Vulnerable items", "/items");
@@ -120,7 +120,7 @@ async fn assignment_page(
     (assignee, group): (&str, &str),
     wrong: Vec<Fault>,
 ) -> Result<DialogPage, Error> {
-    who.may(Action::ItemAssign, &api::exceptions::own(who))?;
+    who.may(Action::ItemAssign, &who.own())?;
     let (of, now) = (counted(app, who, chosen).await?, app.clock.now());
     let (people, groups) = app.database.try_read(move |tx| item::choices(tx, now)).await?;
     let shell = frame(app, who, Section::Items, "Assign items").await?.under("Vulnerable items", "/items");

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use domain::access::{Action, Record};
+use domain::access::Action;
 use domain::filter::Filter;
 use domain::item::State as ItemState;
 use domain::refusal::Refusal;
@@ -38,13 +38,8 @@ pub fn routes() -> Router<App> {
         .route("/items/eliminations", post(view_eliminations))
 }
 
-/// Somebody who sees only what is assigned to him has a list, and it is clipped to that.
-fn own(actor: &PageActor) -> Record {
-    Record { assignee: Some(actor.user), ..Record::default() }
-}
-
 async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Result<Response, Error> {
-    actor.may(Action::ItemsView, &own(&actor))?;
+    actor.may(Action::ItemsView, &actor.own())?;
     let of = &store::items::LIST;
     let empty =
         Empty::yet("list-check", "No vulnerable items", "An import makes one for each weakness found on an asset.")
@@ -77,12 +72,12 @@ async fn index(State(app): State<App>, actor: PageActor, query: ListQuery) -> Re
         let now = app.clock.now();
         rows = page.rows.iter().map(|item| row(&actor, item, refused.get(&item.number), now)).collect();
     }
-    let changes = exposure::reason(&actor.decide(Action::ItemAssign, &own(&actor)));
-    let moves = exposure::reason(&actor.decide(Action::ItemTransition, &own(&actor)));
-    let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &own(&actor)));
-    let makes = exposure::reason(&actor.decide(Action::TaskEdit, &own(&actor)));
+    let changes = exposure::reason(&actor.decide(Action::ItemAssign, &actor.own()));
+    let moves = exposure::reason(&actor.decide(Action::ItemTransition, &actor.own()));
+    let excepts = exposure::reason(&actor.decide(Action::ExceptionRequest, &actor.own()));
+    let makes = exposure::reason(&actor.decide(Action::TaskEdit, &actor.own()));
     list.columns.pick = true;
-    let asks = exposure::reason(&actor.decide(Action::Rescan, &own(&actor)));
+    let asks = exposure::reason(&actor.decide(Action::Rescan, &actor.own()));
     list.bulk = vec![
         Button::post("Rescan", "/items/rescan").icon("radar").unless(asks.or(unable)),
         Button::post("View Risk Elimination", "/items/eliminations")
@@ -219,7 +214,7 @@ fn row(who: &PageActor, item: &store::items::ItemRow, refused: Option<&Refusal>,
 /// The picked items, or all open ones that match the query text, as QIDs and assets in the address of the eliminations
 /// (S1.01, S1.05).
 async fn view_eliminations(State(app): State<App>, actor: PageActor, fields: Fields) -> Result<Response, Error> {
-    actor.may(Action::ItemsView, &own(&actor))?;
+    actor.may(Action::ItemsView, &actor.own())?;
     let (open, counted, which) = if fields.one("all").is_empty() {
         let (open, counted) = picked(&app, &actor, fields.all("row")).await?;
         (open, counted, "the first open ones of the list")

@@ -37,7 +37,7 @@ pub fn routes() -> Router<App> {
 }
 
 async fn index(State(app): State<App>, who: PageActor, query: ListQuery) -> Result<Response, Error> {
-    who.may(Action::TasksView, &api::tasks::own(&who))?;
+    who.may(Action::TasksView, &who.own())?;
     let text = "Make one of picked vulnerable items in their list, or let a task rule make them at every import.";
     let empty =
         Empty::yet("checklist", "No remediation tasks yet", text).with(Button::go("Open items", "/items?q=is%3Aopen"));

@@ -251,7 +251,7 @@ fn again(
     scan: &ScanRow,
     what: Retry,
 ) -> store::Result<Result<Vec<RetryRow>, Refusal>> {
-    let own = Record::assigned_to(Some(caller.user), None);
+    let own = caller.own();
     if let Err(reason) = caller.decide(Action::Rescan, &own).ok() {
         return Ok(Err(reason.into()));
     }
@@ -281,7 +281,7 @@ pub async fn retry(app: &App, caller: &Caller, ordinal: i64, what: Retry) -> Res
     let (caller, now) = (caller.clone(), app.clock.now());
     let retried = app.database.try_write(move |tx| {
         let scan = super::load(tx, &caller, ordinal)?;
-        caller.may(Action::Rescan, &Record::assigned_to(Some(caller.user), None))?;
+        caller.may(Action::Rescan, &caller.own())?;
         let rows = again(tx, &caller, &scan, what)??;
         let only: BTreeSet<(ItemId, SourceHostId)> = rows.iter().map(|row| (row.item_id, row.source_host_id)).collect();
         let numbers: BTreeSet<i64> = rows.iter().map(|row| row.number).collect();

@@ -68,7 +68,7 @@ pub(super) fn wanted(
     eligible_only: bool,
 ) -> Result<Vec<i64>, Error> {
     // Whose roles never allow it is told so, whether there is such a record or not.
-    caller.may(Action::Rescan, &Record::assigned_to(Some(caller.user), None))?;
+    caller.may(Action::Rescan, &caller.own())?;
     let held = load(tx, caller, number)?;
     let judge = Judge::new(tx, caller)?;
     match may(&judge, &held) {
